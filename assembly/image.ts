@@ -1,0 +1,202 @@
+// The two passes of Pillow's 8-bit resize (src/libImaging/Resample.c, ImagingResampleHorizontal_8bpc and
+// ImagingResampleVertical_8bpc) on SIMD: each output is clip8((2^21 + sum of sample * coefficient) >> 22).
+//
+// A coefficient k has 22 fraction bits and a sign, too many for the 16-bit dot product. The host splits it into
+// k = 2^11 * high + low with low in [0, 2^11); both halves fit 16 bits, and since addition wraps modulo 2^32,
+// 2^11 * (sum of sample * high) + (sum of sample * low) is the same 32-bit integer that Pillow adds up. Exact, no bound.
+//
+// The kernels own no layout and check nothing: src/image/resize.ts lays out memory and pads every row and tap list.
+
+const FRACTION: i32 = 22;
+const LOW: i32 = 11;
+const HALF: i32 = 1 << (FRACTION - 1);
+
+// Widens 4 packed pixels into two vectors of 16-bit sample pairs (pixels 0 and 1, pixels 2 and 3), one channel a pair.
+// Index 16 and above makes a zero byte.
+// @ts-ignore: decorator
+@inline
+function pairMask(channels: i32, second: bool): v128 {
+  if (channels == 1) {
+    if (second) return i8x16(2, 16, 3, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16);
+    return i8x16(0, 16, 1, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16);
+  }
+  if (channels == 3) {
+    if (second) return i8x16(6, 16, 9, 16, 7, 16, 10, 16, 8, 16, 11, 16, 16, 16, 16, 16);
+    return i8x16(0, 16, 3, 16, 1, 16, 4, 16, 2, 16, 5, 16, 16, 16, 16, 16);
+  }
+  if (second) return i8x16(8, 16, 12, 16, 9, 16, 13, 16, 10, 16, 14, 16, 11, 16, 15, 16);
+  return i8x16(0, 16, 4, 16, 1, 16, 5, 16, 2, 16, 6, 16, 3, 16, 7, 16);
+}
+
+// @ts-ignore: decorator
+@inline
+function combine(high: v128, low: v128): v128 {
+  return i32x4.shr_s(i32x4.add(i32x4.shl(high, LOW), low), FRACTION);
+}
+
+// @ts-ignore: decorator
+@inline
+function addDots(sum: v128, a: v128, ka: v128, b: v128, kb: v128): v128 {
+  return i32x4.add(i32x4.add(sum, i32x4.dot_i16x8_s(a, ka)), i32x4.dot_i16x8_s(b, kb));
+}
+
+// @ts-ignore: decorator
+@inline
+function storePixel(out: usize, sum: v128): void {
+  const words = i16x8.narrow_i32x4_s(sum, sum);
+  v128.store32_lane(out, i8x16.narrow_i16x8_u(words, words), 0);
+}
+
+// @ts-ignore: decorator
+@inline
+function rows4(
+  channels: i32,
+  out: usize,
+  outStride: usize,
+  src: usize,
+  srcStride: usize,
+  spans: usize,
+  coefficients: usize,
+  width: i32,
+): void {
+  const mask0 = pairMask(channels, false);
+  const mask1 = pairMask(channels, true);
+  const half = i32x4.splat(HALF);
+  for (let x = 0; x < width; x++) {
+    let p = src + <usize>load<i32>(spans);
+    const end = coefficients + (<usize>load<i32>(spans, 4) << 4);
+    spans += 8;
+    let high0 = i32x4.splat(0);
+    let high1 = high0;
+    let high2 = high0;
+    let high3 = high0;
+    let low0 = half;
+    let low1 = half;
+    let low2 = half;
+    let low3 = half;
+    while (coefficients < end) {
+      const h0 = v128.load32_splat(coefficients);
+      const h1 = v128.load32_splat(coefficients, 4);
+      const l0 = v128.load32_splat(coefficients, 8);
+      const l1 = v128.load32_splat(coefficients, 12);
+      let pixels = v128.load(p);
+      let a = i8x16.swizzle(pixels, mask0);
+      let b = i8x16.swizzle(pixels, mask1);
+      high0 = addDots(high0, a, h0, b, h1);
+      low0 = addDots(low0, a, l0, b, l1);
+      pixels = v128.load(p + srcStride);
+      a = i8x16.swizzle(pixels, mask0);
+      b = i8x16.swizzle(pixels, mask1);
+      high1 = addDots(high1, a, h0, b, h1);
+      low1 = addDots(low1, a, l0, b, l1);
+      pixels = v128.load(p + 2 * srcStride);
+      a = i8x16.swizzle(pixels, mask0);
+      b = i8x16.swizzle(pixels, mask1);
+      high2 = addDots(high2, a, h0, b, h1);
+      low2 = addDots(low2, a, l0, b, l1);
+      pixels = v128.load(p + 3 * srcStride);
+      a = i8x16.swizzle(pixels, mask0);
+      b = i8x16.swizzle(pixels, mask1);
+      high3 = addDots(high3, a, h0, b, h1);
+      low3 = addDots(low3, a, l0, b, l1);
+      coefficients += 16;
+      p += 4 * channels;
+    }
+    storePixel(out, combine(high0, low0));
+    storePixel(out + outStride, combine(high1, low1));
+    storePixel(out + 2 * outStride, combine(high2, low2));
+    storePixel(out + 3 * outStride, combine(high3, low3));
+    out += channels;
+  }
+}
+
+/**
+ * out[y, x, :] = clip8((2^21 + sum over i of src[y, first(x) + i, :] * k(x, i)) >> 22)
+ *
+ * src, out: rows of interleaved u8 pixels of 1, 3 or 4 channels; `rows` is a multiple of 4. Up to 15 bytes after the
+ * last pixel of a span are read and times zero, 3 bytes after the last pixel of an out row are overwritten: both
+ * must be slack. spans: per output pixel i32 byte offset of its first pixel, i32 number of groups of four taps.
+ * coefficients: 16 bytes a group, i16 high 0..3 then i16 low 0..3. No alignment needed; out must not overlap src.
+ */
+export function resize_horizontal(
+  channels: i32,
+  out: usize,
+  outStride: usize,
+  src: usize,
+  srcStride: usize,
+  spans: usize,
+  coefficients: usize,
+  width: i32,
+  rows: i32,
+): void {
+  for (let y = 0; y < rows; y += 4) {
+    if (channels == 3) rows4(3, out, outStride, src, srcStride, spans, coefficients, width);
+    else if (channels == 4) rows4(4, out, outStride, src, srcStride, spans, coefficients, width);
+    else rows4(1, out, outStride, src, srcStride, spans, coefficients, width);
+    out += outStride << 2;
+    src += srcStride << 2;
+  }
+}
+
+/**
+ * out[y, j] = clip8((2^21 + sum over i of src[first(y) + i, j] * k(y, i)) >> 22) for every byte j of a row
+ *
+ * src, out: rows of u8, both strides multiples of 16; `bytes` of a row are computed, rounded up to 16.
+ * spans: per output row i32 byte offset of its first source row, i32 number of pairs of taps; the second row of the
+ * last pair may be slack. coefficients: 8 bytes a pair, i16 high 0, 1 then i16 low 0, 1. out must not overlap src.
+ */
+export function resize_vertical(
+  out: usize,
+  outStride: usize,
+  src: usize,
+  srcStride: usize,
+  spans: usize,
+  coefficients: usize,
+  bytes: i32,
+  rows: i32,
+): void {
+  const zero = i32x4.splat(0);
+  const half = i32x4.splat(HALF);
+  for (let y = 0; y < rows; y++) {
+    const first = src + <usize>load<i32>(spans);
+    const end = coefficients + (<usize>load<i32>(spans, 4) << 3);
+    spans += 8;
+    for (let j = 0; j < bytes; j += 16) {
+      let high0 = zero;
+      let high1 = zero;
+      let high2 = zero;
+      let high3 = zero;
+      let low0 = half;
+      let low1 = half;
+      let low2 = half;
+      let low3 = half;
+      let p = first + j;
+      for (let k = coefficients; k < end; k += 8) {
+        const a = v128.load(p);
+        const b = v128.load(p + srcStride);
+        const h = v128.load32_splat(k);
+        const l = v128.load32_splat(k, 4);
+        const pairs0 = v128.shuffle<u8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const pairs1 = v128.shuffle<u8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        let pair = i16x8.extend_low_i8x16_u(pairs0);
+        high0 = i32x4.add(high0, i32x4.dot_i16x8_s(pair, h));
+        low0 = i32x4.add(low0, i32x4.dot_i16x8_s(pair, l));
+        pair = i16x8.extend_high_i8x16_u(pairs0);
+        high1 = i32x4.add(high1, i32x4.dot_i16x8_s(pair, h));
+        low1 = i32x4.add(low1, i32x4.dot_i16x8_s(pair, l));
+        pair = i16x8.extend_low_i8x16_u(pairs1);
+        high2 = i32x4.add(high2, i32x4.dot_i16x8_s(pair, h));
+        low2 = i32x4.add(low2, i32x4.dot_i16x8_s(pair, l));
+        pair = i16x8.extend_high_i8x16_u(pairs1);
+        high3 = i32x4.add(high3, i32x4.dot_i16x8_s(pair, h));
+        low3 = i32x4.add(low3, i32x4.dot_i16x8_s(pair, l));
+        p += srcStride << 1;
+      }
+      const words0 = i16x8.narrow_i32x4_s(combine(high0, low0), combine(high1, low1));
+      const words1 = i16x8.narrow_i32x4_s(combine(high2, low2), combine(high3, low3));
+      v128.store(out + j, i8x16.narrow_i16x8_u(words0, words1));
+    }
+    coefficients = end;
+    out += outStride;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * The contract between the model and the machines it runs on.
+ *
+ * The model asks for *ops* (the functions below); a backend maps each to the *kernels* of its machine and alone decides
+ * weight layout, padding and fusion. Backends differ in how, never in what: tests/backend.cases.ts holds the law.
+ *
+ * Ops run in the order of the calls, perhaps later; {@link Backend.read} waits for everything before it. Shapes are
+ * checked here, once per op; the kernels check nothing.
+ */
+
+/** A matrix of f32, [rows, cols], in the backend's memory. Layout and padding are the backend's business. */
+export interface Tensor {
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** y = x Wᵀ + b with W: [outputs, inputs] and b: [outputs], in the backend's packed form. */
+export interface Linear {
+  readonly outputs: number;
+  readonly inputs: number;
+}
+
+/** Scale and shift of a layer norm, both [1, width]; eps is added to the variance. */
+export interface Norm {
+  readonly scale: Tensor;
+  readonly shift: Tensor;
+  readonly eps: number;
+}
+
+/** Element types of a checkpoint that convert to f32 exactly or with one rounding (F64, I64). */
+export type DType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
+
+/** Bytes of one element. */
+export const ELEMENT_BYTES: Record<DType, number> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+/** Where rows of a checkpoint's tensor go: rows `row…` of a weight or a bias (one element a row) or of a tensor. */
+export type WeightTarget =
+  | { readonly linear: Linear; readonly part: "weight" | "bias"; readonly row: number }
+  | { readonly tensor: Tensor; readonly row: number };
+
+/**
+ * What `linear` applies to its result.
+ * gelu: x Φ(x); gelu_tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))); both as in torch.nn.functional.gelu.
+ */
+export type Activation = "gelu" | "gelu_tanh" | "tanh" | "relu";
+
+/** Size of an image and of its patches, in pixels. */
+export interface PatchGrid {
+  readonly height: number;
+  readonly width: number;
+  readonly patchHeight: number;
+  readonly patchWidth: number;
+}
+
+export interface Backend {
+  readonly name: string;
+  /** Bytes held by weights now, and the most that activations and scratch have taken. */
+  readonly memory: { readonly weights: number; readonly activations: number };
+
+  /** A tensor of `data`, in row-major order, or of undefined content. Freed by a `release` of a mark made before it. */
+  createTensor(rows: number, cols: number, data?: Float32Array): Tensor;
+  /** A linear layer with zero bias; its weight must then be stored. */
+  createLinear(outputs: number, inputs: number): Linear;
+  /** A place of `length` bytes to read a part of a checkpoint into; valid until the next call of any method. */
+  stage(length: number): Uint8Array;
+  /**
+   * Converts whole rows of little-endian `bytes` (best: what `stage` gave) into their place. Returns whether all of them
+   * are finite.
+   */
+  store(target: WeightTarget, dtype: DType, bytes: Uint8Array): boolean;
+
+  /** Marks the end of what lives on. */
+  mark(): number;
+  /** Frees every tensor created since `mark`. */
+  release(mark: number): void;
+  /** Fills a tensor from row-major data. */
+  write(x: Tensor, data: Float32Array): void;
+  /** Row-major copy of a tensor; the only wait. */
+  read(x: Tensor): Promise<Float32Array>;
+
+  /**
+   * Pixels to patches. pixels: [B·C, H·W]; out: [B·N, C·Ph·Pw], a row's order (channel, y, x) as in Conv2d's weight.
+   * Pixels right of or below the last whole patch are dropped, as a convolution without padding does.
+   */
+  patchify(out: Tensor, pixels: Tensor, grid: PatchGrid): void;
+  /** [prefix; patches] + positions, eq. 1. prefix: [p, D], patches: [B·N, D], positions: [p+N, D]; out: [B·(p+N), D]. */
+  assembleTokens(out: Tensor, prefix: Tensor | undefined, patches: Tensor, positions: Tensor): void;
+  /** Rows to mean 0 and variance 1, then scale and shift. out, x: [rows, width]; out may be x. */
+  layerNorm(out: Tensor, x: Tensor, norm: Norm): void;
+  /** out = f(x Wᵀ + b), or out += x Wᵀ + b with `accumulate`. x: [rows, inputs]; out: [rows, outputs], not x. */
+  linear(out: Tensor, x: Tensor, weights: Linear, epilogue?: { activation?: Activation; accumulate?: boolean }): void;
+  /**
+   * softmax(Q Kᵀ / √d) V per image and head, eq. 5 to 7. qkv: [B·tokens, 3·heads·d] as [q | k | v], a head's columns
+   * together; out: [B·tokens, heads·d]; probabilities, if wanted: [B·heads·tokens, tokens].
+   */
+  attention(
+    out: Tensor,
+    qkv: Tensor,
+    shape: { readonly heads: number; readonly tokens: number; readonly probabilities?: Tensor },
+  ): void;
+  /** Mean of rows first … first+count-1 of each image. x: [B·tokens, D]; out: [B, D]. */
+  pool(out: Tensor, x: Tensor, rows: { readonly tokens: number; readonly first: number; readonly count: number }): void;
+
+  /** Frees everything; later calls throw. */
+  dispose(): void;
+}

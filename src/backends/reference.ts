@@ -1,0 +1,263 @@
+/**
+ * The reference backend: one plain loop per formula, sums in f64, results rounded to f32. It is the oracle of the other
+ * backends' tests, the place to read what an op means, and slow: seconds for an image of ViT-B.
+ */
+import { type Activation, type Backend, type DType, ELEMENT_BYTES, type Linear, type Tensor } from "../backend.js";
+import {
+  checkAssembleTokens,
+  checkAttention,
+  checkData,
+  checkLayerNorm,
+  checkLinear,
+  checkPatchify,
+  checkPool,
+  checkSize,
+  checkStore,
+} from "./shapes.js";
+
+/** Row-major. */
+interface Matrix extends Tensor {
+  readonly data: Float32Array;
+}
+
+interface Weights extends Linear {
+  /** [outputs, inputs] */
+  readonly weight: Float32Array;
+  /** [outputs] */
+  readonly bias: Float32Array;
+}
+
+const matrix = (x: Tensor) => x as Matrix;
+
+/** erf, to 1e-15: the series 2/√π Σ (-1)ⁿ x^(2n+1)/(n!(2n+1)) below 3, a continued fraction of erfc above (DLMF 7.6.1, 7.9.2). */
+function erf(x: number): number {
+  const a = Math.abs(x);
+  if (a > 6) return Math.sign(x);
+  if (a < 3) {
+    let sum = a;
+    let term = a;
+    for (let n = 1; Math.abs(term) > 1e-17 * sum; n++) {
+      term *= (-a * a) / n;
+      sum += term / (2 * n + 1);
+    }
+    return Math.sign(x) * (2 / Math.sqrt(Math.PI)) * sum;
+  }
+  let fraction = 0;
+  for (let n = 60; n > 0; n--) fraction = n / 2 / (a + fraction);
+  return Math.sign(x) * (1 - Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + fraction)));
+}
+
+const ACTIVATIONS: Record<Activation, (x: number) => number> = {
+  gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
+  gelu_tanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  tanh: Math.tanh,
+  relu: (x) => Math.max(0, x),
+};
+
+/** The elements of a checkpoint's tensor, in f64. */
+function elements(dtype: DType, bytes: Uint8Array): Float64Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const get: Record<DType, (at: number) => number> = {
+    F64: (at) => view.getFloat64(at, true),
+    F32: (at) => view.getFloat32(at, true),
+    F16: (at) => half(view.getUint16(at, true)),
+    BF16: (at) => brain(view.getUint16(at, true)),
+    I64: (at) => Number(view.getBigInt64(at, true)),
+    I32: (at) => view.getInt32(at, true),
+    I16: (at) => view.getInt16(at, true),
+    I8: (at) => view.getInt8(at),
+    U8: (at) => view.getUint8(at),
+    BOOL: (at) => view.getUint8(at),
+  };
+  const size = ELEMENT_BYTES[dtype];
+  return Float64Array.from({ length: bytes.length / size }, (_, i) => get[dtype](i * size));
+}
+
+/** IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. */
+function half(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Infinity;
+  return exponent ? sign * (1 + fraction / 1024) * 2 ** (exponent - 15) : sign * fraction * 2 ** -24;
+}
+
+const word = new DataView(new ArrayBuffer(4));
+
+/** bfloat16: the upper half of an f32. */
+function brain(bits: number): number {
+  word.setUint32(0, bits << 16);
+  return word.getFloat32(0);
+}
+
+export function createReferenceBackend(): Backend {
+  let weights = 0;
+  let activations = 0;
+  let peak = 0;
+  let marks = 0;
+  let disposed = false;
+
+  function take(floats: number): Float32Array {
+    if (disposed) throw new Error("reference: the backend was disposed of; create another");
+    if (marks === 0) weights += floats * 4;
+    else peak = Math.max(peak, (activations += floats * 4));
+    return new Float32Array(floats);
+  }
+
+  return {
+    name: "reference",
+    get memory() {
+      return { weights, activations: peak };
+    },
+
+    createTensor(rows, cols, data) {
+      checkSize("createTensor", rows, cols);
+      const x: Matrix = { rows, cols, data: take(rows * cols) };
+      if (data) this.write(x, data);
+      return x;
+    },
+
+    createLinear(outputs, inputs) {
+      checkSize("createLinear", outputs, inputs);
+      return { outputs, inputs, weight: take(outputs * inputs), bias: take(outputs) } as Weights;
+    },
+
+    stage: (length) => new Uint8Array(length),
+
+    store(target, dtype, bytes) {
+      checkStore(target, dtype, bytes);
+      const x = elements(dtype, bytes);
+      if ("tensor" in target) matrix(target.tensor).data.set(x, target.row * target.tensor.cols);
+      else if (target.part === "bias") (target.linear as Weights).bias.set(x, target.row);
+      else (target.linear as Weights).weight.set(x, target.row * target.linear.inputs);
+      return x.every(Number.isFinite);
+    },
+
+    mark() {
+      marks++;
+      return activations;
+    },
+
+    release(mark) {
+      marks--;
+      activations = mark;
+    },
+
+    write(x, data) {
+      checkData("write", x, data);
+      matrix(x).data.set(data);
+    },
+
+    read: async (x) => matrix(x).data.slice(),
+
+    patchify(out, pixels, grid) {
+      const { images, channels, gridHeight, gridWidth } = checkPatchify(out, pixels, grid);
+      const { height, width, patchHeight, patchWidth } = grid;
+      const o = matrix(out).data;
+      const p = matrix(pixels).data;
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let gy = 0; gy < gridHeight; gy++)
+          for (let gx = 0; gx < gridWidth; gx++)
+            for (let c = 0; c < channels; c++)
+              for (let y = 0; y < patchHeight; y++)
+                for (let x = 0; x < patchWidth; x++)
+                  o[i++] = p[((image * channels + c) * height + gy * patchHeight + y) * width + gx * patchWidth + x]!;
+    },
+
+    assembleTokens(out, prefix, patches, positions) {
+      const images = checkAssembleTokens(out, prefix, patches, positions);
+      const count = prefix?.rows ?? 0;
+      const width = out.cols;
+      const o = matrix(out).data;
+      for (let image = 0; image < images; image++)
+        for (let row = 0; row < positions.rows; row++)
+          for (let i = 0; i < width; i++) {
+            const token =
+              prefix && row < count
+                ? matrix(prefix).data[row * width + i]!
+                : matrix(patches).data[(image * (positions.rows - count) + row - count) * width + i]!;
+            o[(image * positions.rows + row) * width + i] = token + matrix(positions).data[row * width + i]!;
+          }
+    },
+
+    layerNorm(out, x, norm) {
+      checkLayerNorm(out, x, norm);
+      const { rows, cols, data } = matrix(x);
+      const scale = matrix(norm.scale).data;
+      const shift = matrix(norm.shift).data;
+      const o = matrix(out).data;
+      for (let row = 0; row < rows; row++) {
+        const at = row * cols;
+        let mean = 0;
+        for (let i = 0; i < cols; i++) mean += data[at + i]! / cols;
+        let variance = 0;
+        for (let i = 0; i < cols; i++) variance += (data[at + i]! - mean) ** 2 / cols;
+        for (let i = 0; i < cols; i++) {
+          o[at + i] = ((data[at + i]! - mean) / Math.sqrt(variance + norm.eps)) * scale[i]! + shift[i]!;
+        }
+      }
+    },
+
+    linear(out, x, weights, epilogue = {}) {
+      checkLinear(out, x, weights, epilogue);
+      const { outputs, inputs, weight, bias } = weights as Weights;
+      const activate = epilogue.activation ? ACTIVATIONS[epilogue.activation] : (y: number) => y;
+      const a = matrix(x).data;
+      const o = matrix(out).data;
+      for (let row = 0; row < x.rows; row++)
+        for (let n = 0; n < outputs; n++) {
+          let sum = bias[n]!;
+          for (let k = 0; k < inputs; k++) sum += a[row * inputs + k]! * weight[n * inputs + k]!;
+          const at = row * outputs + n;
+          o[at] = epilogue.accumulate ? o[at]! + sum : activate(sum);
+        }
+    },
+
+    attention(out, qkv, shape) {
+      const { images, d } = checkAttention(out, qkv, shape);
+      const { heads, tokens } = shape;
+      const width = heads * d;
+      const x = matrix(qkv).data;
+      const o = matrix(out).data;
+      const p = new Float64Array(tokens);
+      for (let image = 0; image < images; image++)
+        for (let h = 0; h < heads; h++)
+          for (let i = 0; i < tokens; i++) {
+            const q = (image * tokens + i) * 3 * width + h * d;
+            let max = -Infinity;
+            for (let j = 0; j < tokens; j++) {
+              const k = (image * tokens + j) * 3 * width + width + h * d;
+              let dot = 0;
+              for (let e = 0; e < d; e++) dot += x[q + e]! * x[k + e]!;
+              p[j] = dot / Math.sqrt(d);
+              max = Math.max(max, p[j]!);
+            }
+            let sum = 0;
+            for (let j = 0; j < tokens; j++) sum += p[j] = Math.exp(p[j]! - max);
+            for (let j = 0; j < tokens; j++) p[j] = p[j]! / sum;
+            for (let e = 0; e < d; e++) {
+              let value = 0;
+              for (let j = 0; j < tokens; j++) value += p[j]! * x[(image * tokens + j) * 3 * width + 2 * width + h * d + e]!;
+              o[(image * tokens + i) * width + h * d + e] = value;
+            }
+            if (shape.probabilities) matrix(shape.probabilities).data.set(p, ((image * heads + h) * tokens + i) * tokens);
+          }
+    },
+
+    pool(out, x, { tokens, first, count }) {
+      const images = checkPool(out, x, { tokens, first, count });
+      const { cols, data } = matrix(x);
+      for (let image = 0; image < images; image++)
+        for (let i = 0; i < cols; i++) {
+          let sum = 0;
+          for (let row = first; row < first + count; row++) sum += data[(image * tokens + row) * cols + i]!;
+          matrix(out).data[image * cols + i] = sum / count;
+        }
+    },
+
+    dispose() {
+      disposed = true;
+    },
+  };
+}

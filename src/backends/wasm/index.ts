@@ -1,0 +1,255 @@
+/** The WASM SIMD backend: maps the contract's ops to the kernels in assembly/, packs weights, lays out memory. */
+import { type Activation, type Backend, type DType, ELEMENT_BYTES, type Linear, type Tensor } from "../../backend.js";
+import {
+  checkAssembleTokens,
+  checkAttention,
+  checkData,
+  checkLayerNorm,
+  checkLinear,
+  checkPatchify,
+  checkPool,
+  checkSize,
+  checkStore,
+} from "../shapes.js";
+import { align, createHeap } from "./heap.js";
+import { type Build, instantiate, type Kernels } from "./kernels.js";
+import { fastestTile, type Tile, tileScratch } from "./tile.js";
+
+/** Rows of whole 8-column panels at `at`, `stride` bytes apart. */
+interface WasmTensor extends Tensor {
+  readonly at: number;
+  readonly stride: number;
+}
+
+/** Panels of 8 outputs at `at`, see assembly/gemm.ts. */
+interface WasmLinear extends Linear {
+  readonly at: number;
+}
+
+/** Codes of assembly/widen.ts. */
+const DTYPE_CODES: Record<DType, number> = { F64: 0, F32: 1, F16: 2, BF16: 3, I64: 4, I32: 5, I16: 6, I8: 7, U8: 8, BOOL: 8 };
+
+const ACTIVATIONS: Record<Activation, "gelu" | "geluTanh" | "tanh" | "relu"> = {
+  gelu: "gelu",
+  gelu_tanh: "geluTanh",
+  tanh: "tanh",
+  relu: "relu",
+};
+
+const padded = (cols: number) => Math.ceil(cols / 8) * 8;
+
+/** 64 bytes more than a row needs, and never a multiple of 4096: rows of a tile then lie in different cache sets. */
+function strideOf(cols: number): number {
+  const stride = align(padded(cols) * 4) + 64;
+  return stride % 4096 === 0 ? stride + 64 : stride;
+}
+
+export interface WasmOptions {
+  /** The build of the kernels; by default relaxed where the engine validates it. */
+  readonly build?: Build;
+  /** Height of the GEMM tile; by default what is faster here. */
+  readonly tile?: Tile;
+}
+
+/** Compiles and instantiates the kernels on a memory of their own. */
+export async function createWasmBackend(options: WasmOptions = {}): Promise<Backend & { readonly build: Build; readonly tile: Tile }> {
+  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
+  let { build, kernels } = await instantiate(memory, options.build);
+  const heap = createHeap(memory, kernels.heapBase());
+  // Without fused multiply-add the taller tile always spills.
+  const tile = options.tile ?? (build === "simd" ? 4 : fastestTile(kernels, heap.scratch(tileScratch(kernels))));
+  const base = heap.top;
+  let weightsEnd = base;
+  let marks = 0;
+
+  function push(bytes: number): number {
+    const at = heap.push(bytes);
+    if (marks === 0) weightsEnd = heap.top;
+    return at;
+  }
+
+  function fill(x: WasmTensor, data: Float32Array): void {
+    const { f32 } = heap;
+    for (let row = 0; row < x.rows; row++) {
+      f32.set(data.subarray(row * x.cols, (row + 1) * x.cols), (x.at + row * x.stride) / 4);
+    }
+  }
+
+  /** C = f(A Bᵀ + bias): the rows are packed once, then panel after panel is computed and activated while in cache. */
+  function gemm(out: WasmTensor, x: WasmTensor, w: WasmLinear, activation: Activation | undefined, accumulate: boolean): void {
+    const packed = heap.scratch(kernels.packedRowsBytes(tile, x.rows, x.cols));
+    const panels = padded(w.outputs) / 8;
+    kernels.packRows(tile, packed, x.at, x.stride, x.rows, x.cols);
+    if (!activation) {
+      kernels.gemm(tile, out.at, out.stride, packed, x.rows, x.cols, w.at, 0, panels, accumulate);
+      return;
+    }
+    const activate = kernels[ACTIVATIONS[activation]];
+    for (let j = 0; j < panels; j++) {
+      kernels.gemm(tile, out.at, out.stride, packed, x.rows, x.cols, w.at, j, j + 1, accumulate);
+      activate(out.at + j * 32, out.stride, x.rows);
+    }
+  }
+
+  const backend: Backend & { readonly build: Build; readonly tile: Tile } = {
+    name: "wasm",
+    build,
+    tile,
+    get memory() {
+      return { weights: weightsEnd - base, activations: Math.max(0, heap.peak - weightsEnd) };
+    },
+
+    createTensor(rows, cols, data) {
+      checkSize("createTensor", rows, cols);
+      const stride = strideOf(cols);
+      const x: WasmTensor = { rows, cols, at: push(rows * stride), stride };
+      if (data) backend.write(x, data);
+      return x;
+    },
+
+    createLinear(outputs, inputs) {
+      checkSize("createLinear", outputs, inputs);
+      const panel = kernels.panelBytes(inputs);
+      const bytes = (padded(outputs) / 8) * panel;
+      const at = push(bytes);
+      for (let bias = at; bias < at + bytes; bias += panel) heap.u8.fill(0, bias, bias + 32);
+      return { outputs, inputs, at } as WasmLinear;
+    },
+
+    stage(length) {
+      // Behind it, room for as many f32 as `length` can hold elements, so that `store` never grows the memory.
+      const at = heap.scratch(align(length) + 16 + length * 4);
+      return heap.u8.subarray(at, at + length);
+    },
+
+    store(target, dtype, bytes) {
+      const rows = checkStore(target, dtype, bytes);
+      if (bytes.buffer !== memory.buffer) {
+        const staged = backend.stage(bytes.length);
+        staged.set(bytes);
+        bytes = staged;
+      }
+      const count = bytes.length / ELEMENT_BYTES[dtype];
+      const x = dtype === "F32" ? bytes.byteOffset : align(bytes.byteOffset + bytes.length);
+      const finite = kernels.widen(x, bytes.byteOffset, count, DTYPE_CODES[dtype]) !== 0;
+      if ("tensor" in target) {
+        const tensor = target.tensor as WasmTensor;
+        for (let row = 0; row < rows; row++) {
+          const from = x + row * tensor.cols * 4;
+          heap.u8.copyWithin(tensor.at + (target.row + row) * tensor.stride, from, from + tensor.cols * 4);
+        }
+        return finite;
+      }
+      const { at, inputs } = target.linear as WasmLinear;
+      if (target.part === "weight") {
+        kernels.packWeight(at, inputs, target.row, x, inputs * 4, rows);
+        return finite;
+      }
+      for (let i = 0; i < rows; i++) {
+        const row = target.row + i;
+        heap.f32[(at + (row >> 3) * kernels.panelBytes(inputs)) / 4 + (row & 7)] = heap.f32[x / 4 + i]!;
+      }
+      return finite;
+    },
+
+    mark() {
+      marks++;
+      return heap.top;
+    },
+
+    release(mark) {
+      marks--;
+      heap.popTo(mark);
+    },
+
+    write(x, data) {
+      checkData("write", x, data);
+      fill(x as WasmTensor, data);
+    },
+
+    async read(x) {
+      const { rows, cols, at, stride } = x as WasmTensor;
+      const data = new Float32Array(rows * cols);
+      for (let row = 0; row < rows; row++) {
+        const from = (at + row * stride) / 4;
+        data.set(heap.f32.subarray(from, from + cols), row * cols);
+      }
+      return data;
+    },
+
+    patchify(out, pixels, grid) {
+      const { images, channels, gridHeight, gridWidth } = checkPatchify(out, pixels, grid);
+      const o = out as WasmTensor;
+      const p = pixels as WasmTensor;
+      for (let image = 0; image < images; image++) {
+        const at = o.at + image * gridHeight * gridWidth * o.stride;
+        const from = p.at + image * channels * p.stride;
+        const { width, patchHeight, patchWidth } = grid;
+        kernels.patchify(at, o.stride, from, p.stride, channels, width, gridHeight, gridWidth, patchHeight, patchWidth);
+      }
+    },
+
+    assembleTokens(out, prefix, patches, positions) {
+      const images = checkAssembleTokens(out, prefix, patches, positions);
+      const o = out as WasmTensor;
+      const p = patches as WasmTensor;
+      const count = patches.rows / images;
+      for (let image = 0; image < images; image++) {
+        const at = o.at + image * positions.rows * o.stride;
+        const from = p.at + image * count * p.stride;
+        const { at: prefixAt = 0, rows = 0 } = (prefix as WasmTensor | undefined) ?? {};
+        kernels.assembleTokens(at, prefixAt, rows, from, count, (positions as WasmTensor).at, o.stride, padded(o.cols));
+      }
+    },
+
+    layerNorm(out, x, norm) {
+      checkLayerNorm(out, x, norm);
+      const o = out as WasmTensor;
+      const { at, stride, rows, cols } = x as WasmTensor;
+      const scale = (norm.scale as WasmTensor).at;
+      kernels.layerNorm(o.at, o.stride, at, stride, rows, cols, scale, (norm.shift as WasmTensor).at, norm.eps);
+    },
+
+    linear(out, x, weights, epilogue = {}) {
+      checkLinear(out, x, weights, epilogue);
+      gemm(out as WasmTensor, x as WasmTensor, weights as WasmLinear, epilogue.activation, epilogue.accumulate ?? false);
+    },
+
+    attention(out, qkv, shape) {
+      const { images, d } = checkAttention(out, qkv, shape);
+      const { heads, tokens } = shape;
+      const o = out as WasmTensor;
+      const x = qkv as WasmTensor;
+      const p = shape.probabilities as WasmTensor | undefined;
+      const scratch = heap.scratch(kernels.attentionScratch(tokens, d));
+      for (let image = 0; image < images; image++) {
+        const at = o.at + image * tokens * o.stride;
+        const from = x.at + image * tokens * x.stride;
+        const maps = p ? p.at + image * heads * tokens * p.stride : 0;
+        kernels.attention(tile, at, o.stride, from, x.stride, tokens, heads, d, scratch, maps, p?.stride ?? 0);
+      }
+    },
+
+    pool(out, x, rows) {
+      const images = checkPool(out, x, rows);
+      const o = out as WasmTensor;
+      const { at, stride } = x as WasmTensor;
+      for (let image = 0; image < images; image++) {
+        const from = at + (image * rows.tokens + rows.first) * stride;
+        kernels.pool(o.at + image * o.stride, from, stride, rows.count, padded(o.cols));
+      }
+    },
+
+    dispose() {
+      // The memory is freed when nothing refers to it: every op goes through `kernels`, and the heap through this object.
+      kernels = disposedKernels;
+    },
+  };
+  return backend;
+}
+
+const disposedKernels = new Proxy({} as Kernels, {
+  get() {
+    throw new Error("wasm: the backend was disposed of; create another");
+  },
+});

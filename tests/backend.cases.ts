@@ -1,0 +1,378 @@
+/**
+ * What every backend must do, at sizes that run each tiled loop with no whole tile, exactly one, and more with a
+ * remainder (tiles have 4 or 6 rows and 8 columns, vectors 4 elements, attention blocks 24 rows). The expected values are
+ * the reference backend's; what anchors that one are the golden activations of other programs (tests/golden.test.ts).
+ * A backend's own test file says only how to make one.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Backend, type DType, ELEMENT_BYTES, type Linear, type Tensor } from "../src/backend.js";
+import { createReferenceBackend } from "../src/backends/reference.js";
+
+export interface Skip {
+  readonly reason: string;
+  readonly tests: readonly string[];
+}
+
+/** Deterministic values in [-1, 1): the same on every machine and in every run. */
+export function noise(count: number, seed = 1): Float32Array {
+  return Float32Array.from({ length: count }, () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return seed / 2 ** 31 - 1;
+  });
+}
+
+/** Fails with the place and the two values of the largest difference; NaN never passes. */
+export function assertClose(got: Float32Array, want: Float32Array, tolerance: number, what = ""): void {
+  assert.equal(got.length, want.length, `${what} length`);
+  let worst = 0;
+  for (let i = 0; i < want.length; i++) {
+    if (!(Math.abs(got[i]! - want[i]!) <= Math.abs(got[worst]! - want[worst]!))) worst = i;
+  }
+  const difference = Math.abs(got[worst]! - want[worst]!);
+  assert.ok(
+    difference <= tolerance,
+    `${what} maxdiff ${difference.toExponential(2)} > ${tolerance.toExponential(2)} at [${worst}]: want ${want[worst]}, got ${got[worst]}`,
+  );
+}
+
+/** Little-endian bytes of values in a checkpoint's element type. */
+function encode(dtype: DType, values: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(values.length * ELEMENT_BYTES[dtype]);
+  const view = new DataView(bytes.buffer);
+  const put: Record<DType, (at: number, x: number) => void> = {
+    F64: (at, x) => view.setFloat64(at, x, true),
+    F32: (at, x) => view.setFloat32(at, x, true),
+    F16: (at, x) => view.setUint16(at, x, true),
+    BF16: (at, x) => view.setUint16(at, x, true),
+    I64: (at, x) => view.setBigInt64(at, BigInt(x), true),
+    I32: (at, x) => view.setInt32(at, x, true),
+    I16: (at, x) => view.setInt16(at, x, true),
+    I8: (at, x) => view.setInt8(at, x),
+    U8: (at, x) => view.setUint8(at, x),
+    BOOL: (at, x) => view.setUint8(at, x),
+  };
+  values.forEach((x, i) => put[dtype](i * ELEMENT_BYTES[dtype], x));
+  return bytes;
+}
+
+const f32 = (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+
+export function runBackendCases(options: {
+  create: () => Promise<Backend>;
+  /** Largest difference, as a part of the largest expected magnitude. */
+  tolerance: number;
+  skip?: readonly Skip[];
+}): void {
+  const reference = createReferenceBackend();
+  let shared: Promise<Backend> | undefined;
+  const backend = () => (shared ??= options.create());
+
+  function define(name: string, run: (b: Backend) => Promise<void>): void {
+    const skipped = options.skip?.find((s) => s.tests.includes(name));
+    test(name, { skip: skipped?.reason }, async () => run(await backend()));
+  }
+
+  function matches(name: string, run: (b: Backend) => Promise<Float32Array>): void {
+    define(name, async (b) => {
+      const want = await run(reference);
+      const magnitude = want.reduce((max, x) => Math.max(max, Math.abs(x)), 1e-30);
+      assertClose(await run(b), want, options.tolerance * magnitude);
+    });
+  }
+
+  function linearOf(b: Backend, outputs: number, inputs: number, seed: number): Linear {
+    const linear = b.createLinear(outputs, inputs);
+    const weight = noise(outputs * inputs, seed).map((w) => w / Math.sqrt(inputs));
+    b.store({ linear, part: "weight", row: 0 }, "F32", f32(weight));
+    b.store({ linear, part: "bias", row: 0 }, "F32", f32(noise(outputs, seed + 1)));
+    return linear;
+  }
+
+  /** Runs `use` on tensors that are freed afterwards. */
+  async function during(b: Backend, use: () => Promise<Float32Array>): Promise<Float32Array> {
+    const mark = b.mark();
+    try {
+      return await use();
+    } finally {
+      b.release(mark);
+    }
+  }
+
+  const sizes = [
+    [1, 1, 1],
+    [3, 5, 7],
+    [4, 16, 8],
+    [5, 4, 9],
+    [6, 3, 8],
+    [7, 33, 17],
+    [13, 8, 31],
+    [25, 1030, 10],
+    [197, 192, 576],
+  ] as const;
+  for (const [rows, inputs, outputs] of sizes) {
+    for (const epilogue of [
+      {},
+      { accumulate: true },
+      { activation: "gelu" },
+      { activation: "gelu_tanh" },
+      { activation: "tanh" },
+      { activation: "relu" },
+    ] as const) {
+      matches(`linear ${rows}×${inputs} → ${outputs} ${JSON.stringify(epilogue)}`, (b) =>
+        during(b, async () => {
+          const out = b.createTensor(rows, outputs, noise(rows * outputs, 2));
+          const x = b.createTensor(rows, inputs, noise(rows * inputs, 3));
+          b.linear(out, x, linearOf(b, outputs, inputs, 4), epilogue);
+          return b.read(out);
+        }),
+      );
+    }
+  }
+
+  matches("activations over their whole range", (b) =>
+    during(b, async () => {
+      const x = b.createTensor(4001, 1, Float32Array.from({ length: 4001 }, (_, i) => (i - 2000) / 100));
+      const identity = b.createLinear(1, 1);
+      b.store({ linear: identity, part: "weight", row: 0 }, "F32", f32(Float32Array.of(1)));
+      const rows: Float32Array[] = [];
+      for (const activation of ["gelu", "gelu_tanh", "tanh"] as const) {
+        const out = b.createTensor(4001, 1);
+        b.linear(out, x, identity, { activation });
+        rows.push(await b.read(out));
+      }
+      return Float32Array.from(rows.flatMap((r) => [...r]));
+    }),
+  );
+
+  for (const [tokens, heads, d, images] of [
+    [1, 1, 1, 1],
+    [2, 3, 5, 1],
+    [5, 2, 8, 2],
+    [8, 1, 12, 1],
+    [17, 3, 10, 3],
+    [25, 2, 64, 1],
+    [50, 1, 33, 1],
+    [197, 3, 64, 1],
+  ] as const) {
+    const run = (b: Backend, maps: boolean) =>
+      during(b, async () => {
+        const qkv = b.createTensor(images * tokens, 3 * heads * d, noise(images * tokens * 3 * heads * d, 7));
+        const out = b.createTensor(images * tokens, heads * d);
+        const probabilities = maps ? b.createTensor(images * heads * tokens, tokens) : undefined;
+        b.attention(out, qkv, { heads, tokens, probabilities });
+        return b.read(probabilities ?? out);
+      });
+    matches(`attention ${images}×${tokens} tokens, ${heads} heads of ${d}`, (b) => run(b, false));
+    matches(`attention ${images}×${tokens} tokens, ${heads} heads of ${d}: probabilities`, (b) => run(b, true));
+  }
+
+  matches("attention: scores of ±1000 neither overflow nor vanish", (b) =>
+    during(b, async () => {
+      const qkv = b.createTensor(9, 12, noise(108, 5).map((x) => x * 60));
+      const out = b.createTensor(9, 4);
+      b.attention(out, qkv, { heads: 1, tokens: 9 });
+      return b.read(out);
+    }),
+  );
+
+  for (const [rows, width] of [
+    [1, 1],
+    [2, 3],
+    [3, 4],
+    [5, 31],
+    [7, 36],
+    [197, 192],
+  ] as const) {
+    matches(`layerNorm ${rows}×${width}, mean 100 times the deviation`, (b) =>
+      during(b, async () => {
+        const x = b.createTensor(rows, width, noise(rows * width, 8).map((v) => v + 100));
+        const scale = b.createTensor(1, width, noise(width, 9));
+        const shift = b.createTensor(1, width, noise(width, 10));
+        b.layerNorm(x, x, { scale, shift, eps: 1e-6 });
+        return b.read(x);
+      }),
+    );
+  }
+
+  for (const [images, channels, height, width, patchHeight, patchWidth] of [
+    [1, 1, 1, 1, 1, 1],
+    [2, 3, 6, 10, 3, 5],
+    [1, 3, 17, 23, 4, 7],
+    [3, 3, 32, 32, 16, 16],
+  ] as const) {
+    matches(`patchify ${images}×${channels}×${height}×${width} by ${patchHeight}×${patchWidth}`, (b) =>
+      during(b, async () => {
+        const pixels = b.createTensor(images * channels, height * width, noise(images * channels * height * width, 11));
+        const count = Math.floor(height / patchHeight) * Math.floor(width / patchWidth);
+        const out = b.createTensor(images * count, channels * patchHeight * patchWidth);
+        b.patchify(out, pixels, { height, width, patchHeight, patchWidth });
+        return b.read(out);
+      }),
+    );
+  }
+
+  for (const [images, prefixRows, patches, width] of [
+    [1, 1, 1, 1],
+    [2, 0, 5, 6],
+    [3, 2, 9, 13],
+  ] as const) {
+    matches(`assembleTokens ${images}×(${prefixRows}+${patches})×${width}`, (b) =>
+      during(b, async () => {
+        const prefix = prefixRows ? b.createTensor(prefixRows, width, noise(prefixRows * width, 12)) : undefined;
+        const positions = b.createTensor(prefixRows + patches, width, noise((prefixRows + patches) * width, 13));
+        const x = b.createTensor(images * patches, width, noise(images * patches * width, 14));
+        const out = b.createTensor(images * (prefixRows + patches), width);
+        b.assembleTokens(out, prefix, x, positions);
+        return b.read(out);
+      }),
+    );
+  }
+
+  for (const [images, tokens, width, first, count] of [
+    [1, 1, 1, 0, 1],
+    [2, 5, 7, 1, 4],
+    [3, 17, 12, 2, 1],
+  ] as const) {
+    matches(`pool rows ${first} to ${first + count - 1} of ${images}×${tokens}×${width}`, (b) =>
+      during(b, async () => {
+        const x = b.createTensor(images * tokens, width, noise(images * tokens * width, 15));
+        const out = b.createTensor(images, width);
+        b.pool(out, x, { tokens, first, count });
+        return b.read(out);
+      }),
+    );
+  }
+
+  // Bit patterns for the two half formats: zero, one, -2, the least subnormal, the largest finite.
+  const stored: readonly [DType, readonly number[]][] = [
+    ["F64", [0, 1 / 3, -1e30, 7]],
+    ["F32", [0, 1 / 3, -1e30, 7]],
+    ["F16", [0x0000, 0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000, 0x03ff]],
+    ["BF16", [0x0000, 0x3f80, 0xc000, 0x0001, 0x7f7f, 0x8000, 0x3eab]],
+    ["I64", [0, -5, 2 ** 40]],
+    ["I32", [0, -5, 2 ** 30 + 1]],
+    ["I16", [0, -32768, 32767]],
+    ["I8", [0, -128, 127]],
+    ["U8", [0, 255, 1]],
+    ["BOOL", [0, 1, 1]],
+  ];
+  for (const [dtype, values] of stored) {
+    define(`store widens ${dtype} exactly, in rows, out of order`, async (b) => {
+      for (const width of [1, 3, 9]) {
+        const x = b.createTensor(7, width);
+        const cell = (row: number, i: number) => values[(row * width + i) % values.length]!;
+        const rows = (first: number, count: number) =>
+          encode(dtype, Array.from({ length: count * width }, (_, i) => cell(first, i)));
+        const r = reference.createTensor(7, width);
+        for (const [first, count] of [
+          [4, 3],
+          [0, 1],
+          [1, 3],
+        ] as const) {
+          assert.equal(b.store({ tensor: x, row: first }, dtype, rows(first, count)), true);
+          reference.store({ tensor: r, row: first }, dtype, rows(first, count));
+        }
+        assert.deepEqual(await b.read(x), await reference.read(r));
+      }
+    });
+  }
+
+  define("store packs a weight that comes in pieces as it packs it whole", async (b) => {
+    const [outputs, inputs] = [21, 10];
+    const weight = noise(outputs * inputs, 16);
+    const x = b.createTensor(5, inputs, noise(5 * inputs, 17));
+    const results: Float32Array[] = [];
+    for (const pieces of [[21], [1, 2, 7, 11], [10, 11], [4, 4, 4, 4, 5]]) {
+      const linear = b.createLinear(outputs, inputs);
+      let row = 0;
+      for (const count of pieces) {
+        const piece = f32(weight.slice(row * inputs, (row + count) * inputs));
+        const staged = b.stage(piece.length);
+        staged.set(piece);
+        b.store({ linear, part: "weight", row }, "F32", staged);
+        row += count;
+      }
+      const out = b.createTensor(5, outputs);
+      b.linear(out, x, linear);
+      results.push(await b.read(out));
+    }
+    for (const result of results) assert.deepEqual(result, results[0]);
+  });
+
+  for (const [dtype, bits] of [
+    ["F32", [0, 0x7f800000]],
+    ["F32", [1, 0, 2, 3, 0x7fc00000, 5]],
+    ["F16", [0, 0, 0, 0, 0x7c00]],
+    ["F16", [0xfe00, 0, 0, 0, 0]],
+    ["BF16", [0, 0, 0x7f80]],
+  ] as const) {
+    define(`store reports ${dtype} 0x${Math.max(...bits).toString(16)} at ${bits.length} elements`, async (b) => {
+      const x = b.createTensor(1, bits.length);
+      const bytes = dtype === "F32" ? encode("I32", [...bits]) : encode(dtype, [...bits]);
+      assert.equal(b.store({ tensor: x, row: 0 }, dtype, bytes), false);
+    });
+  }
+
+  define("memory: activations are reused after release", async (b) => {
+    const before = b.memory;
+    const mark = b.mark();
+    b.createTensor(100, 100);
+    b.release(mark);
+    const after = b.memory;
+    for (let i = 0; i < 100; i++) {
+      const again = b.mark();
+      b.createTensor(100, 100);
+      b.release(again);
+    }
+    assert.equal(before.weights, after.weights);
+    assert.deepEqual(b.memory, after);
+  });
+
+  const refusals: readonly [string, RegExp, (b: Backend, t: (rows: number, cols: number) => Tensor) => void][] = [
+    [
+      "linear into a tensor of the wrong shape",
+      /^linear: x is 5×3, so out must be 5×2; got 5×4$/,
+      (b, t) => b.linear(t(5, 4), t(5, 3), b.createLinear(2, 3)),
+    ],
+    [
+      "linear of the wrong width",
+      /^linear: the weight is 2×3, so x must have 3 columns; got 5×4$/,
+      (b, t) => b.linear(t(5, 2), t(5, 4), b.createLinear(2, 3)),
+    ],
+    [
+      "attention of heads that do not divide",
+      /^attention: with 5 tokens and 2 heads qkv must have a multiple of 5 rows and of 6 columns; got 5×9$/,
+      (b, t) => b.attention(t(5, 3), t(5, 9), { heads: 2, tokens: 5 }),
+    ],
+    [
+      "layerNorm with another width",
+      /^layerNorm: x is 2×4, so scale must be 1×4; got 1×3$/,
+      (b, t) => b.layerNorm(t(2, 4), t(2, 4), { scale: t(1, 3), shift: t(1, 4), eps: 0 }),
+    ],
+    [
+      "store of half a row",
+      /^store: the target is 3×2, so bytes from row 1 on must be at most 2 whole rows of 2 F32; got 12 bytes$/,
+      (b, t) => b.store({ tensor: t(3, 2), row: 1 }, "F32", new Uint8Array(12)),
+    ],
+    [
+      "pool behind the last token",
+      /^pool: x is 4×3, which does not hold rows 1 to 4 of images of 4 tokens$/,
+      (b, t) => b.pool(t(1, 3), t(4, 3), { tokens: 4, first: 1, count: 4 }),
+    ],
+  ];
+  for (const [name, message, run] of refusals) {
+    define(`refuses ${name}`, async (b) => {
+      assert.throws(() => run(b, (rows, cols) => b.createTensor(rows, cols)), { name: "RangeError", message });
+    });
+  }
+
+  define("throws after dispose", async () => {
+    const b = await options.create();
+    b.dispose();
+    assert.throws(() => {
+      const x = b.createTensor(1, 1, Float32Array.of(1));
+      b.linear(b.createTensor(1, 1), x, b.createLinear(1, 1));
+    }, /the backend was disposed of/);
+  });
+}
