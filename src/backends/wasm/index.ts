@@ -118,7 +118,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Back
 
     stage(length) {
       // Behind it, room for as many f32 as `length` can hold elements, so that `store` never grows the memory.
-      const at = heap.scratch(align(length) + 16 + length * 4);
+      const at = heap.scratch(align(length) + length * 4 + 16);
       return heap.u8.subarray(at, at + length);
     },
 
@@ -131,25 +131,24 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Back
       }
       const count = bytes.length / ELEMENT_BYTES[dtype];
       const x = dtype === "F32" ? bytes.byteOffset : align(bytes.byteOffset + bytes.length);
-      const finite = kernels.widen(x, bytes.byteOffset, count, DTYPE_CODES[dtype]) !== 0;
+      kernels.widen(x, bytes.byteOffset, count, DTYPE_CODES[dtype]);
       if ("tensor" in target) {
         const tensor = target.tensor as WasmTensor;
         for (let row = 0; row < rows; row++) {
           const from = x + row * tensor.cols * 4;
           heap.u8.copyWithin(tensor.at + (target.row + row) * tensor.stride, from, from + tensor.cols * 4);
         }
-        return finite;
+        return;
       }
       const { at, inputs } = target.linear as WasmLinear;
       if (target.part === "weight") {
         kernels.packWeight(at, inputs, target.row, x, inputs * 4, rows);
-        return finite;
+        return;
       }
       for (let i = 0; i < rows; i++) {
         const row = target.row + i;
         heap.f32[(at + (row >> 3) * kernels.panelBytes(inputs)) / 4 + (row & 7)] = heap.f32[x / 4 + i]!;
       }
-      return finite;
     },
 
     mark() {

@@ -19,7 +19,7 @@ export interface Kernels {
   assembleTokens(out: number, prefix: number, prefixRows: number, patches: number, patchRows: number, positions: number, stride: number, padded: number): void;
   patchify(out: number, outStride: number, pixels: number, pixelStride: number, channels: number, width: number, gridHeight: number, gridWidth: number, patchHeight: number, patchWidth: number): void;
   pool(out: number, x: number, stride: number, count: number, padded: number): void;
-  widen(out: number, x: number, count: number, code: number): number;
+  widen(out: number, x: number, count: number, code: number): void;
 }
 
 /** Which build of the kernels: with fused multiply-add where the engine knows relaxed SIMD, else without. */

@@ -1,0 +1,55 @@
+/**
+ * Decoding JPEG, PNG, WebP and GIF to RGB, to the byte as Pillow does it:
+ * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
+ */
+import { upright } from "./exif.js";
+import { ascii, broken, type ImageFile, type StoredImage } from "./file.js";
+import { decodeGif } from "./gif.js";
+import { decodeJpeg } from "./jpeg.js";
+import { decodePng } from "./png.js";
+import { decodeWebp } from "./webp.js";
+
+/** 8-bit RGB: width · height · 3 bytes, row by row. */
+export interface RgbImage {
+  data: Uint8Array;
+  width: number;
+  height: number;
+}
+
+/** Pillow's own limit: four times as many bytes as MAX_IMAGE_PIXELS of RGB, a quarter of a gibibyte, doubled. */
+export const PIXEL_LIMIT = 178_956_970;
+
+export interface DecodeOptions {
+  /** A file with more pixels is refused before anything is allocated for them. Default: 178,956,970, as in Pillow. */
+  pixelLimit?: number;
+  /** What error messages call the image. */
+  name?: string;
+}
+
+type Reader = (file: ImageFile) => Promise<StoredImage>;
+
+/** By the first bytes; a file's name says nothing. */
+function readerOf({ bytes }: ImageFile): Reader | undefined {
+  const start = ascii(bytes, 0, 12);
+  if (start.startsWith("\xff\xd8\xff")) return decodeJpeg;
+  if (start.startsWith("\x89PNG\r\n\x1a\n")) return decodePng;
+  if (/^RIFF[^]{4}WEBP/.test(start)) return decodeWebp;
+  if (/^GIF8[79]a/.test(start)) return decodeGif;
+  return undefined;
+}
+
+/**
+ * The pixels of an encoded image, turned upright by its EXIF orientation. Alpha is dropped, not composited; palettes
+ * and CMYK become RGB, colour profiles are ignored, 16 bits become the upper 8, of an animation the first frame counts.
+ * @throws Error: one sentence that names the file, for one that is truncated, corrupt, too large or of another format.
+ */
+export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
+  const { pixelLimit = PIXEL_LIMIT, name } = options;
+  const file: ImageFile = { bytes, label: name === undefined ? "the image" : `"${name}"`, pixelLimit };
+  const read = readerOf(file);
+  if (!read) {
+    const found = bytes.length === 0 ? "it is empty" : `it begins with ${JSON.stringify(ascii(bytes, 0, 8))}`;
+    throw broken(file, `is not a JPEG, PNG, WebP or GIF file; ${found}`);
+  }
+  return upright(await read(file));
+}

@@ -1,0 +1,239 @@
+/**
+ * From a decoded image to a model's input, as the checkpoint asks: Hugging Face's preprocessor_config.json or timm's
+ * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
+ */
+import type { RgbImage } from "./decode.js";
+import { type Filter, resize } from "./resize.js";
+
+type Three = readonly [number, number, number];
+
+export interface Preprocessing {
+  /**
+   * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
+   * covers width × height, rounded; "exact": width × height; "none": the image must have the right size.
+   */
+  resize:
+    | { mode: "shortest"; size: number }
+    | { mode: "cover" | "exact"; width: number; height: number }
+    | { mode: "none" };
+  filter: Filter;
+  /** Size of the result, which is cropped from the center of the resized image. */
+  width: number;
+  height: number;
+  /** Half a pixel goes to the even offset in torchvision and timm, down in transformers; it shows by one pixel. */
+  cropRounding: "even" | "down";
+  /** pixel value = (byte · rescale - mean) / std, by channel. */
+  rescale: number;
+  mean: Three;
+  std: Three;
+}
+
+const IMAGENET: [Three, Three] = [
+  [0.485, 0.456, 0.406],
+  [0.229, 0.224, 0.225],
+];
+const CLIP: [Three, Three] = [
+  [0.48145466, 0.4578275, 0.40821073],
+  [0.26862954, 0.26130258, 0.27577711],
+];
+const HALF: [Three, Three] = [
+  [0.5, 0.5, 0.5],
+  [0.5, 0.5, 0.5],
+];
+
+/** Class defaults of transformers 5; a lone `size` is a square or, where not `square`, the short side. */
+const PROCESSORS: Record<string, { size: number; square: boolean; crop?: number; resample: number; norm: [Three, Three] }> = {
+  ViT: { size: 224, square: true, resample: 2, norm: HALF },
+  DeiT: { size: 256, square: true, crop: 224, resample: 3, norm: HALF },
+  Beit: { size: 224, square: true, resample: 3, norm: HALF },
+  Siglip: { size: 224, square: true, resample: 3, norm: HALF },
+  CLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP },
+  Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP },
+};
+
+/** PIL.Image.Resampling, by number. */
+const RESAMPLE: Filter[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
+
+const unsupported = (name: string, rule: string, found: unknown) =>
+  new RangeError(`preprocessing: ${name} ${rule}; got ${JSON.stringify(found)}`);
+
+/**
+ * What a checkpoint says about its input.
+ * @param preprocessor contents of preprocessor_config.json, if there is one.
+ * @param model contents of config.json; timm's holds a pretrained_cfg. Without either, timm's defaults for
+ *   `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
+ * @param imageSize [height, width] of the model, for timm; preprocessor_config.json brings its own.
+ * @throws RangeError for settings that are unknown or not supported.
+ */
+export function parsePreprocessing(
+  preprocessor: unknown,
+  model: unknown,
+  imageSize: readonly [number, number],
+): Preprocessing {
+  if (isRecord(preprocessor)) return parseHuggingFace(preprocessor);
+  const config = isRecord(model) ? model : {};
+  // Old timm files have the settings at the top, beside "architecture".
+  const { pretrained_cfg: settings = "architecture" in config ? config : {} } = config;
+  if (!isRecord(settings)) throw unsupported("pretrained_cfg", "must be an object", settings);
+  return parseTimm(settings, imageSize);
+}
+
+function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
+  const type = config.image_processor_type ?? config.feature_extractor_type ?? "ViTImageProcessor";
+  const family = String(type).replace(/(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/, "");
+  if (!Object.hasOwn(PROCESSORS, family)) {
+    throw unsupported("image_processor_type", `must be that of ${Object.keys(PROCESSORS).join(", ")}`, type);
+  }
+  const defaults = PROCESSORS[family];
+  const flag = (name: string, fallback = true) => (config[name] ?? fallback) === true;
+
+  const crops = flag("do_center_crop", defaults.crop !== undefined);
+  const crop = crops ? readSize("crop_size", config.crop_size ?? defaults.crop ?? 224, true) : undefined;
+  const target = readSize("size", config.size ?? defaults.size, defaults.square);
+  let plan: Preprocessing["resize"] = target;
+  if (!flag("do_resize")) plan = { mode: "none" };
+  const result = crop ?? target;
+  if (result.mode !== "exact") throw unsupported("size", "must be a height and a width where nothing is cropped", config.size);
+  const { width, height } = result;
+  if (
+    (plan.mode === "shortest" && plan.size < Math.max(width, height)) ||
+    (plan.mode === "exact" && (plan.width < width || plan.height < height))
+  ) {
+    throw unsupported("crop_size", `must not be more than the size ${JSON.stringify(config.size)}`, config.crop_size);
+  }
+
+  const filter = RESAMPLE[(config.resample ?? defaults.resample) as number];
+  if (!filter) throw unsupported("resample", "must be a number from 0 to 5", config.resample);
+  const normalizes = flag("do_normalize");
+  return {
+    resize: plan,
+    filter,
+    width,
+    height,
+    cropRounding: "down",
+    rescale: flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1,
+    mean: normalizes ? readThree("image_mean", config.image_mean ?? defaults.norm[0]) : [0, 0, 0],
+    std: normalizes ? readThree("image_std", config.image_std ?? defaults.norm[1]) : [1, 1, 1],
+  };
+}
+
+function parseTimm(config: Record<string, unknown>, [height, width]: readonly [number, number]): Preprocessing {
+  const { interpolation = "bicubic", crop_mode: mode = "center" } = config;
+  if (!RESAMPLE.includes(interpolation as Filter)) {
+    throw unsupported("interpolation", `must be one of ${RESAMPLE.join(", ")}`, interpolation);
+  }
+  const pct = readPositive("crop_pct", config.crop_pct ?? 0.875);
+  if (pct > 1) throw unsupported("crop_pct", "must be at most 1", pct);
+  if (mode !== "center" && mode !== "squash") throw unsupported("crop_mode", `must be "center" or "squash"`, mode);
+  const scaled = { width: Math.floor(width / pct), height: Math.floor(height / pct) };
+  let plan: Preprocessing["resize"] = { mode: "exact", ...scaled };
+  if (mode === "center") {
+    plan = scaled.width === scaled.height ? { mode: "shortest", size: scaled.width } : { mode: "cover", ...scaled };
+  }
+  return {
+    resize: plan,
+    filter: interpolation as Filter,
+    width,
+    height,
+    cropRounding: "even",
+    rescale: 1 / 255,
+    mean: readThree("mean", config.mean ?? IMAGENET[0]),
+    std: readThree("std", config.std ?? IMAGENET[1]),
+  };
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isSize = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 1;
+
+/** A number, [height, width], { height, width } or { shortest_edge }. */
+function readSize(
+  name: string,
+  size: unknown,
+  square: boolean,
+): { mode: "exact"; width: number; height: number } | { mode: "shortest"; size: number } {
+  if (isSize(size)) return square ? { mode: "exact", width: size, height: size } : { mode: "shortest", size };
+  const fields = Array.isArray(size) ? { height: size[0], width: size[1] } : size;
+  if (isRecord(fields)) {
+    const { height, width, shortest_edge: shortest, longest_edge: longest } = fields;
+    if (isSize(height) && isSize(width)) return { mode: "exact", width, height };
+    if (isSize(shortest) && longest === undefined) return { mode: "shortest", size: shortest };
+  }
+  throw unsupported(name, "must be a number, a height and width, or a shortest_edge", size);
+}
+
+function readPositive(name: string, value: unknown): number {
+  if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
+  throw unsupported(name, "must be a number above 0", value);
+}
+
+function readThree(name: string, value: unknown): Three {
+  const three = typeof value === "number" ? [value, value, value] : value;
+  if (Array.isArray(three) && three.length === 3 && three.every(Number.isFinite)) return three as unknown as Three;
+  throw unsupported(name, "must be three numbers", value);
+}
+
+/**
+ * The image resized and cropped: 8-bit RGB, height · width · 3 bytes of the preprocessing's size.
+ * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
+ */
+export function toBytes(image: RgbImage, preprocessing: Preprocessing): Uint8Array {
+  const { width, height, filter, cropRounding } = preprocessing;
+  const resized = resizedSize(image, preprocessing.resize);
+  if (resized.width < width || resized.height < height) {
+    const found = `${resized.width}×${resized.height}`;
+    throw new RangeError(`preprocessing: an image that is not resized must be at least ${width}×${height}; got ${found}`);
+  }
+  const offset = (space: number) => (cropRounding === "down" ? Math.floor(space / 2) : roundHalfEven(space / 2));
+  const window = { left: offset(resized.width - width), top: offset(resized.height - height), width, height };
+  return resize({ ...image, channels: 3 }, { ...resized, filter, window }).data;
+}
+
+function resizedSize({ width, height }: RgbImage, plan: Preprocessing["resize"]): { width: number; height: number } {
+  switch (plan.mode) {
+    case "none":
+      return { width, height };
+    case "exact":
+      return { width: plan.width, height: plan.height };
+    case "cover": {
+      const ratio = Math.min(height / plan.height, width / plan.width);
+      return { width: roundHalfEven(width / ratio), height: roundHalfEven(height / ratio) };
+    }
+    case "shortest": {
+      const long = Math.trunc((plan.size * Math.max(width, height)) / Math.min(width, height));
+      return width <= height ? { width: plan.size, height: long } : { width: long, height: plan.size };
+    }
+  }
+}
+
+/** Python's round. */
+function roundHalfEven(x: number): number {
+  const down = Math.floor(x);
+  if (x - down !== 0.5) return Math.round(x);
+  return down % 2 === 0 ? down : down + 1;
+}
+
+/**
+ * Pixel values of 8-bit RGB: f32 [3, height, width], each step rounded to f32 as in PyTorch and NumPy.
+ * @param bytes height · width · 3, as from `toBytes`.
+ * @param out where to write them; a new array by default.
+ */
+export function toPixelValues(
+  bytes: Uint8Array | Uint8ClampedArray,
+  { width, height, rescale, mean, std }: Preprocessing,
+  out: Float32Array = new Float32Array(3 * width * height),
+): Float32Array {
+  const area = width * height;
+  if (bytes.length !== 3 * area || out.length !== 3 * area) {
+    const found = `${bytes.length} bytes and ${out.length} values`;
+    throw new RangeError(`preprocessing: ${width}×${height} RGB has ${3 * area} bytes and values; got ${found}`);
+  }
+  const { fround } = Math;
+  for (let c = 0; c < 3; c++) {
+    const table = new Float32Array(256);
+    for (let v = 0; v < 256; v++) table[v] = fround(fround(v * rescale) - fround(mean[c])) / fround(std[c]);
+    for (let i = 0, from = c; i < area; i++, from += 3) out[c * area + i] = table[bytes[from]];
+  }
+  return out;
+}

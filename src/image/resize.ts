@@ -1,0 +1,373 @@
+/**
+ * Resizing, to the byte as Pillow does it: antialiased, with 8-bit fixed-point weights and an 8-bit image between the
+ * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts.
+ */
+import { image as kernelBase64 } from "./kernel.gen.js";
+
+/** 8-bit samples, row by row, the channels of a pixel side by side: gray, RGB, or RGB with straight alpha. */
+export interface Raster {
+  /** width · height · channels bytes. */
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+  channels: 1 | 3 | 4;
+}
+
+export type Filter = "nearest" | "box" | "bilinear" | "hamming" | "bicubic" | "lanczos";
+
+export interface ResizeOptions {
+  /** Size of the result in pixels. */
+  width: number;
+  height: number;
+  filter: Filter;
+  /** [left, top, right, bottom] in source pixels, fractions allowed: the part to resize. Default: all of it. */
+  box?: readonly [number, number, number, number];
+  /**
+   * The order of the two passes, which shows by some levels since the image between them is rounded: horizontal first,
+   * as every Pillow before 13 (default), or Pillow 13's rule, vertical first for pictures that shrink more in height.
+   */
+  order?: "pillow12" | "pillow13";
+  /** Compute only this part of the result, in its pixels; for a resize that is followed by a crop. Default: all. */
+  window?: { left: number; top: number; width: number; height: number };
+}
+
+/** The weights of one result row or column: sample `first + i` of the source counts `weights[i]` · 2^-22. */
+interface Taps {
+  first: number;
+  weights: Int32Array;
+}
+
+interface Kernel {
+  memory: WebAssembly.Memory;
+  resize_horizontal(
+    channels: number,
+    out: number,
+    outStride: number,
+    src: number,
+    srcStride: number,
+    spans: number,
+    coefficients: number,
+    width: number,
+    rows: number,
+  ): void;
+  resize_vertical(
+    out: number,
+    outStride: number,
+    src: number,
+    srcStride: number,
+    spans: number,
+    coefficients: number,
+    bytes: number,
+    rows: number,
+  ): void;
+}
+
+const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
+
+/** Support (half width at scale 1) and shape of each filter; hamming's two constants are C floats in Pillow. */
+const FILTERS: Record<Exclude<Filter, "nearest">, { support: number; weight: (x: number) => number }> = {
+  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
+  bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
+  hamming: {
+    support: 1,
+    weight: (x) => {
+      if (x === 0) return 1;
+      if (Math.abs(x) >= 1) return 0;
+      return sinc(x) * (Math.fround(0.54) + Math.fround(0.46) * Math.cos(x * Math.PI));
+    },
+  },
+  bicubic: {
+    support: 2,
+    weight: (x) => {
+      const a = -0.5;
+      x = Math.abs(x);
+      if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+      return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+    },
+  },
+  lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
+};
+
+const FRACTION = 2 ** 22;
+/** Source bytes that are handed to the kernel at once, so that they are still in the cache when they are read. */
+const BAND_BYTES = 1 << 17;
+/** Kernel memory is kept from call to call up to this size. */
+const KEPT_BYTES = 64 << 20;
+
+let cached: Kernel | undefined;
+
+function kernel(): Kernel {
+  if (!cached) {
+    const module = new WebAssembly.Module(Uint8Array.from(atob(kernelBase64), (c) => c.charCodeAt(0)));
+    cached = new WebAssembly.Instance(module).exports as unknown as Kernel;
+  }
+  return cached;
+}
+
+/**
+ * Resizes an image. Alpha is premultiplied for all filters but nearest, as in Pillow.
+ * @returns an image of the window's size (by default width × height) and the same channels; always a new buffer.
+ * @throws RangeError for sizes that are not positive integers, a box or window that is not inside, or wrong data length.
+ */
+export function resize(image: Raster, options: ResizeOptions): Raster & { data: Uint8Array } {
+  const { width, height, filter, order = "pillow12" } = options;
+  check(image, options);
+  const box = (options.box ?? [0, 0, image.width, image.height]).map(Math.fround);
+  const window = options.window ?? { left: 0, top: 0, width, height };
+  const [left, top, right, bottom] = box;
+  if (filter === "nearest") return nearest(image, options, box, window);
+
+  const horizontal = width !== image.width || left !== 0 || right !== width;
+  const vertical = height !== image.height || top !== 0 || bottom !== height;
+  if (!horizontal && !vertical) return crop(image, window);
+
+  const columns = horizontal
+    ? axisTaps(image.width, left, right, width, filter, window.left, window.width)
+    : undefined;
+  const rows = vertical ? axisTaps(image.height, top, bottom, height, filter, window.top, window.height) : undefined;
+  const shrink = image.height - height;
+  const verticalFirst = order === "pillow13" && shrink > 0 && shrink > 2 * (image.width - width);
+
+  const source = image.channels === 4 ? { ...image, data: premultiplied(image.data) } : image;
+  const data = convolve(source, window, columns, rows, verticalFirst);
+  if (image.channels === 4) unpremultiply(data);
+  return { data, width: window.width, height: window.height, channels: image.channels };
+}
+
+function check({ data, width: sourceWidth, height: sourceHeight, channels }: Raster, options: ResizeOptions): void {
+  const { width, height, filter, box, window } = options;
+  if (filter !== "nearest" && !Object.hasOwn(FILTERS, filter)) {
+    throw new RangeError(`resize: filter must be nearest, ${Object.keys(FILTERS).join(", ")}; got ${filter}`);
+  }
+  for (const [name, value] of Object.entries({ width, height, "source width": sourceWidth, "source height": sourceHeight })) {
+    if (!Number.isInteger(value) || value < 1) throw new RangeError(`resize: ${name} must be an integer of at least 1; got ${value}`);
+  }
+  if (channels !== 1 && channels !== 3 && channels !== 4) {
+    throw new RangeError(`resize: an image has 1, 3 or 4 channels; got ${channels}`);
+  }
+  if (data.length !== sourceWidth * sourceHeight * channels) {
+    const expected = `${sourceWidth}×${sourceHeight}×${channels} needs ${sourceWidth * sourceHeight * channels} bytes`;
+    throw new RangeError(`resize: an image of ${expected}; got ${data.length}`);
+  }
+  if (box && !(box[0] >= 0 && box[1] >= 0 && box[2] <= sourceWidth && box[3] <= sourceHeight && box[0] < box[2] && box[1] < box[3])) {
+    throw new RangeError(`resize: box must lie inside ${sourceWidth}×${sourceHeight} and not be empty; got [${box.join(", ")}]`);
+  }
+  if (window) {
+    const { left: x, top: y, width: w, height: h } = window;
+    const inside = x >= 0 && y >= 0 && w >= 1 && h >= 1 && x + w <= width && y + h <= height;
+    if (!inside || ![x, y, w, h].every(Number.isInteger)) {
+      throw new RangeError(`resize: window must lie inside ${width}×${height}; got ${w}×${h} at (${x}, ${y})`);
+    }
+  }
+}
+
+/** Pillow's precompute_coeffs and normalize_coeffs_8bpc for the outputs from `start` on. */
+function axisTaps(
+  size: number,
+  in0: number,
+  in1: number,
+  out: number,
+  filter: Exclude<Filter, "nearest">,
+  start: number,
+  count: number,
+): Taps[] {
+  const { support, weight } = FILTERS[filter];
+  const scale = (in1 - in0) / out;
+  const filterScale = Math.max(scale, 1);
+  const reach = support * filterScale;
+  const inverse = 1 / filterScale;
+  return Array.from({ length: count }, (_, i) => {
+    const center = in0 + (start + i + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(center - reach + 0.5));
+    const end = Math.min(size, Math.trunc(center + reach + 0.5));
+    const weights = new Float64Array(end - first);
+    let sum = 0;
+    for (let x = 0; x < weights.length; x++) {
+      weights[x] = weight((x + first - center + 0.5) * inverse);
+      sum += weights[x];
+    }
+    const fixed = Int32Array.from(weights, (w) => {
+      if (sum !== 0) w /= sum;
+      return Math.trunc(w * FRACTION + (w < 0 ? -0.5 : 0.5));
+    });
+    return { first, weights: fixed };
+  });
+}
+
+/** Source samples that the taps read: from `first` up to `end`. */
+function reach(taps: Taps[]): { first: number; end: number } {
+  const last = taps[taps.length - 1];
+  return { first: taps[0].first, end: last.first + last.weights.length };
+}
+
+/** The kernel's form of the taps: `group` taps a step, the last group filled up with zeros. */
+function encode(taps: Taps[], origin: number, step: number, group: 2 | 4) {
+  const groups = taps.map(({ weights }) => Math.ceil(weights.length / group));
+  const spans = Int32Array.from(taps.flatMap(({ first }, i) => [(first - origin) * step, groups[i]]));
+  const coefficients = new Int16Array(groups.reduce((sum, n) => sum + n, 0) * 2 * group);
+  let at = 0;
+  taps.forEach(({ weights }, i) => {
+    for (let x = 0; x < weights.length; x++) {
+      const slot = at + Math.floor(x / group) * 2 * group + (x % group);
+      coefficients[slot] = weights[x] >> 11;
+      coefficients[slot + group] = weights[x] & 2047;
+    }
+    at += groups[i] * 2 * group;
+  });
+  return { spans, coefficients };
+}
+
+const align = (n: number, to: number) => Math.ceil(n / to) * to;
+
+/** One or two passes in kernel memory; an axis without taps keeps its size. */
+function convolve(
+  image: Raster,
+  window: { left: number; top: number; width: number; height: number },
+  columns: Taps[] | undefined,
+  rows: Taps[] | undefined,
+  verticalFirst: boolean,
+): Uint8Array {
+  const { data, channels } = image;
+  const { resize_horizontal, resize_vertical, memory } = kernel();
+  const xs = columns ? reach(columns) : { first: window.left, end: window.left + window.width };
+  const ys = rows ? reach(rows) : { first: window.top, end: window.top + window.height };
+  const rowBytes = image.width * channels;
+  const sourceRows = ys.end - ys.first;
+
+  // Everything is laid out before anything is written, since growing the memory detaches views of it. Each part has
+  // slack behind it: the kernels read up to one row and 16 bytes too far.
+  let top = 0;
+  const reserve = (bytes: number) => {
+    const at = top;
+    top = align(top + bytes + 16, 16);
+    return at;
+  };
+  const horizontalFirst = columns && !(rows && verticalFirst);
+  const h = columns && encode(columns, horizontalFirst ? 0 : xs.first, channels, 4);
+  const middleColumns = horizontalFirst ? window.width : xs.end - xs.first;
+  const middleStride = align(middleColumns * channels + 3, 16);
+  const outStride = align(window.width * channels + 3, 16);
+  const bandRows = horizontalFirst ? Math.max(4, align(BAND_BYTES / rowBytes, 4)) : sourceRows + 1;
+  const v = rows && encode(rows, ys.first, horizontalFirst ? middleStride : rowBytes, 2);
+  const place = (encoded: { spans: Int32Array; coefficients: Int16Array }) => ({
+    spans: reserve(encoded.spans.byteLength),
+    coefficients: reserve(encoded.coefficients.byteLength),
+  });
+  const hAt = h && place(h);
+  const vAt = v && place(v);
+  const source = reserve(bandRows * rowBytes);
+  const middle = columns && rows ? reserve((align(verticalFirst ? window.height : sourceRows, 4) + 1) * middleStride) : 0;
+  const out = reserve(align(window.height, 4) * outStride);
+
+  const missing = top - memory.buffer.byteLength;
+  if (missing > 0) memory.grow(Math.ceil(missing / 65536));
+  const bytes = new Uint8Array(memory.buffer);
+  const write = (at: number, { buffer, byteLength }: Int32Array | Int16Array) =>
+    bytes.set(new Uint8Array(buffer, 0, byteLength), at);
+  if (h && hAt) {
+    write(hAt.spans, h.spans);
+    write(hAt.coefficients, h.coefficients);
+  }
+  if (v && vAt) {
+    write(vAt.spans, v.spans);
+    write(vAt.coefficients, v.coefficients);
+  }
+  const load = (row: number, count: number) => bytes.set(data.subarray(row * rowBytes, (row + count) * rowBytes), source);
+
+  if (horizontalFirst && hAt) {
+    const [to, stride] = vAt ? [middle, middleStride] : [out, outStride];
+    for (let y = 0; y < sourceRows; y += bandRows) {
+      const count = Math.min(bandRows, sourceRows - y);
+      load(ys.first + y, count);
+      const padded = align(count, 4);
+      resize_horizontal(channels, to + y * stride, stride, source, rowBytes, hAt.spans, hAt.coefficients, window.width, padded);
+    }
+    if (vAt) {
+      const width = window.width * channels;
+      resize_vertical(out, outStride, middle, middleStride, vAt.spans, vAt.coefficients, width, window.height);
+    }
+  } else if (vAt) {
+    load(ys.first, sourceRows);
+    const [to, stride] = hAt ? [middle, middleStride] : [out, outStride];
+    const from = source + xs.first * channels;
+    resize_vertical(to, stride, from, rowBytes, vAt.spans, vAt.coefficients, middleColumns * channels, window.height);
+    if (hAt) {
+      const padded = align(window.height, 4);
+      resize_horizontal(channels, out, outStride, middle, middleStride, hAt.spans, hAt.coefficients, window.width, padded);
+    }
+  }
+
+  const tight = window.width * channels;
+  const result = new Uint8Array(tight * window.height);
+  for (let y = 0; y < window.height; y++) {
+    result.set(bytes.subarray(out + y * outStride, out + y * outStride + tight), y * tight);
+  }
+  if (bytes.byteLength > KEPT_BYTES) cached = undefined;
+  return result;
+}
+
+/** Pillow's ImagingScaleAffine: positions are summed up, not multiplied out, and truncated. */
+function nearest(
+  { data, width, height, channels }: Raster,
+  options: ResizeOptions,
+  [left, top, right, bottom]: number[],
+  window: { left: number; top: number; width: number; height: number },
+): Raster & { data: Uint8Array } {
+  const positions = (in0: number, in1: number, out: number, size: number) => {
+    const scale = (in1 - in0) / out;
+    let position = in0 + 0.5 * scale;
+    return Int32Array.from({ length: out }, () => {
+      const index = Math.min(size - 1, Math.trunc(position));
+      position += scale;
+      return index;
+    });
+  };
+  const xs = positions(left, right, options.width, width).subarray(window.left, window.left + window.width);
+  const ys = positions(top, bottom, options.height, height).subarray(window.top, window.top + window.height);
+  const result = new Uint8Array(xs.length * ys.length * channels);
+  let at = 0;
+  for (const y of ys) {
+    for (const x of xs) {
+      const from = (y * width + x) * channels;
+      for (let c = 0; c < channels; c++) result[at++] = data[from + c];
+    }
+  }
+  return { data: result, width: xs.length, height: ys.length, channels };
+}
+
+/** A copy of a part of an image. */
+export function crop(
+  { data, width, channels }: Raster,
+  part: { left: number; top: number; width: number; height: number },
+): Raster & { data: Uint8Array } {
+  const rowBytes = part.width * channels;
+  const result = new Uint8Array(rowBytes * part.height);
+  for (let y = 0; y < part.height; y++) {
+    const from = ((part.top + y) * width + part.left) * channels;
+    result.set(data.subarray(from, from + rowBytes), y * rowBytes);
+  }
+  return { data: result, width: part.width, height: part.height, channels };
+}
+
+/** Pillow's MULDIV255: c · a / 255, rounded. */
+function premultiplied(data: Raster["data"]): Uint8Array {
+  const result = new Uint8Array(data);
+  for (let i = 0; i < result.length; i += 4) {
+    const alpha = result[i + 3];
+    if (alpha === 255) continue;
+    for (let c = i; c < i + 3; c++) {
+      const t = result[c] * alpha + 128;
+      result[c] = ((t >> 8) + t) >> 8;
+    }
+  }
+  return result;
+}
+
+/** In place; a colour without alpha stays as it is. */
+function unpremultiply(data: Uint8Array): void {
+  for (let i = 0; i < data.length; i += 4) {
+    const alpha = data[i + 3];
+    if (alpha === 0 || alpha === 255) continue;
+    for (let c = i; c < i + 3; c++) data[c] = Math.min(255, Math.floor((255 * data[c]) / alpha));
+  }
+}

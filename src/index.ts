@@ -1,0 +1,279 @@
+/**
+ * vitrail: Vision Transformers from their original weights, in every JavaScript runtime.
+ *
+ * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
+ */
+import { type BackendName, selectBackend } from "./backends/select.js";
+import { type ImageInput, openImage, parsePreprocessing, type RgbImage, toBytes, toPixelValues } from "./image/index.js";
+import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
+import { type Config, type ConfigOverrides, parseConfig } from "./model/config.js";
+import { forward, type OutputName, type Outputs, type Tensor } from "./model/vit.js";
+import { createWeights } from "./model/weights.js";
+
+export type { BackendName, CheckpointParts, Config, ConfigOverrides, ImageInput, OutputName, Outputs, Progress, Tensor };
+
+/** Options of {@link load}. */
+export interface LoadOptions {
+  /** What computes; "auto" takes the fastest that runs here. An explicit backend that cannot run throws. */
+  backend?: BackendName | "auto";
+  /** Arithmetic of the weights. */
+  precision?: "f32";
+  /** Threads to compute on. */
+  threads?: "auto" | 1;
+  /** What a checkpoint without config.json does not say, such as its heads (width / 64 unless given). */
+  config?: ConfigOverrides;
+  /** Most pixels that an image may have; more is refused before any of them is decoded. */
+  pixelLimit?: number;
+  /** Stops loading; the promise then rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Called as bytes of the weights arrive. */
+  onProgress?: (progress: Progress) => void;
+}
+
+/** One class of a classification. */
+export interface Prediction {
+  readonly label: string;
+  readonly index: number;
+  /** Softmax over all classes. */
+  readonly probability: number;
+  readonly logit: number;
+}
+
+/** Options of `classify`. */
+export interface ClassifyOptions {
+  /** How many classes, best first. */
+  topK?: number;
+  signal?: AbortSignal;
+}
+
+/** Options of `embed`. */
+export interface EmbedOptions {
+  /**
+   * head: what the classification head reads, after the last norm; token: the class token; mean: the mean of the patches;
+   * pooler: Hugging Face's pooler_output.
+   */
+  pooling?: "head" | "token" | "mean" | "pooler";
+  /** Scale each row to length 1. */
+  normalize?: boolean;
+  signal?: AbortSignal;
+}
+
+/** A loaded model. Calls run one after the other, in the order in which they were made. */
+export interface Model {
+  readonly config: Config;
+  /** Class names by index: id2label. */
+  readonly labels: readonly string[];
+  readonly backend: { readonly name: string; readonly precision: "f32"; readonly threads: number; readonly reason: string };
+  /** Bytes: packed weights, and the most that activations have taken. */
+  readonly memory: { readonly weights: number; readonly activations: number };
+  /**
+   * Classes of an image, best first; of a list, one result each, in order.
+   * @throws Error naming the image that cannot be read; RangeError if the checkpoint has no classifier.
+   * @example
+   * const [best] = await vit.classify("cat.jpg", { topK: 5 });
+   */
+  classify(image: ImageInput, options?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Prediction[][]>;
+  /** Feature vectors, [images, D] in one array, one row an image. */
+  embed(images: ImageInput | readonly ImageInput[], options?: EmbedOptions): Promise<Float32Array>;
+  /**
+   * The raw call.
+   * @param inputs pixelValues [B, 3, H, W], as `preprocess` gives them.
+   * @param options outputs: what to compute, by default the logits.
+   */
+  forward<Name extends OutputName = "logits">(
+    inputs: { pixelValues: Tensor },
+    options?: { outputs?: readonly Name[]; signal?: AbortSignal },
+  ): Promise<Pick<Outputs, Name>>;
+  /** Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalised as the checkpoint says. */
+  preprocess(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Tensor>;
+  /** The same before normalisation: 8-bit RGB, [images, H, W, 3]. */
+  preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
+  /** Frees weights and activations; later calls throw. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Loads a checkpoint.
+ * @param source a folder in the Hugging Face Hub's layout, a .safetensors file, a file: URL of either, or
+ * `{ config, weights, preprocessor }` from memory.
+ * @throws Error: one sentence naming the file, the rule and what was found.
+ * @example
+ * using vit = await load("models/vit-base-patch16-224");
+ */
+export async function load(source: string | URL | CheckpointParts, options: LoadOptions = {}): Promise<Model> {
+  checkOptions(options);
+  const { signal, onProgress, pixelLimit } = options;
+  const checkpoint = await openCheckpoint(source, { signal });
+  try {
+    const { config, named, labels } = parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors, options.config);
+    const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, [...config.imageSize]);
+    const { backend, reason } = await selectBackend(options.backend);
+    const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors);
+    await checkpoint.read(loader, { signal, onProgress });
+    const weights = await loader.finish();
+
+    const model = { config, labels, backend: { name: backend.name, precision: "f32", threads: 1, reason } } as const;
+    return createModel(model, preprocessing, { backend, weights }, pixelLimit);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+type Preprocessing = ReturnType<typeof parsePreprocessing>;
+type Engine = Pick<Awaited<ReturnType<typeof selectBackend>>, "backend"> & {
+  readonly weights: Awaited<ReturnType<ReturnType<typeof createWeights>["finish"]>>;
+};
+
+function createModel(
+  facts: Pick<Model, "config" | "labels" | "backend">,
+  preprocessing: Preprocessing,
+  loaded: Engine,
+  pixelLimit: number | undefined,
+): Model {
+  const { config, labels } = facts;
+  const [height, width] = config.imageSize;
+  // Dropped by dispose, so that a model which is still referred to holds no weights.
+  let engine: Engine | undefined = loaded;
+  let last: Promise<unknown> = Promise.resolve();
+
+  function live(): Engine {
+    if (!engine) throw new Error("model: it was disposed of; load it again");
+    return engine;
+  }
+
+  /** Runs `task` when all earlier ones are through: they share the activations' memory. */
+  function inTurn<T>(task: (engine: Engine) => Promise<T>): Promise<T> {
+    live();
+    const result = last.then(() => task(live()));
+    last = result.catch(() => undefined);
+    return result;
+  }
+
+  const run = (pixelValues: Tensor, outputs: readonly OutputName[], signal?: AbortSignal) =>
+    inTurn(({ backend, weights }) => forward(backend, weights, config, pixelValues, outputs, signal));
+
+  async function bytesOf(input: ImageInput, signal?: AbortSignal): Promise<Uint8Array> {
+    live();
+    const image: RgbImage = await openImage(input, { pixelLimit, signal });
+    signal?.throwIfAborted();
+    return toBytes(image, preprocessing);
+  }
+
+  const pixelsOf = async (input: ImageInput, signal?: AbortSignal): Promise<Tensor> => ({
+    dims: [1, 3, height, width],
+    data: toPixelValues(await bytesOf(input, signal), preprocessing),
+  });
+
+  async function classifyOne(input: ImageInput, topK: number, signal?: AbortSignal): Promise<Prediction[]> {
+    const { logits } = await run(await pixelsOf(input, signal), ["logits"], signal);
+    return predictions(logits!.data, labels, topK);
+  }
+
+  async function classify(images: ImageInput | readonly ImageInput[], options: ClassifyOptions = {}) {
+    const { topK = 5, signal } = options;
+    if (config.classes === 0) throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
+    if (!Number.isSafeInteger(topK) || topK < 1) throw new RangeError(`classify: topK must be a positive integer; got ${topK}`);
+    if (!isList(images)) return classifyOne(images, topK, signal);
+    const results: Prediction[][] = [];
+    for (const image of images) results.push(await classifyOne(image, topK, signal));
+    return results;
+  }
+
+  async function embed(images: ImageInput | readonly ImageInput[], options: EmbedOptions = {}): Promise<Float32Array> {
+    const { pooling = "head", normalize = false, signal } = options;
+    const output = { head: "preLogits", token: "lastHiddenState", mean: "lastHiddenState", pooler: "pooled" } as const;
+    if (!Object.hasOwn(output, pooling)) {
+      throw new RangeError(`embed: pooling must be head, token, mean or pooler; got ${JSON.stringify(pooling)}`);
+    }
+    if (pooling === "token" && config.prefixTokens === 0) {
+      throw new RangeError("embed: pooling token needs a class token; this checkpoint has none");
+    }
+    const rows: Float32Array[] = [];
+    for (const image of isList(images) ? images : [images]) {
+      const outputs = await run(await pixelsOf(image, signal), [output[pooling]], signal);
+      const { data } = outputs[output[pooling]]!;
+      const first = pooling === "mean" ? config.prefixTokens : 0;
+      const count = pooling === "mean" ? data.length / config.width - first : 1;
+      const row = pooling === "mean" || pooling === "token" ? meanRow(data, config.width, first, count) : data;
+      rows.push(normalize ? toUnit(row) : row);
+    }
+    return concat(rows);
+  }
+
+  async function preprocessBytes(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}) {
+    const all: Uint8Array[] = [];
+    for (const image of isList(images) ? images : [images]) all.push(await bytesOf(image, options.signal));
+    const bytes = new Uint8Array(all.length * height * width * 3);
+    all.forEach((image, i) => bytes.set(image, i * height * width * 3));
+    return bytes;
+  }
+
+  async function preprocess(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}): Promise<Tensor> {
+    const all: Float32Array[] = [];
+    for (const image of isList(images) ? images : [images]) all.push((await pixelsOf(image, options.signal)).data);
+    return { dims: [all.length, 3, height, width], data: concat(all) };
+  }
+
+  function dispose(): void {
+    engine?.backend.dispose();
+    engine = undefined;
+  }
+
+  return {
+    ...facts,
+    get memory() {
+      return live().backend.memory;
+    },
+    classify: classify as Model["classify"],
+    embed,
+    forward: async (inputs, options = {}) =>
+      (await run(inputs.pixelValues, options.outputs ?? ["logits"], options.signal)) as never,
+    preprocess,
+    preprocessBytes,
+    dispose,
+    [Symbol.dispose]: dispose,
+    [Symbol.asyncDispose]: async () => dispose(),
+  };
+}
+
+const isList = (images: ImageInput | readonly ImageInput[]): images is readonly ImageInput[] => Array.isArray(images);
+
+function checkOptions({ precision = "f32", threads = "auto" }: LoadOptions): void {
+  if (precision !== "f32") throw new RangeError(`load: precision must be f32 in this version; got ${JSON.stringify(precision)}`);
+  if (threads !== "auto" && threads !== 1) throw new RangeError(`load: threads must be 1 or auto in this version; got ${threads}`);
+}
+
+/** The best classes with their softmax, by logit, equal ones by index. */
+function predictions(logits: Float32Array, labels: readonly string[], topK: number): Prediction[] {
+  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
+  return Array.from(logits, (logit, index) => ({ label: labels[index]!, index, probability: Math.exp(logit - max) / sum, logit }))
+    .sort((a, b) => b.logit - a.logit || a.index - b.index)
+    .slice(0, topK);
+}
+
+function meanRow(data: Float32Array, width: number, first: number, count: number): Float32Array {
+  return Float32Array.from({ length: width }, (_, i) => {
+    let sum = 0;
+    for (let row = first; row < first + count; row++) sum += data[row * width + i]!;
+    return sum / count;
+  });
+}
+
+function toUnit(row: Float32Array): Float32Array {
+  const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+  return length > 0 ? row.map((x) => x / length) : row;
+}
+
+function concat(rows: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
+  let at = 0;
+  for (const row of rows) {
+    all.set(row, at);
+    at += row.length;
+  }
+  return all;
+}

@@ -1,0 +1,309 @@
+/**
+ * A checkpoint: weights in safetensors files (one, or shards with their index) and the JSON files beside them, in the
+ * file layout of the Hugging Face Hub. Only headers are read when it is opened; weights go past in chunks, from the
+ * source straight into memory that the consumer gives.
+ */
+import { ELEMENT_BYTES } from "../backend.js";
+import { isDirectory, listDirectory, readFile } from "../platform.js";
+import {
+  type ConvertibleTensor,
+  firstNonFinite,
+  headerLength,
+  isConvertible,
+  MAX_HEADER_BYTES,
+  parseHeader,
+  type TensorInfo,
+  widen,
+} from "./safetensors.js";
+import { type ByteSource, type Bytes, fromBytes, fromFile } from "./source.js";
+
+/** Bytes read of all that will be read. */
+export type Progress = { phase: string; file: string; loaded: number; total: number };
+
+/** A checkpoint in memory: the parsed JSON files and the safetensors bytes, a list of them for shards. */
+export interface CheckpointParts {
+  readonly config?: unknown;
+  readonly preprocessor?: unknown;
+  readonly weights: Bytes | readonly Bytes[];
+}
+
+/** Takes a checkpoint's weights in, as `Checkpoint.read` walks them. */
+export interface TensorConsumer {
+  wanted(info: TensorInfo): boolean;
+  /** A place for `length` bytes; valid until the next call of the consumer. */
+  stage(length: number): Uint8Array;
+  /** Whole rows, from `row` on. A row is what one index of the first dimension selects; a scalar is one row. */
+  store(info: ConvertibleTensor, row: number, bytes: Uint8Array): void;
+}
+
+export interface Checkpoint {
+  /** The folder or file, for messages. */
+  readonly name: string;
+  /** Parsed `config.json`, if there is one. */
+  readonly config: unknown | undefined;
+  /** Parsed `preprocessor_config.json`, if there is one. */
+  readonly preprocessor: unknown | undefined;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Of all tensors. */
+  readonly bytes: number;
+  /**
+   * Reads the wanted tensors in the order of their bytes, each in chunks of whole rows: at most 4 MiB, or one row.
+   * Streams can be read once.
+   * @throws Error for a wanted tensor of a type that does not convert, for NaN and infinite weights, for a file that
+   * ends early; the signal's reason when it is aborted.
+   */
+  read(
+    consumer: TensorConsumer,
+    options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
+  ): Promise<void>;
+  close(): Promise<void>;
+}
+
+const CHUNK_BYTES = 4 * 2 ** 20;
+
+/** One safetensors file, its tensors in the order of their bytes, and where the last of them ends. */
+interface WeightFile {
+  readonly source: ByteSource;
+  readonly tensors: readonly TensorInfo[];
+  readonly end: number;
+}
+
+/**
+ * Opens a checkpoint and reads its headers.
+ * @param source a folder, a `.safetensors` file (JSON files beside it are used), a `file:` URL of either, or the parts.
+ * @throws Error: one sentence that names the file, the rule and what was found.
+ */
+export async function openCheckpoint(
+  source: string | URL | CheckpointParts,
+  options: { signal?: AbortSignal } = {},
+): Promise<Checkpoint> {
+  const { signal } = options;
+  const inMemory = typeof source !== "string" && !(source instanceof URL);
+  const { name, config, preprocessor, shards, placement } = inMemory ? fromParts(source) : await find(source, signal);
+
+  const files: WeightFile[] = [];
+  const tensors = new Map<string, TensorInfo>();
+  const opened: ByteSource[] = [];
+  const close = async () => {
+    for (const source of opened) await source.close();
+  };
+  try {
+    for (const open of shards) {
+      signal?.throwIfAborted();
+      const source = await open();
+      opened.push(source);
+      const file = await readHeader(source);
+      files.push(file);
+      for (const info of file.tensors) {
+        const other = tensors.get(info.name);
+        if (other) throw new Error(`checkpoint: "${info.name}" is both in "${other.file}" and in "${info.file}"`);
+        tensors.set(info.name, info);
+      }
+    }
+    if (placement) checkPlacement(placement, tensors);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const bytes = [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0);
+  return { name, config, preprocessor, tensors, bytes, read: (...args) => readWeights(files, ...args), close };
+}
+
+/** What has to be opened. `placement`: the index of a sharded checkpoint. */
+interface Layout {
+  name: string;
+  config: unknown;
+  preprocessor: unknown;
+  shards: (() => ByteSource | Promise<ByteSource>)[];
+  placement?: { index: string; shardOf: Map<string, string> };
+}
+
+function fromParts(parts: CheckpointParts): Layout {
+  if (typeof parts !== "object" || parts === null || !("weights" in parts)) {
+    throw new TypeError(`checkpoint: expected a path, a URL or { config, weights }, got ${typeof parts}`);
+  }
+  const { config, preprocessor, weights } = parts;
+  const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : undefined;
+  if (list?.length === 0) throw new RangeError("weights: expected at least one safetensors file, got an empty list");
+  const shards = list
+    ? list.map((bytes, i) => () => fromBytes(bytes, `weights[${i}]`))
+    : [() => fromBytes(weights as Bytes, "weights")];
+  return { name: "weights", config, preprocessor, shards };
+}
+
+/** Finds the files of a checkpoint on disk. */
+async function find(source: string | URL, signal?: AbortSignal): Promise<Layout> {
+  const at = typeof source === "string" && /^[a-z]+:\/\//i.test(source) ? new URL(source) : source;
+  if (at instanceof URL && at.protocol !== "file:") {
+    throw new Error(`checkpoint: "${source}" is not on disk; expected a folder, a file, a file: URL or bytes`);
+  }
+  const isFolder = await isDirectory(at);
+  const folder = isFolder ? at : parent(at);
+  // A missing file is found when it is opened below, under the name that was given.
+  const names = isFolder ? await listDirectory(folder) : await listDirectory(folder).catch(() => []);
+  const json = async (name: string) => (names.includes(name) ? readJson(join(folder, name), signal) : undefined);
+  const weights = isFolder ? await findWeights(folder, names, signal) : { shards: [() => fromFile(at)] };
+  return {
+    name: String(source),
+    config: await json("config.json"),
+    preprocessor: await json("preprocessor_config.json"),
+    ...weights,
+  };
+}
+
+/** The weights of a folder: the file or index of the usual name, else the only safetensors file. */
+async function findWeights(
+  folder: string | URL,
+  names: string[],
+  signal?: AbortSignal,
+): Promise<Pick<Layout, "shards" | "placement">> {
+  const all = names.filter((name) => name.endsWith(".safetensors"));
+  const usual = ["model.safetensors", INDEX, "open_clip_model.safetensors"].find((name) => names.includes(name));
+  const name = usual ?? (all.length === 1 ? all[0] : undefined);
+  if (name === undefined) {
+    const found = names.length > 12 ? [...names.slice(0, 12), "…"] : names;
+    throw new Error(
+      `checkpoint: folder "${folder}" must hold model.safetensors, ${INDEX} or one other .safetensors file; ` +
+        `it holds ${found.join(", ") || "nothing"}`,
+    );
+  }
+  const path = join(folder, name);
+  if (name !== INDEX) return { shards: [() => fromFile(path)] };
+
+  const index = String(path);
+  const shardOf = parseIndex(await readJson(path, signal), index);
+  const shards = [...new Set(shardOf.values())].sort();
+  const missing = shards.filter((shard) => !names.includes(shard));
+  if (missing.length > 0) {
+    throw new Error(`checkpoint: "${index}" names ${quotedList(missing)}, which the folder does not hold`);
+  }
+  return {
+    shards: shards.map((shard) => () => fromFile(join(folder, shard))),
+    placement: { index, shardOf: new Map([...shardOf].map(([tensor, at]) => [tensor, String(join(folder, at))])) },
+  };
+}
+
+const INDEX = "model.safetensors.index.json";
+
+/** The index's map from tensors to shards, which lie in the folder of the index and nowhere else. */
+function parseIndex(index: unknown, path: string): Map<string, string> {
+  const map = (index as { weight_map?: unknown }).weight_map;
+  if (typeof map !== "object" || map === null || Array.isArray(map)) {
+    throw new Error(`checkpoint: "${path}" must hold an object "weight_map"; got ${JSON.stringify(map)?.slice(0, 60)}`);
+  }
+  const shardOf = new Map<string, string>();
+  for (const [tensor, shard] of Object.entries(map)) {
+    if (typeof shard !== "string" || !/^[^/\\]+\.safetensors$/.test(shard)) {
+      const got = JSON.stringify(shard).slice(0, 120);
+      throw new Error(`checkpoint: "${path}" must name .safetensors files of its own folder; "${tensor}" is in ${got}`);
+    }
+    shardOf.set(tensor, shard);
+  }
+  return shardOf;
+}
+
+/** Every tensor of the index must be in the shard that the index names. */
+function checkPlacement({ index, shardOf }: NonNullable<Layout["placement"]>, tensors: Map<string, TensorInfo>): void {
+  const wrong = [...shardOf].filter(([name, shard]) => tensors.get(name)?.file !== shard);
+  if (wrong.length > 0) {
+    const names = quotedList(wrong.map(([name]) => name));
+    throw new Error(`checkpoint: "${index}" puts ${names} in "${wrong[0]![1]}", which does not hold it`);
+  }
+}
+
+const quotedList = (names: string[]): string =>
+  names.length > 1 ? `"${names[0]}" (and ${names.length - 1} more)` : `"${names[0]}"`;
+
+async function readJson(path: string | URL, signal?: AbortSignal): Promise<unknown> {
+  const bytes = await readFile(path, { signal, maxBytes: MAX_HEADER_BYTES });
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new Error(`checkpoint: "${path}" is not valid JSON: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${JSON.stringify(value).slice(0, 60)}`);
+  }
+  return value;
+}
+
+function join(folder: string | URL, name: string): string | URL {
+  if (typeof folder === "string") return `${folder.replace(/[/\\]$/, "")}/${name}`;
+  return new URL(encodeURIComponent(name), folder.href.endsWith("/") ? folder : `${folder.href}/`);
+}
+
+function parent(file: string | URL): string | URL {
+  if (file instanceof URL) return new URL(".", file);
+  return file.replace(/[^/\\]*$/, "") || ".";
+}
+
+async function readHeader(source: ByteSource): Promise<WeightFile> {
+  const { name, size } = source;
+  const first8 = new Uint8Array(Math.min(8, size));
+  await source.read(first8, 0);
+  const header = new Uint8Array(headerLength(first8, size, name));
+  await source.read(header, 8);
+  const tensors = parseHeader(header, { name, fileSize: size });
+  return { source, tensors, end: tensors.at(-1)?.end ?? 8 + header.length };
+}
+
+async function readWeights(
+  files: readonly WeightFile[],
+  consumer: TensorConsumer,
+  options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
+): Promise<void> {
+  const { signal, onProgress } = options;
+  // Every file's wanted tensors are known, and known to convert, before the first byte is read.
+  const plan = files.map((file) => ({
+    ...file,
+    wanted: file.tensors.filter((info) => consumer.wanted(info)).map(asConvertible),
+  }));
+  let loaded = 0;
+  const total = plan.flatMap(({ wanted }) => wanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
+  for (const { source, wanted, end } of plan) {
+    for (const info of wanted) {
+      for await (const length of readTensor(source, info, consumer, signal)) {
+        loaded += length;
+        onProgress?.({ phase: "weights", file: source.name, loaded, total });
+      }
+    }
+    await source.finish(end);
+  }
+}
+
+function asConvertible(info: TensorInfo): ConvertibleTensor {
+  if (isConvertible(info)) return info;
+  throw new Error(`checkpoint: "${info.name}" in "${info.file}" is ${info.dtype}, which does not convert to f32`);
+}
+
+/** Reads and stores one tensor, giving the length of each chunk. */
+async function* readTensor(
+  source: ByteSource,
+  info: ConvertibleTensor,
+  consumer: TensorConsumer,
+  signal?: AbortSignal,
+): AsyncGenerator<number> {
+  const bytes = info.end - info.begin;
+  if (bytes === 0) return;
+  const rowBytes = bytes / (info.shape[0] ?? 1);
+  const chunkBytes = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes)) * rowBytes;
+  for (let at = 0; at < bytes; at += chunkBytes) {
+    signal?.throwIfAborted();
+    const place = consumer.stage(Math.min(chunkBytes, bytes - at));
+    await source.read(place, info.begin + at);
+    checkFinite(place, info, at);
+    consumer.store(info, at / rowBytes, place);
+    yield place.length;
+  }
+}
+
+/** `at`: where `bytes` begin in the tensor. */
+function checkFinite(bytes: Uint8Array, info: ConvertibleTensor, at: number): void {
+  const bad = firstNonFinite(bytes, info.dtype);
+  if (bad < 0) return;
+  const size = ELEMENT_BYTES[info.dtype];
+  const [value] = widen(bytes.subarray(bad * size, (bad + 1) * size), info.dtype);
+  const index = at / size + bad;
+  throw new Error(`checkpoint: "${info.name}" in "${info.file}" must be finite; element ${index} is ${value}`);
+}

@@ -1,0 +1,92 @@
+/** Where bytes come from: a file, memory, a Blob or a stream, all read the same way, straight into a given place. */
+import { openFile } from "../platform.js";
+
+export interface ByteSource {
+  /** For messages. */
+  readonly name: string;
+  /** Bytes in all; Infinity for a stream. */
+  readonly size: number;
+  /** Fills `target` from `position` on. A stream takes rising positions only. */
+  read(target: Uint8Array, position: number): Promise<void>;
+  /** Throws unless the bytes end at `position`; nothing more can be read from a stream then. */
+  finish(position: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Bytes of one file, in memory or on their way. */
+export type Bytes = ArrayBuffer | Uint8Array | Blob | ReadableStream<Uint8Array>;
+
+export async function fromFile(path: string | URL): Promise<ByteSource> {
+  const file = await openFile(path);
+  return { ...file, name: String(path), finish: async () => {} };
+}
+
+/** @param name for messages; a File's own name goes before it. */
+export function fromBytes(bytes: Bytes, name: string): ByteSource {
+  const nothing = async () => {};
+  if (bytes instanceof ArrayBuffer) bytes = new Uint8Array(bytes);
+  if (bytes instanceof Uint8Array) {
+    const all = bytes;
+    const read = async (target: Uint8Array, position: number) =>
+      target.set(all.subarray(position, position + target.length));
+    return { name, size: all.length, read, finish: nothing, close: nothing };
+  }
+  if (bytes instanceof Blob) {
+    const blob = bytes;
+    const read = async (target: Uint8Array, position: number) =>
+      target.set(new Uint8Array(await blob.slice(position, position + target.length).arrayBuffer()));
+    return { name: "name" in blob ? String(blob.name) : name, size: blob.size, read, finish: nothing, close: nothing };
+  }
+  if (bytes instanceof ReadableStream) return fromStream(bytes, name);
+  throw new TypeError(`${name}: expected an ArrayBuffer, Uint8Array, Blob or ReadableStream, got ${typeof bytes}`);
+}
+
+function fromStream(stream: ReadableStream<Uint8Array>, name: string): ByteSource {
+  if (stream.locked) throw new TypeError(`${name}: the stream is locked, so something else is reading it`);
+  const reader = stream.getReader();
+  let chunk: Uint8Array = new Uint8Array(0);
+  let position = 0;
+
+  /** Up to `length` of the next bytes; nothing at the end of the stream. */
+  async function take(length: number): Promise<Uint8Array | undefined> {
+    while (chunk.length === 0) {
+      const { done, value } = await reader.read();
+      if (done) return undefined;
+      if (!(value instanceof Uint8Array)) {
+        throw new TypeError(`${name}: the stream must give Uint8Array chunks, got ${typeof value}`);
+      }
+      chunk = value;
+    }
+    const part = chunk.subarray(0, length);
+    chunk = chunk.subarray(part.length);
+    position += part.length;
+    return part;
+  }
+
+  /** Goes on to `end`; what passes is kept in `target`. */
+  async function advance(end: number, target?: Uint8Array): Promise<void> {
+    const begin = position;
+    while (position < end) {
+      const at = position - begin;
+      const part = await take(end - position);
+      if (!part) throw new Error(`${name}: the stream ended after ${position} bytes; ${end} were expected`);
+      target?.set(part, at);
+    }
+  }
+
+  return {
+    name,
+    size: Number.POSITIVE_INFINITY,
+    async read(target, at) {
+      if (at < position) throw new Error(`${name}: a stream can be read only once`);
+      await advance(at);
+      await advance(at + target.length, target);
+    },
+    async finish(end) {
+      await advance(end);
+      if (await take(1)) throw new Error(`${name}: the stream goes on after ${end} bytes, where the last tensor ends`);
+    },
+    // A stream that failed refuses to be cancelled, with the error that its reader was given.
+    close: () => reader.cancel().catch(() => {}),
+  };
+}

@@ -1,0 +1,261 @@
+/** From named tensors of a checkpoint to the weights that the forward pass reads. */
+import type { Backend, DType, Linear, Norm, Tensor, WeightTarget } from "../backend.js";
+import { type Config, gridOf, type Named, type Shapes } from "./config.js";
+
+/** One encoder block, eq. 2 and 3. */
+export interface Block {
+  readonly norm1: Norm;
+  /** U_qkv of eq. 5, all heads: D → [q | k | v] */
+  readonly qkv: Linear;
+  /** U_msa of eq. 8: D → D */
+  readonly proj: Linear;
+  readonly norm2: Norm;
+  readonly fc1: Linear;
+  readonly fc2: Linear;
+}
+
+/** Attention pooling: the q rows of `qkv` are zero and their biases the projected query, so that all tokens ask the same. */
+export interface AttentionPool {
+  readonly qkv: Linear;
+  readonly proj: Linear;
+  readonly norm: Norm;
+  readonly fc1: Linear;
+  readonly fc2: Linear;
+}
+
+export interface Weights {
+  /** E of eq. 1: C·Ph·Pw → D */
+  readonly patchEmbed: Linear;
+  /** Class token and distillation token, [prefixTokens, D]. */
+  readonly prefix: Tensor | undefined;
+  /** E_pos of eq. 1: [prefixTokens + N, D] */
+  readonly positions: Tensor;
+  readonly blocks: readonly Block[];
+  /** Of eq. 4. */
+  readonly norm: Norm;
+  readonly attentionPool: AttentionPool | undefined;
+  readonly head: Linear | undefined;
+  readonly distillationHead: Linear | undefined;
+  /** Hugging Face's, before its tanh. */
+  readonly pooler: Linear | undefined;
+}
+
+/** Where a tensor of the checkpoint goes. */
+interface Slot {
+  readonly shape: readonly number[];
+  readonly target: WeightTarget;
+}
+
+/** What weights have to do with a checkpoint while it is read; see Checkpoint.read in io/checkpoint.ts. */
+export interface WeightLoader {
+  wanted(info: { readonly name: string }): boolean;
+  stage(length: number): Uint8Array;
+  store(info: { readonly name: string; readonly dtype: DType }, row: number, bytes: Uint8Array): void;
+  /** To be called when all is stored. */
+  finish(): Promise<Weights>;
+}
+
+/**
+ * Makes room for the weights of `config` on a backend.
+ * @throws Error naming every missing, unexpected and misshapen tensor at once, each with the nearest name that exists.
+ */
+export function createWeights(name: string, backend: Backend, { config, named }: { config: Config; named: Named }, tensors: Shapes): WeightLoader {
+  const { layout, prefix } = named;
+  const { width, mlpWidth, prefixTokens, classes, eps } = config;
+  const slots = new Map<string, Slot>();
+
+  // Room is taken only after the names and shapes are known to fit: a lying config must not allocate.
+  const later: (() => void)[] = [];
+  const plan = <T>(create: () => T): (() => T) => {
+    let made: T | undefined;
+    const get = () => (made ??= create());
+    later.push(get);
+    return get;
+  };
+  const slot = (tensor: string, shape: readonly number[], target: () => WeightTarget) =>
+    slots.set(tensor, {
+      shape,
+      get target() {
+        return target();
+      },
+    });
+
+  const tensorOf = (rows: number) => plan(() => backend.createTensor(rows, width));
+
+  /** A layer whose outputs come from `names` in turn. */
+  function linearOf(names: readonly string[], outputs: number, inputs: number, options: { bias?: boolean; shape?: number[]; skip?: number } = {}) {
+    const { bias = true, shape = [inputs], skip = 0 } = options;
+    const linear = plan(() => backend.createLinear(outputs, inputs));
+    const rows = (outputs - skip) / names.length;
+    names.forEach((tensor, i) => {
+      const row = skip + i * rows;
+      slot(`${tensor}.weight`, [rows, ...shape], () => ({ linear: linear(), part: "weight", row }));
+      if (bias) slot(`${tensor}.bias`, [rows], () => ({ linear: linear(), part: "bias", row }));
+    });
+    return linear;
+  }
+
+  function normOf(tensor: string) {
+    const scale = tensorOf(1);
+    const shift = tensorOf(1);
+    slot(`${tensor}.weight`, [width], () => ({ tensor: scale(), row: 0 }));
+    slot(`${tensor}.bias`, [width], () => ({ tensor: shift(), row: 0 }));
+    return (): Norm => ({ scale: scale(), shift: shift(), eps });
+  }
+
+  const [patchHeight, patchWidth] = config.patchSize;
+  const [gridHeight, gridWidth] = gridOf(config);
+  const patchEmbed = linearOf([prefix + layout.patchEmbed], width, 3 * patchHeight * patchWidth, {
+    shape: [3, patchHeight, patchWidth],
+  });
+  const positions = tensorOf(prefixTokens + gridHeight * gridWidth);
+  slot(prefix + layout.positions, [1, prefixTokens + gridHeight * gridWidth, width], () => ({ tensor: positions(), row: 0 }));
+  const prefixRows = prefixTokens > 0 ? tensorOf(prefixTokens) : undefined;
+  [layout.classToken, layout.distillationToken].slice(0, prefixTokens).forEach((token, row) => {
+    slot(prefix + token, [1, 1, width], () => ({ tensor: prefixRows!(), row }));
+  });
+
+  const blocks = Array.from({ length: config.depth }, (_, i) => {
+    const at = `${prefix}${layout.blocks}.${i}.`;
+    return {
+      norm1: normOf(at + layout.norm1),
+      qkv: linearOf(layout.qkv.map((part) => at + part), 3 * width, width, { bias: config.qkvBias }),
+      proj: linearOf([at + layout.proj], width, width),
+      norm2: normOf(at + layout.norm2),
+      fc1: linearOf([at + layout.fc1], mlpWidth, width),
+      fc2: linearOf([at + layout.fc2], width, mlpWidth),
+    };
+  });
+  const norm = normOf(config.norm === "pooled" ? layout.pooledNorm! : prefix + layout.norm);
+
+  let pool: ReturnType<typeof attentionPoolOf> | undefined;
+  if (config.pooling === "attention") pool = attentionPoolOf(`${prefix}${layout.attentionPool}.`);
+  function attentionPoolOf(at: string) {
+    const latent = tensorOf(1);
+    slot(`${at}latent`, [1, 1, width], () => ({ tensor: latent(), row: 0 }));
+    return {
+      latent,
+      q: linearOf([`${at}q`], width, width),
+      qkv: linearOf([`${at}kv`], 3 * width, width, { skip: width }),
+      proj: linearOf([`${at}proj`], width, width),
+      norm: normOf(`${at}norm`),
+      fc1: linearOf([`${at}mlp.fc1`], mlpWidth, width),
+      fc2: linearOf([`${at}mlp.fc2`], width, mlpWidth),
+    };
+  }
+
+  const headName = layout.head.find((tensor) => tensors.has(`${tensor}.weight`)) ?? layout.head[0]!;
+  const head = classes > 0 ? linearOf([headName], classes, width) : undefined;
+  const distillationHead = config.pooling === "distilled" && classes > 0 ? linearOf([layout.distillationHead], classes, width) : undefined;
+  const pooler = config.poolerWidth > 0 ? linearOf([prefix + layout.pooler], config.poolerWidth, width) : undefined;
+
+  compare(name, slots, tensors, layout.ignored);
+  for (const create of later) create();
+
+  return {
+    wanted: ({ name }) => slots.has(name),
+    stage: backend.stage,
+    store({ name, dtype }, row, bytes) {
+      const { target } = slots.get(name)!;
+      backend.store({ ...target, row: target.row + row }, dtype, bytes);
+    },
+    async finish() {
+      return {
+        patchEmbed: patchEmbed(),
+        prefix: prefixRows?.(),
+        positions: positions(),
+        blocks: blocks.map((block) => ({
+          norm1: block.norm1(),
+          qkv: block.qkv(),
+          proj: block.proj(),
+          norm2: block.norm2(),
+          fc1: block.fc1(),
+          fc2: block.fc2(),
+        })),
+        norm: norm(),
+        attentionPool: pool && (await foldQuery(backend, pool)),
+        head: head?.(),
+        distillationHead: distillationHead?.(),
+        pooler: pooler?.(),
+      };
+    },
+  };
+}
+
+/** Projects the learned query once, and makes it the bias of rows that are zero. */
+async function foldQuery(
+  backend: Backend,
+  pool: { latent: () => Tensor; q: () => Linear; qkv: () => Linear; proj: () => Linear; norm: () => Norm; fc1: () => Linear; fc2: () => Linear },
+): Promise<AttentionPool> {
+  const { inputs: width } = pool.qkv();
+  const mark = backend.mark();
+  const query = backend.createTensor(1, width);
+  backend.linear(query, pool.latent(), pool.q());
+  const bias = await backend.read(query);
+  backend.release(mark);
+  const linear = pool.qkv();
+  const zeros = new Uint8Array(width * 4);
+  for (let row = 0; row < width; row++) backend.store({ linear, part: "weight", row }, "F32", zeros);
+  backend.store({ linear, part: "bias", row: 0 }, "F32", new Uint8Array(bias.buffer));
+  return { qkv: linear, proj: pool.proj(), norm: pool.norm(), fc1: pool.fc1(), fc2: pool.fc2() };
+}
+
+/** Most tensors that an error names of each kind. */
+const NAMED = 8;
+
+function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes, ignored: RegExp): void {
+  const shape = (x: readonly number[]) => `(${x.join(", ")})`;
+  const missing = [...slots.keys()].filter((tensor) => !tensors.has(tensor));
+  const unexpected = [...tensors.keys()].filter((tensor) => !slots.has(tensor) && !ignored.test(tensor));
+  const misshapen = [...slots].filter(([tensor, slot]) => {
+    const found = tensors.get(tensor)?.shape;
+    return found && (found.length !== slot.shape.length || found.some((n, i) => n !== slot.shape[i]));
+  });
+  const findings: string[] = [];
+  const add = (kind: string, sentences: readonly string[]) => {
+    if (sentences.length === 0) return;
+    const more = sentences.length > NAMED ? `, and ${sentences.length - NAMED} more` : "";
+    findings.push(`${kind}: ${sentences.slice(0, NAMED).join(", ")}${more}`);
+  };
+  add(
+    "misshapen",
+    misshapen.map(([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`),
+  );
+  add(
+    "missing",
+    missing.map((tensor) => {
+      const near = nearest(tensor, unexpected);
+      return near ? `"${tensor}" (nearest is "${near}")` : `"${tensor}"`;
+    }),
+  );
+  add(
+    "unexpected",
+    unexpected.map((tensor) => `"${tensor}"`),
+  );
+  if (findings.length > 0) throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
+}
+
+/** The closest of `names` by edit distance, if any shares at least half of the letters. */
+function nearest(name: string, names: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let least = name.length / 2;
+  for (const other of names) {
+    if (Math.abs(other.length - name.length) >= least) continue;
+    const distance = editDistance(name, other);
+    if (distance < least) [best, least] = [other, distance];
+  }
+  return best;
+}
+
+/** Levenshtein's, by rows. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const above = row;
+    row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      row.push(Math.min(above[j]! + 1, row[j - 1]! + 1, above[j - 1]! + Number(a[i - 1] !== b[j - 1])));
+    }
+  }
+  return row[b.length]!;
+}

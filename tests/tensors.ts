@@ -1,0 +1,15 @@
+/** Reading golden tensors: whole safetensors files, as f32. */
+import { readFileSync } from "node:fs";
+import { headerLength, isConvertible, parseHeader, widen } from "../src/io/safetensors.js";
+import type { Tensor } from "../src/model/vit.js";
+
+export function readTensors(path: string): Map<string, Tensor> {
+  const bytes = new Uint8Array(readFileSync(path));
+  const length = headerLength(bytes.subarray(0, 8), bytes.length, path);
+  const tensors = new Map<string, Tensor>();
+  for (const info of parseHeader(bytes.subarray(8, 8 + length), { name: path, fileSize: bytes.length })) {
+    if (!isConvertible(info)) throw new Error(`golden: ${info.name} is ${info.dtype}`);
+    tensors.set(info.name, { dims: info.shape, data: widen(bytes.slice(info.begin, info.end), info.dtype) });
+  }
+  return tensors;
+}
