@@ -1,8 +1,9 @@
-// Resizing against Pillow, both orders of the passes: 62 cases of ../shared/goldens-image and those of tests/fixtures/image.
+// Resizing against Pillow, with both orders of the passes: the cases of tests/fixtures/image (make.py there) and, where
+// it is beside the repository, the 62 of ../shared/goldens-image.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { type Raster, type ResizeOptions, resize } from "../src/image/resize.js";
+import { crop, type Raster, type ResizeOptions, resize } from "../src/image/resize.js";
 
 interface Case {
   name: string;
@@ -29,13 +30,15 @@ function readTensors(path: string): (name: string) => Uint8Array {
   };
 }
 
+const fixtures = "tests/fixtures/image";
 const shared = "../shared/goldens-image";
-const skip = existsSync(shared) ? false : `${shared} is absent: the full set of Pillow's results is not compared`;
+const skip = existsSync(shared) ? false : `${shared} is absent: its 62 cases are not compared with Pillow`;
 const CHANNELS = { L: 1, RGB: 3, RGBA: 4 } as const;
 
-for (const folder of [shared]) {
-  test(`resize: Pillow's bytes, both orders, ${folder}`, { skip: folder === shared && skip }, () => {
-    const { cases } = JSON.parse(readFileSync(`${folder}/resize.json`, "utf8")) as { cases: Case[] };
+for (const folder of [fixtures, shared]) {
+  test(`resize: Pillow's bytes, both orders, cases of ${folder}`, { skip: folder === shared && skip }, () => {
+    const file = JSON.parse(readFileSync(`${folder}/resize.json`, "utf8"));
+    const cases: Case[] = Array.isArray(file) ? file : file.cases;
     const tensor = readTensors(`${folder}/resize.safetensors`);
     for (const c of cases) {
       const image: Raster = {
@@ -50,7 +53,47 @@ for (const folder of [shared]) {
         const result = resize(image, { ...options, order });
         assert.deepEqual([result.width, result.height, result.channels], [c.width, c.height, image.channels], c.name);
         assert.ok(Buffer.compare(result.data, tensor(outputs[order])) === 0, `${c.name}, ${order}`);
+
+        // A window is that part of the whole result.
+        const window = {
+          left: c.width >> 2,
+          top: c.height >> 1,
+          width: (c.width >> 1) + 1,
+          height: (c.height >> 2) + 1,
+        };
+        const part = resize(image, { ...options, order, window });
+        assert.deepEqual(part, crop(result, window), `${c.name}, ${order}, window`);
       }
     }
   });
 }
+
+test("resize: rows do not depend on each other, however the source is cut into bands", () => {
+  const [width, height] = [700, 301];
+  const data = Uint8Array.from({ length: 3 * width * height }, (_, i) => (i * 7919 * (i % 13)) >> 5);
+  const image: Raster = { data, width, height, channels: 3 };
+  const whole = resize(image, { width: 90, height, filter: "lanczos" });
+  for (let y = 0; y < height; y++) {
+    const row = crop(image, { left: 0, top: y, width, height: 1 });
+    const expected = resize(row, { width: 90, height: 1, filter: "lanczos" }).data;
+    assert.deepEqual(crop(whole, { left: 0, top: y, width: 90, height: 1 }).data, expected, `row ${y}`);
+  }
+});
+
+test("resize: wrong arguments are refused in one sentence", () => {
+  const image: Raster = { data: new Uint8Array(12), width: 2, height: 2, channels: 3 };
+  const good: ResizeOptions = { width: 4, height: 4, filter: "bicubic" };
+  const refused = (changes: Partial<ResizeOptions>, message: RegExp, raster = image) =>
+    assert.throws(() => resize(raster, { ...good, ...changes }), { name: "RangeError", message });
+  refused({ width: 0 }, /^resize: width must be an integer of at least 1; got 0$/);
+  refused({ height: 2.5 }, /^resize: height must be .*; got 2\.5$/);
+  refused({ filter: "cubic" as "bicubic" }, /^resize: filter must be nearest, box, .*; got cubic$/);
+  refused({ box: [0, 0, 3, 2] }, /^resize: box must lie inside 2×2 and not be empty; got \[0, 0, 3, 2\]$/);
+  refused({ box: [1, 0, 1, 2] }, /^resize: box must lie/);
+  refused(
+    { window: { left: 2, top: 0, width: 3, height: 1 } },
+    /^resize: window must lie inside 4×4; got 3×1 at \(2, 0\)$/,
+  );
+  refused({}, /^resize: an image of 2×2×3 needs 12 bytes; got 11$/, { ...image, data: new Uint8Array(11) });
+  refused({}, /^resize: an image has 1, 3 or 4 channels; got 2$/, { ...image, channels: 2 as 3 });
+});

@@ -317,10 +317,10 @@ test("firstNonFinite finds every NaN and infinity, and nothing else", () => {
     }
   }
   for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
-    for (const at of [0, 1, 6]) {
-      const values = Float32Array.from({ length: 7 }, (_, i) => (i === at ? bad : (-1) ** i * 3.4e38));
+    for (let at = 0; at < 35; at++) {
+      const values = Float32Array.from({ length: 35 }, (_, i) => (i === at ? bad : (-1) ** i * 3.4e38));
       assert.equal(firstNonFinite(new Uint8Array(values.buffer), "F32"), at);
-      const shifted = new Uint8Array(29);
+      const shifted = new Uint8Array(141);
       shifted.set(new Uint8Array(values.buffer), 1);
       assert.equal(firstNonFinite(shifted.subarray(1), "F32"), at, "unaligned");
     }

@@ -17,29 +17,32 @@ const KEPT_BYTES = 64 << 20;
 const modules: Partial<Record<Codec, Promise<WebAssembly.Module | undefined>>> = {};
 const ready: Partial<Record<Codec, Promise<Decoder>>> = {};
 
-/** Where there are no files, the codec fetches its own .wasm from beside its script, which bundlers know how to place. */
-async function compile(url: string): Promise<WebAssembly.Module | undefined> {
-  return hasFileSystem() ? WebAssembly.compile((await readPackageFile(new URL(url))) as BufferSource) : undefined;
+/** Where there are no files, the codec fetches its .wasm from beside its script, which bundlers know how to place. */
+async function compile(codec: Codec): Promise<WebAssembly.Module | undefined> {
+  if (!hasFileSystem()) return undefined;
+  const url = {
+    jpeg: () => import.meta.resolve("@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"),
+    webp: () => import.meta.resolve("@jsquash/webp/codec/dec/webp_dec.wasm"),
+  }[codec]();
+  return WebAssembly.compile((await readPackageFile(new URL(url))) as BufferSource);
 }
 
 async function start(codec: Codec): Promise<Decoder> {
-  let decoder: Decoder;
-  if (codec === "jpeg") {
-    decoder = (await import("@jsquash/jpeg/decode.js")) as unknown as Decoder;
-    modules.jpeg ??= compile(import.meta.resolve("@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"));
-  } else {
-    decoder = (await import("@jsquash/webp/decode.js")) as unknown as Decoder;
-    modules.webp ??= compile(import.meta.resolve("@jsquash/webp/codec/dec/webp_dec.wasm"));
-  }
+  const load = {
+    jpeg: () => import("@jsquash/jpeg/decode.js"),
+    webp: () => import("@jsquash/webp/decode.js"),
+  }[codec];
+  const decoder = (await load()) as unknown as Decoder;
+  modules[codec] ??= compile(codec);
   const module = await modules[codec];
+  // What the codec would print is not for the user's terminal: what it warns of is checked before.
+  const options = { print() {}, printErr() {} };
   const instantiateWasm = (imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) => {
     const instance = new WebAssembly.Instance(module as WebAssembly.Module, imports);
     done(instance);
     return instance.exports;
   };
-  // The codec's own warnings are not for the user's terminal: what they mean is checked before.
-  const silent = { print() {}, printErr() {} };
-  await decoder.init(module ? { ...silent, instantiateWasm } : silent);
+  await decoder.init(module ? { ...options, instantiateWasm } : options);
   return decoder;
 }
 

@@ -16,7 +16,7 @@ export interface RgbImage {
   height: number;
 }
 
-/** Pillow's own limit: four times as many bytes as MAX_IMAGE_PIXELS of RGB, a quarter of a gibibyte, doubled. */
+/** Where Pillow refuses: twice its MAX_IMAGE_PIXELS, which is a quarter of a gibibyte of RGB. */
 export const PIXEL_LIMIT = 178_956_970;
 
 export interface DecodeOptions {
@@ -33,7 +33,7 @@ function readerOf({ bytes }: ImageFile): Reader | undefined {
   const start = ascii(bytes, 0, 12);
   if (start.startsWith("\xff\xd8\xff")) return decodeJpeg;
   if (start.startsWith("\x89PNG\r\n\x1a\n")) return decodePng;
-  if (/^RIFF[^]{4}WEBP/.test(start)) return decodeWebp;
+  if (start.startsWith("RIFF") && start.endsWith("WEBP")) return decodeWebp;
   if (/^GIF8[79]a/.test(start)) return decodeGif;
   return undefined;
 }
@@ -48,8 +48,16 @@ export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Pr
   const file: ImageFile = { bytes, label: name === undefined ? "the image" : `"${name}"`, pixelLimit };
   const read = readerOf(file);
   if (!read) {
-    const found = bytes.length === 0 ? "it is empty" : `it begins with ${JSON.stringify(ascii(bytes, 0, 8))}`;
+    const found = bytes.length === 0 ? "it is empty" : `it begins with ${printable(bytes.subarray(0, 8))}`;
     throw broken(file, `is not a JPEG, PNG, WebP or GIF file; ${found}`);
   }
   return upright(await read(file));
+}
+
+/** Text in quotes, with what is not ASCII as hexadecimal. */
+function printable(bytes: Uint8Array): string {
+  const characters = Array.from(bytes, (byte) =>
+    byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`,
+  );
+  return `"${characters.join("")}"`;
 }

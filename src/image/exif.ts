@@ -6,8 +6,7 @@ import { ascii, type StoredImage, viewOf } from "./file.js";
 
 /** Orientation 1 to 8 of an EXIF block (TIFF bytes, with or without "Exif\0\0" before) or an XMP packet; 1 if unknown. */
 export function orientationOf(exif: Uint8Array | undefined, xmp: string | undefined): number {
-  const value =
-    (exif && tiffOrientation(exif)) ?? Number(xmp?.match(/tiff:Orientation(?:="|>)([0-9])/)?.[1] ?? 1);
+  const value = (exif && tiffOrientation(exif)) ?? Number(xmp?.match(/tiff:Orientation(?:="|>)([0-9])/)?.[1] ?? 1);
   return value >= 1 && value <= 8 ? value : 1;
 }
 
@@ -34,29 +33,26 @@ function tiffOrientation(exif: Uint8Array): number | undefined {
 /** The image turned upright. */
 export function upright({ data, width, height, orientation }: StoredImage): Omit<StoredImage, "orientation"> {
   if (orientation === 1) return { data, width, height };
-  const transposed = orientation >= 5;
-  const flipX = [2, 3, 7, 8].includes(orientation);
-  const flipY = [3, 4, 6, 7].includes(orientation);
-  const [outWidth, outHeight] = transposed ? [height, width] : [width, height];
+  // In stored pixels: where the result begins, and the steps to its next column and row.
+  const flipsX = [2, 3, 7, 8].includes(orientation);
+  const flipsY = [3, 4, 6, 7].includes(orientation);
+  const start = (flipsX ? width - 1 : 0) + (flipsY ? (height - 1) * width : 0);
+  const steps = [flipsX ? -1 : 1, flipsY ? -width : width];
+  const size = [width, height];
+  if (orientation >= 5) {
+    steps.reverse();
+    size.reverse();
+  }
+  const [column, row] = steps;
   const out = new Uint8Array(data.length);
   let to = 0;
-  for (let y = 0; y < outHeight; y++) {
-    // Column x of this row comes from pixel `from + x * step` of the stored image.
-    const [stepX, stepY] = transposed ? [width, 1] : [1, width];
-    let from: number;
-    let step: number;
-    if (transposed) {
-      from = (flipX ? width - 1 - y : y) * stepY + (flipY ? (height - 1) * stepX : 0);
-      step = flipY ? -stepX : stepX;
-    } else {
-      from = (flipY ? height - 1 - y : y) * stepY + (flipX ? width - 1 : 0);
-      step = flipX ? -stepX : stepX;
-    }
-    for (let x = 0; x < outWidth; x++, from += step) {
-      out[to++] = data[3 * from];
-      out[to++] = data[3 * from + 1];
-      out[to++] = data[3 * from + 2];
+  for (let y = 0; y < size[1]; y++) {
+    let from = 3 * (start + y * row);
+    for (let x = 0; x < size[0]; x++, from += 3 * column) {
+      out[to++] = data[from];
+      out[to++] = data[from + 1];
+      out[to++] = data[from + 2];
     }
   }
-  return { data: out, width: outWidth, height: outHeight };
+  return { data: out, width: size[0], height: size[1] };
 }

@@ -6,7 +6,13 @@
 import { decodeWith } from "./codec.js";
 import { broken, concatenate, type ImageFile } from "./file.js";
 import type { JpegHeader, Segment } from "./jpeg.js";
-import { type BitReader, createBitReader, type HuffmanTable, readHuffmanTables, restartIntervals } from "./jpeg-bits.js";
+import {
+  type BitReader,
+  createBitReader,
+  type HuffmanTable,
+  readHuffmanTables,
+  restartIntervals,
+} from "./jpeg-bits.js";
 
 /** RGB as Pillow makes it of CMYK, whose samples it takes to be inverted, as Adobe writes them. */
 export async function decodeCmyk(file: ImageFile, header: JpegHeader): Promise<Uint8Array> {
@@ -31,10 +37,8 @@ function withoutComponent(file: ImageFile, header: JpegHeader, drop: number, isY
   const { bytes } = file;
   const { components, segments } = header;
   const kept = components.filter((_, i) => i !== drop);
-  for (const axis of ["h", "v"] as const) {
-    if (Math.max(...kept.map((c) => c[axis])) !== Math.max(...components.map((c) => c[axis]))) {
-      throw broken(file, "is a CMYK JPEG with one component at full size and the others at less, which is not decoded");
-    }
+  if (!kept.some(({ h }) => h === header.maxH) || !kept.some(({ v }) => v === header.maxV)) {
+    throw broken(file, "is a CMYK JPEG with one component at full size and the others at less, which is not decoded");
   }
   const parts: (readonly number[] | Uint8Array)[] = [];
   const emit = (marker: number, payload: ArrayLike<number>) =>
@@ -75,7 +79,7 @@ function transcode(
   tables: Map<number, HuffmanTable>,
 ): Uint8Array {
   const { bytes } = file;
-  const { components, width, height } = header;
+  const { components } = header;
   const count = bytes[from];
   const [first, , approximation] = bytes.subarray(from + 1 + 2 * count, from + 4 + 2 * count);
   if (header.frame > 0xc2 || (header.frame === 0xc2 && first > 0)) {
@@ -92,9 +96,7 @@ function transcode(
     // A scan of one component has another order of blocks than one of two.
     throw broken(file, "is a CMYK JPEG with scans of two components, which is not decoded");
   }
-  const maxH = Math.max(...components.map((c) => c.h));
-  const maxV = Math.max(...components.map((c) => c.v));
-  let left = Math.ceil(width / (8 * maxH)) * Math.ceil(height / (8 * maxV));
+  let left = header.mcus;
   const refinement = header.frame === 0xc2 && approximation >> 4 > 0;
   const restart = restartInterval(header, bytes, from) || left;
 

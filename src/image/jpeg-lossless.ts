@@ -43,7 +43,8 @@ function readScan(
     const [id, slots] = bytes.subarray(from + 1 + 2 * i, from + 3 + 2 * i);
     return { channel: components.findIndex((c) => c.id === id), table: tables.get(slots >> 4) };
   });
-  if (predictor < 1 || predictor > 7) throw broken(file, `has lossless JPEG predictor ${predictor}; 1 to 7 are decoded`);
+  if (predictor < 1 || predictor > 7)
+    throw broken(file, `has lossless JPEG predictor ${predictor}; 1 to 7 are decoded`);
   const row = width * channels;
   const start = 1 << (7 - pointTransform);
   const interval = restart || width * height;
@@ -52,7 +53,8 @@ function readScan(
     const reader = createBitReader(data);
     const first = pixel;
     for (const stop = Math.min(first + interval, width * height); pixel < stop; pixel++) {
-      if (reader.at >= 8 * data.length) throw broken(file, `has a lossless JPEG scan that ends at row ${Math.floor(pixel / width)} of ${height}`);
+      if (reader.at >= 8 * data.length)
+        throw broken(file, `has a lossless JPEG scan that ends at row ${Math.floor(pixel / width)} of ${height}`);
       const x = pixel % width;
       const isFirstRow = pixel - first < width;
       for (const { channel, table } of parts) {
@@ -74,7 +76,9 @@ function readScan(
         else if (x === 0) prediction = rb;
         else {
           const rc = samples[at - row - channels] >> pointTransform;
-          prediction = [ra, rb, rc, ra + rb - rc, ra + ((rb - rc) >> 1), rb + ((ra - rc) >> 1), (ra + rb) >> 1][predictor - 1];
+          prediction = [ra, rb, rc, ra + rb - rc, ra + ((rb - rc) >> 1), rb + ((ra - rc) >> 1), (ra + rb) >> 1][
+            predictor - 1
+          ];
         }
         samples[at] = (prediction + difference) << pointTransform;
       }

@@ -32,6 +32,10 @@ export interface JpegHeader {
   width: number;
   height: number;
   components: Component[];
+  /** Largest sampling factors, and the number of MCUs of an interleaved scan, which are that many blocks wide and high. */
+  maxH: number;
+  maxV: number;
+  mcus: number;
   jfif: boolean;
   /** Colour transform of Adobe's APP14 marker; undefined without one. */
   adobe: number | undefined;
@@ -45,10 +49,11 @@ const isFrame = (marker: number) =>
 export async function decodeJpeg(file: ImageFile): Promise<StoredImage> {
   const header = readHeader(file);
   const { width, height, components, frame, orientation } = header;
-  const kind = `JPEG with ${components.length} components`;
   if (frame === 0xc3) return { data: decodeLossless(file, header), width, height, orientation };
   if (components.length === 4) return { data: await decodeCmyk(file, header), width, height, orientation };
-  if (components.length !== 1 && components.length !== 3) throw broken(file, `is a ${kind}; 1, 3 and 4 are decoded`);
+  if (components.length !== 1 && components.length !== 3) {
+    throw broken(file, `is a JPEG with ${components.length} components; 1, 3 and 4 are decoded`);
+  }
   return { data: dropAlpha(await decodeWith("jpeg", file)), width, height, orientation };
 }
 
@@ -62,6 +67,9 @@ function readHeader(file: ImageFile): JpegHeader {
     width: 0,
     height: 0,
     components: [],
+    maxH: 1,
+    maxV: 1,
+    mcus: 0,
     jfif: false,
     adobe: undefined,
     orientation: 1,
@@ -99,6 +107,7 @@ function readHeader(file: ImageFile): JpegHeader {
     }
   }
   if (!header.segments.some(({ marker }) => marker === 0xda)) throw broken(file, "is a JPEG without pixels");
+  checkLength(file, header);
   header.orientation = orientationOf(exif.length ? concatenate(exif) : undefined, xmp);
   return header;
 }
@@ -107,7 +116,8 @@ function readFrame(file: ImageFile, header: JpegHeader, { marker, from, to }: Se
   const { bytes } = file;
   if (header.frame) throw broken(file, "has two JPEG frame headers; one is allowed");
   const count = bytes[from + 5];
-  if (to - from !== 6 + 3 * count) throw broken(file, `has a JPEG frame header of ${to - from} bytes for ${count} components`);
+  if (to - from !== 6 + 3 * count)
+    throw broken(file, `has a JPEG frame header of ${to - from} bytes for ${count} components`);
   const view = viewOf(bytes);
   header.frame = marker;
   header.precision = bytes[from];
@@ -119,6 +129,15 @@ function readFrame(file: ImageFile, header: JpegHeader, { marker, from, to }: Se
     const at = from + 6 + 3 * i;
     return { id: bytes[at], h: bytes[at + 1] >> 4, v: bytes[at + 1] & 15 };
   });
+  header.maxH = Math.max(1, ...header.components.map(({ h }) => h));
+  header.maxV = Math.max(1, ...header.components.map(({ v }) => v));
+  header.mcus = Math.ceil(header.width / (8 * header.maxH)) * Math.ceil(header.height / (8 * header.maxV));
+}
+
+/** A Huffman-coded block takes a bit at least: so little data cannot be the picture, and is not worth its memory. */
+function checkLength(file: ImageFile, header: JpegHeader): void {
+  const bits = 8 * header.segments.reduce((sum, { to, end }) => sum + end - to, 0);
+  if (header.frame <= 0xc2 && bits < header.mcus) throw truncated(file, header);
 }
 
 function truncated(file: ImageFile, { height, segments }: JpegHeader): Error {

@@ -44,11 +44,21 @@ export async function decodePng(file: ImageFile): Promise<StoredImage> {
   const { width, height, depth, colour, isInterlaced } = header;
   const bits = depth * COLOURS[colour].samples;
   const passes = (isInterlaced ? ADAM7 : [[0, 0, 1, 1]])
-    .map(([x, y, dx, dy]) => ({ x, y, dx, dy, columns: Math.ceil((width - x) / dx), rows: Math.ceil((height - y) / dy) }))
+    .map(([x, y, dx, dy]) => ({
+      x,
+      y,
+      dx,
+      dy,
+      columns: Math.ceil((width - x) / dx),
+      rows: Math.ceil((height - y) / dy),
+    }))
     .filter(({ columns, rows }) => columns > 0 && rows > 0);
   const size = passes.reduce((sum, { columns, rows }) => sum + rows * (1 + Math.ceil((columns * bits) / 8)), 0);
 
-  const truncated = broken(file, `ends before its last row: ${data.length.toLocaleString("en-US")} bytes of IDAT cannot hold ${width}×${height} pixels`);
+  const truncated = broken(
+    file,
+    `ends before its last row: ${data.length.toLocaleString("en-US")} bytes of IDAT cannot hold ${width}×${height} pixels`,
+  );
   if (data.length * MOST_PER_BYTE < size) throw truncated;
   const raw = new Uint8Array(size);
   try {
@@ -76,7 +86,12 @@ export async function decodePng(file: ImageFile): Promise<StoredImage> {
   return { data: rgb, width, height, orientation };
 }
 
-function readChunks(file: ImageFile): { header: PngHeader; palette: Uint8Array; data: Uint8Array; orientation: number } {
+function readChunks(file: ImageFile): {
+  header: PngHeader;
+  palette: Uint8Array;
+  data: Uint8Array;
+  orientation: number;
+} {
   const { bytes } = file;
   const view = viewOf(bytes);
   const parts: Uint8Array[] = [];
@@ -99,7 +114,8 @@ function readChunks(file: ImageFile): { header: PngHeader; palette: Uint8Array; 
     // As in Pillow: checksums count up to the first IDAT, and what comes after the last one may be cut off.
     if (parts.length === 0 && !isData) {
       if (end + 4 > bytes.length) throw broken(file, `ends inside its PNG chunk ${type}`);
-      if (view.getUint32(end) !== crc32(bytes.subarray(at + 4, end))) throw broken(file, `has a wrong checksum in its PNG chunk ${type}`);
+      if (view.getUint32(end) !== crc32(bytes.subarray(at + 4, end)))
+        throw broken(file, `has a wrong checksum in its PNG chunk ${type}`);
     }
     if (type === "IHDR") header = readHeader(file, payload);
     else if (type === "PLTE") palette.set(payload.subarray(0, 768));
@@ -121,7 +137,8 @@ function readHeader(file: ImageFile, payload: Uint8Array): PngHeader {
   const view = viewOf(payload);
   const [width, height] = [view.getUint32(0), view.getUint32(4)];
   const [depth, colour, , filter, interlace] = payload.subarray(8);
-  if (!COLOURS[colour]?.depths.includes(depth)) throw broken(file, `has PNG colour type ${colour} with ${depth} bits, which does not exist`);
+  if (!COLOURS[colour]?.depths.includes(depth))
+    throw broken(file, `has PNG colour type ${colour} with ${depth} bits, which does not exist`);
   if (filter !== 0) throw broken(file, `has PNG filter method ${filter}; only 0 exists`);
   checkSize(file, width, height);
   return { width, height, depth, colour, isInterlaced: interlace !== 0 };

@@ -42,7 +42,10 @@ const HALF: [Three, Three] = [
 ];
 
 /** Class defaults of transformers 5; a lone `size` is a square or, where not `square`, the short side. */
-const PROCESSORS: Record<string, { size: number; square: boolean; crop?: number; resample: number; norm: [Three, Three] }> = {
+const PROCESSORS: Record<
+  string,
+  { size: number; square: boolean; crop?: number; resample: number; norm: [Three, Three] }
+> = {
   ViT: { size: 224, square: true, resample: 2, norm: HALF },
   DeiT: { size: 256, square: true, crop: 224, resample: 3, norm: HALF },
   Beit: { size: 224, square: true, resample: 3, norm: HALF },
@@ -70,7 +73,10 @@ export function parsePreprocessing(
   model: unknown,
   imageSize: readonly [number, number],
 ): Preprocessing {
-  if (isRecord(preprocessor)) return parseHuggingFace(preprocessor);
+  if (preprocessor !== undefined) {
+    if (!isRecord(preprocessor)) throw unsupported("preprocessor_config.json", "must hold an object", preprocessor);
+    return parseHuggingFace(preprocessor);
+  }
   const config = isRecord(model) ? model : {};
   // Old timm files have the settings at the top, beside "architecture".
   const { pretrained_cfg: settings = "architecture" in config ? config : {} } = config;
@@ -93,7 +99,8 @@ function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
   let plan: Preprocessing["resize"] = target;
   if (!flag("do_resize")) plan = { mode: "none" };
   const result = crop ?? target;
-  if (result.mode !== "exact") throw unsupported("size", "must be a height and a width where nothing is cropped", config.size);
+  if (result.mode !== "exact")
+    throw unsupported("size", "must be a height and a width where nothing is cropped", config.size);
   const { width, height } = result;
   if (
     (plan.mode === "shortest" && plan.size < Math.max(width, height)) ||
@@ -183,7 +190,9 @@ export function toBytes(image: RgbImage, preprocessing: Preprocessing): Uint8Arr
   const resized = resizedSize(image, preprocessing.resize);
   if (resized.width < width || resized.height < height) {
     const found = `${resized.width}×${resized.height}`;
-    throw new RangeError(`preprocessing: an image that is not resized must be at least ${width}×${height}; got ${found}`);
+    throw new RangeError(
+      `preprocessing: an image that is not resized must be at least ${width}×${height}; got ${found}`,
+    );
   }
   const offset = (space: number) => (cropRounding === "down" ? Math.floor(space / 2) : roundHalfEven(space / 2));
   const window = { left: offset(resized.width - width), top: offset(resized.height - height), width, height };
@@ -230,10 +239,15 @@ export function toPixelValues(
     throw new RangeError(`preprocessing: ${width}×${height} RGB has ${3 * area} bytes and values; got ${found}`);
   }
   const { fround } = Math;
-  for (let c = 0; c < 3; c++) {
+  const [red, green, blue] = [0, 1, 2].map((c) => {
     const table = new Float32Array(256);
     for (let v = 0; v < 256; v++) table[v] = fround(fround(v * rescale) - fround(mean[c])) / fround(std[c]);
-    for (let i = 0, from = c; i < area; i++, from += 3) out[c * area + i] = table[bytes[from]];
+    return table;
+  });
+  for (let i = 0, from = 0; i < area; i++, from += 3) {
+    out[i] = red[bytes[from]];
+    out[area + i] = green[bytes[from + 1]];
+    out[2 * area + i] = blue[bytes[from + 2]];
   }
   return out;
 }

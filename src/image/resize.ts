@@ -15,6 +15,14 @@ export interface Raster {
 
 export type Filter = "nearest" | "box" | "bilinear" | "hamming" | "bicubic" | "lanczos";
 
+/** A part of an image, in pixels. */
+export interface Part {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
 export interface ResizeOptions {
   /** Size of the result in pixels. */
   width: number;
@@ -28,7 +36,7 @@ export interface ResizeOptions {
    */
   order?: "pillow12" | "pillow13";
   /** Compute only this part of the result, in its pixels; for a resize that is followed by a crop. Default: all. */
-  window?: { left: number; top: number; width: number; height: number };
+  window?: Part;
 }
 
 /** The weights of one result row or column: sample `first + i` of the source counts `weights[i]` · 2^-22. */
@@ -37,29 +45,11 @@ interface Taps {
   weights: Int32Array;
 }
 
+/** The exports of assembly/image.ts, which says what their arguments are. */
 interface Kernel {
   memory: WebAssembly.Memory;
-  resize_horizontal(
-    channels: number,
-    out: number,
-    outStride: number,
-    src: number,
-    srcStride: number,
-    spans: number,
-    coefficients: number,
-    width: number,
-    rows: number,
-  ): void;
-  resize_vertical(
-    out: number,
-    outStride: number,
-    src: number,
-    srcStride: number,
-    spans: number,
-    coefficients: number,
-    bytes: number,
-    rows: number,
-  ): void;
+  resize_horizontal(...sizes: number[]): void;
+  resize_vertical(...sizes: number[]): void;
 }
 
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
@@ -121,9 +111,7 @@ export function resize(image: Raster, options: ResizeOptions): Raster & { data: 
   const vertical = height !== image.height || top !== 0 || bottom !== height;
   if (!horizontal && !vertical) return crop(image, window);
 
-  const columns = horizontal
-    ? axisTaps(image.width, left, right, width, filter, window.left, window.width)
-    : undefined;
+  const columns = horizontal ? axisTaps(image.width, left, right, width, filter, window.left, window.width) : undefined;
   const rows = vertical ? axisTaps(image.height, top, bottom, height, filter, window.top, window.height) : undefined;
   const shrink = image.height - height;
   const verticalFirst = order === "pillow13" && shrink > 0 && shrink > 2 * (image.width - width);
@@ -134,34 +122,41 @@ export function resize(image: Raster, options: ResizeOptions): Raster & { data: 
   return { data, width: window.width, height: window.height, channels: image.channels };
 }
 
-function check({ data, width: sourceWidth, height: sourceHeight, channels }: Raster, options: ResizeOptions): void {
-  const { width, height, filter, box, window } = options;
+function check(image: Raster, { width, height, filter, box, window }: ResizeOptions): void {
   if (filter !== "nearest" && !Object.hasOwn(FILTERS, filter)) {
     throw new RangeError(`resize: filter must be nearest, ${Object.keys(FILTERS).join(", ")}; got ${filter}`);
   }
-  for (const [name, value] of Object.entries({ width, height, "source width": sourceWidth, "source height": sourceHeight })) {
-    if (!Number.isInteger(value) || value < 1) throw new RangeError(`resize: ${name} must be an integer of at least 1; got ${value}`);
+  const sizes = { width, height, "source width": image.width, "source height": image.height };
+  for (const [name, value] of Object.entries(sizes)) {
+    if (Number.isInteger(value) && value >= 1) continue;
+    throw new RangeError(`resize: ${name} must be an integer of at least 1; got ${value}`);
   }
-  if (channels !== 1 && channels !== 3 && channels !== 4) {
-    throw new RangeError(`resize: an image has 1, 3 or 4 channels; got ${channels}`);
+  if (![1, 3, 4].includes(image.channels)) {
+    throw new RangeError(`resize: an image has 1, 3 or 4 channels; got ${image.channels}`);
   }
-  if (data.length !== sourceWidth * sourceHeight * channels) {
-    const expected = `${sourceWidth}×${sourceHeight}×${channels} needs ${sourceWidth * sourceHeight * channels} bytes`;
-    throw new RangeError(`resize: an image of ${expected}; got ${data.length}`);
+  const bytes = image.width * image.height * image.channels;
+  const source = `${image.width}×${image.height}`;
+  if (image.data.length !== bytes) {
+    const found = image.data.length;
+    throw new RangeError(`resize: an image of ${source}×${image.channels} needs ${bytes} bytes; got ${found}`);
   }
-  if (box && !(box[0] >= 0 && box[1] >= 0 && box[2] <= sourceWidth && box[3] <= sourceHeight && box[0] < box[2] && box[1] < box[3])) {
-    throw new RangeError(`resize: box must lie inside ${sourceWidth}×${sourceHeight} and not be empty; got [${box.join(", ")}]`);
+  if (box) {
+    const [left, top, right, bottom] = box;
+    const isInside = left >= 0 && left < right && right <= image.width && top >= 0 && top < bottom;
+    if (!isInside || bottom > image.height) {
+      throw new RangeError(`resize: box must lie inside ${source} and not be empty; got [${box.join(", ")}]`);
+    }
   }
   if (window) {
     const { left: x, top: y, width: w, height: h } = window;
-    const inside = x >= 0 && y >= 0 && w >= 1 && h >= 1 && x + w <= width && y + h <= height;
-    if (!inside || ![x, y, w, h].every(Number.isInteger)) {
+    const isInside = x >= 0 && y >= 0 && w >= 1 && h >= 1 && x + w <= width && y + h <= height;
+    if (!isInside || ![x, y, w, h].every(Number.isInteger)) {
       throw new RangeError(`resize: window must lie inside ${width}×${height}; got ${w}×${h} at (${x}, ${y})`);
     }
   }
 }
 
-/** Pillow's precompute_coeffs and normalize_coeffs_8bpc for the outputs from `start` on. */
+/** Pillow's precompute_coeffs and normalize_coeffs_8bpc for the outputs from `start` on; a box is C floats there. */
 function axisTaps(
   size: number,
   in0: number,
@@ -172,26 +167,28 @@ function axisTaps(
   count: number,
 ): Taps[] {
   const { support, weight } = FILTERS[filter];
-  const scale = (in1 - in0) / out;
+  const scale = Math.fround(in1 - in0) / out;
   const filterScale = Math.max(scale, 1);
   const reach = support * filterScale;
   const inverse = 1 / filterScale;
-  return Array.from({ length: count }, (_, i) => {
-    const center = in0 + (start + i + 0.5) * scale;
+  const taps: Taps[] = [];
+  for (let i = start; i < start + count; i++) {
+    const center = in0 + (i + 0.5) * scale;
     const first = Math.max(0, Math.trunc(center - reach + 0.5));
-    const end = Math.min(size, Math.trunc(center + reach + 0.5));
-    const weights = new Float64Array(end - first);
+    const exact = new Float64Array(Math.min(size, Math.trunc(center + reach + 0.5)) - first);
     let sum = 0;
-    for (let x = 0; x < weights.length; x++) {
-      weights[x] = weight((x + first - center + 0.5) * inverse);
-      sum += weights[x];
+    for (let x = 0; x < exact.length; x++) {
+      exact[x] = weight((x + first - center + 0.5) * inverse);
+      sum += exact[x];
     }
-    const fixed = Int32Array.from(weights, (w) => {
-      if (sum !== 0) w /= sum;
-      return Math.trunc(w * FRACTION + (w < 0 ? -0.5 : 0.5));
-    });
-    return { first, weights: fixed };
-  });
+    const weights = new Int32Array(exact.length);
+    for (let x = 0; x < exact.length; x++) {
+      const w = sum === 0 ? exact[x] : exact[x] / sum;
+      weights[x] = Math.trunc(w * FRACTION + (w < 0 ? -0.5 : 0.5));
+    }
+    taps.push({ first, weights });
+  }
+  return taps;
 }
 
 /** Source samples that the taps read: from `first` up to `end`. */
@@ -200,101 +197,97 @@ function reach(taps: Taps[]): { first: number; end: number } {
   return { first: taps[0].first, end: last.first + last.weights.length };
 }
 
-/** The kernel's form of the taps: `group` taps a step, the last group filled up with zeros. */
-function encode(taps: Taps[], origin: number, step: number, group: 2 | 4) {
-  const groups = taps.map(({ weights }) => Math.ceil(weights.length / group));
-  const spans = Int32Array.from(taps.flatMap(({ first }, i) => [(first - origin) * step, groups[i]]));
-  const coefficients = new Int16Array(groups.reduce((sum, n) => sum + n, 0) * 2 * group);
-  let at = 0;
-  taps.forEach(({ weights }, i) => {
-    for (let x = 0; x < weights.length; x++) {
-      const slot = at + Math.floor(x / group) * 2 * group + (x % group);
-      coefficients[slot] = weights[x] >> 11;
-      coefficients[slot + group] = weights[x] & 2047;
-    }
-    at += groups[i] * 2 * group;
+/**
+ * The kernel's form of the taps: for each output, how many bytes after the start of the source its first sample is and
+ * how many groups of taps follow; and the weights in their two halves, the last group filled up with zeros.
+ */
+function encode(taps: Taps[], origin: number, step: number, group: 2 | 4): [Int32Array, Int16Array] {
+  const spans = new Int32Array(2 * taps.length);
+  let groups = 0;
+  taps.forEach(({ first, weights }, i) => {
+    spans[2 * i] = (first - origin) * step;
+    spans[2 * i + 1] = Math.ceil(weights.length / group);
+    groups += spans[2 * i + 1];
   });
-  return { spans, coefficients };
+  const coefficients = new Int16Array(groups * 2 * group);
+  let at = 0;
+  for (const { weights } of taps) {
+    for (let x = 0; x < weights.length; x++) {
+      coefficients[at + (x % group)] = weights[x] >> 11;
+      coefficients[at + (x % group) + group] = weights[x] & 2047;
+      if ((x + 1) % group === 0 || x + 1 === weights.length) at += 2 * group;
+    }
+  }
+  return [spans, coefficients];
 }
 
 const align = (n: number, to: number) => Math.ceil(n / to) * to;
 
 /** One or two passes in kernel memory; an axis without taps keeps its size. */
 function convolve(
-  image: Raster,
-  window: { left: number; top: number; width: number; height: number },
+  { data, width, channels }: Raster,
+  window: Part,
   columns: Taps[] | undefined,
   rows: Taps[] | undefined,
   verticalFirst: boolean,
 ): Uint8Array {
-  const { data, channels } = image;
   const { resize_horizontal, resize_vertical, memory } = kernel();
   const xs = columns ? reach(columns) : { first: window.left, end: window.left + window.width };
   const ys = rows ? reach(rows) : { first: window.top, end: window.top + window.height };
-  const rowBytes = image.width * channels;
+  const rowBytes = width * channels;
   const sourceRows = ys.end - ys.first;
+  const startsHorizontal = columns !== undefined && !(rows && verticalFirst);
 
   // Everything is laid out before anything is written, since growing the memory detaches views of it. Each part has
-  // slack behind it: the kernels read up to one row and 16 bytes too far.
-  let top = 0;
+  // slack behind it: the kernels read up to a row and 16 bytes too far, and rows are computed in fours.
+  let end = 0;
   const reserve = (bytes: number) => {
-    const at = top;
-    top = align(top + bytes + 16, 16);
+    const at = end;
+    end = align(end + bytes + 16, 16);
     return at;
   };
-  const horizontalFirst = columns && !(rows && verticalFirst);
-  const h = columns && encode(columns, horizontalFirst ? 0 : xs.first, channels, 4);
-  const middleColumns = horizontalFirst ? window.width : xs.end - xs.first;
-  const middleStride = align(middleColumns * channels + 3, 16);
-  const outStride = align(window.width * channels + 3, 16);
-  const bandRows = horizontalFirst ? Math.max(4, align(BAND_BYTES / rowBytes, 4)) : sourceRows + 1;
-  const v = rows && encode(rows, ys.first, horizontalFirst ? middleStride : rowBytes, 2);
-  const place = (encoded: { spans: Int32Array; coefficients: Int16Array }) => ({
-    spans: reserve(encoded.spans.byteLength),
-    coefficients: reserve(encoded.coefficients.byteLength),
-  });
-  const hAt = h && place(h);
-  const vAt = v && place(v);
+  const tables: [number, Int32Array | Int16Array][] = [];
+  const place = (encoded: [Int32Array, Int16Array]) =>
+    encoded.map((table) => {
+      const at = reserve(table.byteLength);
+      tables.push([at, table]);
+      return at;
+    });
+  const bandRows = startsHorizontal ? Math.max(4, align(BAND_BYTES / rowBytes, 4)) : sourceRows + 1;
   const source = reserve(bandRows * rowBytes);
-  const middle = columns && rows ? reserve((align(verticalFirst ? window.height : sourceRows, 4) + 1) * middleStride) : 0;
+  const outStride = align(window.width * channels + 3, 16);
   const out = reserve(align(window.height, 4) * outStride);
+  let middle = out;
+  let middleStride = outStride;
+  if (columns && rows) {
+    middleStride = align((startsHorizontal ? window.width : xs.end - xs.first) * channels + 3, 16);
+    middle = reserve((align(startsHorizontal ? sourceRows : window.height, 4) + 1) * middleStride);
+  }
+  const across = columns && place(encode(columns, startsHorizontal ? 0 : xs.first, channels, 4));
+  const down = rows && place(encode(rows, ys.first, startsHorizontal ? middleStride : rowBytes, 2));
 
-  const missing = top - memory.buffer.byteLength;
+  const missing = end - memory.buffer.byteLength;
   if (missing > 0) memory.grow(Math.ceil(missing / 65536));
   const bytes = new Uint8Array(memory.buffer);
-  const write = (at: number, { buffer, byteLength }: Int32Array | Int16Array) =>
-    bytes.set(new Uint8Array(buffer, 0, byteLength), at);
-  if (h && hAt) {
-    write(hAt.spans, h.spans);
-    write(hAt.coefficients, h.coefficients);
-  }
-  if (v && vAt) {
-    write(vAt.spans, v.spans);
-    write(vAt.coefficients, v.coefficients);
-  }
-  const load = (row: number, count: number) => bytes.set(data.subarray(row * rowBytes, (row + count) * rowBytes), source);
+  for (const [at, { buffer }] of tables) bytes.set(new Uint8Array(buffer), at);
 
-  if (horizontalFirst && hAt) {
-    const [to, stride] = vAt ? [middle, middleStride] : [out, outStride];
-    for (let y = 0; y < sourceRows; y += bandRows) {
-      const count = Math.min(bandRows, sourceRows - y);
-      load(ys.first + y, count);
-      const padded = align(count, 4);
-      resize_horizontal(channels, to + y * stride, stride, source, rowBytes, hAt.spans, hAt.coefficients, window.width, padded);
-    }
-    if (vAt) {
-      const width = window.width * channels;
-      resize_vertical(out, outStride, middle, middleStride, vAt.spans, vAt.coefficients, width, window.height);
-    }
-  } else if (vAt) {
-    load(ys.first, sourceRows);
-    const [to, stride] = hAt ? [middle, middleStride] : [out, outStride];
-    const from = source + xs.first * channels;
-    resize_vertical(to, stride, from, rowBytes, vAt.spans, vAt.coefficients, middleColumns * channels, window.height);
-    if (hAt) {
-      const padded = align(window.height, 4);
-      resize_horizontal(channels, out, outStride, middle, middleStride, hAt.spans, hAt.coefficients, window.width, padded);
-    }
+  const horizontal = (to: number, toStride: number, from: number, fromStride: number, count: number) => {
+    if (!across) return;
+    resize_horizontal(channels, to, toStride, from, fromStride, ...across, window.width, align(count, 4));
+  };
+  const vertical = (to: number, toStride: number, from: number, fromStride: number, columnCount: number) => {
+    if (down) resize_vertical(to, toStride, from, fromStride, ...down, columnCount * channels, window.height);
+  };
+  for (let y = 0; y < sourceRows; y += bandRows) {
+    const first = ys.first + y;
+    const count = Math.min(bandRows, sourceRows - y);
+    bytes.set(data.subarray(first * rowBytes, (first + count) * rowBytes), source);
+    if (startsHorizontal) horizontal(middle + y * middleStride, middleStride, source, rowBytes, count);
+  }
+  if (startsHorizontal) vertical(out, outStride, middle, middleStride, window.width);
+  else {
+    vertical(middle, middleStride, source + xs.first * channels, rowBytes, xs.end - xs.first);
+    horizontal(out, outStride, middle, middleStride, window.height);
   }
 
   const tight = window.width * channels;
@@ -311,10 +304,10 @@ function nearest(
   { data, width, height, channels }: Raster,
   options: ResizeOptions,
   [left, top, right, bottom]: number[],
-  window: { left: number; top: number; width: number; height: number },
+  window: Part,
 ): Raster & { data: Uint8Array } {
   const positions = (in0: number, in1: number, out: number, size: number) => {
-    const scale = (in1 - in0) / out;
+    const scale = Math.fround(in1 - in0) / out;
     let position = in0 + 0.5 * scale;
     return Int32Array.from({ length: out }, () => {
       const index = Math.min(size - 1, Math.trunc(position));
@@ -336,10 +329,7 @@ function nearest(
 }
 
 /** A copy of a part of an image. */
-export function crop(
-  { data, width, channels }: Raster,
-  part: { left: number; top: number; width: number; height: number },
-): Raster & { data: Uint8Array } {
+export function crop({ data, width, channels }: Raster, part: Part): Raster & { data: Uint8Array } {
   const rowBytes = part.width * channels;
   const result = new Uint8Array(rowBytes * part.height);
   for (let y = 0; y < part.height; y++) {

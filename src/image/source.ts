@@ -32,7 +32,8 @@ export async function openImage(input: ImageInput, options: OpenImageOptions = {
   if (encoded) return decode(encoded, { pixelLimit, name });
 
   const label = name === undefined ? "the image" : `"${name}"`;
-  const check = (width: number, height: number) => checkSize({ bytes: new Uint8Array(), label, pixelLimit }, width, height);
+  const check = (width: number, height: number) =>
+    checkSize({ bytes: new Uint8Array(), label, pixelLimit }, width, height);
   if (isPixels(input)) {
     check(input.width, input.height);
     return copyPixels(input, label);
@@ -40,7 +41,9 @@ export async function openImage(input: ImageInput, options: OpenImageOptions = {
   const size = drawableSize(input);
   if (!size) {
     const found = input === null ? "null" : ((input as object)?.constructor?.name ?? typeof input);
-    throw new TypeError(`image: ${label} must be a path, URL, encoded bytes, pixels or something drawable; got ${found}`);
+    throw new TypeError(
+      `image: ${label} must be a path, URL, encoded bytes, pixels or something drawable; got ${found}`,
+    );
   }
   check(...size);
   return draw(input as Drawable, ...size);
