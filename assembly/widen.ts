@@ -1,9 +1,11 @@
 // Elements of a checkpoint to f32. F16 and BF16 exactly; F64 and I32, I64 with one rounding.
 // Codes are those of src/backends/wasm/index.ts: 0 F64, 1 F32, 2 F16, 3 BF16, 4 I64, 5 I32, 6 I16, 7 I8, 8 U8.
 
+import { constant } from "./math";
+
 /**
- * out: `count` floats, writable to the next multiple of 4; x: `count` elements of type `code`, 16-byte aligned, readable to the next multiple of 16; out may
- * be x for F32.
+ * out: `count` floats, writable to the next multiple of 4; x: `count` elements of type `code`, 16-byte aligned, readable
+ * to the next multiple of 16; out may be x for F32.
  */
 export function widen(out: usize, x: usize, count: usize, code: u32): void {
   const end = out + (count << 2);
@@ -39,14 +41,18 @@ export function widen(out: usize, x: usize, count: usize, code: u32): void {
   }
 }
 
+// 2^112, and as bits: magnitude, sign of a half.
+const SCALE: usize = memory.data<f32>([5.192296858534828e33]);
+const BITS: usize = memory.data<u32>([0x7fff, 0x8000]);
+
 /**
  * IEEE binary16: exponent and mantissa moved to their place in f32, then multiplied by 2^112, the difference of the
  * biases; the product is exact and turns subnormals right. Infinities and NaN become finite: the host refuses them.
  */
 function halves(out: usize, x: usize, count: usize): void {
-  const scale = f32x4.splat(5.192296858534828e33);
-  const magnitude = i32x4.splat(0x7fff);
-  const sign = i32x4.splat(0x8000);
+  const scale = constant(SCALE, 0);
+  const magnitude = constant(BITS, 0);
+  const sign = constant(BITS, 1);
   for (const end = out + (count << 2); out < end; out += 16, x += 8) {
     const h = v128.load16x4_u(x);
     const m = f32x4.mul(i32x4.shl(v128.and(h, magnitude), 13), scale);

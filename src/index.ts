@@ -157,6 +157,11 @@ function createModel(
 
   async function bytesOf(input: ImageInput, signal?: AbortSignal): Promise<Uint8Array> {
     live();
+    if (preprocessing.height !== height || preprocessing.width !== width) {
+      throw new RangeError(
+        `preprocess: the checkpoint's preprocessing gives ${preprocessing.height}×${preprocessing.width} pixels, but its model takes ${height}×${width}`,
+      );
+    }
     const image: RgbImage = await openImage(input, { pixelLimit, signal });
     signal?.throwIfAborted();
     return toBytes(image, preprocessing);

@@ -1,0 +1,58 @@
+import { attention, attentionScratch } from "../../assembly/attention";
+import { floats, noise } from "./memory";
+
+/** Largest distance of outputs and probabilities from f64, values in [-1, 1). */
+function worst(tile: usize, tokens: usize, heads: usize, d: usize): f64 {
+  const width = heads * d;
+  const qkv = floats(<i32>(tokens * 3 * width + 8));
+  const out = floats(<i32>(tokens * width));
+  const maps = floats(<i32>(heads * tokens * tokens));
+  const scratch = floats(<i32>(attentionScratch(tokens, d) >> 2));
+  noise(qkv, <i32>(tokens * 3 * width), 1);
+  // Scratch is whatever was there before.
+  for (let i: usize = 0; i < attentionScratch(tokens, d); i += 4) store<u32>(scratch + i, 0x7fc00000);
+  attention(tile, out, width << 2, qkv, (3 * width) << 2, tokens, heads, d, scratch, maps, tokens << 2);
+
+  const p = new Float64Array(<i32>tokens);
+  let most: f64 = 0;
+  for (let h: usize = 0; h < heads; h++) {
+    for (let i: usize = 0; i < tokens; i++) {
+      let sum: f64 = 0;
+      for (let j: usize = 0; j < tokens; j++) {
+        let s: f64 = 0;
+        for (let e: usize = 0; e < d; e++) {
+          const q = <f64>load<f32>(qkv + ((i * 3 * width + h * d + e) << 2));
+          s += q * <f64>load<f32>(qkv + ((j * 3 * width + width + h * d + e) << 2));
+        }
+        p[<i32>j] = Math.exp(s / Math.sqrt(<f64>d));
+        sum += p[<i32>j];
+      }
+      for (let j: usize = 0; j < tokens; j++) {
+        const got = <f64>load<f32>(maps + (((h * tokens + i) * tokens + j) << 2));
+        most = Math.max(most, Math.abs(got - p[<i32>j] / sum));
+      }
+      for (let e: usize = 0; e < d; e++) {
+        let want: f64 = 0;
+        for (let j: usize = 0; j < tokens; j++) {
+          want += (p[<i32>j] / sum) * <f64>load<f32>(qkv + ((j * 3 * width + 2 * width + h * d + e) << 2));
+        }
+        const error = Math.abs(<f64>load<f32>(out + ((i * width + h * d + e) << 2)) - want);
+        most = isNaN(error) ? Infinity : Math.max(most, error);
+      }
+    }
+  }
+  return most;
+}
+
+describe("attention", () => {
+  test("is within 1e-6 of f64 for values in [-1, 1), whatever the scratch held", () => {
+    for (let t: usize = 4; t <= 6; t += 2) {
+      expect(worst(t, 1, 1, 1)).toBeLessThan(1e-6);
+      expect(worst(t, 7, 2, 3)).toBeLessThan(1e-6);
+      expect(worst(t, 9, 3, 8)).toBeLessThan(1e-6);
+      expect(worst(t, 24, 1, 10)).toBeLessThan(1e-6);
+      expect(worst(t, 25, 2, 12)).toBeLessThan(1e-6);
+      expect(worst(t, 50, 1, 64)).toBeLessThan(1e-6);
+    }
+  });
+});

@@ -1,0 +1,72 @@
+import { assembleTokens, patchify, pool } from "../../assembly/tokens";
+import { widen } from "../../assembly/widen";
+import { floats } from "./memory";
+
+describe("tokens", () => {
+  test("patchify orders a patch by channel, line, column", () => {
+    const pixels = floats(2 * 4 * 6);
+    for (let i = 0; i < 48; i++) store<f32>(pixels + (i << 2), <f32>i);
+    const out = floats(64);
+    patchify(out, 64, pixels, 96, 2, 6, 2, 2, 2, 3);
+    // Patch (1, 0): lines 2 and 3, columns 0 to 2, of both channels.
+    const want: f32[] = [12, 13, 14, 18, 19, 20, 36, 37, 38, 42, 43, 44];
+    for (let i = 0; i < 12; i++) expect(load<f32>(out + 128 + (i << 2))).toBe(want[i]);
+  });
+
+  test("assembleTokens adds positions to prefix and patches", () => {
+    const prefix = floats(4);
+    const patches = floats(8);
+    const positions = floats(12);
+    const out = floats(12);
+    for (let i = 0; i < 12; i++) store<f32>(positions + (i << 2), 10);
+    for (let i = 0; i < 4; i++) store<f32>(prefix + (i << 2), 1);
+    for (let i = 0; i < 8; i++) store<f32>(patches + (i << 2), <f32>(2 + i / 4));
+    assembleTokens(out, prefix, 1, patches, 2, positions, 16, 4);
+    for (let i = 0; i < 12; i++) expect(load<f32>(out + (i << 2))).toBe(<f32>(11 + i / 4));
+  });
+
+  test("pool takes the mean of rows", () => {
+    const x = floats(12);
+    for (let i = 0; i < 12; i++) store<f32>(x + (i << 2), <f32>i);
+    const out = floats(4);
+    pool(out, x, 16, 3, 4);
+    for (let i = 0; i < 4; i++) expect(load<f32>(out + (i << 2))).toBe(<f32>(4 + i));
+  });
+});
+
+describe("widen", () => {
+  test("every finite F16 and BF16 pattern is exact", () => {
+    const x = floats(8);
+    const out = floats(8);
+    let wrong = 0;
+    for (let bits: u32 = 0; bits < 65536; bits++) {
+      store<u16>(x, <u16>bits);
+      if ((bits & 0x7c00) != 0x7c00) {
+        widen(out, x, 1, 2);
+        const exponent = <i32>((bits >> 10) & 31);
+        const fraction = <f64>(bits & 1023) / 1024;
+        const size = exponent ? (1 + fraction) * Math.pow(2, <f64>(exponent - 15)) : fraction * Math.pow(2, -14);
+        if (load<f32>(out) != <f32>(bits & 0x8000 ? -size : size)) wrong++;
+      }
+      widen(out, x, 1, 3);
+      if (load<u32>(out) != bits << 16) wrong++;
+    }
+    expect(wrong).toBe(0);
+  });
+
+  test("integers and F64 of all signs", () => {
+    const x = floats(8);
+    const out = floats(8);
+    store<i64>(x, -5);
+    widen(out, x, 1, 4);
+    expect(load<f32>(out)).toBe(-5);
+    store<i8>(x, -128);
+    widen(out, x, 1, 7);
+    expect(load<f32>(out)).toBe(-128);
+    widen(out, x, 1, 8);
+    expect(load<f32>(out)).toBe(128);
+    store<f64>(x, 0.1);
+    widen(out, x, 1, 0);
+    expect(load<f32>(out)).toBe(<f32>0.1);
+  });
+});
