@@ -4,34 +4,30 @@
 // two vector loads. A (activations, [m, k]) is packed into blocks of T rows, k × T elements, so that the tile reads it
 // through one pointer with immediate offsets. C is row-major, its columns padded to whole panels.
 //
-// Loop order: panel, block, k. A panel (8k floats, 24 KiB for k = 768) stays in L1 while the blocks of A stream from L2;
-// each element of C is written once. A tile keeps T × 8 sums in registers over all of k: no partial sums in memory, and
-// every element is summed over k in order, so that T does not change a bit of the result.
+// Loop order: panel, block, k. A panel (8k floats, 24 KiB for k = 768) stays in L1 while the blocks of A stream from L2. A
+// tile keeps T × 8 sums in registers over KC products, then adds them to C, which stays in L1 as well. Every element is
+// summed in the same order whatever T is, so that T does not change a bit of the result.
 //
 // T = 6 (12 sums, 2 of B, 1 of A: 15 of the 16 registers of x64) is best where the engine allocates registers well and
 // has FMA (V8 >= 13: 95 % of peak on Zen 4, T = 4 85 %); T = 4 elsewhere (T = 6 spills in V8 11 and 12, and when madd is
 // two instructions, and halves the speed). The host measures which (src/backends/wasm/tile.ts).
 //
-// Tried and left: reading A by row pointers (6 pointers to increment; 3 to 4 points of peak with cold weights), blocking
-// over k (pays from k > 4096), unrolling k by 2 and 4 (no gain, spills), GELU in the tile (see activation.ts).
+// Tried and left: reading A by row pointers (6 pointers to increment; 3 to 4 points of peak with cold weights), chunks
+// of k outside the loop over blocks (4.5 points), unrolling k by 2 and 4 (no gain, spills), GELU in the tile (see activation.ts).
 //
-// The residual z + x Wᵀ is added to the finished sum, with one rounding. Sums that start from z round at the magnitude of
-// z in each of k steps; where a token is massive (|z| = 535 in ViT-Ti) that tripled the distance from f64.
+// Error: that of summation in f32, at most (KC + k/KC)·2^-24·Σ|a·b|, in practice about the root of it. Two choices halve the
+// distance of a ViT-Ti from f64, to PyTorch's own: sums of KC = 128 (costs 2.5 points of peak; 256 costs 1), and z + x Wᵀ
+// added to finished sums (sums that start from z round at its magnitude in every step, and some tokens are massive).
 //
 // Rows of a last, partial block repeat its last row: the tile computes and stores it again, all loads of C before all stores.
 // Pointers are 16-byte aligned, strides multiples of 16 bytes but not of 4096 (rows of a block would share cache sets).
-// Error: that of summation in f32, k·2^-24·Σ|a·b| at most; about √k of it in practice.
 import { madd } from "./math";
 
-/** Products that a tile sums up before it adds to C: the error of a sum grows with its length. */
+/** Products that a tile sums up before it adds them to C. */
 const KC: usize = 128;
 
-/** Eight zeros, the biases of all but the first KC products. */
+/** Eight zeros: the biases of all but the first KC products. */
 const ZERO: usize = memory.data<f32>([0, 0, 0, 0, 0, 0, 0, 0]);
-
-/** Tags, told apart by their size at compile time: what becomes of the sums of a tile. */
-type Stored = u8;
-type Added = u16;
 
 /** Bytes of one panel: 8 outputs, k inputs. */
 // @ts-ignore: decorator
@@ -42,7 +38,7 @@ export function panelBytes(k: usize): usize {
 
 /** Bytes that packRows writes for `rows` rows. */
 export function packedRowsBytes(tile: usize, rows: usize, k: usize): usize {
-  return <usize>((((rows + tile - 1) / tile) * tile * k) << 2);
+  return (((rows + tile - 1) / tile) * tile * k) << 2;
 }
 
 /**
@@ -61,176 +57,156 @@ export function gemm(
   last: usize,
   accumulate: bool,
 ): void {
-  const bottom = c + (rows - 1) * stride;
-  const chunk = KC * tile * 4;
+  const panel = panelBytes(k);
   const block = k * tile * 4;
   for (let j = first; j < last; j++) {
-    const to = c + (j << 5);
-    const end = bottom + (j << 5);
-    const panel = b + j * panelBytes(k);
-    const panelEnd = panel + panelBytes(k);
-    let p = panel + 32;
-    let q = min(p + KC * 32, panelEnd);
+    const at = b + j * panel;
+    let to = c + (j << 5);
     let x = a;
-    if (accumulate) column<Added>(tile, to, stride, end, x, block, panel, p, q);
-    else column<Stored>(tile, to, stride, end, x, block, panel, p, q);
-    for (p = q, x += chunk; p < panelEnd; p = q, x += chunk) {
-      q = min(p + KC * 32, panelEnd);
-      column<Added>(tile, to, stride, end, x, block, ZERO, p, q);
-    }
+    const bottom = to + (rows - 1) * stride;
+    if (tile == 6) for (; to <= bottom; to += 6 * stride, x += block) tile6(to, stride, bottom, x, at, at + 32, at + panel, accumulate);
+    else for (; to <= bottom; to += 4 * stride, x += block) tile4(to, stride, bottom, x, at, at + 32, at + panel, accumulate);
   }
 }
 
-/** One panel (or KC of its k) against all blocks of A, `block` bytes apart. */
-function column<Result>(
-  tile: usize,
-  c: usize,
-  stride: usize,
-  last: usize,
-  a: usize,
-  block: usize,
-  bias: usize,
-  b: usize,
-  end: usize,
-): void {
-  if (tile == 6) for (; c <= last; c += 6 * stride, a += block) tile6<Result>(c, stride, last, a, bias, b, end);
-  else for (; c <= last; c += 4 * stride, a += block) tile4<Result>(c, stride, last, a, bias, b, end);
-}
-
 // @ts-ignore: decorator
 @inline
-function isAdding<Result>(): bool {
-  return sizeof<Result>() == sizeof<Added>();
-}
-
-// @ts-ignore: decorator
-@inline
-function tile6<Result>(c: usize, stride: usize, last: usize, a: usize, bias: usize, b: usize, end: usize): void {
+function tile6(c: usize, stride: usize, last: usize, a: usize, bias: usize, b: usize, end: usize, add: bool): void {
   const r0 = c;
   const r1 = min(r0 + stride, last);
   const r2 = min(r1 + stride, last);
   const r3 = min(r2 + stride, last);
   const r4 = min(r3 + stride, last);
   const r5 = min(r4 + stride, last);
-  let x = v128.load(bias);
-  let y = v128.load(bias, 16);
-  let c00 = x;
-  let c01 = y;
-  let c10 = x;
-  let c11 = y;
-  let c20 = x;
-  let c21 = y;
-  let c30 = x;
-  let c31 = y;
-  let c40 = x;
-  let c41 = y;
-  let c50 = x;
-  let c51 = y;
   do {
-    x = v128.load(b);
-    y = v128.load(b, 16);
-    const a0 = v128.load32_splat(a);
-    c00 = madd(a0, x, c00);
-    c01 = madd(a0, y, c01);
-    const a1 = v128.load32_splat(a, 4);
-    c10 = madd(a1, x, c10);
-    c11 = madd(a1, y, c11);
-    const a2 = v128.load32_splat(a, 8);
-    c20 = madd(a2, x, c20);
-    c21 = madd(a2, y, c21);
-    const a3 = v128.load32_splat(a, 12);
-    c30 = madd(a3, x, c30);
-    c31 = madd(a3, y, c31);
-    const a4 = v128.load32_splat(a, 16);
-    c40 = madd(a4, x, c40);
-    c41 = madd(a4, y, c41);
-    const a5 = v128.load32_splat(a, 20);
-    c50 = madd(a5, x, c50);
-    c51 = madd(a5, y, c51);
-    a += 24;
-    b += 32;
+    const x = v128.load(bias);
+    const y = v128.load(bias, 16);
+    let c00 = x;
+    let c01 = y;
+    let c10 = x;
+    let c11 = y;
+    let c20 = x;
+    let c21 = y;
+    let c30 = x;
+    let c31 = y;
+    let c40 = x;
+    let c41 = y;
+    let c50 = x;
+    let c51 = y;
+    const next = min(b + KC * 32, end);
+    do {
+      const b0 = v128.load(b);
+      const b1 = v128.load(b, 16);
+      const a0 = v128.load32_splat(a);
+      c00 = madd(a0, b0, c00);
+      c01 = madd(a0, b1, c01);
+      const a1 = v128.load32_splat(a, 4);
+      c10 = madd(a1, b0, c10);
+      c11 = madd(a1, b1, c11);
+      const a2 = v128.load32_splat(a, 8);
+      c20 = madd(a2, b0, c20);
+      c21 = madd(a2, b1, c21);
+      const a3 = v128.load32_splat(a, 12);
+      c30 = madd(a3, b0, c30);
+      c31 = madd(a3, b1, c31);
+      const a4 = v128.load32_splat(a, 16);
+      c40 = madd(a4, b0, c40);
+      c41 = madd(a4, b1, c41);
+      const a5 = v128.load32_splat(a, 20);
+      c50 = madd(a5, b0, c50);
+      c51 = madd(a5, b1, c51);
+      a += 24;
+      b += 32;
+    } while (b < next);
+    if (add) {
+      c00 = f32x4.add(c00, v128.load(r0));
+      c01 = f32x4.add(c01, v128.load(r0, 16));
+      c10 = f32x4.add(c10, v128.load(r1));
+      c11 = f32x4.add(c11, v128.load(r1, 16));
+      c20 = f32x4.add(c20, v128.load(r2));
+      c21 = f32x4.add(c21, v128.load(r2, 16));
+      c30 = f32x4.add(c30, v128.load(r3));
+      c31 = f32x4.add(c31, v128.load(r3, 16));
+      c40 = f32x4.add(c40, v128.load(r4));
+      c41 = f32x4.add(c41, v128.load(r4, 16));
+      c50 = f32x4.add(c50, v128.load(r5));
+      c51 = f32x4.add(c51, v128.load(r5, 16));
+    }
+    v128.store(r0, c00);
+    v128.store(r0, c01, 16);
+    v128.store(r1, c10);
+    v128.store(r1, c11, 16);
+    v128.store(r2, c20);
+    v128.store(r2, c21, 16);
+    v128.store(r3, c30);
+    v128.store(r3, c31, 16);
+    v128.store(r4, c40);
+    v128.store(r4, c41, 16);
+    v128.store(r5, c50);
+    v128.store(r5, c51, 16);
+    bias = ZERO;
+    add = true;
   } while (b < end);
-  if (isAdding<Result>()) {
-    c00 = f32x4.add(c00, v128.load(r0));
-    c01 = f32x4.add(c01, v128.load(r0, 16));
-    c10 = f32x4.add(c10, v128.load(r1));
-    c11 = f32x4.add(c11, v128.load(r1, 16));
-    c20 = f32x4.add(c20, v128.load(r2));
-    c21 = f32x4.add(c21, v128.load(r2, 16));
-    c30 = f32x4.add(c30, v128.load(r3));
-    c31 = f32x4.add(c31, v128.load(r3, 16));
-    c40 = f32x4.add(c40, v128.load(r4));
-    c41 = f32x4.add(c41, v128.load(r4, 16));
-    c50 = f32x4.add(c50, v128.load(r5));
-    c51 = f32x4.add(c51, v128.load(r5, 16));
-  }
-  v128.store(r0, c00);
-  v128.store(r0, c01, 16);
-  v128.store(r1, c10);
-  v128.store(r1, c11, 16);
-  v128.store(r2, c20);
-  v128.store(r2, c21, 16);
-  v128.store(r3, c30);
-  v128.store(r3, c31, 16);
-  v128.store(r4, c40);
-  v128.store(r4, c41, 16);
-  v128.store(r5, c50);
-  v128.store(r5, c51, 16);
 }
 
 // @ts-ignore: decorator
 @inline
-function tile4<Result>(c: usize, stride: usize, last: usize, a: usize, bias: usize, b: usize, end: usize): void {
+function tile4(c: usize, stride: usize, last: usize, a: usize, bias: usize, b: usize, end: usize, add: bool): void {
   const r0 = c;
   const r1 = min(r0 + stride, last);
   const r2 = min(r1 + stride, last);
   const r3 = min(r2 + stride, last);
-  let x = v128.load(bias);
-  let y = v128.load(bias, 16);
-  let c00 = x;
-  let c01 = y;
-  let c10 = x;
-  let c11 = y;
-  let c20 = x;
-  let c21 = y;
-  let c30 = x;
-  let c31 = y;
   do {
-    x = v128.load(b);
-    y = v128.load(b, 16);
-    const a0 = v128.load32_splat(a);
-    c00 = madd(a0, x, c00);
-    c01 = madd(a0, y, c01);
-    const a1 = v128.load32_splat(a, 4);
-    c10 = madd(a1, x, c10);
-    c11 = madd(a1, y, c11);
-    const a2 = v128.load32_splat(a, 8);
-    c20 = madd(a2, x, c20);
-    c21 = madd(a2, y, c21);
-    const a3 = v128.load32_splat(a, 12);
-    c30 = madd(a3, x, c30);
-    c31 = madd(a3, y, c31);
-    a += 16;
-    b += 32;
+    const x = v128.load(bias);
+    const y = v128.load(bias, 16);
+    let c00 = x;
+    let c01 = y;
+    let c10 = x;
+    let c11 = y;
+    let c20 = x;
+    let c21 = y;
+    let c30 = x;
+    let c31 = y;
+    const next = min(b + KC * 32, end);
+    do {
+      const b0 = v128.load(b);
+      const b1 = v128.load(b, 16);
+      const a0 = v128.load32_splat(a);
+      c00 = madd(a0, b0, c00);
+      c01 = madd(a0, b1, c01);
+      const a1 = v128.load32_splat(a, 4);
+      c10 = madd(a1, b0, c10);
+      c11 = madd(a1, b1, c11);
+      const a2 = v128.load32_splat(a, 8);
+      c20 = madd(a2, b0, c20);
+      c21 = madd(a2, b1, c21);
+      const a3 = v128.load32_splat(a, 12);
+      c30 = madd(a3, b0, c30);
+      c31 = madd(a3, b1, c31);
+      a += 16;
+      b += 32;
+    } while (b < next);
+    if (add) {
+      c00 = f32x4.add(c00, v128.load(r0));
+      c01 = f32x4.add(c01, v128.load(r0, 16));
+      c10 = f32x4.add(c10, v128.load(r1));
+      c11 = f32x4.add(c11, v128.load(r1, 16));
+      c20 = f32x4.add(c20, v128.load(r2));
+      c21 = f32x4.add(c21, v128.load(r2, 16));
+      c30 = f32x4.add(c30, v128.load(r3));
+      c31 = f32x4.add(c31, v128.load(r3, 16));
+    }
+    v128.store(r0, c00);
+    v128.store(r0, c01, 16);
+    v128.store(r1, c10);
+    v128.store(r1, c11, 16);
+    v128.store(r2, c20);
+    v128.store(r2, c21, 16);
+    v128.store(r3, c30);
+    v128.store(r3, c31, 16);
+    bias = ZERO;
+    add = true;
   } while (b < end);
-  if (isAdding<Result>()) {
-    c00 = f32x4.add(c00, v128.load(r0));
-    c01 = f32x4.add(c01, v128.load(r0, 16));
-    c10 = f32x4.add(c10, v128.load(r1));
-    c11 = f32x4.add(c11, v128.load(r1, 16));
-    c20 = f32x4.add(c20, v128.load(r2));
-    c21 = f32x4.add(c21, v128.load(r2, 16));
-    c30 = f32x4.add(c30, v128.load(r3));
-    c31 = f32x4.add(c31, v128.load(r3, 16));
-  }
-  v128.store(r0, c00);
-  v128.store(r0, c01, 16);
-  v128.store(r1, c10);
-  v128.store(r1, c11, 16);
-  v128.store(r2, c20);
-  v128.store(r2, c21, 16);
-  v128.store(r3, c30);
-  v128.store(r3, c31, 16);
 }
 
 /**

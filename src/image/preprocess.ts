@@ -63,8 +63,8 @@ const unsupported = (name: string, rule: string, found: unknown) =>
 /**
  * What a checkpoint says about its input.
  * @param preprocessor contents of preprocessor_config.json, if there is one.
- * @param model contents of config.json; timm's holds a pretrained_cfg. Without either, timm's defaults for
- *   `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
+ * @param model contents of config.json; timm's holds a pretrained_cfg, transformers' nothing: then the defaults of its
+ *   ViTImageProcessor. Without either, timm's defaults for `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
  * @param imageSize [height, width] of the model, for timm; preprocessor_config.json brings its own.
  * @throws RangeError for settings that are unknown or not supported.
  */
@@ -78,6 +78,8 @@ export function parsePreprocessing(
     return parseHuggingFace(preprocessor);
   }
   const config = isRecord(model) ? model : {};
+  // What transformers' ViTImageProcessor does with no more than a size.
+  if ("model_type" in config) return parseHuggingFace({ size: { height: imageSize[0], width: imageSize[1] } });
   // Old timm files have the settings at the top, beside "architecture".
   const { pretrained_cfg: settings = "architecture" in config ? config : {} } = config;
   if (!isRecord(settings)) throw unsupported("pretrained_cfg", "must be an object", settings);

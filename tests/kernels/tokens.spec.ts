@@ -20,9 +20,9 @@ describe("tokens", () => {
     const out = floats(12);
     for (let i = 0; i < 12; i++) store<f32>(positions + (i << 2), 10);
     for (let i = 0; i < 4; i++) store<f32>(prefix + (i << 2), 1);
-    for (let i = 0; i < 8; i++) store<f32>(patches + (i << 2), <f32>(2 + i / 4));
+    for (let i = 0; i < 8; i++) store<f32>(patches + (i << 2), 2 + <f32>(i / 4));
     assembleTokens(out, prefix, 1, patches, 2, positions, 16, 4);
-    for (let i = 0; i < 12; i++) expect(load<f32>(out + (i << 2))).toBe(<f32>(11 + i / 4));
+    for (let i = 0; i < 12; i++) expect(load<f32>(out + (i << 2))).toBe(11 + <f32>(i / 4));
   });
 
   test("pool takes the mean of rows", () => {
@@ -30,7 +30,7 @@ describe("tokens", () => {
     for (let i = 0; i < 12; i++) store<f32>(x + (i << 2), <f32>i);
     const out = floats(4);
     pool(out, x, 16, 3, 4);
-    for (let i = 0; i < 4; i++) expect(load<f32>(out + (i << 2))).toBe(<f32>(4 + i));
+    for (let i = 0; i < 4; i++) expect(load<f32>(out + (i << 2))).toBe(4 + <f32>i);
   });
 });
 

@@ -1,0 +1,58 @@
+/** Run by race.ts in a process of its own: ENGINE, one of those below; prepares work and runs it in turns. */
+import { Bench } from "tinybench";
+import { answer } from "./child.js";
+import type { Contender, Engine } from "./engine.js";
+import type { Work } from "./work.js";
+
+/** "turn" and "finish" are about the work that was prepared last. */
+export type Question = Work | "turn" | "finish";
+export type Answer = Prepared | Turn | Float32Array | undefined;
+
+export interface Prepared {
+  readonly kernels?: string;
+}
+
+export interface Turn {
+  readonly medianMs: number;
+  readonly bestMs: number;
+}
+
+/** Least time of a turn. It has two runs or more, and one before them that does not count. */
+const TURN_MS = 40;
+
+const ENGINES = {
+  peak: () => import("./engines/peak.js"),
+  vitrail: () => import("./engines/vitrail.js"),
+  "onnxruntime-web": () => import("./engines/onnxruntime-web.js"),
+  "tfjs-backend-wasm": () => import("./engines/tfjs-backend-wasm.js"),
+  "jax-js": () => import("./engines/jax-js.js"),
+};
+export type EngineName = keyof typeof ENGINES;
+
+const { engine }: { engine: Engine } = await ENGINES[process.argv[2] as EngineName]();
+let contender: Contender | undefined;
+
+answer(async (question: Question): Promise<Answer> => {
+  if (question === "turn") return turn(contender!);
+  if (question === "finish") return finish(contender!);
+  contender = await engine.prepare(question);
+  return contender && { kernels: contender.kernels };
+});
+
+async function turn(contender: Contender): Promise<Turn> {
+  // The caches are the others' now: this run warms them. It also tells whether to await the next ones.
+  const pending = contender.run();
+  await pending;
+  const bench = new Bench({ iterations: 2, time: TURN_MS, warmup: false, throws: true });
+  bench.add("turn", () => contender.run(), { async: pending instanceof Promise });
+  await bench.run();
+  const { result } = bench.tasks[0]!;
+  if (result.state !== "completed") throw new Error(`a turn must be completed; it is ${result.state}`);
+  return { medianMs: result.latency.p50, bestMs: result.latency.min };
+}
+
+async function finish(contender: Contender): Promise<Float32Array | undefined> {
+  const result = await contender.result();
+  contender.dispose();
+  return result;
+}

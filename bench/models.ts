@@ -1,0 +1,131 @@
+/**
+ * ViT-Ti, S and B with random weights, as a checkpoint in timm's layout.
+ *
+ * Names and shapes: timm's vision_transformer.py; sizes: Dosovitskiy et al. 2021, table 1, and Touvron et al. 2021, table 1.
+ */
+
+export type Size = "Ti" | "S" | "B";
+
+interface Shape {
+  readonly architecture: string;
+  readonly width: number;
+  readonly heads: number;
+}
+
+export const SIZES: Record<Size, Shape> = {
+  Ti: { architecture: "vit_tiny_patch16_224", width: 192, heads: 3 },
+  S: { architecture: "vit_small_patch16_224", width: 384, heads: 6 },
+  B: { architecture: "vit_base_patch16_224", width: 768, heads: 12 },
+};
+
+export const DEPTH = 12;
+export const PATCH = 16;
+export const IMAGE = 224;
+export const CLASSES = 1000;
+export const TOKENS = (IMAGE / PATCH) ** 2 + 1;
+export const EPSILON = 1e-6;
+
+export interface Weight {
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+
+/**
+ * Uniform random numbers of mean 0 and standard deviation `deviation`, the same for the same seed.
+ * Generator: mulberry32 by Tommy Ettinger, public domain.
+ */
+export function random(length: number, deviation: number, seed: number): Float32Array {
+  const scale = (deviation * Math.sqrt(12)) / 2 ** 32;
+  const data = new Float32Array(length);
+  for (let i = 0; i < length; i++) {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    data[i] = (((t ^ (t >>> 14)) >>> 0) - 2 ** 31) * scale;
+  }
+  return data;
+}
+
+/**
+ * The tensors by timm's names. Linear weights have standard deviation 1/√inputs, which keeps the variance of what passes
+ * through, so that softmax and GELU work on values as spread as a trained model's.
+ */
+export function randomWeights(size: Size): Map<string, Weight> {
+  const { width } = SIZES[size];
+  const weights = new Map<string, Weight>();
+  let seed = width;
+  const add = (name: string, dims: readonly number[], deviation: number, mean = 0) => {
+    const data = random(
+      dims.reduce((a, b) => a * b, 1),
+      deviation,
+      seed++,
+    );
+    if (mean !== 0) for (let i = 0; i < data.length; i++) data[i]! += mean;
+    weights.set(name, { dims, data });
+  };
+  const linear = (name: string, outputs: number, inputs: number) => {
+    add(`${name}.weight`, [outputs, inputs], 1 / Math.sqrt(inputs));
+    add(`${name}.bias`, [outputs], 0.02);
+  };
+  const norm = (name: string) => {
+    add(`${name}.weight`, [width], 0.1, 1);
+    add(`${name}.bias`, [width], 0.1);
+  };
+  add("cls_token", [1, 1, width], 0.5);
+  add("pos_embed", [1, TOKENS, width], 0.5);
+  add("patch_embed.proj.weight", [width, 3, PATCH, PATCH], 1 / Math.sqrt(3 * PATCH * PATCH));
+  add("patch_embed.proj.bias", [width], 0.02);
+  for (let block = 0; block < DEPTH; block++) {
+    norm(`blocks.${block}.norm1`);
+    linear(`blocks.${block}.attn.qkv`, 3 * width, width);
+    linear(`blocks.${block}.attn.proj`, width, width);
+    norm(`blocks.${block}.norm2`);
+    linear(`blocks.${block}.mlp.fc1`, 4 * width, width);
+    linear(`blocks.${block}.mlp.fc2`, width, 4 * width);
+  }
+  norm("norm");
+  linear("head", CLASSES, width);
+  return weights;
+}
+
+/** timm's config.json for a size. */
+export function timmConfig(size: Size): object {
+  return {
+    architecture: SIZES[size].architecture,
+    num_classes: CLASSES,
+    num_features: SIZES[size].width,
+    global_pool: "token",
+    pretrained_cfg: {
+      input_size: [3, IMAGE, IMAGE],
+      interpolation: "bicubic",
+      crop_pct: 0.9,
+      crop_mode: "center",
+      mean: [0.5, 0.5, 0.5],
+      std: [0.5, 0.5, 0.5],
+      num_classes: CLASSES,
+      first_conv: "patch_embed.proj",
+      classifier: "head",
+    },
+  };
+}
+
+/** The bytes of model.safetensors. */
+export function safetensors(weights: ReadonlyMap<string, Weight>): Uint8Array<ArrayBuffer> {
+  let length = 0;
+  const header: Record<string, { dtype: "F32"; shape: readonly number[]; data_offsets: [number, number] }> = {};
+  for (const [name, { dims, data }] of weights) {
+    header[name] = { dtype: "F32", shape: dims, data_offsets: [length, length + data.byteLength] };
+    length += data.byteLength;
+  }
+  const json = JSON.stringify(header);
+  const text = new TextEncoder().encode(json.padEnd(Math.ceil(json.length / 8) * 8));
+  const file = new Uint8Array(8 + text.length + length);
+  new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true);
+  file.set(text, 8);
+  let at = 8 + text.length;
+  for (const { data } of weights.values()) {
+    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += data.byteLength;
+  }
+  return file;
+}

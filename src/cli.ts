@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+/**
+ * The command `vitrail`. Results go to standard output, everything else to standard error.
+ *
+ * Exit status: 0 when all is done, 1 when an image failed (the others are still done), 2 when the command could not run
+ * at all (a wrong option, no model or a broken one), 130 after Ctrl-C.
+ */
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { COMMANDS, helpText, parseArguments } from "./cli/arguments.js";
+import type { Invocation } from "./cli/invocation.js";
+import { createTerminal, type Terminal } from "./cli/terminal.js";
+
+/** Each is loaded when it is called for, so that help and mistakes are answered at once. */
+const commands = {
+  classify: async () => (await import("./cli/classify.js")).classify,
+  embed: async () => (await import("./cli/embed.js")).embed,
+  inspect: async () => (await import("./cli/inspect.js")).inspect,
+  bench: async () => (await import("./cli/bench.js")).bench,
+} satisfies Record<keyof typeof COMMANDS, () => Promise<(invocation: Invocation) => Promise<void>>>;
+
+const version = (): string =>
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version as string;
+
+async function run(argv: readonly string[], terminal: Terminal, signal: AbortSignal): Promise<void> {
+  if (argv.length === 0) return terminal.print(...helpText(version()));
+  const args = parseArguments(argv);
+  if (args.help) return terminal.print(...helpText(version()));
+  if (args.version) return terminal.print(version());
+  if (!args.command) throw new Error(`a command must be given: ${Object.keys(COMMANDS).join(", ")}`);
+  const { command, model } = args;
+  if (model === undefined) {
+    throw new Error("a model must be given: --model PATH, a folder with model.safetensors and config.json");
+  }
+  if (COMMANDS[command].images && args.images.length === 0) {
+    throw new Error(`${command} takes at least one image; got none`);
+  }
+  if (!COMMANDS[command].images && args.images.length > 0) {
+    throw new Error(`${command} takes no images; got ${JSON.stringify(args.images[0])}`);
+  }
+  const execute = await commands[command]();
+  await execute({ args, model, terminal, signal });
+}
+
+async function main(): Promise<void> {
+  const argv = process.argv.slice(2);
+  const { stdout, stderr, env } = process;
+  const interrupt = new AbortController();
+  process.once("SIGINT", () => interrupt.abort());
+  const terminal = createTerminal(stdout, stderr, { quiet: argv.includes("--quiet"), noColor: Boolean(env.NO_COLOR) });
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough, such as head, closes the pipe.
+    if (error.code === "EPIPE") process.exit();
+    terminal.fail(`standard output: ${error.message}`);
+    process.exit(2);
+  });
+  stderr.on("error", () => process.exit(2));
+  try {
+    await run(argv, terminal, interrupt.signal);
+  } catch (error) {
+    process.exitCode = interrupt.signal.aborted ? 130 : 2;
+    if (!interrupt.signal.aborted) terminal.fail(error);
+  } finally {
+    terminal.clear();
+  }
+}
+
+await main();

@@ -1,0 +1,149 @@
+/** What may be said on the command line, what was said, and the help. */
+import { parseArgs } from "node:util";
+import type { EmbedOptions, LoadOptions } from "../index.js";
+
+/** The commands, the options that each has of its own, and whether it takes images. */
+export const COMMANDS = {
+  classify: { images: true, options: ["top"] },
+  embed: { images: true, options: ["out", "pooling", "normalize"] },
+  inspect: { images: false, options: [] },
+  bench: { images: false, options: ["batch", "seconds"] },
+} as const satisfies Record<string, { images: boolean; options: readonly OptionName[] }>;
+
+export type CommandName = keyof typeof COMMANDS;
+
+const OPTIONS = {
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean" },
+  model: { type: "string" },
+  backend: { type: "string" },
+  precision: { type: "string" },
+  threads: { type: "string" },
+  wide: { type: "boolean" },
+  json: { type: "boolean" },
+  quiet: { type: "boolean" },
+  top: { type: "string" },
+  out: { type: "string" },
+  pooling: { type: "string" },
+  normalize: { type: "boolean" },
+  batch: { type: "string" },
+  seconds: { type: "string" },
+} as const;
+
+type OptionName = keyof typeof OPTIONS;
+
+export interface Arguments {
+  readonly command: CommandName | undefined;
+  readonly images: readonly string[];
+  readonly help: boolean;
+  readonly version: boolean;
+  readonly model: string | undefined;
+  /** For `load`, which knows what it can do and refuses the rest. */
+  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads">;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly top: number;
+  readonly out: string | undefined;
+  readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
+  readonly batch: number;
+  readonly seconds: number;
+}
+
+/**
+ * Reads the words after `vitrail`.
+ * @throws Error: one sentence for an unknown command or option, and for a value that is missing, unwanted or wrong.
+ */
+export function parseArguments(argv: readonly string[]): Arguments {
+  // Not strict: its errors take several sentences, and it does not know which command has which options.
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: OPTIONS,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const [command, ...images] = tokens.flatMap((token) => (token.kind === "positional" ? [token.value] : []));
+  if (command !== undefined && !isCommand(command)) {
+    throw new Error(`there is no command ${JSON.stringify(command)}; there are ${Object.keys(COMMANDS).join(", ")}`);
+  }
+  const given: Partial<Record<OptionName, string>> = {};
+  for (const token of tokens) {
+    if (token.kind === "option") given[checkName(token.name, token.rawName, command)] = checkValue(token);
+  }
+  if (given.wide !== undefined) throw new Error("--wide is not in this version");
+
+  const number = (name: OptionName, absent: string, rule: string, holds: (x: number) => boolean): number => {
+    const text = given[name] ?? absent;
+    if (holds(Number(text))) return Number(text);
+    throw new Error(`--${name} must be ${rule}; got ${JSON.stringify(text)}`);
+  };
+  const isCount = (x: number) => Number.isSafeInteger(x) && x > 0;
+  const count = (name: OptionName, absent: string) => number(name, absent, "a whole number above 0", isCount);
+  const { threads = "auto" } = given;
+  return {
+    command,
+    images,
+    help: given.help !== undefined,
+    version: given.version !== undefined,
+    model: given.model,
+    load: {
+      backend: given.backend as LoadOptions["backend"],
+      precision: given.precision as LoadOptions["precision"],
+      threads: (threads === "auto" ? threads : count("threads", "")) as LoadOptions["threads"],
+    },
+    json: given.json !== undefined,
+    quiet: given.quiet !== undefined,
+    top: count("top", "5"),
+    out: given.out,
+    embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
+    batch: count("batch", "1"),
+    seconds: number("seconds", "5", "a number above 0", (x) => x > 0 && Number.isFinite(x)),
+  };
+}
+
+const isCommand = (name: string): name is CommandName => Object.hasOwn(COMMANDS, name);
+
+function checkName(name: string, rawName: string, command: CommandName | undefined): OptionName {
+  if (!Object.hasOwn(OPTIONS, name)) throw new Error(`there is no option ${rawName}; "vitrail --help" lists all`);
+  const owners = Object.entries(COMMANDS).filter(([, { options }]) => (options as readonly string[]).includes(name));
+  if (command && owners.length > 0 && owners.every(([owner]) => owner !== command)) {
+    throw new Error(`${rawName} is an option of ${owners.map(([owner]) => owner).join(" and ")}, not of ${command}`);
+  }
+  return name as OptionName;
+}
+
+/** The value of an option; the empty text for a flag. */
+function checkValue(token: { name: string; rawName: string; value?: string; inlineValue?: boolean }): string {
+  const { name, rawName, value, inlineValue } = token;
+  if (OPTIONS[name as OptionName].type === "boolean") {
+    if (value !== undefined) throw new Error(`${rawName} takes no value; got ${JSON.stringify(value)}`);
+    return "";
+  }
+  if (value === undefined || (!inlineValue && value.startsWith("--"))) throw new Error(`${rawName} needs a value`);
+  return value;
+}
+
+/** Lines that fit a screen of 80 columns and 24 rows, with the prompt after them. */
+export const helpText = (version: string): string[] =>
+  `\
+vitrail ${version}: Vision Transformers from their original weights
+
+usage: vitrail COMMAND --model PATH [options]
+
+  classify IMAGES...    the best classes of each image; - is standard input
+    --top 5             how many
+  embed IMAGES...       one feature vector an image
+    --out FILE          .safetensors, .npy or .jsonl; or print them with --json
+    --pooling head      or token, mean, pooler
+    --normalize         scale each vector to length 1
+  inspect               what the model is; its weights are not read
+  bench                 how fast it is on this machine
+    --batch 1           images a call
+    --seconds 5         how long to measure
+
+  --model PATH          folder with config.json and model.safetensors, or a file
+  --backend auto        or wasm, reference;  --precision f32;  --threads auto
+  --json                one JSON object a line on standard output, nothing else
+  --quiet               neither progress nor notes;  --help;  --version
+
+example: vitrail classify --model ./vit-base-patch16-224 cat.jpg`.split("\n");

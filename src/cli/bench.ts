@@ -1,0 +1,75 @@
+/** `vitrail bench`: how fast the forward pass of a model is on this machine. */
+import process from "node:process";
+import type { Model } from "../index.js";
+import { describeBackend, type Invocation, loadModel, rounded, since } from "./invocation.js";
+import { multiplyAdds } from "./sizes.js";
+
+export async function bench(invocation: Invocation): Promise<void> {
+  const { args, terminal, signal } = invocation;
+  const { batch, seconds } = args;
+  const start = performance.now();
+  using model = await loadModel(invocation);
+  const loadMs = since(start);
+
+  const run = forwardOf(model, batch);
+  const firstMs = await run();
+  // Engines compile what runs often once more: a fifth of the time goes by before it counts.
+  await repeat(seconds / 5, "warming up");
+  const times = (await repeat(seconds, "measuring")).sort((a, b) => a - b);
+
+  async function repeat(seconds: number, what: string): Promise<number[]> {
+    const times: number[] = [];
+    const begin = performance.now();
+    do {
+      times.push(await run());
+      terminal.progress(what, performance.now() - begin, 1000 * seconds);
+      // Lets Ctrl-C in. A signal given to `forward` does so in every block, which would be measured too.
+      await new Promise((resolve) => setImmediate(resolve));
+      signal.throwIfAborted();
+    } while (performance.now() - begin < 1000 * seconds);
+    return times;
+  }
+
+  const medianMs = times[times.length >> 1]!;
+  const { backend, memory } = model;
+  const result = {
+    model: invocation.model,
+    backend: backend.name,
+    precision: backend.precision,
+    threads: backend.threads,
+    wide: false,
+    batch,
+    medianMs: rounded(medianMs),
+    minMs: rounded(times[0]!),
+    imagesPerSecond: rounded((1000 * batch) / medianMs),
+    // A multiply-add is two operations; what is counted is said at multiplyAdds.
+    gflops: rounded((2 * batch * multiplyAdds(model.config)) / medianMs / 1e6),
+    loadMs,
+    firstMs: rounded(firstMs),
+    // libuv gives kilobytes on every system.
+    peakRssMb: rounded(process.resourceUsage().maxRSS / 1024),
+    wasmMb: backend.name === "wasm" ? rounded((memory.weights + memory.activations) / 2 ** 20) : 0,
+  };
+  if (args.json) return terminal.printJson(result);
+  terminal.print(
+    `${result.model}: ${describeBackend(backend)}, batch ${batch}`,
+    `  ${result.medianMs} ms median of ${times.length} calls, ${result.minMs} ms at best`,
+    `  ${result.imagesPerSecond} images/s, ${result.gflops} GFLOP/s`,
+  );
+  terminal.printDim(
+    `  load ${loadMs} ms, first call ${result.firstMs} ms, resident at most ${result.peakRssMb} MB, WASM ${result.wasmMb} MB`,
+  );
+}
+
+/** A call that gives the milliseconds of one forward pass: logits, or what a head would read. */
+function forwardOf(model: Model, batch: number): () => Promise<number> {
+  const [height, width] = model.config.imageSize;
+  const dims = [batch, 3, height, width];
+  const data = Float32Array.from({ length: batch * 3 * height * width }, (_, i) => Math.sin(i));
+  const outputs = [model.config.classes > 0 ? "logits" : "preLogits"] as const;
+  return async () => {
+    const start = performance.now();
+    await model.forward({ pixelValues: { dims, data } }, { outputs });
+    return performance.now() - start;
+  };
+}

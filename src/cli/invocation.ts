@@ -1,0 +1,56 @@
+/** One call of the command line, and what its commands share. */
+import process from "node:process";
+import { buffer } from "node:stream/consumers";
+import { type ImageInput, load, type Model } from "../index.js";
+import type { Arguments } from "./arguments.js";
+import { messageOf, type Terminal } from "./terminal.js";
+
+export interface Invocation {
+  readonly args: Arguments;
+  /** The source that --model gives. */
+  readonly model: string;
+  readonly terminal: Terminal;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+/** The model, with a progress bar while its weights are read. */
+export function loadModel({ args, model, terminal, signal }: Invocation): Promise<Model> {
+  const onProgress = ({ loaded, total }: { loaded: number; total: number }) =>
+    terminal.progress("loading weights", loaded, total);
+  return load(model, { ...args.load, signal, onProgress });
+}
+
+/** Runs a task on each image; one that fails is reported, sets exit status 1 and leaves the others to be done. */
+export async function forEachImage(
+  { args, terminal, signal }: Invocation,
+  task: (image: string, input: ImageInput) => Promise<void>,
+): Promise<void> {
+  for (const image of args.images) {
+    signal.throwIfAborted();
+    try {
+      await task(image, image === "-" ? await standardInput() : image);
+    } catch (error) {
+      signal.throwIfAborted();
+      process.exitCode = 1;
+      const message = messageOf(error);
+      const named = message.includes(image) ? message : `"${image}": ${message}`;
+      if (args.json) terminal.printJson({ image, error: named });
+      else terminal.fail(named);
+    }
+  }
+}
+
+/** A File, for the name in messages. */
+const standardInput = async () => new File([await buffer(process.stdin)], "-");
+
+/** Milliseconds since `start`, to a hundredth. */
+export const since = (start: number): number => rounded(performance.now() - start);
+
+export const rounded = (x: number): number => Math.round(x * 100) / 100;
+
+/** Such as "wasm, f32, 1 thread". */
+export const describeBackend = ({ name, precision, threads }: Model["backend"]): string =>
+  `${name}, ${precision}, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+
+export const grouped = (count: number): string => count.toLocaleString("en-US");

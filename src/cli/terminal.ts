@@ -1,0 +1,79 @@
+/** Where the commands write: results to standard output; errors, notes and progress to standard error. */
+
+/** What is used of process.stdout and process.stderr. */
+export interface Output {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
+export interface Terminal {
+  /** A result for people. Control characters, which labels and file names may hold, are replaced. */
+  print(...lines: string[]): void;
+  /** The same where it matters less. */
+  printDim(text: string): void;
+  /** A result for programs, on one line. */
+  printJson(value: object): void;
+  /** One line that says what went wrong. */
+  fail(error: unknown): void;
+  note(text: string): void;
+  /** Draws a bar, on a terminal only, until `done` is `total`. */
+  progress(what: string, done: number, total: number): void;
+  /** Removes the bar. */
+  clear(): void;
+}
+
+/** Milliseconds between two drawings of the bar. */
+const INTERVAL = 100;
+
+export function createTerminal(
+  stdout: Output,
+  stderr: Output,
+  { quiet = false, noColor = false }: { quiet?: boolean; noColor?: boolean } = {},
+): Terminal {
+  const dims = stdout.isTTY && !noColor;
+  let drawn = Number.NEGATIVE_INFINITY;
+  let visible = false;
+
+  function clear(): void {
+    if (visible) stderr.write("\r\x1b[K");
+    visible = false;
+  }
+
+  function line(output: Output, text: string): void {
+    clear();
+    output.write(`${text}\n`);
+  }
+
+  return {
+    clear,
+    print: (...lines) => line(stdout, lines.map(printable).join("\n")),
+    printDim: (text) => line(stdout, dims ? `\x1b[2m${printable(text)}\x1b[22m` : printable(text)),
+    printJson: (value) => line(stdout, JSON.stringify(value)),
+    fail: (error) => line(stderr, `vitrail: ${printable(messageOf(error))}`),
+    note(text) {
+      if (!quiet) line(stderr, printable(text));
+    },
+    progress(what, done, total) {
+      if (quiet || !stderr.isTTY) return;
+      if (done >= total) return clear();
+      const now = performance.now();
+      if (now - drawn < INTERVAL) return;
+      drawn = now;
+      visible = true;
+      stderr.write(`\r${what} ${bar(done / total, 30)} ${Math.floor((100 * done) / total)} %\x1b[K`);
+    },
+  };
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** On one line, and harmless to the terminal. */
+const printable = (text: string): string => text.replace(/\p{Cc}+/gu, " ");
+
+const EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+
+/** `part` (0 to 1) of `width` columns, to an eighth of a column, with spaces after it. */
+export function bar(part: number, width: number): string {
+  const eighths = Math.round(part * width * 8);
+  return `${"█".repeat(eighths >> 3)}${EIGHTHS[eighths & 7]}`.padEnd(width);
+}
