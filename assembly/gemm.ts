@@ -12,14 +12,14 @@
 // has FMA (V8 >= 13: 95 % of peak on Zen 4, T = 4 85 %); T = 4 elsewhere (T = 6 spills in V8 11 and 12, and when madd is
 // two instructions, and halves the speed). The host measures which (src/backends/wasm/tile.ts).
 //
-// Tried and left: reading A by row pointers (6 pointers to increment; 3 to 4 points of peak with cold weights), chunks
-// of k outside the loop over blocks (4.5 points), unrolling k by 2 and 4 (no gain, spills), GELU in the tile (see activation.ts).
+// Tried and left: reading A by row pointers (6 pointers to increment; 3 to 4 points of peak with cold weights), chunks of
+// k outside the loop over blocks (2 points), unrolling k by 2 and 4 (no gain, spills), GELU in the tile (activation.ts).
 //
 // Error: that of summation in f32, at most (KC + k/KC)·2^-24·Σ|a·b|, in practice about the root of it. Two choices halve the
 // distance of a ViT-Ti from f64, to PyTorch's own: sums of KC = 128 (costs 2.5 points of peak; 256 costs 1), and z + x Wᵀ
 // added to finished sums (sums that start from z round at its magnitude in every step, and some tokens are massive).
 //
-// Rows of a last, partial block repeat its last row: the tile computes and stores it again, all loads of C before all stores.
+// Rows of a last, partial block repeat its last row: the tile stores it again, all loads of C before all stores.
 // Pointers are 16-byte aligned, strides multiples of 16 bytes but not of 4096 (rows of a block would share cache sets).
 import { madd } from "./math";
 
@@ -60,12 +60,14 @@ export function gemm(
   const panel = panelBytes(k);
   const block = k * tile * 4;
   for (let j = first; j < last; j++) {
-    const at = b + j * panel;
-    let to = c + (j << 5);
+    const bias = b + j * panel;
+    const end = bias + panel;
+    const bottom = c + (rows - 1) * stride + (j << 5);
     let x = a;
-    const bottom = to + (rows - 1) * stride;
-    if (tile == 6) for (; to <= bottom; to += 6 * stride, x += block) tile6(to, stride, bottom, x, at, at + 32, at + panel, accumulate);
-    else for (; to <= bottom; to += 4 * stride, x += block) tile4(to, stride, bottom, x, at, at + 32, at + panel, accumulate);
+    for (let at = c + (j << 5); at <= bottom; at += tile * stride, x += block) {
+      if (tile == 6) tile6(at, stride, bottom, x, bias, bias + 32, end, accumulate);
+      else tile4(at, stride, bottom, x, bias, bias + 32, end, accumulate);
+    }
   }
 }
 

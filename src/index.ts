@@ -4,13 +4,30 @@
  * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
  */
 import { type BackendName, selectBackend } from "./backends/select.js";
-import { type ImageInput, openImage, parsePreprocessing, type RgbImage, toBytes, toPixelValues } from "./image/index.js";
+import {
+  type ImageInput,
+  openImage,
+  parsePreprocessing,
+  type RgbImage,
+  toBytes,
+  toPixelValues,
+} from "./image/index.js";
 import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
 import { type Config, type ConfigOverrides, parseConfig } from "./model/config.js";
 import { forward, type OutputName, type Outputs, type Tensor } from "./model/vit.js";
 import { createWeights } from "./model/weights.js";
 
-export type { BackendName, CheckpointParts, Config, ConfigOverrides, ImageInput, OutputName, Outputs, Progress, Tensor };
+export type {
+  BackendName,
+  CheckpointParts,
+  Config,
+  ConfigOverrides,
+  ImageInput,
+  OutputName,
+  Outputs,
+  Progress,
+  Tensor,
+};
 
 /** Options of {@link load}. */
 export interface LoadOptions {
@@ -63,7 +80,12 @@ export interface Model {
   readonly config: Config;
   /** Class names by index: id2label. */
   readonly labels: readonly string[];
-  readonly backend: { readonly name: string; readonly precision: "f32"; readonly threads: number; readonly reason: string };
+  readonly backend: {
+    readonly name: string;
+    readonly precision: "f32";
+    readonly threads: number;
+    readonly reason: string;
+  };
   /** Bytes: packed weights, and the most that activations have taken. */
   readonly memory: { readonly weights: number; readonly activations: number };
   /**
@@ -108,7 +130,12 @@ export async function load(source: string | URL | CheckpointParts, options: Load
   const { signal, onProgress, pixelLimit } = options;
   const checkpoint = await openCheckpoint(source, { signal });
   try {
-    const { config, named, labels } = parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors, options.config);
+    const { config, named, labels } = await parseConfig(
+      checkpoint.name,
+      checkpoint.config,
+      checkpoint.tensors,
+      options.config,
+    );
     const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, [...config.imageSize]);
     const { backend, reason } = await selectBackend(options.backend);
     const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors);
@@ -179,8 +206,10 @@ function createModel(
 
   async function classify(images: ImageInput | readonly ImageInput[], options: ClassifyOptions = {}) {
     const { topK = 5, signal } = options;
-    if (config.classes === 0) throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
-    if (!Number.isSafeInteger(topK) || topK < 1) throw new RangeError(`classify: topK must be a positive integer; got ${topK}`);
+    if (config.classes === 0)
+      throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
+    if (!Number.isSafeInteger(topK) || topK < 1)
+      throw new RangeError(`classify: topK must be a positive integer; got ${topK}`);
     if (!isList(images)) return classifyOne(images, topK, signal);
     const results: Prediction[][] = [];
     for (const image of images) results.push(await classifyOne(image, topK, signal));
@@ -212,11 +241,14 @@ function createModel(
     const all: Uint8Array[] = [];
     for (const image of isList(images) ? images : [images]) all.push(await bytesOf(image, options.signal));
     const bytes = new Uint8Array(all.length * height * width * 3);
-    all.forEach((image, i) => bytes.set(image, i * height * width * 3));
+    for (const [i, image] of all.entries()) bytes.set(image, i * height * width * 3);
     return bytes;
   }
 
-  async function preprocess(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}): Promise<Tensor> {
+  async function preprocess(
+    images: ImageInput | readonly ImageInput[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<Tensor> {
     const all: Float32Array[] = [];
     for (const image of isList(images) ? images : [images]) all.push((await pixelsOf(image, options.signal)).data);
     return { dims: [all.length, 3, height, width], data: concat(all) };
@@ -247,15 +279,22 @@ function createModel(
 const isList = (images: ImageInput | readonly ImageInput[]): images is readonly ImageInput[] => Array.isArray(images);
 
 function checkOptions({ precision = "f32", threads = "auto" }: LoadOptions): void {
-  if (precision !== "f32") throw new RangeError(`load: precision must be f32 in this version; got ${JSON.stringify(precision)}`);
-  if (threads !== "auto" && threads !== 1) throw new RangeError(`load: threads must be 1 or auto in this version; got ${threads}`);
+  if (precision !== "f32")
+    throw new RangeError(`load: precision must be f32 in this version; got ${JSON.stringify(precision)}`);
+  if (threads !== "auto" && threads !== 1)
+    throw new RangeError(`load: threads must be 1 or auto in this version; got ${threads}`);
 }
 
 /** The best classes with their softmax, by logit, equal ones by index. */
 function predictions(logits: Float32Array, labels: readonly string[], topK: number): Prediction[] {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
   const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
-  return Array.from(logits, (logit, index) => ({ label: labels[index]!, index, probability: Math.exp(logit - max) / sum, logit }))
+  return Array.from(logits, (logit, index) => ({
+    label: labels[index]!,
+    index,
+    probability: Math.exp(logit - max) / sum,
+    logit,
+  }))
     .sort((a, b) => b.logit - a.logit || a.index - b.index)
     .slice(0, topK);
 }

@@ -52,7 +52,7 @@ function encode(dtype: DType, values: readonly number[]): Uint8Array {
     U8: (at, x) => view.setUint8(at, x),
     BOOL: (at, x) => view.setUint8(at, x),
   };
-  values.forEach((x, i) => put[dtype](i * ELEMENT_BYTES[dtype], x));
+  for (const [i, x] of values.entries()) put[dtype](i * ELEMENT_BYTES[dtype], x);
   return bytes;
 }
 
@@ -132,7 +132,11 @@ export function runBackendCases(options: {
 
   matches("activations over their whole range", (b) =>
     during(b, async () => {
-      const x = b.createTensor(4001, 1, Float32Array.from({ length: 4001 }, (_, i) => (i - 2000) / 100));
+      const x = b.createTensor(
+        4001,
+        1,
+        Float32Array.from({ length: 4001 }, (_, i) => (i - 2000) / 100),
+      );
       const identity = b.createLinear(1, 1);
       b.store({ linear: identity, part: "weight", row: 0 }, "F32", f32(Float32Array.of(1)));
       const rows: Float32Array[] = [];
@@ -169,7 +173,11 @@ export function runBackendCases(options: {
 
   matches("attention: scores of ±1000 neither overflow nor vanish", (b) =>
     during(b, async () => {
-      const qkv = b.createTensor(9, 12, noise(108, 5).map((x) => x * 60));
+      const qkv = b.createTensor(
+        9,
+        12,
+        noise(108, 5).map((x) => x * 60),
+      );
       const out = b.createTensor(9, 4);
       b.attention(out, qkv, { heads: 1, tokens: 9 });
       return b.read(out);
@@ -186,7 +194,11 @@ export function runBackendCases(options: {
   ] as const) {
     matches(`layerNorm ${rows}×${width}, mean 100 times the deviation`, (b) =>
       during(b, async () => {
-        const x = b.createTensor(rows, width, noise(rows * width, 8).map((v) => v + 100));
+        const x = b.createTensor(
+          rows,
+          width,
+          noise(rows * width, 8).map((v) => v + 100),
+        );
         const scale = b.createTensor(1, width, noise(width, 9));
         const shift = b.createTensor(1, width, noise(width, 10));
         b.layerNorm(x, x, { scale, shift, eps: 1e-6 });
@@ -263,7 +275,10 @@ export function runBackendCases(options: {
         const x = b.createTensor(7, width);
         const cell = (row: number, i: number) => values[(row * width + i) % values.length]!;
         const rows = (first: number, count: number) =>
-          encode(dtype, Array.from({ length: count * width }, (_, i) => cell(first, i)));
+          encode(
+            dtype,
+            Array.from({ length: count * width }, (_, i) => cell(first, i)),
+          );
         const r = reference.createTensor(7, width);
         for (const [first, count] of [
           [4, 3],

@@ -57,7 +57,9 @@ for (const root of ["tests/fixtures/checkpoints", "../shared/goldens"]) {
           const ours = NAMES[base!];
           if (!ours) continue;
           const output = got[ours] as Tensor | Tensor[];
-          const { dims, data } = Array.isArray(output) ? output[Number(index) + Number(base === "intermediates")]! : output;
+          const { dims, data } = Array.isArray(output)
+            ? output[Number(index) + Number(base === "intermediates")]!
+            : output;
           assert.deepEqual(dims, want.dims, key);
           const magnitude = base === "attentions" ? 1 : want.data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
           assertClose(data, want.data, TOLERANCE * magnitude, key);

@@ -39,14 +39,17 @@ function balanced(text: string, from: number): string {
   throw new Error("inspection: unbalanced text");
 }
 
-const count = (text: string, instruction: string) => [...text.matchAll(new RegExp(`\\(${instruction}(?=[\\s)])`, "g"))].length;
+const count = (text: string, instruction: string) =>
+  [...text.matchAll(new RegExp(`\\(${instruction}(?=[\\s)])`, "g"))].length;
 
 for (const [name, base64, products] of [
   ["relaxed", relaxed, "f32x4.relaxed_madd"],
   ["simd", simd, "f32x4.mul"],
 ] as const) {
   test(`${name}: imports nothing but its memory`, () => {
-    const imports = [...textOf(base64).matchAll(/\(import "(\w+)" "(\w+)" \((\w+)/g)].map(([, ...names]) => names.join(" "));
+    const imports = [...textOf(base64).matchAll(/\(import "(\w+)" "(\w+)" \((\w+)/g)].map(([, ...names]) =>
+      names.join(" "),
+    );
     assert.deepEqual(imports, ["env memory memory"]);
   });
 
@@ -71,7 +74,11 @@ for (const [name, base64, products] of [
   test(`${name}: no vector constants but zero in inner loops, and no calls`, () => {
     for (const { name, text } of innerLoops(base64)) {
       const constants = [...text.matchAll(/\(v128\.const i32x4 ([^)]*)\)/g)].filter(([, c]) => !/^(0x0+ ?)+$/.test(c!));
-      assert.deepEqual(constants.map(([c]) => c), [], `in ${name}`);
+      assert.deepEqual(
+        constants.map(([c]) => c),
+        [],
+        `in ${name}`,
+      );
       assert.equal(count(text, "unreachable"), 0, `a check in ${name}`);
     }
   });

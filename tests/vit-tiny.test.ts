@@ -30,7 +30,9 @@ suite("ViT-Ti/16", { skip: absent }, () => {
         agree += Number(best(logits.data) === best(expected));
         for (let j = 0; j < 1000; j++) worst = Math.max(worst, Math.abs(logits.data[j]! - expected[j]!));
       }
-      console.log(`${layout}: top-1 agrees on ${agree}/${files.length}, largest logit difference ${worst.toExponential(2)}`);
+      console.log(
+        `${layout}: top-1 agrees on ${agree}/${files.length}, largest logit difference ${worst.toExponential(2)}`,
+      );
       assert.equal(agree, files.length);
       assert.ok(worst <= 5e-4, `largest logit difference ${worst}`);
     });

@@ -100,7 +100,8 @@ export function createReferenceBackend(): Backend {
   function take(floats: number): Float32Array {
     if (disposed) throw new Error("reference: the backend was disposed of; create another");
     if (marks === 0) weights += floats * 4;
-    else peak = Math.max(peak, (activations += floats * 4));
+    else activations += floats * 4;
+    peak = Math.max(peak, activations);
     return new Float32Array(floats);
   }
 
@@ -237,10 +238,12 @@ export function createReferenceBackend(): Backend {
             for (let j = 0; j < tokens; j++) p[j] = p[j]! / sum;
             for (let e = 0; e < d; e++) {
               let value = 0;
-              for (let j = 0; j < tokens; j++) value += p[j]! * x[(image * tokens + j) * 3 * width + 2 * width + h * d + e]!;
+              for (let j = 0; j < tokens; j++)
+                value += p[j]! * x[(image * tokens + j) * 3 * width + 2 * width + h * d + e]!;
               o[(image * tokens + i) * width + h * d + e] = value;
             }
-            if (shape.probabilities) matrix(shape.probabilities).data.set(p, ((image * heads + h) * tokens + i) * tokens);
+            if (shape.probabilities)
+              matrix(shape.probabilities).data.set(p, ((image * heads + h) * tokens + i) * tokens);
           }
     },
 

@@ -4,7 +4,9 @@ import type { Backend } from "../backend.js";
 export type BackendName = "wasm" | "webgpu" | "reference";
 
 /** Creates the wanted backend, or the best there is, and says why. Throws if the wanted one cannot run. */
-export async function selectBackend(wanted: BackendName | "auto" = "auto"): Promise<{ backend: Backend; reason: string }> {
+export async function selectBackend(
+  wanted: BackendName | "auto" = "auto",
+): Promise<{ backend: Backend; reason: string }> {
   switch (wanted) {
     case "reference": {
       const { createReferenceBackend } = await import("./reference.js");

@@ -1,5 +1,14 @@
 /** The shape rules of the contract's ops, one function each, called by every backend before it runs the op. */
-import { type Activation, type DType, ELEMENT_BYTES, type Linear, type Norm, type PatchGrid, type Tensor, type WeightTarget } from "../backend.js";
+import {
+  type Activation,
+  type DType,
+  ELEMENT_BYTES,
+  type Linear,
+  type Norm,
+  type PatchGrid,
+  type Tensor,
+  type WeightTarget,
+} from "../backend.js";
 
 const size = (x: { rows: number; cols: number }) => `${x.rows}×${x.cols}`;
 
@@ -17,7 +26,9 @@ export function checkSize(op: string, rows: number, cols: number): void {
 
 export function checkData(op: string, x: Tensor, data: Float32Array): void {
   if (data.length !== x.rows * x.cols) {
-    throw new RangeError(`${op}: the tensor is ${size(x)}, so data must have ${x.rows * x.cols} elements; got ${data.length}`);
+    throw new RangeError(
+      `${op}: the tensor is ${size(x)}, so data must have ${x.rows * x.cols} elements; got ${data.length}`,
+    );
   }
 }
 
@@ -44,10 +55,14 @@ export function checkPatchify(out: Tensor, pixels: Tensor, grid: PatchGrid) {
   const images = pixels.rows / channels;
   const given = `images are ${grid.height}×${grid.width} and patches ${grid.patchHeight}×${grid.patchWidth}`;
   if (!Number.isInteger(channels) || channels < 1) {
-    throw new RangeError(`patchify: ${given}, so out must have ${grid.patchHeight * grid.patchWidth} columns a channel; got ${out.cols}`);
+    throw new RangeError(
+      `patchify: ${given}, so out must have ${grid.patchHeight * grid.patchWidth} columns a channel; got ${out.cols}`,
+    );
   }
   if (!Number.isInteger(images)) {
-    throw new RangeError(`patchify: out has ${channels} channels, so pixels must have a multiple of ${channels} rows; got ${pixels.rows}`);
+    throw new RangeError(
+      `patchify: out has ${channels} channels, so pixels must have a multiple of ${channels} rows; got ${pixels.rows}`,
+    );
   }
   expect("patchify", given, "pixels", pixels, pixels.rows, grid.height * grid.width);
   expect("patchify", given, "out", out, images * gridHeight * gridWidth, out.cols);
@@ -55,7 +70,12 @@ export function checkPatchify(out: Tensor, pixels: Tensor, grid: PatchGrid) {
 }
 
 /** Returns the number of images. */
-export function checkAssembleTokens(out: Tensor, prefix: Tensor | undefined, patches: Tensor, positions: Tensor): number {
+export function checkAssembleTokens(
+  out: Tensor,
+  prefix: Tensor | undefined,
+  patches: Tensor,
+  positions: Tensor,
+): number {
   const count = prefix?.rows ?? 0;
   const images = patches.rows / (positions.rows - count);
   if (!Number.isInteger(images) || images < 1) {
@@ -84,7 +104,9 @@ export function checkLinear(
   epilogue: { activation?: Activation; accumulate?: boolean },
 ): void {
   if (x.cols !== weights.inputs) {
-    throw new RangeError(`linear: the weight is ${weights.outputs}×${weights.inputs}, so x must have ${weights.inputs} columns; got ${size(x)}`);
+    throw new RangeError(
+      `linear: the weight is ${weights.outputs}×${weights.inputs}, so x must have ${weights.inputs} columns; got ${size(x)}`,
+    );
   }
   expect("linear", `x is ${size(x)}`, "out", out, x.rows, weights.outputs);
   if (out === x) throw new RangeError("linear: out must be another tensor than x; got the same");
@@ -115,10 +137,16 @@ export function checkAttention(
 }
 
 /** Returns the number of images. */
-export function checkPool(out: Tensor, x: Tensor, { tokens, first, count }: { tokens: number; first: number; count: number }): number {
+export function checkPool(
+  out: Tensor,
+  x: Tensor,
+  { tokens, first, count }: { tokens: number; first: number; count: number },
+): number {
   const images = x.rows / tokens;
   if (!Number.isInteger(images) || first < 0 || count < 1 || first + count > tokens) {
-    throw new RangeError(`pool: x is ${size(x)}, which does not hold rows ${first} to ${first + count - 1} of images of ${tokens} tokens`);
+    throw new RangeError(
+      `pool: x is ${size(x)}, which does not hold rows ${first} to ${first + count - 1} of images of ${tokens} tokens`,
+    );
   }
   expect("pool", `x is ${size(x)}`, "out", out, images, x.cols);
   return images;

@@ -141,7 +141,7 @@ usage: vitrail COMMAND --model PATH [options]
     --batch 1           images a call
     --seconds 5         how long to measure
 
-  --model PATH          folder with config.json and model.safetensors, or a file
+  --model PATH          a folder with model.safetensors, or the file itself
   --backend auto        or wasm, reference;  --precision f32;  --threads auto
   --json                one JSON object a line on standard output, nothing else
   --quiet               neither progress nor notes;  --help;  --version

@@ -8,7 +8,7 @@ import { activationBytes, multiplyAdds } from "./sizes.js";
 export async function inspect({ args, model, terminal, signal }: Invocation): Promise<void> {
   const checkpoint = await openCheckpoint(model, { signal });
   await checkpoint.close();
-  const { config, named, labels } = parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
+  const { config, named, labels } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, config.imageSize);
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
   const parameters = used.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);

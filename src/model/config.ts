@@ -89,12 +89,12 @@ const HIDDEN_ACTS: Readonly<Record<string, Activation>> = {
 type Json = Readonly<Record<string, unknown>>;
 
 /** Reads the config of the checkpoint `name`. Throws one sentence if it is not a plain ViT or DeiT. */
-export function parseConfig(
+export async function parseConfig(
   name: string,
   json: unknown,
   tensors: Shapes,
   overrides: ConfigOverrides = {},
-): { config: Config; named: Named; labels: readonly string[] } {
+): Promise<{ config: Config; named: Named; labels: readonly string[] }> {
   const file: Json = typeof json === "object" && json !== null ? (json as Json) : {};
   const family = familyOf(name, file);
   const named = layoutOf(name, tensors);
@@ -103,13 +103,15 @@ export function parseConfig(
   const stated = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
   const config: Config = { family, layout: named.layout.name, ...base, ...stated };
   check(name, config);
-  return { config, named, labels: labelsOf(file, config.classes) };
+  return { config, named, labels: await labelsOf(file, config) };
 }
 
 function familyOf(name: string, file: Json): string {
   const family = file.model_type ?? file.architecture;
   if (family === undefined) return "vit";
-  const known = /^(vit|deit)(_(?!.*(clip|dinov|hybrid|resnet|relpos|_rpn|srelpos|dlittle|dpwee)).*)?$/.exec(String(family));
+  const known = /^(vit|deit)(_(?!.*(clip|dinov|hybrid|resnet|relpos|_rpn|srelpos|dlittle|dpwee)).*)?$/.exec(
+    String(family),
+  );
   if (!known) {
     throw new Error(`load: "${name}" is of the family "${family}", which is not supported; supported are ViT and DeiT`);
   }
@@ -118,7 +120,8 @@ function familyOf(name: string, file: Json): string {
 
 function layoutOf(name: string, tensors: Shapes): Named {
   for (const layout of layouts) {
-    for (const prefix of layout.prefixes) if (tensors.has(`${prefix}${layout.patchEmbed}.weight`)) return { layout, prefix };
+    for (const prefix of layout.prefixes)
+      if (tensors.has(`${prefix}${layout.patchEmbed}.weight`)) return { layout, prefix };
   }
   const expected = layouts.map(({ patchEmbed }) => `"${patchEmbed}.weight"`).join(" or ");
   const found = [...tensors.keys()].slice(0, 3).map((tensor) => `"${tensor}"`);
@@ -134,7 +137,8 @@ function inspect({ layout, prefix }: Named, tensors: Shapes) {
   const [width = 0, , patchHeight = 0, patchWidth = 0] = shape(`${prefix}${layout.patchEmbed}.weight`) ?? [];
   let depth = 0;
   for (const tensor of tensors.keys()) {
-    const index = tensor.startsWith(`${prefix}${layout.blocks}.`) && tensor.slice(prefix.length + layout.blocks.length + 1);
+    const index =
+      tensor.startsWith(`${prefix}${layout.blocks}.`) && tensor.slice(prefix.length + layout.blocks.length + 1);
     if (index) depth = Math.max(depth, Number.parseInt(index, 10) + 1);
   }
   const first = `${prefix}${layout.blocks}.0.`;
@@ -165,7 +169,9 @@ function fromHuggingFace(name: string, file: Json, seen: Seen): Omit<Config, "fa
   const act = String(file.hidden_act ?? "gelu");
   const activation = HIDDEN_ACTS[act];
   if (!activation) {
-    throw new Error(`load: "hidden_act" of "${name}" must be one of ${Object.keys(HIDDEN_ACTS).join(", ")}; got "${act}"`);
+    throw new Error(
+      `load: "hidden_act" of "${name}" must be one of ${Object.keys(HIDDEN_ACTS).join(", ")}; got "${act}"`,
+    );
   }
   const poolerAct = String(file.pooler_act ?? "tanh");
   if (seen.poolerWidth && poolerAct !== "tanh") {
@@ -200,7 +206,8 @@ function fromTimm(name: string, file: Json, seen: Seen): Omit<Config, "family" |
   const sizes = SIZES[/^[a-z]+\d?_([a-z0-9]+)_/.exec(architecture)?.[1] ?? ""];
   const width = read.count("embed_dim", sizes?.width ?? seen.width);
   const input = (file.pretrained_cfg as Json | undefined)?.input_size;
-  const imageSize = Array.isArray(input) && input.length === 3 ? ([input[1], input[2]] as [number, number]) : squareSize(seen);
+  const imageSize =
+    Array.isArray(input) && input.length === 3 ? ([input[1], input[2]] as [number, number]) : squareSize(seen);
   const pooling = String(file.global_pool ?? read.text("global_pool") ?? (seen.pooledNorm ? "avg" : "token"));
   const poolings = { token: "token", avg: "mean", map: "attention" } as const;
   if (!Object.hasOwn(poolings, pooling)) {
@@ -254,7 +261,9 @@ function reader(name: string, file: Json) {
     size(key: string, absent: [number, number]): [number, number] {
       const value = has(key) ? file[key] : absent;
       const pair = Array.isArray(value) ? value : [value, value];
-      return pair.length === 2 && pair.every(positive) ? (pair as [number, number]) : refuse(key, "one or two positive integers");
+      return pair.length === 2 && pair.every(positive)
+        ? (pair as [number, number])
+        : refuse(key, "one or two positive integers");
     },
   };
 }
@@ -266,16 +275,23 @@ function check(name: string, config: Config): void {
   }
   for (const axis of [0, 1] as const) {
     if (imageSize[axis] < patchSize[axis]) {
-      throw new Error(`load: images of "${name}" must be at least a patch of ${patchSize.join("×")} in size; got ${imageSize.join("×")}`);
+      throw new Error(
+        `load: images of "${name}" must be at least a patch of ${patchSize.join("×")} in size; got ${imageSize.join("×")}`,
+      );
     }
   }
 }
 
-/** id2label of transformers, label_names of timm; else transformers' own placeholder. */
-function labelsOf(file: Json, classes: number): readonly string[] {
+/** id2label of transformers; label_names of timm, which takes 1000 classes for ImageNet-1k; else a placeholder. */
+async function labelsOf(file: Json, { classes, layout }: Config): Promise<readonly string[]> {
   const id2label = file.id2label as Json | undefined;
-  const names = (file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names) as readonly unknown[] | undefined;
-  return Array.from({ length: classes }, (_, i) => String(id2label?.[i] ?? (Array.isArray(names) ? names[i] : undefined) ?? `LABEL_${i}`));
+  const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
+  const names: readonly unknown[] = Array.isArray(listed)
+    ? listed
+    : layout === "timm" && classes === 1000
+      ? (await import("./imagenet1k.js")).IMAGENET_1K
+      : [];
+  return Array.from({ length: classes }, (_, i) => String(id2label?.[i] ?? names[i] ?? `LABEL_${i}`));
 }
 
 /** Patches of an image: rows and columns, N = rows · columns. */

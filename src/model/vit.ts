@@ -121,7 +121,12 @@ export async function forward(
   }
 }
 
-function createActivations(backend: Backend, config: Config, { images, tokens }: Sequence, attentions: boolean): Activations {
+function createActivations(
+  backend: Backend,
+  config: Config,
+  { images, tokens }: Sequence,
+  attentions: boolean,
+): Activations {
   const { width, mlpWidth, heads } = config;
   return {
     z: backend.createTensor(images * tokens, width),
@@ -133,7 +138,13 @@ function createActivations(backend: Backend, config: Config, { images, tokens }:
 }
 
 /** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
-function patchEmbed(backend: Backend, weights: Weights, config: Config, { images, patches }: Sequence, { dims, data }: Tensor): Matrix {
+function patchEmbed(
+  backend: Backend,
+  weights: Weights,
+  config: Config,
+  { images, patches }: Sequence,
+  { dims, data }: Tensor,
+): Matrix {
   const [, channels, height, width] = dims as [number, number, number, number];
   const [patchHeight, patchWidth] = config.patchSize;
   const pixels = backend.createTensor(images * channels, height * width, data);
@@ -145,7 +156,13 @@ function patchEmbed(backend: Backend, weights: Weights, config: Config, { images
 }
 
 /** One encoder block, in place. */
-function encode(backend: Backend, { heads, activation }: Config, { tokens }: Sequence, a: Activations, block: Block): void {
+function encode(
+  backend: Backend,
+  { heads, activation }: Config,
+  { tokens }: Sequence,
+  a: Activations,
+  block: Block,
+): void {
   // z′ = MSA(LN(z)) + z                                                                      (2)
   backend.layerNorm(a.y, a.z, block.norm1);
   backend.linear(a.qkv, a.y, block.qkv);
@@ -170,7 +187,8 @@ function pool(backend: Backend, weights: Weights, config: Config, sequence: Sequ
   return [y];
 }
 
-const tokenOf = (backend: Backend, sequence: Sequence, z: Matrix, token: number) => meanOf(backend, sequence, z, token, 1);
+const tokenOf = (backend: Backend, sequence: Sequence, z: Matrix, token: number) =>
+  meanOf(backend, sequence, z, token, 1);
 
 function meanOf(backend: Backend, { images, tokens }: Sequence, z: Matrix, first: number, count: number): Matrix {
   const out = backend.createTensor(images, z.cols);
@@ -179,7 +197,13 @@ function meanOf(backend: Backend, { images, tokens }: Sequence, z: Matrix, first
 }
 
 /** h = MSA(query, z); h + MLP(LN(h)). Every token asks with the same query, so the first one's answer is taken. */
-function attentionPool(backend: Backend, config: Config, sequence: Sequence, a: Activations, pool: AttentionPool): Matrix {
+function attentionPool(
+  backend: Backend,
+  config: Config,
+  sequence: Sequence,
+  a: Activations,
+  pool: AttentionPool,
+): Matrix {
   const { images, tokens } = sequence;
   const { heads, activation, width, mlpWidth } = config;
   const h = backend.createTensor(images, width);

@@ -59,7 +59,12 @@ export interface WeightLoader {
  * Makes room for the weights of `config` on a backend.
  * @throws Error naming every missing, unexpected and misshapen tensor at once, each with the nearest name that exists.
  */
-export function createWeights(name: string, backend: Backend, { config, named }: { config: Config; named: Named }, tensors: Shapes): WeightLoader {
+export function createWeights(
+  name: string,
+  backend: Backend,
+  { config, named }: { config: Config; named: Named },
+  tensors: Shapes,
+): WeightLoader {
   const { layout, prefix } = named;
   const { width, mlpWidth, prefixTokens, classes, eps } = config;
   const slots = new Map<string, Slot>();
@@ -83,7 +88,12 @@ export function createWeights(name: string, backend: Backend, { config, named }:
   const tensorOf = (rows: number) => plan(() => backend.createTensor(rows, width));
 
   /** A layer whose outputs come from `names` in turn. */
-  function linearOf(names: readonly string[], outputs: number, inputs: number, options: { bias?: boolean; shape?: number[]; skip?: number } = {}) {
+  function linearOf(
+    names: readonly string[],
+    outputs: number,
+    inputs: number,
+    options: { bias?: boolean; shape?: number[]; skip?: number } = {},
+  ) {
     const { bias = true, shape = [inputs], skip = 0 } = options;
     const linear = plan(() => backend.createLinear(outputs, inputs));
     const rows = (outputs - skip) / names.length;
@@ -109,7 +119,10 @@ export function createWeights(name: string, backend: Backend, { config, named }:
     shape: [3, patchHeight, patchWidth],
   });
   const positions = tensorOf(prefixTokens + gridHeight * gridWidth);
-  slot(prefix + layout.positions, [1, prefixTokens + gridHeight * gridWidth, width], () => ({ tensor: positions(), row: 0 }));
+  slot(prefix + layout.positions, [1, prefixTokens + gridHeight * gridWidth, width], () => ({
+    tensor: positions(),
+    row: 0,
+  }));
   const prefixRows = prefixTokens > 0 ? tensorOf(prefixTokens) : undefined;
   [layout.classToken, layout.distillationToken].slice(0, prefixTokens).forEach((token, row) => {
     slot(prefix + token, [1, 1, width], () => ({ tensor: prefixRows!(), row }));
@@ -119,7 +132,12 @@ export function createWeights(name: string, backend: Backend, { config, named }:
     const at = `${prefix}${layout.blocks}.${i}.`;
     return {
       norm1: normOf(at + layout.norm1),
-      qkv: linearOf(layout.qkv.map((part) => at + part), 3 * width, width, { bias: config.qkvBias }),
+      qkv: linearOf(
+        layout.qkv.map((part) => at + part),
+        3 * width,
+        width,
+        { bias: config.qkvBias },
+      ),
       proj: linearOf([at + layout.proj], width, width),
       norm2: normOf(at + layout.norm2),
       fc1: linearOf([at + layout.fc1], mlpWidth, width),
@@ -146,7 +164,8 @@ export function createWeights(name: string, backend: Backend, { config, named }:
 
   const headName = layout.head.find((tensor) => tensors.has(`${tensor}.weight`)) ?? layout.head[0]!;
   const head = classes > 0 ? linearOf([headName], classes, width) : undefined;
-  const distillationHead = config.pooling === "distilled" && classes > 0 ? linearOf([layout.distillationHead], classes, width) : undefined;
+  const distillationHead =
+    config.pooling === "distilled" && classes > 0 ? linearOf([layout.distillationHead], classes, width) : undefined;
   const pooler = config.poolerWidth > 0 ? linearOf([prefix + layout.pooler], config.poolerWidth, width) : undefined;
 
   compare(name, slots, tensors, layout.ignored);
@@ -185,7 +204,15 @@ export function createWeights(name: string, backend: Backend, { config, named }:
 /** Projects the learned query once, and makes it the bias of rows that are zero. */
 async function foldQuery(
   backend: Backend,
-  pool: { latent: () => Tensor; q: () => Linear; qkv: () => Linear; proj: () => Linear; norm: () => Norm; fc1: () => Linear; fc2: () => Linear },
+  pool: {
+    latent: () => Tensor;
+    q: () => Linear;
+    qkv: () => Linear;
+    proj: () => Linear;
+    norm: () => Norm;
+    fc1: () => Linear;
+    fc2: () => Linear;
+  },
 ): Promise<AttentionPool> {
   const { inputs: width } = pool.qkv();
   const mark = backend.mark();
@@ -219,7 +246,9 @@ function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes
   };
   add(
     "misshapen",
-    misshapen.map(([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`),
+    misshapen.map(
+      ([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`,
+    ),
   );
   add(
     "missing",
@@ -232,7 +261,8 @@ function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes
     "unexpected",
     unexpected.map((tensor) => `"${tensor}"`),
   );
-  if (findings.length > 0) throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
+  if (findings.length > 0)
+    throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
 }
 
 /** The closest of `names` by edit distance, if any shares at least half of the letters. */

@@ -36,7 +36,9 @@ export function createHeap(memory: WebAssembly.Memory, base: number): Heap {
       if (pages > MOST_PAGES) throw new RangeError();
       memory.grow(pages - u8.length / PAGE);
     } catch {
-      throw new RangeError(`wasm: weights and activations must fit the kernels' memory of 4,096 MB at most; ${Math.ceil(end / 2 ** 20)} MB are needed`);
+      throw new RangeError(
+        `wasm: weights and activations must fit the kernels' memory of 4,096 MB at most; ${Math.ceil(end / 2 ** 20)} MB are needed`,
+      );
     }
     f32 = new Float32Array(memory.buffer);
     u8 = new Uint8Array(memory.buffer);

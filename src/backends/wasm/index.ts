@@ -27,7 +27,18 @@ interface WasmLinear extends Linear {
 }
 
 /** Codes of assembly/widen.ts. */
-const DTYPE_CODES: Record<DType, number> = { F64: 0, F32: 1, F16: 2, BF16: 3, I64: 4, I32: 5, I16: 6, I8: 7, U8: 8, BOOL: 8 };
+const DTYPE_CODES: Record<DType, number> = {
+  F64: 0,
+  F32: 1,
+  F16: 2,
+  BF16: 3,
+  I64: 4,
+  I32: 5,
+  I16: 6,
+  I8: 7,
+  U8: 8,
+  BOOL: 8,
+};
 
 const ACTIVATIONS: Record<Activation, "gelu" | "geluTanh" | "tanh" | "relu"> = {
   gelu: "gelu",
@@ -52,7 +63,9 @@ export interface WasmOptions {
 }
 
 /** Compiles and instantiates the kernels on a memory of their own. */
-export async function createWasmBackend(options: WasmOptions = {}): Promise<Backend & { readonly build: Build; readonly tile: Tile }> {
+export async function createWasmBackend(
+  options: WasmOptions = {},
+): Promise<Backend & { readonly build: Build; readonly tile: Tile }> {
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
   let { build, kernels } = await instantiate(memory, options.build);
   const heap = createHeap(memory, kernels.heapBase());
@@ -76,7 +89,13 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Back
   }
 
   /** C = f(A Bᵀ + bias): the rows are packed once, then panel after panel is computed and activated while in cache. */
-  function gemm(out: WasmTensor, x: WasmTensor, w: WasmLinear, activation: Activation | undefined, accumulate: boolean): void {
+  function gemm(
+    out: WasmTensor,
+    x: WasmTensor,
+    w: WasmLinear,
+    activation: Activation | undefined,
+    accumulate: boolean,
+  ): void {
     const packed = heap.scratch(kernels.packedRowsBytes(tile, x.rows, x.cols));
     const panels = padded(w.outputs) / 8;
     kernels.packRows(tile, packed, x.at, x.stride, x.rows, x.cols);
@@ -211,7 +230,13 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Back
 
     linear(out, x, weights, epilogue = {}) {
       checkLinear(out, x, weights, epilogue);
-      gemm(out as WasmTensor, x as WasmTensor, weights as WasmLinear, epilogue.activation, epilogue.accumulate ?? false);
+      gemm(
+        out as WasmTensor,
+        x as WasmTensor,
+        weights as WasmLinear,
+        epilogue.activation,
+        epilogue.accumulate ?? false,
+      );
     },
 
     attention(out, qkv, shape) {

@@ -1,0 +1,483 @@
+/** The command line as a program sees it: exit status, standard output and standard error of the compiled CLI. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { parseArguments } from "../src/cli/arguments.js";
+import { bar, createTerminal } from "../src/cli/terminal.js";
+import { load } from "../src/index.js";
+import { encode } from "../src/io/safetensors.js";
+import { readTensors } from "./tensors.js";
+
+const CLI = fileURLToPath(new URL("../src/cli.js", import.meta.url));
+const MODEL = "tests/fixtures/checkpoints/hf-vit";
+const IMAGE = "tests/fixtures/image/rgb-420.jpg";
+const OTHER = "tests/fixtures/image/rgb-8.png";
+
+const scratch = mkdtempSync(join(tmpdir(), "vitrail-cli-"));
+after(() => rmSync(scratch, { recursive: true }));
+const inScratch = (name: string, content: string | Uint8Array = "") => {
+  writeFileSync(join(scratch, name), content);
+  return join(scratch, name);
+};
+
+function run(args: readonly string[], input?: Uint8Array) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { input, encoding: "utf8" });
+  return { status, stdout, stderr };
+}
+
+const jsonLines = (text: string) =>
+  text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+const onModel = (command: string, ...args: string[]) => run([command, "--model", MODEL, ...args]);
+
+/** What transformers computes, from the same file to the probabilities. */
+const golden = JSON.parse(readFileSync(join(MODEL, "case.json"), "utf8")).classify as { probabilities: number[] };
+const { id2label } = JSON.parse(readFileSync(join(MODEL, "config.json"), "utf8"));
+const best = golden.probabilities
+  .map((probability, index) => ({ label: id2label[index] as string, index, probability }))
+  .sort((a, b) => b.probability - a.probability);
+
+test("no arguments print help that fits a screen, and so does --help anywhere", () => {
+  const help = run([]);
+  assert.equal(help.status, 0);
+  assert.equal(help.stderr, "");
+  const lines = help.stdout.trimEnd().split("\n");
+  assert.ok(lines.length <= 23, `${lines.length} lines`);
+  for (const line of lines) assert.ok(line.length < 80, line);
+  assert.match(help.stdout, /^example: vitrail classify --model/m);
+  assert.deepEqual(run(["--help"]), help);
+  assert.deepEqual(run(["bench", "-h"]), help);
+});
+
+test("--version is the package's", () => {
+  const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+  assert.deepEqual(run(["--version"]), { status: 0, stdout: `${version}\n`, stderr: "" });
+});
+
+test("a wrong command, option or value is one sentence", () => {
+  const cases: [args: string[], message: string][] = [
+    [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, inspect, bench'],
+    [["classify", "--topk", "3"], 'there is no option --topk; "vitrail --help" lists all'],
+    [["-x"], 'there is no option -x; "vitrail --help" lists all'],
+    [["classify", "--out", "a.npy"], "--out is an option of embed, not of classify"],
+    [["classify", "--top"], "--top needs a value"],
+    [["classify", "--top", "--json"], "--top needs a value"],
+    [["classify", "--top", "0"], '--top must be a whole number above 0; got "0"'],
+    [["classify", "--top="], '--top must be a whole number above 0; got ""'],
+    [["classify", "--top", "five"], '--top must be a whole number above 0; got "five"'],
+    [["classify", "--json=yes"], '--json takes no value; got "yes"'],
+    [["classify", "--threads", "no"], '--threads must be a whole number above 0; got "no"'],
+    [["bench", "--seconds", "-1"], '--seconds must be a number above 0; got "-1"'],
+    [["bench", "--batch", "1.5"], '--batch must be a whole number above 0; got "1.5"'],
+    [["bench", "--wide"], "--wide is not in this version"],
+  ];
+  for (const [args, message] of cases) assert.throws(() => parseArguments(args), { message });
+});
+
+test("what is given arrives, in any order, and the rest is by default", () => {
+  const args = parseArguments(["--top", "3", "classify", "--model=m", "a.jpg", "--", "--b.jpg", "-"]);
+  assert.deepEqual([args.command, args.images, args.model, args.top], ["classify", ["a.jpg", "--b.jpg", "-"], "m", 3]);
+  assert.deepEqual(args.load, { backend: undefined, precision: undefined, threads: "auto" });
+  const { top, batch, seconds, json, quiet, out } = parseArguments([]);
+  assert.deepEqual(
+    { top, batch, seconds, json, quiet, out },
+    {
+      top: 5,
+      batch: 1,
+      seconds: 5,
+      json: false,
+      quiet: false,
+      out: undefined,
+    },
+  );
+  const { load } = parseArguments(["--threads", "2", "--backend", "wasm", "--precision", "int8"]);
+  assert.deepEqual(load, { backend: "wasm", precision: "int8", threads: 2 });
+});
+
+const TEXT = inScratch("text.jpg", "not an image");
+const NO_MODEL = "a model must be given: --model PATH, a folder with model.safetensors and config.json";
+
+for (const [args, message] of [
+  [["classify"], NO_MODEL],
+  [["bench", "--json"], NO_MODEL],
+  [["--json"], "a command must be given: classify, embed, inspect, bench"],
+  [["classify", "--frob", IMAGE], 'there is no option --frob; "vitrail --help" lists all'],
+  [["classify", "--model", MODEL], "classify takes at least one image; got none"],
+  [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],
+  [
+    ["embed", "--model", MODEL, IMAGE],
+    "embed needs --out FILE with .safetensors, .npy or .jsonl at its end, or --json to print the rows",
+  ],
+  [["embed", "--model", MODEL, "--out", "a.txt", IMAGE], '--out must end in .safetensors, .npy, .jsonl; got "a.txt"'],
+  [
+    ["embed", "--model", MODEL, "--out", "absent/a.npy", IMAGE],
+    '--out must be in a folder that exists; got "absent/a.npy"',
+  ],
+  [
+    ["embed", "--model", MODEL, "--json", "--pooling", "max", IMAGE],
+    'embed: pooling must be head, token, mean or pooler; got "max"',
+  ],
+  [
+    ["classify", "--model", MODEL, "--backend", "gpu", IMAGE],
+    'load: backend must be auto, wasm, webgpu or reference; got "gpu"',
+  ],
+  [["classify", "--model", "absent", IMAGE], 'file: "absent" does not exist'],
+  [
+    ["inspect", "--model", TEXT],
+    `safetensors: header of "${TEXT}" says 7,575,175,936,672,558,958 bytes but the file has 12`,
+  ],
+] as const) {
+  test(`exit status 2 and one line: vitrail ${args.join(" ")}`, () => {
+    assert.deepEqual(run(args), { status: 2, stdout: "", stderr: `vitrail: ${message}\n` });
+  });
+}
+
+test("classify --json gives transformers' classes of an image, from the file and from standard input", () => {
+  const fromFile = onModel("classify", IMAGE, "--json", "--top", "3");
+  assert.deepEqual([fromFile.status, fromFile.stderr], [0, ""]);
+  const [result, ...rest] = jsonLines(fromFile.stdout);
+  assert.deepEqual(rest, []);
+  assert.deepEqual(Object.keys(result), ["image", "top", "ms", "backend"]);
+  assert.equal(result.image, IMAGE);
+  assert.equal(result.backend, "wasm");
+  assert.ok(result.ms > 0);
+  assert.equal(result.top.length, 3);
+  for (const [i, { label, index, probability }] of result.top.entries()) {
+    assert.deepEqual([label, index], [best[i]!.label, best[i]!.index]);
+    assert.ok(Math.abs(probability - best[i]!.probability) < 1e-5, `${probability}, not ${best[i]!.probability}`);
+  }
+  const piped = run(["classify", "--model", MODEL, "--json", "--top=3", "-"], readFileSync(IMAGE));
+  assert.deepEqual(jsonLines(piped.stdout)[0].top, result.top);
+});
+
+test("classify for people: a bar, the label and the percentage of each class; the backend on the last line", () => {
+  const { status, stdout, stderr } = onModel("classify", IMAGE, "--backend", "reference");
+  assert.deepEqual([status, stderr], [0, ""]);
+  const [name, ...rest] = stdout.trimEnd().split("\n");
+  assert.equal(name, IMAGE);
+  const columns = Math.max(...best.slice(0, 5).map(({ label }) => label.length));
+  const expected = best.slice(0, 5).map(({ label, probability }) => {
+    const percent = `${(100 * probability).toFixed(1)} %`.padStart(7);
+    return `  ${bar(probability, 20)} ${label.padEnd(columns)} ${percent}`;
+  });
+  assert.deepEqual(rest.slice(0, -1), expected);
+  assert.match(rest.at(-1)!, /^ {2}\d+\.\d ms, reference, f32, 1 thread$/);
+});
+
+const folder = mkdtempSync(join(scratch, "folder.jpg"));
+const cut = inScratch("cut.jpg", readFileSync(IMAGE).subarray(0, 300));
+const absent = join(scratch, "absent.jpg");
+const BAD: readonly (readonly [image: string, message: RegExp])[] = [
+  [absent, /^file: ".*absent\.jpg" does not exist$/],
+  [folder, /^file: ".*folder\.jpg.*" is a directory, not a file$/],
+  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP or GIF file; it begins with "not an i"$/],
+  [cut, /^decode: ".*cut\.jpg" .*$/],
+];
+
+test("images that fail are named on standard error, one line each; the others are done; exit status 1", () => {
+  const { status, stdout, stderr } = onModel("classify", ...BAD.map(([image]) => image), IMAGE);
+  assert.equal(status, 1);
+  assert.equal(stdout.split("\n")[0], IMAGE);
+  const lines = stderr.trimEnd().split("\n");
+  assert.equal(lines.length, BAD.length);
+  for (const [i, [, message]] of BAD.entries()) assert.match(lines[i]!.replace(/^vitrail: /, ""), message);
+});
+
+test("with --json, images that fail are objects among the others and nothing is on standard error", () => {
+  for (const command of ["classify", "embed"]) {
+    const images = [IMAGE, ...BAD.map(([image]) => image), OTHER];
+    const { status, stdout, stderr } = onModel(command, "--json", ...images);
+    assert.deepEqual([status, stderr], [1, ""]);
+    const results = jsonLines(stdout);
+    assert.deepEqual(
+      results.map(({ image }) => image),
+      images,
+    );
+    for (const [i, [, message]] of BAD.entries()) {
+      assert.deepEqual(Object.keys(results[i + 1]), ["image", "error"]);
+      assert.match(results[i + 1].error, message);
+    }
+    assert.equal(results[0].error ?? results.at(-1).error, undefined);
+  }
+});
+
+test("a checkpoint without a classifier is refused once", () => {
+  const path = inScratch("headless.safetensors", headless());
+  const message = "classify: the checkpoint must have a classifier; this one has none";
+  assert.deepEqual(run(["classify", "--model", path, IMAGE, OTHER]), {
+    status: 2,
+    stdout: "",
+    stderr: `vitrail: ${message}\n`,
+  });
+});
+
+/** A ViT of width 64 with one block in timm's names. */
+function headless(): Uint8Array {
+  const D = 64;
+  const shapes: Record<string, number[]> = {
+    cls_token: [1, 1, D],
+    pos_embed: [1, 5, D],
+    "patch_embed.proj.weight": [D, 3, 4, 4],
+    "patch_embed.proj.bias": [D],
+    "norm.weight": [D],
+    "norm.bias": [D],
+  };
+  for (const norm of ["norm1", "norm2"]) {
+    for (const part of ["weight", "bias"]) shapes[`blocks.0.${norm}.${part}`] = [D];
+  }
+  const layers: [string, number, number][] = [
+    ["attn.qkv", 3 * D, D],
+    ["attn.proj", D, D],
+    ["mlp.fc1", 2 * D, D],
+    ["mlp.fc2", D, 2 * D],
+  ];
+  for (const [layer, outputs, inputs] of layers) {
+    shapes[`blocks.0.${layer}.weight`] = [outputs, inputs];
+    shapes[`blocks.0.${layer}.bias`] = [outputs];
+  }
+  const value = (i: number) => Math.sin(i + 1) / 8;
+  return encode(
+    Object.entries(shapes).map(([name, shape]) => {
+      const length = shape.reduce((product, n) => product * n, 1);
+      return { name, shape, data: Float32Array.from({ length }, (_, i) => value(i)) };
+    }),
+  );
+}
+
+test("embed writes the library's rows in three formats, and prints them", async () => {
+  using model = await load(MODEL);
+  const images = [IMAGE, OTHER];
+  const expected = Array.from(await model.embed(images));
+  const D = model.config.width;
+  const given = [IMAGE, absent, OTHER];
+
+  const tensors = join(scratch, "rows.safetensors");
+  const run1 = onModel("embed", ...given, "--out", tensors);
+  assert.deepEqual([run1.status, run1.stdout], [1, ""]);
+  assert.equal(run1.stderr, `vitrail: file: "${absent}" does not exist\n${tensors}: 2 × ${D}\n`);
+  assert.deepEqual(readTensors(tensors).get("embeddings"), { dims: [2, D], data: Float32Array.from(expected) });
+  const bytes = readFileSync(tensors);
+  const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString());
+  assert.deepEqual(JSON.parse(header.__metadata__.images), images);
+
+  const lines = join(scratch, "rows.jsonl");
+  const run2 = onModel("embed", ...given, "--out", lines, "--json");
+  assert.deepEqual([run2.status, run2.stderr], [1, `${lines}: 2 × ${D}\n`]);
+  assert.deepEqual(
+    jsonLines(run2.stdout).map(({ image, row, error }) => [image, row ?? error]),
+    [
+      [IMAGE, 0],
+      [absent, `file: "${absent}" does not exist`],
+      [OTHER, 1],
+    ],
+  );
+  const rows = [0, 1].map((i) => ({ image: images[i], embedding: expected.slice(i * D, (i + 1) * D) }));
+  assert.deepEqual(jsonLines(readFileSync(lines, "utf8")), rows);
+
+  const array = join(scratch, "rows.npy");
+  assert.deepEqual(onModel("embed", ...images, "--out", array, "--quiet"), { status: 0, stdout: "", stderr: "" });
+  const npy = readFileSync(array);
+  assert.equal(npy.subarray(0, 8).toString("latin1"), "\x93NUMPY\x01\x00");
+  const start = 10 + npy.readUInt16LE(8);
+  assert.equal(start % 64, 0);
+  assert.match(
+    npy.subarray(10, start).toString("latin1"),
+    new RegExp(`^\\{'descr': '<f4', 'fortran_order': False, 'shape': \\(2, ${D}\\), \\} *\\n$`),
+  );
+  assert.deepEqual(Array.from(new Float32Array(new Uint8Array(npy.subarray(start)).buffer)), expected);
+
+  const printed = onModel("embed", ...images, "--json");
+  assert.deepEqual([printed.status, printed.stderr], [0, ""]);
+  assert.deepEqual(
+    jsonLines(printed.stdout).map(({ image, embedding }) => ({ image, embedding })),
+    rows,
+  );
+});
+
+test("embed passes --pooling and --normalize on, and writes nothing where no image is read", async () => {
+  using model = await load(MODEL);
+  const expected = await model.embed(IMAGE, { pooling: "mean", normalize: true });
+  const { stdout } = onModel("embed", IMAGE, "--json", "--pooling", "mean", "--normalize");
+  assert.deepEqual(jsonLines(stdout)[0].embedding, Array.from(expected));
+
+  const none = join(scratch, "none.npy");
+  assert.equal(onModel("embed", absent, "--out", none).status, 1);
+  assert.equal(existsSync(none), false);
+});
+
+test("inspect tells what a checkpoint is, for people and as JSON", () => {
+  const { status, stdout, stderr } = onModel("inspect");
+  assert.deepEqual([status, stderr], [0, ""]);
+  const rows = stdout
+    .trimEnd()
+    .split("\n")
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/)[0]);
+  assert.deepEqual(rows, [
+    "family",
+    "images",
+    "encoder",
+    "head",
+    "labels",
+    "preprocessing",
+    "parameters",
+    "memory",
+    "work",
+  ]);
+  const config = JSON.parse(readFileSync(join(MODEL, "config.json"), "utf8"));
+  const [height, width] = config.image_size;
+  assert.ok(stdout.startsWith(`${MODEL}\n  family         vit, tensors named as in transformers\n`), stdout);
+  assert.ok(stdout.includes(`  images         ${height}×${width}, in `), stdout);
+  assert.ok(stdout.includes(`"tench", "goldfish", "great white shark, man-eater", …\n`), stdout);
+
+  const [json, ...rest] = jsonLines(onModel("inspect", "--json").stdout);
+  assert.deepEqual(rest, []);
+  assert.equal(json.model, MODEL);
+  assert.equal(json.family, "vit");
+  assert.equal(json.width, config.hidden_size);
+  assert.equal(json.labels.length, 7);
+  assert.equal(json.memory.weights, 4 * json.parameters);
+});
+
+test("inspect does not read the weights", () => {
+  const nan = inScratch("nan.safetensors", headless().fill(0xff, -64));
+  const { status, stdout } = run(["inspect", "--json", "--model", nan]);
+  assert.equal(status, 0);
+  assert.equal(JSON.parse(stdout).width, 64);
+  const { stderr } = run(["embed", "--json", "--model", nan, IMAGE]);
+  assert.match(stderr, /^vitrail: checkpoint: ".*" in ".*nan\.safetensors" must be finite; element \d+ is NaN\n$/);
+});
+
+test("bench --json has the keys of the interface", () => {
+  const { status, stdout, stderr } = onModel("bench", "--json", "--seconds", "0.2", "--batch", "2");
+  assert.deepEqual([status, stderr], [0, ""]);
+  const [result, ...rest] = jsonLines(stdout);
+  assert.deepEqual(rest, []);
+  const { model, backend, precision, threads, wide, batch, ...numbers } = result;
+  assert.deepEqual(
+    { model, backend, precision, threads, wide, batch },
+    { model: MODEL, backend: "wasm", precision: "f32", threads: 1, wide: false, batch: 2 },
+  );
+  const keys = ["medianMs", "minMs", "imagesPerSecond", "gflops", "loadMs", "firstMs", "peakRssMb", "wasmMb"];
+  assert.deepEqual(Object.keys(numbers), keys);
+  for (const key of keys) assert.ok(numbers[key] > 0, `${key} is ${numbers[key]}`);
+  assert.ok(numbers.minMs <= numbers.medianMs);
+
+  const text = onModel("bench", "--seconds", "0.1");
+  assert.deepEqual([text.status, text.stderr], [0, ""]);
+  assert.match(text.stdout, new RegExp(`^${MODEL}: wasm, f32, 1 thread, batch 1\n {2}[\\d.]+ ms median of \\d+ calls`));
+});
+
+/** Starts a long run and calls back at its first line. */
+function long(atFirstLine: (child: ReturnType<typeof spawn>) => void) {
+  const images = Array.from({ length: 3000 }, () => IMAGE);
+  const child = spawn(process.execPath, [CLI, "classify", "--model", MODEL, "--json", ...images]);
+  let stderr = "";
+  let stdout = "";
+  child.stderr.on("data", (text) => {
+    stderr += text;
+  });
+  child.stdout.on("data", (text) => {
+    if (stdout === "") atFirstLine(child);
+    stdout += text;
+  });
+  return new Promise<{ status: number | null; lines: number; stderr: string }>((resolve) =>
+    child.on("close", (status) => resolve({ status, lines: stdout.split("\n").length - 1, stderr })),
+  );
+}
+
+test("Ctrl-C ends the run with exit status 130 and nothing more to say", async () => {
+  const { status, lines, stderr } = await long((child) => child.kill("SIGINT"));
+  assert.deepEqual([status, stderr], [130, ""]);
+  assert.ok(lines > 0 && lines < 3000, `${lines} lines`);
+});
+
+test("a reader that closes the pipe ends the run without a word", async () => {
+  const { status, stderr } = await long((child) => child.stdout?.destroy());
+  assert.deepEqual([status, stderr], [0, ""]);
+});
+
+/** Keeps what is written. */
+function recorder(isTTY: boolean) {
+  const written: string[] = [];
+  return { isTTY, write: (text: string) => written.push(text), written };
+}
+
+test("the progress bar is drawn on a terminal only, erased before other lines, and silenced by --quiet", () => {
+  for (const [isTTY, quiet] of [
+    [true, false],
+    [true, true],
+    [false, false],
+  ] as const) {
+    const [out, err] = [recorder(isTTY), recorder(isTTY)];
+    const terminal = createTerminal(out, err, { quiet });
+    terminal.progress("loading weights", 1, 4);
+    terminal.print("a result");
+    terminal.fail(new Error("broken\nin two"));
+    const drawn = isTTY && !quiet ? [`\rloading weights ${bar(0.25, 30)} 25 %\x1b[K`, "\r\x1b[K"] : [];
+    assert.deepEqual(err.written, [...drawn, "vitrail: broken in two\n"]);
+    assert.deepEqual(out.written, ["a result\n"]);
+  }
+});
+
+test("dim lines are dim on a terminal without NO_COLOR, and control characters of labels never reach it", () => {
+  const dimmed = (isTTY: boolean, noColor: boolean) => {
+    const out = recorder(isTTY);
+    createTerminal(out, recorder(isTTY), { noColor }).printDim("5 ms");
+    return out.written.join("");
+  };
+  assert.equal(dimmed(true, false), "\x1b[2m5 ms\x1b[22m\n");
+  assert.equal(dimmed(true, true), "5 ms\n");
+  assert.equal(dimmed(false, false), "5 ms\n");
+
+  const out = recorder(true);
+  createTerminal(out, recorder(true)).print("one\x1b[2J\ntwo", "three");
+  assert.deepEqual(out.written, ["one [2J two\nthree\n"]);
+});
+
+test("a bar is as long as its part, to an eighth of a column", () => {
+  assert.equal(bar(0, 4), "    ");
+  assert.equal(bar(1, 4), "████");
+  assert.equal(bar(0.5, 4), "██  ");
+  assert.equal(bar(17 / 32, 4), "██▏ ");
+});
+
+const REAL = "../shared/models/vit-tiny-patch16-224";
+const PHOTOS = "../shared/images/imagenet";
+const skip =
+  existsSync(REAL) && existsSync(PHOTOS) ? false : `${REAL} and ${PHOTOS} are absent: not part of the package`;
+
+test("real photos get the classes that timm gives them", { skip }, () => {
+  const { files } = JSON.parse(readFileSync(join(REAL, "golden/logits.json"), "utf8")) as { files: string[] };
+  const { data, dims } = readTensors(join(REAL, "golden/logits.safetensors")).get("logits")!;
+  const chosen = [0, 50, 100, 199];
+  const images = chosen.map((i) => join(PHOTOS, files[i]!));
+  const { status, stdout } = run(["classify", "--model", join(REAL, "timm"), "--json", "--top", "1", ...images]);
+  assert.equal(status, 0);
+  const classes = dims[1]!;
+  const expected = chosen.map((i) => {
+    const logits = Array.from(data.subarray(i * classes, (i + 1) * classes));
+    return logits.indexOf(Math.max(...logits));
+  });
+  assert.deepEqual(
+    jsonLines(stdout).map(({ top }) => top[0].index),
+    expected,
+  );
+});
+
+test("inspect counts the parameters and the work of the real ViT-Ti/16", { skip }, () => {
+  for (const layout of ["hf", "timm"]) {
+    const [json] = jsonLines(run(["inspect", "--model", join(REAL, layout), "--json"]).stdout);
+    // As google-research/vision_transformer counts them.
+    assert.equal(json.parameters, 5_717_416);
+    const multiplyAdds = 12 * (197 * 12 * 192 ** 2 + 2 * 197 ** 2 * 192) + 196 * 768 * 192 + 192 * 1000;
+    assert.equal(json.gflop, (2 * multiplyAdds) / 1e9);
+  }
+});

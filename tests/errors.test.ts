@@ -1,0 +1,288 @@
+/** Bad input through the public API: one sentence that names the thing, the rule and what was found; nothing is left broken. */
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type LoadOptions, load, type Tensor } from "../src/index.js";
+import { encode } from "../src/io/safetensors.js";
+import { readTensors } from "./tensors.js";
+
+const FOLDER = "tests/fixtures/checkpoints/hf-vit";
+const IMAGE = "tests/fixtures/image/rgb-420.jpg";
+const WEIGHTS = new Uint8Array(readFileSync(`${FOLDER}/model.safetensors`));
+const CONFIG = JSON.parse(readFileSync(`${FOLDER}/config.json`, "utf8"));
+
+const temporary = mkdtempSync(join(tmpdir(), "vitrail-errors-"));
+after(() => rmSync(temporary, { recursive: true }));
+
+/** The fixture's weights with its tensors changed. */
+function changed(change: (tensors: Map<string, Tensor>) => void): Uint8Array {
+  const tensors = readTensors(`${FOLDER}/model.safetensors`);
+  change(tensors);
+  return encode([...tensors].map(([name, { dims, data }]) => ({ name, shape: dims, data })));
+}
+
+/** The fixture's weights with the length of the header changed. */
+function withHeaderLength(length: bigint): Uint8Array {
+  const bytes = WEIGHTS.slice();
+  new DataView(bytes.buffer).setBigUint64(0, length, true);
+  return bytes;
+}
+
+/** A file that is a header and nothing else. */
+function headerOnly(header: object): Uint8Array {
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const bytes = new Uint8Array(8 + text.length);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true);
+  bytes.set(text, 8);
+  return bytes;
+}
+
+const zeros = (...dims: number[]): Tensor => ({ dims, data: new Float32Array(dims.reduce((a, b) => a * b, 1)) });
+
+const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]> = {
+  "an empty file": [
+    () => new Uint8Array(),
+    'safetensors: "weights" has 0 bytes; the length of the header alone takes 8',
+  ],
+  "a text": [
+    () => new TextEncoder().encode("weights, said the text file"),
+    'safetensors: header of "weights" says 8,319,395,806,566,671,735 bytes but the file has 27',
+  ],
+  "a truncated file": [
+    () => WEIGHTS.subarray(0, -1),
+    `safetensors: header of "weights" describes a file of ${WEIGHTS.length.toLocaleString("en-US")} bytes but the file has ${(WEIGHTS.length - 1).toLocaleString("en-US")}`,
+  ],
+  "a header of 10 GB": [
+    () => withHeaderLength(10_000_000_000n),
+    `safetensors: header of "weights" says 10,000,000,000 bytes but the file has ${WEIGHTS.length.toLocaleString("en-US")}`,
+  ],
+  "a tensor of 10 GB": [
+    () => headerOnly({ x: { dtype: "F32", shape: [50_000, 50_000], data_offsets: [0, 10_000_000_000] } }),
+    'safetensors: header of "weights" describes a file of 10,000,000,076 bytes but the file has 76',
+  ],
+  "a header that lies about sizes": [
+    () => headerOnly({ x: { dtype: "F32", shape: [2, 2], data_offsets: [0, 0] } }),
+    'safetensors: header of "weights" gives "x", F32 of shape [2,2], 0 bytes; it takes 16',
+  ],
+  "a NaN": [
+    () => changed((tensors) => tensors.get("vit.layernorm.weight")!.data.set([Number.NaN], 7)),
+    'checkpoint: "vit.layernorm.weight" in "weights" must be finite; element 7 is NaN',
+  ],
+  "tensors that are missing, unexpected and misshapen, all at once": [
+    () =>
+      changed((tensors) => {
+        const query = "vit.encoder.layer.0.attention.attention.query.weight";
+        tensors.set(query.replace("query", "querry"), tensors.get(query)!);
+        tensors.delete(query);
+        tensors.delete("vit.layernorm.bias");
+        tensors.set("vit.extra", zeros(1));
+        tensors.set("classifier.bias", zeros(9));
+        tensors.set("vit.encoder.layer.1.intermediate.dense.weight", zeros(36, 32));
+      }),
+    'weights: the tensors of "weights" do not fit its config; ' +
+      'misshapen: "vit.encoder.layer.1.intermediate.dense.weight" should be (32, 36), got (36, 32), ' +
+      '"classifier.bias" should be (7), got (9); ' +
+      'missing: "vit.encoder.layer.0.attention.attention.query.weight" ' +
+      '(nearest is "vit.encoder.layer.0.attention.attention.querry.weight"), "vit.layernorm.bias"; ' +
+      'unexpected: "vit.encoder.layer.0.attention.attention.querry.weight", "vit.extra"',
+  ],
+  "the tensors of something else": [
+    () => encode([{ name: "conv1.weight", shape: [1], data: new Float32Array(1) }]),
+    'load: "weights" must hold a patch embedding named "embeddings.patch_embeddings.projection.weight" or ' +
+      '"patch_embed.proj.weight"; its 1 tensors begin with "conv1.weight"',
+  ],
+};
+for (const [what, [weights, message]] of Object.entries(WRONG_WEIGHTS)) {
+  test(`load refuses weights that are ${what}`, { timeout: 20_000 }, async () => {
+    await assert.rejects(load({ config: CONFIG, weights: weights() }), { name: "Error", message });
+  });
+}
+
+const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
+  "another family": [
+    { model_type: "swin" },
+    'load: "weights" is of the family "swin", which is not supported; supported are ViT and DeiT',
+  ],
+  "heads that do not divide the width": [
+    { num_attention_heads: 5 },
+    'load: width 36 of "weights" must be a multiple of its heads; got 5 heads',
+  ],
+  "heads as a text": [
+    { num_attention_heads: "3" },
+    'load: "num_attention_heads" of "weights" must be a positive integer; got "3"',
+  ],
+  "an unknown activation": [
+    { hidden_act: "swish" },
+    'load: "hidden_act" of "weights" must be one of gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu; got "swish"',
+  ],
+  "an image smaller than a patch": [
+    { patch_size: 16 },
+    'load: images of "weights" must be at least a patch of 16×16 in size; got 12×16',
+  ],
+  "an image of a terapixel": [
+    { image_size: 1_000_000 },
+    'weights: the tensors of "weights" do not fit its config; ' +
+      'misshapen: "vit.embeddings.position_embeddings" should be (1, 62500000001, 36), got (1, 13, 36)',
+  ],
+};
+for (const [what, [entries, message]] of Object.entries(WRONG_CONFIGS)) {
+  test(`load refuses a config with ${what}`, { timeout: 20_000 }, async () => {
+    await assert.rejects(load({ config: { ...CONFIG, ...entries }, weights: WEIGHTS }), { name: "Error", message });
+  });
+}
+
+test("claims of a config allocate nothing", { timeout: 20_000 }, async () => {
+  const before = process.memoryUsage().rss;
+  for (const claim of [
+    { hidden_size: 3 * 2 ** 28 },
+    { intermediate_size: 2 ** 40 },
+    { image_size: [2 ** 20, 2 ** 20] },
+  ]) {
+    await assert.rejects(
+      load({ config: { ...CONFIG, ...claim }, weights: WEIGHTS }),
+      /^Error: weights: the tensors of/,
+    );
+  }
+  const grown = process.memoryUsage().rss - before;
+  assert.ok(grown < 200e6, `${grown} bytes more`);
+});
+
+test("claims of ten thousand layers are refused at once", { timeout: 20_000 }, async () => {
+  const layers = { ...CONFIG, num_hidden_layers: 10_000 };
+  await assert.rejects(load({ config: layers, weights: WEIGHTS }), (error: Error) => error.message.length < 2000);
+});
+
+test("errors of files name them", async () => {
+  const folder = join(temporary, "truncated");
+  cpSync(FOLDER, folder, { recursive: true });
+  const file = join(folder, "model.safetensors");
+  writeFileSync(file, WEIGHTS.subarray(0, 5000));
+  const sizes = `describes a file of ${WEIGHTS.length.toLocaleString("en-US")} bytes but the file has 5,000`;
+  await assert.rejects(load(folder), { message: `safetensors: header of "${folder}/model.safetensors" ${sizes}` });
+  await assert.rejects(load(file), { message: `safetensors: header of "${file}" ${sizes}` });
+  await assert.rejects(load(`${folder}-not`), { message: `file: "${folder}-not" does not exist` });
+  writeFileSync(join(folder, "config.json"), "{");
+  await assert.rejects(load(folder), /^Error: checkpoint: ".*truncated\/config\.json" is not valid JSON: /);
+});
+
+const WRONG_OPTIONS: [options: object, message: string][] = [
+  [{ backend: "cuda" }, 'load: backend must be auto, wasm, webgpu or reference; got "cuda"'],
+  [{ backend: "webgpu" }, 'load: backend "webgpu" is not in this version; use "wasm" or "auto"'],
+  [{ precision: "int8" }, 'load: precision must be f32 in this version; got "int8"'],
+  [{ threads: 4 }, "load: threads must be 1 or auto in this version; got 4"],
+  [{ config: { heads: 5 } }, `load: width 36 of "${FOLDER}" must be a multiple of its heads; got 5 heads`],
+];
+for (const [options, message] of WRONG_OPTIONS) {
+  test(`load refuses ${JSON.stringify(options)}`, async () => {
+    await assert.rejects(load(FOLDER, options as LoadOptions), { message });
+  });
+}
+
+for (const options of [{ bakend: "wasm" }, { imageSize: 384 }, { wide: true }, { config: { hedas: 3 } }]) {
+  const [name] = Object.keys("config" in options ? options.config! : options) as [string];
+  test(`load refuses the unknown option ${name}, and names it`, async () => {
+    await assert.rejects(load(FOLDER, options as LoadOptions), ({ message }: Error) => message.includes(name));
+  });
+}
+
+for (const config of [{ activation: "swish" }, { pooling: "max" }, { eps: -1 }, { imageSize: 224 }]) {
+  const [name, value] = Object.entries(config)[0]!;
+  test(`load refuses the override ${name}: ${value}, and names it`, async () => {
+    const options = { config } as unknown as LoadOptions;
+    await assert.rejects(
+      load(FOLDER, options),
+      ({ message }: Error) => message.startsWith("load: ") && message.includes(name),
+    );
+  });
+}
+
+test("load refuses what is no source", async () => {
+  const message = "checkpoint: expected a path, a URL or { config, weights }, got undefined";
+  await assert.rejects(load(undefined as never), { name: "TypeError", message });
+});
+
+test("calls refuse wrong arguments", async () => {
+  using model = await load(FOLDER);
+  const refuses = (promise: Promise<unknown>, name: string, message: string) =>
+    assert.rejects(promise, { name, message });
+  await refuses(model.classify(IMAGE, { topK: 0 }), "RangeError", "classify: topK must be a positive integer; got 0");
+  await refuses(
+    model.embed(IMAGE, { pooling: "max" as never }),
+    "RangeError",
+    'embed: pooling must be head, token, mean or pooler; got "max"',
+  );
+  await refuses(
+    model.embed(IMAGE, { pooling: "pooler" }),
+    "RangeError",
+    "forward: pooled needs a checkpoint with a pooler; this one has none",
+  );
+  await refuses(
+    model.forward({ pixelValues: zeros(1, 3, 16, 12) }),
+    "RangeError",
+    "forward: pixelValues must be [images, 3, 12, 16]; got [1, 3, 16, 12]",
+  );
+  await refuses(
+    model.forward({ pixelValues: { dims: [1, 3, 12, 16], data: new Float32Array(5) } }),
+    "RangeError",
+    "forward: pixelValues of [1, 3, 12, 16] must have 576 floats; got 5",
+  );
+  await refuses(
+    model.forward({ pixelValues: zeros(1, 3, 12, 16) }, { outputs: ["logit" as never] }),
+    "RangeError",
+    "forward: outputs must be among logits, lastHiddenState, pooled, preLogits, patchEmbedding, hiddenStates, attentions; " +
+      'got "logit"',
+  );
+});
+
+test("a checkpoint without a classifier embeds, and refuses to classify", async () => {
+  const weights = changed((tensors) => {
+    tensors.delete("classifier.weight");
+    tensors.delete("classifier.bias");
+  });
+  const config = { ...CONFIG, architectures: ["ViTModel"] };
+  using model = await load({ config, weights });
+  const message = "classify: the checkpoint must have a classifier; this one has none";
+  await assert.rejects(model.classify(IMAGE), { name: "RangeError", message });
+  assert.equal((await model.embed(IMAGE)).length, 36);
+});
+
+test("of several images, a bad one fails alone and by name", async () => {
+  using model = await load(FOLDER);
+  const text = join(temporary, "text.jpg");
+  writeFileSync(text, "not a picture");
+  const images = [IMAGE, text, "tests/fixtures/image/absent.png", "tests/fixtures/image", IMAGE];
+  const settled = await Promise.allSettled(images.map((image) => model.classify(image, { topK: 1 })));
+  assert.deepEqual(
+    settled.map((result) => (result.status === "fulfilled" ? "done" : result.reason.message)),
+    [
+      "done",
+      `decode: "${text}" is not a JPEG, PNG, WebP or GIF file; it begins with "not a pi"`,
+      'file: "tests/fixtures/image/absent.png" does not exist',
+      'file: "tests/fixtures/image" is a directory, not a file',
+      "done",
+    ],
+  );
+});
+
+test("an image of more pixels than the limit is refused", async () => {
+  using model = await load(FOLDER, { pixelLimit: 1000 });
+  const message =
+    `decode: "${IMAGE}" says that it is 37×29, 1,073 pixels, and the limit is 1,000; ` +
+    "raise the option pixelLimit to decode it";
+  await assert.rejects(model.classify(IMAGE), { message });
+});
+
+test("a model that was disposed of throws, twice disposing does not", async () => {
+  const model = await load(FOLDER);
+  model.dispose();
+  model.dispose();
+  const gone = { name: "Error", message: "model: it was disposed of; load it again" };
+  await assert.rejects(model.classify(IMAGE), gone);
+  await assert.rejects(model.embed(IMAGE), gone);
+  await assert.rejects(model.preprocess(IMAGE), gone);
+  await assert.rejects(model.preprocessBytes(IMAGE), gone);
+  await assert.rejects(model.forward({ pixelValues: zeros(1, 3, 12, 16) }), gone);
+  assert.throws(() => model.memory, gone);
+});

@@ -1,0 +1,95 @@
+/**
+ * Who may import whom, in src/: the picture in ARCHITECTURE.md as a table. A new arrow is a design decision: change both in
+ * the same commit. Dynamic imports count.
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
+import { test } from "node:test";
+
+interface Layer {
+  /** Layers and packages whose modules it may import; its own it always may. */
+  readonly imports: readonly string[];
+  /** Those that it may import only when it needs them, by `import()`. */
+  readonly lazily?: readonly string[];
+}
+
+/** By folder or file; a file belongs to the longest name that fits. */
+const LAYERS: Readonly<Record<string, Layer>> = {
+  "cli.ts": { imports: ["cli", "node:"] },
+  cli: { imports: ["index.ts", "image", "io", "model", "platform.ts", "node:"] },
+  "index.ts": { imports: ["backends/select.ts", "image", "io", "model"] },
+  model: { imports: ["backend.ts"] },
+  "backend.ts": { imports: [] },
+  "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },
+  "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts"] },
+  "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts"] },
+  "backends/shapes.ts": { imports: ["backend.ts"] },
+  io: { imports: ["backend.ts", "platform.ts"] },
+  image: { imports: ["platform.ts"], lazily: ["@jsquash/"] },
+  "platform.ts": { imports: [], lazily: ["node:"] },
+};
+
+const layerOf = (file: string): string | undefined =>
+  Object.keys(LAYERS)
+    .filter((layer) => file === layer || file.startsWith(`${layer}/`))
+    .sort((a, b) => b.length - a.length)[0];
+
+/** What `source`, at `file`, imports and may not. */
+function violations(file: string, source: string): string[] {
+  const layer = layerOf(file);
+  if (!layer) return [`${file} is in no layer`];
+  const { imports, lazily = [] } = LAYERS[layer]!;
+  const code = source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
+  const found = code.matchAll(/(?:\bfrom\s*|\bimport\s*(?<lazy>\(\s*)?)(["'])(?<path>[^"']+)\2/g);
+  return [...found].flatMap(({ groups }) => {
+    const { path, lazy } = groups as { path: string; lazy?: string };
+    const allowed = lazy ? [...imports, ...lazily] : imports;
+    const how = lazy ? "import lazily" : "import";
+    if (!path.startsWith(".")) {
+      return allowed.some((name) => path.startsWith(name)) ? [] : [`${file} may not ${how} ${path}`];
+    }
+    const target = posix.join(posix.dirname(file), path).replace(/\.js$/, ".ts");
+    const other = layerOf(target);
+    return other === layer || (other && allowed.includes(other)) ? [] : [`${file} may not ${how} ${target}`];
+  });
+}
+
+const files = readdirSync("src", { recursive: true, encoding: "utf8" })
+  .map((file) => file.replaceAll("\\", "/"))
+  .filter((file) => file.endsWith(".ts"));
+
+test("modules import along the arrows only", () => {
+  assert.ok(files.length > 20, `only ${files.length} files found`);
+  assert.deepEqual(
+    files.flatMap((file) => violations(file, readFileSync(`src/${file}`, "utf8"))),
+    [],
+  );
+});
+
+test("every layer exists", () => {
+  const empty = Object.keys(LAYERS).filter((layer) => !files.some((file) => layerOf(file) === layer));
+  assert.deepEqual(empty, []);
+});
+
+test("arrows the wrong way are found, however they are written", () => {
+  const cases: [file: string, source: string, found: string | undefined][] = [
+    ["model/vit.ts", 'import { f } from "../cli.js";', "model/vit.ts may not import cli.ts"],
+    ["model/vit.ts", 'export * from "../io/checkpoint.js";', "model/vit.ts may not import io/checkpoint.ts"],
+    ["model/vit.ts", 'import "../platform.js";', "model/vit.ts may not import platform.ts"],
+    ["model/vit.ts", 'import {\n  type A,\n} from "../index.js";', "model/vit.ts may not import index.ts"],
+    ["model/vit.ts", 'await import("../io/source.js");', "model/vit.ts may not import lazily io/source.ts"],
+    ["backends/select.ts", 'import "./wasm/index.js";', "backends/select.ts may not import backends/wasm/index.ts"],
+    ["backends/select.ts", 'await import("./wasm/index.js");', undefined],
+    ["backends/reference.ts", 'import "./wasm/a.js";', "backends/reference.ts may not import backends/wasm/a.ts"],
+    ["backends/wasm/index.ts", 'import "./heap.js";', undefined],
+    ["io/source.ts", 'import { open } from "node:fs";', "io/source.ts may not import node:fs"],
+    ["image/codec.ts", 'import d from "@jsquash/jpeg";', "image/codec.ts may not import @jsquash/jpeg"],
+    ["image/codec.ts", 'await import("sharp");', "image/codec.ts may not import lazily sharp"],
+    ["platform.ts", 'import fs from "node:fs";', "platform.ts may not import node:fs"],
+    ["platform.ts", 'await import("node:fs/promises");', undefined],
+    ["helpers.ts", "", "helpers.ts is in no layer"],
+    ["io/source.ts", '/** @example\n * import { load } from "vitrail";\n */\n// from "node:fs"', undefined],
+  ];
+  for (const [file, source, found] of cases) assert.deepEqual(violations(file, source), found ? [found] : [], source);
+});
