@@ -75,6 +75,14 @@ export interface EmbedOptions {
   signal?: AbortSignal;
 }
 
+/**
+ * What a call on several images throws when some of them failed: `errors` has each image's error, in order, and `results`
+ * what came of the others, undefined where an image failed.
+ */
+export interface BatchError<Result> extends AggregateError {
+  readonly results: readonly (Result | undefined)[];
+}
+
 /** A loaded model. Calls run one after the other, in the order in which they were made. */
 export interface Model {
   readonly config: Config;
@@ -90,7 +98,8 @@ export interface Model {
   readonly memory: { readonly weights: number; readonly activations: number };
   /**
    * Classes of an image, best first; of a list, one result each, in order.
-   * @throws Error naming the image that cannot be read; RangeError if the checkpoint has no classifier.
+   * @throws Error naming the image that cannot be read, for several {@link BatchError} when all are through; RangeError if
+   * the checkpoint has no classifier.
    * @example
    * const [best] = await vit.classify("cat.jpg", { topK: 5 });
    */
@@ -211,9 +220,7 @@ function createModel(
     if (!Number.isSafeInteger(topK) || topK < 1)
       throw new RangeError(`classify: topK must be a positive integer; got ${topK}`);
     if (!isList(images)) return classifyOne(images, topK, signal);
-    const results: Prediction[][] = [];
-    for (const image of images) results.push(await classifyOne(image, topK, signal));
-    return results;
+    return eachOf("classify", images, (image) => classifyOne(image, topK, signal), signal);
   }
 
   async function embed(images: ImageInput | readonly ImageInput[], options: EmbedOptions = {}): Promise<Float32Array> {
@@ -225,21 +232,25 @@ function createModel(
     if (pooling === "token" && config.prefixTokens === 0) {
       throw new RangeError("embed: pooling token needs a class token; this checkpoint has none");
     }
-    const rows: Float32Array[] = [];
-    for (const image of isList(images) ? images : [images]) {
+    if (pooling === "pooler" && config.poolerWidth === 0) {
+      throw new RangeError("embed: pooling pooler needs a checkpoint with a pooler; this one has none");
+    }
+    const embedOne = async (image: ImageInput) => {
       const outputs = await run(await pixelsOf(image, signal), [output[pooling]], signal);
       const { data } = outputs[output[pooling]]!;
       const first = pooling === "mean" ? config.prefixTokens : 0;
       const count = pooling === "mean" ? data.length / config.width - first : 1;
       const row = pooling === "mean" || pooling === "token" ? meanRow(data, config.width, first, count) : data;
-      rows.push(normalize ? toUnit(row) : row);
-    }
-    return concat(rows);
+      return normalize ? toUnit(row) : row;
+    };
+    return concat(await eachOf("embed", listOf(images), embedOne, signal));
   }
 
-  async function preprocessBytes(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}) {
-    const all: Uint8Array[] = [];
-    for (const image of isList(images) ? images : [images]) all.push(await bytesOf(image, options.signal));
+  async function preprocessBytes(
+    images: ImageInput | readonly ImageInput[],
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<Uint8Array> {
+    const all = await eachOf("preprocessBytes", listOf(images), (image) => bytesOf(image, signal), signal);
     const bytes = new Uint8Array(all.length * height * width * 3);
     for (const [i, image] of all.entries()) bytes.set(image, i * height * width * 3);
     return bytes;
@@ -247,11 +258,10 @@ function createModel(
 
   async function preprocess(
     images: ImageInput | readonly ImageInput[],
-    options: { signal?: AbortSignal } = {},
+    { signal }: { signal?: AbortSignal } = {},
   ): Promise<Tensor> {
-    const all: Float32Array[] = [];
-    for (const image of isList(images) ? images : [images]) all.push((await pixelsOf(image, options.signal)).data);
-    return { dims: [all.length, 3, height, width], data: concat(all) };
+    const all = await eachOf("preprocess", listOf(images), (image) => pixelsOf(image, signal), signal);
+    return { dims: [all.length, 3, height, width], data: concat(all.map(({ data }) => data)) };
   }
 
   function dispose(): void {
@@ -278,11 +288,59 @@ function createModel(
 
 const isList = (images: ImageInput | readonly ImageInput[]): images is readonly ImageInput[] => Array.isArray(images);
 
-function checkOptions({ precision = "f32", threads = "auto" }: LoadOptions): void {
-  if (precision !== "f32")
+const listOf = (images: ImageInput | readonly ImageInput[]): readonly ImageInput[] =>
+  isList(images) ? images : [images];
+
+/** Results of all images, one after the other; an error, when all are through, if any failed. */
+async function eachOf<Result>(
+  call: string,
+  images: readonly ImageInput[],
+  task: (image: ImageInput) => Promise<Result>,
+  signal?: AbortSignal,
+): Promise<Result[]> {
+  if (images.length === 1) return [await task(images[0]!)];
+  const results: (Result | undefined)[] = [];
+  const errors: Error[] = [];
+  for (const image of images) {
+    signal?.throwIfAborted();
+    try {
+      results.push(await task(image));
+    } catch (error) {
+      signal?.throwIfAborted();
+      results.push(undefined);
+      errors.push(error as Error);
+    }
+  }
+  if (errors.length === 0) return results as Result[];
+  const message = `${call}: ${errors.length} of ${images.length} images failed; ${errors[0]!.message}`;
+  throw Object.assign(new AggregateError(errors, message), { results }) satisfies BatchError<Result>;
+}
+
+const OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
+  backend: true,
+  precision: true,
+  threads: true,
+  config: true,
+  pixelLimit: true,
+  signal: true,
+  onProgress: true,
+};
+
+function checkOptions(options: LoadOptions): void {
+  const { precision = "f32", threads = "auto", pixelLimit = 1 } = options;
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTIONS, name));
+  if (unknown !== undefined) {
+    throw new RangeError(`load: options are ${Object.keys(OPTIONS).join(", ")}; got "${unknown}"`);
+  }
+  if (precision !== "f32") {
     throw new RangeError(`load: precision must be f32 in this version; got ${JSON.stringify(precision)}`);
-  if (threads !== "auto" && threads !== 1)
+  }
+  if (threads !== "auto" && threads !== 1) {
     throw new RangeError(`load: threads must be 1 or auto in this version; got ${threads}`);
+  }
+  if (!(typeof pixelLimit === "number" && pixelLimit > 0)) {
+    throw new RangeError(`load: pixelLimit must be a positive number; got ${JSON.stringify(pixelLimit)}`);
+  }
 }
 
 /** The best classes with their softmax, by logit, equal ones by index. */

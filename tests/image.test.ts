@@ -124,7 +124,8 @@ test("preprocessing: what a checkpoint may say", () => {
   // Old timm files have the settings at the top level; without any there are timm's defaults.
   const flat = parsePreprocessing(undefined, { architecture: "vit_tiny", crop_pct: 0.5, mean: [0, 0, 0] }, [32, 32]);
   assert.deepEqual([flat.resize, flat.mean], [{ mode: "shortest", size: 64 }, [0, 0, 0]]);
-  const none = parsePreprocessing(undefined, { model_type: "vit" }, [224, 224]);
+  assert.deepEqual(parsePreprocessing(undefined, { model_type: "vit" }, [224, 224]), vit);
+  const none = parsePreprocessing(undefined, undefined, [224, 224]);
   assert.deepEqual([none.resize, none.filter], [{ mode: "shortest", size: 256 }, "bicubic"]);
 });
 

@@ -1,5 +1,6 @@
 /** One call of the command line, and what its commands share. */
 import process from "node:process";
+import { addAbortSignal } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type ImageInput, load, type Model } from "../index.js";
 import type { Arguments } from "./arguments.js";
@@ -29,7 +30,7 @@ export async function forEachImage(
   for (const image of args.images) {
     signal.throwIfAborted();
     try {
-      await task(image, image === "-" ? await standardInput() : image);
+      await task(image, image === "-" ? await standardInput(signal) : image);
     } catch (error) {
       signal.throwIfAborted();
       process.exitCode = 1;
@@ -42,12 +43,13 @@ export async function forEachImage(
 }
 
 /** A File, for the name in messages. */
-const standardInput = async () => new File([await buffer(process.stdin)], "-");
+const standardInput = async (signal: AbortSignal) =>
+  new File([await buffer(addAbortSignal(signal, process.stdin))], "-");
 
-/** Milliseconds since `start`, to a hundredth. */
+/** Milliseconds since `start`, to a thousandth. */
 export const since = (start: number): number => rounded(performance.now() - start);
 
-export const rounded = (x: number): number => Math.round(x * 100) / 100;
+export const rounded = (x: number): number => Math.round(x * 1000) / 1000;
 
 /** Such as "wasm, f32, 1 thread". */
 export const describeBackend = ({ name, precision, threads }: Model["backend"]): string =>

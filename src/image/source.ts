@@ -27,7 +27,8 @@ export interface OpenImageOptions extends DecodeOptions {
 export async function openImage(input: ImageInput, options: OpenImageOptions = {}): Promise<RgbImage> {
   const { signal, pixelLimit = PIXEL_LIMIT, name = nameOf(input) } = options;
   signal?.throwIfAborted();
-  const encoded = await encodedBytes(input, signal);
+  // No format takes more bytes a pixel than 16-bit RGBA.
+  const encoded = await encodedBytes(input, 8 * pixelLimit, signal);
   signal?.throwIfAborted();
   if (encoded) return decode(encoded, { pixelLimit, name });
 
@@ -56,8 +57,12 @@ function nameOf(input: ImageInput): string | undefined {
   return typeof File !== "undefined" && input instanceof File ? input.name : undefined;
 }
 
-async function encodedBytes(input: ImageInput, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-  if (typeof input === "string" || input instanceof URL) return readFile(input, { signal });
+async function encodedBytes(
+  input: ImageInput,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | undefined> {
+  if (typeof input === "string" || input instanceof URL) return readFile(input, { signal, maxBytes });
   if (input instanceof Uint8Array) return input;
   if (input instanceof ArrayBuffer) return new Uint8Array(input);
   if (input instanceof Blob) return new Uint8Array(await input.arrayBuffer());

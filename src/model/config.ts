@@ -46,7 +46,13 @@ export interface Config {
 }
 
 /** What a user may state about a checkpoint that is published without a config.json. */
-export type ConfigOverrides = Partial<Pick<Config, "heads" | "eps" | "activation" | "imageSize" | "pooling">>;
+export interface ConfigOverrides {
+  readonly heads?: number;
+  readonly eps?: number;
+  readonly activation?: "gelu" | "gelu_tanh" | "relu";
+  readonly imageSize?: readonly [number, number];
+  readonly pooling?: "token" | "mean";
+}
 
 /** The tensors of a checkpoint as far as a config is concerned. */
 export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
@@ -100,7 +106,7 @@ export async function parseConfig(
   const named = layoutOf(name, tensors);
   const seen = inspect(named, tensors);
   const base = named.layout.name === "huggingface" ? fromHuggingFace(name, file, seen) : fromTimm(name, file, seen);
-  const stated = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
+  const stated = checkOverrides(overrides);
   const config: Config = { family, layout: named.layout.name, ...base, ...stated };
   check(name, config);
   return { config, named, labels: await labelsOf(file, config) };
@@ -232,6 +238,29 @@ function fromTimm(name: string, file: Json, seen: Seen): Omit<Config, "family" |
   };
 }
 
+/** What each override must be. */
+const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, holds: (x: unknown) => boolean]>> = {
+  heads: ["a positive integer", positive],
+  eps: ["a number, at least 0", (x) => typeof x === "number" && x >= 0],
+  activation: ["gelu, gelu_tanh or relu", (x) => ["gelu", "gelu_tanh", "relu"].includes(x as string)],
+  imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
+  pooling: ["token or mean", (x) => x === "token" || x === "mean"],
+};
+
+/** Those that are given. */
+function checkOverrides(overrides: ConfigOverrides): ConfigOverrides {
+  const stated = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  for (const [name, value] of stated) {
+    const entry = Object.entries(OVERRIDES).find(([known]) => known === name)?.[1];
+    if (!entry) {
+      throw new RangeError(`load: config takes ${Object.keys(OVERRIDES).join(", ")}; got ${JSON.stringify(name)}`);
+    }
+    const [rule, holds] = entry;
+    if (!holds(value)) throw new RangeError(`load: config.${name} must be ${rule}; got ${JSON.stringify(value)}`);
+  }
+  return Object.fromEntries(stated);
+}
+
 /** Heads of 64 columns, as in every model of table 1; a checkpoint without config does not say. */
 const headsOf = (width: number) => Math.max(1, Math.round(width / 64));
 
@@ -240,9 +269,12 @@ function squareSize({ patches, patchSize }: Seen): [number, number] {
   return [side * patchSize[0], side * patchSize[1]];
 }
 
+function positive(x: unknown): x is number {
+  return Number.isSafeInteger(x) && (x as number) > 0;
+}
+
 /** Typed access to a config's entries, each with what holds when it is absent. */
 function reader(name: string, file: Json) {
-  const positive = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) > 0;
   const refuse = (key: string, rule: string): never => {
     throw new Error(`load: "${key}" of "${name}" must be ${rule}; got ${JSON.stringify(file[key])}`);
   };
