@@ -97,6 +97,8 @@ export interface Backend {
   layerNorm(out: Tensor, x: Tensor, norm: Norm): void;
   /** out = f(x Wᵀ + b), or out += x Wᵀ + b with `accumulate`. x: [rows, inputs]; out: [rows, outputs], not x. */
   linear(out: Tensor, x: Tensor, weights: Linear, epilogue?: { activation?: Activation; accumulate?: boolean }): void;
+  /** Layer norm of each head's query and key, in place. qkv as in `attention`; query, key: width d (Henry et al. 2020). */
+  headNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): void;
   /**
    * softmax(Q Kᵀ / √d) V per image and head, eq. 5 to 7. qkv: [B·tokens, 3·heads·d] as [q | k | v], a head's columns
    * together; out: [B·tokens, heads·d]; probabilities, if wanted: [B·heads·tokens, tokens].

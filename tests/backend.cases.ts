@@ -207,6 +207,25 @@ export function runBackendCases(options: {
     );
   }
 
+  for (const [rows, heads, d] of [
+    [1, 1, 1],
+    [3, 2, 5],
+    [17, 3, 16],
+  ] as const) {
+    matches(`headNorm ${rows} tokens, ${heads} heads of ${d}`, (b) =>
+      during(b, async () => {
+        const qkv = b.createTensor(rows, 3 * heads * d, noise(rows * 3 * heads * d, 18));
+        const norm = (seed: number) => ({
+          scale: b.createTensor(1, d, noise(d, seed)),
+          shift: b.createTensor(1, d, noise(d, seed + 1)),
+          eps: 1e-6,
+        });
+        b.headNorm(qkv, heads, norm(19), norm(21));
+        return b.read(qkv);
+      }),
+    );
+  }
+
   for (const [images, channels, height, width, patchHeight, patchWidth] of [
     [1, 1, 1, 1, 1, 1],
     [2, 3, 6, 10, 3, 5],

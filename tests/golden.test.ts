@@ -12,7 +12,7 @@ import { readTensors } from "./tensors.js";
 
 /** Layouts of this version; the other goldens belong to families that are refused. */
 const SUPPORTED =
-  /^(hf-vit-(classify|model-pooler|no-qkv-bias|f16|bf16|sharded|rectangular)|hf-deit-.*|timm-(vit|vit-avg-fcnorm|patch8|so400m|deit-distilled)|dino-original)$/;
+  /^(hf-vit-(classify|model-pooler|no-qkv-bias|f16|bf16|sharded|rectangular)|hf-deit-.*|timm-(vit|vit-avg-fcnorm|qk-norm|patch8|so400m|deit-distilled)|dino-original)$/;
 
 /** Ours for each golden's name; `hidden_states.3` and the like are elements of a list. */
 const NAMES: Record<string, keyof Outputs> = {

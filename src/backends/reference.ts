@@ -2,11 +2,20 @@
  * The reference backend: one plain loop per formula, sums in f64, results rounded to f32. It is the oracle of the other
  * backends' tests, the place to read what an op means, and slow: seconds for an image of ViT-B.
  */
-import { type Activation, type Backend, type DType, ELEMENT_BYTES, type Linear, type Tensor } from "../backend.js";
+import {
+  type Activation,
+  type Backend,
+  type DType,
+  ELEMENT_BYTES,
+  type Linear,
+  type Norm,
+  type Tensor,
+} from "../backend.js";
 import {
   checkAssembleTokens,
   checkAttention,
   checkData,
+  checkHeadNorm,
   checkLayerNorm,
   checkLinear,
   checkPatchify,
@@ -88,6 +97,19 @@ const word = new DataView(new ArrayBuffer(4));
 function brain(bits: number): number {
   word.setUint32(0, bits << 16);
   return word.getFloat32(0);
+}
+
+/** Layer norm of x[at … at+width-1] into the same place of out. */
+function normalise(out: Float32Array, x: Float32Array, at: number, width: number, norm: Norm): void {
+  const scale = matrix(norm.scale).data;
+  const shift = matrix(norm.shift).data;
+  let mean = 0;
+  for (let i = 0; i < width; i++) mean += x[at + i]! / width;
+  let variance = 0;
+  for (let i = 0; i < width; i++) variance += (x[at + i]! - mean) ** 2 / width;
+  for (let i = 0; i < width; i++) {
+    out[at + i] = ((x[at + i]! - mean) / Math.sqrt(variance + norm.eps)) * scale[i]! + shift[i]!;
+  }
 }
 
 export function createReferenceBackend(): Backend {
@@ -183,20 +205,17 @@ export function createReferenceBackend(): Backend {
 
     layerNorm(out, x, norm) {
       checkLayerNorm(out, x, norm);
-      const { rows, cols, data } = matrix(x);
-      const scale = matrix(norm.scale).data;
-      const shift = matrix(norm.shift).data;
-      const o = matrix(out).data;
-      for (let row = 0; row < rows; row++) {
-        const at = row * cols;
-        let mean = 0;
-        for (let i = 0; i < cols; i++) mean += data[at + i]! / cols;
-        let variance = 0;
-        for (let i = 0; i < cols; i++) variance += (data[at + i]! - mean) ** 2 / cols;
-        for (let i = 0; i < cols; i++) {
-          o[at + i] = ((data[at + i]! - mean) / Math.sqrt(variance + norm.eps)) * scale[i]! + shift[i]!;
+      for (let row = 0; row < x.rows; row++) normalise(matrix(out).data, matrix(x).data, row * x.cols, x.cols, norm);
+    },
+
+    headNorm(qkv, heads, query, key) {
+      const d = checkHeadNorm(qkv, heads, query, key);
+      const { rows, cols, data } = matrix(qkv);
+      for (let row = 0; row < rows; row++)
+        for (let h = 0; h < heads; h++) {
+          normalise(data, data, row * cols + h * d, d, query);
+          normalise(data, data, row * cols + (heads + h) * d, d, key);
         }
-      }
     },
 
     linear(out, x, weights, epilogue = {}) {

@@ -115,6 +115,23 @@ export function checkLinear(
   }
 }
 
+/** Returns the columns of a head. */
+export function checkHeadNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): number {
+  const d = qkv.cols / (3 * heads);
+  if (!Number.isInteger(d) || d < 1) {
+    throw new RangeError(
+      `headNorm: with ${heads} heads qkv must have a multiple of ${3 * heads} columns; got ${size(qkv)}`,
+    );
+  }
+  for (const [name, x] of Object.entries({ query: query.scale, key: key.scale })) {
+    expect("headNorm", `heads have ${d} columns`, `scale of ${name}`, x, 1, d);
+  }
+  for (const [name, x] of Object.entries({ query: query.shift, key: key.shift })) {
+    expect("headNorm", `heads have ${d} columns`, `shift of ${name}`, x, 1, d);
+  }
+  return d;
+}
+
 /** Returns the number of images and the columns of a head. */
 export function checkAttention(
   out: Tensor,

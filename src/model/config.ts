@@ -31,6 +31,8 @@ export interface Config {
   /** Of the MLP. */
   readonly activation: Activation;
   readonly qkvBias: boolean;
+  /** Whether queries and keys are normalised, head by head, before they meet (Henry et al. 2020). */
+  readonly headNorm: boolean;
   /**
    * What the head reads. token: the class token; distilled: class and distillation token, each by its own head, and the
    * mean of both (Touvron et al. 2021, section 4); mean: the mean of the patches; attention: attention pooling with a
@@ -158,6 +160,7 @@ function inspect({ layout, prefix }: Named, tensors: Shapes) {
     patches: (shape(`${prefix}${layout.positions}`)?.[1] ?? 0) - prefixTokens,
     mlpWidth: shape(`${first}${layout.fc1}.weight`)?.[0] ?? 0,
     qkvBias: has(`${first}${layout.qkv[0]}.bias`),
+    headNorm: has(`${first}${layout.queryNorm}.weight`),
     prefixTokens,
     distilledHead: has(`${layout.distillationHead}.weight`),
     pooledNorm: has(`${layout.pooledNorm}.weight`),
@@ -197,6 +200,7 @@ function fromHuggingFace(name: string, file: Json, seen: Seen): Omit<Config, "fa
     eps: read.number("layer_norm_eps", 1e-12),
     activation,
     qkvBias: typeof file.qkv_bias === "boolean" ? file.qkv_bias : seen.qkvBias,
+    headNorm: seen.headNorm,
     pooling: seen.distilledHead ? "distilled" : "token",
     norm: "tokens",
     // transformers leaves id2label out when there are two classes.
@@ -231,6 +235,7 @@ function fromTimm(name: string, file: Json, seen: Seen): Omit<Config, "family" |
     eps: 1e-6,
     activation: tanh ? "gelu_tanh" : "gelu",
     qkvBias: seen.qkvBias,
+    headNorm: seen.headNorm,
     pooling: seen.distilledHead ? "distilled" : poolings[pooling as keyof typeof poolings],
     norm: seen.pooledNorm ? "pooled" : "tokens",
     classes: typeof file.num_classes === "number" ? file.num_classes : seen.classes,

@@ -12,6 +12,9 @@ export interface Layout {
   readonly blocks: string;
   readonly norm1: string;
   readonly qkv: readonly string[];
+  /** Layer norms of a head's query and key. */
+  readonly queryNorm: string | undefined;
+  readonly keyNorm: string | undefined;
   readonly proj: string;
   readonly norm2: string;
   readonly fc1: string;
@@ -38,6 +41,8 @@ const huggingFace: Layout = {
   blocks: "encoder.layer",
   norm1: "layernorm_before",
   qkv: ["attention.attention.query", "attention.attention.key", "attention.attention.value"],
+  queryNorm: undefined,
+  keyNorm: undefined,
   proj: "attention.output.dense",
   norm2: "layernorm_after",
   fc1: "intermediate.dense",
@@ -62,6 +67,8 @@ const timm: Layout = {
   blocks: "blocks",
   norm1: "norm1",
   qkv: ["attn.qkv"],
+  queryNorm: "attn.q_norm",
+  keyNorm: "attn.k_norm",
   proj: "attn.proj",
   norm2: "norm2",
   fc1: "mlp.fc1",

@@ -166,6 +166,7 @@ function encode(
   // z′ = MSA(LN(z)) + z                                                                      (2)
   backend.layerNorm(a.y, a.z, block.norm1);
   backend.linear(a.qkv, a.y, block.qkv);
+  if (block.headNorm) backend.headNorm(a.qkv, heads, block.headNorm.query, block.headNorm.key);
   backend.attention(a.y, a.qkv, { heads, tokens, probabilities: a.probabilities });
   backend.linear(a.z, a.y, block.proj, { accumulate: true });
 

@@ -7,6 +7,7 @@ export interface Block {
   readonly norm1: Norm;
   /** U_qkv of eq. 5, all heads: D → [q | k | v] */
   readonly qkv: Linear;
+  readonly headNorm: { readonly query: Norm; readonly key: Norm } | undefined;
   /** U_msa of eq. 8: D → D */
   readonly proj: Linear;
   readonly norm2: Norm;
@@ -85,7 +86,7 @@ export function createWeights(
       },
     });
 
-  const tensorOf = (rows: number) => plan(() => backend.createTensor(rows, width));
+  const tensorOf = (rows: number, cols = width) => plan(() => backend.createTensor(rows, cols));
 
   /** A layer whose outputs come from `names` in turn. */
   function linearOf(
@@ -105,11 +106,11 @@ export function createWeights(
     return linear;
   }
 
-  function normOf(tensor: string) {
-    const scale = tensorOf(1);
-    const shift = tensorOf(1);
-    slot(`${tensor}.weight`, [width], () => ({ tensor: scale(), row: 0 }));
-    slot(`${tensor}.bias`, [width], () => ({ tensor: shift(), row: 0 }));
+  function normOf(tensor: string, cols = width) {
+    const scale = tensorOf(1, cols);
+    const shift = tensorOf(1, cols);
+    slot(`${tensor}.weight`, [cols], () => ({ tensor: scale(), row: 0 }));
+    slot(`${tensor}.bias`, [cols], () => ({ tensor: shift(), row: 0 }));
     return (): Norm => ({ scale: scale(), shift: shift(), eps });
   }
 
@@ -138,6 +139,8 @@ export function createWeights(
         width,
         { bias: config.qkvBias },
       ),
+      query: config.headNorm ? normOf(at + layout.queryNorm, width / config.heads) : undefined,
+      key: config.headNorm ? normOf(at + layout.keyNorm, width / config.heads) : undefined,
       proj: linearOf([at + layout.proj], width, width),
       norm2: normOf(at + layout.norm2),
       fc1: linearOf([at + layout.fc1], mlpWidth, width),
@@ -186,6 +189,7 @@ export function createWeights(
         blocks: blocks.map((block) => ({
           norm1: block.norm1(),
           qkv: block.qkv(),
+          headNorm: block.query && block.key ? { query: block.query(), key: block.key() } : undefined,
           proj: block.proj(),
           norm2: block.norm2(),
           fc1: block.fc1(),

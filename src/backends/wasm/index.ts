@@ -4,6 +4,7 @@ import {
   checkAssembleTokens,
   checkAttention,
   checkData,
+  checkHeadNorm,
   checkLayerNorm,
   checkLinear,
   checkPatchify,
@@ -226,6 +227,17 @@ export async function createWasmBackend(
       const { at, stride, rows, cols } = x as WasmTensor;
       const scale = (norm.scale as WasmTensor).at;
       kernels.layerNorm(o.at, o.stride, at, stride, rows, cols, scale, (norm.shift as WasmTensor).at, norm.eps);
+    },
+
+    headNorm(qkv, heads, query, key) {
+      const d = checkHeadNorm(qkv, heads, query, key);
+      const { at, stride, rows } = qkv as WasmTensor;
+      for (let h = 0; h < 2 * heads; h++) {
+        const norm = h < heads ? query : key;
+        const x = at + h * d * 4;
+        const scale = (norm.scale as WasmTensor).at;
+        kernels.layerNorm(x, stride, x, stride, rows, d, scale, (norm.shift as WasmTensor).at, norm.eps);
+      }
     },
 
     linear(out, x, weights, epilogue = {}) {
