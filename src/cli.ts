@@ -28,10 +28,7 @@ async function run(argv: readonly string[], terminal: Terminal, signal: AbortSig
   if (args.help) return terminal.print(...helpText(version()));
   if (args.version) return terminal.print(version());
   if (!args.command) throw new Error(`a command must be given: ${Object.keys(COMMANDS).join(", ")}`);
-  const { command, model } = args;
-  if (model === undefined) {
-    throw new Error("a model must be given: --model PATH, a folder with model.safetensors and config.json");
-  }
+  const { command } = args;
   if (COMMANDS[command].images && args.images.length === 0) {
     throw new Error(`${command} takes at least one image; got none`);
   }
@@ -39,7 +36,7 @@ async function run(argv: readonly string[], terminal: Terminal, signal: AbortSig
     throw new Error(`${command} takes no images; got ${JSON.stringify(args.images[0])}`);
   }
   const execute = await commands[command]();
-  await execute({ args, model, terminal, signal });
+  await execute({ args, terminal, signal });
 }
 
 async function main(): Promise<void> {

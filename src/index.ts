@@ -126,15 +126,21 @@ export interface Model {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** The checkpoint that comes with vitrail: ten classes of CIFAR-10, models/default/README.md. Files, not code. */
+export const DEFAULT_MODEL = new URL("../../models/default/", import.meta.url);
+
 /**
  * Loads a checkpoint.
  * @param source a folder in the Hugging Face Hub's layout, a .safetensors file, a file: URL of either, or
- * `{ config, weights, preprocessor }` from memory.
+ * `{ config, weights, preprocessor }` from memory; by default the small model that comes with vitrail.
  * @throws Error: one sentence naming the file, the rule and what was found.
  * @example
  * using vit = await load("models/vit-base-patch16-224");
  */
-export async function load(source: string | URL | CheckpointParts, options: LoadOptions = {}): Promise<Model> {
+export async function load(
+  source: string | URL | CheckpointParts = DEFAULT_MODEL,
+  options: LoadOptions = {},
+): Promise<Model> {
   checkOptions(options);
   const { signal, onProgress, pixelLimit } = options;
   const checkpoint = await openCheckpoint(source, { signal });

@@ -199,8 +199,8 @@ for (const config of [{ activation: "swish" }, { pooling: "max" }, { eps: -1 }, 
 }
 
 test("load refuses what is no source", async () => {
-  const message = "checkpoint: expected a path, a URL or { config, weights }, got undefined";
-  await assert.rejects(load(undefined as never), { name: "TypeError", message });
+  const message = "checkpoint: expected a path, a URL or { config, weights }, got object";
+  await assert.rejects(load(null as never), { name: "TypeError", message });
 });
 
 test("calls refuse wrong arguments", async () => {

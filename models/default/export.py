@@ -2,6 +2,7 @@
 
     python export.py --data DIR --work DIR    writes config.json and model.safetensors beside this file, then measures
     python export.py --data DIR               measures what lies there
+    --predictions FILE                        writes the class index of each test image, for evaluate.js
 
 The export is timm's Hub layout: float16 weights under timm's names, config.json with the labels and the preprocessing.
 """
@@ -61,6 +62,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder with test.tar.gz")
     parser.add_argument("--work", help="folder with teacher.pt and student.pt")
+    parser.add_argument("--predictions", help="file for the predictions, in the order of the sorted file names")
     args = parser.parse_args()
     if args.work:
         export(args.work)
@@ -68,6 +70,8 @@ def main():
     stored = timm.create_model(f"local-dir:{HERE}", pretrained=True).eval()
     print(f"{sum(p.numel() for p in stored.parameters()):,} parameters")
     half = measure("float16 storage", stored, images, labels)
+    if args.predictions:
+        Path(args.predictions).write_text(json.dumps(half.argmax(1).tolist()))
     for k, name in enumerate(CLASSES):
         print(f"  {name}: {(half.argmax(1) == labels)[labels == k].float().mean():.1%}")
     if args.work:

@@ -128,7 +128,7 @@ export const helpText = (version: string): string[] =>
   `\
 vitrail ${version}: Vision Transformers from their original weights
 
-usage: vitrail COMMAND --model PATH [options]
+usage: vitrail COMMAND [options]
 
   classify IMAGES...    the best classes of each image; - is standard input
     --top 5             how many
@@ -141,9 +141,9 @@ usage: vitrail COMMAND --model PATH [options]
     --batch 1           images a call
     --seconds 5         how long to measure
 
-  --model PATH          a folder with model.safetensors, or the file itself
+  --model PATH          a folder or .safetensors file; without it, a small ViT
   --backend auto        or wasm, reference;  --precision f32;  --threads auto
   --json                one JSON object a line on standard output, nothing else
   --quiet               neither progress nor notes;  --help;  --version
 
-example: vitrail classify --model ./vit-base-patch16-224 cat.jpg`.split("\n");
+example: vitrail classify cat.jpg`.split("\n");

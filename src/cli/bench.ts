@@ -1,7 +1,7 @@
 /** `vitrail bench`: how fast the forward pass of a model is on this machine. */
 import process from "node:process";
 import type { Model } from "../index.js";
-import { describeBackend, type Invocation, loadModel, rounded, since } from "./invocation.js";
+import { describeBackend, type Invocation, loadModel, modelName, rounded, since } from "./invocation.js";
 import { multiplyAdds } from "./sizes.js";
 
 export async function bench(invocation: Invocation): Promise<void> {
@@ -33,7 +33,7 @@ export async function bench(invocation: Invocation): Promise<void> {
   const medianMs = times[times.length >> 1]!;
   const { backend, memory } = model;
   const result = {
-    model: invocation.model,
+    model: modelName(invocation.args),
     backend: backend.name,
     precision: backend.precision,
     threads: backend.threads,

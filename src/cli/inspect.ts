@@ -2,11 +2,12 @@
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
 import { type Config, gridOf, parseConfig } from "../model/config.js";
-import { grouped, type Invocation } from "./invocation.js";
+import { grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds } from "./sizes.js";
 
-export async function inspect({ args, model, terminal, signal }: Invocation): Promise<void> {
-  const checkpoint = await openCheckpoint(model, { signal });
+export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
+  const model = modelName(args);
+  const checkpoint = await openCheckpoint(sourceOf(args), { signal });
   await checkpoint.close();
   const { config, named, labels } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, config.imageSize);

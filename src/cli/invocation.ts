@@ -2,24 +2,28 @@
 import process from "node:process";
 import { addAbortSignal } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { type ImageInput, load, type Model } from "../index.js";
+import { DEFAULT_MODEL, type ImageInput, load, type Model } from "../index.js";
 import type { Arguments } from "./arguments.js";
 import { messageOf, type Terminal } from "./terminal.js";
 
 export interface Invocation {
   readonly args: Arguments;
-  /** The source that --model gives. */
-  readonly model: string;
   readonly terminal: Terminal;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
 }
 
+/** What --model gives, or the default model. */
+export const sourceOf = ({ model }: Arguments): string | URL => model ?? DEFAULT_MODEL;
+
+/** The same for people. */
+export const modelName = ({ model }: Arguments): string => model ?? "default";
+
 /** The model, with a progress bar while its weights are read. */
-export function loadModel({ args, model, terminal, signal }: Invocation): Promise<Model> {
+export function loadModel({ args, terminal, signal }: Invocation): Promise<Model> {
   const onProgress = ({ loaded, total }: { loaded: number; total: number }) =>
     terminal.progress("loading weights", loaded, total);
-  return load(model, { ...args.load, signal, onProgress });
+  return load(sourceOf(args), { ...args.load, signal, onProgress });
 }
 
 /** Runs a task on each image; one that fails is reported, sets exit status 1 and leaves the others to be done. */
