@@ -1,0 +1,165 @@
+/**
+ * The documents keep their word: code in the README and in docstrings compiles and runs, commands and files exist, figures
+ * are those of the committed results.
+ *
+ * Examples name things that a reader has; here they stand for fixtures, by the table PATHS and in no other way.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type MemoryResult, memoryTable } from "../bench/memory.js";
+import type { Race } from "../bench/race.js";
+import { raceNote, raceTable } from "../bench/report.js";
+import { WORKS } from "../bench/work.js";
+
+const PATHS: Readonly<Record<string, string>> = {
+  "vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
+  "models/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
+  "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
+  "dog.png": "tests/fixtures/image/rgb-8.png",
+};
+
+const DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+const read = (path: string) => readFileSync(path, "utf8");
+/** Markdown without the padding that the formatter gives tables. */
+const unpadded = (markdown: string) => markdown.replace(/(?<=\|) +| +(?=\|)/g, " ").replace(/-{3,}/g, "---");
+const readme = read("README.md");
+/** The output of `npm run bench`, in the README. */
+const BENCH = /<!-- bench -->\n([\s\S]*?)<!-- \/bench -->/;
+const manifest = JSON.parse(read("package.json"));
+
+/** A project of a user: the package as compiled here by its name, and the examples' files. */
+const project = mkdtempSync(join(tmpdir(), "vitrail-docs-"));
+after(() => rmSync(project, { recursive: true }));
+mkdirSync(join(project, "node_modules/vitrail"), { recursive: true });
+cpSync("package.json", join(project, "node_modules/vitrail/package.json"));
+symlinkSync(fileURLToPath(new URL("..", import.meta.url)), join(project, "node_modules/vitrail/dist"), "junction");
+symlinkSync(resolve("node_modules/@types"), join(project, "node_modules/@types"), "junction");
+for (const [name, path] of Object.entries(PATHS)) cpSync(path, join(project, name), { recursive: true });
+const node = (...args: string[]) => execFileSync(process.execPath, args, { cwd: project, encoding: "utf8" });
+
+/** Compiles a module strictly, as a user's own, and runs it; gives what it prints. */
+function run(name: string, code: string): string {
+  writeFileSync(join(project, `${name}.mts`), code);
+  const options = ["--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,esnext.disposable,dom"];
+  try {
+    node(resolve("node_modules/typescript/bin/tsc"), ...options, "--types", "node", `${name}.mts`);
+  } catch (error) {
+    assert.fail(`${name} does not compile: ${(error as { stdout: string }).stdout}`);
+  }
+  return node(`${name}.mjs`);
+}
+
+test("the README's code compiles and runs", () => {
+  const blocks = [...readme.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code!);
+  assert.equal(blocks.length, 1);
+  const lines = run("readme", blocks[0]!).trimEnd().split("\n");
+  assert.deepEqual(
+    lines.map((line) => line.replace(/\d\.\d+/g, "#")),
+    ["goldfish # wasm", "72 36", "[ 1, 7 ] 2 [ 1, 3, 13, 13 ]"],
+  );
+});
+
+test("every example of a docstring compiles and runs", () => {
+  const sources = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  const examples = sources.flatMap((file) =>
+    [...read(join("src", file)).matchAll(/^ *\* @example\n((?: *\* .*\n)+?)(?= *\* @| *\*\/)/gm)].map(([, lines]) =>
+      lines!.replace(/^ *\* /gm, ""),
+    ),
+  );
+  assert.ok(examples.length >= 2, `${examples.length} examples`);
+  const bodies = examples.map((code) => {
+    const model = /\bvit =/.test(code) ? "" : `using vit = await load("vit-base-patch16-224");\n`;
+    return `{\n${model}${code}}\n`;
+  });
+  run("examples", `import { load } from "vitrail";\n${bodies.join("")}`);
+});
+
+test("the README's commands run", () => {
+  const cli = fileURLToPath(new URL("../src/cli.js", import.meta.url));
+  const commands = [...readme.matchAll(/^ {4}vitrail (.*)$/gm)].map(([, words]) => words!.split(" "));
+  assert.deepEqual([...new Set(commands.map(([command]) => command))].sort(), [
+    "bench",
+    "classify",
+    "embed",
+    "inspect",
+  ]);
+  for (const words of commands) assert.doesNotThrow(() => node(cli, ...words), words.join(" "));
+  assert.ok(existsSync(join(project, "features.npy")));
+});
+
+test("the README begins with what it is and two commands; CI runs the second", () => {
+  const commands = [...readme.matchAll(/^ {4}(npm ci && .*)$/gm)].map(([, command]) => command);
+  assert.deepEqual(commands, ["npm ci && npm start", "npm ci && npm test"]);
+  assert.ok(read(".ci/run").includes(`(${commands[1]})`));
+  assert.ok(readme.replace(BENCH, "").split("\n").length < 90, "the README is one page beside its figures");
+});
+
+for (const document of DOCUMENTS) {
+  test(`${document} names scripts and files that exist`, () => {
+    const text = read(document);
+    const builtIn = ["ci", "run"];
+    const inCode = [...text.matchAll(/`([^`\n]+)`|^ {4}(.*)$/gm)].map(([, span, line]) => (span ?? line)!);
+    const scripts = inCode.flatMap((code) =>
+      [...code.matchAll(/\bnpm (?:run )?([a-z][\w:]*)/g)].map(([, name]) => name!),
+    );
+    assert.deepEqual(
+      scripts.filter((name) => !builtIn.includes(name) && !(name in manifest.scripts)),
+      [],
+    );
+    const linked = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, path]) => path!);
+    const words = inCode.flatMap((code) => code.split(" "));
+    const files = words.filter((word) => /^(\.ci|assembly|bench|src|tests)\/[\w./*-]*$/.test(word));
+    assert.deepEqual(
+      [...files, ...linked].filter((path) => !existsSync(path.replace(/\/[^/]*\*.*$/, ""))),
+      [],
+    );
+  });
+}
+
+test("ARCHITECTURE.md states the error bounds of the kernels as the kernels do", () => {
+  const rows = [...unpadded(read("ARCHITECTURE.md")).matchAll(/^\| `(assembly\/[\w.]+)` \| (.*?) \| [^|]+ \|$/gm)];
+  assert.equal(rows.length, 8);
+  for (const [, file, bound] of rows) {
+    const stated = bound === "none" ? "Exact, no bound" : bound!.replaceAll("\\|", "|");
+    assert.ok(read(file!).includes(stated), `${file} does not state ${stated}`);
+  }
+});
+
+test("CHANGELOG.md begins with the version of package.json", () => {
+  assert.equal(/^## (\S+)/m.exec(read("CHANGELOG.md"))?.[1], manifest.version);
+});
+
+const RESULTS = "bench/results.json";
+test("the README's figures are those of the committed results", {
+  skip: !existsSync(RESULTS) && `${RESULTS} is absent: npm run bench -- --out ${RESULTS} writes it`,
+}, () => {
+  const quoted = unpadded(BENCH.exec(readme)?.[1] ?? "");
+  const results = JSON.parse(read(RESULTS)) as {
+    machine: { cpu: string; node: string; commit: string };
+    memory?: readonly MemoryResult[];
+  } & Record<string, readonly Race[]>;
+  const { cpu, node, commit } = results.machine;
+  const expected = [cpu, `Node ${node}`, `commit ${commit}`];
+  for (const [section, { title }] of Object.entries(WORKS)) {
+    const races = results[section];
+    if (races) expected.push(raceTable(title, races), raceNote(races));
+  }
+  if (results.memory) expected.push(memoryTable(results.memory));
+  assert.ok(expected.length > 3, `${RESULTS} holds no measurement`);
+  for (const text of expected) assert.ok(quoted.includes(unpadded(text)), `the README does not quote\n${text}`);
+});

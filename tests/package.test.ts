@@ -1,0 +1,102 @@
+/** What npm would publish: the files, their size, and that they run by name in an empty project. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { after, test } from "node:test";
+
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string; readonly size: number }[];
+}
+
+const project = mkdtempSync(join(tmpdir(), "vitrail-package-"));
+after(() => rmSync(project, { recursive: true }));
+
+/** npm of the node that runs this, without a shell: the same on every system. */
+function npm(...args: string[]): string {
+  const besideNode = join(dirname(process.execPath), "node_modules/npm/bin/npm-cli.js");
+  const cli = [process.env.npm_execpath, besideNode].find((path) => path?.endsWith("npm-cli.js") && existsSync(path));
+  const command: [string, string[]] = cli ? [process.execPath, [cli, ...args]] : ["npm", args];
+  return execFileSync(command[0], command[1], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+}
+
+const [packed] = JSON.parse(npm("pack", "--json", "--ignore-scripts", "--pack-destination", project)) as [Packed];
+const paths = packed.files.map(({ path }) => path);
+
+test("the package holds the compiled library, its declarations, the default model and the documents, nothing else", () => {
+  const compiled = paths.filter((path) => path.startsWith("dist/"));
+  assert.deepEqual(paths.filter((path) => !compiled.includes(path)).sort(), [
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "models/default/README.md",
+    "models/default/config.json",
+    "models/default/model.safetensors",
+    "package.json",
+  ]);
+  const unexpected = compiled.filter((path) => {
+    const source = /^dist\/(src\/.*)(\.d\.ts|\.js)$/.exec(path)?.[1];
+    return !source || !existsSync(`${source}.ts`);
+  });
+  assert.deepEqual(unexpected, [], "not compiled from src/; npm run clean removes what older builds left");
+});
+
+test("everything that package.json names is in the package", () => {
+  const { exports, bin } = JSON.parse(readFileSync("package.json", "utf8")) as {
+    exports: Record<string, string | Record<string, string>>;
+    bin: Record<string, string>;
+  };
+  const entries = Object.values(exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)));
+  const named = [...entries, ...Object.values(bin)].map((path) => path.replace(/^\.\//, ""));
+  assert.ok(named.length >= 5, named.join());
+  assert.deepEqual(
+    named.filter((path) => !paths.includes(path)),
+    [],
+  );
+});
+
+test("the package is small: 0.5 MB, and 2 MB for the default model", () => {
+  const bytes = (ours: (path: string) => boolean) =>
+    packed.files.filter(({ path }) => ours(path)).reduce((sum, { size }) => sum + size, 0);
+  const isModel = (path: string) => path.startsWith("models/");
+  assert.ok(bytes((path) => !isModel(path)) < 0.5e6, `${bytes((path) => !isModel(path))} bytes of code`);
+  assert.ok(bytes(isModel) < 2e6, `${bytes(isModel)} bytes of model`);
+});
+
+test("installed in an empty project, it runs by its name and from the command line", () => {
+  const modules = join(project, "node_modules");
+  mkdirSync(join(modules, "vitrail"), { recursive: true });
+  execFileSync("tar", ["-xzf", join(project, packed.filename), "--strip-components=1", "-C", join(modules, "vitrail")]);
+  for (const name of Object.keys(JSON.parse(readFileSync("package.json", "utf8")).dependencies)) {
+    mkdirSync(dirname(join(modules, name)), { recursive: true });
+    symlinkSync(resolve("node_modules", name), join(modules, name), "junction");
+  }
+  cpSync("tests/fixtures/checkpoints/hf-vit", join(project, "vit"), { recursive: true });
+  cpSync("tests/fixtures/image/rgb-420.jpg", join(project, "photo.jpg"));
+  const { probabilities } = JSON.parse(readFileSync(join(project, "vit/case.json"), "utf8")).classify;
+  const best = probabilities.indexOf(Math.max(...probabilities));
+
+  writeFileSync(
+    join(project, "main.mjs"),
+    `import { load } from "vitrail";
+import { decode, resize } from "vitrail/image";
+const vit = await load("vit");
+const [best] = await vit.classify("photo.jpg");
+const small = await load();
+console.log(JSON.stringify([best.index, small.labels.length, typeof decode, typeof resize]));
+`,
+  );
+  const run = (...args: string[]) =>
+    JSON.parse(execFileSync(process.execPath, args, { cwd: project, encoding: "utf8" }));
+  assert.deepEqual(run("main.mjs"), [best, 10, "function", "function"]);
+
+  const { bin } = JSON.parse(readFileSync(join(modules, "vitrail/package.json"), "utf8"));
+  const command = join(modules, "vitrail", bin.vitrail);
+  const { top } = run(command, "classify", "--model", "vit", "--json", "photo.jpg");
+  assert.equal(top[0].index, best);
+
+  // Without a model, the one that comes along.
+  assert.equal(run(command, "classify", "--json", "photo.jpg").top.length, 5);
+});
