@@ -127,7 +127,7 @@ export interface Model {
 }
 
 /** The checkpoint that comes with vitrail: ten classes of CIFAR-10, models/default/README.md. Files, not code. */
-export const DEFAULT_MODEL = new URL("../../models/default/", import.meta.url);
+export const defaultModel = (): URL => new URL("../../models/default/", import.meta.url);
 
 /**
  * Loads a checkpoint.
@@ -138,7 +138,7 @@ export const DEFAULT_MODEL = new URL("../../models/default/", import.meta.url);
  * using vit = await load("models/vit-base-patch16-224");
  */
 export async function load(
-  source: string | URL | CheckpointParts = DEFAULT_MODEL,
+  source: string | URL | CheckpointParts = defaultModel(),
   options: LoadOptions = {},
 ): Promise<Model> {
   checkOptions(options);
@@ -220,16 +220,20 @@ function createModel(
   }
 
   async function classify(images: ImageInput | readonly ImageInput[], options: ClassifyOptions = {}) {
+    live();
+    checkNames("classify", options, CLASSIFY_OPTIONS);
     const { topK = 5, signal } = options;
     if (config.classes === 0)
       throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
     if (!Number.isSafeInteger(topK) || topK < 1)
-      throw new RangeError(`classify: topK must be a positive integer; got ${topK}`);
+      throw new RangeError(`classify: topK must be a positive integer; got ${JSON.stringify(topK)}`);
     if (!isList(images)) return classifyOne(images, topK, signal);
     return eachOf("classify", images, (image) => classifyOne(image, topK, signal), signal);
   }
 
   async function embed(images: ImageInput | readonly ImageInput[], options: EmbedOptions = {}): Promise<Float32Array> {
+    live();
+    checkNames("embed", options, EMBED_OPTIONS);
     const { pooling = "head", normalize = false, signal } = options;
     const output = { head: "preLogits", token: "lastHiddenState", mean: "lastHiddenState", pooler: "pooled" } as const;
     if (!Object.hasOwn(output, pooling)) {
@@ -254,8 +258,11 @@ function createModel(
 
   async function preprocessBytes(
     images: ImageInput | readonly ImageInput[],
-    { signal }: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal } = {},
   ): Promise<Uint8Array> {
+    live();
+    checkNames("preprocessBytes", options, { signal: true });
+    const { signal } = options;
     const all = await eachOf("preprocessBytes", listOf(images), (image) => bytesOf(image, signal), signal);
     const bytes = new Uint8Array(all.length * height * width * 3);
     for (const [i, image] of all.entries()) bytes.set(image, i * height * width * 3);
@@ -264,8 +271,11 @@ function createModel(
 
   async function preprocess(
     images: ImageInput | readonly ImageInput[],
-    { signal }: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal } = {},
   ): Promise<Tensor> {
+    live();
+    checkNames("preprocess", options, { signal: true });
+    const { signal } = options;
     const all = await eachOf("preprocess", listOf(images), (image) => pixelsOf(image, signal), signal);
     return { dims: [all.length, 3, height, width], data: concat(all.map(({ data }) => data)) };
   }
@@ -282,8 +292,11 @@ function createModel(
     },
     classify: classify as Model["classify"],
     embed,
-    forward: async (inputs, options = {}) =>
-      (await run(inputs.pixelValues, options.outputs ?? ["logits"], options.signal)) as never,
+    async forward(inputs, options = {}) {
+      live();
+      checkNames("forward", options, { outputs: true, signal: true });
+      return (await run(inputs?.pixelValues, options.outputs ?? ["logits"], options.signal)) as never;
+    },
     preprocess,
     preprocessBytes,
     dispose,
@@ -322,7 +335,7 @@ async function eachOf<Result>(
   throw Object.assign(new AggregateError(errors, message), { results }) satisfies BatchError<Result>;
 }
 
-const OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
+const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   backend: true,
   precision: true,
   threads: true,
@@ -331,12 +344,29 @@ const OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   signal: true,
   onProgress: true,
 };
+const CLASSIFY_OPTIONS: Readonly<Record<keyof ClassifyOptions, true>> = { topK: true, signal: true };
+const EMBED_OPTIONS: Readonly<Record<keyof EmbedOptions, true>> = { pooling: true, normalize: true, signal: true };
+
+/** An option that is misspelled, or of another version, is an error rather than nothing. */
+function checkNames(call: string, options: unknown, known: Readonly<Record<string, true>>): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`${call}: options must be an object; got ${JSON.stringify(options)}`);
+  }
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
+  if (unknown !== undefined) {
+    throw new RangeError(`${call}: options are ${Object.keys(known).join(", ")}; got "${unknown}"`);
+  }
+  const { signal } = options as { signal?: unknown };
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`${call}: signal must be an AbortSignal; got ${JSON.stringify(signal)}`);
+  }
+}
 
 function checkOptions(options: LoadOptions): void {
-  const { precision = "f32", threads = "auto", pixelLimit = 1 } = options;
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTIONS, name));
-  if (unknown !== undefined) {
-    throw new RangeError(`load: options are ${Object.keys(OPTIONS).join(", ")}; got "${unknown}"`);
+  checkNames("load", options, LOAD_OPTIONS);
+  const { precision = "f32", threads = "auto", pixelLimit = 1, onProgress } = options;
+  if (onProgress !== undefined && typeof onProgress !== "function") {
+    throw new TypeError(`load: onProgress must be a function; got ${JSON.stringify(onProgress)}`);
   }
   if (precision !== "f32") {
     throw new RangeError(`load: precision must be f32 in this version; got ${JSON.stringify(precision)}`);

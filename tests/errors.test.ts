@@ -149,9 +149,31 @@ test("claims of a config allocate nothing", { timeout: 20_000 }, async () => {
   assert.ok(grown < 200e6, `${grown} bytes more`);
 });
 
-test("claims of ten thousand layers are refused at once", { timeout: 20_000 }, async () => {
-  const layers = { ...CONFIG, num_hidden_layers: 10_000 };
-  await assert.rejects(load({ config: layers, weights: WEIGHTS }), (error: Error) => error.message.length < 2000);
+test("claims of a billion layers are refused at once", { timeout: 20_000 }, async () => {
+  const layers = { ...CONFIG, num_hidden_layers: 1e9 };
+  const message = `load: "weights" is of depth 1000000000, but it has ${readTensors(`${FOLDER}/model.safetensors`).size} tensors`;
+  await assert.rejects(load({ config: layers, weights: WEIGHTS }), { message });
+});
+
+test("options of calls are checked by name and type", async () => {
+  using model = await load(FOLDER);
+  const refuses = (promise: Promise<unknown>, message: string) => assert.rejects(promise, { message });
+  await refuses(load(FOLDER, null as never), "load: options must be an object; got null");
+  await refuses(
+    load({ config: "{}", weights: WEIGHTS }),
+    'load: config must be an object, config.json parsed; got "{}"',
+  );
+  await refuses(model.classify(IMAGE, { topk: 1 } as never), 'classify: options are topK, signal; got "topk"');
+  await refuses(
+    model.embed(IMAGE, { normalise: true } as never),
+    'embed: options are pooling, normalize, signal; got "normalise"',
+  );
+  await refuses(
+    model.forward({ pixelValues: zeros(1) }, { interpolatePositions: true } as never),
+    'forward: options are outputs, signal; got "interpolatePositions"',
+  );
+  await refuses(model.forward({} as never), "forward: inputs must be { pixelValues: { dims, data } }; got no dims");
+  await refuses(model.classify(IMAGE, { signal: 5 as never }), "classify: signal must be an AbortSignal; got 5");
 });
 
 test("errors of files name them", async () => {
@@ -199,7 +221,7 @@ for (const config of [{ activation: "swish" }, { pooling: "max" }, { eps: -1 }, 
 }
 
 test("load refuses what is no source", async () => {
-  const message = "checkpoint: expected a path, a URL or { config, weights }, got object";
+  const message = "checkpoint: expected a path, a URL or { config, weights }, got null";
   await assert.rejects(load(null as never), { name: "TypeError", message });
 });
 

@@ -2,7 +2,7 @@
 import process from "node:process";
 import { addAbortSignal } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { DEFAULT_MODEL, type ImageInput, load, type Model } from "../index.js";
+import { defaultModel, type ImageInput, load, type Model } from "../index.js";
 import type { Arguments } from "./arguments.js";
 import { messageOf, type Terminal } from "./terminal.js";
 
@@ -14,7 +14,7 @@ export interface Invocation {
 }
 
 /** What --model gives, or the default model. */
-export const sourceOf = ({ model }: Arguments): string | URL => model ?? DEFAULT_MODEL;
+export const sourceOf = ({ model }: Arguments): string | URL => model ?? defaultModel();
 
 /** The same for people. */
 export const modelName = ({ model }: Arguments): string => model ?? "default";

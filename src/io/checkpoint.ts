@@ -120,7 +120,8 @@ interface Layout {
 
 function fromParts(parts: CheckpointParts): Layout {
   if (typeof parts !== "object" || parts === null || !("weights" in parts)) {
-    throw new TypeError(`checkpoint: expected a path, a URL or { config, weights }, got ${typeof parts}`);
+    const found = parts === null ? "null" : typeof parts;
+    throw new TypeError(`checkpoint: expected a path, a URL or { config, weights }, got ${found}`);
   }
   const { config, preprocessor, weights } = parts;
   const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : undefined;

@@ -96,6 +96,8 @@ const HIDDEN_ACTS: Readonly<Record<string, Activation>> = {
 
 type Json = Readonly<Record<string, unknown>>;
 
+const isRecord = (x: unknown): x is Json => typeof x === "object" && x !== null && !Array.isArray(x);
+
 /** Reads the config of the checkpoint `name`. Throws one sentence if it is not a plain ViT or DeiT. */
 export async function parseConfig(
   name: string,
@@ -103,14 +105,19 @@ export async function parseConfig(
   tensors: Shapes,
   overrides: ConfigOverrides = {},
 ): Promise<{ config: Config; named: Named; labels: readonly string[] }> {
-  const file: Json = typeof json === "object" && json !== null ? (json as Json) : {};
+  if (json !== undefined && !isRecord(json)) {
+    throw new TypeError(
+      `load: config must be an object, config.json parsed; got ${JSON.stringify(json)?.slice(0, 60)}`,
+    );
+  }
+  const file: Json = json ?? {};
   const family = familyOf(name, file);
   const named = layoutOf(name, tensors);
   const seen = inspect(named, tensors);
   const base = named.layout.name === "huggingface" ? fromHuggingFace(name, file, seen) : fromTimm(name, file, seen);
   const stated = checkOverrides(overrides);
   const config: Config = { family, layout: named.layout.name, ...base, ...stated };
-  check(name, config);
+  check(name, config, tensors.size);
   return { config, named, labels: await labelsOf(file, config) };
 }
 
@@ -133,6 +140,7 @@ function layoutOf(name: string, tensors: Shapes): Named {
   }
   const expected = layouts.map(({ patchEmbed }) => `"${patchEmbed}.weight"`).join(" or ");
   const found = [...tensors.keys()].slice(0, 3).map((tensor) => `"${tensor}"`);
+  if (found.length === 0) throw new Error(`load: "${name}" must hold a patch embedding named ${expected}; it is empty`);
   throw new Error(
     `load: "${name}" must hold a patch embedding named ${expected}; its ${tensors.size} tensors begin with ${found.join(", ")}`,
   );
@@ -188,7 +196,7 @@ function fromHuggingFace(name: string, file: Json, seen: Seen): Omit<Config, "fa
   }
   const width = read.count("hidden_size", seen.width);
   const classifies = String(file.architectures ?? "").includes("ForImageClassification");
-  const stated = read.has("id2label") ? Object.keys(file.id2label as Json).length : 0;
+  const stated = isRecord(file.id2label) ? Object.keys(file.id2label).length : 0;
   return {
     imageSize: read.size("image_size", squareSize(seen)),
     patchSize: read.size("patch_size", seen.patchSize),
@@ -305,7 +313,11 @@ function reader(name: string, file: Json) {
   };
 }
 
-function check(name: string, config: Config): void {
+function check(name: string, config: Config, tensors: number): void {
+  // Each layer has tensors of its own; without this bound a lying config takes all memory for their names.
+  if (config.depth > tensors) {
+    throw new Error(`load: "${name}" is of depth ${config.depth}, but it has ${tensors} tensors`);
+  }
   const { width, heads, imageSize, patchSize } = config;
   if (!Number.isSafeInteger(heads) || heads < 1 || width % heads !== 0) {
     throw new Error(`load: width ${width} of "${name}" must be a multiple of its heads; got ${heads} heads`);
@@ -321,14 +333,14 @@ function check(name: string, config: Config): void {
 
 /** id2label of transformers; label_names of timm, which takes 1000 classes for ImageNet-1k; else a placeholder. */
 async function labelsOf(file: Json, { classes, layout }: Config): Promise<readonly string[]> {
-  const id2label = file.id2label as Json | undefined;
+  const id2label = isRecord(file.id2label) ? file.id2label : {};
   const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
   const names: readonly unknown[] = Array.isArray(listed)
     ? listed
     : layout === "timm" && classes === 1000
       ? (await import("./imagenet1k.js")).IMAGENET_1K
       : [];
-  return Array.from({ length: classes }, (_, i) => String(id2label?.[i] ?? names[i] ?? `LABEL_${i}`));
+  return Array.from({ length: classes }, (_, i) => String(id2label[i] ?? names[i] ?? `LABEL_${i}`));
 }
 
 /** Patches of an image: rows and columns, N = rows · columns. */

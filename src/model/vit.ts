@@ -251,6 +251,9 @@ function checkCall(config: Config, pixelValues: Tensor, wanted: readonly OutputN
   if (wanted.includes("logits") && config.classes === 0 && config.layout === "huggingface") {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
+  if (!Array.isArray(pixelValues?.dims)) {
+    throw new TypeError("forward: inputs must be { pixelValues: { dims, data } }; got no dims");
+  }
   const [height, width] = config.imageSize;
   const { dims, data } = pixelValues;
   const fits = dims.length === 4 && Number.isSafeInteger(dims[0]) && dims[0]! > 0;

@@ -234,6 +234,9 @@ async function foldQuery(
 /** Most tensors that an error names of each kind. */
 const NAMED = 8;
 
+/** Most names that a missing one is compared with: a distance takes microseconds, and there may be thousands. */
+const COMPARED = 500;
+
 function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes, ignored: RegExp): void {
   const shape = (x: readonly number[]) => `(${x.join(", ")})`;
   const missing = [...slots.keys()].filter((tensor) => !tensors.has(tensor));
@@ -243,28 +246,21 @@ function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes
     return found && (found.length !== slot.shape.length || found.some((n, i) => n !== slot.shape[i]));
   });
   const findings: string[] = [];
-  const add = (kind: string, sentences: readonly string[]) => {
-    if (sentences.length === 0) return;
-    const more = sentences.length > NAMED ? `, and ${sentences.length - NAMED} more` : "";
-    findings.push(`${kind}: ${sentences.slice(0, NAMED).join(", ")}${more}`);
+  const add = <T>(kind: string, found: readonly T[], describe: (x: T) => string) => {
+    if (found.length === 0) return;
+    const more = found.length > NAMED ? `, and ${found.length - NAMED} more` : "";
+    findings.push(`${kind}: ${found.slice(0, NAMED).map(describe).join(", ")}${more}`);
   };
   add(
     "misshapen",
-    misshapen.map(
-      ([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`,
-    ),
+    misshapen,
+    ([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`,
   );
-  add(
-    "missing",
-    missing.map((tensor) => {
-      const near = nearest(tensor, unexpected);
-      return near ? `"${tensor}" (nearest is "${near}")` : `"${tensor}"`;
-    }),
-  );
-  add(
-    "unexpected",
-    unexpected.map((tensor) => `"${tensor}"`),
-  );
+  add("missing", missing, (tensor) => {
+    const near = nearest(tensor, unexpected.slice(0, COMPARED));
+    return near ? `"${tensor}" (nearest is "${near}")` : `"${tensor}"`;
+  });
+  add("unexpected", unexpected, (tensor) => `"${tensor}"`);
   if (findings.length > 0)
     throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
 }
