@@ -331,7 +331,7 @@ function check(name: string, config: Config, tensors: number): void {
   }
 }
 
-/** id2label of transformers; label_names of timm, which takes 1000 classes for ImageNet-1k; else a placeholder. */
+/** id2label of transformers; label_names of timm, which takes 1000 classes for ImageNet-1k; else LABEL_i, as transformers does. */
 async function labelsOf(file: Json, { classes, layout }: Config): Promise<readonly string[]> {
   const id2label = isRecord(file.id2label) ? file.id2label : {};
   const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
