@@ -32,6 +32,7 @@ test("the package holds the compiled library, its declarations, the default mode
     "LICENSE",
     "README.md",
     "models/default/README.md",
+    "models/default/compare.svg",
     "models/default/config.json",
     "models/default/model.safetensors",
     "package.json",
