@@ -7,6 +7,7 @@ import { type BackendName, selectBackend } from "./backends/select.js";
 import {
   type ImageInput,
   openImage,
+  type Preprocessing,
   parsePreprocessing,
   type RgbImage,
   toBytes,
@@ -15,7 +16,7 @@ import {
 import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
 import { type Config, type ConfigOverrides, parseConfig } from "./model/config.js";
 import { forward, type OutputName, type Outputs, type Tensor } from "./model/vit.js";
-import { createWeights } from "./model/weights.js";
+import { createWeights, type Weights } from "./model/weights.js";
 
 export type {
   BackendName,
@@ -164,10 +165,8 @@ export async function load(
   }
 }
 
-type Preprocessing = ReturnType<typeof parsePreprocessing>;
-type Engine = Pick<Awaited<ReturnType<typeof selectBackend>>, "backend"> & {
-  readonly weights: Awaited<ReturnType<ReturnType<typeof createWeights>["finish"]>>;
-};
+/** What computes, and what with. */
+type Engine = Pick<Awaited<ReturnType<typeof selectBackend>>, "backend"> & { readonly weights: Weights };
 
 function createModel(
   facts: Pick<Model, "config" | "labels" | "backend">,
