@@ -9,8 +9,8 @@
 // summed in the same order whatever T is, so that T does not change a bit of the result.
 //
 // T = 6 (12 sums, 2 of B, 1 of A: 15 of the 16 registers of x64) is best where the engine allocates registers well and
-// has FMA (V8 >= 13: 95 % of peak on Zen 4, T = 4 85 %); T = 4 elsewhere (T = 6 spills in V8 11 and 12, and when madd is
-// two instructions, and halves the speed). The host measures which (src/backends/wasm/tile.ts).
+// has FMA, T = 4 elsewhere. Of the measured peak at 197×768×768, x64 with AVX2, T = 6 and T = 4: relaxed on V8 13.6 91 and
+// 88 %, on V8 12.4 45 and 88 % (T = 6 spills); simd on V8 11.3 43 and 67 %. The host measures (src/backends/wasm/tile.ts).
 //
 // Tried and left: reading A by row pointers (6 pointers to increment; 3 to 4 points of peak with cold weights), chunks of
 // k outside the loop over blocks (2 points), unrolling k by 2 and 4 (no gain, spills), GELU in the tile (activation.ts).
