@@ -48,9 +48,6 @@ export async function readFile(
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** All bytes of a file that a package ships, such as a `.wasm` found by `import.meta.resolve`. */
-export const readPackageFile = (url: URL): Promise<Uint8Array> => readFile(url);
-
 /**
  * Opens a file for reads at any position, without reading it.
  * @throws Error: one sentence, as `readFile`; also for pipes and devices, which have no positions.

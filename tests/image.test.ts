@@ -5,21 +5,11 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { decode, openImage, parsePreprocessing, toBytes, toPixelValues } from "../src/image/index.js";
+import { readBytes } from "./tensors.js";
 
 const fixtures = "tests/fixtures/image";
 const shared = "../shared";
 const skip = existsSync(shared) ? false : `${shared} is absent: its photos are not compared`;
-
-/** Tensors of a safetensors file, as bytes. */
-function readTensors(path: string): (name: string) => Uint8Array {
-  const file = readFileSync(path);
-  const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.toString("utf8", 8, 8 + length));
-  return (name) => {
-    const [begin, end] = header[name].data_offsets;
-    return new Uint8Array(file.subarray(8 + length + begin, 8 + length + end));
-  };
-}
 
 const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
 const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
@@ -37,7 +27,7 @@ test("preprocessing: bytes and pixel values of timm's and transformers' transfor
     values_sha256: string;
   }
   const cases: Case[] = JSON.parse(readFileSync(`${fixtures}/preprocess.json`, "utf8"));
-  const tensor = readTensors(`${fixtures}/preprocess.safetensors`);
+  const tensor = readBytes(`${fixtures}/preprocess.safetensors`);
   for (const c of cases) {
     const preprocessing = parsePreprocessing(c.preprocessor ?? undefined, c.model, c.image_size);
     const bytes = toBytes({ data: tensor(c.input), width: c.input_width, height: c.input_height }, preprocessing);
@@ -68,7 +58,7 @@ test("preprocessing: 14 photos through 6 pipelines, to the byte", { skip }, asyn
     hf_dinov2: huggingFace("BitImageProcessor", { shortest_edge: 256 }),
   };
   const { photos } = JSON.parse(readFileSync(`${shared}/goldens-image/photos.json`, "utf8")) as { photos: Photo[] };
-  const tensor = readTensors(`${shared}/goldens-image/photos.safetensors`);
+  const tensor = readBytes(`${shared}/goldens-image/photos.safetensors`);
   let compared = 0;
   for (const { file, rgb_sha256, tensors } of photos) {
     const image = await openImage(`${shared}/images/${file}`);
@@ -89,7 +79,7 @@ test("preprocessing: the pixels of the ViT-Ti's golden run", { skip }, async () 
     JSON.parse(readFileSync(`${model}/timm/config.json`, "utf8")),
     [224, 224],
   );
-  const tensor = readTensors(`${model}/golden/blocks.safetensors`);
+  const tensor = readBytes(`${model}/golden/blocks.safetensors`);
   const image = await openImage(`${shared}/images/imagenet/n01558993_robin.JPEG`);
   const bytes = toBytes(image, preprocessing);
   assert.ok(same(bytes, tensor("pixels_u8")));

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { crop, type Raster, type ResizeOptions, resize } from "../src/image/resize.js";
+import { readBytes } from "./tensors.js";
 
 interface Case {
   name: string;
@@ -19,17 +20,6 @@ interface Case {
   output_pillow13: string | null;
 }
 
-/** Tensors of a safetensors file of bytes. */
-function readTensors(path: string): (name: string) => Uint8Array {
-  const file = readFileSync(path);
-  const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.toString("utf8", 8, 8 + length));
-  return (name) => {
-    const [begin, end] = header[name].data_offsets;
-    return new Uint8Array(file.subarray(8 + length + begin, 8 + length + end));
-  };
-}
-
 const fixtures = "tests/fixtures/image";
 const shared = "../shared/goldens-image";
 const skip = existsSync(shared) ? false : `${shared} is absent: its 62 cases are not compared with Pillow`;
@@ -39,7 +29,7 @@ for (const folder of [fixtures, shared]) {
   test(`resize: Pillow's bytes, both orders, cases of ${folder}`, { skip: folder === shared && skip }, () => {
     const file = JSON.parse(readFileSync(`${folder}/resize.json`, "utf8"));
     const cases: Case[] = Array.isArray(file) ? file : file.cases;
-    const tensor = readTensors(`${folder}/resize.safetensors`);
+    const tensor = readBytes(`${folder}/resize.safetensors`);
     for (const c of cases) {
       const image: Raster = {
         data: tensor(c.input),

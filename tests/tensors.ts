@@ -13,3 +13,14 @@ export function readTensors(path: string): Map<string, Tensor> {
   }
   return tensors;
 }
+
+/** Tensors of a safetensors file by name, as the bytes that they are. */
+export function readBytes(path: string): (name: string) => Uint8Array {
+  const file = readFileSync(path);
+  const length = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.toString("utf8", 8, 8 + length));
+  return (name) => {
+    const [begin, end] = header[name].data_offsets;
+    return new Uint8Array(file.subarray(8 + length + begin, 8 + length + end));
+  };
+}

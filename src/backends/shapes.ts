@@ -123,11 +123,9 @@ export function checkHeadNorm(qkv: Tensor, heads: number, query: Norm, key: Norm
       `headNorm: with ${heads} heads qkv must have a multiple of ${3 * heads} columns; got ${size(qkv)}`,
     );
   }
-  for (const [name, x] of Object.entries({ query: query.scale, key: key.scale })) {
-    expect("headNorm", `heads have ${d} columns`, `scale of ${name}`, x, 1, d);
-  }
-  for (const [name, x] of Object.entries({ query: query.shift, key: key.shift })) {
-    expect("headNorm", `heads have ${d} columns`, `shift of ${name}`, x, 1, d);
+  for (const [name, { scale, shift }] of Object.entries({ query, key })) {
+    expect("headNorm", `heads have ${d} columns`, `scale of ${name}`, scale, 1, d);
+    expect("headNorm", `heads have ${d} columns`, `shift of ${name}`, shift, 1, d);
   }
   return d;
 }

@@ -2,7 +2,7 @@
  * The two WebAssembly decoders of jSquash: MozJPEG (libjpeg-turbo's code) and libwebp, whose pixels are Pillow's.
  * Loaded on first use, and anew after each failure or large image: memory that they took is never given back otherwise.
  */
-import { hasFileSystem, readPackageFile } from "../platform.js";
+import { hasFileSystem, readFile } from "../platform.js";
 import { broken, type ImageFile } from "./file.js";
 
 type Codec = "jpeg" | "webp";
@@ -24,7 +24,7 @@ async function compile(codec: Codec): Promise<WebAssembly.Module | undefined> {
     jpeg: () => import.meta.resolve("@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"),
     webp: () => import.meta.resolve("@jsquash/webp/codec/dec/webp_dec.wasm"),
   }[codec]();
-  return WebAssembly.compile((await readPackageFile(new URL(url))) as BufferSource);
+  return WebAssembly.compile((await readFile(new URL(url))) as BufferSource);
 }
 
 async function start(codec: Codec): Promise<Decoder> {

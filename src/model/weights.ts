@@ -182,6 +182,7 @@ export function createWeights(
       backend.store({ ...target, row: target.row + row }, dtype, bytes);
     },
     async finish() {
+      if (pool) await foldQuery(backend, pool.latent(), pool.q(), pool.qkv());
       return {
         patchEmbed: patchEmbed(),
         prefix: prefixRows?.(),
@@ -196,7 +197,13 @@ export function createWeights(
           fc2: block.fc2(),
         })),
         norm: norm(),
-        attentionPool: pool && (await foldQuery(backend, pool)),
+        attentionPool: pool && {
+          qkv: pool.qkv(),
+          proj: pool.proj(),
+          norm: pool.norm(),
+          fc1: pool.fc1(),
+          fc2: pool.fc2(),
+        },
         head: head?.(),
         distillationHead: distillationHead?.(),
         pooler: pooler?.(),
@@ -205,30 +212,16 @@ export function createWeights(
   };
 }
 
-/** Projects the learned query once, and makes it the bias of rows that are zero. */
-async function foldQuery(
-  backend: Backend,
-  pool: {
-    latent: () => Tensor;
-    q: () => Linear;
-    qkv: () => Linear;
-    proj: () => Linear;
-    norm: () => Norm;
-    fc1: () => Linear;
-    fc2: () => Linear;
-  },
-): Promise<AttentionPool> {
-  const { inputs: width } = pool.qkv();
+/** Projects the learned query once, and makes it the bias of qkv's q rows, whose weights become zero. */
+async function foldQuery(backend: Backend, latent: Tensor, q: Linear, qkv: Linear): Promise<void> {
   const mark = backend.mark();
-  const query = backend.createTensor(1, width);
-  backend.linear(query, pool.latent(), pool.q());
+  const query = backend.createTensor(1, q.outputs);
+  backend.linear(query, latent, q);
   const bias = await backend.read(query);
   backend.release(mark);
-  const linear = pool.qkv();
-  const zeros = new Uint8Array(width * 4);
-  for (let row = 0; row < width; row++) backend.store({ linear, part: "weight", row }, "F32", zeros);
-  backend.store({ linear, part: "bias", row: 0 }, "F32", new Uint8Array(bias.buffer));
-  return { qkv: linear, proj: pool.proj(), norm: pool.norm(), fc1: pool.fc1(), fc2: pool.fc2() };
+  const zeros = new Uint8Array(qkv.inputs * 4);
+  for (let row = 0; row < q.outputs; row++) backend.store({ linear: qkv, part: "weight", row }, "F32", zeros);
+  backend.store({ linear: qkv, part: "bias", row: 0 }, "F32", new Uint8Array(bias.buffer));
 }
 
 /** Most tensors that an error names of each kind. */

@@ -82,13 +82,6 @@ export async function createWasmBackend(
     return at;
   }
 
-  function fill(x: WasmTensor, data: Float32Array): void {
-    const { f32 } = heap;
-    for (let row = 0; row < x.rows; row++) {
-      f32.set(data.subarray(row * x.cols, (row + 1) * x.cols), (x.at + row * x.stride) / 4);
-    }
-  }
-
   /** C = f(A Bᵀ + bias): the rows are packed once, then panel after panel is computed and activated while in cache. */
   function gemm(
     out: WasmTensor,
@@ -183,7 +176,10 @@ export async function createWasmBackend(
 
     write(x, data) {
       checkData("write", x, data);
-      fill(x as WasmTensor, data);
+      const { rows, cols, at, stride } = x as WasmTensor;
+      for (let row = 0; row < rows; row++) {
+        heap.f32.set(data.subarray(row * cols, (row + 1) * cols), (at + row * stride) / 4);
+      }
     },
 
     async read(x) {
