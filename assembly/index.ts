@@ -6,7 +6,7 @@ export { gelu, geluTanh, relu, tanh } from "./activation";
 export { layerNorm } from "./layernorm";
 export { softmax } from "./softmax";
 export { assembleTokens, patchify, pool } from "./tokens";
-export { widen } from "./widen";
+export { firstBeyond, widen } from "./widen";
 
 /** First byte behind the constants of the kernels: what comes before it is theirs. */
 export function heapBase(): usize {

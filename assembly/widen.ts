@@ -47,7 +47,7 @@ const BITS: usize = memory.data<u32>([0x7fff, 0x8000]);
 
 /**
  * IEEE binary16: exponent and mantissa moved to their place in f32, then multiplied by 2^112, the difference of the
- * biases; the product is exact and turns subnormals right. Infinities and NaN become finite: the host refuses them.
+ * biases; the product is exact and turns subnormals right. Infinities and NaN become 65536 and more.
  */
 function halves(out: usize, x: usize, count: usize): void {
   const scale = constant(SCALE, 0);
@@ -58,4 +58,18 @@ function halves(out: usize, x: usize, count: usize): void {
     const m = f32x4.mul(i32x4.shl(v128.and(h, magnitude), 13), scale);
     v128.store(out, v128.or(m, i32x4.shl(v128.and(h, sign), 16)));
   }
+}
+
+/**
+ * Index of the first of `count` floats beyond ±limit or NaN, -1 if there is none. x: 16-byte aligned, readable to the next
+ * multiple of 4.
+ */
+export function firstBeyond(x: usize, count: usize, limit: f32): i32 {
+  const bound = f32x4.splat(limit);
+  let i: usize = 0;
+  for (const whole = count & ~3; i < whole; i += 4) {
+    if (!v128.all_true<i32>(f32x4.le(f32x4.abs(v128.load(x + (i << 2))), bound))) break;
+  }
+  for (; i < count; i++) if (!(abs(load<f32>(x + (i << 2))) <= limit)) return <i32>i;
+  return -1;
 }

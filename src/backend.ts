@@ -14,10 +14,18 @@ export interface Tensor {
   readonly cols: number;
 }
 
+/**
+ * How a linear layer keeps its weight and multiplies.
+ * f32: as it is. f16: W rounded to IEEE binary16, all arithmetic in f32.
+ * int8: rows of W and of x to integers, each row by a scale of its own (docs at {@link Backend.linear}).
+ */
+export type Precision = "f32" | "f16" | "int8";
+
 /** y = x Wᵀ + b with W: [outputs, inputs] and b: [outputs], in the backend's packed form. */
 export interface Linear {
   readonly outputs: number;
   readonly inputs: number;
+  readonly precision: Precision;
 }
 
 /** Scale and shift of a layer norm, both [1, width]; eps is added to the variance. */
@@ -44,9 +52,13 @@ export const ELEMENT_BYTES: Record<DType, number> = {
   BOOL: 1,
 };
 
-/** Where rows of a checkpoint's tensor go: rows `row…` of a weight or a bias (one element a row) or of a tensor. */
+/**
+ * Where rows of a checkpoint's tensor go: rows `row…` of a weight or a bias (one element a row) or of a tensor. With
+ * `scales`, one for each row, the stored weight is I8 in -64…63 and stands for scale·element: what int8 keeps as it is.
+ */
 export type WeightTarget =
-  | { readonly linear: Linear; readonly part: "weight" | "bias"; readonly row: number }
+  | { readonly linear: Linear; readonly part: "weight"; readonly row: number; readonly scales?: Float32Array }
+  | { readonly linear: Linear; readonly part: "bias"; readonly row: number }
   | { readonly tensor: Tensor; readonly row: number };
 
 /**
@@ -54,6 +66,14 @@ export type WeightTarget =
  * gelu: x Φ(x); gelu_tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))); both as in torch.nn.functional.gelu.
  */
 export type Activation = "gelu" | "gelu_tanh" | "tanh" | "relu";
+
+/** What `linear` does before and after its product. */
+export interface LinearOptions {
+  /** Layer norm of the rows of x. */
+  readonly norm?: Norm;
+  readonly activation?: Activation;
+  readonly accumulate?: boolean;
+}
 
 /** Size of an image and of its patches, in pixels. */
 export interface PatchGrid {
@@ -70,12 +90,15 @@ export interface Backend {
 
   /** A tensor of `data`, in row-major order, or of undefined content. Freed by a `release` of a mark made before it. */
   createTensor(rows: number, cols: number, data?: Float32Array): Tensor;
-  /** A linear layer with zero bias; its weight must then be stored. */
-  createLinear(outputs: number, inputs: number): Linear;
+  /** A linear layer with zero bias, f32 unless said; its weight must then be stored. */
+  createLinear(outputs: number, inputs: number, precision?: Precision): Linear;
   /** A place of `length` bytes to read a part of a checkpoint into; valid until the next call of any method. */
   stage(length: number): Uint8Array;
-  /** Converts whole rows of little-endian, finite `bytes` (best: what `stage` gave) into their place. */
-  store(target: WeightTarget, dtype: DType, bytes: Uint8Array): void;
+  /**
+   * Converts whole rows of little-endian `bytes` (best: what `stage` gave) into their place. Returns -1, or the index of
+   * the first element that is NaN or infinite (for an f16 weight: or beyond its range), and has then stored nothing.
+   */
+  store(target: WeightTarget, dtype: DType, bytes: Uint8Array): number;
 
   /** Marks the end of what lives on. */
   mark(): number;
@@ -95,8 +118,15 @@ export interface Backend {
   assembleTokens(out: Tensor, prefix: Tensor | undefined, patches: Tensor, positions: Tensor): void;
   /** Rows to mean 0 and variance 1, then scale and shift. out, x: [rows, width]; out may be x. */
   layerNorm(out: Tensor, x: Tensor, norm: Norm): void;
-  /** out = f(x Wᵀ + b), or out += x Wᵀ + b with `accumulate`. x: [rows, inputs]; out: [rows, outputs], not x. */
-  linear(out: Tensor, x: Tensor, weights: Linear, epilogue?: { activation?: Activation; accumulate?: boolean }): void;
+  /**
+   * out = f(LN(x) Wᵀ + b), or out += LN(x) Wᵀ + b with `accumulate`; LN is the identity without `norm`.
+   * x: [rows, inputs]; out: [rows, outputs], not x.
+   *
+   * int8, all in f32 and rounded to nearest, ties to even: a row w of W is s·q with s = max(max w/63, -min w/64) and
+   * q = round(w·(1/s)) in -64…63; a row x is t·a with t = max|x|/127 and a = round(x·(127/max|x|)). An element is
+   * (Σ q·a)·(t·s) + b, the sum exact. Rows below 2^-100 count as zero. Every backend gives the same bits for the same x.
+   */
+  linear(out: Tensor, x: Tensor, weights: Linear, options?: LinearOptions): void;
   /** Layer norm of each head's query and key, in place. qkv as in `attention`; query, key: width d (Henry et al. 2020). */
   headNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): void;
   /**

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Backend, type DType, ELEMENT_BYTES, type Linear, type Tensor } from "../src/backend.js";
+import { type Backend, type DType, ELEMENT_BYTES, type Linear, type Precision, type Tensor } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
 
 export interface Skip {
@@ -81,8 +81,8 @@ export function runBackendCases(options: {
     });
   }
 
-  function linearOf(b: Backend, outputs: number, inputs: number, seed: number): Linear {
-    const linear = b.createLinear(outputs, inputs);
+  function linearOf(b: Backend, outputs: number, inputs: number, seed: number, precision?: Precision): Linear {
+    const linear = b.createLinear(outputs, inputs, precision);
     const weight = noise(outputs * inputs, seed).map((w) => w / Math.sqrt(inputs));
     b.store({ linear, part: "weight", row: 0 }, "F32", f32(weight));
     b.store({ linear, part: "bias", row: 0 }, "F32", f32(noise(outputs, seed + 1)));
@@ -128,6 +128,61 @@ export function runBackendCases(options: {
         }),
       );
     }
+  }
+
+  for (const [rows, inputs, outputs] of sizes) {
+    matches(`linear ${rows}×${inputs} → ${outputs} of normalised rows`, (b) =>
+      during(b, async () => {
+        const out = b.createTensor(rows, outputs, noise(rows * outputs, 2));
+        const x = b.createTensor(rows, inputs, noise(rows * inputs, 3));
+        const scale = b.createTensor(1, inputs, noise(inputs, 5));
+        const shift = b.createTensor(1, inputs, noise(inputs, 6));
+        b.linear(out, x, linearOf(b, outputs, inputs, 4), { norm: { scale, shift, eps: 1e-3 }, accumulate: true });
+        return b.read(out);
+      }),
+    );
+    matches(`linear ${rows}×${inputs} → ${outputs} in f16`, (b) =>
+      during(b, async () => {
+        const out = b.createTensor(rows, outputs);
+        const x = b.createTensor(rows, inputs, noise(rows * inputs, 3));
+        b.linear(out, x, linearOf(b, outputs, inputs, 4, "f16"), { activation: "gelu" });
+        return b.read(out);
+      }),
+    );
+    for (const options of [{}, { accumulate: true }, { activation: "relu" }] as const) {
+      define(`linear ${rows}×${inputs} → ${outputs} in int8 ${JSON.stringify(options)}: the same bits`, async (b) => {
+        const run = (b: Backend) =>
+          during(b, async () => {
+            const out = b.createTensor(rows, outputs, noise(rows * outputs, 2));
+            // Rows of different sizes, one of zeros.
+            const values = noise(rows * inputs, 3).map((v, i) => v * (Math.floor(i / inputs) % 3) * 10);
+            b.linear(out, b.createTensor(rows, inputs, values), linearOf(b, outputs, inputs, 4, "int8"), options);
+            return b.read(out);
+          });
+        assert.deepEqual(await run(b), await run(reference));
+      });
+    }
+  }
+
+  for (const precision of ["f32", "f16", "int8"] as const) {
+    matches(`a weight stored as integers with scales, in ${precision}`, (b) =>
+      during(b, async () => {
+        const [rows, inputs, outputs] = [5, 13, 19];
+        const linear = b.createLinear(outputs, inputs, precision);
+        const integers = Int8Array.from(noise(outputs * inputs, 23), (v) => Math.floor(v * 64));
+        const scales = noise(outputs, 24).map((v) => v * v + 0.01);
+        for (const [row, end] of [
+          [0, 3],
+          [3, 19],
+        ] as const) {
+          const bytes = new Uint8Array(integers.slice(row * inputs, end * inputs).buffer);
+          b.store({ linear, part: "weight", row, scales: scales.slice(row, end) }, "I8", bytes);
+        }
+        const out = b.createTensor(rows, outputs);
+        b.linear(out, b.createTensor(rows, inputs, noise(rows * inputs, 25)), linear);
+        return b.read(out);
+      }),
+    );
   }
 
   matches("activations over their whole range", (b) =>
@@ -311,6 +366,35 @@ export function runBackendCases(options: {
       }
     });
   }
+
+  /** Every 16-bit pattern below `count`, in order. */
+  const patterns = (count: number) => new Uint8Array(Uint16Array.from({ length: count }, (_, i) => i).buffer);
+  define("store refuses what is not finite, and names the first such element", async (b) => {
+    const mark = b.mark();
+    for (const [dtype, infinity] of [
+      ["F16", 0x7c00],
+      ["BF16", 0x7f80],
+    ] as const) {
+      const x = b.createTensor(1, infinity + 1);
+      assert.equal(b.store({ tensor: x, row: 0 }, dtype, patterns(infinity + 1)), infinity, dtype);
+      assert.equal(b.store({ tensor: b.createTensor(1, infinity), row: 0 }, dtype, patterns(infinity)), -1, dtype);
+    }
+    const doubles = (...values: number[]) => new Uint8Array(Float64Array.from(values).buffer);
+    const x = b.createTensor(1, 3);
+    assert.equal(b.store({ tensor: x, row: 0 }, "F64", doubles(1, 3e38, -3e38)), -1);
+    assert.equal(b.store({ tensor: x, row: 0 }, "F64", doubles(1, 3e38, 1e39)), 2, "infinite once it is f32");
+    assert.equal((await b.read(x))[0], 1);
+    const half = b.createLinear(1, 3, "f16");
+    assert.equal(b.store({ linear: half, part: "weight", row: 0 }, "F64", doubles(1, 65504, 65519)), -1);
+    assert.equal(b.store({ linear: half, part: "weight", row: 0 }, "F64", doubles(1, -65520, 1)), 1, "beyond f16");
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      for (let at = 0; at < 35; at++) {
+        const values = Float32Array.from({ length: 35 }, (_, i) => (i === at ? bad : (-1) ** i * 3.4e38));
+        assert.equal(b.store({ tensor: b.createTensor(5, 7), row: 0 }, "F32", f32(values)), at);
+      }
+    }
+    b.release(mark);
+  });
 
   define("store packs a weight that comes in pieces as it packs it whole", async (b) => {
     const [outputs, inputs] = [21, 10];

@@ -53,6 +53,7 @@ function collector(wanted: (info: TensorInfo) => boolean = isConvertible) {
       const known = tensors.get(info.name) ?? [];
       // One push per chunk would pass a million arguments.
       tensors.set(info.name, known.length === 0 ? [...bits] : known.concat([...bits]));
+      return -1;
     },
   };
   return { consumer, tensors, calls };
@@ -180,7 +181,7 @@ test("tensors are read in chunks of whole rows, at most 4 MiB or one row", async
     const { consumer, calls } = collector((info) => info.name !== "skipped");
     const progress: number[] = [];
     await checkpoint.read(
-      { ...consumer, store: (info, row) => calls.push(`store ${info.name} ${row}`) },
+      { ...consumer, store: (info, row) => calls.push(`store ${info.name} ${row}`) * 0 - 1 },
       {
         onProgress: ({ phase, file, loaded, total }) => {
           assert.deepEqual([phase, total], ["weights", 26_400_004]);
@@ -210,7 +211,7 @@ test("aborting stops between chunks with the signal's reason", async () => {
   await assert.rejects(openCheckpoint({ weights }, { signal: controller.signal }), reason);
 });
 
-test("NaN and infinite weights are refused before they are stored", async () => {
+test("an element that the consumer cannot store ends the reading, and is named", async () => {
   for (const [value, at] of [
     [Number.NaN, 2_200_001],
     [Number.NEGATIVE_INFINITY, 0],
@@ -222,8 +223,12 @@ test("NaN and infinite weights are refused before they are stored", async () => 
     });
     const { consumer, calls } = collector();
     const message = `checkpoint: "blocks.0.norm1.weight" in "weights" must be finite; element ${at} is ${value}`;
-    await assert.rejects(checkpoint.read({ ...consumer, store: () => calls.push("store") }), { message });
-    assert.equal(calls.filter((call) => call === "store").length, at === 0 ? 0 : 2);
+    const store: TensorConsumer["store"] = (info, _, bytes) => {
+      calls.push("store");
+      return widen(bytes, info.dtype).findIndex((x) => !Number.isFinite(x));
+    };
+    await assert.rejects(checkpoint.read({ ...consumer, store }), { message });
+    assert.equal(calls.filter((call) => call === "store").length, at === 0 ? 1 : 3);
     await checkpoint.read({ ...consumer, wanted: () => false });
   }
 });

@@ -192,8 +192,9 @@ test("errors of files name them", async () => {
 const WRONG_OPTIONS: [options: object, message: string][] = [
   [{ backend: "cuda" }, 'load: backend must be auto, wasm, webgpu or reference; got "cuda"'],
   [{ backend: "webgpu" }, 'load: backend "webgpu" is not in this version; use "wasm" or "auto"'],
-  [{ precision: "int8" }, 'load: precision must be f32 in this version; got "int8"'],
-  [{ threads: 4 }, "load: threads must be 1 or auto in this version; got 4"],
+  [{ precision: "int4" }, 'load: precision must be f32, f16 or int8; got "int4"'],
+  [{ threads: 0 }, "load: threads must be auto or a positive integer; got 0"],
+  [{ wide: 1 }, "load: wide must be true or false; got 1"],
   [{ config: { heads: 5 } }, `load: width 36 of "${FOLDER}" must be a multiple of its heads; got 5 heads`],
 ];
 for (const [options, message] of WRONG_OPTIONS) {
@@ -202,7 +203,7 @@ for (const [options, message] of WRONG_OPTIONS) {
   });
 }
 
-for (const options of [{ bakend: "wasm" }, { imageSize: 384 }, { wide: true }, { config: { hedas: 3 } }]) {
+for (const options of [{ bakend: "wasm" }, { imageSize: 384 }, { config: { hedas: 3 } }]) {
   const [name] = Object.keys("config" in options ? options.config! : options) as [string];
   test(`load refuses the unknown option ${name}, and names it`, async () => {
     await assert.rejects(load(FOLDER, options as LoadOptions), ({ message }: Error) => message.includes(name));

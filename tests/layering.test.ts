@@ -18,7 +18,7 @@ interface Layer {
 const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: { imports: ["index.ts", "image", "io", "model", "platform.ts", "node:"] },
-  "index.ts": { imports: ["backends/select.ts", "image", "io", "model"] },
+  "index.ts": { imports: ["backend.ts", "backends/select.ts", "image", "io", "model"] },
   model: { imports: ["backend.ts"] },
   "backend.ts": { imports: [] },
   "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },

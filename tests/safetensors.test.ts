@@ -6,7 +6,6 @@ import { test } from "node:test";
 import {
   type ConvertibleTensor,
   encode,
-  firstNonFinite,
   headerLength,
   isConvertible,
   parseHeader,
@@ -306,31 +305,6 @@ test("all 65,536 values of F16 and BF16 widen as NumPy's", () => {
     const isNaNBits = (i: number) => (i & exponent) === exponent && (i & fraction) !== 0;
     assert.ok(values.every((value, i) => Number.isNaN(value) === isNaNBits(i)));
   }
-});
-
-test("firstNonFinite finds every NaN and infinity, and nothing else", () => {
-  for (const dtype of ["F16", "BF16"] as const) {
-    for (let bits = 0; bits < 65536; bits += dtype === "F16" ? 1 : 3) {
-      const pair = new Uint8Array(Uint16Array.of(0x3c00, bits).buffer);
-      const expected = Number.isFinite(widen(pair, dtype)[1]) ? -1 : 1;
-      assert.equal(firstNonFinite(pair, dtype), expected, `${dtype} ${bits}`);
-    }
-  }
-  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
-    for (let at = 0; at < 35; at++) {
-      const values = Float32Array.from({ length: 35 }, (_, i) => (i === at ? bad : (-1) ** i * 3.4e38));
-      assert.equal(firstNonFinite(new Uint8Array(values.buffer), "F32"), at);
-      const shifted = new Uint8Array(141);
-      shifted.set(new Uint8Array(values.buffer), 1);
-      assert.equal(firstNonFinite(shifted.subarray(1), "F32"), at, "unaligned");
-    }
-  }
-  const doubles = (...values: number[]) => new Uint8Array(Float64Array.from(values).buffer);
-  assert.equal(firstNonFinite(doubles(1, 3e38, -3e38), "F64"), -1);
-  assert.equal(firstNonFinite(doubles(1, 3e38, 1e39), "F64"), 2, "infinite once it is f32");
-  assert.equal(firstNonFinite(new Uint8Array(Uint16Array.of(0, 0, 0x7c00).buffer), "F16"), 2, "an odd one at the end");
-  assert.equal(firstNonFinite(new Uint8Array(8).fill(255), "I32"), -1);
-  assert.equal(firstNonFinite(new Uint8Array(0), "F32"), -1);
 });
 
 test("encode writes the bytes that the Python library writes", () => {

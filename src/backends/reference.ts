@@ -30,10 +30,12 @@ interface Matrix extends Tensor {
 }
 
 interface Weights extends Linear {
-  /** [outputs, inputs] */
+  /** [outputs, inputs]; integers for int8 */
   readonly weight: Float32Array;
   /** [outputs] */
   readonly bias: Float32Array;
+  /** [outputs], of int8 */
+  readonly scales: Float32Array;
 }
 
 const matrix = (x: Tensor) => x as Matrix;
@@ -99,6 +101,33 @@ function brain(bits: number): number {
   return word.getFloat32(0);
 }
 
+/** Nearest number with 10 fraction bits, ties to even; the least subnormal is 2^-24 (IEEE 754 binary16). */
+function toHalf(x: number): number {
+  const step = 2 ** Math.max(-24, Math.floor(Math.log2(Math.abs(x) || 1)) - 10);
+  return roundToEven(x / step) * step;
+}
+
+function roundToEven(x: number): number {
+  const floor = Math.floor(x);
+  if (x - floor !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+const f32 = Math.fround;
+
+/** A row as integers times a scale: what the contract says of a row of W (`most` 63, `least` -64) and of x (127, -127). */
+function quantise(row: Float32Array, least: number, most: number): { integers: Float32Array; scale: number } {
+  const high = row.reduce((a, b) => Math.max(a, b), 0);
+  const low = row.reduce((a, b) => Math.min(a, b), 0);
+  if (Math.max(high, -low) < 2 ** -100) return { integers: new Float32Array(row.length), scale: 1 };
+  const symmetric = least === -most;
+  const largest = Math.max(high, -low);
+  const scale = symmetric ? f32(largest / most) : Math.max(f32(high / most), f32(low / least));
+  const inverse = symmetric ? f32(most / largest) : f32(1 / scale);
+  const integers = row.map((x) => Math.min(most, Math.max(least, roundToEven(f32(x * inverse)))));
+  return { integers, scale };
+}
+
 /** Layer norm of x[at … at+width-1] into the same place of out. */
 function normalise(out: Float32Array, x: Float32Array, at: number, width: number, norm: Norm): void {
   const scale = matrix(norm.scale).data;
@@ -109,6 +138,27 @@ function normalise(out: Float32Array, x: Float32Array, at: number, width: number
   for (let i = 0; i < width; i++) variance += (x[at + i]! - mean) ** 2 / width;
   for (let i = 0; i < width; i++) {
     out[at + i] = ((x[at + i]! - mean) / Math.sqrt(variance + norm.eps)) * scale[i]! + shift[i]!;
+  }
+}
+
+/** Rows of a weight from `row` on; with `scales` they are integers. */
+function storeWeight(
+  { weight, scales, inputs, precision }: Weights,
+  row: number,
+  rows: Float32Array,
+  given?: Float32Array,
+): void {
+  for (let at = 0; at < rows.length; at += inputs, row++) {
+    const values = rows.subarray(at, at + inputs);
+    const scale = given?.[at / inputs];
+    if (precision === "int8") {
+      const { integers, scale: own } = scale === undefined ? quantise(values, -64, 63) : { integers: values, scale };
+      weight.set(integers, row * inputs);
+      scales[row] = own;
+    } else {
+      const product = scale === undefined ? values : values.map((x) => x * scale);
+      weight.set(precision === "f16" ? product.map(toHalf) : product, row * inputs);
+    }
   }
 }
 
@@ -140,19 +190,24 @@ export function createReferenceBackend(): Backend {
       return x;
     },
 
-    createLinear(outputs, inputs) {
+    createLinear(outputs, inputs, precision = "f32") {
       checkSize("createLinear", outputs, inputs);
-      return { outputs, inputs, weight: take(outputs * inputs), bias: take(outputs) } as Weights;
+      const [weight, bias, scales] = [take(outputs * inputs), take(outputs), take(outputs)];
+      return { outputs, inputs, precision, weight, bias, scales } as Weights;
     },
 
     stage: (length) => new Uint8Array(length),
 
     store(target, dtype, bytes) {
       checkStore(target, dtype, bytes);
-      const x = elements(dtype, bytes);
+      const x = Float32Array.from(elements(dtype, bytes));
+      const half = "linear" in target && target.part === "weight" && target.linear.precision === "f16";
+      const bad = x.findIndex((value) => !Number.isFinite(value) || (half && Math.abs(toHalf(value)) > 65504));
+      if (bad >= 0) return bad;
       if ("tensor" in target) matrix(target.tensor).data.set(x, target.row * target.tensor.cols);
       else if (target.part === "bias") (target.linear as Weights).bias.set(x, target.row);
-      else (target.linear as Weights).weight.set(x, target.row * target.linear.inputs);
+      else storeWeight(target.linear as Weights, target.row, x, target.scales);
+      return -1;
     },
 
     mark() {
@@ -218,19 +273,24 @@ export function createReferenceBackend(): Backend {
         }
     },
 
-    linear(out, x, weights, epilogue = {}) {
-      checkLinear(out, x, weights, epilogue);
-      const { outputs, inputs, weight, bias } = weights as Weights;
-      const activate = epilogue.activation ? ACTIVATIONS[epilogue.activation] : (y: number) => y;
-      const a = matrix(x).data;
+    linear(out, x, weights, { norm, activation, accumulate } = {}) {
+      checkLinear(out, x, weights, { norm, activation, accumulate });
+      const { outputs, inputs, precision, weight, bias, scales } = weights as Weights;
+      const activate = activation ? ACTIVATIONS[activation] : (y: number) => y;
       const o = matrix(out).data;
-      for (let row = 0; row < x.rows; row++)
+      for (let row = 0; row < x.rows; row++) {
+        const given = matrix(x).data.slice(row * inputs, (row + 1) * inputs);
+        if (norm) normalise(given, given, 0, inputs, norm);
+        const { integers: a, scale } =
+          precision === "int8" ? quantise(given, -127, 127) : { integers: given, scale: 1 };
         for (let n = 0; n < outputs; n++) {
-          let sum = bias[n]!;
-          for (let k = 0; k < inputs; k++) sum += a[row * inputs + k]! * weight[n * inputs + k]!;
+          let sum = 0;
+          for (let k = 0; k < inputs; k++) sum += a[k]! * weight[n * inputs + k]!;
+          const y = precision === "int8" ? f32(f32(sum) * f32(scale * scales[n]!)) + bias[n]! : sum + bias[n]!;
           const at = row * outputs + n;
-          o[at] = epilogue.accumulate ? o[at]! + sum : activate(sum);
+          o[at] = accumulate ? o[at]! + (precision === "int8" ? f32(y) : y) : activate(y);
         }
+      }
     },
 
     attention(out, qkv, shape) {

@@ -3,14 +3,21 @@ import type { Backend } from "../backend.js";
 
 export type BackendName = "wasm" | "webgpu" | "reference";
 
+/** What a caller may ask for; see LoadOptions. */
+export interface Choice {
+  readonly backend?: BackendName | "auto";
+  readonly threads?: "auto" | number;
+  readonly wide?: boolean;
+}
+
 /** Creates the wanted backend, or the best there is, and says why. Throws if the wanted one cannot run. */
-export async function selectBackend(
-  wanted: BackendName | "auto" = "auto",
-): Promise<{ backend: Backend; reason: string }> {
+export async function selectBackend({
+  backend: wanted = "auto",
+}: Choice): Promise<{ backend: Backend; threads: number; reason: string }> {
   switch (wanted) {
     case "reference": {
       const { createReferenceBackend } = await import("./reference.js");
-      return { backend: createReferenceBackend(), reason: "asked for" };
+      return { backend: createReferenceBackend(), threads: 1, reason: "asked for; plain loops on one thread" };
     }
     case "auto":
     case "wasm": {
@@ -18,7 +25,7 @@ export async function selectBackend(
       const backend = await createWasmBackend();
       const why = wanted === "auto" ? "the fastest backend of this version" : "asked for";
       const build = backend.build === "relaxed" ? "relaxed SIMD" : "SIMD";
-      return { backend, reason: `${why}; ${build} kernels, ${backend.tile}×8 tiles` };
+      return { backend, threads: 1, reason: `${why}; ${build} kernels, ${backend.tile}×8 tiles` };
     }
     case "webgpu":
       throw new Error('load: backend "webgpu" is not in this version; use "wasm" or "auto"');

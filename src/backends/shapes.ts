@@ -1,9 +1,9 @@
 /** The shape rules of the contract's ops, one function each, called by every backend before it runs the op. */
 import {
-  type Activation,
   type DType,
   ELEMENT_BYTES,
   type Linear,
+  type LinearOptions,
   type Norm,
   type PatchGrid,
   type Tensor,
@@ -42,6 +42,12 @@ export function checkStore(target: WeightTarget, dtype: DType, bytes: Uint8Array
   if (!Number.isInteger(rows) || target.row < 0 || target.row + rows > height) {
     throw new RangeError(
       `store: the target is ${height}×${width}, so bytes from row ${target.row} on must be at most ${height - target.row} whole rows of ${width} ${dtype}; got ${bytes.length} bytes`,
+    );
+  }
+  const { scales } = target as { scales?: Float32Array };
+  if (scales && (dtype !== "I8" || scales.length !== rows)) {
+    throw new RangeError(
+      `store: with scales the bytes must be I8 and have a scale for each row; got ${rows} rows of ${dtype} and ${scales.length} scales`,
     );
   }
   return rows;
@@ -97,12 +103,7 @@ export function checkLayerNorm(out: Tensor, x: Tensor, norm: Norm): void {
   expect("layerNorm", given, "shift", norm.shift, 1, x.cols);
 }
 
-export function checkLinear(
-  out: Tensor,
-  x: Tensor,
-  weights: Linear,
-  epilogue: { activation?: Activation; accumulate?: boolean },
-): void {
+export function checkLinear(out: Tensor, x: Tensor, weights: Linear, options: LinearOptions): void {
   if (x.cols !== weights.inputs) {
     throw new RangeError(
       `linear: the weight is ${weights.outputs}×${weights.inputs}, so x must have ${weights.inputs} columns; got ${size(x)}`,
@@ -110,8 +111,12 @@ export function checkLinear(
   }
   expect("linear", `x is ${size(x)}`, "out", out, x.rows, weights.outputs);
   if (out === x) throw new RangeError("linear: out must be another tensor than x; got the same");
-  if (epilogue.activation && epilogue.accumulate) {
-    throw new RangeError(`linear: an activation excludes accumulate; got ${epilogue.activation} and accumulate`);
+  if (options.norm) {
+    expect("linear", `x is ${size(x)}`, "scale of norm", options.norm.scale, 1, x.cols);
+    expect("linear", `x is ${size(x)}`, "shift of norm", options.norm.shift, 1, x.cols);
+  }
+  if (options.activation && options.accumulate) {
+    throw new RangeError(`linear: an activation excludes accumulate; got ${options.activation} and accumulate`);
   }
 }
 

@@ -39,7 +39,7 @@ export interface Arguments {
   readonly version: boolean;
   readonly model: string | undefined;
   /** For `load`, which knows what it can do and refuses the rest. */
-  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads">;
+  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide">;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly top: number;
@@ -70,7 +70,6 @@ export function parseArguments(argv: readonly string[]): Arguments {
   for (const token of tokens) {
     if (token.kind === "option") given[checkName(token.name, token.rawName, command)] = checkValue(token);
   }
-  if (given.wide !== undefined) throw new Error("--wide is not in this version");
 
   const number = (name: OptionName, absent: string, rule: string, holds: (x: number) => boolean): number => {
     const text = given[name] ?? absent;
@@ -90,6 +89,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
       backend: given.backend as LoadOptions["backend"],
       precision: given.precision as LoadOptions["precision"],
       threads: (threads === "auto" ? threads : count("threads", "")) as LoadOptions["threads"],
+      wide: given.wide !== undefined,
     },
     json: given.json !== undefined,
     quiet: given.quiet !== undefined,

@@ -37,7 +37,7 @@ export async function bench(invocation: Invocation): Promise<void> {
     backend: backend.name,
     precision: backend.precision,
     threads: backend.threads,
-    wide: false,
+    wide: args.load.wide,
     batch,
     medianMs: rounded(medianMs),
     minMs: rounded(times[0]!),

@@ -7,7 +7,6 @@ import { ELEMENT_BYTES } from "../backend.js";
 import { isDirectory, listDirectory, readFile } from "../platform.js";
 import {
   type ConvertibleTensor,
-  firstNonFinite,
   headerLength,
   isConvertible,
   MAX_HEADER_BYTES,
@@ -32,8 +31,11 @@ export interface TensorConsumer {
   wanted(info: TensorInfo): boolean;
   /** A place for `length` bytes; valid until the next call of the consumer. */
   stage(length: number): Uint8Array;
-  /** Whole rows, from `row` on. A row is what one index of the first dimension selects; a scalar is one row. */
-  store(info: ConvertibleTensor, row: number, bytes: Uint8Array): void;
+  /**
+   * Whole rows, from `row` on. A row is what one index of the first dimension selects; a scalar is one row. Returns -1, or
+   * the index of the first element that cannot be stored.
+   */
+  store(info: ConvertibleTensor, row: number, bytes: Uint8Array): number;
 }
 
 export interface Checkpoint {
@@ -293,18 +295,18 @@ async function* readTensor(
     signal?.throwIfAborted();
     const place = consumer.stage(Math.min(chunkBytes, bytes - at));
     await source.read(place, info.begin + at);
-    checkFinite(place, info, at);
-    consumer.store(info, at / rowBytes, place);
-    yield place.length;
+    const { length } = place;
+    const bad = consumer.store(info, at / rowBytes, place);
+    if (bad >= 0) {
+      const size = ELEMENT_BYTES[info.dtype];
+      refuse(info, at / size + bad, widen(place.subarray(bad * size, (bad + 1) * size), info.dtype)[0]!);
+    }
+    yield length;
   }
 }
 
-/** `at`: where `bytes` begin in the tensor. */
-function checkFinite(bytes: Uint8Array, info: ConvertibleTensor, at: number): void {
-  const bad = firstNonFinite(bytes, info.dtype);
-  if (bad < 0) return;
-  const size = ELEMENT_BYTES[info.dtype];
-  const [value] = widen(bytes.subarray(bad * size, (bad + 1) * size), info.dtype);
-  const index = at / size + bad;
-  throw new Error(`checkpoint: "${info.name}" in "${info.file}" must be finite; element ${index} is ${value}`);
+/** `element` of the tensor is one of NaN, infinity and what the weights' precision cannot hold. */
+function refuse(info: ConvertibleTensor, element: number, value: number): never {
+  const rule = Number.isFinite(value) ? "fit the precision" : "be finite";
+  throw new Error(`checkpoint: "${info.name}" in "${info.file}" must ${rule}; element ${element} is ${value}`);
 }

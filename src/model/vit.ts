@@ -46,7 +46,7 @@ interface Sequence {
 interface Activations {
   /** z_l, [B·tokens, D] */
   readonly z: Matrix;
-  /** LN(z), then the heads' outputs, [B·tokens, D] */
+  /** The heads' outputs, [B·tokens, D] */
   readonly y: Matrix;
   /** [B·tokens, 3D] */
   readonly qkv: Matrix;
@@ -164,15 +164,13 @@ function encode(
   block: Block,
 ): void {
   // z′ = MSA(LN(z)) + z                                                                      (2)
-  backend.layerNorm(a.y, a.z, block.norm1);
-  backend.linear(a.qkv, a.y, block.qkv);
+  backend.linear(a.qkv, a.z, block.qkv, { norm: block.norm1 });
   if (block.headNorm) backend.headNorm(a.qkv, heads, block.headNorm.query, block.headNorm.key);
   backend.attention(a.y, a.qkv, { heads, tokens, probabilities: a.probabilities });
   backend.linear(a.z, a.y, block.proj, { accumulate: true });
 
   // z = MLP(LN(z′)) + z′                                                                     (3)
-  backend.layerNorm(a.y, a.z, block.norm2);
-  backend.linear(a.hidden, a.y, block.fc1, { activation });
+  backend.linear(a.hidden, a.z, block.fc1, { norm: block.norm2, activation });
   backend.linear(a.z, a.hidden, block.fc2, { accumulate: true });
 }
 
@@ -208,13 +206,11 @@ function attentionPool(
   const { images, tokens } = sequence;
   const { heads, activation, width, mlpWidth } = config;
   const h = backend.createTensor(images, width);
-  const y = backend.createTensor(images, width);
   const hidden = backend.createTensor(images, mlpWidth);
   backend.linear(a.qkv, a.z, pool.qkv);
   backend.attention(a.y, a.qkv, { heads, tokens });
   backend.linear(h, tokenOf(backend, sequence, a.y, 0), pool.proj);
-  backend.layerNorm(y, h, pool.norm);
-  backend.linear(hidden, y, pool.fc1, { activation });
+  backend.linear(hidden, h, pool.fc1, { norm: pool.norm, activation });
   backend.linear(h, hidden, pool.fc2, { accumulate: true });
   return h;
 }

@@ -1,5 +1,5 @@
 /** From named tensors of a checkpoint to the weights that the forward pass reads. */
-import type { Backend, DType, Linear, Norm, Tensor, WeightTarget } from "../backend.js";
+import type { Backend, DType, Linear, Norm, Precision, Tensor, WeightTarget } from "../backend.js";
 import { type Config, gridOf, type Named, type Shapes } from "./config.js";
 
 /** One encoder block, eq. 2 and 3. */
@@ -51,13 +51,13 @@ interface Slot {
 export interface WeightLoader {
   wanted(info: { readonly name: string }): boolean;
   stage(length: number): Uint8Array;
-  store(info: { readonly name: string; readonly dtype: DType }, row: number, bytes: Uint8Array): void;
+  store(info: { readonly name: string; readonly dtype: DType }, row: number, bytes: Uint8Array): number;
   /** To be called when all is stored. */
   finish(): Promise<Weights>;
 }
 
 /**
- * Makes room for the weights of `config` on a backend.
+ * Makes room for the weights of `config` on a backend, linear layers in the given precision.
  * @throws Error naming every missing, unexpected and misshapen tensor at once, each with the nearest name that exists.
  */
 export function createWeights(
@@ -65,6 +65,7 @@ export function createWeights(
   backend: Backend,
   { config, named }: { config: Config; named: Named },
   tensors: Shapes,
+  precision: Precision = "f32",
 ): WeightLoader {
   const { layout, prefix } = named;
   const { width, mlpWidth, prefixTokens, classes, eps } = config;
@@ -96,7 +97,7 @@ export function createWeights(
     options: { bias?: boolean; shape?: number[]; skip?: number } = {},
   ) {
     const { bias = true, shape = [inputs], skip = 0 } = options;
-    const linear = plan(() => backend.createLinear(outputs, inputs));
+    const linear = plan(() => backend.createLinear(outputs, inputs, precision));
     const rows = (outputs - skip) / names.length;
     names.forEach((tensor, i) => {
       const row = skip + i * rows;
@@ -179,7 +180,7 @@ export function createWeights(
     stage: backend.stage,
     store({ name, dtype }, row, bytes) {
       const { target } = slots.get(name)!;
-      backend.store({ ...target, row: target.row + row }, dtype, bytes);
+      return backend.store({ ...target, row: target.row + row }, dtype, bytes);
     },
     async finish() {
       if (pool) await foldQuery(backend, pool.latent(), pool.q(), pool.qkv());

@@ -48,6 +48,10 @@ const ACTIVATIONS: Record<Activation, "gelu" | "geluTanh" | "tanh" | "relu"> = {
   relu: "relu",
 };
 
+/** Of binary16 and binary32; widened infinities and NaN of the former are beyond. */
+const LARGEST_HALF = 65504;
+const LARGEST_FLOAT = (2 - 2 ** -23) * 2 ** 127;
+
 const padded = (cols: number) => Math.ceil(cols / 8) * 8;
 
 /** 64 bytes more than a row needs, and never a multiple of 4096: rows of a tile then lie in different cache sets. */
@@ -120,13 +124,14 @@ export async function createWasmBackend(
       return x;
     },
 
-    createLinear(outputs, inputs) {
+    createLinear(outputs, inputs, precision = "f32") {
       checkSize("createLinear", outputs, inputs);
+      if (precision !== "f32") throw new Error(`wasm: precision must be f32 in this version; got ${precision}`);
       const panel = kernels.panelBytes(inputs);
       const bytes = (padded(outputs) / 8) * panel;
       const at = push(bytes);
       for (let bias = at; bias < at + bytes; bias += panel) heap.u8.fill(0, bias, bias + 32);
-      return { outputs, inputs, at } as WasmLinear;
+      return { outputs, inputs, precision, at } as WasmLinear;
     },
 
     stage(length) {
@@ -145,23 +150,26 @@ export async function createWasmBackend(
       const count = bytes.length / ELEMENT_BYTES[dtype];
       const x = dtype === "F32" ? bytes.byteOffset : align(bytes.byteOffset + bytes.length);
       kernels.widen(x, bytes.byteOffset, count, DTYPE_CODES[dtype]);
+      const bad = kernels.firstBeyond(x, count, dtype === "F16" ? LARGEST_HALF : LARGEST_FLOAT);
+      if (bad >= 0) return bad;
       if ("tensor" in target) {
         const tensor = target.tensor as WasmTensor;
         for (let row = 0; row < rows; row++) {
           const from = x + row * tensor.cols * 4;
           heap.u8.copyWithin(tensor.at + (target.row + row) * tensor.stride, from, from + tensor.cols * 4);
         }
-        return;
+        return -1;
       }
       const { at, inputs } = target.linear as WasmLinear;
       if (target.part === "weight") {
         kernels.packWeight(at, inputs, target.row, x, inputs * 4, rows);
-        return;
+        return -1;
       }
       for (let i = 0; i < rows; i++) {
         const row = target.row + i;
         heap.f32[(at + (row >> 3) * kernels.panelBytes(inputs)) / 4 + (row & 7)] = heap.f32[x / 4 + i]!;
       }
+      return -1;
     },
 
     mark() {
@@ -236,15 +244,17 @@ export async function createWasmBackend(
       }
     },
 
-    linear(out, x, weights, epilogue = {}) {
-      checkLinear(out, x, weights, epilogue);
-      gemm(
-        out as WasmTensor,
-        x as WasmTensor,
-        weights as WasmLinear,
-        epilogue.activation,
-        epilogue.accumulate ?? false,
-      );
+    linear(out, x, weights, options = {}) {
+      checkLinear(out, x, weights, options);
+      const top = heap.top;
+      let rows = x;
+      if (options.norm) {
+        rows = backend.createTensor(x.rows, x.cols);
+        backend.layerNorm(rows, x, options.norm);
+      }
+      const { activation, accumulate = false } = options;
+      gemm(out as WasmTensor, rows as WasmTensor, weights as WasmLinear, activation, accumulate);
+      heap.popTo(top);
     },
 
     attention(out, qkv, shape) {

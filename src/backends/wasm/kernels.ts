@@ -72,6 +72,7 @@ export interface Kernels {
     patchWidth: number,
   ): void;
   pool(out: number, x: number, stride: number, count: number, padded: number): void;
+  firstBeyond(x: number, count: number, limit: number): number;
   widen(out: number, x: number, count: number, code: number): void;
 }
 
