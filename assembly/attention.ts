@@ -1,14 +1,16 @@
-// Scaled dot-product attention of one image (Vaswani et al. 2017, eq. 1; Dosovitskiy et al. 2021, eq. 5 to 7):
-// softmax(Q Kᵀ/√d) V for every head.
+// Scaled dot-product attention (Vaswani et al. 2017, eq. 1; Dosovitskiy et al. 2021, eq. 5 to 7): softmax(Q Kᵀ/√d) V for
+// every head.
 //
-// A head's keys and values are packed once as the B of two GEMMs: K as a weight [tokens, d], V as the transpose of one
-// [d, tokens]. Then, for 24 rows of Q at a time (a multiple of both tiles; 24 full rows of scores fit L1 or L2):
-// S = Q Kᵀ, softmax, O = P V, and 1/sum while O is copied to its columns. Full rows of scores need no running maximum
-// (FlashAttention's), which costs more than it saves while a row fits the cache. Keys behind the last are masked by their
-// bias, -1e30. The values' columns behind d repeat 0.
+// Image by image, in two steps that all threads share. First the keys and values of every head are packed as the B of two
+// GEMMs: K as a weight [tokens, d], V as the transpose of one [d, tokens]; a task is one head's K or V. Then a task is 24
+// rows of a head's queries (a multiple of all tiles; 24 full rows of scores fit L1 or L2): S = Q Kᵀ, softmax, O = P V, and
+// 1/sum while O is copied to its columns. Full rows of scores need no running maximum (FlashAttention's), which costs more
+// than it saves while a row fits the cache. Keys behind the last are masked by their bias, -1e30. The values' columns
+// behind d are 0.
 // Error: that of two GEMMs and softmax.ts.
-import { gemm, packedRowsBytes, packRows, packWeight, panelBytes } from "./gemm";
+import { gemm, packRows, packWeight, panelBytes, tileRows } from "./gemm";
 import { softmax } from "./softmax";
+import { fork, JOB, nextTask, share, threads } from "./threads";
 
 const ROWS: usize = 24;
 
@@ -25,26 +27,49 @@ function rowBytes(n: usize): usize {
   return (panels(n) << 5) + 64;
 }
 
+/** Bytes of one head's keys, and of its values. */
+// @ts-ignore: decorator
+@inline
+function keyBytes(tokens: usize, d: usize): usize {
+  return panels(tokens) * panelBytes(d);
+}
+
+// @ts-ignore: decorator
+@inline
+function valueBytes(tokens: usize, d: usize): usize {
+  return panels(d) * panelBytes(tokens);
+}
+
+/** What one thread needs: packed queries or probabilities, scores, outputs. */
+// @ts-ignore: decorator
+@inline
+function threadBytes(tokens: usize, d: usize): usize {
+  return ROWS * ((max(tokens, d) << 2) + rowBytes(tokens) + rowBytes(d));
+}
+
 /** Bytes of scratch that `attention` needs. */
-export function attentionScratch(tokens: usize, d: usize): usize {
-  return (
-    panels(tokens) * panelBytes(d) +
-    panels(d) * panelBytes(tokens) +
-    packedRowsBytes(ROWS, ROWS, max(tokens, d)) +
-    ROWS * (rowBytes(tokens) + rowBytes(d))
-  );
+export function attentionScratch(tokens: usize, heads: usize, d: usize): usize {
+  return heads * (keyBytes(tokens, d) + valueBytes(tokens, d)) + threads() * threadBytes(tokens, d);
+}
+
+// prettier-ignore
+@unmanaged class AttentionJob {
+  tile: u32; out: usize; outStride: usize; qkv: usize; qkvStride: usize; tokens: usize; heads: usize; d: usize;
+  scratch: usize; probabilities: usize; probabilityStride: usize;
 }
 
 /**
- * out: `tokens` rows of heads·d floats; qkv: `tokens` rows of 3·heads·d floats, [q | k | v], a head's columns together,
- * readable to the next multiple of 4 floats; probabilities: 0, or heads·tokens rows of `tokens` floats. Strides in bytes.
+ * out: images·tokens rows of heads·d floats; qkv: as many rows of 3·heads·d floats, [q | k | v], a head's columns together,
+ * readable to the next multiple of 4 floats; probabilities: 0, or images·heads·tokens rows of `tokens` floats. Strides in
+ * bytes.
  */
 export function attention(
-  tile: usize,
+  tile: u32,
   out: usize,
   outStride: usize,
   qkv: usize,
   qkvStride: usize,
+  images: usize,
   tokens: usize,
   heads: usize,
   d: usize,
@@ -52,49 +77,94 @@ export function attention(
   probabilities: usize,
   probabilityStride: usize,
 ): void {
+  const job = changetype<AttentionJob>(JOB);
+  job.tile = tile;
+  job.out = out;
+  job.outStride = outStride;
+  job.qkv = qkv;
+  job.qkvStride = qkvStride;
+  job.tokens = tokens;
+  job.heads = heads;
+  job.d = d;
+  job.scratch = scratch;
+  job.probabilities = probabilities;
+  job.probabilityStride = probabilityStride;
+  for (; images; images--) {
+    fork(packHeads);
+    fork(attend);
+    job.out += tokens * outStride;
+    job.qkv += tokens * qkvStride;
+    if (probabilities) job.probabilities += heads * tokens * probabilityStride;
+  }
+}
+
+function packHeads(): void {
+  const job = changetype<AttentionJob>(JOB);
+  const tokens = job.tokens;
+  const d = job.d;
+  const width = (job.heads * d) << 2;
+  const values = job.scratch + job.heads * keyBytes(tokens, d);
+  for (let task = nextTask(); task < 2 * job.heads; task = nextTask()) {
+    const h = task >> 1;
+    const x = job.qkv + (1 + (task & 1)) * width + ((h * d) << 2);
+    if (task & 1) packValues(values + h * valueBytes(tokens, d), x, job.qkvStride, tokens, d);
+    else packKeys(job.scratch + h * keyBytes(tokens, d), x, job.qkvStride, tokens, d);
+  }
+}
+
+function attend(): void {
+  const job = changetype<AttentionJob>(JOB);
+  const tile = job.tile;
+  const height = tileRows(tile);
+  const tokens = job.tokens;
+  const d = job.d;
   const scale = <f32>(1 / sqrt<f64>(d));
-  const keys = scratch;
-  const values = keys + panels(tokens) * panelBytes(d);
-  const packed = values + panels(d) * panelBytes(tokens);
-  const scores = packed + packedRowsBytes(ROWS, ROWS, max(tokens, d));
+  const allKeys = job.scratch;
+  const allValues = allKeys + job.heads * keyBytes(tokens, d);
+  const packed = share(allValues + job.heads * valueBytes(tokens, d), threadBytes(tokens, d));
+  const scores = packed + ROWS * (max(tokens, d) << 2);
   const result = scores + ROWS * rowBytes(tokens);
-  const width = (heads * d) << 2;
+  const blocks = (tokens + ROWS - 1) / ROWS;
 
-  // What no head writes: masks of the keys, zero biases of the values.
-  const pad = tokens & 7;
-  const lastKeys = keys + (panels(tokens) - 1) * panelBytes(d);
-  memory.fill(keys, 0, panels(tokens) * panelBytes(d));
-  if (pad) for (let i = pad; i < 8; i++) store<f32>(lastKeys + (i << 2), -1e30);
-  memory.fill(values, 0, panels(d) * panelBytes(tokens));
-
-  for (let h: usize = 0; h < heads; h++) {
-    const q = qkv + ((h * d) << 2);
-    packWeight(keys, d, 0, q + width, qkvStride, tokens);
-    packValues(values, q + 2 * width, qkvStride, tokens, d);
-    for (let row: usize = 0; row < tokens; row += ROWS) {
-      const rows = min(ROWS, tokens - row);
-      packRows(tile, packed, q + row * qkvStride, qkvStride, rows, d);
-      gemm(tile, scores, rowBytes(tokens), packed, rows, d, keys, 0, panels(tokens), false);
-      for (let i: usize = 0; i < rows; i++) {
-        const s = scores + i * rowBytes(tokens);
-        // The sum is kept in the row's spare 64 bytes.
-        store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3, scale));
-      }
-      packRows(tile, packed, scores, rowBytes(tokens), rows, tokens);
-      gemm(tile, result, rowBytes(d), packed, rows, tokens, values, 0, panels(d), false);
-      for (let i: usize = 0; i < rows; i++) {
-        const s = scores + i * rowBytes(tokens);
-        const r = <f32>1 / load<f32>(s + rowBytes(tokens) - 64);
-        scaleInto(out + (row + i) * outStride + ((h * d) << 2), result + i * rowBytes(d), d, r);
-        if (probabilities) scaleInto(probabilities + (h * tokens + row + i) * probabilityStride, s, tokens, r);
+  for (let task = nextTask(); task < job.heads * blocks; task = nextTask()) {
+    const h = task / blocks;
+    const row = (task % blocks) * ROWS;
+    const rows = min(ROWS, tokens - row);
+    const q = job.qkv + row * job.qkvStride + ((h * d) << 2);
+    packRows(height, packed, q, job.qkvStride, rows, d);
+    gemm(tile, scores, rowBytes(tokens), packed, rows, d, allKeys + h * keyBytes(tokens, d), panels(tokens), false);
+    for (let i: usize = 0; i < rows; i++) {
+      const s = scores + i * rowBytes(tokens);
+      // The sum is kept in the row's spare 64 bytes.
+      store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3, scale));
+    }
+    packRows(height, packed, scores, rowBytes(tokens), rows, tokens);
+    gemm(tile, result, rowBytes(d), packed, rows, tokens, allValues + h * valueBytes(tokens, d), panels(d), false);
+    for (let i: usize = 0; i < rows; i++) {
+      const s = scores + i * rowBytes(tokens);
+      const r = <f32>1 / load<f32>(s + rowBytes(tokens) - 64);
+      scaleInto(job.out + (row + i) * job.outStride + ((h * d) << 2), result + i * rowBytes(d), d, r);
+      if (job.probabilities) {
+        scaleInto(job.probabilities + (h * tokens + row + i) * job.probabilityStride, s, tokens, r);
       }
     }
   }
 }
 
+/** k: `tokens` rows of d floats, as panels without bias but for the masks behind the last. */
+function packKeys(b: usize, k: usize, stride: usize, tokens: usize, d: usize): void {
+  const last = b + (panels(tokens) - 1) * panelBytes(d);
+  for (let panel = b; panel < last; panel += panelBytes(d)) memory.fill(panel, 0, 32);
+  memory.fill(last, 0, panelBytes(d));
+  const pad = tokens & 7;
+  if (pad) for (let i = pad; i < 8; i++) store<f32>(last + (i << 2), -1e30);
+  packWeight(b, d, 0, k, stride, tokens);
+}
+
 /** v: `tokens` rows of d floats, as the panels of their transpose. */
 function packValues(b: usize, v: usize, stride: usize, tokens: usize, d: usize): void {
   for (let j: usize = 0; j < d; j += 8, b += panelBytes(tokens), v += 32) {
+    memory.fill(b, 0, j + 8 <= d ? 32 : panelBytes(tokens));
     let to = b + 32;
     let from = v;
     if (j + 8 <= d) {

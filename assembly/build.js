@@ -2,9 +2,10 @@
 // a module, since that is the one form which every runtime, bundler and worker loads without configuration.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import asc from "assemblyscript/asc";
+import { writeTiles } from "./tiles.js";
 
 const modules = [
-  { file: "src/backends/wasm/kernels.gen.ts", entry: "assembly/index.ts", targets: ["simd", "relaxed"] },
+  { file: "src/backends/wasm/kernels.gen.ts", entry: "assembly/index.ts", targets: ["simd", "relaxed", "simd-threads", "relaxed-threads"] },
   { file: "src/image/kernel.gen.ts", entry: "assembly/image.ts", targets: ["image"] },
 ];
 /** Only bench/ runs these; they are not shipped. */
@@ -16,13 +17,15 @@ async function compile(entry, target) {
   return readFileSync(`build/${target}.wasm`);
 }
 
+writeTiles("assembly/tiles.gen.ts");
 mkdirSync("build", { recursive: true });
 for (const { file, entry, targets } of modules) {
   let source = "// Written by assembly/build.js.\n";
   for (const target of targets) {
     const binary = await compile(entry, target);
-    source += `export const ${target} =\n  "${binary.toString("base64")}";\n`;
-    console.log(`${target.padEnd(8)} ${binary.length} bytes`);
+    const name = target.replace(/-(.)/, (_, letter) => letter.toUpperCase());
+    source += `export const ${name} =\n  "${binary.toString("base64")}";\n`;
+    console.log(`${target.padEnd(15)} ${binary.length} bytes`);
   }
   writeFileSync(file, source);
 }

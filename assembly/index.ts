@@ -1,12 +1,11 @@
 // The kernels of the WASM backend: this list is the interface to src/backends/wasm. Kernels are pure functions of
 // pointers and sizes. They own no memory, allocate nothing and check nothing; strides are in bytes, sizes in elements.
-export { gemm, packRows, packedRowsBytes, packWeight, panelBytes } from "./gemm";
 export { attention, attentionScratch } from "./attention";
-export { gelu, geluTanh, relu, tanh } from "./activation";
 export { layerNorm } from "./layernorm";
-export { softmax } from "./softmax";
+export { linear, linearScratch, storeWeight, weightPanelBytes } from "./linear";
+export { lostWord, setThreads, work } from "./threads";
 export { assembleTokens, patchify, pool } from "./tokens";
-export { firstBeyond, widen } from "./widen";
+export { firstBeyond, scaleRows, widen } from "./widen";
 
 /** First byte behind the constants of the kernels: what comes before it is theirs. */
 export function heapBase(): usize {

@@ -23,7 +23,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "backend.ts": { imports: [] },
   "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },
   "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts"] },
-  "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts"] },
+  "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform.ts"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   io: { imports: ["backend.ts", "platform.ts"] },
   image: { imports: ["platform.ts"], lazily: ["@jsquash/"] },

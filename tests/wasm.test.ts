@@ -1,19 +1,23 @@
 import { suite } from "node:test";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
-import { instantiate } from "../src/backends/wasm/kernels.js";
+import { compileKernels } from "../src/backends/wasm/kernels.js";
+import { candidates, FLOAT_TILES, INTEGER_TILES } from "../src/backends/wasm/tile.js";
 import { runBackendCases } from "./backend.cases.js";
 
-// Every build this engine runs, at every tile. The tolerance is f32 summation over at most 1030 products, and the
-// approximations of exp and erf.
-const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+// Every build this engine runs, at every tile that it may choose. The tolerance is f32 summation over at most 1030
+// products, and the approximations of exp and erf.
 for (const build of ["relaxed", "simd"] as const) {
-  const absent = await instantiate(memory, build).then(
+  const absent = await compileKernels({ shared: false, build }).then(
     () => undefined,
     (error: Error) => error.message,
   );
-  for (const tile of [4, 6] as const) {
-    suite(`wasm, ${build}, tile ${tile}×8`, { skip: absent }, () => {
-      runBackendCases({ create: () => createWasmBackend({ build, tile }), tolerance: 3e-6 });
+  const all = candidates({ build, wide: true });
+  const count = Math.max(all.float.length, all.integer.length);
+  for (let i = 0; i < count; i++) {
+    const float = all.float[i % all.float.length]!;
+    const integer = all.integer[i % all.integer.length]!;
+    suite(`wasm, ${build}, tiles ${FLOAT_TILES[float]} and ${INTEGER_TILES[integer]}`, { skip: absent }, () => {
+      runBackendCases({ create: () => createWasmBackend({ build, tiles: { float, integer } }), tolerance: 3e-6 });
     });
   }
 }

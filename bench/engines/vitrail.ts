@@ -24,7 +24,7 @@ async function gemm(work: GemmWork): Promise<Contender> {
     run: () => backend.linear(out, input, linear),
     result: () => backend.read(out),
     dispose: () => backend.dispose(),
-    kernels: `${backend.build} kernels, ${backend.tile}×8 tiles`,
+    kernels: backend.describe("f32"),
   };
 }
 
@@ -45,7 +45,7 @@ async function attention(work: AttentionWork): Promise<Contender> {
     run: () => backend.attention(out, qkv, { heads, tokens: TOKENS }),
     result: () => backend.read(out),
     dispose: () => backend.dispose(),
-    kernels: `${backend.build} kernels, ${backend.tile}×8 tiles`,
+    kernels: backend.describe("f32"),
   };
 }
 

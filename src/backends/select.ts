@@ -24,8 +24,7 @@ export async function selectBackend({
       const { createWasmBackend } = await import("./wasm/index.js");
       const backend = await createWasmBackend();
       const why = wanted === "auto" ? "the fastest backend of this version" : "asked for";
-      const build = backend.build === "relaxed" ? "relaxed SIMD" : "SIMD";
-      return { backend, threads: 1, reason: `${why}; ${build} kernels, ${backend.tile}×8 tiles` };
+      return { backend, threads: 1, reason: `${why}; ${backend.describe("f32")}` };
     }
     case "webgpu":
       throw new Error('load: backend "webgpu" is not in this version; use "wasm" or "auto"');

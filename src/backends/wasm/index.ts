@@ -1,5 +1,5 @@
 /** The WASM SIMD backend: maps the contract's ops to the kernels in assembly/, packs weights, lays out memory. */
-import { type Activation, type Backend, type DType, ELEMENT_BYTES, type Linear, type Tensor } from "../../backend.js";
+import { type Activation, type Backend, type DType, ELEMENT_BYTES, type Linear, type Precision, type Tensor } from "../../backend.js";
 import {
   checkAssembleTokens,
   checkAttention,
@@ -13,8 +13,8 @@ import {
   checkStore,
 } from "../shapes.js";
 import { align, createHeap } from "./heap.js";
-import { type Build, instantiate, type Kernels } from "./kernels.js";
-import { fastestTile, type Tile, tileScratch } from "./tile.js";
+import { type Build, compileKernels, instantiate, type Kernels } from "./kernels.js";
+import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, tileOf, type Tiles } from "./tile.js";
 
 /** Rows of whole 8-column panels at `at`, `stride` bytes apart. */
 interface WasmTensor extends Tensor {
@@ -22,9 +22,11 @@ interface WasmTensor extends Tensor {
   readonly stride: number;
 }
 
-/** Panels of 8 outputs at `at`, see assembly/gemm.ts. */
+/** Panels of 8 outputs at `at`, see assembly/gemm.ts, half.ts and int8.ts. */
 interface WasmLinear extends Linear {
   readonly at: number;
+  /** Bytes of a panel. */
+  readonly panel: number;
 }
 
 /** Codes of assembly/widen.ts. */
@@ -41,15 +43,13 @@ const DTYPE_CODES: Record<DType, number> = {
   BOOL: 8,
 };
 
-const ACTIVATIONS: Record<Activation, "gelu" | "geluTanh" | "tanh" | "relu"> = {
-  gelu: "gelu",
-  gelu_tanh: "geluTanh",
-  tanh: "tanh",
-  relu: "relu",
-};
+/** Codes of assembly/linear.ts; 0 is none. */
+const ACTIVATIONS: Record<Activation, number> = { gelu: 1, gelu_tanh: 2, tanh: 3, relu: 4 };
 
 /** Of binary16 and binary32; widened infinities and NaN of the former are beyond. */
 const LARGEST_HALF = 65504;
+/** The last float that rounds to it: beyond, an f16 weight would become infinite. */
+const ROUNDS_TO_HALF = 65519.99609375;
 const LARGEST_FLOAT = (2 - 2 ** -23) * 2 ** 127;
 
 const padded = (cols: number) => Math.ceil(cols / 8) * 8;
@@ -63,19 +63,25 @@ function strideOf(cols: number): number {
 export interface WasmOptions {
   /** The build of the kernels; by default relaxed where the engine validates it. */
   readonly build?: Build;
-  /** Height of the GEMM tile; by default what is faster here. */
-  readonly tile?: Tile;
+  /** Tiles of the products; by default what is fastest here. */
+  readonly tiles?: Tiles;
+}
+
+export interface WasmBackend extends Backend {
+  readonly build: Build;
+  readonly tiles: Tiles;
+  /** The kernels that linear layers of a precision run on, in words. */
+  describe(precision: Precision): string;
 }
 
 /** Compiles and instantiates the kernels on a memory of their own. */
-export async function createWasmBackend(
-  options: WasmOptions = {},
-): Promise<Backend & { readonly build: Build; readonly tile: Tile }> {
+export async function createWasmBackend(options: WasmOptions = {}): Promise<WasmBackend> {
+  const compiled = (await compileKernels({ shared: false, build: options.build }))!;
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
-  let { build, kernels } = await instantiate(memory, options.build);
+  const { build } = compiled;
+  const tiles = options.tiles ?? (await fastestTiles(compiled));
+  let kernels = await instantiate(compiled.module, memory, () => {});
   const heap = createHeap(memory, kernels.heapBase());
-  // Without fused multiply-add the taller tile always spills.
-  const tile = options.tile ?? (build === "simd" ? 4 : fastestTile(kernels, heap.scratch(tileScratch(kernels))));
   const base = heap.top;
   let weightsEnd = base;
   let marks = 0;
@@ -86,32 +92,14 @@ export async function createWasmBackend(
     return at;
   }
 
-  /** C = f(A Bᵀ + bias): the rows are packed once, then panel after panel is computed and activated while in cache. */
-  function gemm(
-    out: WasmTensor,
-    x: WasmTensor,
-    w: WasmLinear,
-    activation: Activation | undefined,
-    accumulate: boolean,
-  ): void {
-    const packed = heap.scratch(kernels.packedRowsBytes(tile, x.rows, x.cols));
-    const panels = padded(w.outputs) / 8;
-    kernels.packRows(tile, packed, x.at, x.stride, x.rows, x.cols);
-    if (!activation) {
-      kernels.gemm(tile, out.at, out.stride, packed, x.rows, x.cols, w.at, 0, panels, accumulate);
-      return;
-    }
-    const activate = kernels[ACTIVATIONS[activation]];
-    for (let j = 0; j < panels; j++) {
-      kernels.gemm(tile, out.at, out.stride, packed, x.rows, x.cols, w.at, j, j + 1, accumulate);
-      activate(out.at + j * 32, out.stride, x.rows);
-    }
-  }
-
-  const backend: Backend & { readonly build: Build; readonly tile: Tile } = {
+  const backend: WasmBackend = {
     name: "wasm",
     build,
-    tile,
+    tiles,
+    describe(precision) {
+      const tile = precision === "int8" ? INTEGER_TILES[tiles.integer] : FLOAT_TILES[tiles.float];
+      return `${build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${tile} tiles`;
+    },
     get memory() {
       return { weights: weightsEnd - base, activations: Math.max(0, heap.peak - weightsEnd) };
     },
@@ -126,17 +114,17 @@ export async function createWasmBackend(
 
     createLinear(outputs, inputs, precision = "f32") {
       checkSize("createLinear", outputs, inputs);
-      if (precision !== "f32") throw new Error(`wasm: precision must be f32 in this version; got ${precision}`);
-      const panel = kernels.panelBytes(inputs);
+      const panel = kernels.weightPanelBytes(PRECISIONS[precision], inputs);
       const bytes = (padded(outputs) / 8) * panel;
       const at = push(bytes);
-      for (let bias = at; bias < at + bytes; bias += panel) heap.u8.fill(0, bias, bias + 32);
-      return { outputs, inputs, precision, at } as WasmLinear;
+      for (let bias = at; bias < at + bytes; bias += panel) heap.u8.fill(0, bias, bias + 64);
+      return { outputs, inputs, precision, at, panel } as WasmLinear;
     },
 
     stage(length) {
-      // Behind it, room for as many f32 as `length` can hold elements, so that `store` never grows the memory.
-      const at = heap.scratch(align(length) + length * 4 + 16);
+      // Behind it, room for as many f32 as `length` can hold elements, and for their scales, so that `store` never grows
+      // the memory.
+      const at = heap.scratch(align(length) + length * 8 + 256);
       return heap.u8.subarray(at, at + length);
     },
 
@@ -150,7 +138,8 @@ export async function createWasmBackend(
       const count = bytes.length / ELEMENT_BYTES[dtype];
       const x = dtype === "F32" ? bytes.byteOffset : align(bytes.byteOffset + bytes.length);
       kernels.widen(x, bytes.byteOffset, count, DTYPE_CODES[dtype]);
-      const bad = kernels.firstBeyond(x, count, dtype === "F16" ? LARGEST_HALF : LARGEST_FLOAT);
+      const halved = "linear" in target && target.part === "weight" && target.linear.precision === "f16";
+      const bad = kernels.firstBeyond(x, count, dtype === "F16" ? LARGEST_HALF : halved ? ROUNDS_TO_HALF : LARGEST_FLOAT);
       if (bad >= 0) return bad;
       if ("tensor" in target) {
         const tensor = target.tensor as WasmTensor;
@@ -160,14 +149,17 @@ export async function createWasmBackend(
         }
         return -1;
       }
-      const { at, inputs } = target.linear as WasmLinear;
+      const { at, inputs, panel, precision } = target.linear as WasmLinear;
       if (target.part === "weight") {
-        kernels.packWeight(at, inputs, target.row, x, inputs * 4, rows);
+        const scales = target.scales ? align(x + count * 4) : 0;
+        if (target.scales) heap.f32.set(target.scales, scales / 4);
+        if (target.scales && precision !== "int8") kernels.scaleRows(x, rows, inputs, scales);
+        kernels.storeWeight(PRECISIONS[precision], at, inputs, target.row, x, rows, scales);
         return -1;
       }
       for (let i = 0; i < rows; i++) {
         const row = target.row + i;
-        heap.f32[(at + (row >> 3) * kernels.panelBytes(inputs)) / 4 + (row & 7)] = heap.f32[x / 4 + i]!;
+        heap.f32[(at + (row >> 3) * panel) / 4 + (row & 7)] = heap.f32[x / 4 + i]!;
       }
       return -1;
     },
@@ -246,30 +238,54 @@ export async function createWasmBackend(
 
     linear(out, x, weights, options = {}) {
       checkLinear(out, x, weights, options);
-      const top = heap.top;
-      let rows = x;
-      if (options.norm) {
-        rows = backend.createTensor(x.rows, x.cols);
-        backend.layerNorm(rows, x, options.norm);
-      }
-      const { activation, accumulate = false } = options;
-      gemm(out as WasmTensor, rows as WasmTensor, weights as WasmLinear, activation, accumulate);
-      heap.popTo(top);
+      const { norm, activation, accumulate = false } = options;
+      const o = out as WasmTensor;
+      const { at, stride, rows, cols } = x as WasmTensor;
+      const w = weights as WasmLinear;
+      const precision = PRECISIONS[w.precision];
+      const tile = tileOf(tiles, w.precision);
+      kernels.linear(
+        precision,
+        tile,
+        o.at,
+        o.stride,
+        at,
+        stride,
+        rows,
+        cols,
+        w.at,
+        padded(w.outputs) / 8,
+        norm ? (norm.scale as WasmTensor).at : 0,
+        norm ? (norm.shift as WasmTensor).at : 0,
+        norm?.eps ?? 0,
+        activation ? ACTIVATIONS[activation] : 0,
+        accumulate,
+        heap.scratch(kernels.linearScratch(precision, tile, rows, cols)),
+      );
     },
 
     attention(out, qkv, shape) {
       const { images, d } = checkAttention(out, qkv, shape);
       const { heads, tokens } = shape;
       const o = out as WasmTensor;
-      const x = qkv as WasmTensor;
+      const { at, stride } = qkv as WasmTensor;
       const p = shape.probabilities as WasmTensor | undefined;
-      const scratch = heap.scratch(kernels.attentionScratch(tokens, d));
-      for (let image = 0; image < images; image++) {
-        const at = o.at + image * tokens * o.stride;
-        const from = x.at + image * tokens * x.stride;
-        const maps = p ? p.at + image * heads * tokens * p.stride : 0;
-        kernels.attention(tile, at, o.stride, from, x.stride, tokens, heads, d, scratch, maps, p?.stride ?? 0);
-      }
+      const scratch = heap.scratch(kernels.attentionScratch(tokens, heads, d));
+      const [maps, mapStride] = p ? [p.at, p.stride] : [0, 0];
+      kernels.attention(
+        tiles.float,
+        o.at,
+        o.stride,
+        at,
+        stride,
+        images,
+        tokens,
+        heads,
+        d,
+        scratch,
+        maps,
+        mapStride,
+      );
     },
 
     pool(out, x, rows) {

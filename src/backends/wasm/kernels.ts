@@ -1,31 +1,17 @@
-/** The compiled kernels (assembly/): choosing the build this engine can run, and its typed exports. */
-import { relaxed, simd } from "./kernels.gen.js";
+/** The compiled kernels (assembly/): which build an engine can run, compiled once a process, and its typed exports. */
+import { compileEagerly } from "../../platform.js";
+import { relaxed, relaxedThreads, simd, simdThreads } from "./kernels.gen.js";
 
 /** Exports of assembly/index.ts. Pointers and strides in bytes, sizes in elements; see there for the layouts. */
 export interface Kernels {
   heapBase(): number;
-  gemm(
-    tile: number,
-    c: number,
-    stride: number,
-    a: number,
-    rows: number,
-    k: number,
-    b: number,
-    first: number,
-    last: number,
-    accumulate: boolean,
-  ): void;
-  packRows(tile: number, a: number, x: number, stride: number, rows: number, k: number): void;
-  packedRowsBytes(tile: number, rows: number, k: number): number;
-  packWeight(b: number, k: number, row: number, x: number, stride: number, rows: number): void;
-  panelBytes(k: number): number;
   attention(
     tile: number,
     out: number,
     outStride: number,
     qkv: number,
     qkvStride: number,
+    images: number,
     tokens: number,
     heads: number,
     d: number,
@@ -33,11 +19,7 @@ export interface Kernels {
     probabilities: number,
     probabilityStride: number,
   ): void;
-  attentionScratch(tokens: number, d: number): number;
-  gelu(x: number, stride: number, rows: number): void;
-  geluTanh(x: number, stride: number, rows: number): void;
-  tanh(x: number, stride: number, rows: number): void;
-  relu(x: number, stride: number, rows: number): void;
+  attentionScratch(tokens: number, heads: number, d: number): number;
   layerNorm(
     out: number,
     outStride: number,
@@ -49,6 +31,35 @@ export interface Kernels {
     shift: number,
     eps: number,
   ): void;
+  linear(
+    precision: number,
+    tile: number,
+    out: number,
+    outStride: number,
+    x: number,
+    xStride: number,
+    rows: number,
+    k: number,
+    w: number,
+    panels: number,
+    scale: number,
+    shift: number,
+    eps: number,
+    activation: number,
+    accumulate: boolean,
+    scratch: number,
+  ): void;
+  linearScratch(precision: number, tile: number, rows: number, k: number): number;
+  storeWeight(
+    precision: number,
+    w: number,
+    k: number,
+    row: number,
+    x: number,
+    rows: number,
+    scales: number,
+  ): void;
+  weightPanelBytes(precision: number, k: number): number;
   assembleTokens(
     out: number,
     prefix: number,
@@ -73,30 +84,74 @@ export interface Kernels {
   ): void;
   pool(out: number, x: number, stride: number, count: number, padded: number): void;
   firstBeyond(x: number, count: number, limit: number): number;
+  scaleRows(x: number, rows: number, k: number, scales: number): void;
   widen(out: number, x: number, count: number, code: number): void;
+  /** Of the threads build. */
+  lostWord(): number;
+  setThreads(threads: number): void;
+  work(thread: number): void;
 }
 
-/** Which build of the kernels: with fused multiply-add where the engine knows relaxed SIMD, else without. */
+/** With fused multiply-add and integer dot products where the engine knows relaxed SIMD, else without. */
 export type Build = "relaxed" | "simd";
+
+export interface CompiledKernels {
+  readonly build: Build;
+  readonly module: WebAssembly.Module;
+  /** Whether the engine was told to combine pairs of vectors into 256-bit ones. */
+  readonly wide: boolean;
+}
+
+/** For memory of one thread, and for shared memory. */
+const BINARIES: Readonly<Record<Build, { readonly single: string; readonly shared: string }>> = {
+  relaxed: { single: relaxed, shared: relaxedThreads },
+  simd: { single: simd, shared: simdThreads },
+};
 
 const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 
-/** Instantiates the given build, or the best that this engine validates, on `memory`. */
-export async function instantiate(
-  memory: WebAssembly.Memory,
-  wanted?: Build,
-): Promise<{ build: Build; kernels: Kernels }> {
-  const builds: [Build, string][] = [
-    ["relaxed", relaxed],
-    ["simd", simd],
-  ];
-  for (const [build, base64] of builds) {
-    const bytes = bytesOf(base64);
+const compiled = new Map<string, Promise<CompiledKernels | undefined>>();
+
+/**
+ * The given build, or the best that this engine validates. Undefined if `wide` is asked for where it cannot be switched on.
+ * @throws Error if the engine can run none.
+ */
+export function compileKernels(options: {
+  readonly shared: boolean;
+  readonly build?: Build;
+  readonly wide?: boolean;
+}): Promise<CompiledKernels | undefined> {
+  const { shared, build, wide = false } = options;
+  const key = `${build} ${shared} ${wide}`;
+  let kernels = compiled.get(key);
+  if (!kernels) {
+    kernels = compile(shared, build, wide);
+    compiled.set(key, kernels);
+  }
+  return kernels;
+}
+
+async function compile(shared: boolean, wanted: Build | undefined, wide: boolean): Promise<CompiledKernels | undefined> {
+  for (const build of ["relaxed", "simd"] as const) {
+    const bytes = bytesOf(BINARIES[build][shared ? "shared" : "single"]);
     if ((wanted && wanted !== build) || !WebAssembly.validate(bytes)) continue;
-    const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
-    return { build, kernels: instance.exports as unknown as Kernels };
+    // Compiled for speed at once: what is first compiled for start-up is slow for its first seconds, and its tiles
+    // cannot be compared yet.
+    const module = await compileEagerly(bytes, wide ? ["--experimental-wasm-revectorize"] : []);
+    if (module) return { build, module, wide };
+    return wide ? undefined : { build, module: await WebAssembly.compile(bytes), wide };
   }
   throw new Error(
     `wasm: the kernels need WebAssembly ${wanted ?? "simd"}, which this engine does not have; use backend "reference"`,
   );
+}
+
+/** The kernels on `memory`. `stalled` is called, and must throw, when the other threads do not answer. */
+export async function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  stalled: () => void,
+): Promise<Kernels> {
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory, stalled } });
+  return exports as unknown as Kernels;
 }

@@ -1,38 +1,107 @@
-/** Choosing the height of the GEMM tile by measuring, once per backend. */
-import type { Kernels } from "./kernels.js";
+/** Choosing the register tiles of the matrix products by measuring them, once a process for each build. */
+import type { Precision } from "../../backend.js";
+import { type CompiledKernels, instantiate, type Kernels } from "./kernels.js";
 
-/** Rows of A per tile. Results do not depend on it, see assembly/gemm.ts. */
-export type Tile = 4 | 6;
+/** By the numbers of assembly/tiles.js. Results do not depend on the choice. */
+export const FLOAT_TILES = ["6×8", "4×8", "4×8 shuffled", "6×16"] as const;
+export const INTEGER_TILES = [
+  "4×8 by 16 bits",
+  "4×8 by split dot",
+  "4×8 by dot",
+  "6×8 by dot",
+  "4×16 by split dot",
+  "6×16 by dot",
+] as const;
 
-/** 24 rows (whole tiles of both heights), k and columns of a problem that stays in L1: 0.8 Mflop, 15 to 200 µs. */
-const ROWS = 24;
-const K = 256;
-const PANELS = 8;
-
-/**
- * The faster tile on this engine. Engines compile a hot function a second time and better after some calls, so both
- * tiles take turns for a few milliseconds and the best run of each counts.
- *
- * `scratch` points to tileScratch bytes.
- */
-export function fastestTile(kernels: Kernels, scratch: number): Tile {
-  const c = scratch;
-  const stride = PANELS * 32 + 64;
-  const a = c + ROWS * stride;
-  const b = a + ROWS * K * 4;
-  const best = { 4: Infinity, 6: Infinity };
-  const deadline = performance.now() + 8;
-  for (let round = 0; round < 20 || performance.now() < deadline; round++) {
-    for (const tile of [6, 4] as const) {
-      const start = performance.now();
-      for (let i = 0; i < 4; i++) kernels.gemm(tile, c, stride, a, ROWS, K, b, 0, PANELS, false);
-      best[tile] = Math.min(best[tile], performance.now() - start);
-    }
-  }
-  // Within 2 % the taller one: it gains more on matrices that do not stay in L1.
-  return best[6] <= 1.02 * best[4] ? 6 : 4;
+/** A tile of each kind. */
+export interface Tiles {
+  readonly float: number;
+  readonly integer: number;
 }
 
-export function tileScratch(kernels: Kernels): number {
-  return ROWS * (PANELS * 32 + 64) + ROWS * K * 4 + PANELS * kernels.panelBytes(K);
+/** As assembly/linear.ts numbers them. */
+export const PRECISIONS: Readonly<Record<Precision, number>> = { f32: 0, f16: 1, int8: 2 };
+
+/** The tile for a precision. */
+export const tileOf = (tiles: Tiles, precision: Precision): number =>
+  precision === "int8" ? tiles.integer : tiles.float;
+
+/** Which are worth a trial. Without fused multiply-add the taller tile always spills; pairs of panels need 256 bits. */
+export function candidates({ build, wide }: Pick<CompiledKernels, "build" | "wide">): Record<keyof Tiles, number[]> {
+  if (build === "simd") return { float: [1, 2], integer: [0] };
+  return { float: wide ? [3, 0] : [0, 1, 2], integer: wide ? [4, 5, 1, 2, 3] : [1, 2, 3] };
+}
+
+/** Rows (whole tiles of all heights), inputs and panels of a product that stays in L1: 0.8 Mflop, 5 to 40 µs. */
+const ROWS = 24;
+const INPUTS = 256;
+const PANELS = 8;
+/** Engines that do not compile for speed at once do so after some calls: milliseconds that go by at least. */
+const WARM_UP = 6;
+const ROUNDS = 5;
+
+const chosen = new WeakMap<WebAssembly.Module, Promise<Tiles>>();
+
+/** The fastest tiles of this build on this engine. */
+export function fastestTiles(kernels: CompiledKernels): Promise<Tiles> {
+  let tiles = chosen.get(kernels.module);
+  if (!tiles) {
+    tiles = measure(kernels);
+    chosen.set(kernels.module, tiles);
+  }
+  return tiles;
+}
+
+async function measure(compiled: CompiledKernels): Promise<Tiles> {
+  const { float, integer } = candidates(compiled);
+  const bench = await createBench(compiled.module);
+  return { float: fastest(bench, "f32", float), integer: fastest(bench, "int8", integer) };
+}
+
+/** Tiles take turns, and the best run of each counts; within 2 % the earlier one, which gains more outside L1. */
+function fastest(run: (precision: Precision, tile: number) => void, precision: Precision, tiles: number[]): number {
+  if (tiles.length === 1) return tiles[0]!;
+  const best = tiles.map(() => Infinity);
+  const start = performance.now();
+  for (let round = 0; round < ROUNDS || performance.now() < start + WARM_UP; round++) {
+    for (const [i, tile] of tiles.entries()) {
+      const begin = performance.now();
+      for (let n = 0; n < 4; n++) run(precision, tile);
+      best[i] = Math.min(best[i]!, performance.now() - begin);
+    }
+  }
+  const least = Math.min(...best);
+  return tiles[best.findIndex((ms) => ms <= 1.02 * least)]!;
+}
+
+/** Instances on memory of their own, as large as the product. */
+async function createBench(module: WebAssembly.Module): Promise<(precision: Precision, tile: number) => void> {
+  const { kernels, top } = await instantiateAlone(module, 8);
+  const stride = PANELS * 32 + 64;
+  const [x, out] = [top, top + ROWS * (INPUTS * 4 + 64)];
+  const w = out + ROWS * stride;
+  const scratch = w + PANELS * kernels.weightPanelBytes(PRECISIONS.f32, INPUTS);
+  return (precision, tile) => {
+    const p = PRECISIONS[precision];
+    kernels.linear(p, tile, out, stride, x, INPUTS * 4 + 64, ROWS, INPUTS, w, PANELS, 0, 0, 0, 0, false, scratch);
+  };
+}
+
+/** An instance on a memory of its own of 64 KiB pages, shared if the module wants it so. */
+export async function instantiateAlone(
+  module: WebAssembly.Module,
+  pages: number,
+): Promise<{ kernels: Kernels; memory: WebAssembly.Memory; top: number }> {
+  const never = () => {
+    throw new Error("wasm: one thread cannot stall");
+  };
+  let memory = new WebAssembly.Memory({ initial: pages, maximum: 65536 });
+  let kernels: Kernels;
+  try {
+    kernels = await instantiate(module, memory, never);
+  } catch {
+    memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
+    kernels = await instantiate(module, memory, never);
+  }
+  return { kernels, memory, top: Math.ceil(kernels.heapBase() / 64) * 64 };
 }

@@ -1,0 +1,245 @@
+// out = f(LN(x) Wᵀ + b), or out += …: eq. 2, 3 and 5 of Dosovitskiy et al. 2021, in two steps, each shared by all threads.
+//
+// 1. Rows of x are normalised where asked for, and packed (gemm.ts) or quantised (int8.ts) into blocks. A row stays in L1
+//    between the two.
+// 2. Panels of W, a few to a task, are multiplied with all blocks; the activation runs on a panel while it is in cache.
+//    Rows beyond about an image are taken in parts that fit L2 (a batch of 8 ViT-S: 1576 rows), for all panels of a task.
+// Threads write to different panels, and each element is summed in the same order, so that neither their number nor the
+// batch changes a bit of the result.
+import { gelu, geluTanh, relu, tanh } from "./activation";
+import { gemm, packRows, packWeight, panelBytes, tilePanels, tileRows } from "./gemm";
+import { halfPanelBytes, packHalves, widenPanel } from "./half";
+import {
+  integerBlockBytes,
+  integerGemm,
+  integerPanelBytes,
+  integerTilePanels,
+  integerTileRows,
+  quantiseBlock,
+  quantiseWeight,
+} from "./int8";
+import { normaliseRow } from "./layernorm";
+import { fork, JOB, nextTask, share, threads } from "./threads";
+
+/** Precisions and activations as src/backends/wasm/kernels.ts numbers them. */
+const F32: u32 = 0;
+const F16: u32 = 1;
+
+/** Panels of a task at most: with two or more, what they read of A is shared by two caches' worth of columns. */
+const PANELS: usize = 8;
+/** Tasks for each thread at least, so that none waits long for the last. */
+const TASKS: usize = 6;
+/** Most rows that are multiplied at once. */
+const ROWS: usize = 240;
+
+// prettier-ignore
+@unmanaged class LinearJob {
+  tile: u32; precision: u32; out: usize; outStride: usize; x: usize; xStride: usize; rows: usize; k: usize; w: usize;
+  panels: usize; scale: usize; shift: usize; eps: f32; activation: u32; accumulate: bool; scratch: usize; group: usize;
+}
+
+/** Bytes of one panel of a weight with k inputs. */
+export function weightPanelBytes(precision: u32, k: usize): usize {
+  if (precision == F32) return panelBytes(k);
+  return precision == F16 ? halfPanelBytes(k) : integerPanelBytes(k);
+}
+
+// @ts-ignore: decorator
+@inline
+function blockRows(precision: u32, tile: u32): usize {
+  return precision <= F16 ? tileRows(tile) : integerTileRows(tile);
+}
+
+// @ts-ignore: decorator
+@inline
+function blockBytes(precision: u32, tile: u32, k: usize): usize {
+  return precision <= F16 ? (tileRows(tile) * k) << 2 : integerBlockBytes(tile, k);
+}
+
+// @ts-ignore: decorator
+@inline
+function packedBytes(precision: u32, tile: u32, rows: usize, k: usize): usize {
+  const height = blockRows(precision, tile);
+  return (((rows + height - 1) / height) * blockBytes(precision, tile, k) + 63) & ~63;
+}
+
+/** Bytes between the normalised rows of a block: whole vectors, and not a multiple of 4096. */
+// @ts-ignore: decorator
+@inline
+function rowBytes(k: usize): usize {
+  return (((k + 3) & ~3) << 2) + 64;
+}
+
+/** Bytes that one thread needs: the rows of a block, or two panels. */
+// @ts-ignore: decorator
+@inline
+function threadBytes(k: usize): usize {
+  return (max<usize>(6 * rowBytes(k), 2 * panelBytes(k)) + 63) & ~63;
+}
+
+/** Bytes of scratch that `linear` needs. */
+export function linearScratch(precision: u32, tile: u32, rows: usize, k: usize): usize {
+  return packedBytes(precision, tile, rows, k) + threads() * threadBytes(k);
+}
+
+/**
+ * out: `rows` rows of `panels` panels of 8 floats; x: `rows` rows of k floats, readable to the next multiple of 4; w: panels
+ * of `precision`; scale, shift: of the norm, or 0. Strides in bytes, multiples of 16 but not of 4096.
+ */
+export function linear(
+  precision: u32,
+  tile: u32,
+  out: usize,
+  outStride: usize,
+  x: usize,
+  xStride: usize,
+  rows: usize,
+  k: usize,
+  w: usize,
+  panels: usize,
+  scale: usize,
+  shift: usize,
+  eps: f32,
+  activation: u32,
+  accumulate: bool,
+  scratch: usize,
+): void {
+  const job = changetype<LinearJob>(JOB);
+  job.precision = precision;
+  job.tile = tile;
+  job.out = out;
+  job.outStride = outStride;
+  job.x = x;
+  job.xStride = xStride;
+  job.rows = rows;
+  job.k = k;
+  job.w = w;
+  job.panels = panels;
+  job.scale = scale;
+  job.shift = shift;
+  job.eps = eps;
+  job.activation = activation;
+  job.accumulate = accumulate;
+  job.scratch = scratch;
+  const step = precision <= F16 ? tilePanels(tile) : integerTilePanels(tile);
+  job.group = max(step, min(PANELS, panels / (threads() * TASKS)) / step * step);
+  fork(packBlocks);
+  fork(multiplyPanels);
+}
+
+function packBlocks(): void {
+  const job = changetype<LinearJob>(JOB);
+  const tile = job.tile;
+  const k = job.k;
+  const stride = job.xStride;
+  const height = blockRows(job.precision, tile);
+  const bytes = blockBytes(job.precision, tile, k);
+  const normalised = share(job.scratch + packedBytes(job.precision, tile, job.rows, k), threadBytes(k));
+  for (let row = nextTask() * height; row < job.rows; row = nextTask() * height) {
+    const rows = min(height, job.rows - row);
+    let x = job.x + row * stride;
+    let step = stride;
+    if (job.scale) {
+      step = rowBytes(k);
+      for (let i: usize = 0; i < rows; i++) {
+        normaliseRow(normalised + i * step, x + i * stride, k, job.scale, job.shift, job.eps);
+      }
+      x = normalised;
+    }
+    const a = job.scratch + (row / height) * bytes;
+    if (job.precision <= F16) packRows(height, a, x, step, rows, k);
+    else quantiseBlock(tile, a, x, step, x + (rows - 1) * step, k);
+  }
+}
+
+function multiplyPanels(): void {
+  const job = changetype<LinearJob>(JOB);
+  const precision = job.precision;
+  const tile = job.tile;
+  const k = job.k;
+  const stride = job.outStride;
+  const bytes = blockBytes(precision, tile, k);
+  const height = blockRows(precision, tile);
+  const panel = weightPanelBytes(precision, k);
+  const step = precision <= F16 ? tilePanels(tile) : integerTilePanels(tile);
+  const widened = share(job.scratch + packedBytes(precision, tile, job.rows, k), threadBytes(k));
+  const parts = (job.rows + ROWS - 1) / ROWS;
+  const part = ((job.rows + parts - 1) / parts + height - 1) / height * height;
+  for (let first = nextTask() * job.group; first < job.panels; first = nextTask() * job.group) {
+    const last = min(first + job.group, job.panels);
+    for (let row: usize = 0; row < job.rows; row += part) {
+      const rows = min(part, job.rows - row);
+      const a = job.scratch + (row / height) * bytes;
+      for (let j = first; j < last; j += step) {
+        const count = min(step, last - j);
+        const c = job.out + row * stride + (j << 5);
+        let b = job.w + j * panel;
+        if (precision == F16) {
+          for (let i: usize = 0; i < count; i++) widenPanel(widened + i * panelBytes(k), b + i * panel, k);
+          b = widened;
+        }
+        if (precision <= F16) gemm(tile, c, stride, a, rows, k, b, count, job.accumulate);
+        else integerGemm(tile, c, stride, a, rows, k, b, count, job.accumulate);
+        if (job.activation) for (let i: usize = 0; i < count; i++) activate(job.activation, c + (i << 5), stride, rows);
+      }
+    }
+  }
+}
+
+function activate(activation: u32, c: usize, stride: usize, rows: usize): void {
+  switch (activation) {
+    case 1: gelu(c, stride, rows); break;
+    case 2: geluTanh(c, stride, rows); break;
+    case 3: tanh(c, stride, rows); break;
+    default: relu(c, stride, rows);
+  }
+}
+
+// prettier-ignore
+@unmanaged class StoreJob {
+  precision: u32; w: usize; k: usize; row: usize; x: usize; rows: usize; scales: usize;
+}
+
+/** Rows of a task of `storeWeight`, a multiple of a panel's. */
+const STORED: usize = 32;
+
+/**
+ * Rows `row` to `row` + `rows` - 1 of a weight into its panels at w; x: these rows of k floats, end to end, readable to
+ * 16 bytes behind the last. scales: as in quantiseWeight.
+ */
+export function storeWeight(
+  precision: u32,
+  w: usize,
+  k: usize,
+  row: usize,
+  x: usize,
+  rows: usize,
+  scales: usize,
+): void {
+  const job = changetype<StoreJob>(JOB);
+  job.precision = precision;
+  job.w = w;
+  job.k = k;
+  job.row = row;
+  job.x = x;
+  job.rows = rows;
+  job.scales = scales;
+  fork(storeRows);
+}
+
+function storeRows(): void {
+  const job = changetype<StoreJob>(JOB);
+  const k = job.k;
+  const end = job.row + job.rows;
+  // Tasks begin at multiples of STORED, so that no two threads write to one panel.
+  const start = job.row / STORED * STORED;
+  for (let at = start + nextTask() * STORED; at < end; at = start + nextTask() * STORED) {
+    const row = max(at, job.row);
+    const rows = min(at + STORED, end) - row;
+    const x = job.x + (((row - job.row) * k) << 2);
+    const scales = job.scales ? job.scales + ((row - job.row) << 2) : 0;
+    if (job.precision == F32) packWeight(job.w, k, row, x, k << 2, rows);
+    else if (job.precision == F16) packHalves(job.w, k, row, x, k << 2, rows);
+    else quantiseWeight(job.w, k, row, x, k << 2, rows, scales);
+  }
+}
