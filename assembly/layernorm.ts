@@ -27,23 +27,11 @@ export function normaliseRow(out: usize, x: usize, width: usize, scale: usize, s
   const mean4 = f32x4.splat(mean);
   let rest = i32x4.splat(0);
   let squares = rest;
-  let rest1 = rest;
-  let squares1 = rest;
-  for (i = 0; i + 16 < whole; i += 32) {
-    const d = f32x4.sub(v128.load(x + i), mean4);
-    const d1 = f32x4.sub(v128.load(x + i, 16), mean4);
-    rest = f32x4.add(rest, d);
-    rest1 = f32x4.add(rest1, d1);
-    squares = f32x4.add(squares, f32x4.mul(d, d));
-    squares1 = f32x4.add(squares1, f32x4.mul(d1, d1));
-  }
-  if (i < whole) {
+  for (i = 0; i < whole; i += 16) {
     const d = f32x4.sub(v128.load(x + i), mean4);
     rest = f32x4.add(rest, d);
     squares = f32x4.add(squares, f32x4.mul(d, d));
   }
-  rest = f32x4.add(rest, rest1);
-  squares = f32x4.add(squares, squares1);
   let delta = sumOf(rest);
   let variance = sumOf(squares);
   for (i = whole; i < bytes; i += 4) {
