@@ -5,7 +5,11 @@ import asc from "assemblyscript/asc";
 import { writeTiles } from "./tiles.js";
 
 const modules = [
-  { file: "src/backends/wasm/kernels.gen.ts", entry: "assembly/index.ts", targets: ["simd", "relaxed", "simd-threads", "relaxed-threads"] },
+  {
+    file: "src/backends/wasm/kernels.gen.ts",
+    entry: "assembly/index.ts",
+    targets: ["simd", "relaxed", "simd-threads", "relaxed-threads"],
+  },
   { file: "src/image/kernel.gen.ts", entry: "assembly/image.ts", targets: ["image"] },
 ];
 /** Only bench/ runs these; they are not shipped. */

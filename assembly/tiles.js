@@ -27,8 +27,7 @@ const INTEGER = [
   { rows: 6, panels: 2, product: "dot" },
 ];
 
-const nameOf = ({ rows, panels, shuffle, product = "f32" }) =>
-  `${product}_${rows}x${8 * panels}${shuffle ? "s" : ""}`;
+const nameOf = ({ rows, panels, shuffle, product = "f32" }) => `${product}_${rows}x${8 * panels}${shuffle ? "s" : ""}`;
 
 const range = (n) => Array.from({ length: n }, (_, i) => i);
 
@@ -43,7 +42,10 @@ const signature = (tile) => `export function ${nameOf(tile)}(
   let x = a;
   for (; c <= bottom; c += ${tile.rows} * stride) {
     const r0 = c;
-${range(tile.rows).slice(1).map((i) => `    const r${i} = min(r${i - 1} + stride, bottom);`).join("\n")}`;
+${range(tile.rows)
+  .slice(1)
+  .map((i) => `    const r${i} = min(r${i - 1} + stride, bottom);`)
+  .join("\n")}`;
 
 /** Row by row, so that the two stores of a panel are neighbours: V8's re-vectorisation starts from them. */
 const store = (tile, indent) =>
@@ -57,7 +59,10 @@ function floatTile(tile) {
   const second = (code) => (panels === 2 ? code : "");
   const lines = range(rows).map((i) => {
     const splat = shuffle ? `v128.shuffle<i32>(x4, x4, ${[i, i, i, i]})` : `v128.load32_splat(x, ${4 * i})`;
-    return [`        const a${i} = ${splat};`, ...columns.map((j) => `        c${i}${j} = madd(a${i}, b${j}, c${i}${j});`)].join("\n");
+    return [
+      `        const a${i} = ${splat};`,
+      ...columns.map((j) => `        c${i}${j} = madd(a${i}, b${j}, c${i}${j});`),
+    ].join("\n");
   });
   return `${signature(tile)}
     let p = b + 32;
@@ -65,17 +70,25 @@ ${second("    let pq = p + panel;\n")}    const end = p + (k << 5);
     let bias = b;
 ${second("    let biasq = b + panel;\n")}    let sum = add;
     do {
-${vectors(tile, "bias").map((at, j) => `      const z${j} = v128.load(${at});`).join("\n")}
-${range(rows).flatMap((i) => columns.map((j) => `      let c${i}${j} = z${j};`)).join("\n")}
+${vectors(tile, "bias")
+  .map((at, j) => `      const z${j} = v128.load(${at});`)
+  .join("\n")}
+${range(rows)
+  .flatMap((i) => columns.map((j) => `      let c${i}${j} = z${j};`))
+  .join("\n")}
       const next = min(p + ${32 * KC}, end);
       do {
-${vectors(tile, "p").map((at, j) => `        const b${j} = v128.load(${at});`).join("\n")}
+${vectors(tile, "p")
+  .map((at, j) => `        const b${j} = v128.load(${at});`)
+  .join("\n")}
 ${shuffle ? "        const x4 = v128.load(x);\n" : ""}${lines.join("\n")}
         x += ${4 * rows};
         p += 32;
 ${second("        pq += 32;\n")}      } while (p < next);
       if (sum) {
-${range(rows).flatMap((i) => columns.map((j) => `        c${i}${j} = f32x4.add(c${i}${j}, v128.load(r${i}, ${16 * j}));`)).join("\n")}
+${range(rows)
+  .flatMap((i) => columns.map((j) => `        c${i}${j} = f32x4.add(c${i}${j}, v128.load(r${i}, ${16 * j}));`))
+  .join("\n")}
       }
 ${store(tile, "      ")}
       bias = ZERO;
@@ -88,7 +101,11 @@ ${second("      biasq = ZERO;\n")}      sum = true;
 
 /** One step of each product: bytes of k that it takes of a panel, how B is loaded, and what is added to the sum s. */
 const PRODUCTS = {
-  dot16: { step: 16, load: (p, j) => `v128.load8x8_s(${p}, ${8 * j})`, add: (s, x, y) => `i32x4.add(${s}, i32x4.dot_i16x8_s(${x}, ${y}))` },
+  dot16: {
+    step: 16,
+    load: (p, j) => `v128.load8x8_s(${p}, ${8 * j})`,
+    add: (s, x, y) => `i32x4.add(${s}, i32x4.dot_i16x8_s(${x}, ${y}))`,
+  },
   split: {
     step: 32,
     load: (p, j) => `v128.load(${p}, ${16 * j})`,
@@ -116,7 +133,8 @@ function integerTile(tile) {
     [
       `    const t${i} = v128.load32_splat(head, ${4 * i});`,
       ...columns.map(
-        (j) => `    c${i}${j} = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(c${i}${j}), f32x4.mul(t${i}, s${j})), z${j});`,
+        (j) =>
+          `    c${i}${j} = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(c${i}${j}), f32x4.mul(t${i}, s${j})), z${j});`,
       ),
     ].join("\n"),
   );
@@ -124,7 +142,9 @@ function integerTile(tile) {
     let p = b + 64;
 ${second("    let pq = p + panel;\n")}    const end = p + (((k + 3) >> 2) << 5);
     const head = x;
-${product === "split" ? "    const ones = v128.load16_splat(ONES);\n" : ""}${range(rows).flatMap((i) => columns.map((j) => `    let c${i}${j} = v128.load32_splat(head, ${4 * (rows + i)});`)).join("\n")}
+${product === "split" ? "    const ones = v128.load16_splat(ONES);\n" : ""}${range(rows)
+  .flatMap((i) => columns.map((j) => `    let c${i}${j} = v128.load32_splat(head, ${4 * (rows + i)});`))
+  .join("\n")}
     x += ${8 * rows};
     do {
 ${columns.map((j) => `      const b${j} = ${load(j < 2 ? "p" : "pq", j % 2)};`).join("\n")}
@@ -132,10 +152,19 @@ ${sums.join("\n")}
       x += ${4 * rows};
       p += ${step};
 ${second(`      pq += ${step};\n`)}    } while (p < end);
-${range(panels).flatMap((q) => [0, 1].map((j) => `    const z${2 * q + j} = v128.load(b${q ? " + panel" : ""}, ${16 * j});\n    const s${2 * q + j} = v128.load(b${q ? " + panel" : ""}, ${32 + 16 * j});`)).join("\n")}
+${range(panels)
+  .flatMap((q) =>
+    [0, 1].map(
+      (j) =>
+        `    const z${2 * q + j} = v128.load(b${q ? " + panel" : ""}, ${16 * j});\n    const s${2 * q + j} = v128.load(b${q ? " + panel" : ""}, ${32 + 16 * j});`,
+    ),
+  )
+  .join("\n")}
 ${results.join("\n")}
     if (add) {
-${range(rows).flatMap((i) => columns.map((j) => `      c${i}${j} = f32x4.add(c${i}${j}, v128.load(r${i}, ${16 * j}));`)).join("\n")}
+${range(rows)
+  .flatMap((i) => columns.map((j) => `      c${i}${j} = f32x4.add(c${i}${j}, v128.load(r${i}, ${16 * j}));`))
+  .join("\n")}
     }
 ${store(tile, "    ")}
   }
@@ -180,10 +209,22 @@ export function integerTile(
   if (ASC_FEATURE_RELAXED_SIMD) relaxedTile(tile, c, stride, rows, a, k, b, panel, add);
   else ${call(INTEGER[0])};
 }
-${table("FLOAT_ROWS", FLOAT.map(({ rows }) => rows))}
-${table("FLOAT_PANELS", FLOAT.map(({ panels }) => panels))}
-${table("INTEGER_ROWS", INTEGER.map(({ rows }) => rows))}
-${table("INTEGER_PANELS", INTEGER.map(({ panels }) => panels))}
+${table(
+  "FLOAT_ROWS",
+  FLOAT.map(({ rows }) => rows),
+)}
+${table(
+  "FLOAT_PANELS",
+  FLOAT.map(({ panels }) => panels),
+)}
+${table(
+  "INTEGER_ROWS",
+  INTEGER.map(({ rows }) => rows),
+)}
+${table(
+  "INTEGER_PANELS",
+  INTEGER.map(({ panels }) => panels),
+)}
 `,
   );
 }

@@ -129,6 +129,10 @@ async function describeFailure<T>(source: string | URL, operation: () => Promise
   }
 }
 
+/** Whether V8's flags can be set while it runs: flags are Node's. */
+export const canSetEngineFlags = (): boolean =>
+  Boolean(globalThis.process?.versions?.node) && !("Deno" in globalThis) && !("Bun" in globalThis);
+
 /** What V8 is told before kernels are compiled, and what undoes it. */
 const EAGER: readonly [string, string][] = [
   ["--no-liftoff", "--liftoff"],
@@ -136,14 +140,14 @@ const EAGER: readonly [string, string][] = [
 ];
 
 /**
- * Compiles WebAssembly for speed at once, with further V8 flags for this module alone. Undefined where the engine has no
- * way to be told so: flags are Node's.
+ * Compiles WebAssembly for speed at once, with further V8 flags for this module alone. Undefined where flags
+ * cannot be set.
  */
 export async function compileEagerly(
   bytes: Uint8Array<ArrayBuffer>,
   flags: readonly string[],
 ): Promise<WebAssembly.Module | undefined> {
-  if (!globalThis.process?.versions?.node || "Deno" in globalThis || "Bun" in globalThis) return undefined;
+  if (!canSetEngineFlags()) return undefined;
   const { setFlagsFromString } = await import("node:v8");
   // V8 reads flags when it compiles: nothing else runs between setting and undoing them.
   for (const [flag] of EAGER) setFlagsFromString(flag);

@@ -1,5 +1,5 @@
 /** Which backend runs: the only file that knows them all. Each is loaded when it is chosen. */
-import type { Backend } from "../backend.js";
+import type { Backend, Precision } from "../backend.js";
 
 export type BackendName = "wasm" | "webgpu" | "reference";
 
@@ -8,11 +8,14 @@ export interface Choice {
   readonly backend?: BackendName | "auto";
   readonly threads?: "auto" | number;
   readonly wide?: boolean;
+  readonly precision?: Precision;
 }
 
 /** Creates the wanted backend, or the best there is, and says why. Throws if the wanted one cannot run. */
 export async function selectBackend({
   backend: wanted = "auto",
+  precision = "f32",
+  wide,
 }: Choice): Promise<{ backend: Backend; threads: number; reason: string }> {
   switch (wanted) {
     case "reference": {
@@ -22,9 +25,9 @@ export async function selectBackend({
     case "auto":
     case "wasm": {
       const { createWasmBackend } = await import("./wasm/index.js");
-      const backend = await createWasmBackend();
+      const backend = await createWasmBackend({ wide });
       const why = wanted === "auto" ? "the fastest backend of this version" : "asked for";
-      return { backend, threads: 1, reason: `${why}; ${backend.describe("f32")}` };
+      return { backend, threads: 1, reason: `${why}; ${backend.describe(precision)}` };
     }
     case "webgpu":
       throw new Error('load: backend "webgpu" is not in this version; use "wasm" or "auto"');

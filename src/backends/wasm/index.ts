@@ -1,5 +1,13 @@
 /** The WASM SIMD backend: maps the contract's ops to the kernels in assembly/, packs weights, lays out memory. */
-import { type Activation, type Backend, type DType, ELEMENT_BYTES, type Linear, type Precision, type Tensor } from "../../backend.js";
+import {
+  type Activation,
+  type Backend,
+  type DType,
+  ELEMENT_BYTES,
+  type Linear,
+  type Precision,
+  type Tensor,
+} from "../../backend.js";
 import {
   checkAssembleTokens,
   checkAttention,
@@ -14,7 +22,8 @@ import {
 } from "../shapes.js";
 import { align, createHeap } from "./heap.js";
 import { type Build, compileKernels, instantiate, type Kernels } from "./kernels.js";
-import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, tileOf, type Tiles } from "./tile.js";
+import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
+import { wideKernels } from "./wide.js";
 
 /** Rows of whole 8-column panels at `at`, `stride` bytes apart. */
 interface WasmTensor extends Tensor {
@@ -65,6 +74,8 @@ export interface WasmOptions {
   readonly build?: Build;
   /** Tiles of the products; by default what is fastest here. */
   readonly tiles?: Tiles;
+  /** Asks for 256-bit vectors, see wide.ts. */
+  readonly wide?: boolean;
 }
 
 export interface WasmBackend extends Backend {
@@ -76,7 +87,8 @@ export interface WasmBackend extends Backend {
 
 /** Compiles and instantiates the kernels on a memory of their own. */
 export async function createWasmBackend(options: WasmOptions = {}): Promise<WasmBackend> {
-  const compiled = (await compileKernels({ shared: false, build: options.build }))!;
+  const wide = options.wide ? await wideKernels(false) : undefined;
+  const compiled = wide && "module" in wide ? wide : (await compileKernels({ shared: false, build: options.build }))!;
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
   const { build } = compiled;
   const tiles = options.tiles ?? (await fastestTiles(compiled));
@@ -98,7 +110,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     tiles,
     describe(precision) {
       const tile = precision === "int8" ? INTEGER_TILES[tiles.integer] : FLOAT_TILES[tiles.float];
-      return `${build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${tile} tiles`;
+      const why = wide && "reason" in wide ? `; ${wide.reason}` : "";
+      return `${compiled.wide ? "256-bit " : ""}${build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${tile} tiles${why}`;
     },
     get memory() {
       return { weights: weightsEnd - base, activations: Math.max(0, heap.peak - weightsEnd) };
@@ -139,7 +152,11 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const x = dtype === "F32" ? bytes.byteOffset : align(bytes.byteOffset + bytes.length);
       kernels.widen(x, bytes.byteOffset, count, DTYPE_CODES[dtype]);
       const halved = "linear" in target && target.part === "weight" && target.linear.precision === "f16";
-      const bad = kernels.firstBeyond(x, count, dtype === "F16" ? LARGEST_HALF : halved ? ROUNDS_TO_HALF : LARGEST_FLOAT);
+      const bad = kernels.firstBeyond(
+        x,
+        count,
+        dtype === "F16" ? LARGEST_HALF : halved ? ROUNDS_TO_HALF : LARGEST_FLOAT,
+      );
       if (bad >= 0) return bad;
       if ("tensor" in target) {
         const tensor = target.tensor as WasmTensor;
@@ -272,20 +289,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const p = shape.probabilities as WasmTensor | undefined;
       const scratch = heap.scratch(kernels.attentionScratch(tokens, heads, d));
       const [maps, mapStride] = p ? [p.at, p.stride] : [0, 0];
-      kernels.attention(
-        tiles.float,
-        o.at,
-        o.stride,
-        at,
-        stride,
-        images,
-        tokens,
-        heads,
-        d,
-        scratch,
-        maps,
-        mapStride,
-      );
+      kernels.attention(tiles.float, o.at, o.stride, at, stride, images, tokens, heads, d, scratch, maps, mapStride);
     },
 
     pool(out, x, rows) {

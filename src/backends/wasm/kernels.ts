@@ -50,15 +50,7 @@ export interface Kernels {
     scratch: number,
   ): void;
   linearScratch(precision: number, tile: number, rows: number, k: number): number;
-  storeWeight(
-    precision: number,
-    w: number,
-    k: number,
-    row: number,
-    x: number,
-    rows: number,
-    scales: number,
-  ): void;
+  storeWeight(precision: number, w: number, k: number, row: number, x: number, rows: number, scales: number): void;
   weightPanelBytes(precision: number, k: number): number;
   assembleTokens(
     out: number,
@@ -108,7 +100,11 @@ const BINARIES: Readonly<Record<Build, { readonly single: string; readonly share
   simd: { single: simd, shared: simdThreads },
 };
 
-const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+/** An empty custom section. V8 shares the code of equal bytes, whatever the flags: wide kernels must not equal the others. */
+const WIDE_SECTION = String.fromCharCode(0, 5, 4, ...[..."wide"].map((c) => c.charCodeAt(0)));
+
+const bytesOf = (base64: string, wide: boolean) =>
+  Uint8Array.from(atob(base64) + (wide ? WIDE_SECTION : ""), (c) => c.charCodeAt(0));
 
 const compiled = new Map<string, Promise<CompiledKernels | undefined>>();
 
@@ -131,9 +127,13 @@ export function compileKernels(options: {
   return kernels;
 }
 
-async function compile(shared: boolean, wanted: Build | undefined, wide: boolean): Promise<CompiledKernels | undefined> {
+async function compile(
+  shared: boolean,
+  wanted: Build | undefined,
+  wide: boolean,
+): Promise<CompiledKernels | undefined> {
   for (const build of ["relaxed", "simd"] as const) {
-    const bytes = bytesOf(BINARIES[build][shared ? "shared" : "single"]);
+    const bytes = bytesOf(BINARIES[build][shared ? "shared" : "single"], wide);
     if ((wanted && wanted !== build) || !WebAssembly.validate(bytes)) continue;
     // Compiled for speed at once: what is first compiled for start-up is slow for its first seconds, and its tiles
     // cannot be compared yet.

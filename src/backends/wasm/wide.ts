@@ -1,0 +1,121 @@
+/**
+ * 256-bit vectors: V8 on x64 can combine pairs of 128-bit operations into AVX2's when it compiles a module
+ * (--experimental-wasm-revectorize, Node 24 and later), and the 6×16 and 4×16 tiles are shaped for it: 1.8 to 1.9 times the
+ * speed. The flag is experimental, so the combined kernels must first give the bits of the plain ones, at sizes where every
+ * loop has a remainder.
+ */
+import type { Precision } from "../../backend.js";
+import { canSetEngineFlags } from "../../platform.js";
+import { type CompiledKernels, compileKernels, type Kernels } from "./kernels.js";
+import { candidates, instantiateAlone, PRECISIONS, tileOf } from "./tile.js";
+
+/** The wide kernels, or why there are none. */
+export async function wideKernels(shared: boolean): Promise<CompiledKernels | { readonly reason: string }> {
+  const version = globalThis.process?.versions?.node;
+  if (!canSetEngineFlags() || Number.parseInt(version!, 10) < 24) {
+    return { reason: `wide needs Node 24 or later; this is ${version ? `Node ${version}` : "another runtime"}` };
+  }
+  if (process.arch !== "x64") return { reason: `wide needs an x64 processor; this is ${process.arch}` };
+  const [wide, plain] = await Promise.all([compileKernels({ shared, wide: true }), compileKernels({ shared })]);
+  if (wide?.build !== "relaxed") return { reason: "wide needs an engine with relaxed SIMD" };
+  tested ??= selfTest(wide, plain!);
+  const failure = await tested;
+  return failure === undefined ? wide : { reason: failure };
+}
+
+/** Once a process. */
+let tested: Promise<string | undefined> | undefined;
+
+/** Rows, inputs and outputs. */
+const SHAPES = [
+  [1, 1, 1],
+  [5, 3, 9],
+  [7, 33, 17],
+  [13, 130, 31],
+  [25, 260, 48],
+] as const;
+
+/** What differs between the two, if anything does. */
+async function selfTest(wide: CompiledKernels, plain: CompiledKernels): Promise<string | undefined> {
+  const [a, b] = await Promise.all([run(wide), run(plain)]);
+  for (const [name, bits] of a) {
+    const other = b.get(name)!;
+    const at = bits.findIndex((word, i) => word !== other[i]);
+    if (at >= 0) return `wide failed its self-test: ${name} differs from the plain kernels in word ${at}`;
+  }
+  return undefined;
+}
+
+/** Bits of the results of every op with a tile of its own, by name. */
+async function run(compiled: CompiledKernels): Promise<Map<string, Int32Array>> {
+  const { kernels, memory, top } = await instantiateAlone(compiled.module, 16);
+  const tiles = candidates(compiled);
+  const [float, integer] = [tiles.float[0]!, tiles.integer[0]!];
+  const results = new Map<string, Int32Array>();
+  for (const [rows, inputs, outputs] of SHAPES) {
+    for (const precision of ["f32", "f16", "int8"] as const) {
+      const tile = tileOf({ float, integer }, precision);
+      results.set(
+        `${precision} ${rows}×${inputs}×${outputs}`,
+        linear(kernels, memory, top, { precision, tile, rows, inputs, outputs }),
+      );
+    }
+  }
+  results.set("attention", attention(kernels, memory, top, float));
+  return results;
+}
+
+function noise(memory: WebAssembly.Memory, at: number, count: number): number {
+  const x = new Float32Array(memory.buffer, at, count);
+  for (let i = 0; i < count; i++) x[i] = Math.fround(Math.sin(i * 12.9898 + at) * 2);
+  return Math.ceil((at + count * 4 + 64) / 64) * 64;
+}
+
+function linear(
+  kernels: Kernels,
+  memory: WebAssembly.Memory,
+  top: number,
+  of: { precision: Precision; tile: number; rows: number; inputs: number; outputs: number },
+): Int32Array {
+  const { tile, rows, inputs, outputs } = of;
+  const precision = PRECISIONS[of.precision];
+  const panels = Math.ceil(outputs / 8);
+  const [stride, outStride] = [Math.ceil(inputs / 4) * 16 + 16, panels * 32 + 64];
+  const source = noise(memory, top, (rows * stride) / 4);
+  const norm = noise(memory, source, outputs * inputs);
+  const w = noise(memory, norm, 2 * inputs + 16);
+  const out = w + panels * kernels.weightPanelBytes(precision, inputs);
+  new Uint8Array(memory.buffer).fill(0, w, out + rows * outStride);
+  kernels.storeWeight(precision, w, inputs, 0, source, outputs, 0);
+  const shift = norm + Math.ceil(inputs / 4) * 16;
+  const scratch = Math.ceil((out + rows * outStride) / 64) * 64;
+  kernels.linear(
+    precision,
+    tile,
+    out,
+    outStride,
+    top,
+    stride,
+    rows,
+    inputs,
+    w,
+    panels,
+    norm,
+    shift,
+    1e-5,
+    1,
+    false,
+    scratch,
+  );
+  kernels.linear(precision, tile, out, outStride, top, stride, rows, inputs, w, panels, 0, 0, 0, 0, true, scratch);
+  return new Int32Array(memory.buffer, out, (rows * outStride) / 4).slice();
+}
+
+function attention(kernels: Kernels, memory: WebAssembly.Memory, top: number, tile: number): Int32Array {
+  const [tokens, heads, d] = [29, 2, 20];
+  const out = noise(memory, top, tokens * 3 * heads * d + 8);
+  const scratch = out + tokens * heads * d * 4;
+  const [outStride, stride] = [heads * d * 4, 3 * heads * d * 4];
+  kernels.attention(tile, out, outStride, top, stride, 1, tokens, heads, d, Math.ceil(scratch / 64) * 64, 0, 0);
+  return new Int32Array(memory.buffer, out, tokens * heads * d).slice();
+}
