@@ -3,8 +3,8 @@
 //
 // Image by image, in two steps that all threads share. First the keys and values of every head are packed as the B of two
 // GEMMs: K as a weight [tokens, d], V as the transpose of one [d, tokens]; a task is one head's K or V. Then a task is 24
-// rows of a head's queries (a multiple of all tiles; 24 full rows of scores fit L1 or L2): S = Q Kᵀ, softmax, O = P V, and
-// 1/sum while O is copied to its columns. Full rows of scores need no running maximum (FlashAttention's), which costs more
+// rows of a head's queries (a multiple of all tiles; 24 full rows of scores fit L1 or L2): S = Q Kᵀ with log2(e)/√d in
+// the packed Q, softmax in base 2, O = P V, and 1/sum while O is copied to its columns. Full rows of scores need no running maximum (FlashAttention's), which costs more
 // than it saves while a row fits the cache. Keys behind the last are masked by their bias, -1e30. The values' columns
 // behind d are 0.
 // Error: that of two GEMMs and softmax.ts.
@@ -13,6 +13,7 @@ import { softmax } from "./softmax";
 import { fork, JOB, nextTask, share, threads } from "./threads";
 
 const ROWS: usize = 24;
+const LOG2E: f64 = 1.4426950408889634;
 
 // @ts-ignore: decorator
 @inline
@@ -118,7 +119,7 @@ function attend(): void {
   const height = tileRows(tile);
   const tokens = job.tokens;
   const d = job.d;
-  const scale = <f32>(1 / sqrt<f64>(d));
+  const scale = <f32>(LOG2E / sqrt<f64>(d));
   const allKeys = job.scratch;
   const allValues = allKeys + job.heads * keyBytes(tokens, d);
   const packed = share(allValues + job.heads * valueBytes(tokens, d), threadBytes(tokens, d));
@@ -132,11 +133,13 @@ function attend(): void {
     const rows = min(ROWS, tokens - row);
     const q = job.qkv + row * job.qkvStride + ((h * d) << 2);
     packRows(height, packed, q, job.qkvStride, rows, d);
+    const whole = (rows + height - 1) / height * height * d;
+    scaleInto(packed, packed, whole, scale);
     gemm(tile, scores, rowBytes(tokens), packed, rows, d, allKeys + h * keyBytes(tokens, d), panels(tokens), false);
     for (let i: usize = 0; i < rows; i++) {
       const s = scores + i * rowBytes(tokens);
       // The sum is kept in the row's spare 64 bytes.
-      store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3, scale));
+      store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3));
     }
     packRows(height, packed, scores, rowBytes(tokens), rows, tokens);
     gemm(tile, result, rowBytes(d), packed, rows, tokens, allValues + h * valueBytes(tokens, d), panels(d), false);

@@ -1,16 +1,17 @@
-// Softmax without its division: e^{scale·(x - max x)}, in place, and the sum of it.
+// Softmax without its division, in base 2: 2^{x - max x}, in place, and the sum of it.
 //
-// In base 2, since 2^x is cheaper than e^x. The caller multiplies by 1/sum where it costs least (attention: after P·V,
-// d instead of N columns). Rows are padded to a multiple of 8 with -1e30, which becomes 2^-126.
-// Error: relative 3e-7 + 1.2e-7·|scale·(x - max x)| (exp2 and the roundings of its argument), down to 2^-126, below which
-// nothing goes; measured by tests/kernels/softmax.spec.ts.
-import { constant, exp2 } from "./math";
+// The caller has scaled x by log2(e)/√d (attention: it scales Q), since 2^x is cheaper than e^x, and multiplies by 1/sum
+// where it costs least (after P·V, d instead of N columns). Rows are padded to a multiple of 8 with -1e30, which becomes
+// 2^-126.
+// Error: relative 3e-7 + 6e-8·|x - max x| (exp2 and the rounding of its argument), down to 2^-126, below which nothing goes;
+// measured by tests/kernels/softmax.spec.ts.
+import { constant, EXP2, exp2 } from "./math";
 
-const TABLE: usize = memory.data<f32>([1.442695040888963, -126]);
+const LOW: usize = memory.data<f32>([-126]);
 
 /** x: `padded` floats, 16-byte aligned, a multiple of 8 and at least 8. Returns the sum. */
-export function softmax(x: usize, padded: usize, scale: f32): f32 {
-  const end = x + ((padded) << 2);
+export function softmax(x: usize, padded: usize): f32 {
+  const end = x + (padded << 2);
   let m0 = v128.load(x);
   let m1 = v128.load(x, 16);
   for (let p = x + 32; p < end; p += 32) {
@@ -21,13 +22,19 @@ export function softmax(x: usize, padded: usize, scale: f32): f32 {
   m0 = f32x4.pmax(m0, v128.shuffle<i32>(m0, m0, 2, 3, 0, 1));
   m0 = f32x4.pmax(m0, v128.shuffle<i32>(m0, m0, 1, 0, 3, 2));
 
-  const s = f32x4.mul(constant(TABLE, 0), f32x4.splat(scale));
-  const low = constant(TABLE, 1);
+  const low = constant(LOW, 0);
+  const magic = constant(EXP2, 0);
+  const c1 = constant(EXP2, 1);
+  const c2 = constant(EXP2, 2);
+  const c3 = constant(EXP2, 3);
+  const c4 = constant(EXP2, 4);
+  const c5 = constant(EXP2, 5);
+  const c6 = constant(EXP2, 6);
   let sum0 = f32x4.sub(m0, m0);
   let sum1 = sum0;
   for (let p = x; p < end; p += 32) {
-    const e0 = exp2(f32x4.pmax(low, f32x4.mul(f32x4.sub(v128.load(p), m0), s)));
-    const e1 = exp2(f32x4.pmax(low, f32x4.mul(f32x4.sub(v128.load(p, 16), m0), s)));
+    const e0 = exp2(f32x4.pmax(low, f32x4.sub(v128.load(p), m0)), magic, c1, c2, c3, c4, c5, c6);
+    const e1 = exp2(f32x4.pmax(low, f32x4.sub(v128.load(p, 16), m0)), magic, c1, c2, c3, c4, c5, c6);
     v128.store(p, e0);
     v128.store(p, e1, 16);
     sum0 = f32x4.add(sum0, e0);
