@@ -160,10 +160,11 @@ export async function load(
       options.config,
     );
     const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, [...config.imageSize]);
-    const { backend, threads, reason } = await selectBackend(options);
+    const { backend, threads, reason, started } = await selectBackend(options);
     const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, precision);
     await checkpoint.read(loader, { signal, onProgress });
     const weights = await loader.finish();
+    await started;
 
     const model = { config, labels, backend: { name: backend.name, precision, threads, reason } };
     return createModel(model, preprocessing, { backend, weights }, pixelLimit);

@@ -130,6 +130,12 @@ async function describeFailure<T>(source: string | URL, operation: () => Promise
   }
 }
 
+/** Threads that can run at the same time. */
+export async function processors(): Promise<number> {
+  if (globalThis.navigator?.hardwareConcurrency) return navigator.hardwareConcurrency;
+  return hasFileSystem() ? (await import("node:os")).availableParallelism() : 1;
+}
+
 /** Whether V8's flags can be set while it runs: flags are Node's. */
 export const canSetEngineFlags = (): boolean =>
   Boolean(globalThis.process?.versions?.node) && !("Deno" in globalThis) && !("Bun" in globalThis);

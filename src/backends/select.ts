@@ -11,23 +11,37 @@ export interface Choice {
   readonly precision?: Precision;
 }
 
+export interface Selected {
+  readonly backend: Backend;
+  /** Threads that it runs on. */
+  readonly threads: number;
+  readonly reason: string;
+  /** Resolves when it runs as asked for; rejects if it cannot. */
+  readonly started: Promise<void>;
+}
+
 /** Creates the wanted backend, or the best there is, and says why. Throws if the wanted one cannot run. */
 export async function selectBackend({
   backend: wanted = "auto",
   precision = "f32",
+  threads = "auto",
   wide,
-}: Choice): Promise<{ backend: Backend; threads: number; reason: string }> {
+}: Choice): Promise<Selected> {
   switch (wanted) {
     case "reference": {
       const { createReferenceBackend } = await import("./reference.js");
-      return { backend: createReferenceBackend(), threads: 1, reason: "asked for; plain loops on one thread" };
+      const reason = "asked for; plain loops on one thread";
+      return { backend: createReferenceBackend(), threads: 1, reason, started: Promise.resolve() };
     }
     case "auto":
     case "wasm": {
       const { createWasmBackend } = await import("./wasm/index.js");
-      const backend = await createWasmBackend({ wide });
+      const backend = await createWasmBackend({ threads, wide });
       const why = wanted === "auto" ? "the fastest backend of this version" : "asked for";
-      return { backend, threads: 1, reason: `${why}; ${backend.describe(precision)}` };
+      const reason = `${why}; ${backend.describe(precision)}`;
+      // Those that were not asked for by number join when they are ready: starting them takes longer than an image.
+      const started = threads === "auto" ? Promise.resolve() : backend.started;
+      return { backend, threads: backend.threads, reason, started };
     }
     case "webgpu":
       throw new Error('load: backend "webgpu" is not in this version; use "wasm" or "auto"');

@@ -22,6 +22,7 @@ import {
 } from "../shapes.js";
 import { align, createHeap } from "./heap.js";
 import { type Build, compileKernels, instantiate, type Kernels } from "./kernels.js";
+import { startPool, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
 import { wideKernels } from "./wide.js";
 
@@ -76,24 +77,35 @@ export interface WasmOptions {
   readonly tiles?: Tiles;
   /** Asks for 256-bit vectors, see wide.ts. */
   readonly wide?: boolean;
+  /** Threads to run ops on; "auto" takes what there is. */
+  readonly threads?: "auto" | number;
 }
 
 export interface WasmBackend extends Backend {
   readonly build: Build;
   readonly tiles: Tiles;
+  /** What ops run on: those asked for, or one where they cannot be had. */
+  readonly threads: number;
+  /** Resolves when the threads run (until then, ops run on one); rejects if they could not be started. */
+  readonly started: Promise<void>;
   /** The kernels that linear layers of a precision run on, in words. */
   describe(precision: Precision): string;
 }
 
 /** Compiles and instantiates the kernels on a memory of their own. */
 export async function createWasmBackend(options: WasmOptions = {}): Promise<WasmBackend> {
-  const wide = options.wide ? await wideKernels(false) : undefined;
-  const compiled = wide && "module" in wide ? wide : (await compileKernels({ shared: false, build: options.build }))!;
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
+  const { count, reason: fewer } = await threadsFor(options.threads ?? 1);
+  const shared = count > 1;
+  const wide = options.wide ? await wideKernels(shared) : undefined;
+  const compiled = wide && "module" in wide ? wide : (await compileKernels({ shared, build: options.build }))!;
+  const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared });
   const { build } = compiled;
   const tiles = options.tiles ?? (await fastestTiles(compiled));
-  let kernels = await instantiate(compiled.module, memory, () => {});
+  let kernels = await instantiate(compiled.module, memory, () => {
+    throw pool!.lost();
+  });
   const heap = createHeap(memory, kernels.heapBase());
+  const pool = shared ? startPool(count, compiled.module, memory, kernels) : undefined;
   const base = heap.top;
   let weightsEnd = base;
   let marks = 0;
@@ -108,10 +120,13 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     name: "wasm",
     build,
     tiles,
+    threads: count,
+    started: pool?.started ?? Promise.resolve(),
     describe(precision) {
       const tile = precision === "int8" ? INTEGER_TILES[tiles.integer] : FLOAT_TILES[tiles.float];
-      const why = wide && "reason" in wide ? `; ${wide.reason}` : "";
-      return `${compiled.wide ? "256-bit " : ""}${build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${tile} tiles${why}`;
+      const simd = build === "relaxed" ? "relaxed SIMD" : "SIMD";
+      const why = [wide && "reason" in wide ? wide.reason : undefined, fewer].filter((reason) => reason !== undefined);
+      return [`${compiled.wide ? "256-bit " : ""}${simd}, ${tile} tiles`, ...why].join("; ");
     },
     get memory() {
       return { weights: weightsEnd - base, activations: Math.max(0, heap.peak - weightsEnd) };
@@ -305,6 +320,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     dispose() {
       // The memory is freed when nothing refers to it: every op goes through `kernels`, and the heap through this object.
       kernels = disposedKernels;
+      pool?.dispose();
     },
   };
   return backend;

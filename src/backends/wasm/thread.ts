@@ -1,0 +1,18 @@
+/** What a thread of the pool runs (threads.ts): an instance of the kernels on the model's memory, until it is ended. */
+import { receive } from "../../platform.js";
+import { instantiate } from "./kernels.js";
+
+export interface ThreadStart {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  /** Its number, from 1. */
+  readonly thread: number;
+}
+
+await receive(async (message, post) => {
+  const { module, memory, thread } = message as ThreadStart;
+  const kernels = await instantiate(module, memory, () => {});
+  post("ready");
+  // Never returns: from here on the thread takes its orders from the memory.
+  kernels.work(thread);
+});

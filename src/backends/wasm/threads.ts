@@ -1,0 +1,92 @@
+/** The threads that share the kernels' memory with the main one; assembly/threads.ts says how they work together. */
+import { processors, startWorker, type WorkerThread } from "../../platform.js";
+import type { Kernels } from "./kernels.js";
+import type { ThreadStart } from "./thread.js";
+
+/** More gain little on one image: a ViT-Ti has a few hundred tasks of 30 µs in a layer. */
+const MOST = 8;
+
+export interface Pool {
+  /** Threads that ops run on, the main one included; 1 until all have started. */
+  readonly size: number;
+  /** Resolves when all have started; rejects if one could not be. */
+  readonly started: Promise<void>;
+  /** To be thrown by what waits for a thread in vain. */
+  lost(): Error;
+  dispose(): void;
+}
+
+/** How many threads to run on, and why not more. */
+export async function threadsFor(wanted: "auto" | number): Promise<{ count: number; reason?: string }> {
+  const count = wanted === "auto" ? Math.min(MOST, await processors()) : wanted;
+  if (count === 1) return { count };
+  if (typeof SharedArrayBuffer === "undefined" || globalThis.crossOriginIsolated === false) {
+    return { count: 1, reason: "one thread: memory can be shared only on a page that is cross-origin isolated" };
+  }
+  if ("document" in globalThis) return { count: 1, reason: "one thread: a page's own thread must not wait for others" };
+  return { count };
+}
+
+/** Starts `count` - 1 threads on `memory`. */
+export function startPool(
+  count: number,
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  kernels: Kernels,
+): Pool {
+  const workers: WorkerThread[] = [];
+  let size = 1;
+  let end: Error | undefined;
+  let disposed = false;
+
+  function dispose(): void {
+    disposed = true;
+    for (const worker of workers) void worker.terminate();
+  }
+
+  async function start(thread: number): Promise<void> {
+    let ready = () => {};
+    let failed = (_: Error) => {};
+    const answer = new Promise<void>((resolve, reject) => {
+      ready = resolve;
+      failed = reject;
+    });
+    const onEnd = (reason: Error) => {
+      end ??= new Error(`wasm: thread ${thread} of the model ended, so it cannot go on; load it again`, {
+        cause: reason,
+      });
+      Atomics.store(new Int32Array(memory.buffer), kernels.lostWord() / 4, 1);
+      failed(reason);
+    };
+    const worker = await startWorker(new URL("./thread.js", import.meta.url), { onMessage: () => ready(), onEnd });
+    workers.push(worker);
+    if (disposed) return void worker.terminate();
+    worker.ref();
+    worker.post({ module, memory, thread } satisfies ThreadStart);
+    await answer;
+    worker.unref();
+  }
+
+  const started = Promise.all(Array.from({ length: count - 1 }, (_, i) => start(i + 1))).then(
+    () => {
+      if (disposed) return;
+      size = count;
+      kernels.setThreads(count);
+    },
+    (error: Error) => {
+      dispose();
+      throw new Error(`wasm: ${count} threads could not be started: ${error.message}`, { cause: error });
+    },
+  );
+  // Whoever needs all of them waits for it.
+  started.catch(() => {});
+
+  return {
+    get size() {
+      return size;
+    },
+    started,
+    lost: () => end ?? new Error("wasm: a thread of the model has not answered for 10 seconds; load the model again"),
+    dispose,
+  };
+}
