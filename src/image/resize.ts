@@ -2,7 +2,7 @@
  * Resizing, to the byte as Pillow does it: antialiased, with 8-bit fixed-point weights and an 8-bit image between the
  * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts.
  */
-import { image as kernelBase64 } from "./kernel.gen.js";
+import { kernelWith } from "./kernel.js";
 
 /** 8-bit samples, row by row, the channels of a pixel side by side: gray, RGB, or RGB with straight alpha. */
 export interface Raster {
@@ -45,13 +45,6 @@ interface Taps {
   weights: Int32Array;
 }
 
-/** The exports of assembly/image.ts, which says what their arguments are. */
-interface Kernel {
-  memory: WebAssembly.Memory;
-  resize_horizontal(...sizes: number[]): void;
-  resize_vertical(...sizes: number[]): void;
-}
-
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
 
 /** Support (half width at scale 1) and shape of each filter; hamming's two constants are C floats in Pillow. */
@@ -81,18 +74,6 @@ const FILTERS: Record<Exclude<Filter, "nearest">, { support: number; weight: (x:
 const FRACTION = 2 ** 22;
 /** Source bytes that are handed to the kernel at once, so that they are still in the cache when they are read. */
 const BAND_BYTES = 1 << 17;
-/** Kernel memory is kept from call to call up to this size. */
-const KEPT_BYTES = 64 << 20;
-
-let cached: Kernel | undefined;
-
-function kernel(): Kernel {
-  if (!cached) {
-    const module = new WebAssembly.Module(Uint8Array.from(atob(kernelBase64), (c) => c.charCodeAt(0)));
-    cached = new WebAssembly.Instance(module).exports as unknown as Kernel;
-  }
-  return cached;
-}
 
 /**
  * Resizes an image. Alpha is premultiplied for all filters but nearest, as in Pillow.
@@ -231,7 +212,6 @@ function convolve(
   rows: Taps[] | undefined,
   verticalFirst: boolean,
 ): Uint8Array {
-  const { resize_horizontal, resize_vertical, memory } = kernel();
   const xs = columns ? reach(columns) : { first: window.left, end: window.left + window.width };
   const ys = rows ? reach(rows) : { first: window.top, end: window.top + window.height };
   const rowBytes = width * channels;
@@ -266,9 +246,7 @@ function convolve(
   const across = columns && place(encode(columns, startsHorizontal ? 0 : xs.first, channels, 4));
   const down = rows && place(encode(rows, ys.first, startsHorizontal ? middleStride : rowBytes, 2));
 
-  const missing = end - memory.buffer.byteLength;
-  if (missing > 0) memory.grow(Math.ceil(missing / 65536));
-  const bytes = new Uint8Array(memory.buffer);
+  const { bytes, resize_horizontal, resize_vertical } = kernelWith(end);
   for (const [at, { buffer }] of tables) bytes.set(new Uint8Array(buffer), at);
 
   const horizontal = (to: number, toStride: number, from: number, fromStride: number, count: number) => {
@@ -295,7 +273,6 @@ function convolve(
   for (let y = 0; y < window.height; y++) {
     result.set(bytes.subarray(out + y * outStride, out + y * outStride + tight), y * tight);
   }
-  if (bytes.byteLength > KEPT_BYTES) cached = undefined;
   return result;
 }
 
