@@ -42,7 +42,7 @@ export interface ResizeOptions {
 /** The weights of one result row or column: sample `first + i` of the source counts `weights[i]` · 2^-22. */
 interface Taps {
   first: number;
-  weights: Int32Array;
+  weights: number[];
 }
 
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
@@ -156,15 +156,16 @@ function axisTaps(
   for (let i = start; i < start + count; i++) {
     const center = in0 + (i + 0.5) * scale;
     const first = Math.max(0, Math.trunc(center - reach + 0.5));
-    const exact = new Float64Array(Math.min(size, Math.trunc(center + reach + 0.5)) - first);
+    const end = Math.min(size, Math.trunc(center + reach + 0.5));
+    const weights: number[] = [];
     let sum = 0;
-    for (let x = 0; x < exact.length; x++) {
-      exact[x] = weight((x + first - center + 0.5) * inverse);
-      sum += exact[x];
+    for (let x = first; x < end; x++) {
+      const w = weight((x - center + 0.5) * inverse);
+      weights.push(w);
+      sum += w;
     }
-    const weights = new Int32Array(exact.length);
-    for (let x = 0; x < exact.length; x++) {
-      const w = sum === 0 ? exact[x] : exact[x] / sum;
+    for (let x = 0; x < weights.length; x++) {
+      const w = sum === 0 ? weights[x] : weights[x] / sum;
       weights[x] = Math.trunc(w * FRACTION + (w < 0 ? -0.5 : 0.5));
     }
     taps.push({ first, weights });
@@ -219,7 +220,7 @@ function convolve(
   const startsHorizontal = columns !== undefined && !(rows && verticalFirst);
 
   // Everything is laid out before anything is written, since growing the memory detaches views of it. Each part has
-  // slack behind it: the kernels read up to a row and 16 bytes too far, and rows are computed in fours.
+  // slack behind it: the kernels read up to a row and 16 bytes too far, and rows are computed in pairs.
   let end = 0;
   const reserve = (bytes: number) => {
     const at = end;
@@ -233,15 +234,15 @@ function convolve(
       tables.push([at, table]);
       return at;
     });
-  const bandRows = startsHorizontal ? Math.max(4, align(BAND_BYTES / rowBytes, 4)) : sourceRows + 1;
+  const bandRows = startsHorizontal ? align(BAND_BYTES / rowBytes, 2) : sourceRows + 1;
   const source = reserve(bandRows * rowBytes);
   const outStride = align(window.width * channels + 3, 16);
-  const out = reserve(align(window.height, 4) * outStride);
+  const out = reserve(align(window.height, 2) * outStride);
   let middle = out;
   let middleStride = outStride;
   if (columns && rows) {
     middleStride = align((startsHorizontal ? window.width : xs.end - xs.first) * channels + 3, 16);
-    middle = reserve((align(startsHorizontal ? sourceRows : window.height, 4) + 1) * middleStride);
+    middle = reserve((align(startsHorizontal ? sourceRows : window.height, 2) + 1) * middleStride);
   }
   const across = columns && place(encode(columns, startsHorizontal ? 0 : xs.first, channels, 4));
   const down = rows && place(encode(rows, ys.first, startsHorizontal ? middleStride : rowBytes, 2));
@@ -251,7 +252,7 @@ function convolve(
 
   const horizontal = (to: number, toStride: number, from: number, fromStride: number, count: number) => {
     if (!across) return;
-    resize_horizontal(channels, to, toStride, from, fromStride, ...across, window.width, align(count, 4));
+    resize_horizontal(channels, to, toStride, from, fromStride, ...across, window.width, align(count, 2));
   };
   const vertical = (to: number, toStride: number, from: number, fromStride: number, columnCount: number) => {
     if (down) resize_vertical(to, toStride, from, fromStride, ...down, columnCount * channels, window.height);
