@@ -181,6 +181,15 @@ test("openImage: the same pixels from a path, a URL, bytes, a buffer, a blob and
   for (const input of inputs) assert.deepEqual(await openImage(input), { data, width, height });
 });
 
+test("openImage: alpha is dropped, at sizes where the kernel's groups and bands end", async () => {
+  for (const width of [1, 2, 3, 4, 5, 32767, 32768, 32769, 32773, 70001]) {
+    const rgba = Uint8ClampedArray.from({ length: 4 * width }, (_, i) => (i * 2654435761) >>> 24);
+    const expected = Uint8Array.from({ length: 3 * width }, (_, i) => rgba[4 * Math.floor(i / 3) + (i % 3)]!);
+    const { data } = await openImage({ data: rgba, width, height: 1 });
+    assert.ok(Buffer.compare(data, expected) === 0, `${width} pixels`);
+  }
+});
+
 test("openImage: errors name the image", async () => {
   await assert.rejects(openImage("no/such.jpg"), /"no\/such\.jpg" does not exist/);
   await assert.rejects(

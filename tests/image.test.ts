@@ -86,6 +86,31 @@ test("preprocessing: the pixels of the ViT-Ti's golden run", { skip }, async () 
   assert.ok(same(new Uint8Array(toPixelValues(bytes, preprocessing).buffer), tensor("pixels")));
 });
 
+test("preprocessing: pixel values of sizes that are no multiple of anything, into an array that is given", () => {
+  const f32 = Math.fround;
+  for (const [height, width] of [
+    [1, 1],
+    [3, 5],
+    [7, 9],
+  ] as const) {
+    const preprocessing = parsePreprocessing(
+      { do_resize: false, size: { height, width }, image_mean: [0.1, 0.2, 0.3], image_std: [0.4, 0.5, 0.6] },
+      undefined,
+      [height, width],
+    );
+    const area = height * width;
+    const bytes = Uint8Array.from({ length: 3 * area }, (_, i) => (i * 2654435761) >>> 24);
+    const { rescale, mean, std } = preprocessing;
+    const expected = Float32Array.from({ length: 3 * area }, (_, i) => {
+      const c = Math.floor(i / area);
+      return f32(f32(bytes[3 * (i % area) + c]! * rescale) - f32(mean[c]!)) / f32(std[c]!);
+    });
+    const out = new Float32Array(3 * area).fill(9);
+    assert.equal(toPixelValues(bytes, preprocessing, out), out);
+    assert.deepEqual(out, expected, `${height}×${width}`);
+  }
+});
+
 test("preprocessing: what a checkpoint may say", () => {
   const from = (preprocessor: object) => parsePreprocessing(preprocessor, undefined, [32, 32]);
   const vit = from({ image_processor_type: "ViTImageProcessorFast" });

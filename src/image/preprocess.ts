@@ -3,6 +3,7 @@
  * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
  */
 import type { RgbImage } from "./decode.js";
+import { kernelWith } from "./kernel.js";
 import { type Filter, resize } from "./resize.js";
 
 type Three = readonly [number, number, number];
@@ -241,15 +242,18 @@ export function toPixelValues(
     throw new RangeError(`preprocessing: ${width}×${height} RGB has ${3 * area} bytes and values; got ${found}`);
   }
   const { fround } = Math;
-  const [red, green, blue] = [0, 1, 2].map((c) => {
-    const table = new Float32Array(256);
-    for (let v = 0; v < 256; v++) table[v] = fround(fround(v * rescale) - fround(mean[c])) / fround(std[c]);
-    return table;
-  });
-  for (let i = 0, from = 0; i < area; i++, from += 3) {
-    out[i] = red[bytes[from]];
-    out[area + i] = green[bytes[from + 1]];
-    out[2 * area + i] = blue[bytes[from + 2]];
+  const tables = new Float32Array(3 * 256);
+  for (let c = 0; c < 3; c++) {
+    for (let v = 0; v < 256; v++) {
+      tables[256 * c + v] = fround(fround(v * rescale) - fround(mean[c])) / fround(std[c]);
+    }
   }
+  const source = tables.byteLength;
+  const result = source + 4 * Math.ceil((3 * area) / 4);
+  const kernel = kernelWith(result + out.byteLength);
+  kernel.bytes.set(new Uint8Array(tables.buffer));
+  kernel.bytes.set(bytes, source);
+  kernel.pixel_values(result, source, 0, area);
+  out.set(new Float32Array(kernel.bytes.buffer, result, 3 * area));
   return out;
 }

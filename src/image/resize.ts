@@ -2,7 +2,7 @@
  * Resizing, to the byte as Pillow does it: antialiased, with 8-bit fixed-point weights and an 8-bit image between the
  * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts.
  */
-import { image as kernelBase64 } from "./kernel.gen.js";
+import { kernelWith } from "./kernel.js";
 
 /** 8-bit samples, row by row, the channels of a pixel side by side: gray, RGB, or RGB with straight alpha. */
 export interface Raster {
@@ -42,14 +42,7 @@ export interface ResizeOptions {
 /** The weights of one result row or column: sample `first + i` of the source counts `weights[i]` · 2^-22. */
 interface Taps {
   first: number;
-  weights: Int32Array;
-}
-
-/** The exports of assembly/image.ts, which says what their arguments are. */
-interface Kernel {
-  memory: WebAssembly.Memory;
-  resize_horizontal(...sizes: number[]): void;
-  resize_vertical(...sizes: number[]): void;
+  weights: number[];
 }
 
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
@@ -81,18 +74,6 @@ const FILTERS: Record<Exclude<Filter, "nearest">, { support: number; weight: (x:
 const FRACTION = 2 ** 22;
 /** Source bytes that are handed to the kernel at once, so that they are still in the cache when they are read. */
 const BAND_BYTES = 1 << 17;
-/** Kernel memory is kept from call to call up to this size. */
-const KEPT_BYTES = 64 << 20;
-
-let cached: Kernel | undefined;
-
-function kernel(): Kernel {
-  if (!cached) {
-    const module = new WebAssembly.Module(Uint8Array.from(atob(kernelBase64), (c) => c.charCodeAt(0)));
-    cached = new WebAssembly.Instance(module).exports as unknown as Kernel;
-  }
-  return cached;
-}
 
 /**
  * Resizes an image. Alpha is premultiplied for all filters but nearest, as in Pillow.
@@ -175,15 +156,16 @@ function axisTaps(
   for (let i = start; i < start + count; i++) {
     const center = in0 + (i + 0.5) * scale;
     const first = Math.max(0, Math.trunc(center - reach + 0.5));
-    const exact = new Float64Array(Math.min(size, Math.trunc(center + reach + 0.5)) - first);
+    const end = Math.min(size, Math.trunc(center + reach + 0.5));
+    const weights: number[] = [];
     let sum = 0;
-    for (let x = 0; x < exact.length; x++) {
-      exact[x] = weight((x + first - center + 0.5) * inverse);
-      sum += exact[x];
+    for (let x = first; x < end; x++) {
+      const w = weight((x - center + 0.5) * inverse);
+      weights.push(w);
+      sum += w;
     }
-    const weights = new Int32Array(exact.length);
-    for (let x = 0; x < exact.length; x++) {
-      const w = sum === 0 ? exact[x] : exact[x] / sum;
+    for (let x = 0; x < weights.length; x++) {
+      const w = sum === 0 ? weights[x] : weights[x] / sum;
       weights[x] = Math.trunc(w * FRACTION + (w < 0 ? -0.5 : 0.5));
     }
     taps.push({ first, weights });
@@ -231,7 +213,6 @@ function convolve(
   rows: Taps[] | undefined,
   verticalFirst: boolean,
 ): Uint8Array {
-  const { resize_horizontal, resize_vertical, memory } = kernel();
   const xs = columns ? reach(columns) : { first: window.left, end: window.left + window.width };
   const ys = rows ? reach(rows) : { first: window.top, end: window.top + window.height };
   const rowBytes = width * channels;
@@ -239,7 +220,7 @@ function convolve(
   const startsHorizontal = columns !== undefined && !(rows && verticalFirst);
 
   // Everything is laid out before anything is written, since growing the memory detaches views of it. Each part has
-  // slack behind it: the kernels read up to a row and 16 bytes too far, and rows are computed in fours.
+  // slack behind it: the kernels read up to a row and 16 bytes too far, and rows are computed in pairs.
   let end = 0;
   const reserve = (bytes: number) => {
     const at = end;
@@ -253,27 +234,25 @@ function convolve(
       tables.push([at, table]);
       return at;
     });
-  const bandRows = startsHorizontal ? Math.max(4, align(BAND_BYTES / rowBytes, 4)) : sourceRows + 1;
+  const bandRows = startsHorizontal ? align(BAND_BYTES / rowBytes, 2) : sourceRows + 1;
   const source = reserve(bandRows * rowBytes);
   const outStride = align(window.width * channels + 3, 16);
-  const out = reserve(align(window.height, 4) * outStride);
+  const out = reserve(align(window.height, 2) * outStride);
   let middle = out;
   let middleStride = outStride;
   if (columns && rows) {
     middleStride = align((startsHorizontal ? window.width : xs.end - xs.first) * channels + 3, 16);
-    middle = reserve((align(startsHorizontal ? sourceRows : window.height, 4) + 1) * middleStride);
+    middle = reserve((align(startsHorizontal ? sourceRows : window.height, 2) + 1) * middleStride);
   }
   const across = columns && place(encode(columns, startsHorizontal ? 0 : xs.first, channels, 4));
   const down = rows && place(encode(rows, ys.first, startsHorizontal ? middleStride : rowBytes, 2));
 
-  const missing = end - memory.buffer.byteLength;
-  if (missing > 0) memory.grow(Math.ceil(missing / 65536));
-  const bytes = new Uint8Array(memory.buffer);
+  const { bytes, resize_horizontal, resize_vertical } = kernelWith(end);
   for (const [at, { buffer }] of tables) bytes.set(new Uint8Array(buffer), at);
 
   const horizontal = (to: number, toStride: number, from: number, fromStride: number, count: number) => {
     if (!across) return;
-    resize_horizontal(channels, to, toStride, from, fromStride, ...across, window.width, align(count, 4));
+    resize_horizontal(channels, to, toStride, from, fromStride, ...across, window.width, align(count, 2));
   };
   const vertical = (to: number, toStride: number, from: number, fromStride: number, columnCount: number) => {
     if (down) resize_vertical(to, toStride, from, fromStride, ...down, columnCount * channels, window.height);
@@ -295,7 +274,6 @@ function convolve(
   for (let y = 0; y < window.height; y++) {
     result.set(bytes.subarray(out + y * outStride, out + y * outStride + tight), y * tight);
   }
-  if (bytes.byteLength > KEPT_BYTES) cached = undefined;
   return result;
 }
 
