@@ -1,7 +1,7 @@
 // Scaled dot-product attention (Vaswani et al. 2017, eq. 1; Dosovitskiy et al. 2021, eq. 5 to 7): softmax(Q Kᵀ/√d) V for
 // every head.
 //
-// Image by image, in two steps that all threads share. First the keys and values of every head are packed as the B of two
+// Image by image and a few heads at a time, in two steps that all threads share. First the keys and values are packed as the B of two
 // GEMMs: K as a weight [tokens, d], V as the transpose of one [d, tokens]; a task is one head's K or V. Then a task is 24
 // rows of a head's queries (a multiple of all tiles; 24 full rows of scores fit L1 or L2): S = Q Kᵀ with log2(e)/√d in
 // the packed Q, softmax in base 2, O = P V, and 1/sum while O is copied to its columns. Full rows of scores need no running maximum (FlashAttention's), which costs more
@@ -48,15 +48,26 @@ function threadBytes(tokens: usize, d: usize): usize {
   return ROWS * ((max(tokens, d) << 2) + rowBytes(tokens) + rowBytes(d));
 }
 
+/** Bytes of packed keys and values that stay in L2 beside the rest. */
+const PACKED: usize = 512 << 10;
+
+/** Heads that are packed at once: as many as fit L2, and enough for all threads. */
+// @ts-ignore: decorator
+@inline
+function headsAtOnce(tokens: usize, heads: usize, d: usize): usize {
+  return min(heads, max(threads(), PACKED / (keyBytes(tokens, d) + valueBytes(tokens, d))));
+}
+
 /** Bytes of scratch that `attention` needs. */
 export function attentionScratch(tokens: usize, heads: usize, d: usize): usize {
-  return heads * (keyBytes(tokens, d) + valueBytes(tokens, d)) + threads() * threadBytes(tokens, d);
+  const packed = headsAtOnce(tokens, heads, d) * (keyBytes(tokens, d) + valueBytes(tokens, d));
+  return packed + threads() * threadBytes(tokens, d);
 }
 
 // prettier-ignore
 @unmanaged class AttentionJob {
   tile: u32; out: usize; outStride: usize; qkv: usize; qkvStride: usize; tokens: usize; heads: usize; d: usize;
-  scratch: usize; probabilities: usize; probabilityStride: usize;
+  scratch: usize; probabilities: usize; probabilityStride: usize; first: usize; count: usize;
 }
 
 /**
@@ -90,9 +101,14 @@ export function attention(
   job.scratch = scratch;
   job.probabilities = probabilities;
   job.probabilityStride = probabilityStride;
+  const count = headsAtOnce(tokens, heads, d);
   for (; images; images--) {
-    fork(packHeads);
-    fork(attend);
+    for (let first: usize = 0; first < heads; first += count) {
+      job.first = first;
+      job.count = min(count, heads - first);
+      fork(packHeads);
+      fork(attend);
+    }
     job.out += tokens * outStride;
     job.qkv += tokens * qkvStride;
     if (probabilities) job.probabilities += heads * tokens * probabilityStride;
@@ -104,10 +120,10 @@ function packHeads(): void {
   const tokens = job.tokens;
   const d = job.d;
   const width = (job.heads * d) << 2;
-  const values = job.scratch + job.heads * keyBytes(tokens, d);
-  for (let task = nextTask(); task < 2 * job.heads; task = nextTask()) {
+  const values = job.scratch + job.count * keyBytes(tokens, d);
+  for (let task = nextTask(); task < 2 * job.count; task = nextTask()) {
     const h = task >> 1;
-    const x = job.qkv + (1 + (task & 1)) * width + ((h * d) << 2);
+    const x = job.qkv + (1 + (task & 1)) * width + (((job.first + h) * d) << 2);
     if (task & 1) packValues(values + h * valueBytes(tokens, d), x, job.qkvStride, tokens, d);
     else packKeys(job.scratch + h * keyBytes(tokens, d), x, job.qkvStride, tokens, d);
   }
@@ -121,28 +137,31 @@ function attend(): void {
   const d = job.d;
   const scale = <f32>(LOG2E / sqrt<f64>(d));
   const allKeys = job.scratch;
-  const allValues = allKeys + job.heads * keyBytes(tokens, d);
-  const packed = share(allValues + job.heads * valueBytes(tokens, d), threadBytes(tokens, d));
+  const allValues = allKeys + job.count * keyBytes(tokens, d);
+  const packed = share(allValues + job.count * valueBytes(tokens, d), threadBytes(tokens, d));
   const scores = packed + ROWS * (max(tokens, d) << 2);
   const result = scores + ROWS * rowBytes(tokens);
   const blocks = (tokens + ROWS - 1) / ROWS;
 
-  for (let task = nextTask(); task < job.heads * blocks; task = nextTask()) {
-    const h = task / blocks;
+  for (let task = nextTask(); task < job.count * blocks; task = nextTask()) {
+    const packedHead = task / blocks;
+    const keys = allKeys + packedHead * keyBytes(tokens, d);
+    const values = allValues + packedHead * valueBytes(tokens, d);
+    const h = job.first + packedHead;
     const row = (task % blocks) * ROWS;
     const rows = min(ROWS, tokens - row);
     const q = job.qkv + row * job.qkvStride + ((h * d) << 2);
     packRows(height, packed, q, job.qkvStride, rows, d);
     const whole = (rows + height - 1) / height * height * d;
     scaleInto(packed, packed, whole, scale);
-    gemm(tile, scores, rowBytes(tokens), packed, rows, d, allKeys + h * keyBytes(tokens, d), panels(tokens), false);
+    gemm(tile, scores, rowBytes(tokens), packed, rows, d, keys, panels(tokens), false);
     for (let i: usize = 0; i < rows; i++) {
       const s = scores + i * rowBytes(tokens);
       // The sum is kept in the row's spare 64 bytes.
       store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3));
     }
     packRows(height, packed, scores, rowBytes(tokens), rows, tokens);
-    gemm(tile, result, rowBytes(d), packed, rows, tokens, allValues + h * valueBytes(tokens, d), panels(d), false);
+    gemm(tile, result, rowBytes(d), packed, rows, tokens, values, panels(d), false);
     for (let i: usize = 0; i < rows; i++) {
       const s = scores + i * rowBytes(tokens);
       const r = <f32>1 / load<f32>(s + rowBytes(tokens) - 64);
