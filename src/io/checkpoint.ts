@@ -49,7 +49,7 @@ export interface Checkpoint {
   /** Of all tensors. */
   readonly bytes: number;
   /**
-   * Reads the wanted tensors in the order of their bytes, each in chunks of whole rows: at most 4 MiB, or one row.
+   * Reads the wanted tensors in the order of their bytes, each in chunks of whole rows: at most 1 MiB, or one row.
    * Streams can be read once.
    * @throws Error for a wanted tensor of a type that does not convert, for NaN and infinite weights, for a file that
    * ends early; the signal's reason when it is aborted.
@@ -61,7 +61,7 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
-const CHUNK_BYTES = 4 * 2 ** 20;
+const CHUNK_BYTES = 2 ** 20;
 
 /** One safetensors file, its tensors in the order of their bytes, and where the last of them ends. */
 interface WeightFile {

@@ -150,9 +150,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     },
 
     stage(length) {
-      // Behind it, room for as many f32 as `length` can hold elements, and for their scales, so that `store` never grows
-      // the memory.
-      const at = heap.scratch(align(length) + length * 8 + 256);
+      const at = heap.scratch(length + 16);
       return heap.u8.subarray(at, at + length);
     },
 
@@ -164,8 +162,13 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         bytes = staged;
       }
       const count = bytes.length / ELEMENT_BYTES[dtype];
-      const x = dtype === "F32" ? bytes.byteOffset : align(bytes.byteOffset + bytes.length);
-      kernels.widen(x, bytes.byteOffset, count, DTYPE_CODES[dtype]);
+      const from = bytes.byteOffset;
+      const given = "linear" in target && target.part === "weight" ? target.scales : undefined;
+      // Behind what was staged: the same in f32, then the scales.
+      const x = dtype === "F32" ? from : align(from + bytes.length + 16);
+      const scales = align(x + count * 4 + 16);
+      heap.scratch(scales + (given?.byteLength ?? 0) - heap.top);
+      kernels.widen(x, from, count, DTYPE_CODES[dtype]);
       const halved = "linear" in target && target.part === "weight" && target.linear.precision === "f16";
       const bad = kernels.firstBeyond(
         x,
@@ -176,17 +179,16 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       if ("tensor" in target) {
         const tensor = target.tensor as WasmTensor;
         for (let row = 0; row < rows; row++) {
-          const from = x + row * tensor.cols * 4;
-          heap.u8.copyWithin(tensor.at + (target.row + row) * tensor.stride, from, from + tensor.cols * 4);
+          const at = x + row * tensor.cols * 4;
+          heap.u8.copyWithin(tensor.at + (target.row + row) * tensor.stride, at, at + tensor.cols * 4);
         }
         return -1;
       }
       const { at, inputs, panel, precision } = target.linear as WasmLinear;
       if (target.part === "weight") {
-        const scales = target.scales ? align(x + count * 4) : 0;
-        if (target.scales) heap.f32.set(target.scales, scales / 4);
-        if (target.scales && precision !== "int8") kernels.scaleRows(x, rows, inputs, scales);
-        kernels.storeWeight(PRECISIONS[precision], at, inputs, target.row, x, rows, scales);
+        if (given) heap.f32.set(given, scales / 4);
+        if (given && precision !== "int8") kernels.scaleRows(x, rows, inputs, scales);
+        kernels.storeWeight(PRECISIONS[precision], at, inputs, target.row, x, rows, given ? scales : 0);
         return -1;
       }
       for (let i = 0; i < rows; i++) {
