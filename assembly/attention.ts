@@ -10,7 +10,7 @@
 // Error: that of two GEMMs and softmax.ts.
 import { gemm, packRows, packWeight, panelBytes, tileRows } from "./gemm";
 import { softmax } from "./softmax";
-import { fork, JOB, nextTask, share, threads } from "./threads";
+import { fork, jobOf, nextTask, share, threads } from "./threads";
 
 const ROWS: usize = 24;
 const LOG2E: f64 = 1.4426950408889634;
@@ -89,7 +89,7 @@ export function attention(
   probabilities: usize,
   probabilityStride: usize,
 ): void {
-  const job = changetype<AttentionJob>(JOB);
+  const job = jobOf<AttentionJob>();
   job.tile = tile;
   job.out = out;
   job.outStride = outStride;
@@ -116,7 +116,7 @@ export function attention(
 }
 
 function packHeads(): void {
-  const job = changetype<AttentionJob>(JOB);
+  const job = jobOf<AttentionJob>();
   const tokens = job.tokens;
   const d = job.d;
   const width = (job.heads * d) << 2;
@@ -130,7 +130,7 @@ function packHeads(): void {
 }
 
 function attend(): void {
-  const job = changetype<AttentionJob>(JOB);
+  const job = jobOf<AttentionJob>();
   const tile = job.tile;
   const height = tileRows(tile);
   const tokens = job.tokens;

@@ -3,7 +3,7 @@
 export { attention, attentionScratch } from "./attention";
 export { layerNorm } from "./layernorm";
 export { linear, linearScratch, storeWeight, weightPanelBytes } from "./linear";
-export { lostWord, setThreads, work } from "./threads";
+export { attach, lostWord, setThreads, syncBytes, work } from "./threads";
 export { assembleTokens, patchify, pool } from "./tokens";
 export { firstBeyond, scaleRows, widen } from "./widen";
 

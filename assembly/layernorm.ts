@@ -6,7 +6,7 @@
 // runs this on the rows that it packs next.
 // Error: relative to the largest output of a row, 3e-6 for |μ| up to 100 σ (tests/kernels/layernorm.spec.ts).
 
-import { fork, JOB, nextTask } from "./threads";
+import { fork, jobOf, nextTask } from "./threads";
 
 /** out, x: rows of `width` floats, 16-byte aligned, padded to a multiple of 4; out may be x. */
 export function normaliseRow(out: usize, x: usize, width: usize, scale: usize, shift: usize, eps: f32): void {
@@ -83,7 +83,7 @@ export function layerNorm(
   shift: usize,
   eps: f32,
 ): void {
-  const job = changetype<NormJob>(JOB);
+  const job = jobOf<NormJob>();
   job.out = out;
   job.outStride = outStride;
   job.x = x;
@@ -97,7 +97,7 @@ export function layerNorm(
 }
 
 function normaliseRows(): void {
-  const job = changetype<NormJob>(JOB);
+  const job = jobOf<NormJob>();
   for (let row = nextTask() * ROWS; row < job.rows; row = nextTask() * ROWS) {
     const end = min(row + ROWS, job.rows);
     for (let i = row; i < end; i++) {

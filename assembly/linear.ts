@@ -19,7 +19,7 @@ import {
   quantiseWeight,
 } from "./int8";
 import { normaliseRow } from "./layernorm";
-import { fork, JOB, nextTask, share, threads } from "./threads";
+import { fork, jobOf, nextTask, share, threads } from "./threads";
 
 /** Precisions and activations as src/backends/wasm/kernels.ts numbers them. */
 const F32: u32 = 0;
@@ -104,7 +104,7 @@ export function linear(
   accumulate: bool,
   scratch: usize,
 ): void {
-  const job = changetype<LinearJob>(JOB);
+  const job = jobOf<LinearJob>();
   job.precision = precision;
   job.tile = tile;
   job.out = out;
@@ -128,7 +128,7 @@ export function linear(
 }
 
 function packBlocks(): void {
-  const job = changetype<LinearJob>(JOB);
+  const job = jobOf<LinearJob>();
   const tile = job.tile;
   const k = job.k;
   const stride = job.xStride;
@@ -153,7 +153,7 @@ function packBlocks(): void {
 }
 
 function multiplyPanels(): void {
-  const job = changetype<LinearJob>(JOB);
+  const job = jobOf<LinearJob>();
   const precision = job.precision;
   const tile = job.tile;
   const k = job.k;
@@ -216,7 +216,7 @@ export function storeWeight(
   rows: usize,
   scales: usize,
 ): void {
-  const job = changetype<StoreJob>(JOB);
+  const job = jobOf<StoreJob>();
   job.precision = precision;
   job.w = w;
   job.k = k;
@@ -228,7 +228,7 @@ export function storeWeight(
 }
 
 function storeRows(): void {
-  const job = changetype<StoreJob>(JOB);
+  const job = jobOf<StoreJob>();
   const k = job.k;
   const end = job.row + job.rows;
   // Tasks begin at multiples of STORED, so that no two threads write to one panel.

@@ -8,32 +8,37 @@
 // The main thread must not wait for a thread that is gone: it sleeps a second at a time, and when nothing has come from
 // the others for PATIENCE seconds it calls the host's `stalled`, which throws. The host also sets LOST when it learns that a
 // thread has ended; the next op then stalls at once.
-// Each word that threads write has a cache line of its own. The host never reads these words, except through exports.
+// Each word that threads write has a cache line of its own.
 
 /** Seconds without a sign of the others after which they count as gone. */
 const PATIENCE: i32 = 10;
 const SPINS: i32 = 20000;
 const SECOND: i64 = 1000000000;
 
-const SYNC: usize = memory.data(448, 64);
+/** Bytes of the words below and of JOB. */
+const SYNC_BYTES: usize = 576;
 /** Counts the ops; a thread that sees it change runs the new one. */
-const EPOCH: usize = SYNC;
+const EPOCH: usize = 0;
 /** Tasks handed out of the current op. */
-const NEXT: usize = SYNC + 64;
+const NEXT: usize = 64;
 /** Threads that have finished it. */
-const ARRIVED: usize = SYNC + 128;
+const ARRIVED: usize = 128;
 /** Threads asleep until EPOCH changes. */
-const SLEEPERS: usize = SYNC + 192;
+const SLEEPERS: usize = 192;
 /** Whether the main thread sleeps until ARRIVED changes. */
-const WAITING: usize = SYNC + 256;
+const WAITING: usize = 256;
 /** Set by the host. */
-const LOST: usize = SYNC + 320;
-/** The op: its function's index and the number of threads. */
-const OP: usize = SYNC + 384;
+const LOST: usize = 320;
+/** The function of the op. */
+const OP: usize = 384;
+/** Its arguments, written by the thread that publishes it, read as a class of the op. */
+const JOB: usize = 448;
 
-/** Arguments of the current op, written by the thread that publishes it; read as a class of the op. */
-export const JOB: usize = memory.data(128, 64);
-
+/**
+ * Where these words are. Not among the constants, which every new instance writes again: it would reset them under the
+ * threads that are at work.
+ */
+let sync: usize = 0;
 /** Which thread this instance runs on; 0 is the main one. */
 let self: usize = 0;
 /** How many there are. */
@@ -43,9 +48,26 @@ let count: i32 = 1;
 @external("env", "stalled")
 declare function stalled(): void;
 
+/** To be called first: `at` are syncBytes of zeros, 64-byte aligned, the same for all instances; `thread` is this one's. */
+export function attach(at: usize, thread: usize): void {
+  sync = at;
+  self = thread;
+}
+
+export function syncBytes(): usize {
+  return SYNC_BYTES;
+}
+
 /** The address of the word that the host sets to 1 when a thread has ended. */
 export function lostWord(): usize {
-  return LOST;
+  return sync + LOST;
+}
+
+/** The arguments of the current op, as a class of the op. */
+// @ts-ignore: decorator
+@inline
+export function jobOf<Job>(): Job {
+  return changetype<Job>(sync + JOB);
 }
 
 /** Threads that an op runs on from now on, the main one included. */
@@ -70,21 +92,21 @@ export function share(scratch: usize, bytes: usize): usize {
 // @ts-ignore: decorator
 @inline
 export function nextTask(): usize {
-  if (ASC_FEATURE_THREADS) return atomic.add<u32>(NEXT, 1);
-  const task = load<u32>(NEXT);
-  store<u32>(NEXT, task + 1);
+  if (ASC_FEATURE_THREADS) return atomic.add<u32>(sync + NEXT, 1);
+  const task = load<u32>(sync + NEXT);
+  store<u32>(sync + NEXT, task + 1);
   return task;
 }
 
 /** Runs `op` on all threads, with the arguments in JOB, and waits for them. */
 export function fork(op: () => void): void {
-  store<u32>(NEXT, 0);
+  store<u32>(sync + NEXT, 0);
   if (ASC_FEATURE_THREADS && count > 1) {
-    if (atomic.load<i32>(LOST)) stalled();
-    store<i32>(OP, op.index);
-    atomic.store<i32>(ARRIVED, 0);
-    atomic.add<i32>(EPOCH, 1);
-    if (atomic.load<i32>(SLEEPERS) > 0) atomic.notify(EPOCH, -1);
+    if (atomic.load<i32>(sync + LOST)) stalled();
+    store<i32>(sync + OP, op.index);
+    atomic.store<i32>(sync + ARRIVED, 0);
+    atomic.add<i32>(sync + EPOCH, 1);
+    if (atomic.load<i32>(sync + SLEEPERS) > 0) atomic.notify(sync + EPOCH, -1);
     op();
     join(count - 1);
   } else {
@@ -93,19 +115,18 @@ export function fork(op: () => void): void {
 }
 
 function join(others: i32): void {
-  for (let spin = 0; spin < SPINS; spin++) if (atomic.load<i32>(ARRIVED) == others) return;
-  atomic.store<i32>(WAITING, 1);
+  for (let spin = 0; spin < SPINS; spin++) if (atomic.load<i32>(sync + ARRIVED) == others) return;
+  atomic.store<i32>(sync + WAITING, 1);
   let silence = 0;
-  for (let seen = atomic.load<i32>(ARRIVED); seen != others; seen = atomic.load<i32>(ARRIVED)) {
+  for (let seen = atomic.load<i32>(sync + ARRIVED); seen != others; seen = atomic.load<i32>(sync + ARRIVED)) {
     // 2: timed out. Each wait ends with the next thread that arrives.
-    if (atomic.wait<i32>(ARRIVED, seen, SECOND) == 2 && ++silence == PATIENCE) stalled();
+    if (atomic.wait<i32>(sync + ARRIVED, seen, SECOND) == 2 && ++silence == PATIENCE) stalled();
   }
-  atomic.store<i32>(WAITING, 0);
+  atomic.store<i32>(sync + WAITING, 0);
 }
 
 /** The life of a thread other than the main one: runs op after op. Ends only with its worker. */
-export function work(thread: usize): void {
-  self = thread;
+export function work(): void {
   if (ASC_FEATURE_THREADS) serve();
 }
 
@@ -113,15 +134,15 @@ function serve(): void {
   let epoch = 0;
   while (true) {
     let spin = 0;
-    while (atomic.load<i32>(EPOCH) == epoch && spin < SPINS) spin++;
+    while (atomic.load<i32>(sync + EPOCH) == epoch && spin < SPINS) spin++;
     if (spin == SPINS) {
-      atomic.add<i32>(SLEEPERS, 1);
-      while (atomic.load<i32>(EPOCH) == epoch) atomic.wait<i32>(EPOCH, epoch, -1);
-      atomic.sub<i32>(SLEEPERS, 1);
+      atomic.add<i32>(sync + SLEEPERS, 1);
+      while (atomic.load<i32>(sync + EPOCH) == epoch) atomic.wait<i32>(sync + EPOCH, epoch, -1);
+      atomic.sub<i32>(sync + SLEEPERS, 1);
     }
     epoch++;
-    call_indirect<void>(load<u32>(OP));
-    atomic.add<i32>(ARRIVED, 1);
-    if (atomic.load<i32>(WAITING)) atomic.notify(ARRIVED, 1);
+    call_indirect<void>(load<u32>(sync + OP));
+    atomic.add<i32>(sync + ARRIVED, 1);
+    if (atomic.load<i32>(sync + WAITING)) atomic.notify(sync + ARRIVED, 1);
   }
 }

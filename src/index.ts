@@ -160,14 +160,24 @@ export async function load(
       options.config,
     );
     const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, [...config.imageSize]);
-    const { backend, threads, reason, started } = await selectBackend(options);
-    const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, precision);
-    await checkpoint.read(loader, { signal, onProgress });
-    const weights = await loader.finish();
-    await started;
-
-    const model = { config, labels, backend: { name: backend.name, precision, threads, reason } };
-    return createModel(model, preprocessing, { backend, weights }, pixelLimit);
+    const { backend, how, started } = await selectBackend(options);
+    try {
+      const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, precision);
+      await checkpoint.read(loader, { signal, onProgress });
+      const weights = await loader.finish();
+      await started;
+      const facts = {
+        config,
+        labels,
+        get backend() {
+          return { name: backend.name, precision, ...how };
+        },
+      };
+      return createModel(facts, preprocessing, { backend, weights }, pixelLimit);
+    } catch (error) {
+      backend.dispose();
+      throw error;
+    }
   } finally {
     await checkpoint.close();
   }
@@ -293,7 +303,11 @@ function createModel(
   }
 
   return {
-    ...facts,
+    config,
+    labels,
+    get backend() {
+      return facts.backend;
+    },
     get memory() {
       return live().backend.memory;
     },

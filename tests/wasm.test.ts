@@ -20,4 +20,12 @@ for (const build of ["relaxed", "simd"] as const) {
       runBackendCases({ create: () => createWasmBackend({ build, tiles: { float, integer } }), tolerance: 3e-6 });
     });
   }
+  suite(`wasm, ${build}, three threads`, { skip: absent }, () => {
+    const create = async () => {
+      const backend = await createWasmBackend({ build, threads: 3 });
+      await backend.started;
+      return backend;
+    };
+    runBackendCases({ create, tolerance: 3e-6 });
+  });
 }

@@ -13,9 +13,8 @@ export interface Choice {
 
 export interface Selected {
   readonly backend: Backend;
-  /** Threads that it runs on. */
-  readonly threads: number;
-  readonly reason: string;
+  /** How it runs, as of now: threads that nobody asked for by number join when they have started, or do not. */
+  readonly how: { readonly threads: number; readonly reason: string };
   /** Resolves when it runs as asked for; rejects if it cannot. */
   readonly started: Promise<void>;
 }
@@ -31,17 +30,23 @@ export async function selectBackend({
     case "reference": {
       const { createReferenceBackend } = await import("./reference.js");
       const reason = "asked for; plain loops on one thread";
-      return { backend: createReferenceBackend(), threads: 1, reason, started: Promise.resolve() };
+      return { backend: createReferenceBackend(), how: { threads: 1, reason }, started: Promise.resolve() };
     }
     case "auto":
     case "wasm": {
       const { createWasmBackend } = await import("./wasm/index.js");
       const backend = await createWasmBackend({ threads, wide });
       const why = wanted === "auto" ? "the fastest backend of this version" : "asked for";
-      const reason = `${why}; ${backend.describe(precision)}`;
-      // Those that were not asked for by number join when they are ready: starting them takes longer than an image.
-      const started = threads === "auto" ? Promise.resolve() : backend.started;
-      return { backend, threads: backend.threads, reason, started };
+      const how = {
+        get threads() {
+          return backend.threads;
+        },
+        get reason() {
+          return `${why}; ${backend.describe(precision)}`;
+        },
+      };
+      // Nothing waits for threads that were not asked for by number: starting them takes longer than an image.
+      return { backend, how, started: threads === "auto" ? Promise.resolve() : backend.started };
     }
     case "webgpu":
       throw new Error('load: backend "webgpu" is not in this version; use "wasm" or "auto"');

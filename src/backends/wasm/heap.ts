@@ -32,12 +32,19 @@ export function createHeap(memory: WebAssembly.Memory, base: number): Heap {
     peak = Math.max(peak, end);
     if (end <= u8.length) return;
     const pages = Math.ceil(end / PAGE);
-    try {
-      if (pages > MOST_PAGES) throw new RangeError();
-      memory.grow(pages - u8.length / PAGE);
-    } catch {
+    const megabytes = Math.ceil(end / 2 ** 20);
+    if (pages > MOST_PAGES) {
       throw new RangeError(
-        `wasm: weights and activations must fit the kernels' memory of 4,096 MB at most; ${Math.ceil(end / 2 ** 20)} MB are needed`,
+        `wasm: weights and activations must fit the kernels' memory of 4,096 MB at most; ${megabytes} MB are needed`,
+      );
+    }
+    try {
+      memory.grow(pages - u8.length / PAGE);
+    } catch (cause) {
+      const given = Math.floor(u8.length / 2 ** 20);
+      throw new RangeError(
+        `wasm: the kernels' memory must grow to ${megabytes} MB, and the engine gives no more than the ${given} MB it has`,
+        { cause },
       );
     }
     f32 = new Float32Array(memory.buffer);

@@ -101,10 +101,12 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared });
   const { build } = compiled;
   const tiles = options.tiles ?? (await fastestTiles(compiled));
-  let kernels = await instantiate(compiled.module, memory, () => {
+  const stalled = () => {
     throw pool!.lost();
-  });
-  const heap = createHeap(memory, kernels.heapBase());
+  };
+  const instance = await instantiate(compiled.module, memory, { stalled });
+  let { kernels } = instance;
+  const heap = createHeap(memory, instance.base);
   const pool = shared ? startPool(count, compiled.module, memory, kernels) : undefined;
   const base = heap.top;
   let weightsEnd = base;
@@ -120,12 +122,15 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     name: "wasm",
     build,
     tiles,
-    threads: count,
+    get threads() {
+      return pool?.failure ? 1 : count;
+    },
     started: pool?.started ?? Promise.resolve(),
     describe(precision) {
       const tile = precision === "int8" ? INTEGER_TILES[tiles.integer] : FLOAT_TILES[tiles.float];
       const simd = build === "relaxed" ? "relaxed SIMD" : "SIMD";
-      const why = [wide && "reason" in wide ? wide.reason : undefined, fewer].filter((reason) => reason !== undefined);
+      const lacking = [wide && "reason" in wide ? wide.reason : undefined, fewer, pool?.failure?.message];
+      const why = lacking.filter((reason) => reason !== undefined);
       return [`${compiled.wide ? "256-bit " : ""}${simd}, ${tile} tiles`, ...why].join("; ");
     },
     get memory() {

@@ -78,10 +78,12 @@ export interface Kernels {
   firstBeyond(x: number, count: number, limit: number): number;
   scaleRows(x: number, rows: number, k: number, scales: number): void;
   widen(out: number, x: number, count: number, code: number): void;
-  /** Of the threads build. */
+  /** Of assembly/threads.ts. */
+  attach(at: number, thread: number): void;
+  syncBytes(): number;
   lostWord(): number;
   setThreads(threads: number): void;
-  work(thread: number): void;
+  work(): void;
 }
 
 /** With fused multiply-add and integer dot products where the engine knows relaxed SIMD, else without. */
@@ -90,6 +92,8 @@ export type Build = "relaxed" | "simd";
 export interface CompiledKernels {
   readonly build: Build;
   readonly module: WebAssembly.Module;
+  /** Whether it takes shared memory, and several threads. */
+  readonly shared: boolean;
   /** Whether the engine was told to combine pairs of vectors into 256-bit ones. */
   readonly wide: boolean;
 }
@@ -138,20 +142,26 @@ async function compile(
     // Compiled for speed at once: what is first compiled for start-up is slow for its first seconds, and its tiles
     // cannot be compared yet.
     const module = await compileEagerly(bytes, wide ? ["--experimental-wasm-revectorize"] : []);
-    if (module) return { build, module, wide };
-    return wide ? undefined : { build, module: await WebAssembly.compile(bytes), wide };
+    if (module) return { build, module, shared, wide };
+    return wide ? undefined : { build, module: await WebAssembly.compile(bytes), shared, wide };
   }
   throw new Error(
     `wasm: the kernels need WebAssembly ${wanted ?? "simd"}, which this engine does not have; use backend "reference"`,
   );
 }
 
-/** The kernels on `memory`. `stalled` is called, and must throw, when the other threads do not answer. */
+/**
+ * The kernels on `memory`, for one of its threads. `stalled` is called, and must throw, when the others do not answer.
+ * What lies below the `base` is theirs.
+ */
 export async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
-  stalled: () => void,
-): Promise<Kernels> {
+  { thread = 0, stalled = () => {} }: { thread?: number; stalled?: () => void } = {},
+): Promise<{ kernels: Kernels; base: number }> {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, stalled } });
-  return exports as unknown as Kernels;
+  const kernels = exports as unknown as Kernels;
+  const sync = Math.ceil(kernels.heapBase() / 64) * 64;
+  kernels.attach(sync, thread);
+  return { kernels, base: sync + kernels.syncBytes() };
 }

@@ -11,8 +11,8 @@ export interface ThreadStart {
 
 await receive(async (message, post) => {
   const { module, memory, thread } = message as ThreadStart;
-  const kernels = await instantiate(module, memory, () => {});
+  const { kernels } = await instantiate(module, memory, { thread });
   post("ready");
   // Never returns: from here on the thread takes its orders from the memory.
-  kernels.work(thread);
+  kernels.work();
 });

@@ -7,10 +7,10 @@ import type { ThreadStart } from "./thread.js";
 const MOST = 8;
 
 export interface Pool {
-  /** Threads that ops run on, the main one included; 1 until all have started. */
-  readonly size: number;
-  /** Resolves when all have started; rejects if one could not be. */
+  /** Resolves when all have started, from when on ops run on them; rejects if one could not be. */
   readonly started: Promise<void>;
+  /** Why they could not: ops then run on the main thread alone. */
+  readonly failure: Error | undefined;
   /** To be thrown by what waits for a thread in vain. */
   lost(): Error;
   dispose(): void;
@@ -35,7 +35,7 @@ export function startPool(
   kernels: Kernels,
 ): Pool {
   const workers: WorkerThread[] = [];
-  let size = 1;
+  let failure: Error | undefined;
   let end: Error | undefined;
   let disposed = false;
 
@@ -69,23 +69,22 @@ export function startPool(
 
   const started = Promise.all(Array.from({ length: count - 1 }, (_, i) => start(i + 1))).then(
     () => {
-      if (disposed) return;
-      size = count;
-      kernels.setThreads(count);
+      if (!disposed) kernels.setThreads(count);
     },
-    (error: Error) => {
+    (cause: Error) => {
       dispose();
-      throw new Error(`wasm: ${count} threads could not be started: ${error.message}`, { cause: error });
+      failure = new Error(`wasm: ${count} threads could not be started: ${cause.message}`, { cause });
+      throw failure;
     },
   );
   // Whoever needs all of them waits for it.
   started.catch(() => {});
 
   return {
-    get size() {
-      return size;
-    },
     started,
+    get failure() {
+      return failure;
+    },
     lost: () => end ?? new Error("wasm: a thread of the model has not answered for 10 seconds; load the model again"),
     dispose,
   };

@@ -1,6 +1,6 @@
 /** Choosing the register tiles of the matrix products by measuring them, once a process for each build. */
 import type { Precision } from "../../backend.js";
-import { type CompiledKernels, instantiate, type Kernels } from "./kernels.js";
+import { type CompiledKernels, instantiate } from "./kernels.js";
 
 /** By the numbers of assembly/tiles.js. Results do not depend on the choice. */
 export const FLOAT_TILES = ["6×8", "4×8", "4×8 shuffled", "6×16"] as const;
@@ -54,7 +54,7 @@ export function fastestTiles(kernels: CompiledKernels): Promise<Tiles> {
 
 async function measure(compiled: CompiledKernels): Promise<Tiles> {
   const { float, integer } = candidates(compiled);
-  const bench = await createBench(compiled.module);
+  const bench = await createBench(compiled);
   return { float: fastest(bench, "f32", float), integer: fastest(bench, "int8", integer) };
 }
 
@@ -75,8 +75,8 @@ function fastest(run: (precision: Precision, tile: number) => void, precision: P
 }
 
 /** Instances on memory of their own, as large as the product. */
-async function createBench(module: WebAssembly.Module): Promise<(precision: Precision, tile: number) => void> {
-  const { kernels, top } = await instantiateAlone(module, 8);
+async function createBench(compiled: CompiledKernels): Promise<(precision: Precision, tile: number) => void> {
+  const { kernels, top } = await instantiateAlone(compiled, 8);
   const stride = PANELS * 32 + 64;
   const [x, out] = [top, top + ROWS * (INPUTS * 4 + 64)];
   const w = out + ROWS * stride;
@@ -87,21 +87,9 @@ async function createBench(module: WebAssembly.Module): Promise<(precision: Prec
   };
 }
 
-/** An instance on a memory of its own of 64 KiB pages, shared if the module wants it so. */
-export async function instantiateAlone(
-  module: WebAssembly.Module,
-  pages: number,
-): Promise<{ kernels: Kernels; memory: WebAssembly.Memory; top: number }> {
-  const never = () => {
-    throw new Error("wasm: one thread cannot stall");
-  };
-  let memory = new WebAssembly.Memory({ initial: pages, maximum: 65536 });
-  let kernels: Kernels;
-  try {
-    kernels = await instantiate(module, memory, never);
-  } catch {
-    memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
-    kernels = await instantiate(module, memory, never);
-  }
-  return { kernels, memory, top: Math.ceil(kernels.heapBase() / 64) * 64 };
+/** An instance on a memory of its own, of 64 KiB pages. */
+export async function instantiateAlone({ module, shared }: CompiledKernels, pages: number) {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared });
+  const { kernels, base } = await instantiate(module, memory);
+  return { kernels, memory, top: Math.ceil(base / 64) * 64 };
 }

@@ -48,7 +48,7 @@ async function selfTest(wide: CompiledKernels, plain: CompiledKernels): Promise<
 
 /** Bits of the results of every op with a tile of its own, by name. */
 async function run(compiled: CompiledKernels): Promise<Map<string, Int32Array>> {
-  const { kernels, memory, top } = await instantiateAlone(compiled.module, 16);
+  const { kernels, memory, top } = await instantiateAlone(compiled, 16);
   const tiles = candidates(compiled);
   const [float, integer] = [tiles.float[0]!, tiles.integer[0]!];
   const results = new Map<string, Int32Array>();
