@@ -39,6 +39,13 @@ export function startPool(
   let end: Error | undefined;
   let disposed = false;
 
+  /** Lets every later op fail at once. */
+  function lose(error: Error): Error {
+    end ??= error;
+    Atomics.store(new Int32Array(memory.buffer), kernels.lostWord() / 4, 1);
+    return end;
+  }
+
   function dispose(): void {
     disposed = true;
     for (const worker of workers) void worker.terminate();
@@ -51,12 +58,9 @@ export function startPool(
       ready = resolve;
       failed = reject;
     });
-    const onEnd = (reason: Error) => {
-      end ??= new Error(`wasm: thread ${thread} of the model ended, so it cannot go on; load it again`, {
-        cause: reason,
-      });
-      Atomics.store(new Int32Array(memory.buffer), kernels.lostWord() / 4, 1);
-      failed(reason);
+    const onEnd = (cause: Error) => {
+      lose(new Error(`wasm: thread ${thread} of the model ended, so it cannot go on; load it again`, { cause }));
+      failed(cause);
     };
     const worker = await startWorker(new URL("./thread.js", import.meta.url), { onMessage: () => ready(), onEnd });
     workers.push(worker);
@@ -85,7 +89,7 @@ export function startPool(
     get failure() {
       return failure;
     },
-    lost: () => end ?? new Error("wasm: a thread of the model has not answered for 10 seconds; load the model again"),
+    lost: () => lose(new Error("wasm: a thread of the model has not answered for 10 seconds; load the model again")),
     dispose,
   };
 }
