@@ -14,8 +14,8 @@ import { INTEGER_PANELS, INTEGER_ROWS, integerTile } from "./tiles.gen";
 
 /** Largest magnitudes that count as a row of zeros. */
 const LEAST: f32 = 7.888609052210118e-31;
-/** 1.5·2^23; its bits less the 64 that weights are offset by; 127. */
-const TABLE: usize = memory.data<u32>([0x4b400000, 0x4b3fffc0, 127]);
+/** 1.5·2^23; its bits less the 64 that weights are offset by; 127; a sign bit, none. */
+const TABLE: usize = memory.data<u32>([0x4b400000, 0x4b3fffc0, 127, 0x80000000, 0]);
 /** Masks of the last k % 4 lanes; all for 0. */
 // prettier-ignore
 const TAILS: usize = memory.data<i32>([-1, -1, -1, -1, -1, 0, 0, 0, -1, -1, 0, 0, -1, -1, -1, 0], 16);
@@ -91,15 +91,14 @@ export function quantiseBlock(tile: u32, a: usize, x: usize, stride: usize, last
 
 /** Largest of 0 and the values of a row, or of their negatives. */
 function largestOf(x: usize, k: usize, negative: bool): f32 {
-  const sign: f32 = negative ? -1 : 1;
-  const signs = f32x4.splat(sign);
+  const flip = v128.load32_splat(TABLE + (negative ? 12 : 16));
   let m = f32x4.splat(0);
   let i: usize = 0;
-  for (const whole = (k & ~3) << 2; i < whole; i += 16) m = f32x4.pmax(m, f32x4.mul(signs, v128.load(x + i)));
+  for (const whole = (k & ~3) << 2; i < whole; i += 16) m = f32x4.pmax(m, v128.xor(flip, v128.load(x + i)));
   m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 2, 3, 0, 1));
   m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 1, 0, 3, 2));
   let largest = f32x4.extract_lane(m, 0);
-  for (; i < k << 2; i += 4) largest = max(largest, sign * load<f32>(x + i));
+  for (; i < k << 2; i += 4) largest = max(largest, negative ? -load<f32>(x + i) : load<f32>(x + i));
   return largest;
 }
 

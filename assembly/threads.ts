@@ -132,7 +132,7 @@ export function work(): void {
 
 function serve(): void {
   let epoch = 0;
-  while (true) {
+  while (sync) {
     let spin = 0;
     while (atomic.load<i32>(sync + EPOCH) == epoch && spin < SPINS) spin++;
     if (spin == SPINS) {

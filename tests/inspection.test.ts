@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import binaryen from "binaryen";
-import { relaxed, simd } from "../src/backends/wasm/kernels.gen.js";
+import { relaxed, relaxedThreads, simd, simdThreads } from "../src/backends/wasm/kernels.gen.js";
 import { image } from "../src/image/kernel.gen.js";
 
 /** By binaryen, since not every engine here reads the relaxed build. */
@@ -45,31 +45,53 @@ const count = (text: string, instruction: string) =>
 for (const [name, base64, products] of [
   ["relaxed", relaxed, "f32x4.relaxed_madd"],
   ["simd", simd, "f32x4.mul"],
+  ["relaxed, threads", relaxedThreads, "f32x4.relaxed_madd"],
+  ["simd, threads", simdThreads, "f32x4.mul"],
 ] as const) {
-  test(`${name}: imports nothing but its memory`, () => {
+  test(`${name}: imports its memory and what threads that stall call, if there are any`, () => {
     const imports = [...textOf(base64).matchAll(/\(import "(\w+)" "(\w+)" \((\w+)/g)].map(([, ...names]) =>
       names.join(" "),
     );
-    assert.deepEqual(imports, ["env memory memory"]);
+    assert.deepEqual(imports, ["env memory memory", ...(name.includes("threads") ? ["env stalled func"] : [])]);
   });
 
-  test(`${name}: the GEMM tiles' loops hold 12 and 8 products, their loads, and nothing that checks or converts`, () => {
-    // Per k: two vectors of B, one splat for each row of A; pointers of A and B advance.
-    for (const rows of [6, 4]) {
+  // Per k: the vectors of B, one splat for each row of A; pointers of A and B advance.
+  for (const [tile, rows, vectors, splat] of [
+    ["6×8", 6, 2, "v128.load32_splat"],
+    ["4×8", 4, 2, "v128.load32_splat"],
+    ["4×8 shuffled", 4, 2, "i8x16.shuffle"],
+    ["6×16", 6, 4, "v128.load32_splat"],
+  ] as const) {
+    test(`${name}: the loop of the ${tile} tile holds its products and loads, and nothing that checks or converts`, () => {
       const tiles = innerLoops(base64).filter(
-        ({ text }) => count(text, "v128.load32_splat") === rows && count(text, products) === 2 * rows,
+        ({ text }) => count(text, splat) === rows && count(text, products) === vectors * rows,
       );
-      assert.ok(tiles.length > 0, `no loop of ${rows} splats and ${2 * rows} ${products}`);
-      for (const { text } of tiles) {
-        assert.equal(count(text, "v128.load"), 2);
-        assert.equal(count(text, "v128.store"), 0);
-        assert.equal(count(text, "call"), 0);
-        assert.equal(count(text, "i32.add"), 2);
-        assert.equal(count(text, "br_if"), 1);
-        assert.equal(count(text, "f32x4.add"), products === "f32x4.mul" ? 2 * rows : 0);
-      }
-    }
-  });
+      assert.equal(tiles.length, 1, `loops of ${rows} splats and ${vectors * rows} ${products}`);
+      const { text } = tiles[0]!;
+      assert.equal(count(text, "v128.load"), vectors + Number(tile.includes("shuffled")));
+      assert.equal(count(text, "v128.store"), 0);
+      assert.equal(count(text, "call"), 0);
+      assert.equal(count(text, "i32.add"), vectors === 4 ? 3 : 2);
+      assert.equal(count(text, "br_if"), 1);
+      assert.equal(count(text, "f32x4.add"), products === "f32x4.mul" ? vectors * rows : 0);
+    });
+  }
+
+  for (const [tile, sums, instruction] of name.startsWith("simd")
+    ? ([["4×8 by 16 bits", 8, "i32x4.dot_i16x8_s"]] as const)
+    : ([
+        ["4×8 by split dot", 8, "i16x8.relaxed_dot_i8x16_i7x16_s"],
+        ["4×8 by dot", 8, "i32x4.relaxed_dot_i8x16_i7x16_add_s"],
+        ["6×8 by dot", 12, "i32x4.relaxed_dot_i8x16_i7x16_add_s"],
+        ["4×16 by split dot", 16, "i16x8.relaxed_dot_i8x16_i7x16_s"],
+        ["6×16 by dot", 24, "i32x4.relaxed_dot_i8x16_i7x16_add_s"],
+      ] as const)) {
+    test(`${name}: the loop of the ${tile} tile holds ${sums} sums`, () => {
+      const tiles = innerLoops(base64).filter(({ text }) => count(text, instruction) === sums);
+      assert.equal(tiles.length, 1);
+      for (const none of ["v128.store", "call", "v128.const"]) assert.equal(count(tiles[0]!.text, none), 0, none);
+    });
+  }
 
   test(`${name}: no vector constants but zero in inner loops, and no calls`, () => {
     for (const { name, text } of innerLoops(base64)) {
@@ -85,12 +107,13 @@ for (const [name, base64, products] of [
 }
 
 test("no kernel traps on purpose: nothing checks bounds", () => {
-  for (const base64 of [relaxed, simd, image]) assert.equal(count(textOf(base64), "unreachable"), 0);
+  for (const base64 of [relaxed, simd, relaxedThreads, simdThreads, image])
+    assert.equal(count(textOf(base64), "unreachable"), 0);
 });
 
-test("both builds export the same kernels, those that assembly/index.ts lists", () => {
+test("all builds export the same kernels, those that assembly/index.ts lists", () => {
   const names = (base64: string) => [...textOf(base64).matchAll(/\(export "(\w+)"/g)].map(([, name]) => name!);
-  assert.deepEqual(names(relaxed), names(simd));
+  for (const build of [relaxed, relaxedThreads, simdThreads]) assert.deepEqual(names(build), names(simd));
   const listed = readFileSync("assembly/index.ts", "utf8");
   for (const name of names(simd)) assert.ok(name === "memory" || listed.includes(name), name);
 });

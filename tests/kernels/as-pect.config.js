@@ -9,6 +9,6 @@ export default {
   disclude: [/node_modules/],
   outputBinary: false,
   async instantiate(memory, createImports, instantiate, binary) {
-    return instantiate(binary, createImports({ env: { memory } }));
+    return instantiate(binary, createImports({ env: { memory, stalled() {} } }));
   },
 };

@@ -1,4 +1,10 @@
 // Room and values for kernel specs.
+import { attach, syncBytes } from "../../assembly/threads";
+
+/** For kernels that are ops: what threads share, though there is one here. */
+export function alone(): void {
+  attach(floats(<i32>(syncBytes() >> 2)), 0);
+}
 
 /** 64-byte aligned room for `count` floats, zeroed. Never freed: a spec is short. */
 export function floats(count: i32): usize {
