@@ -28,7 +28,7 @@ for (const { file, entry, targets } of modules) {
   for (const target of targets) {
     const binary = await compile(entry, target);
     const name = target.replace(/-(.)/, (_, letter) => letter.toUpperCase());
-    source += `export const ${name} =\n  "${binary.toString("base64")}";\n`;
+    source += `export const ${name}: string =\n  "${binary.toString("base64")}";\n`;
     console.log(`${target.padEnd(15)} ${binary.length} bytes`);
   }
   writeFileSync(file, source);

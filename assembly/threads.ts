@@ -41,17 +41,22 @@ const JOB: usize = 448;
 let sync: usize = 0;
 /** Which thread this instance runs on; 0 is the main one. */
 let self: usize = 0;
-/** How many there are. */
+/** How many an op runs on, and how many that will be at most: what scratch memory has room for. */
 let count: i32 = 1;
+let most: usize = 1;
 
 // @ts-ignore: decorator
 @external("env", "stalled")
 declare function stalled(): void;
 
-/** To be called first: `at` are syncBytes of zeros, 64-byte aligned, the same for all instances; `thread` is this one's. */
-export function attach(at: usize, thread: usize): void {
+/**
+ * To be called first. at: syncBytes of zeros, 64-byte aligned, the same for all instances; thread: which one this is;
+ * threads: how many there will be at most.
+ */
+export function attach(at: usize, thread: usize, threads: usize): void {
   sync = at;
   self = thread;
+  most = threads;
 }
 
 export function syncBytes(): usize {
@@ -70,7 +75,7 @@ export function jobOf<Job>(): Job {
   return changetype<Job>(sync + JOB);
 }
 
-/** Threads that an op runs on from now on, the main one included. */
+/** Threads that ops run on from now on, the main one included. */
 export function setThreads(threads: i32): void {
   count = threads;
 }
@@ -78,7 +83,7 @@ export function setThreads(threads: i32): void {
 // @ts-ignore: decorator
 @inline
 export function threads(): usize {
-  return count;
+  return most;
 }
 
 /** This thread's part of scratch memory that has `bytes` for each. */

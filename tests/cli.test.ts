@@ -353,7 +353,7 @@ test("inspect does not read the weights", () => {
 });
 
 test("bench --json has the keys of the interface", () => {
-  const { status, stdout, stderr } = onModel("bench", "--json", "--seconds", "0.2", "--batch", "2");
+  const { status, stdout, stderr } = onModel("bench", "--json", "--seconds", "0.2", "--batch", "2", "--threads", "1");
   assert.deepEqual([status, stderr], [0, ""]);
   const [result, ...rest] = jsonLines(stdout);
   assert.deepEqual(rest, []);

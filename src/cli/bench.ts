@@ -37,7 +37,8 @@ export async function bench(invocation: Invocation): Promise<void> {
     backend: backend.name,
     precision: backend.precision,
     threads: backend.threads,
-    wide: args.load.wide,
+    // What runs, which may not be what was asked for.
+    wide: backend.reason.includes("256-bit"),
     batch,
     medianMs: rounded(medianMs),
     minMs: rounded(times[0]!),

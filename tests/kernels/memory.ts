@@ -3,7 +3,7 @@ import { attach, syncBytes } from "../../assembly/threads";
 
 /** For kernels that are ops: what threads share, though there is one here. */
 export function alone(): void {
-  attach(floats(<i32>(syncBytes() >> 2)), 0);
+  attach(floats(<i32>(syncBytes() >> 2)), 0, 1);
 }
 
 /** 64-byte aligned room for `count` floats, zeroed. Never freed: a spec is short. */

@@ -104,7 +104,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
   const stalled = () => {
     throw pool!.lost();
   };
-  const instance = await instantiate(compiled.module, memory, { stalled });
+  const instance = await instantiate(compiled.module, memory, { threads: count, stalled });
   let { kernels } = instance;
   const heap = createHeap(memory, instance.base);
   const pool = shared ? startPool(count, compiled.module, memory, kernels) : undefined;

@@ -79,7 +79,7 @@ export interface Kernels {
   scaleRows(x: number, rows: number, k: number, scales: number): void;
   widen(out: number, x: number, count: number, code: number): void;
   /** Of assembly/threads.ts. */
-  attach(at: number, thread: number): void;
+  attach(at: number, thread: number, threads: number): void;
   syncBytes(): number;
   lostWord(): number;
   setThreads(threads: number): void;
@@ -151,17 +151,17 @@ async function compile(
 }
 
 /**
- * The kernels on `memory`, for one of its threads. `stalled` is called, and must throw, when the others do not answer.
+ * The kernels on `memory`, for one of its `threads`. `stalled` is called, and must throw, when the others do not answer.
  * What lies below the `base` is theirs.
  */
 export async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
-  { thread = 0, stalled = () => {} }: { thread?: number; stalled?: () => void } = {},
+  { thread = 0, threads = 1, stalled = () => {} }: { thread?: number; threads?: number; stalled?: () => void } = {},
 ): Promise<{ kernels: Kernels; base: number }> {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, stalled } });
   const kernels = exports as unknown as Kernels;
   const sync = Math.ceil(kernels.heapBase() / 64) * 64;
-  kernels.attach(sync, thread);
+  kernels.attach(sync, thread, threads);
   return { kernels, base: sync + kernels.syncBytes() };
 }

@@ -7,11 +7,13 @@ export interface ThreadStart {
   readonly memory: WebAssembly.Memory;
   /** Its number, from 1. */
   readonly thread: number;
+  /** How many there are. */
+  readonly threads: number;
 }
 
 await receive(async (message, post) => {
-  const { module, memory, thread } = message as ThreadStart;
-  const { kernels } = await instantiate(module, memory, { thread });
+  const { module, memory, thread, threads } = message as ThreadStart;
+  const { kernels } = await instantiate(module, memory, { thread, threads });
   post("ready");
   // Never returns: from here on the thread takes its orders from the memory.
   kernels.work();

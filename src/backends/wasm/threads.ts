@@ -66,7 +66,7 @@ export function startPool(
     workers.push(worker);
     if (disposed) return void worker.terminate();
     worker.ref();
-    worker.post({ module, memory, thread } satisfies ThreadStart);
+    worker.post({ module, memory, thread, threads: count } satisfies ThreadStart);
     await answer;
     worker.unref();
   }
