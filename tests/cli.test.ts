@@ -367,7 +367,7 @@ test("bench --json has the keys of the interface", () => {
   for (const key of keys) assert.ok(numbers[key] > 0, `${key} is ${numbers[key]}`);
   assert.ok(numbers.minMs <= numbers.medianMs);
 
-  const text = onModel("bench", "--seconds", "0.1");
+  const text = onModel("bench", "--seconds", "0.1", "--threads", "1");
   assert.deepEqual([text.status, text.stderr], [0, ""]);
   assert.match(text.stdout, new RegExp(`^${MODEL}: wasm, f32, 1 thread, batch 1\n {2}[\\d.]+ ms median of \\d+ calls`));
 });
