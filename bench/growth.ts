@@ -6,8 +6,8 @@ export interface GrowthResults {
   readonly growth: readonly GrowthSample[];
 }
 
-/** The first hundred warm up caches and the JIT. */
-const COUNTS = [20, 100, 300, 1000, 2000];
+/** The first thousand warm up caches, the JIT and the heap. */
+const COUNTS = [100, 1000, 3000, 10000];
 
 export async function measureGrowth(): Promise<GrowthResults> {
   const child = start<readonly number[], GrowthSample[]>(new URL("./growth-child.js", import.meta.url), []);

@@ -22,7 +22,7 @@ export interface ProfileQuestion {
 
 export interface ProfileSample {
   readonly work: string;
-  /** Median of one forward, without timers in it. */
+  /** Median of one forward, without timers. */
   readonly totalMs: number;
   /** Median milliseconds in one forward, largest first; with the floating-point operations of matrix products. */
   readonly parts: readonly { readonly name: string; readonly ms: number; readonly flops: number }[];
@@ -30,7 +30,7 @@ export interface ProfileSample {
   readonly fused: readonly { readonly name: string; readonly ms: number }[];
 }
 
-const ROUNDS = 15;
+const ROUNDS = 9;
 
 /** Options of `linear` that cost time of their own. */
 const FUSED = ["activation", "norm"] as const;
@@ -78,7 +78,7 @@ answer(async ({ size }: ProfileQuestion): Promise<ProfileSample> => {
     flops: rounds[0]!.get(name)!.flops,
   }));
   return {
-    work: `ViT-${size}/16, batch 1`,
+    work: `ViT-${size}/16, batch 1, f32, 1 thread`,
     totalMs: median(totals),
     parts: parts.sort((a, b) => b.ms - a.ms),
     fused: Object.entries(savings).map(([name, ms]) => ({ name, ms: median(ms) })),

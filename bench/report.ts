@@ -174,7 +174,7 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
         "",
       ]);
       const whole = ["the whole forward, without timers", digits(totalMs), "", ""];
-      return table([`${work}, f32, 1 thread`, "ms", "share", "GFLOP/s"], [...rows, ...within, whole]);
+      return table([work, "ms", "share", "GFLOP/s"], [...rows, ...within, whole]);
     }),
 };
 

@@ -247,6 +247,19 @@ const OTHERS: readonly Target[] = [
     measure: (results) => fresh(results, own({ precision: "int8" }), "S", ({ heldBytes }) => heldBytes! / 1e6),
   },
   {
+    // None is the aim; the garbage collector moves a few MB either way.
+    what: "growth of resident memory from 1,000 to 10,000 classifications",
+    section: "growth",
+    better: "less",
+    bound: 5,
+    unit: "MB",
+    measure({ growth }) {
+      const after = (count: number) => growth?.growth.find(({ images }) => images === count)?.residentBytes;
+      const [early, late] = [after(1000), after(10000)];
+      return early && late && (late - early) / 1e6;
+    },
+  },
+  {
     what: "JPEG file → pixel values against sharp (native)",
     section: "photos",
     better: "less",
