@@ -7,9 +7,7 @@ import { type Measurements, type Results, SECTIONS, type SectionName } from "./s
 import { CALIBRATED, meets, TARGETS, type Target } from "./targets.js";
 import { labelOf } from "./work.js";
 
-type Labelled = Pick<Entry, "engine"> & Partial<Entry>;
-
-const labelOfEntry = ({ engine, precision, threads, wide }: Labelled): string =>
+const labelOfEntry = ({ engine, precision, threads, wide }: Entry): string =>
   `${engine} ${precision}${wide ? " wide" : ""}, ${threads} thread${threads === 1 ? "" : "s"}`;
 
 /** One line: what has to be known to compare figures with others. */
@@ -46,7 +44,8 @@ function raceNotes({ timings, refused, peakGflops, calibration }: Race): string 
     if (timing.kernels) kernels.set(timing.kernels, [...(kernels.get(timing.kernels) ?? []), labelOfEntry(timing)]);
   }
   return listOf([
-    `In the same rounds: peak ${median(peakGflops).toFixed(1)} GFLOP/s, two at once ${two.toFixed(2)} times that${two < CALIBRATED ? ": two threads cannot show here what they do on two free cores" : ""}.`,
+    `In the same rounds: peak ${median(peakGflops).toFixed(1)} GFLOP/s, two at once ${two.toFixed(2)} times that\
+${two < CALIBRATED ? ": two threads cannot show here what they do on two free cores" : ""}.`,
     `Largest difference of a result, relative to the largest value: ${differences.join(", ")}.`,
     ...[...kernels].map(([text, names]) => `${text}: ${names.join("; ")}.`),
     ...refusals(refused.map((entry) => ({ name: labelOfEntry(entry), refused: entry.refused }))),

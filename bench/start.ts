@@ -9,7 +9,7 @@ import { PLAIN } from "./work.js";
 export interface StartResults {
   /** Milliseconds of each round. */
   readonly starts: readonly { readonly engine: EngineName; readonly name: string; readonly ms: readonly number[] }[];
-  readonly refused: readonly (Partial<Entry> & { readonly name: string } & Refusal)[];
+  readonly refused: readonly ({ readonly name: string } & Refusal)[];
 }
 
 const ROUNDS = 9;
@@ -39,13 +39,13 @@ const PROGRAMS: readonly Program[] = [
 
 export async function measureStart(installed: (entry: Entry) => boolean): Promise<StartResults> {
   const starts: { engine: EngineName; name: string; ms: number[] }[] = [];
-  const refused: { engine: EngineName; name: string; refused: string }[] = [];
+  const refused: { name: string; refused: string }[] = [];
   for (let round = -1; round < ROUNDS; round++) {
     for (const { engine, name, args } of PROGRAMS) {
       if (!installed({ engine, ...PLAIN }) || refused.some((other) => other.name === name)) continue;
       const result = await timeToOutput(args);
       if (typeof result === "string") {
-        refused.push({ engine, name, refused: result });
+        refused.push({ name, refused: result });
         continue;
       }
       // The first round reads the files into the page cache.
