@@ -9,7 +9,7 @@ import type { Size } from "./models.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
 import { measureStart, type StartResults } from "./start.js";
-import { ATTENTIONS, GEMMS, PLAIN, type Setup, type Work } from "./work.js";
+import { ATTENTIONS, GEMMS, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
 export interface Races {
   readonly races: readonly Race[];
@@ -123,7 +123,10 @@ async function raceAll(bench: Bench, works: readonly Work[], entries: readonly E
   const racers: Racer[] = entries.filter(installedIn(bench)).map((entry) => enter(entry.engine, entry));
   try {
     const races: Race[] = [];
-    for (const work of works) races.push(await race(work, racers, bench.peaks));
+    for (const work of works) {
+      console.error(`${labelOf(work)} …`);
+      races.push(await race(work, racers, bench.peaks));
+    }
     return { races };
   } finally {
     for (const { process } of racers) process.stop();
