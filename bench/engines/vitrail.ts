@@ -73,9 +73,10 @@ async function model(
   try {
     model = await load(folderOf(size), options);
   } catch (error) {
-    // Only the plain setup must run everywhere.
-    if (precision === "f32" && threads === 1 && !wide) throw error;
-    return { refused: (error as Error).message };
+    // What load will not do it says; anything else is a fault.
+    const { message } = error as Error;
+    if (!message.startsWith("load:")) throw error;
+    return { refused: message };
   }
   const { backend } = model;
   const granted =
