@@ -12,13 +12,14 @@ type Reply<Answer> = { readonly answer: Answer } | { readonly error: string };
 /** Starts `module`, which calls {@link answer}. */
 export function start<Question, Answer>(module: URL, args: readonly string[]): Child<Question, Answer> {
   const child = fork(module, args, { serialization: "advanced" });
-  // Questions to a process that has ended fail here as well as in `ask`.
+  // A failure to send is an end as well, which `ask` reports.
   child.on("error", () => {});
   const name = [module.pathname.split("/").at(-1), ...args].join(" ");
   return {
     ask: (question) =>
       new Promise((resolve, reject) => {
-        const onExit = (code: number | null) => reject(new Error(`bench: "${name}" ended with status ${code}`));
+        const onExit = () => reject(new Error(`bench: "${name}" ended with ${child.signalCode ?? child.exitCode}`));
+        if (child.exitCode !== null || child.signalCode !== null) return onExit();
         child.once("exit", onExit);
         child.once("message", (reply: Reply<Answer>) => {
           child.off("exit", onExit);

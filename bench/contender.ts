@@ -1,12 +1,13 @@
-/** Run by race.ts in a process of its own: ENGINE, one of those below; prepares work and runs it in turns. */
+/** Run by race.ts in a process of its own: ENGINE, one of engine.ts; prepares work and runs it in turns. */
+import { setTimeout } from "node:timers/promises";
 import { Bench } from "tinybench";
 import { answer } from "./child.js";
-import type { Contender, Engine } from "./engine.js";
-import type { Work } from "./work.js";
+import { type Contender, ENGINES, type Engine, type EngineName, type Refusal } from "./engine.js";
+import type { Setup, Work } from "./work.js";
 
 /** "turn" and "finish" are about the work that was prepared last. */
-export type Question = Work | "turn" | "finish";
-export type Answer = Prepared | Turn | Float32Array | undefined;
+export type Question = { readonly work: Work; readonly setup: Setup } | "turn" | "finish";
+export type Answer = Prepared | Refusal | Turn | Float32Array | undefined;
 
 export interface Prepared {
   readonly kernels?: string;
@@ -19,15 +20,8 @@ export interface Turn {
 
 /** Least time of a turn. It has two runs or more, and one before them that does not count. */
 const TURN_MS = 40;
-
-const ENGINES = {
-  peak: () => import("./engines/peak.js"),
-  vitrail: () => import("./engines/vitrail.js"),
-  "onnxruntime-web": () => import("./engines/onnxruntime-web.js"),
-  "tfjs-backend-wasm": () => import("./engines/tfjs-backend-wasm.js"),
-  "jax-js": () => import("./engines/jax-js.js"),
-};
-export type EngineName = keyof typeof ENGINES;
+/** Before a turn, in which the threads of the one before go to sleep. */
+const PAUSE_MS = 20;
 
 const { engine }: { engine: Engine } = await ENGINES[process.argv[2] as EngineName]();
 let contender: Contender | undefined;
@@ -35,11 +29,14 @@ let contender: Contender | undefined;
 answer(async (question: Question): Promise<Answer> => {
   if (question === "turn") return turn(contender!);
   if (question === "finish") return finish(contender!);
-  contender = await engine.prepare(question);
-  return contender && { kernels: contender.kernels };
+  const prepared = await engine.prepare(question.work, question.setup);
+  if (!prepared || "refused" in prepared) return prepared;
+  contender = prepared;
+  return { kernels: contender.kernels };
 });
 
 async function turn(contender: Contender): Promise<Turn> {
+  await setTimeout(PAUSE_MS);
   // The caches are the others' now: this run warms them. It also tells whether to await the next ones.
   const pending = contender.run();
   await pending;

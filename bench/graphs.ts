@@ -4,10 +4,9 @@
  * Several forms of the ViT ran within the noise of each other in onnxruntime-web 1.30 (plain attention, MultiHeadAttention,
  * Attention; MatMul or Gemm; Gelu or Erf, which its optimiser fuses), so the shortest is used.
  */
-
-import { CLASSES, DEPTH, EPSILON, IMAGE, PATCH, randomWeights, SIZES, TOKENS } from "./models.js";
-import { type OnnxNode, type OnnxTensor, writeOnnx } from "./onnx.js";
-import { type AttentionWork, type GemmWork, gemmInputs, type VitWork } from "./work.js";
+import { CLASSES, DEPTH, EPSILON, IMAGE, PATCH, SIZES, type Size, TOKENS, type Weight } from "./models.js";
+import { FLOAT, type OnnxNode, type OnnxTensor, writeOnnx } from "./onnx.js";
+import { type AttentionWork, type GemmWork, gemmInputs } from "./work.js";
 
 type Attributes = OnnxNode["attributes"];
 
@@ -17,7 +16,7 @@ const MICROSOFT = "com.microsoft";
 export function gemmGraph(work: GemmWork): Uint8Array {
   const { inputs, outputs } = work;
   return writeOnnx({
-    nodes: [{ op: "Gemm", inputs: ["x", "weight"], output: "out", attributes: { transB: 1 } }],
+    nodes: [{ op: "Gemm", inputs: ["x", "weight"], outputs: ["out"], attributes: { transB: 1 } }],
     tensors: [{ name: "weight", dims: [outputs, inputs], data: gemmInputs(work).weight }],
     inputs: [{ name: "x", dims: [TOKENS, inputs] }],
     outputs: [{ name: "out", dims: [TOKENS, outputs] }],
@@ -32,7 +31,7 @@ export function attentionGraph({ heads, d }: AttentionWork): Uint8Array {
       {
         op: "MultiHeadAttention",
         inputs: ["q", "k", "v"],
-        output: "out",
+        outputs: ["out"],
         attributes: { num_heads: heads },
         domain: MICROSOFT,
       },
@@ -43,56 +42,110 @@ export function attentionGraph({ heads, d }: AttentionWork): Uint8Array {
   });
 }
 
-/** A whole ViT, x: [1, 3, 224, 224] to out: [1, 1000]. */
-export function vitGraph({ size }: VitWork): Uint8Array {
+export interface VitGraph {
+  readonly size: Size;
+  /** By timm's names. */
+  readonly weights: ReadonlyMap<string, Weight>;
+  /** int8: as onnxruntime's quantize_dynamic makes it of the f32 graph, see `quantised`. */
+  readonly precision: "f32" | "int8";
+  readonly batch: number;
+}
+
+/** A whole ViT, pixel_values: [batch, 3, 224, 224] to logits: [batch, 1000]. */
+export function vitGraph({ size, weights, precision, batch }: VitGraph): Uint8Array {
   const { width, heads } = SIZES[size];
-  const weights = randomWeights(size);
   const nodes: OnnxNode[] = [];
-  const tensors: OnnxTensor[] = [...weights].map(([name, { dims, data }]) => ({ name, dims, data }));
+  const tensors: OnnxTensor[] = [];
 
   function call(op: string, inputs: readonly string[], attributes?: Attributes, domain?: string): string {
     const output = `${op}_${nodes.length}`;
-    nodes.push({ op, inputs, output, attributes, domain });
+    nodes.push({ op, inputs, outputs: [output], attributes, domain });
     return output;
   }
-  /** MatMul and Attention want a weight as [inputs, outputs]. */
-  function transposed(name: string): string {
-    const at = tensors.findIndex((tensor) => tensor.name === name);
-    const { dims, data } = weights.get(name)!;
-    const [outputs, inputs] = dims as [number, number];
-    const turned = new Float32Array(data.length);
-    for (let o = 0; o < outputs; o++) for (let i = 0; i < inputs; i++) turned[i * outputs + o] = data[o * inputs + i]!;
-    tensors[at] = { name, dims: [inputs, outputs], data: turned };
+  function constant(name: string, dims: readonly number[], data: OnnxTensor["data"]): string {
+    tensors.push({ name, dims, data });
     return name;
   }
-  const linear = (x: string, name: string) =>
-    call("Add", [call("MatMul", [x, transposed(`${name}.weight`)]), `${name}.bias`]);
+  function weight(name: string): string {
+    const { dims, data } = weights.get(name)!;
+    return constant(name, dims, data);
+  }
+  /** Rows of a linear weight, [outputs, inputs], as MatMul wants them: [inputs, outputs]. */
+  function transposed(name: string, first: number, outputs: number): Weight {
+    const { dims, data } = weights.get(name)!;
+    const inputs = dims[1]!;
+    const turned = new Float32Array(inputs * outputs);
+    for (let o = 0; o < outputs; o++) {
+      for (let i = 0; i < inputs; i++) turned[i * outputs + o] = data[(first + o) * inputs + i]!;
+    }
+    return { dims: [inputs, outputs], data: turned };
+  }
+  const quantisedInputs = new Map<string, { values: string; scale: string; zero: string }>();
+  /**
+   * x W as quantize_dynamic writes it with weight_type QInt8 and per_channel: rows of x to unsigned bytes by the range of
+   * the whole tensor when it runs, columns of W to -127…127, products added as integers, one multiplication back. Beside
+   * its output for the f32 graph (onnxruntime 1.32): the same operators, constants of the same shapes, weights but for
+   * ties of rounding, and the same speed.
+   */
+  function quantised(x: string, name: string, { dims, data }: Weight): string {
+    if (!quantisedInputs.has(x)) {
+      const outputs = [`${x}_values`, `${x}_scale`, `${x}_zero`];
+      nodes.push({ op: "DynamicQuantizeLinear", inputs: [x], outputs });
+      quantisedInputs.set(x, { values: outputs[0]!, scale: outputs[1]!, zero: outputs[2]! });
+    }
+    const { values, scale, zero } = quantisedInputs.get(x)!;
+    const [inputs, outputs] = dims as [number, number];
+    const scales = new Float32Array(outputs);
+    for (let i = 0; i < data.length; i++)
+      scales[i % outputs] = Math.max(scales[i % outputs]!, Math.abs(data[i]!) / 127);
+    const integers = Int8Array.from(data, (value, i) => Math.round(Math.fround(value / scales[i % outputs]!)));
+    const product = call("MatMulInteger", [
+      values,
+      constant(`${name}_quantized`, [inputs, outputs], integers),
+      zero,
+      constant(`${name}_zero`, [outputs], new Int8Array(outputs)),
+    ]);
+    const factor = call("Mul", [scale, constant(`${name}_scale`, [outputs], scales)]);
+    return call("Mul", [call("Cast", [product], { to: FLOAT }), factor]);
+  }
+  /** x Wᵀ + b with some of a layer's rows: `part` of as many as make up the whole. */
+  function linear(x: string, name: string, part = 0, outputs = weights.get(`${name}.bias`)!.data.length): string {
+    const matrix = transposed(`${name}.weight`, part * outputs, outputs);
+    const label = `${name}.${part}`;
+    const product =
+      precision === "int8"
+        ? quantised(x, label, matrix)
+        : call("MatMul", [x, constant(label, matrix.dims, matrix.data)]);
+    const bias = weights.get(`${name}.bias`)!.data.subarray(part * outputs, (part + 1) * outputs);
+    return call("Add", [product, constant(`${label}.bias`, [outputs], bias)]);
+  }
   const norm = (x: string, name: string) =>
-    call("LayerNormalization", [x, `${name}.weight`, `${name}.bias`], { epsilon: EPSILON });
+    call("LayerNormalization", [x, weight(`${name}.weight`), weight(`${name}.bias`)], { epsilon: EPSILON });
 
-  tensors.push({ name: "rows", dims: [3], data: BigInt64Array.of(1n, BigInt(width), -1n) });
-  tensors.push({ name: "first", dims: [], data: BigInt64Array.of(0n) });
   const strides = { kernel_shape: [PATCH, PATCH], strides: [PATCH, PATCH] };
-  const patches = call("Reshape", [
-    call("Conv", ["x", "patch_embed.proj.weight", "patch_embed.proj.bias"], strides),
-    "rows",
-  ]);
-  let z = call("Concat", ["cls_token", call("Transpose", [patches], { perm: [0, 2, 1] })], { axis: 1 });
-  z = call("Add", [z, "pos_embed"]);
+  const kernel = [weight("patch_embed.proj.weight"), weight("patch_embed.proj.bias")];
+  const grid = call("Conv", ["pixel_values", ...kernel], strides);
+  const rows = BigInt64Array.of(BigInt(batch), BigInt(width), -1n);
+  const patches = call("Transpose", [call("Reshape", [grid, constant("rows", [3], rows)])], { perm: [0, 2, 1] });
+  const token = weights.get("cls_token")!.data;
+  const tokens = Float32Array.from({ length: batch * width }, (_, i) => token[i % width]!);
+  let z = call("Concat", [constant("cls_token", [batch, 1, width], tokens), patches], { axis: 1 });
+  z = call("Add", [z, weight("pos_embed")]);
   for (let block = 0; block < DEPTH; block++) {
     const at = `blocks.${block}`;
-    const qkv = [norm(z, `${at}.norm1`), transposed(`${at}.attn.qkv.weight`), `${at}.attn.qkv.bias`];
-    const mixed = call("Attention", qkv, { num_heads: heads }, MICROSOFT);
+    const x = norm(z, `${at}.norm1`);
+    const qkv = [0, 1, 2].map((part) => linear(x, `${at}.attn.qkv`, part, width));
+    const mixed = call("MultiHeadAttention", qkv, { num_heads: heads }, MICROSOFT);
     z = call("Add", [z, linear(mixed, `${at}.attn.proj`)]);
     const hidden = call("Gelu", [linear(norm(z, `${at}.norm2`), `${at}.mlp.fc1`)]);
     z = call("Add", [z, linear(hidden, `${at}.mlp.fc2`)]);
   }
-  const token = call("Gather", [norm(z, "norm"), "first"], { axis: 1 });
-  nodes.push({ op: "Gemm", inputs: [token, "head.weight", "head.bias"], output: "out", attributes: { transB: 1 } });
+  const first = constant("first", [], BigInt64Array.of(0n));
+  const logits = linear(call("Gather", [norm(z, "norm"), first], { axis: 1 }), "head");
   return writeOnnx({
-    nodes,
+    nodes: [...nodes, { op: "Identity", inputs: [logits], outputs: ["logits"] }],
     tensors,
-    inputs: [{ name: "x", dims: [1, 3, IMAGE, IMAGE] }],
-    outputs: [{ name: "out", dims: [1, CLASSES] }],
+    inputs: [{ name: "pixel_values", dims: [batch, 3, IMAGE, IMAGE] }],
+    outputs: [{ name: "logits", dims: [batch, CLASSES] }],
   });
 }

@@ -1,77 +1,81 @@
-/** npm run bench: vitrail beside its rivals, as Markdown. HELP says how. */
-import { writeFile } from "node:fs/promises";
+/** npm run bench: vitrail beside its rivals. HELP says how. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import type { EngineName } from "./contender.js";
-import { installedVersion } from "./engines/thirdparty.js";
-import { memory, memoryTable } from "./memory.js";
-import { enter, type Race, type Racer, ROUNDS, race } from "./race.js";
-import { environment, raceNote, raceTable } from "./report.js";
-import { WORKS } from "./work.js";
+import { PACKAGES } from "./engine.js";
+import { environment } from "./environment.js";
+import { speedPlot } from "./plot.js";
+import { enterPeaks } from "./race.js";
+import { README_MARKS, readmeTable, resultsPage, sectionText } from "./report.js";
+import { prepare, type Results, SECTIONS, type SectionName } from "./sections.js";
 
-/** By the package that they need. */
-const RIVALS: Readonly<Record<string, EngineName>> = {
-  "onnxruntime-web": "onnxruntime-web",
-  "@tensorflow/tfjs-backend-wasm": "tfjs-backend-wasm",
-  "@jax-js/jax": "jax-js",
-};
-const SECTIONS = [...Object.keys(WORKS), "memory"];
-const HELP = `npm run bench -- [--only ${SECTIONS.join(",")}] [--out FILE]
+const NAMES = Object.keys(SECTIONS) as SectionName[];
+const HELP = `npm run bench -- [--only ${NAMES.join(",")}] [--model FOLDER] [--photo FILE]
+npm run bench -- --text
 
-Times vitrail in turns with its rivals, on one thread each, and prints Markdown; --out writes the figures as JSON.
+Times vitrail in turns with its rivals and writes bench/results.json, and from it bench/RESULTS.md, bench/speed.svg and the
+table in README.md. With --only the other sections keep the figures that they have. --model is a ViT-Ti in timm's layout
+and --photo a JPEG for what is measured on photos, instead of made ones. --text measures nothing and writes the other
+files from bench/results.json, after a change of theirs.
 The rivals take part when they are installed: npm ci --prefix bench/thirdparty. Keep the machine idle meanwhile.`;
 
-async function main(sections: readonly string[], out: string | undefined): Promise<void> {
-  const machine = environment();
-  console.log(`${machine.cpu}, ${machine.cores} cores (load ${machine.load.toFixed(1)}), ${machine.memoryGb} GB, \
-${machine.system}; Node ${machine.node}, V8 ${machine.v8}; commit ${machine.commit}.
-f32, 1 thread. Times are medians of ${ROUNDS} interleaved rounds ± half the distance of their quartiles; in brackets:
-relative to vitrail's in the same rounds. The peak is that of independent multiply-adds in registers.`);
+/** Seen from dist/bench. */
+const at = (path: string) => new URL(`../../${path}`, import.meta.url);
+const RESULTS = at("bench/results.json");
 
-  const results: Record<string, unknown> = { machine };
-  const racing = sections.filter((section) => section in WORKS);
-  if (racing.length > 0) {
-    const peak = enter("peak");
-    const racers = [enter("vitrail"), ...enterRivals()];
-    for (const section of racing) {
-      const { title, works } = WORKS[section]!;
-      const races: Race[] = [];
-      for (const work of works) races.push(await race(work, racers, peak));
-      console.log(`\n${raceTable(title, races)}\n\n${raceNote(races)}`);
-      results[section] = races;
+async function main(names: readonly SectionName[], sources: { model?: string; photo?: string }): Promise<void> {
+  let results = readResults();
+  prepare(names, sources);
+  const peaks = enterPeaks();
+  try {
+    for (const name of names) {
+      const begin = performance.now();
+      const where = await environment(peaks);
+      const missing = Object.keys(PACKAGES).filter((engine) => !(engine in where.rivals));
+      if (missing.length > 0 && name === names[0]) {
+        console.log(
+          `Left out, as not installed: ${missing.join(", ")}; npm ci --prefix bench/thirdparty installs them.\n`,
+        );
+      }
+      const measured = await SECTIONS[name].measure({ peaks, rivals: where.rivals });
+      results = { ...results, [name]: { environment: where, ...measured } };
+      console.log(`${sectionText(name, results)}\n\n(${((performance.now() - begin) / 1000).toFixed(0)} s)\n`);
+      // After each section, so that a run that is interrupted is not lost.
+      writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
+      writeTexts(results);
     }
-    for (const { process } of [peak, ...racers]) process.stop();
+  } finally {
+    for (const { process } of peaks) process.stop();
   }
-  if (sections.includes("memory")) {
-    const samples = await memory();
-    console.log(`\n${memoryTable(samples)}`);
-    results.memory = samples;
-  }
-  if (out) await writeFile(out, `${JSON.stringify(results, null, 2)}\n`);
 }
 
-function enterRivals(): Racer[] {
-  const racers: Racer[] = [];
-  const missing: string[] = [];
-  for (const [name, engine] of Object.entries(RIVALS)) {
-    const version = installedVersion(name);
-    if (version) racers.push(enter(engine, `${engine} ${version}`));
-    else missing.push(engine);
-  }
-  if (missing.length > 0) {
-    console.log(`\nLeft out, as not installed: ${missing.join(", ")}; npm ci --prefix bench/thirdparty installs them.`);
-  }
-  return racers;
+function readResults(): Results {
+  return existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, "utf8")) : {};
+}
+
+function writeTexts(results: Results): void {
+  writeFileSync(at("bench/RESULTS.md"), resultsPage(results));
+  const { models } = results;
+  if (models) writeFileSync(at("bench/speed.svg"), speedPlot(models.races));
+  const readme = readFileSync(at("README.md"), "utf8");
+  writeFileSync(at("README.md"), readme.replace(README_MARKS, `$1${readmeTable(results)}$3`));
 }
 
 try {
   const { values } = parseArgs({
-    options: { only: { type: "string" }, out: { type: "string" }, help: { type: "boolean" } },
+    options: {
+      only: { type: "string" },
+      model: { type: "string" },
+      photo: { type: "string" },
+      text: { type: "boolean" },
+      help: { type: "boolean" },
+    },
   });
-  const sections = values.only?.split(",") ?? SECTIONS;
-  const unknown = sections.find((section) => !SECTIONS.includes(section));
-  if (unknown !== undefined) throw new RangeError(`bench: --only takes ${SECTIONS.join(", ")}; got "${unknown}"`);
+  const names = (values.only?.split(",") ?? NAMES) as SectionName[];
+  const unknown = names.find((name) => !NAMES.includes(name));
+  if (unknown !== undefined) throw new RangeError(`bench: --only takes ${NAMES.join(", ")}; got "${unknown}"`);
   if (values.help) console.log(HELP);
-  else await main(sections, values.out);
+  else if (values.text) writeTexts(readResults());
+  else await main(names, values);
 } catch (error) {
   console.error((error as Error).message);
   process.exit(1);

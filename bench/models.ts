@@ -89,30 +89,46 @@ export function randomWeights(size: Size): Map<string, Weight> {
 }
 
 /** timm's config.json for a size. */
-export function timmConfig(size: Size): object {
-  return {
-    architecture: SIZES[size].architecture,
-    num_classes: CLASSES,
-    num_features: SIZES[size].width,
-    global_pool: "token",
-    pretrained_cfg: {
-      input_size: [3, IMAGE, IMAGE],
-      interpolation: "bicubic",
-      crop_pct: 0.9,
-      crop_mode: "center",
-      mean: [0.5, 0.5, 0.5],
-      std: [0.5, 0.5, 0.5],
-      num_classes: CLASSES,
-      first_conv: "patch_embed.proj",
-      classifier: "head",
-    },
-  };
+export const timmConfig = (size: Size): object => ({
+  architecture: SIZES[size].architecture,
+  num_classes: CLASSES,
+  num_features: SIZES[size].width,
+  global_pool: "token",
+  pretrained_cfg: { input_size: [3, IMAGE, IMAGE], num_classes: CLASSES },
+});
+
+/** config.json of the same for transformers. */
+export const transformersConfig = (size: Size): object => ({
+  model_type: "vit",
+  architectures: ["ViTForImageClassification"],
+  hidden_size: SIZES[size].width,
+  id2label: Object.fromEntries(Array.from({ length: CLASSES }, (_, i) => [i, `class ${i}`])),
+});
+
+/** preprocessor_config.json for both: a square, bilinear, to -1…1. */
+export const preprocessorConfig = {
+  image_processor_type: "ViTImageProcessor",
+  do_resize: true,
+  size: { height: IMAGE, width: IMAGE },
+  resample: 2,
+  do_rescale: true,
+  rescale_factor: 1 / 255,
+  do_normalize: true,
+  image_mean: [0.5, 0.5, 0.5],
+  image_std: [0.5, 0.5, 0.5],
+};
+
+/** What the header of a safetensors file says of a tensor. */
+interface Entry {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly data_offsets: readonly [number, number];
 }
 
 /** The bytes of model.safetensors. */
 export function safetensors(weights: ReadonlyMap<string, Weight>): Uint8Array<ArrayBuffer> {
   let length = 0;
-  const header: Record<string, { dtype: "F32"; shape: readonly number[]; data_offsets: [number, number] }> = {};
+  const header: Record<string, Entry> = {};
   for (const [name, { dims, data }] of weights) {
     header[name] = { dtype: "F32", shape: dims, data_offsets: [length, length + data.byteLength] };
     length += data.byteLength;
@@ -128,4 +144,23 @@ export function safetensors(weights: ReadonlyMap<string, Weight>): Uint8Array<Ar
     at += data.byteLength;
   }
   return file;
+}
+
+/** The tensors of a model.safetensors that are f32. */
+export function parseSafetensors(file: Uint8Array<ArrayBuffer>): Map<string, Weight> {
+  const start = 8 + Number(new DataView(file.buffer).getBigUint64(0, true));
+  const { __metadata__, ...header } = JSON.parse(new TextDecoder().decode(file.subarray(8, start)));
+  const weights = new Map<string, Weight>();
+  for (const [
+    name,
+    {
+      dtype,
+      shape,
+      data_offsets: [from, to],
+    },
+  ] of Object.entries<Entry>(header)) {
+    if (dtype === "F32")
+      weights.set(name, { dims: shape, data: new Float32Array(file.slice(start + from, start + to).buffer) });
+  }
+  return weights;
 }

@@ -8,17 +8,17 @@
 export interface OnnxNode {
   readonly op: string;
   readonly inputs: readonly string[];
-  readonly output: string;
+  readonly outputs: readonly string[];
   readonly attributes?: Readonly<Record<string, number | readonly number[]>>;
   /** "com.microsoft" for onnxruntime's own operators; ONNX's if absent. */
   readonly domain?: string;
 }
 
-/** A constant: f32, or int64 for the shapes that some operators take as inputs. */
+/** A constant: f32, int8 for quantised weights, or int64 for the shapes that some operators take as inputs. */
 export interface OnnxTensor {
   readonly name: string;
   readonly dims: readonly number[];
-  readonly data: Float32Array | BigInt64Array;
+  readonly data: Float32Array | Int8Array | BigInt64Array;
 }
 
 /** An input or output of the model, of f32. */
@@ -37,7 +37,9 @@ export interface OnnxGraph {
 /** The newest ONNX operator set used here: that of Gelu. */
 const OPSET = 20;
 const IR_VERSION = 9;
-const FLOAT = 1;
+/** TensorProto.DataType. */
+export const FLOAT = 1;
+const INT8 = 3;
 const INT64 = 7;
 
 /** A piece of the file; nested, since a message is preceded by its length. */
@@ -65,10 +67,10 @@ export function writeOnnx(graph: OnnxGraph): Uint8Array<ArrayBuffer> {
   return file;
 }
 
-function writeNode({ op, inputs, output, attributes = {}, domain = "" }: OnnxNode): Chunk[] {
+function writeNode({ op, inputs, outputs, attributes = {}, domain = "" }: OnnxNode): Chunk[] {
   return [
     ...inputs.map((name) => text(1, name)),
-    text(2, output),
+    ...outputs.map((name) => text(2, name)),
     text(4, op),
     ...Object.entries(attributes).map(([name, value]) => message(5, [text(1, name), ...writeAttribute(value)])),
     text(7, domain),
@@ -82,7 +84,7 @@ function writeAttribute(value: number | readonly number[]): Chunk[] {
 }
 
 function writeTensor({ name, dims, data }: OnnxTensor): Chunk[] {
-  const type = data instanceof Float32Array ? FLOAT : INT64;
+  const type = data instanceof Float32Array ? FLOAT : data instanceof Int8Array ? INT8 : INT64;
   return [...dims.map((size) => integer(1, size)), integer(2, type), text(8, name), message(9, [leaf(bytesOf(data))])];
 }
 
@@ -113,7 +115,7 @@ function varint(value: number): Chunk {
   return leaf(Uint8Array.from([...bytes, Number(rest)]));
 }
 
-function bytesOf(data: Float32Array | BigInt64Array): Uint8Array {
+function bytesOf(data: OnnxTensor["data"]): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

@@ -3,99 +3,141 @@
  * what runs side by side can be compared, and ratios are taken within a round before their median is.
  */
 import { type Child, start } from "./child.js";
-import type { Answer, EngineName, Prepared, Question, Turn } from "./contender.js";
-import { flopsOf, labelOf, type Work } from "./work.js";
+import type { Answer, Prepared, Question, Turn } from "./contender.js";
+import type { EngineName, Refusal } from "./engine.js";
+import { flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
-export const ROUNDS = 7;
-/** Largest difference of two engines' results, relative to the largest value, that passes for the same maths. */
-const TOLERANCE = 1e-4;
+const ROUNDS = 7;
+/**
+ * Largest difference of two engines' results, relative to the largest value, that passes for the same maths: f32 sums in
+ * another order; int8 rounds otherwise (0.05 seen); two decoders and resizers of a photo (0.03 seen).
+ */
+const TOLERANCES = { f32: 1e-4, int8: 0.25, photo: 0.1 };
 
-export interface Racer {
-  readonly name: string;
+/** An engine in a setup. */
+export interface Entry extends Setup {
+  readonly engine: EngineName;
+}
+
+export interface Racer extends Entry {
   readonly process: Child<Question, Answer>;
 }
 
-export interface Timing {
-  readonly engine: string;
+export interface Timing extends Entry {
   readonly kernels?: string;
-  readonly medianMs: number;
+  /** Median of each round's turn. */
+  readonly ms: readonly number[];
   readonly bestMs: number;
-  /** Distance of the quartiles of the rounds' medians, relative to their median. */
-  readonly spread: number;
-  readonly gflops: number;
-  /** GFLOP/s relative to the peak measured in the same rounds. */
-  readonly shareOfPeak: number;
-  /** Time relative to the first engine's in the same rounds. */
-  readonly ratio: number;
   /** Largest difference from the first engine's result, relative to its largest value. */
   readonly difference: number;
 }
 
 export interface Race {
   readonly work: string;
+  /** Images of a run; 1 where there are none. */
+  readonly batch: number;
   readonly flops: number;
-  readonly peakGflops: number;
   readonly timings: readonly Timing[];
+  readonly refused: readonly (Entry & Refusal)[];
+  /** GFLOP/s of multiply-adds on registers, each round. */
+  readonly peakGflops: readonly number[];
+  /** Rate of two processes that do so at once, relative to one alone, each round: 2 on two free cores. */
+  readonly calibration: readonly number[];
 }
 
-/** Starts a process for an engine. */
-export function enter(engine: EngineName, name: string = engine): Racer {
-  return { name, process: start(new URL("./contender.js", import.meta.url), [engine]) };
+export function enter(engine: EngineName, setup: Partial<Setup> = {}): Racer {
+  return { engine, ...PLAIN, ...setup, process: start(new URL("./contender.js", import.meta.url), [engine]) };
 }
 
-/** Times the racers on `work`; the first is the one that the others are compared with. `peak` gives the share of peak. */
-export async function race(work: Work, racers: readonly Racer[], peak: Racer): Promise<Race> {
+/** Two processes of engines/peak.ts. */
+export type Peaks = readonly [Racer, Racer];
+export const enterPeaks = (): Peaks => [enter("peak"), enter("peak")];
+
+/** One round of the peak, alone and then two at once, as GFLOP/s and as {@link Race.calibration}. */
+async function measurePeak([one, other]: Peaks, flops: number): Promise<{ gflops: number; calibration: number }> {
+  const alone = (await one.process.ask("turn")) as Turn;
+  const both = await Promise.all([one.process.ask("turn"), other.process.ask("turn")]);
+  const times = (both as Turn[]).map(({ medianMs }) => medianMs);
+  return {
+    gflops: flops / alone.medianMs / 1e6,
+    calibration: alone.medianMs / times[0]! + alone.medianMs / times[1]!,
+  };
+}
+
+/** The peak and the calibration where nothing else is raced: medians of some rounds. */
+export async function measureMachine(peaks: Peaks): Promise<{ peakGflops: number; calibration: number }> {
+  // About 30 ms, as long as a phase of the work that it is compared with.
+  const work: Work = { kind: "gemm", inputs: 2048, outputs: 2048 };
+  for (const { process } of peaks) await process.ask({ work, setup: PLAIN });
+  const rounds = [];
+  for (let round = -1; round < ROUNDS; round++) {
+    const measured = await measurePeak(peaks, flopsOf(work));
+    if (round >= 0) rounds.push(measured);
+  }
+  return {
+    peakGflops: median(rounds.map(({ gflops }) => gflops)),
+    calibration: median(rounds.map(({ calibration }) => calibration)),
+  };
+}
+
+/** Times the racers on `work`; the first is the one that the others' results are compared with. */
+export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): Promise<Race> {
   const [label, flops] = [labelOf(work), flopsOf(work)];
-  const runners: Racer[] = [];
-  const prepared: Prepared[] = [];
-  for (const racer of [peak, ...racers]) {
-    const answer = (await racer.process.ask(work)) as Prepared | undefined;
+  const runners: { racer: Racer; prepared: Prepared }[] = [];
+  const refused: (Entry & Refusal)[] = [];
+  for (const { process } of peaks) await process.ask({ work, setup: PLAIN });
+  for (const racer of racers) {
+    const { process, ...entry } = racer;
+    const answer = await process.ask({ work, setup: setupOf(racer) });
     if (!answer) continue;
-    runners.push(racer);
-    prepared.push(answer);
+    if ("refused" in answer) refused.push({ ...entry, refused: answer.refused });
+    else runners.push({ racer, prepared: answer as Prepared });
   }
 
+  const peakGflops: number[] = [];
+  const calibration: number[] = [];
   const rounds: Turn[][] = [];
   for (let round = -1; round < ROUNDS; round++) {
+    const peak = await measurePeak(peaks, flops);
     const turns: Turn[] = [];
-    for (const { process } of runners) turns.push((await process.ask("turn")) as Turn);
+    for (const { racer } of runners) turns.push((await racer.process.ask("turn")) as Turn);
     // The first round only lets the engine compile what is hot.
-    if (round >= 0) rounds.push(turns);
+    if (round < 0) continue;
+    rounds.push(turns);
+    peakGflops.push(peak.gflops);
+    calibration.push(peak.calibration);
   }
-  const results: Float32Array[] = [];
-  for (const { process } of runners) results.push((await process.ask("finish")) as Float32Array);
 
-  const peaks = rounds.map((turns) => flops / turns[0]!.medianMs / 1e6);
-  const timings = runners.slice(1).map(({ name }, i): Timing => {
-    const turns = rounds.map((round) => round[i + 1]!);
-    const medians = turns.map(({ medianMs }) => medianMs);
-    const medianMs = quantile(medians, 0.5);
-    const difference = largestDifference(results[i + 1]!, results[1]!);
-    if (!(difference <= TOLERANCE)) {
+  const results: Float32Array[] = [];
+  for (const { racer } of runners) results.push((await racer.process.ask("finish")) as Float32Array);
+  const timings = runners.map(({ racer: { process, ...entry }, prepared }, i): Timing => {
+    const difference = largestDifference(results[i]!, results[0]!);
+    const tolerance = TOLERANCES[work.kind === "classify" || work.kind === "pixels" ? "photo" : entry.precision];
+    if (!(difference <= tolerance)) {
       throw new Error(
-        `bench: ${name} must compute what ${runners[1]!.name} does; on ${label} they differ by ${difference}`,
+        `bench: ${entry.engine} ${entry.precision} must compute what ${runners[0]!.racer.engine} does; on ${label} they differ by ${difference}`,
       );
     }
-    return {
-      engine: name,
-      kernels: prepared[i + 1]!.kernels,
-      medianMs,
-      bestMs: Math.min(...turns.map(({ bestMs }) => bestMs)),
-      spread: (quantile(medians, 0.75) - quantile(medians, 0.25)) / medianMs,
-      gflops: flops / medianMs / 1e6,
-      shareOfPeak: quantile(
-        medians.map((ms, round) => flops / ms / 1e6 / peaks[round]!),
-        0.5,
-      ),
-      ratio: quantile(
-        medians.map((ms, round) => ms / rounds[round]![1]!.medianMs),
-        0.5,
-      ),
-      difference,
-    };
+    const turns = rounds.map((round) => round[i]!);
+    const ms = turns.map(({ medianMs }) => medianMs);
+    const bestMs = Math.min(...turns.map((turn) => turn.bestMs));
+    return { ...entry, kernels: prepared.kernels, ms, bestMs, difference };
   });
-  return { work: label, flops, peakGflops: quantile(peaks, 0.5), timings };
+  const batch = work.kind === "vit" ? work.batch : 1;
+  return { work: label, batch, flops, timings, refused, peakGflops, calibration };
 }
+
+const setupOf = ({ precision, threads, wide }: Setup): Setup => ({ precision, threads, wide });
+
+/** Median over rounds of how many times as long `slower` took as `faster`. */
+export const ratio = (slower: readonly number[], faster: readonly number[]): number =>
+  median(slower.map((ms, round) => ms / faster[round]!));
+
+export const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+/** Distance of the quartiles, relative to the median. */
+export const spread = (values: readonly number[]): number =>
+  (quantile(values, 0.75) - quantile(values, 0.25)) / median(values);
 
 /** Linear interpolation between the values around it, as numpy.quantile. */
 function quantile(values: readonly number[], q: number): number {

@@ -1,73 +1,282 @@
-/** The machine and the races as Markdown, for the README. */
-import { execFileSync } from "node:child_process";
-import { cpus, loadavg, totalmem } from "node:os";
-import type { Race, Timing } from "./race.js";
+/** The results as Markdown: a page for bench/RESULTS.md, a table for README.md. Text is a function of results.json alone. */
+import type { EngineName, Refusal } from "./engine.js";
+import type { Environment } from "./environment.js";
+import { digits, megabytes, percent, table } from "./markdown.js";
+import { type Entry, median, type Race, ratio, spread, type Timing } from "./race.js";
+import { type Measurements, type Results, SECTIONS, type SectionName } from "./sections.js";
+import { CALIBRATED, meets, TARGETS, type Target } from "./targets.js";
+import { labelOf } from "./work.js";
 
-export interface Environment {
-  readonly cpu: string;
-  readonly cores: number;
-  readonly memoryGb: number;
-  /** Processes that were running in the last minute; the cores should be idle. */
-  readonly load: number;
-  readonly system: string;
-  readonly node: string;
-  readonly v8: string;
-  readonly commit: string;
+const labelOfEntry = ({ engine, precision, threads, wide }: Entry): string =>
+  `${engine} ${precision}${wide ? " wide" : ""}, ${threads} thread${threads === 1 ? "" : "s"}`;
+
+/** One line: what has to be known to compare figures with others. */
+export function environmentText({ rivals, ...machine }: Environment): string {
+  const versions = Object.entries(rivals).map(([engine, version]) => `${engine} ${version}`);
+  return [
+    `${machine.date} UTC, commit ${machine.commit}; ${machine.cpu}${machine.family && ` (${machine.family})`}, \
+${machine.flags.join(" ") || "flags unknown"}, ${machine.cores} cores (load ${machine.load.toFixed(1)}), \
+${machine.memoryGb} GB, ${machine.system}; Node ${machine.node}, V8 ${machine.v8}`,
+    `128-bit multiply-add peak ${machine.peakGflops.toFixed(1)} GFLOP/s, two at once ${machine.calibration.toFixed(2)} times that`,
+    versions.join(", ") || "no rivals",
+  ].join("; ");
 }
 
-export function environment(): Environment {
-  return {
-    cpu: cpus()[0]?.model.trim() || "unknown",
-    cores: cpus().length,
-    load: loadavg()[0]!,
-    memoryGb: Math.round(totalmem() / 2 ** 30),
-    system: `${process.platform} ${process.arch}`,
-    node: process.versions.node,
-    v8: process.versions.v8,
-    commit: commit(),
-  };
-}
+/** Times of a race as they are quoted: the median of its rounds and half the distance of their quartiles. */
+const timeOf = ({ ms }: Timing): string => `${digits(median(ms))} ± ${percent(spread(ms) / 2)}`;
 
-/** The commit of the checkout, and whether files differ from it. */
-function commit(): string {
-  const cwd = new URL("../../", import.meta.url);
-  try {
-    return execFileSync("git", ["describe", "--always", "--dirty"], { cwd, encoding: "utf8", stdio: "pipe" }).trim();
-  } catch {
-    return "unknown";
+const shareOfPeak = ({ flops, peakGflops }: Race, { ms }: Timing): number =>
+  median(ms.map((time, i) => flops / time / 1e6 / peakGflops[i]!));
+
+const refusals = (refused: readonly ({ readonly name: string } & Refusal)[]): string[] =>
+  refused.map(({ name, refused }) => `Left out: ${name}: ${refused}.`.replace(/\.\.$/, "."));
+
+/** What holds for all rows of a race, as a list. */
+function raceNotes({ timings, refused, peakGflops, calibration }: Race): string {
+  const largest = (precision: string) =>
+    Math.max(...timings.filter((timing) => timing.precision === precision).map(({ difference }) => difference));
+  const differences = ["f32", "int8"].flatMap((precision) =>
+    largest(precision) >= 0 ? [`${precision} ${largest(precision).toExponential(0)}`] : [],
+  );
+  const two = median(calibration);
+  const kernels = new Map<string, string[]>();
+  for (const timing of timings) {
+    if (timing.kernels) kernels.set(timing.kernels, [...(kernels.get(timing.kernels) ?? []), labelOfEntry(timing)]);
   }
+  return listOf([
+    `In the same rounds: peak ${median(peakGflops).toFixed(1)} GFLOP/s, two at once ${two.toFixed(2)} times that\
+${two < CALIBRATED ? ": two threads cannot show here what they do on two free cores" : ""}.`,
+    `Largest difference of a result, relative to the largest value: ${differences.join(", ")}.`,
+    ...[...kernels].map(([text, names]) => `${text}: ${names.join("; ")}.`),
+    ...refusals(refused.map((entry) => ({ name: labelOfEntry(entry), refused: entry.refused }))),
+  ]);
 }
 
-/** A table, one row an array of cells; all columns but the first are numbers. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const rule = header.map((_, column) => (column === 0 ? "---" : "---:"));
-  return [header, rule, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+const listOf = (lines: readonly string[]): string => lines.map((line) => `- ${line}`).join("\n");
+
+/** One row a contender; in the last column how many times as long onnxruntime-web takes with the same setup. */
+function modelTable(race: Race): string {
+  const { work, batch, flops, timings } = race;
+  const rows = timings.map((timing) => {
+    const web = timings.find(
+      ({ engine, precision, threads }) =>
+        engine === "onnxruntime-web" && precision === timing.precision && threads === timing.threads,
+    );
+    const ms = median(timing.ms);
+    return [
+      labelOfEntry(timing),
+      timeOf(timing),
+      digits((1000 * batch) / ms),
+      (flops / ms / 1e6).toFixed(0),
+      timing.precision === "f32" && timing.threads === 1 ? percent(shareOfPeak(race, timing)) : "",
+      web ? `${ratio(web.ms, timing.ms).toFixed(2)}×` : "",
+    ];
+  });
+  return table([work, "ms", "images/s", "GFLOP/s", "of peak", "speed to onnxruntime-web"], rows);
 }
 
-const percent = (x: number) => `${(100 * x).toFixed(0)} %`;
-const milliseconds = (ms: number) => (ms < 100 ? ms.toPrecision(3) : ms.toFixed(0));
-
-/** One row a race: the first engine's figures, then each rival's time and what multiple it is of the first's. */
-export function raceTable(title: string, races: readonly Race[]): string {
+/** One row a race, engines side by side: the first one's figures, then each rival's time and its multiple of the first's. */
+function kernelTable(title: string, races: readonly Race[]): string {
   const [first, ...others] = races[0]!.timings;
   const header = [title, `${first!.engine} ms`, "GFLOP/s", "of peak", ...others.map(({ engine }) => `${engine} ms`)];
-  const time = ({ medianMs, spread }: Timing) => `${milliseconds(medianMs)} ± ${percent(spread / 2)}`;
-  const rows = races.map(({ work, timings: [own, ...rivals] }) => [
-    work,
-    time(own!),
-    own!.gflops.toFixed(1),
-    percent(own!.shareOfPeak),
-    ...rivals.map((rival) => `${time(rival)} (${rival.ratio.toFixed(2)}×)`),
-  ]);
+  const rows = races.map((race) => {
+    const [own, ...rivals] = race.timings;
+    return [
+      race.work,
+      timeOf(own!),
+      (race.flops / median(own!.ms) / 1e6).toFixed(1),
+      percent(shareOfPeak(race, own!)),
+      ...rivals.map((rival) => `${timeOf(rival)} (${ratio(rival.ms, own!.ms).toFixed(2)}×)`),
+    ];
+  });
   return table(header, rows);
 }
 
-/** What holds for all rows of a table. */
-export function raceNote(races: readonly Race[]): string {
+/** One row a contender, all compared with the last. */
+function photoTable({ work, timings }: Race): string {
+  const last = timings.at(-1)!;
+  const rows = timings.map((timing) => {
+    const other = timings.find(({ engine, threads }) => engine === last.engine && threads === timing.threads) ?? last;
+    return [labelOfEntry(timing), timeOf(timing), `${ratio(timing.ms, other.ms).toFixed(2)}×`];
+  });
+  return table([work, "ms", `time to ${last.engine}`], rows);
+}
+
+/** Tables and notes of each section, as paragraphs. */
+const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) => string[] } = {
+  models: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
+  photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
+  gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],
+  attention: ({ races }) => [kernelTable("attention, 197 tokens", races), kernelNote(races)],
+  start({ starts, refused }) {
+    const theirs = starts.find(({ engine }) => engine === "transformers.js");
+    const rows = starts.map(({ name, ms }) => [
+      name,
+      `${digits(median(ms))} ± ${percent(spread(ms) / 2)}`,
+      theirs ? `${ratio(ms, theirs.ms).toFixed(2)}×` : "",
+    ]);
+    const header = ["process start → class of a photo, ViT-Ti", "ms", "time to transformers.js"];
+    return [table(header, rows), listOf(refusals(refused))];
+  },
+  fresh({ fresh, refused }) {
+    const rows = fresh.map(({ entry, work, samples }) => {
+      const of = (figure: (sample: (typeof samples)[number]) => number) => median(samples.map(figure));
+      const held = samples[0]!.heldBytes;
+      return [
+        `${work.split(",")[0]}: ${labelOfEntry(entry)}`,
+        digits(of(({ loadMs }) => loadMs)),
+        digits(of(({ firstMs }) => firstMs)),
+        digits(of(({ steadyMs }) => steadyMs)),
+        of(({ firstMs, steadyMs }) => firstMs / steadyMs).toFixed(2),
+        megabytes(of(({ peakBytes }) => peakBytes)),
+        held === undefined ? "" : megabytes(held),
+      ];
+    });
+    const header = [
+      "fresh processes",
+      "load ms",
+      "first ms",
+      "later ms",
+      "first ÷ later",
+      "peak MB",
+      "model.memory MB",
+    ];
+    const refusedNames = refused.map((entry) => ({ name: labelOfEntry(entry), refused: entry.refused }));
+    return [table(header, rows), listOf(refusals(refusedNames))];
+  },
+  growth: ({ growth }) => [
+    table(
+      ["classifications by one ViT-Ti", ...growth.map(({ images }) => `${images}`)],
+      [["resident MB", ...growth.map(({ residentBytes }) => megabytes(residentBytes))]],
+    ),
+  ],
+  install: ({ installs, refused }) => [
+    table(
+      ["npm install, no scripts", "packages", "MB"],
+      installs.map(({ name, bytes, packages }) => [name, `${packages}`, (bytes / 1e6).toFixed(1)]),
+    ),
+    listOf(refusals(refused)),
+  ],
+  profile: ({ profiles }) =>
+    profiles.map(({ work, totalMs, parts, fused }) => {
+      const sum = parts.reduce((sum, { ms }) => sum + ms, 0);
+      const rows = parts.map(({ name, ms, flops }) => [
+        name,
+        digits(ms),
+        `${((100 * ms) / sum).toFixed(1)} %`,
+        flops > 0 ? (flops / ms / 1e6).toFixed(1) : "",
+      ]);
+      const within = fused.map(({ name, ms }) => [
+        `within the linear layers: ${name}`,
+        digits(ms),
+        `${((100 * ms) / sum).toFixed(1)} %`,
+        "",
+      ]);
+      const whole = ["the whole forward, without timers", digits(totalMs), "", ""];
+      return table([work, "ms", "share", "GFLOP/s"], [...rows, ...within, whole]);
+    }),
+};
+
+function kernelNote(races: readonly Race[]): string {
   const kernels = new Set(races.map(({ timings }) => timings[0]!.kernels));
-  const peaks = races.map(({ peakGflops }) => peakGflops);
+  const peaks = races.map(({ peakGflops }) => median(peakGflops));
   const peak = [Math.min(...peaks), Math.max(...peaks)].map((gflops) => gflops.toFixed(1));
   const difference = Math.max(...races.flatMap(({ timings }) => timings.map(({ difference }) => difference)));
   return `${races[0]!.timings[0]!.engine}: ${[...kernels].join(" or ")}. Peak: ${peak.join(" to ")} GFLOP/s. \
 Largest difference of a result, relative to the largest value: ${difference.toExponential(0)}.`;
+}
+
+/** A section as it stands in RESULTS.md; "" if it was not measured. */
+export function sectionText<Name extends SectionName>(name: Name, results: Results): string {
+  const measured = results[name] as (Measurements[Name] & { environment: Environment }) | undefined;
+  if (!measured) return "";
+  return [`## ${SECTIONS[name].title}`, `${environmentText(measured.environment)}.`, ...TEXTS[name](measured)].join(
+    "\n\n",
+  );
+}
+
+/** What was to be reached, what was, for the rows that match the machine. */
+export function targetTable(results: Results): string {
+  const rows = TARGETS.flatMap((target) => {
+    const environment = results[target.section]?.environment;
+    if (!environment || (target.on && !target.on(environment))) return [];
+    const value = target.measure(results);
+    const measured =
+      typeof value === "number" ? [figure(target, value), verdict(target, value)] : ["", value ?? "not measured"];
+    return [[target.what, ...cellsOf(target), ...measured]];
+  });
+  return table(["", "at least, at most", "reach for", "measured", "met"], rows);
+}
+
+const figure = ({ unit }: Target, value: number): string =>
+  unit === "MB" || unit === "%"
+    ? `${value.toFixed(0)} ${unit}`
+    : `${value.toFixed(2)}${unit === "×" ? "" : " "}${unit}`;
+
+const cellsOf = (target: Target): string[] =>
+  [target.bound, target.reach].map((bound) =>
+    bound === undefined ? "" : `${target.better === "more" ? "≥" : "≤"} ${figure(target, bound)}`,
+  );
+
+function verdict(target: Target, value: number): string {
+  if (target.reach !== undefined && meets(target, value, target.reach)) return "reached";
+  if (target.bound === undefined) return "reported";
+  return meets(target, value, target.bound) ? "met" : "missed";
+}
+
+/** bench/RESULTS.md. */
+export function resultsPage(results: Results): string {
+  const sections = (Object.keys(SECTIONS) as SectionName[]).map((name) => sectionText(name, results));
+  const page = [
+    "# Results",
+    `Written by \`npm run bench\`, like \`bench/results.json\` and \`bench/speed.svg\`: nothing here is typed. Engines run in
+processes of their own, in turns; times are medians of the rounds ± half the distance of their quartiles, ratios are taken
+within a round before their median is. Weights are random and the same in every engine; onnxruntime's int8 model is
+the one that its quantize_dynamic makes. The peak is that of independent multiply-adds on registers; on two free cores two
+loops at once do 2 times as much as one.`,
+    `![Milliseconds per image of ViT-Ti, S and B](speed.svg)`,
+    `## Targets`,
+    `A ratio of speeds is larger where vitrail is faster, one of times (≤) smaller. Two threads count against one only where
+the two loops at once do ${CALIBRATED} times as much.`,
+    targetTable(results),
+    ...sections.filter((text) => text !== ""),
+  ];
+  return `${page.join("\n\n")}\n`;
+}
+
+/** The place of {@link readmeTable} in README.md. */
+export const README_MARKS = /(<!-- bench -->\n)([\s\S]*?)(<!-- \/bench -->)/;
+
+/** Rows of the README's table, on one thread. */
+const HEADLINES: readonly (readonly [EngineName, Entry["precision"], wide: boolean, name: string])[] = [
+  ["vitrail", "f32", false, "vitrail, f32"],
+  ["vitrail", "f32", true, "vitrail, f32, wide"],
+  ["vitrail", "int8", false, "vitrail, int8"],
+  ["vitrail", "int8", true, "vitrail, int8, wide"],
+  ["onnxruntime-web", "f32", false, "onnxruntime-web, f32"],
+  ["onnxruntime-web", "int8", false, "onnxruntime-web, int8"],
+  ["onnxruntime-node", "f32", false, "native onnxruntime, f32"],
+  ["onnxruntime-node", "int8", false, "native onnxruntime, int8"],
+];
+
+/** Milliseconds per image on one thread, of what was measured. */
+export function readmeTable({ models }: Results): string {
+  if (!models) return "\n";
+  const races = (["Ti", "S", "B"] as const).flatMap((size) =>
+    models.races.filter(({ work }) => work === labelOf({ kind: "vit", size, batch: 1 })),
+  );
+  const rows = HEADLINES.flatMap(([engine, precision, wide, name]) => {
+    const timings = races.map((race) =>
+      race.timings.find(
+        (timing) =>
+          timing.engine === engine && timing.precision === precision && timing.wide === wide && timing.threads === 1,
+      ),
+    );
+    if (timings.every((timing) => timing === undefined)) return [];
+    return [[name, ...timings.map((timing) => (timing ? digits(median(timing.ms)) : ""))]];
+  });
+  const header = ["ms per image, 1 thread", ...races.map(({ work }) => work.split(",")[0]!)];
+  const { cpu, family, node, commit, date } = models.environment;
+  const where = `${cpu}${family && ` (${family})`}, Node ${node}, commit ${commit}, ${date.split(" ")[0]}.`;
+  return `\n${table(header, rows)}\n\n${where}\n\n`;
 }

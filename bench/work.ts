@@ -1,4 +1,4 @@
-/** What is measured: the work, and the numbers that every engine starts from. */
+/** What is measured: the work, the numbers that every engine starts from, and how an engine is set up for it. */
 import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS } from "./models.js";
 
 /** out = x Wᵀ. x: [TOKENS, inputs], weight: [outputs, inputs], out: [TOKENS, outputs]. */
@@ -15,27 +15,71 @@ export interface AttentionWork {
   readonly d: number;
 }
 
-/** The logits of one image by a ViT of randomWeights. pixels: [3, IMAGE, IMAGE], out: [CLASSES]. */
+/** The logits of a ViT of checkpoints.ts. pixels: [batch, 3, IMAGE, IMAGE], out: [batch, CLASSES]. */
 export interface VitWork {
   readonly kind: "vit";
   readonly size: Size;
+  readonly batch: number;
 }
 
-export type Work = GemmWork | AttentionWork | VitWork;
+/** From a JPEG file to the probabilities of all classes, by the ViT-Ti of checkpoints.ts. out: [CLASSES]. */
+export interface ClassifyWork {
+  readonly kind: "classify";
+}
 
-/** Floating-point operations: a multiply and an add count two; norms, softmax and GELU nothing. */
+/** From a JPEG file to pixel values: decoded, resized to IMAGE×IMAGE, normalised. out: [3, IMAGE, IMAGE]. */
+export interface PixelsWork {
+  readonly kind: "pixels";
+}
+
+export type Work = GemmWork | AttentionWork | VitWork | ClassifyWork | PixelsWork;
+
+export interface Setup {
+  readonly precision: "f32" | "int8";
+  readonly threads: number;
+  /** 256-bit vectors, vitrail's option. */
+  readonly wide: boolean;
+}
+
+export const PLAIN: Setup = { precision: "f32", threads: 1, wide: false };
+
+/** Floating-point operations: a multiply and an add count two; norms, softmax, GELU and what comes before nothing. */
 export function flopsOf(work: Work): number {
-  if (work.kind === "gemm") return 2 * TOKENS * work.inputs * work.outputs;
-  if (work.kind === "attention") return 2 * 2 * TOKENS * TOKENS * work.heads * work.d;
-  const { width } = SIZES[work.size];
+  switch (work.kind) {
+    case "gemm":
+      return 2 * TOKENS * work.inputs * work.outputs;
+    case "attention":
+      return 2 * 2 * TOKENS * TOKENS * work.heads * work.d;
+    case "vit":
+      return work.batch * vitFlops(work.size);
+    case "classify":
+      return vitFlops("Ti");
+    case "pixels":
+      // What takes about as long, so that the peak beside it is measured at all.
+      return 1e8;
+  }
+}
+
+function vitFlops(size: Size): number {
+  const { width } = SIZES[size];
   const block = TOKENS * 12 * width * width + 2 * TOKENS * TOKENS * width;
   return 2 * (DEPTH * block + (TOKENS - 1) * 3 * PATCH * PATCH * width + width * CLASSES);
 }
 
-export const labelOf = (work: Work): string => {
-  if (work.kind === "gemm") return `${TOKENS}×${work.inputs}×${work.outputs}`;
-  return work.kind === "attention" ? `${work.heads} heads of ${work.d}` : `ViT-${work.size}/16`;
-};
+export function labelOf(work: Work): string {
+  switch (work.kind) {
+    case "gemm":
+      return `${TOKENS}×${work.inputs}×${work.outputs}`;
+    case "attention":
+      return `${work.heads} heads of ${work.d}`;
+    case "vit":
+      return `ViT-${work.size}/16, batch ${work.batch}`;
+    case "classify":
+      return "JPEG file → classes, ViT-Ti/16";
+    case "pixels":
+      return `JPEG file → ${IMAGE}×${IMAGE} pixel values`;
+  }
+}
 
 /** The linear layers of ViT-Ti, S and B, [inputs, outputs]. */
 const LAYERS = [
@@ -48,21 +92,8 @@ const LAYERS = [
   [3072, 768],
 ] as const;
 
-/** The races of `npm run bench`, by the name that --only takes. */
-export const WORKS: Readonly<Record<string, { readonly title: string; readonly works: readonly Work[] }>> = {
-  gemm: {
-    title: "GEMM, rows × inputs × outputs",
-    works: LAYERS.map(([inputs, outputs]) => ({ kind: "gemm", inputs, outputs })),
-  },
-  attention: {
-    title: `attention, ${TOKENS} tokens`,
-    works: [3, 6, 12].map((heads) => ({ kind: "attention", heads, d: 64 })),
-  },
-  vit: {
-    title: `whole model, ${IMAGE}×${IMAGE}`,
-    works: (["Ti", "S", "B"] as const).map((size) => ({ kind: "vit", size })),
-  },
-};
+export const GEMMS: readonly Work[] = LAYERS.map(([inputs, outputs]) => ({ kind: "gemm", inputs, outputs }));
+export const ATTENTIONS: readonly Work[] = [3, 6, 12].map((heads) => ({ kind: "attention", heads, d: 64 }));
 
 export const gemmInputs = ({ inputs, outputs }: GemmWork) => ({
   x: random(TOKENS * inputs, 1, 1),
@@ -75,4 +106,4 @@ export const attentionInputs = ({ heads, d }: AttentionWork) => ({
   v: random(TOKENS * heads * d, 1, 3),
 });
 
-export const vitPixels = () => random(3 * IMAGE * IMAGE, 1, 1);
+export const vitPixels = (batch: number) => random(batch * 3 * IMAGE * IMAGE, 1, 1);

@@ -21,10 +21,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type MemoryResult, memoryTable } from "../bench/memory.js";
-import type { Race } from "../bench/race.js";
-import { raceNote, raceTable } from "../bench/report.js";
-import { WORKS } from "../bench/work.js";
+import { speedPlot } from "../bench/plot.js";
+import { README_MARKS, readmeTable, resultsPage } from "../bench/report.js";
+import type { Results } from "../bench/sections.js";
 
 const PATHS: Readonly<Record<string, string>> = {
   "vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
@@ -38,8 +37,6 @@ const read = (path: string) => readFileSync(path, "utf8");
 /** Markdown without the padding that the formatter gives tables. */
 const unpadded = (markdown: string) => markdown.replace(/(?<=\|) +| +(?=\|)/g, " ").replace(/-{3,}/g, "---");
 const readme = read("README.md");
-/** The output of `npm run bench`, in the README. */
-const BENCH = /<!-- bench -->\n([\s\S]*?)<!-- \/bench -->/;
 const manifest = JSON.parse(read("package.json"));
 
 /** A project of a user: the package as compiled here by its name, and the examples' files. */
@@ -106,7 +103,7 @@ test("the README begins with what it is and two commands; CI runs the second", (
   const commands = [...readme.matchAll(/^ {4}(npm ci && .*)$/gm)].map(([, command]) => command);
   assert.deepEqual(commands, ["npm ci && npm start", "npm ci && npm test"]);
   assert.ok(read(".ci/run").includes(`(${commands[1]})`));
-  assert.ok(readme.replace(BENCH, "").split("\n").length < 90, "the README is one page beside its figures");
+  assert.ok(readme.replace(README_MARKS, "").split("\n").length < 90, "the README is one page beside its figures");
 });
 
 for (const document of DOCUMENTS) {
@@ -144,22 +141,10 @@ test("CHANGELOG.md begins with the version of package.json", () => {
   assert.equal(/^## (\S+)/m.exec(read("CHANGELOG.md"))?.[1], manifest.version);
 });
 
-const RESULTS = "bench/results.json";
-test("the README's figures are those of the committed results", {
-  skip: !existsSync(RESULTS) && `${RESULTS} is absent: npm run bench -- --out ${RESULTS} writes it`,
-}, () => {
-  const quoted = unpadded(BENCH.exec(readme)?.[1] ?? "");
-  const results = JSON.parse(read(RESULTS)) as {
-    machine: { cpu: string; node: string; commit: string };
-    memory?: readonly MemoryResult[];
-  } & Record<string, readonly Race[]>;
-  const { cpu, node, commit } = results.machine;
-  const expected = [cpu, `Node ${node}`, `commit ${commit}`];
-  for (const [section, { title }] of Object.entries(WORKS)) {
-    const races = results[section];
-    if (races) expected.push(raceTable(title, races), raceNote(races));
-  }
-  if (results.memory) expected.push(memoryTable(results.memory));
-  assert.ok(expected.length > 3, `${RESULTS} holds no measurement`);
-  for (const text of expected) assert.ok(quoted.includes(unpadded(text)), `the README does not quote\n${text}`);
+test("all figures are those of the committed results", () => {
+  const results = JSON.parse(read("bench/results.json")) as Results;
+  assert.ok(results.models, "bench/results.json holds whole models");
+  assert.equal(README_MARKS.exec(readme)?.[2], readmeTable(results));
+  assert.equal(read("bench/RESULTS.md"), resultsPage(results));
+  assert.equal(read("bench/speed.svg"), speedPlot(results.models.races));
 });

@@ -1,15 +1,25 @@
-/** vitrail: GEMM and attention as ops of its backend, models as a user calls them. */
+/** vitrail: GEMM and attention as ops of its backend, models and photos as a user calls them. */
 import { createWasmBackend } from "../../src/backends/wasm/index.js";
-import { load } from "../../src/index.js";
-import type { Contender, Engine } from "../engine.js";
-import { IMAGE, randomWeights, safetensors, TOKENS, timmConfig } from "../models.js";
-import { type AttentionWork, attentionInputs, type GemmWork, gemmInputs, type VitWork, vitPixels } from "../work.js";
+import { type LoadOptions, load, type Model } from "../../src/index.js";
+import type { Contender, Engine, Refusal } from "../engine.js";
+import { folderOf, PHOTO } from "../files.js";
+import { IMAGE, type Size, TOKENS } from "../models.js";
+import { type AttentionWork, attentionInputs, type GemmWork, gemmInputs, type Setup, vitPixels } from "../work.js";
 
 export const engine: Engine = {
-  prepare(work) {
-    if (work.kind === "gemm") return gemm(work);
-    if (work.kind === "attention") return attention(work);
-    return vit(work);
+  prepare(work, setup) {
+    switch (work.kind) {
+      case "gemm":
+        return gemm(work);
+      case "attention":
+        return attention(work);
+      case "vit":
+        return model(work.size, setup, (model) => forward(model, work.batch));
+      case "classify":
+        return model("Ti", setup, classify);
+      case "pixels":
+        return model("Ti", setup, preprocess);
+    }
   },
 };
 
@@ -49,17 +59,62 @@ async function attention(work: AttentionWork): Promise<Contender> {
   };
 }
 
-async function vit({ size }: VitWork): Promise<Contender> {
-  const model = await load(
-    { config: timmConfig(size), weights: safetensors(randomWeights(size)) },
-    { backend: "wasm" },
-  );
-  const pixelValues = { dims: [1, 3, IMAGE, IMAGE], data: vitPixels() };
-  const logits = async () => (await model.forward({ pixelValues })).logits as { data: Float32Array };
+/** What is asked of a model, again and again. */
+type Runs = Pick<Contender, "run" | "result">;
+
+/** A model of checkpoints.ts in a setup, or what it says of why that cannot run. */
+async function model(
+  size: Size,
+  { precision, threads, wide }: Setup,
+  runsOf: (model: Model) => Runs,
+): Promise<Contender | Refusal> {
+  const options = { backend: "wasm", precision, threads, ...(wide ? { wide } : {}) } as LoadOptions;
+  let model: Model;
+  try {
+    model = await load(folderOf(size), options);
+  } catch (error) {
+    // What load will not do it says; anything else is a fault.
+    const { message } = error as Error;
+    if (!message.startsWith("load:")) throw error;
+    return { refused: message };
+  }
+  const { backend } = model;
+  const granted =
+    backend.precision === precision && backend.threads === threads && backend.reason.includes("256-bit") === wide;
+  if (!granted) {
+    model.dispose();
+    return { refused: backend.reason };
+  }
+  const runs = runsOf(model);
   return {
-    run: logits,
-    result: async () => (await logits()).data,
+    ...runs,
     dispose: () => model.dispose(),
-    kernels: model.backend.reason,
+    kernels: backend.reason.replace(/^asked for; /, ""),
+    get memory() {
+      return model.memory.weights + model.memory.activations;
+    },
   };
+}
+
+function forward(model: Model, batch: number): Runs {
+  const pixelValues = { dims: [batch, 3, IMAGE, IMAGE], data: vitPixels(batch) };
+  const logits = async () => (await model.forward({ pixelValues })).logits as { data: Float32Array };
+  return { run: logits, result: async () => (await logits()).data };
+}
+
+function classify(model: Model): Runs {
+  return {
+    run: () => model.classify(PHOTO),
+    async result() {
+      const probabilities = new Float32Array(model.labels.length);
+      const predictions = await model.classify(PHOTO, { topK: probabilities.length });
+      for (const { index, probability } of predictions) probabilities[index] = probability;
+      return probabilities;
+    },
+  };
+}
+
+function preprocess(model: Model): Runs {
+  const pixels = () => model.preprocess(PHOTO);
+  return { run: pixels, result: async () => (await pixels()).data };
 }

@@ -1,0 +1,105 @@
+/**
+ * The files that the benchmarks run on, in build/bench: for each size a checkpoint in timm's layout and the same weights as
+ * ONNX, f32 and int8, for ViT-Ti also as a folder for Transformers.js, and a photo. Run by itself in a process of its own,
+ * as a process that has held ViT-B stays large: SIZE… [--model FOLDER] [--photo FILE].
+ */
+import { execFileSync } from "node:child_process";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import encode, { init } from "@jsquash/jpeg/encode.js";
+import { folderOf, onnxFile, PHOTO, ROOT, transformersFolder } from "./files.js";
+import { vitGraph } from "./graphs.js";
+import {
+  parseSafetensors,
+  preprocessorConfig,
+  random,
+  randomWeights,
+  type Size,
+  safetensors,
+  timmConfig,
+  transformersConfig,
+} from "./models.js";
+
+/** The ONNX files that are raced besides those of batch 1. */
+const BATCHES: Readonly<Record<Size, readonly number[]>> = { Ti: [], S: [8], B: [] };
+
+export interface Sources {
+  /** A ViT-Ti in timm's layout that takes the place of the random one. */
+  readonly model?: string;
+  /** A JPEG that takes the place of the made one. */
+  readonly photo?: string;
+}
+
+/** Writes everything that the sizes need. */
+export function writeCheckpoints(sizes: readonly Size[], { model, photo }: Sources): void {
+  const options = [...(model ? ["--model", model] : []), ...(photo ? ["--photo", photo] : [])];
+  execFileSync(process.execPath, [fileURLToPath(import.meta.url), ...sizes, ...options], { stdio: "inherit" });
+}
+
+async function write(size: Size, model: string | undefined): Promise<void> {
+  const folder = folderOf(size);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const given = size === "Ti" && model !== undefined;
+  const weights = given
+    ? parseSafetensors(new Uint8Array(await readFile(`${model}/model.safetensors`)))
+    : randomWeights(size);
+  await writeFile(`${folder}/config.json`, JSON.stringify(timmConfig(size)));
+  await writeFile(`${folder}/preprocessor_config.json`, JSON.stringify(preprocessorConfig));
+  await writeFile(`${folder}/model.safetensors`, safetensors(weights));
+  const graph = { size, weights, batch: 1 };
+  await writeFile(onnxFile(size, "f32", 1), vitGraph({ ...graph, precision: "f32" }));
+  await writeFile(onnxFile(size, "int8", 1), vitGraph({ ...graph, precision: "int8" }));
+  for (const batch of BATCHES[size]) {
+    await writeFile(onnxFile(size, "f32", batch), vitGraph({ ...graph, precision: "f32", batch }));
+  }
+  if (size === "Ti") {
+    const other = transformersFolder.parent + transformersFolder.name;
+    await mkdir(`${other}/onnx`, { recursive: true });
+    await writeFile(`${other}/config.json`, JSON.stringify(transformersConfig(size)));
+    await cp(`${folder}/preprocessor_config.json`, `${other}/preprocessor_config.json`);
+    await cp(onnxFile(size, "f32", 1), `${other}/onnx/model.onnx`);
+  }
+}
+
+/**
+ * 500×375 pixels of noise that is the stronger the coarser it is, the finest without colour: about as many bytes as a
+ * photo of this size, 90 KB, which is what decoding takes its time for.
+ */
+async function photo(): Promise<Uint8Array> {
+  const codec = createRequire(import.meta.url).resolve("@jsquash/jpeg/codec/enc/mozjpeg_enc.wasm");
+  await init(await WebAssembly.compile(await readFile(codec)));
+  const [width, height] = [500, 375];
+  const data = new Uint8ClampedArray(width * height * 4).fill(128);
+  const sums = new Float32Array(width * height);
+  for (let channel = 0; channel < 3; channel++) {
+    sums.fill(128);
+    for (let step = 128; step >= 1; step /= 2) {
+      const cols = Math.ceil(width / step) + 1;
+      const grid = random(cols * (Math.ceil(height / step) + 1), 9 * step ** 0.4, step + (step < 16 ? 0 : channel));
+      for (let y = 0; y < height; y++) {
+        for (let x = 0; x < width; x++) {
+          const at = Math.floor(y / step) * cols + Math.floor(x / step);
+          const [u, v] = [(x % step) / step, (y % step) / step];
+          const above = grid[at]! * (1 - u) + grid[at + 1]! * u;
+          const below = grid[at + cols]! * (1 - u) + grid[at + cols + 1]! * u;
+          sums[y * width + x]! += above * (1 - v) + below * v;
+        }
+      }
+    }
+    for (let i = 0; i < sums.length; i++) data[4 * i + channel] = sums[i]!;
+  }
+  return new Uint8Array(await encode({ data, width, height, colorSpace: "srgb" }, { quality: 90, progressive: false }));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values, positionals } = parseArgs({
+    options: { model: { type: "string" }, photo: { type: "string" } },
+    allowPositionals: true,
+  });
+  await mkdir(ROOT, { recursive: true });
+  await writeFile(PHOTO, values.photo ? await readFile(values.photo) : await photo());
+  for (const size of positionals) await write(size as Size, values.model);
+}

@@ -1,0 +1,49 @@
+/** Size on disk of what a user installs: vitrail as it is packed, and Transformers.js, each in an empty folder. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ROOT } from "./files.js";
+
+export interface InstallResults {
+  readonly installs: readonly { readonly name: string; readonly bytes: number; readonly packages: number }[];
+  readonly refused: readonly { readonly name: string; readonly refused: string }[];
+}
+
+const repository = fileURLToPath(new URL("../../", import.meta.url));
+
+/** @param transformers the version to compare with, if its size is wanted. */
+export function measureInstall(transformers: string | undefined): InstallResults {
+  const pack = ["pack", "--silent", "--ignore-scripts", "--pack-destination", ROOT];
+  mkdirSync(ROOT, { recursive: true });
+  const tarball = execFileSync("npm", pack, { cwd: repository, encoding: "utf8" }).trim();
+  const wanted = [
+    { name: "vitrail", specifier: join(ROOT, tarball) },
+    ...(transformers ? [{ name: "transformers.js", specifier: `@huggingface/transformers@${transformers}` }] : []),
+  ];
+  const installs: { name: string; bytes: number; packages: number }[] = [];
+  const refused: { name: string; refused: string }[] = [];
+  for (const { name, specifier } of wanted) {
+    const cwd = join(ROOT, `install-${name}`);
+    rmSync(cwd, { recursive: true, force: true });
+    mkdirSync(cwd, { recursive: true });
+    writeFileSync(join(cwd, "package.json"), "{}");
+    const install = ["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", specifier];
+    try {
+      execFileSync("npm", install, { cwd, stdio: "pipe" });
+      installs.push({ name, ...sizeOf(join(cwd, "node_modules")) });
+    } catch (error) {
+      refused.push({ name, refused: `npm could not install it: ${(error as Error).message.split("\n")[0]}` });
+    }
+    rmSync(cwd, { recursive: true, force: true });
+  }
+  return { installs, refused };
+}
+
+/** Bytes of all files below, and how many packages they are. */
+function sizeOf(folder: string): { bytes: number; packages: number } {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const bytes = files.reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+  const manifest = /node_modules[/\\](@[^/\\]+[/\\])?[^/\\]+[/\\]package\.json$/;
+  return { bytes, packages: files.filter(({ parentPath, name }) => manifest.test(join(parentPath, name))).length };
+}

@@ -1,0 +1,20 @@
+/** Where the time of one forward goes: run as a child, by op and by what a linear layer is for. */
+import { start } from "./child.js";
+import type { ProfileQuestion, ProfileSample } from "./profile-child.js";
+
+export interface ProfileResults {
+  readonly profiles: readonly ProfileSample[];
+}
+
+export async function measureProfile(): Promise<ProfileResults> {
+  const profiles: ProfileSample[] = [];
+  for (const size of ["Ti", "S", "B"] as const) {
+    const child = start<ProfileQuestion, ProfileSample>(new URL("./profile-child.js", import.meta.url), []);
+    try {
+      profiles.push(await child.ask({ size }));
+    } finally {
+      child.stop();
+    }
+  }
+  return { profiles };
+}

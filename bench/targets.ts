@@ -1,0 +1,277 @@
+/** What vitrail is to reach, and how it is read from the results. */
+import type { EngineName } from "./engine.js";
+import type { Environment } from "./environment.js";
+import type { FreshSample } from "./fresh-child.js";
+import type { Size } from "./models.js";
+import { type Entry, median, type Race, ratio, type Timing } from "./race.js";
+import type { Results, SectionName } from "./sections.js";
+import { flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
+
+export interface Target {
+  readonly what: string;
+  readonly section: SectionName;
+  readonly better: "more" | "less";
+  /** What must be reached; absent where the figure is only reported. */
+  readonly bound?: number;
+  readonly reach?: number;
+  readonly unit: "×" | "%" | "s" | "MB";
+  /** Undefined where it was not measured, a string where that machine cannot show it. */
+  measure(results: Results): number | string | undefined;
+  /** Only on such machines; everywhere if absent. */
+  on?(environment: Environment): boolean;
+}
+
+/** V8 uses the integer products of AVX-VNNI, not those of AVX-512. */
+const vnni = ({ flags }: Environment) => flags.includes("avx_vnni");
+const noVnni = (environment: Environment) => !vnni(environment);
+/** AMD's family 25 (Zen 4) runs 512-bit instructions in two halves. */
+const wide512 = ({ flags, family }: Environment) => flags.includes("avx512f") && !/AMD family 25/.test(family);
+const wide256 = (environment: Environment) => !wide512(environment);
+/** Below, the two processors share a core. */
+export const CALIBRATED = 1.9;
+
+const raceOf = (races: readonly Race[] | undefined, work: Work): Race | undefined =>
+  races?.find((race) => race.work === labelOf(work));
+
+const timingOf = (race: Race | undefined, { engine, precision, threads, wide }: Entry): Timing | undefined =>
+  race?.timings.find(
+    (timing) =>
+      timing.engine === engine && timing.precision === precision && timing.threads === threads && timing.wide === wide,
+  );
+
+const entry = (engine: EngineName, setup: Partial<Setup>): Entry => ({ engine, ...PLAIN, ...setup });
+
+/** Of a ratio, if that is what was measured. */
+const inverse = (value: number | string | undefined) => (typeof value === "number" ? 1 / value : value);
+
+/** How many times as fast `ours` is as `theirs`, in the race of `work`. */
+function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number | string | undefined {
+  const race = raceOf((work.kind === "vit" ? results.models : results.photos)?.races, work);
+  const [own, other] = [timingOf(race, ours), timingOf(race, theirs)];
+  if (!race || !own || !other) return undefined;
+  if (ours.threads > theirs.threads && median(race.calibration) < CALIBRATED) return "no two free cores";
+  return ratio(other.ms, own.ms);
+}
+
+type Bounds = readonly [bound?: number, reach?: number];
+
+/** One row for each size; `ours` and `theirs` are engines in setups. */
+function bySize(
+  what: string,
+  ours: Partial<Setup>,
+  theirs: Entry,
+  bounds: Readonly<Record<Size, Bounds>>,
+  on?: Target["on"],
+): Target[] {
+  return (["Ti", "S", "B"] as const).map((size) => ({
+    what: `${what}, ViT-${size}`,
+    section: "models",
+    better: "more",
+    bound: bounds[size][0],
+    reach: bounds[size][1],
+    unit: "×",
+    measure: (results) => speed(results, { kind: "vit", size, batch: 1 }, entry("vitrail", ours), theirs),
+    on,
+  }));
+}
+
+const same = (...bounds: Bounds): Readonly<Record<Size, Bounds>> => ({ Ti: bounds, S: bounds, B: bounds });
+const web = (setup: Partial<Setup>) => entry("onnxruntime-web", setup);
+const native = (setup: Partial<Setup>) => entry("onnxruntime-node", setup);
+const own = (setup: Partial<Setup>) => entry("vitrail", setup);
+
+const SPEEDS: readonly Target[] = [
+  ...bySize("f32 against onnxruntime-web", {}, web({}), { Ti: [1.8, 2], S: [1.7, 1.9], B: [1.6, 1.8] }),
+  {
+    what: "f32 against the multiply-add peak, ViT-B",
+    section: "models",
+    better: "more",
+    bound: 90,
+    reach: 94,
+    unit: "%",
+    measure({ models }) {
+      const work: Work = { kind: "vit", size: "B", batch: 1 };
+      const race = raceOf(models?.races, work);
+      const timing = timingOf(race, own({}));
+      return timing && 100 * median(timing.ms.map((ms, i) => flopsOf(work) / ms / 1e6 / race!.peakGflops[i]!));
+    },
+  },
+  ...bySize("f32, 2 threads against own 1", { threads: 2 }, own({}), same(1.85, 1.95)),
+  ...bySize("f32, 2 threads against onnxruntime-web 2", { threads: 2 }, web({ threads: 2 }), {
+    Ti: [2, 2.3],
+    S: [1.8, 2],
+    B: [1.75, 1.9],
+  }),
+  ...bySize(
+    "int8 against onnxruntime-web int8",
+    { precision: "int8" },
+    web({ precision: "int8" }),
+    { Ti: [2.6, 3.2], S: [2.5, 3], B: [2.4, 2.8] },
+    vnni,
+  ),
+  ...bySize(
+    "int8 against onnxruntime-web int8",
+    { precision: "int8" },
+    web({ precision: "int8" }),
+    { Ti: [1.8, 2.1], S: [1.55, 1.8], B: [1.4, 1.65] },
+    noVnni,
+  ),
+  ...bySize("int8 against own f32", { precision: "int8" }, own({}), { Ti: [2.2, 3], S: [2.6, 3.2], B: [3, 3.5] }, vnni),
+  ...bySize(
+    "int8 against own f32",
+    { precision: "int8" },
+    own({}),
+    { Ti: [1.55, 1.8], S: [1.65, 1.9], B: [1.75, 2] },
+    noVnni,
+  ),
+  ...bySize("wide f32 against own f32", { wide: true }, own({}), same(1.8, 1.95)),
+  ...bySize(
+    "wide int8 against own int8",
+    { precision: "int8", wide: true },
+    own({ precision: "int8" }),
+    same(1.75, 1.95),
+  ),
+  ...[1, 2].flatMap((threads) => {
+    const what = `wide int8 against native f32, ${threads} thread${threads > 1 ? "s" : ""} each`;
+    const setup = { precision: "int8", wide: true, threads } as const;
+    return [
+      ...bySize(what, setup, native({ threads }), { Ti: [1.4, 1.8], S: [1.55, 2], B: [1.75, 2.1] }, vnni),
+      ...bySize(what, setup, native({ threads }), same(1, 1.2), noVnni),
+    ];
+  }),
+  ...bySize(
+    "wide int8 against native int8",
+    { precision: "int8", wide: true },
+    native({ precision: "int8" }),
+    same(undefined, 0.85),
+  ),
+  ...bySize("wide f32 against native f32", { wide: true }, native({}), same(0.58, 0.63), wide512),
+  ...bySize("wide f32 against native f32", { wide: true }, native({}), same(0.85, 1), wide256),
+  {
+    what: "f32, batch 8 against onnxruntime-web batch 8, ViT-S",
+    section: "models",
+    better: "more",
+    bound: 1.9,
+    reach: 2.05,
+    unit: "×",
+    measure: (results) => speed(results, { kind: "vit", size: "S", batch: 8 }, own({}), web({})),
+  },
+];
+
+/** A figure of fresh processes: the median over them. */
+function fresh(
+  { fresh }: Results,
+  { engine, precision, wide }: Entry,
+  size: Size,
+  figure: (sample: FreshSample) => number,
+): number | undefined {
+  const found = fresh?.fresh.find(
+    ({ work, entry }) =>
+      work === labelOf({ kind: "vit", size, batch: 1 }) &&
+      entry.engine === engine &&
+      entry.precision === precision &&
+      entry.wide === wide,
+  );
+  return found && median(found.samples.map(figure));
+}
+
+/** Times relative to Transformers.js. */
+const photo = (what: string, setup: Partial<Setup>, bound: number, reach: number): Target => ({
+  what: `JPEG → labels, ViT-Ti, 2 threads, ${what} against Transformers.js (native)`,
+  section: "photos",
+  better: "less",
+  bound,
+  reach,
+  unit: "×",
+  measure: (results) =>
+    inverse(
+      speed(results, { kind: "classify" }, own({ ...setup, threads: 2 }), entry("transformers.js", { threads: 2 })),
+    ),
+});
+
+/** Bytes of ViT-B's weights, f32. */
+const VIT_B_BYTES = 346e6;
+
+const OTHERS: readonly Target[] = [
+  {
+    what: "load of ViT-B f32 from the page cache",
+    section: "fresh",
+    better: "less",
+    bound: 0.5,
+    reach: 0.25,
+    unit: "s",
+    measure: (results) => fresh(results, own({}), "B", ({ loadMs }) => loadMs / 1000),
+  },
+  {
+    what: "process start → first result, ViT-Ti, against Transformers.js (native)",
+    section: "start",
+    better: "less",
+    bound: 1,
+    reach: 0.6,
+    unit: "×",
+    measure({ start }) {
+      const of = (name: string) => start?.starts.find((other) => other.name === name)?.ms;
+      const [ours, theirs] = [of("vitrail as it comes"), of("transformers.js")];
+      return ours && theirs && ratio(ours, theirs);
+    },
+  },
+  ...([[{}, "f32"] as const, [{ precision: "int8", wide: true }, "int8 wide"] as const] as const).map(
+    ([setup, name]): Target => ({
+      what: `first forward of a fresh process against later ones, ViT-Ti ${name}`,
+      section: "fresh",
+      better: "less",
+      bound: 1.3,
+      reach: 1.1,
+      unit: "×",
+      measure: (results) => fresh(results, own(setup), "Ti", ({ firstMs, steadyMs }) => firstMs / steadyMs),
+    }),
+  ),
+  photo("f32", {}, 2.2, 1.8),
+  photo("wide f32", { wide: true }, 1.3, 1),
+  photo("wide int8", { precision: "int8", wide: true }, 0.75, 0.5),
+  {
+    what: "peak resident memory, ViT-B f32",
+    section: "fresh",
+    better: "less",
+    bound: (1.15 * VIT_B_BYTES + 80e6) / 1e6,
+    unit: "MB",
+    measure: (results) => fresh(results, own({}), "B", ({ peakBytes }) => peakBytes / 1e6),
+  },
+  {
+    what: "kernel memory, ViT-S int8",
+    section: "fresh",
+    better: "less",
+    bound: 40,
+    reach: 30,
+    unit: "MB",
+    measure: (results) => fresh(results, own({ precision: "int8" }), "S", ({ heldBytes }) => heldBytes! / 1e6),
+  },
+  {
+    // None is the aim; the garbage collector moves a few MB either way.
+    what: "growth of resident memory from 1,000 to 10,000 classifications",
+    section: "growth",
+    better: "less",
+    bound: 5,
+    unit: "MB",
+    measure({ growth }) {
+      const after = (count: number) => growth?.growth.find(({ images }) => images === count)?.residentBytes;
+      const [early, late] = [after(1000), after(10000)];
+      return early && late && (late - early) / 1e6;
+    },
+  },
+  {
+    what: "JPEG file → pixel values against sharp (native)",
+    section: "photos",
+    better: "less",
+    bound: 2,
+    reach: 1.3,
+    unit: "×",
+    measure: (results) => inverse(speed(results, { kind: "pixels" }, own({}), entry("sharp", {}))),
+  },
+];
+
+export const TARGETS: readonly Target[] = [...SPEEDS, ...OTHERS];
+
+/** Whether a figure meets a bound. */
+export const meets = ({ better }: Target, value: number, bound: number): boolean =>
+  better === "more" ? value >= bound : value <= bound;
