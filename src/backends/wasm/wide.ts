@@ -35,8 +35,8 @@ const SHAPES = [
   [25, 260, 48],
 ] as const;
 
-/** What differs between the two, if anything does. */
-async function selfTest(wide: CompiledKernels, plain: CompiledKernels): Promise<string | undefined> {
+/** What differs between the results of the two, if anything does. */
+export async function selfTest(wide: CompiledKernels, plain: CompiledKernels): Promise<string | undefined> {
   const [a, b] = await Promise.all([run(wide), run(plain)]);
   for (const [name, bits] of a) {
     const other = b.get(name)!;
