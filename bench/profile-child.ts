@@ -18,6 +18,8 @@ import { vitPixels } from "./work.js";
 
 export interface ProfileQuestion {
   readonly size: Size;
+  readonly precision: "f32" | "int8";
+  readonly wide: boolean;
 }
 
 export interface ProfileSample {
@@ -35,12 +37,12 @@ const ROUNDS = 9;
 /** Options of `linear` that cost time of their own. */
 const FUSED = ["activation", "norm"] as const;
 
-answer(async ({ size }: ProfileQuestion): Promise<ProfileSample> => {
+answer(async ({ size, precision, wide }: ProfileQuestion): Promise<ProfileSample> => {
   const { width } = SIZES[size];
   const checkpoint = await openCheckpoint(folderOf(size));
   const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors, undefined);
-  const backend = await createWasmBackend();
-  const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors);
+  const backend = await createWasmBackend({ wide });
+  const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, precision);
   await checkpoint.read(loader, {});
   const weights = await loader.finish();
   await checkpoint.close();
@@ -70,6 +72,7 @@ answer(async ({ size }: ProfileQuestion): Promise<ProfileSample> => {
       savings[option].push((await run(backend)) - without);
     }
   }
+  const kernels = backend.describe(precision);
   backend.dispose();
 
   const parts = [...rounds[0]!.keys()].map((name) => ({
@@ -78,7 +81,7 @@ answer(async ({ size }: ProfileQuestion): Promise<ProfileSample> => {
     flops: rounds[0]!.get(name)!.flops,
   }));
   return {
-    work: `ViT-${size}/16, batch 1, f32, 1 thread`,
+    work: `ViT-${size}/16, batch 1, ${precision}, 1 thread; ${kernels}`,
     totalMs: median(totals),
     parts: parts.sort((a, b) => b.ms - a.ms),
     fused: Object.entries(savings).map(([name, ms]) => ({ name, ms: median(ms) })),

@@ -6,12 +6,17 @@ export interface ProfileResults {
   readonly profiles: readonly ProfileSample[];
 }
 
+const QUESTIONS: readonly ProfileQuestion[] = (["Ti", "S", "B"] as const).flatMap((size) => [
+  { size, precision: "f32", wide: false },
+  { size, precision: "int8", wide: true },
+]);
+
 export async function measureProfile(): Promise<ProfileResults> {
   const profiles: ProfileSample[] = [];
-  for (const size of ["Ti", "S", "B"] as const) {
+  for (const question of QUESTIONS) {
     const child = start<ProfileQuestion, ProfileSample>(new URL("./profile-child.js", import.meta.url), []);
     try {
-      profiles.push(await child.ask({ size }));
+      profiles.push(await child.ask(question));
     } finally {
       child.stop();
     }

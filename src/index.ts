@@ -4,23 +4,19 @@
  * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
  */
 import type { Precision } from "./backend.js";
-import { type BackendName, selectBackend } from "./backends/select.js";
-import {
-  type ImageInput,
-  openImage,
-  type Preprocessing,
-  parsePreprocessing,
-  type RgbImage,
-  toBytes,
-  toPixelValues,
-} from "./image/index.js";
-import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
-import { type Config, type ConfigOverrides, parseConfig } from "./model/config.js";
-import { forward, type OutputName, type Outputs, type Tensor } from "./model/vit.js";
-import { createWeights, type Weights } from "./model/weights.js";
+import type { BackendName } from "./backends/select.js";
+import { acquireEngine, type Engine } from "./engine.js";
+import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
+import { type ImageInput, toPixelValues } from "./image/index.js";
+import type { CheckpointParts, Progress } from "./io/checkpoint.js";
+import type { Config, ConfigOverrides } from "./model/config.js";
+import type { OutputName, Outputs, Tensor } from "./model/vit.js";
+import { type BatchError, collect, concat, meanRow, type Prediction, predictions, toUnit } from "./results.js";
+import type { Lease } from "./sharing.js";
 
 export type {
   BackendName,
+  BatchError,
   CheckpointParts,
   Config,
   ConfigOverrides,
@@ -28,6 +24,7 @@ export type {
   OutputName,
   Outputs,
   Precision,
+  Prediction,
   Progress,
   Tensor,
 };
@@ -55,15 +52,6 @@ export interface LoadOptions {
   onProgress?: (progress: Progress) => void;
 }
 
-/** One class of a classification. */
-export interface Prediction {
-  readonly label: string;
-  readonly index: number;
-  /** Softmax over all classes. */
-  readonly probability: number;
-  readonly logit: number;
-}
-
 /** Options of `classify`. */
 export interface ClassifyOptions {
   /** How many classes, best first. */
@@ -83,14 +71,6 @@ export interface EmbedOptions {
   signal?: AbortSignal;
 }
 
-/**
- * What a call on several images throws when some of them failed: `errors` has each image's error, in order, and `results`
- * what came of the others, undefined where an image failed.
- */
-export interface BatchError<Result> extends AggregateError {
-  readonly results: readonly (Result | undefined)[];
-}
-
 /** A loaded model. Calls run one after the other, in the order in which they were made. */
 export interface Model {
   readonly config: Config;
@@ -105,7 +85,8 @@ export interface Model {
   /** Bytes: packed weights, and the most that activations have taken. */
   readonly memory: { readonly weights: number; readonly activations: number };
   /**
-   * Classes of an image, best first; of a list, one result each, in order.
+   * Classes of an image, best first; of a list, one result each, in order. Images of a list are decoded on other threads,
+   * a few ahead of the model.
    * @throws Error naming the image that cannot be read, for several {@link BatchError} when all are through; RangeError if
    * the checkpoint has no classifier.
    * @example
@@ -128,7 +109,7 @@ export interface Model {
   preprocess(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Tensor>;
   /** The same before normalisation: 8-bit RGB, [images, H, W, 3]. */
   preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
-  /** Frees weights and activations; later calls throw. */
+  /** Ends calls that are running, which throw as later ones do, and frees what no other model shares. */
   dispose(): void;
   [Symbol.dispose](): void;
   [Symbol.asyncDispose](): Promise<void>;
@@ -138,7 +119,7 @@ export interface Model {
 export const defaultModel = (): URL => new URL("../../models/default/", import.meta.url);
 
 /**
- * Loads a checkpoint.
+ * Loads a checkpoint. Models of the same files, loaded with the same options, share their weights and run in turn.
  * @param source a folder in the Hugging Face Hub's layout, a .safetensors file, a file: URL of either, or
  * `{ config, weights, preprocessor }` from memory; by default the small model that comes with vitrail.
  * @throws Error: one sentence naming the file, the rule and what was found.
@@ -150,90 +131,95 @@ export async function load(
   options: LoadOptions = {},
 ): Promise<Model> {
   checkOptions(options);
-  const { precision = "f32", signal, onProgress, pixelLimit } = options;
-  const checkpoint = await openCheckpoint(source, { signal });
-  try {
-    const { config, named, labels } = await parseConfig(
-      checkpoint.name,
-      checkpoint.config,
-      checkpoint.tensors,
-      options.config,
-    );
-    const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, [...config.imageSize]);
-    const { backend, how, started } = await selectBackend(options);
-    try {
-      const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, precision);
-      await checkpoint.read(loader, { signal, onProgress });
-      const weights = await loader.finish();
-      await started;
-      const facts = {
-        config,
-        labels,
-        get backend() {
-          return { name: backend.name, precision, ...how };
-        },
-      };
-      return createModel(facts, preprocessing, { backend, weights }, pixelLimit);
-    } catch (error) {
-      backend.dispose();
-      throw error;
-    }
-  } finally {
-    await checkpoint.close();
-  }
+  return createModel(await acquireEngine(source, options), options.pixelLimit);
 }
 
-/** What computes, and what with. */
-type Engine = Pick<Awaited<ReturnType<typeof selectBackend>>, "backend"> & { readonly weights: Weights };
-
-function createModel(
-  facts: Pick<Model, "config" | "labels" | "backend">,
-  preprocessing: Preprocessing,
-  loaded: Engine,
-  pixelLimit: number | undefined,
-): Model {
-  const { config, labels } = facts;
+function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined): Model {
+  const { config, labels, preprocessing } = loaded.value;
+  let { backend } = loaded.value;
   const [height, width] = config.imageSize;
+  const area = height * width;
+  const imageWorkers = createImageWorkers();
+  /** What ends the calls that are running. */
+  const running = new Set<(reason: unknown) => void>();
   // Dropped by dispose, so that a model which is still referred to holds no weights.
-  let engine: Engine | undefined = loaded;
-  let last: Promise<unknown> = Promise.resolve();
+  let lease: Lease<Engine> | undefined = loaded;
 
-  function live(): Engine {
-    if (!engine) throw new Error("model: it was disposed of; load it again");
-    return engine;
+  const gone = () => new Error("model: it was disposed of; load it again");
+
+  function live(): Lease<Engine> {
+    if (!lease) throw gone();
+    return lease;
   }
 
-  /** Runs `task` when all earlier ones are through: they share the activations' memory. */
-  function inTurn<T>(task: (engine: Engine) => Promise<T>): Promise<T> {
+  /**
+   * Runs a call that ends at once when it is aborted or the model disposed of; `task` may go on until it next asks `check`,
+   * which throws then.
+   */
+  async function call<T>(signal: AbortSignal | undefined, task: (check: () => void) => Promise<T>): Promise<T> {
     live();
-    const result = last.then(() => task(live()));
-    last = result.catch(() => undefined);
-    return result;
+    signal?.throwIfAborted();
+    let end = (_: unknown) => {};
+    const ended = new Promise<never>((_, reject) => {
+      end = reject;
+    });
+    const abort = () => end(signal?.reason);
+    const check = () => {
+      live();
+      signal?.throwIfAborted();
+    };
+    running.add(end);
+    signal?.addEventListener("abort", abort);
+    try {
+      return await Promise.race([task(check), ended]);
+    } finally {
+      running.delete(end);
+      signal?.removeEventListener("abort", abort);
+    }
   }
 
-  const run = (pixelValues: Tensor, outputs: readonly OutputName[], signal?: AbortSignal) =>
-    inTurn(({ backend, weights }) => forward(backend, weights, config, pixelValues, outputs, signal));
+  async function run(pixelValues: Tensor, outputs: readonly OutputName[], check: () => void, signal?: AbortSignal) {
+    const { value: engine, retire } = live();
+    try {
+      return await engine.forward(pixelValues, outputs, check, signal);
+    } catch (error) {
+      check();
+      // An engine that failed, other than by its arguments, is for those who have it; a new load gets a new one.
+      if (!(error instanceof RangeError || error instanceof TypeError)) retire();
+      throw error;
+    }
+  }
 
-  async function bytesOf(input: ImageInput, signal?: AbortSignal): Promise<Uint8Array> {
-    live();
+  /** Pixel values of 8-bit images. */
+  function valuesOf(images: readonly Uint8Array[]): Tensor {
+    const data = new Float32Array(images.length * 3 * area);
+    for (const [i, image] of images.entries()) {
+      toPixelValues(image, preprocessing, data.subarray(i * 3 * area, (i + 1) * 3 * area));
+    }
+    return { dims: [images.length, 3, height, width], data };
+  }
+
+  /**
+   * Results of one image, or of all of a list in order; an error, when all are through, if any failed. One image is decoded
+   * here, those of a list ahead of the computation.
+   */
+  async function eachOf<Result>(
+    name: string,
+    images: readonly ImageInput[],
+    signal: AbortSignal | undefined,
+    compute: (pixels: Uint8Array, check: () => void) => Promise<Result>,
+  ): Promise<Result[]> {
     if (preprocessing.height !== height || preprocessing.width !== width) {
       throw new RangeError(
         `preprocess: the checkpoint's preprocessing gives ${preprocessing.height}×${preprocessing.width} pixels, but its model takes ${height}×${width}`,
       );
     }
-    const image: RgbImage = await openImage(input, { pixelLimit, signal });
-    signal?.throwIfAborted();
-    return toBytes(image, preprocessing);
-  }
-
-  const pixelsOf = async (input: ImageInput, signal?: AbortSignal): Promise<Tensor> => ({
-    dims: [1, 3, height, width],
-    data: toPixelValues(await bytesOf(input, signal), preprocessing),
-  });
-
-  async function classifyOne(input: ImageInput, topK: number, signal?: AbortSignal): Promise<Prediction[]> {
-    const { logits } = await run(await pixelsOf(input, signal), ["logits"], signal);
-    return predictions(logits!.data, labels, topK);
+    const options = { preprocessing, pixelLimit, signal };
+    return call(signal, async (check) => {
+      if (images.length === 1) return [await compute(await pixelsOf(images[0]!, options), check)];
+      const pixels = pixelsAhead(images, imageWorkers, options, check);
+      return collect(name, pixels, (pixels) => compute(pixels, check), check);
+    });
   }
 
   async function classify(images: ImageInput | readonly ImageInput[], options: ClassifyOptions = {}) {
@@ -244,8 +230,11 @@ function createModel(
       throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
     if (!Number.isSafeInteger(topK) || topK < 1)
       throw new RangeError(`classify: topK must be a positive integer; got ${JSON.stringify(topK)}`);
-    if (!isList(images)) return classifyOne(images, topK, signal);
-    return eachOf("classify", images, (image) => classifyOne(image, topK, signal), signal);
+    const results = await eachOf("classify", listOf(images), signal, async (pixels, check) => {
+      const { logits } = await run(valuesOf([pixels]), ["logits"], check, signal);
+      return predictions(logits!.data, labels, topK);
+    });
+    return isList(images) ? results : results[0]!;
   }
 
   async function embed(images: ImageInput | readonly ImageInput[], options: EmbedOptions = {}): Promise<Float32Array> {
@@ -262,15 +251,15 @@ function createModel(
     if (pooling === "pooler" && config.poolerWidth === 0) {
       throw new RangeError("embed: pooling pooler needs a checkpoint with a pooler; this one has none");
     }
-    const embedOne = async (image: ImageInput) => {
-      const outputs = await run(await pixelsOf(image, signal), [output[pooling]], signal);
+    const rows = await eachOf("embed", listOf(images), signal, async (pixels, check) => {
+      const outputs = await run(valuesOf([pixels]), [output[pooling]], check, signal);
       const { data } = outputs[output[pooling]]!;
       const first = pooling === "mean" ? config.prefixTokens : 0;
       const count = pooling === "mean" ? data.length / config.width - first : 1;
       const row = pooling === "mean" || pooling === "token" ? meanRow(data, config.width, first, count) : data;
       return normalize ? toUnit(row) : row;
-    };
-    return concat(await eachOf("embed", listOf(images), embedOne, signal));
+    });
+    return concat(rows);
   }
 
   async function preprocessBytes(
@@ -279,10 +268,9 @@ function createModel(
   ): Promise<Uint8Array> {
     live();
     checkNames("preprocessBytes", options, { signal: true });
-    const { signal } = options;
-    const all = await eachOf("preprocessBytes", listOf(images), (image) => bytesOf(image, signal), signal);
-    const bytes = new Uint8Array(all.length * height * width * 3);
-    for (const [i, image] of all.entries()) bytes.set(image, i * height * width * 3);
+    const all = await eachOf("preprocessBytes", listOf(images), options.signal, async (pixels) => pixels);
+    const bytes = new Uint8Array(all.length * 3 * area);
+    for (const [i, image] of all.entries()) bytes.set(image, i * 3 * area);
     return bytes;
   }
 
@@ -292,31 +280,34 @@ function createModel(
   ): Promise<Tensor> {
     live();
     checkNames("preprocess", options, { signal: true });
-    const { signal } = options;
-    const all = await eachOf("preprocess", listOf(images), (image) => pixelsOf(image, signal), signal);
-    return { dims: [all.length, 3, height, width], data: concat(all.map(({ data }) => data)) };
+    return valuesOf(await eachOf("preprocess", listOf(images), options.signal, async (pixels) => pixels));
   }
 
   function dispose(): void {
-    engine?.backend.dispose();
-    engine = undefined;
+    const released = lease;
+    lease = undefined;
+    for (const end of running) end(gone());
+    imageWorkers.dispose();
+    released?.release();
   }
 
   return {
     config,
     labels,
     get backend() {
-      return facts.backend;
+      backend = lease?.value.backend ?? backend;
+      return backend;
     },
     get memory() {
-      return live().backend.memory;
+      return live().value.memory;
     },
     classify: classify as Model["classify"],
     embed,
     async forward(inputs, options = {}) {
       live();
       checkNames("forward", options, { outputs: true, signal: true });
-      return (await run(inputs?.pixelValues, options.outputs ?? ["logits"], options.signal)) as never;
+      const { outputs = ["logits"], signal } = options;
+      return (await call(signal, (check) => run(inputs?.pixelValues, outputs, check, signal))) as never;
     },
     preprocess,
     preprocessBytes,
@@ -330,31 +321,6 @@ const isList = (images: ImageInput | readonly ImageInput[]): images is readonly 
 
 const listOf = (images: ImageInput | readonly ImageInput[]): readonly ImageInput[] =>
   isList(images) ? images : [images];
-
-/** Results of all images, one after the other; an error, when all are through, if any failed. */
-async function eachOf<Result>(
-  call: string,
-  images: readonly ImageInput[],
-  task: (image: ImageInput) => Promise<Result>,
-  signal?: AbortSignal,
-): Promise<Result[]> {
-  if (images.length === 1) return [await task(images[0]!)];
-  const results: (Result | undefined)[] = [];
-  const errors: Error[] = [];
-  for (const image of images) {
-    signal?.throwIfAborted();
-    try {
-      results.push(await task(image));
-    } catch (error) {
-      signal?.throwIfAborted();
-      results.push(undefined);
-      errors.push(error as Error);
-    }
-  }
-  if (errors.length === 0) return results as Result[];
-  const message = `${call}: ${errors.length} of ${images.length} images failed; ${errors[0]!.message}`;
-  throw Object.assign(new AggregateError(errors, message), { results }) satisfies BatchError<Result>;
-}
 
 const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   backend: true,
@@ -400,41 +366,4 @@ function checkOptions(options: LoadOptions): void {
   if (!(typeof pixelLimit === "number" && pixelLimit > 0)) {
     throw new RangeError(`load: pixelLimit must be a positive number; got ${JSON.stringify(pixelLimit)}`);
   }
-}
-
-/** The best classes with their softmax, by logit, equal ones by index. */
-function predictions(logits: Float32Array, labels: readonly string[], topK: number): Prediction[] {
-  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
-  return Array.from(logits, (logit, index) => ({
-    label: labels[index]!,
-    index,
-    probability: Math.exp(logit - max) / sum,
-    logit,
-  }))
-    .sort((a, b) => b.logit - a.logit || a.index - b.index)
-    .slice(0, topK);
-}
-
-function meanRow(data: Float32Array, width: number, first: number, count: number): Float32Array {
-  return Float32Array.from({ length: width }, (_, i) => {
-    let sum = 0;
-    for (let row = first; row < first + count; row++) sum += data[row * width + i]!;
-    return sum / count;
-  });
-}
-
-function toUnit(row: Float32Array): Float32Array {
-  const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
-  return length > 0 ? row.map((x) => x / length) : row;
-}
-
-function concat(rows: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
-  let at = 0;
-  for (const row of rows) {
-    all.set(row, at);
-    at += row.length;
-  }
-  return all;
 }

@@ -97,6 +97,35 @@ export async function listDirectory(path: string | URL): Promise<string[]> {
   return (await describeFailure(path, () => fs.readdir(place.at))).sort();
 }
 
+/**
+ * What tells a file, the files beside it, or those of a folder, from later ones without reading them: paths, inodes, sizes
+ * and times of change. Undefined where nothing is there, or no file system is.
+ * @param names of the files that count, besides `source` itself.
+ */
+export async function fingerprint(source: string | URL, names: RegExp): Promise<string | undefined> {
+  const place = locate(source);
+  if (place.kind === "web") return undefined;
+  const [fs, { basename, dirname, join }, { fileURLToPath }] = await Promise.all([
+    import("node:fs/promises"),
+    import("node:path"),
+    import("node:url"),
+  ]);
+  const path = place.at instanceof URL ? fileURLToPath(place.at) : place.at;
+  try {
+    const isFolder = (await fs.stat(path)).isDirectory();
+    const folder = await fs.realpath(isFolder ? path : dirname(path));
+    const own = isFolder ? "" : basename(path);
+    const counted = (await fs.readdir(folder)).filter((name) => name === own || names.test(name)).sort();
+    const files = counted.map(async (name) => {
+      const { ino, size, mtimeMs, ctimeMs } = await fs.stat(join(folder, name));
+      return [name, ino, size, mtimeMs, ctimeMs];
+    });
+    return JSON.stringify([folder, own, await Promise.all(files)]);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Where a source is: on disk, or to be fetched. One letter before the colon is a Windows drive, not a scheme. */
 function locate(source: string | URL): { kind: "disk" | "web"; at: string | URL } {
   const url = typeof source === "string" && /^(https?|file|data|blob):/i.test(source) ? new URL(source) : source;

@@ -18,15 +18,23 @@ interface Layer {
 const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: { imports: ["index.ts", "image", "io", "model", "platform.ts", "node:"] },
-  "index.ts": { imports: ["backend.ts", "backends/select.ts", "image", "io", "model"] },
-  model: { imports: ["backend.ts"] },
+  "index.ts": {
+    imports: ["backend.ts", "backends/select.ts", "engine.ts", "image", "io", "model", "results.ts", "sharing.ts"],
+  },
+  "results.ts": { imports: [] },
+  "engine.ts": {
+    imports: ["backend.ts", "backends/select.ts", "image", "io", "model", "platform.ts", "sharing.ts", "tasks.ts"],
+  },
+  "sharing.ts": { imports: ["tasks.ts"] },
+  "tasks.ts": { imports: [] },
+  model: { imports: ["backend.ts", "tasks.ts"] },
   "backend.ts": { imports: [] },
   "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },
   "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts"] },
   "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform.ts"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   io: { imports: ["backend.ts", "platform.ts"] },
-  image: { imports: ["platform.ts"], lazily: ["@jsquash/"] },
+  image: { imports: ["platform.ts", "tasks.ts"], lazily: ["@jsquash/"] },
   "platform.ts": { imports: [], lazily: ["node:"] },
 };
 

@@ -1,6 +1,6 @@
 /** vitrail: GEMM and attention as ops of its backend, models and photos as a user calls them. */
 import { createWasmBackend } from "../../src/backends/wasm/index.js";
-import { type LoadOptions, load, type Model } from "../../src/index.js";
+import { load, type Model } from "../../src/index.js";
 import type { Contender, Engine, Refusal } from "../engine.js";
 import { folderOf, PHOTO } from "../files.js";
 import { IMAGE, type Size, TOKENS } from "../models.js";
@@ -68,10 +68,9 @@ async function model(
   { precision, threads, wide }: Setup,
   runsOf: (model: Model) => Runs,
 ): Promise<Contender | Refusal> {
-  const options = { backend: "wasm", precision, threads, ...(wide ? { wide } : {}) } as LoadOptions;
   let model: Model;
   try {
-    model = await load(folderOf(size), options);
+    model = await load(folderOf(size), { backend: "wasm", precision, threads, wide });
   } catch (error) {
     // What load will not do it says; anything else is a fault.
     const { message } = error as Error;

@@ -3,6 +3,7 @@
  * al. 2021), which adds a distillation token and its head. Written once for every backend.
  */
 import type { Backend, Tensor as Matrix } from "../backend.js";
+import { nextTask } from "../tasks.js";
 import { type Config, gridOf } from "./config.js";
 import type { AttentionPool, Block, Weights } from "./weights.js";
 
@@ -94,7 +95,8 @@ export async function forward(
     if (wants("attentions")) outputs.attentions = [];
 
     for (const block of weights.blocks) {
-      if (signal) await pause(signal);
+      if (signal) await nextTask();
+      signal?.throwIfAborted();
       encode(backend, config, sequence, a, block);
       outputs.hiddenStates?.push(await tensor(a.z, images, tokens, width));
       outputs.attentions?.push(await tensor(a.probabilities ?? a.z, images, heads, tokens, tokens));
@@ -261,17 +263,4 @@ function checkCall(config: Config, pixelValues: Tensor, wanted: readonly OutputN
     const got = data instanceof Float32Array ? data.length : typeof data;
     throw new RangeError(`forward: pixelValues of [${dims.join(", ")}] must have ${count} floats; got ${got}`);
   }
-}
-
-/** Lets timers and messages of the host run, an abort among them. */
-async function pause(signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
-  signal.throwIfAborted();
 }

@@ -1,0 +1,121 @@
+/** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
+import type { Backend, Precision } from "./backend.js";
+import { type Choice, selectBackend } from "./backends/select.js";
+import { type Preprocessing, parsePreprocessing } from "./image/index.js";
+import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
+import { type Config, type ConfigOverrides, parseConfig } from "./model/config.js";
+import { forward, type OutputName, type Outputs, type Tensor } from "./model/vit.js";
+import { createWeights, type Weights } from "./model/weights.js";
+import { fingerprint } from "./platform.js";
+import { createSharing, type Lease } from "./sharing.js";
+
+/** What of LoadOptions matters to an engine. */
+export interface EngineOptions extends Choice {
+  readonly precision?: Precision;
+  readonly config?: ConfigOverrides;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface Engine {
+  readonly config: Config;
+  readonly labels: readonly string[];
+  readonly preprocessing: Preprocessing;
+  readonly backend: {
+    readonly name: string;
+    readonly precision: Precision;
+    readonly threads: number;
+    readonly reason: string;
+  };
+  readonly memory: { readonly weights: number; readonly activations: number };
+  /**
+   * Runs a forward pass when all earlier ones are through: they share the activations' memory.
+   * @param check throws if it is no longer wanted when its turn comes.
+   * @param signal stops it between two layers.
+   */
+  forward(
+    pixelValues: Tensor,
+    outputs: readonly OutputName[],
+    check: () => void,
+    signal?: AbortSignal,
+  ): Promise<Partial<Outputs>>;
+  /** Frees the memory; a pass that is running fails at its next op. */
+  dispose(): void;
+}
+
+const share = createSharing<Engine, Progress>();
+
+/**
+ * The engine of a checkpoint: the one that there is, if it was made of the same files with the same options and the files
+ * have not changed since, or a new one. Checkpoints in memory are not compared.
+ */
+export async function acquireEngine(
+  source: string | URL | CheckpointParts,
+  options: EngineOptions,
+): Promise<Lease<Engine>> {
+  const { backend, precision, threads, wide, config, signal, onProgress } = options;
+  const inMemory = typeof source !== "string" && !(source instanceof URL);
+  const files = inMemory ? undefined : await fingerprint(source, /\.(json|safetensors)$/);
+  const key = files && JSON.stringify([files, backend, precision, threads, wide, config]);
+  signal?.throwIfAborted();
+  return share(key, (waiting) => createEngine(source, { ...options, ...waiting }), { signal, onProgress });
+}
+
+async function createEngine(source: string | URL | CheckpointParts, options: EngineOptions): Promise<Engine> {
+  const { precision = "f32", signal, onProgress } = options;
+  const checkpoint = await openCheckpoint(source, { signal });
+  try {
+    const { config, named, labels } = await parseConfig(
+      checkpoint.name,
+      checkpoint.config,
+      checkpoint.tensors,
+      options.config,
+    );
+    const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, [...config.imageSize]);
+    const { backend, how, started } = await selectBackend(options);
+    try {
+      const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, precision);
+      await checkpoint.read(loader, { signal, onProgress });
+      const weights = await loader.finish();
+      await started;
+      const facts = {
+        config,
+        labels,
+        preprocessing,
+        get backend() {
+          return { name: backend.name, precision, ...how };
+        },
+      };
+      return engineOf(facts, backend, weights);
+    } catch (error) {
+      backend.dispose();
+      throw error;
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function engineOf(facts: Omit<Engine, "memory" | "forward" | "dispose">, backend: Backend, weights: Weights): Engine {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    config: facts.config,
+    labels: facts.labels,
+    preprocessing: facts.preprocessing,
+    get backend() {
+      return facts.backend;
+    },
+    get memory() {
+      return backend.memory;
+    },
+    forward(pixelValues, outputs, check, signal) {
+      const result = last.then(() => {
+        check();
+        return forward(backend, weights, facts.config, pixelValues, outputs, signal);
+      });
+      last = result.catch(() => undefined);
+      return result;
+    },
+    dispose: () => backend.dispose(),
+  };
+}

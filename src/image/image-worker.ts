@@ -1,0 +1,37 @@
+/** The thread's side of image/ahead.ts: images in, pixels out, one after the other. */
+import { receive } from "../platform.js";
+import { type Preprocessing, toBytes } from "./preprocess.js";
+import { type ImageInput, openImage } from "./source.js";
+
+export interface PixelJob {
+  readonly id: number;
+  readonly input: ImageInput;
+  readonly preprocessing: Preprocessing;
+  readonly pixelLimit: number | undefined;
+}
+
+export interface PixelAnswer {
+  readonly id: number;
+  /** Nothing if the image failed: whoever gave the job does it again, and has the error at first hand. */
+  readonly pixels: Uint8Array | undefined;
+}
+
+async function work({ input, preprocessing, pixelLimit }: PixelJob): Promise<Uint8Array | undefined> {
+  try {
+    return toBytes(await openImage(input, { pixelLimit }), preprocessing);
+  } catch {
+    return undefined;
+  }
+}
+
+// Not more than one decoded image at a time.
+let last: Promise<unknown> = Promise.resolve();
+
+await receive((message, post) => {
+  const job = message as PixelJob;
+  last = last.then(async () => {
+    const pixels = await work(job);
+    post({ id: job.id, pixels } satisfies PixelAnswer, pixels ? [pixels.buffer as ArrayBuffer] : []);
+  });
+  return last;
+});

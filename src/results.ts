@@ -1,0 +1,85 @@
+/** From the numbers of forward passes to what users get. */
+
+/** One class of a classification. */
+export interface Prediction {
+  readonly label: string;
+  readonly index: number;
+  /** Softmax over all classes. */
+  readonly probability: number;
+  readonly logit: number;
+}
+
+/**
+ * What a call on several images throws when some of them failed: `errors` has each image's error, in order, and `results`
+ * what came of the others, undefined where an image failed.
+ */
+export interface BatchError<Result> extends AggregateError {
+  readonly results: readonly (Result | undefined)[];
+}
+
+/**
+ * What `compute` makes of the pixels of all images, one after the other; an error, when all are through, if any failed.
+ * @param check throws when nobody wants them any more.
+ * @throws BatchError
+ */
+export async function collect<Result>(
+  name: string,
+  images: AsyncIterable<Uint8Array | Error>,
+  compute: (pixels: Uint8Array) => Promise<Result>,
+  check: () => void,
+): Promise<Result[]> {
+  const results: (Result | undefined)[] = [];
+  const errors: Error[] = [];
+  for await (const pixels of images) {
+    try {
+      if (pixels instanceof Error) throw pixels;
+      results.push(await compute(pixels));
+    } catch (error) {
+      check();
+      results.push(undefined);
+      errors.push(error as Error);
+    }
+  }
+  if (errors.length === 0) return results as Result[];
+  const message = `${name}: ${errors.length} of ${results.length} images failed; ${errors[0]!.message}`;
+  throw Object.assign(new AggregateError(errors, message), { results }) satisfies BatchError<Result>;
+}
+
+/** The best classes with their softmax, by logit, equal ones by index. */
+export function predictions(logits: Float32Array, labels: readonly string[], topK: number): Prediction[] {
+  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
+  return Array.from(logits, (logit, index) => ({
+    label: labels[index]!,
+    index,
+    probability: Math.exp(logit - max) / sum,
+    logit,
+  }))
+    .sort((a, b) => b.logit - a.logit || a.index - b.index)
+    .slice(0, topK);
+}
+
+/** Mean of rows first … first+count-1 of [rows, width]. */
+export function meanRow(data: Float32Array, width: number, first: number, count: number): Float32Array {
+  return Float32Array.from({ length: width }, (_, i) => {
+    let sum = 0;
+    for (let row = first; row < first + count; row++) sum += data[row * width + i]!;
+    return sum / count;
+  });
+}
+
+/** Scaled to length 1; a row of zeros stays. */
+export function toUnit(row: Float32Array): Float32Array {
+  const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+  return length > 0 ? row.map((x) => x / length) : row;
+}
+
+export function concat(rows: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
+  let at = 0;
+  for (const row of rows) {
+    all.set(row, at);
+    at += row.length;
+  }
+  return all;
+}

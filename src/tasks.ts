@@ -1,0 +1,29 @@
+/** Waiting: for the host's other tasks, and for a promise only as long as a signal allows. */
+
+/** Lets timers, input and messages of the host run. */
+export async function nextTask(): Promise<void> {
+  // Where there is setImmediate, it comes after all messages that have arrived; a message of one's own may come before.
+  if (typeof setImmediate === "function") return new Promise<void>((resolve) => void setImmediate(resolve));
+  const { port1, port2 } = new MessageChannel();
+  await new Promise<void>((resolve) => {
+    port1.onmessage = () => resolve();
+    port2.postMessage(null);
+  });
+  port1.close();
+}
+
+/** What comes first: the promise's outcome, or the signal's reason as an error. What the promise stands for goes on. */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort);
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
