@@ -3,10 +3,10 @@
  * itself takes what no thread has taken whenever it would have to wait. So nothing waits for a thread to start, and where
  * none can be started everything is done by the caller.
  *
- * Measured on 2 cores that others used too, Node 24, ViT-Ti from JPEG files of 500×375, the forward pass on one thread: a
- * list took 0.78 to 0.86 of the time of its images one by one where a pass takes 18 ms (int8, 256 bits), 0.94 to 1.04 where
- * it takes 52 ms (f32). Passes of 2, 4 and 8 images took 0.94 to 1.00 of the time an image of passes of one, which in lists
- * did not show; they need as many times the memory. So images pass one by one.
+ * Measured on 2 cores that others kept busy too, Node 24, ViT-Ti from JPEG files of 500×375 (5 ms), the forward pass on one
+ * thread: a list took 0.78 to 0.97 of the time of its images one by one where a pass takes 18 ms (int8, 256 bits), 0.93 to
+ * 1.04 where it takes 52 ms (f32); preprocessing alone 0.65 to 0.92. Passes of 2, 4 and 8 images took 0.94 to 1.00 of the
+ * time an image of passes of one, which in lists did not show; they need as many times the memory. So images pass one by one.
  */
 import { processors, startWorker, type WorkerThread } from "../platform.js";
 import { nextTask } from "../tasks.js";
