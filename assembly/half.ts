@@ -2,7 +2,7 @@
 //
 // Layout. A panel has 8 biases in f32, then k × 8 halves. Right before it is used, a thread widens it to an f32 panel that
 // stays in L1 for all rows: one conversion for each 197 products at batch 1.
-// Rounding to nearest, ties to even, as IEEE 754; widening is exact.
+// Exact, no bound: rounding to nearest, ties to even, as IEEE 754; widening loses nothing.
 import { constant } from "./math";
 import { panelBytes } from "./gemm";
 
