@@ -270,7 +270,33 @@ const OTHERS: readonly Target[] = [
   },
 ];
 
-export const TARGETS: readonly Target[] = [...SPEEDS, ...OTHERS];
+/**
+ * Share of a forward that is not matrix products: ops without any, what norms and activations add to linear layers, and
+ * what attention takes beyond its products at the projection's rate. Packing counts with the product that it is for.
+ */
+function otherThanProducts({ profile }: Results, size: Size): number | undefined {
+  const found = profile?.profiles.find(({ work }) => work.startsWith(`ViT-${size}/16, batch 1, f32`));
+  if (!found) return undefined;
+  const { totalMs, parts, fused } = found;
+  const projection = parts.find(({ name }) => name === "projection")!;
+  const attention = parts.find(({ name }) => name.startsWith("attention"))!;
+  const plain = parts.filter(({ flops }) => flops === 0).reduce((sum, { ms }) => sum + ms, 0);
+  const added = fused.reduce((sum, { ms }) => sum + ms, 0);
+  const beyond = attention.ms - (attention.flops * projection.ms) / projection.flops;
+  return (100 * (plain + added + beyond)) / totalMs;
+}
+
+const SHARES: readonly Target[] = (["Ti", "S", "B"] as const).map((size) => ({
+  what: `everything but matrix products and their packing, f32, ViT-${size}`,
+  section: "profile",
+  better: "less",
+  bound: 5,
+  reach: 3,
+  unit: "%",
+  measure: (results) => otherThanProducts(results, size),
+}));
+
+export const TARGETS: readonly Target[] = [...SPEEDS, ...SHARES, ...OTHERS];
 
 /** Whether a figure meets a bound. */
 export const meets = ({ better }: Target, value: number, bound: number): boolean =>
