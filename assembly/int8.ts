@@ -8,9 +8,8 @@
 //
 // Tiles: `dot` where a dot-add is one instruction (AVX-VNNI, Arm's dot product), `split` (dot to i16, pairs to i32 by a
 // vector of ones, add: V8's own lowering rebuilds the ones each time) elsewhere, `dot16` without relaxed SIMD. The host
-// measures, as they give the same integers. Exact, no bound: every f32 operation rounds once, in the order given there.
-// Rounding is the addition of 1.5·2^23, ties to even; the product before it
-// rounds by itself, so no madd.
+// measures, as they give the same integers. Rounding is the addition of 1.5·2^23, ties to even; the product before it
+// rounds by itself, so no madd. Exact, no bound: every f32 operation rounds once, in the order given there.
 import { INTEGER_PANELS, INTEGER_ROWS, integerTile } from "./tiles.gen";
 
 /** Largest magnitudes that count as a row of zeros. */

@@ -25,7 +25,7 @@ import { fork, jobOf, nextTask, share, threads } from "./threads";
 const F32: u32 = 0;
 const F16: u32 = 1;
 
-/** Panels of a task at most: with two or more, what they read of A is shared by two caches' worth of columns. */
+/** Panels of a task at most: what they take of L2 when rows come in parts. */
 const PANELS: usize = 8;
 /** Tasks for each thread at least, so that none waits long for the last. */
 const TASKS: usize = 6;
