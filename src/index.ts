@@ -18,6 +18,7 @@ import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkp
 import { type Config, type ConfigOverrides, parseConfig } from "./model/config.js";
 import { forward, type OutputName, type Outputs, type Tensor } from "./model/vit.js";
 import { createWeights, type Weights } from "./model/weights.js";
+import { isPage } from "./platform.js";
 
 export type {
   BackendName,
@@ -150,6 +151,13 @@ export async function load(
   options: LoadOptions = {},
 ): Promise<Model> {
   checkOptions(options);
+  let onPage = "";
+  if (isPage()) {
+    const { loadInWorker } = await import("./remote/page.js");
+    const model = await loadInWorker(source, options);
+    if (!("reason" in model)) return model;
+    onPage = `; ${model.reason}`;
+  }
   const { precision = "f32", signal, onProgress, pixelLimit } = options;
   const checkpoint = await openCheckpoint(source, { signal });
   try {
@@ -166,7 +174,7 @@ export async function load(
     const weights = await loader.finish();
     await started;
 
-    const model = { config, labels, backend: { name: backend.name, precision, threads, reason } };
+    const model = { config, labels, backend: { name: backend.name, precision, threads, reason: reason + onPage } };
     return createModel(model, preprocessing, { backend, weights }, pixelLimit);
   } finally {
     await checkpoint.close();

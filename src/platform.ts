@@ -16,6 +16,9 @@ export interface OpenFile {
 /** Whether paths name files here, as they do in Node, Deno and Bun. */
 export const hasFileSystem = (): boolean => "Deno" in globalThis || Boolean(globalThis.process?.versions?.node);
 
+/** Whether this is a page's own thread, which must not be kept busy, and workers can take its work. */
+export const isPage = (): boolean => "document" in globalThis && typeof Worker !== "undefined";
+
 /**
  * All bytes of a file. A path or `file:` URL is read from disk; `http:`, `https:`, `data:` and `blob:` URLs are fetched.
  * @param options.maxBytes refuse a longer file before reading it (for web addresses: when its length is announced).

@@ -18,7 +18,12 @@ interface Layer {
 const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: { imports: ["index.ts", "image", "io", "model", "platform.ts", "node:"] },
-  "index.ts": { imports: ["backend.ts", "backends/select.ts", "image", "io", "model"] },
+  "index.ts": {
+    imports: ["backend.ts", "backends/select.ts", "image", "io", "model", "platform.ts"],
+    lazily: ["remote"],
+  },
+  // What the page calls is what the worker runs, so the arrow goes both ways.
+  remote: { imports: ["index.ts", "image", "io", "platform.ts"] },
   model: { imports: ["backend.ts"] },
   "backend.ts": { imports: [] },
   "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },
