@@ -6,10 +6,19 @@ const CHECKPOINT = `${FIXTURES}/checkpoints/hf-vit`;
 
 const bytesOf = async (url: string) => new Uint8Array(await (await fetch(url)).arrayBuffer());
 const jsonOf = async (url: string) => (await fetch(url)).json() as Promise<object>;
-const logitsOf = (predictions: Prediction[]) => predictions.map(({ index, logit }) => [index, logit]);
+export type Logits = [index: number, logit: number][];
+const logitsOf = (predictions: Prediction[]): Logits => predictions.map(({ index, logit }) => [index, logit]);
 
 /** An error as far as it can be compared. */
-const told = (error: unknown): object => {
+export interface Told {
+  readonly name: string;
+  readonly message: string;
+  readonly isError: boolean;
+  readonly cause?: Told;
+  readonly errors?: readonly Told[];
+}
+
+const told = (error: unknown): Told => {
   const { name, message, cause, errors } = error as AggregateError;
   return {
     name,
@@ -19,7 +28,8 @@ const told = (error: unknown): object => {
     ...(errors && { errors: errors.map(told) }),
   };
 };
-const failureOf = (promise: Promise<unknown>) => promise.then(() => "no error", told);
+const failureOf = (promise: Promise<unknown>): Promise<Told> =>
+  promise.then(() => ({ name: "none", message: "no error", isError: false }), told);
 
 /** Turns of the page's event loop, timers among them, until the promise is settled. */
 async function turnsDuring(promise: Promise<unknown>): Promise<number> {
@@ -74,7 +84,7 @@ const TASKS = {
       stream: await stream(),
       list: [await stream()],
     };
-    const found: Record<string, unknown> = {};
+    const found: Record<string, Logits> = {};
     for (const [kind, weights] of Object.entries(given)) {
       using model = await load(await parts(weights));
       found[kind] = logitsOf(await model.classify(`${FIXTURES}/image/rgb-8.png`));
@@ -125,7 +135,7 @@ const TASKS = {
       ImageBitmap: bitmap,
       VideoFrame: frame,
     };
-    const found: Record<string, unknown> = {};
+    const found: Record<string, Logits> = {};
     for (const [kind, image] of Object.entries(given)) found[kind] = logitsOf(await model.classify(image));
     // All of them are still the caller's.
     const intact = (await model.classify(Object.values(given))).map(logitsOf);
@@ -154,7 +164,7 @@ const TASKS = {
       name: await failureOf(model.classify(png, { topk: 1 } as never)),
       element: await failureOf(model.classify(document.body as never)),
       batch: told(batch),
-      results: batch.results.map((result: Prediction[] | undefined) => result && logitsOf(result)),
+      results: (batch.results as (Prediction[] | undefined)[]).map((result) => result && logitsOf(result)),
       shape: await failureOf(model.forward({ pixelValues: { dims: [1], data: new Float32Array(1) } })),
       option: await failureOf(load({} as never, { threads: 0 })),
       broken: await failureOf(load(await parts(new Uint8Array(100)))),
@@ -213,7 +223,7 @@ const TASKS = {
     const observer = new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)));
     if (PerformanceObserver.supportedEntryTypes.includes("longtask")) observer.observe({ type: "longtask" });
     const folder = "/shared/models/vit-tiny-patch16-224/hf";
-    const found: Record<string, unknown> = {};
+    const found: Record<string, { reason: string; logits: Logits; loadMs: number; ms: number }> = {};
     for (const precision of ["f32", "int8"] as const) {
       const begin = performance.now();
       const weights = (await fetch(`${folder}/model.safetensors`)).body!;
@@ -234,6 +244,9 @@ const TASKS = {
     return { found, long };
   },
 };
+
+/** What each task finds. */
+export type Found = { readonly [Task in keyof typeof TASKS]: Awaited<ReturnType<(typeof TASKS)[Task]>> };
 
 const wanted = new URLSearchParams(location.search).get("tasks")!.split(",") as (keyof typeof TASKS)[];
 for (const task of wanted) {
