@@ -11,6 +11,7 @@ import { type ImageInput, toPixelValues } from "./image/index.js";
 import type { CheckpointParts, Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { OutputName, Outputs, Tensor } from "./model/vit.js";
+import { isPage } from "./platform.js";
 import { type BatchError, collect, concat, meanRow, type Prediction, predictions, toUnit } from "./results.js";
 import type { Lease } from "./sharing.js";
 
@@ -131,10 +132,18 @@ export async function load(
   options: LoadOptions = {},
 ): Promise<Model> {
   checkOptions(options);
-  return createModel(await acquireEngine(source, options), options.pixelLimit);
+  // On a page, why the model runs there after all.
+  let onPage = "";
+  if (isPage()) {
+    const { loadInWorker } = await import("./remote/page.js");
+    const model = await loadInWorker(source, options);
+    if (!("reason" in model)) return model;
+    onPage = `; ${model.reason}`;
+  }
+  return createModel(await acquireEngine(source, options), options.pixelLimit, onPage);
 }
 
-function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined): Model {
+function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPage: string): Model {
   const { config, labels, preprocessing } = loaded.value;
   let { backend } = loaded.value;
   const [height, width] = config.imageSize;
@@ -296,7 +305,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined): Mod
     labels,
     get backend() {
       backend = lease?.value.backend ?? backend;
-      return backend;
+      return { ...backend, reason: backend.reason + onPage };
     },
     get memory() {
       return live().value.memory;

@@ -16,6 +16,9 @@ export interface OpenFile {
 /** Whether paths name files here, as they do in Node, Deno and Bun. */
 export const hasFileSystem = (): boolean => "Deno" in globalThis || Boolean(globalThis.process?.versions?.node);
 
+/** Whether this is a page's own thread, which must not be kept busy, and workers can take its work. */
+export const isPage = (): boolean => "document" in globalThis && typeof Worker !== "undefined";
+
 /**
  * All bytes of a file. A path or `file:` URL is read from disk; `http:`, `https:`, `data:` and `blob:` URLs are fetched.
  * @param options.maxBytes refuse a longer file before reading it (for web addresses: when its length is announced).
@@ -200,7 +203,7 @@ export async function compileEagerly(
 export interface WorkerThread {
   /** Sends a copy of a message; what `transfer` lists is handed over instead. */
   post(message: unknown, transfer?: Transferable[]): void;
-  /** Keeps the process alive until `unref`, as a worker that owes an answer must. */
+  /** Keeps the process, and itself, alive until `unref`, as a worker that owes an answer must. */
   ref(): void;
   unref(): void;
   /** Ends the thread, whatever it is doing; resolves when it has ended. */
@@ -288,13 +291,18 @@ async function nodeWorkers(): Promise<Spawn> {
   };
 }
 
+/** Those that start or owe an answer. Firefox takes away a worker that nothing else refers to, and its answer with it. */
+const kept = new Set<Worker>();
+
 const webWorker: Spawn = (url, events) => {
   if (typeof Worker === "undefined") throw new Error("there are no workers here");
   const worker = new Worker(url, { type: "module" });
+  kept.add(worker);
   worker.onmessage = ({ data }) => events.message(data);
   const end = (event: Event) => {
     // After an error the thread would live on, in a state that nobody knows. It is reported here, not by the host.
     event.preventDefault();
+    kept.delete(worker);
     worker.terminate();
     events.end((event as ErrorEvent).message || "its script or a message cannot be read");
   };
@@ -302,9 +310,12 @@ const webWorker: Spawn = (url, events) => {
   worker.onmessageerror = end;
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer),
-    ref() {},
-    unref() {},
-    terminate: async () => worker.terminate(),
+    ref: () => void kept.add(worker),
+    unref: () => void kept.delete(worker),
+    async terminate() {
+      kept.delete(worker);
+      worker.terminate();
+    },
   };
 };
 

@@ -19,8 +19,14 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: { imports: ["index.ts", "image", "io", "model", "platform.ts", "node:"] },
   "index.ts": {
-    imports: ["backend.ts", "backends/select.ts", "engine.ts", "image", "io", "model", "results.ts", "sharing.ts"],
+    imports: [
+      ...["backend.ts", "backends/select.ts", "engine.ts", "image", "io", "model"],
+      ...["platform.ts", "results.ts", "sharing.ts"],
+    ],
+    lazily: ["remote"],
   },
+  // What the page calls is what the worker runs, so the arrow goes both ways.
+  remote: { imports: ["index.ts", "image", "io", "platform.ts"] },
   "results.ts": { imports: [] },
   "engine.ts": {
     imports: ["backend.ts", "backends/select.ts", "image", "io", "model", "platform.ts", "sharing.ts", "tasks.ts"],

@@ -14,6 +14,25 @@ interface Decoder {
 /** An image of more bytes than this takes its decoder's memory with it. */
 const KEPT_BYTES = 64 << 20;
 
+const DECODERS: Readonly<Record<Codec, string>> = { jpeg: "@jsquash/jpeg/decode.js", webp: "@jsquash/webp/decode.js" };
+
+/** Where the decoders are, if something else than their names says so. */
+let located: Partial<Record<Codec, string>> = {};
+
+/** Where the page's import map puts the decoders. Import maps do not reach workers: there `setDecoders` takes it. */
+export function locateDecoders(): Partial<Record<Codec, string>> {
+  try {
+    return { jpeg: import.meta.resolve(DECODERS.jpeg), webp: import.meta.resolve(DECODERS.webp) };
+  } catch {
+    // Without an import map, as in a bundle, which has them in it.
+    return {};
+  }
+}
+
+export function setDecoders(urls: Partial<Record<Codec, string>>): void {
+  located = urls;
+}
+
 const modules: Partial<Record<Codec, Promise<WebAssembly.Module | undefined>>> = {};
 const ready: Partial<Record<Codec, Promise<Decoder>>> = {};
 
@@ -32,7 +51,8 @@ async function start(codec: Codec): Promise<Decoder> {
     jpeg: () => import("@jsquash/jpeg/decode.js"),
     webp: () => import("@jsquash/webp/decode.js"),
   }[codec];
-  const decoder = (await load()) as unknown as Decoder;
+  const url = located[codec];
+  const decoder = (await (url ? import(url) : load())) as Decoder;
   modules[codec] ??= compile(codec);
   const module = await modules[codec];
   // What the codec would print is not for the user's terminal: what it warns of is checked before.

@@ -1,0 +1,198 @@
+/**
+ * What a page and the worker that computes for it say to each other: calls of a model's methods and their answers, with
+ * what structured cloning alone would lose (errors whole, signals) or would take too long over (the bytes of weights).
+ */
+
+import type { Model, Progress } from "../index.js";
+import type { Bytes } from "../io/source.js";
+
+/** Methods whose first argument is images. */
+export type ImageMethod = "classify" | "embed" | "preprocess" | "preprocessBytes";
+export type Method = "load" | "forward" | ImageMethod;
+
+/** From the page. */
+export type Request =
+  | {
+      /** Counts up; names the call in all that follows. */
+      readonly call: number;
+      readonly method: Method;
+      readonly args: readonly [unknown, object];
+      /** Absent for a call without a signal. */
+      readonly signal?: { readonly aborted: boolean };
+      /** Of load: whether progress is wanted. */
+      readonly progress?: boolean;
+      /** Of load: image/codec.ts says why. */
+      readonly decoders?: Readonly<Record<string, string>>;
+    }
+  | { readonly abort: number };
+
+/** From the worker. */
+export type Answer = { readonly call: number } & (
+  | { readonly progress: Progress }
+  | { readonly value: unknown; readonly memory: Model["memory"] }
+  | { readonly thrown: SentThrown }
+  /** By the call's signal, whose reason the page knows. */
+  | { readonly aborted: true }
+);
+
+/** What `load` answers. */
+export type Facts = Pick<Model, "config" | "labels" | "backend">;
+
+/** An image, or why the page could not send it: then the call fails for this image alone. */
+export type SentImage = { readonly image: unknown } | { readonly failed: SentThrown };
+
+/** What was thrown. */
+export type SentThrown =
+  | { readonly value: unknown }
+  | {
+      readonly name: string;
+      readonly message: string;
+      readonly stack?: string;
+      readonly cause?: SentThrown;
+      /** Of an AggregateError. */
+      readonly errors?: readonly SentThrown[];
+      /** Of a BatchError. */
+      readonly results?: unknown;
+    };
+
+/** Cloning keeps name and message of an error, but drops what an AggregateError is made of. */
+export function packThrown(thrown: unknown): SentThrown {
+  if (!(thrown instanceof Error) || thrown instanceof DOMException) return { value: thrown };
+  const { name, message, stack } = thrown;
+  return {
+    name,
+    message,
+    stack,
+    ...("cause" in thrown && { cause: packThrown(thrown.cause) }),
+    ...("errors" in thrown && { errors: (thrown as AggregateError).errors.map(packThrown) }),
+    ...("results" in thrown && { results: thrown.results }),
+  };
+}
+
+const TYPES: Readonly<Record<string, ErrorConstructor>> = {
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+};
+
+export function unpackThrown(sent: SentThrown): unknown {
+  if ("value" in sent) return sent.value;
+  const { name, message, stack, errors } = sent;
+  const options = "cause" in sent ? { cause: unpackThrown(sent.cause!) } : undefined;
+  const error = errors
+    ? new AggregateError(errors.map(unpackThrown), message, options)
+    : new (TYPES[name] ?? Error)(message, options);
+  const hidden = { configurable: true, enumerable: false, writable: true };
+  if (error.name !== name) Object.defineProperty(error, "name", { ...hidden, value: name });
+  if (stack !== undefined) Object.defineProperty(error, "stack", { ...hidden, value: stack });
+  return "results" in sent ? Object.assign(error, { results: sent.results }) : error;
+}
+
+/** What of a message is handed over instead of copied: its typed arrays, whose owners keep no other view, and its bitmaps. */
+export function transferables(message: unknown, found = new Set<Transferable>()): Transferable[] {
+  if (ArrayBuffer.isView(message)) {
+    if (message.buffer instanceof ArrayBuffer) found.add(message.buffer);
+  } else if (typeof ImageBitmap !== "undefined" && message instanceof ImageBitmap) {
+    found.add(message);
+  } else if (Array.isArray(message) || Object.getPrototypeOf(message ?? 0) === Object.prototype) {
+    for (const part of Object.values(message as object)) transferables(part, found);
+  }
+  return [...found];
+}
+
+/** A piece is copied in about a millisecond, during which a page can do nothing else. */
+const PIECE_BYTES = 2 ** 22;
+
+/** Bytes that come through `port`, a piece for each message that asks for one. */
+export interface OfferedBytes {
+  readonly port: MessagePort;
+  /** Of bytes in memory; absent for a stream. */
+  readonly size?: number;
+  /** Whether something else reads the stream. */
+  readonly locked?: boolean;
+}
+
+/** What comes through the port; without a piece, the end. */
+interface Piece {
+  readonly piece?: unknown;
+  readonly thrown?: SentThrown;
+}
+
+/** The page's side. What is not of memory or a stream is sent as it is: a Blob is read where it is sent to. */
+export function offerBytes(bytes: Bytes): unknown {
+  if (bytes instanceof ArrayBuffer) bytes = new Uint8Array(bytes);
+  let next: () => Promise<Piece>;
+  let cancel = async () => {};
+  let kind: { size?: number; locked?: boolean };
+  if (bytes instanceof Uint8Array) {
+    const all = bytes;
+    let at = 0;
+    next = async () => {
+      const piece = all.slice(at, at + PIECE_BYTES);
+      at += piece.length;
+      return { piece };
+    };
+    kind = { size: all.length };
+  } else if (bytes instanceof ReadableStream) {
+    const stream = bytes;
+    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    next = async () => {
+      reader ??= stream.getReader();
+      const { done, value } = await reader.read();
+      if (done) return {};
+      return { piece: value instanceof Uint8Array ? value.slice() : value };
+    };
+    cancel = async () => reader?.cancel().catch(() => {});
+    kind = { locked: stream.locked };
+  } else {
+    return bytes;
+  }
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = async ({ data }) => {
+    if (data === "cancel") {
+      port1.close();
+      return cancel();
+    }
+    const answer = await next().catch((error): Piece => ({ thrown: packThrown(error) }));
+    port1.postMessage(answer, transferables(answer));
+  };
+  return { port: port2, ...kind } satisfies OfferedBytes;
+}
+
+/** The worker's side: what the page was given, or a copy of it. */
+export async function takeBytes({ port, size, locked }: OfferedBytes): Promise<Bytes> {
+  const next = () =>
+    new Promise<Piece>((resolve) => {
+      port.onmessage = ({ data }) => resolve(data);
+      port.postMessage("next");
+    });
+  const cancel = () => {
+    port.postMessage("cancel");
+    port.close();
+  };
+  if (size !== undefined) {
+    const all = new Uint8Array(size);
+    for (let at = 0; at < size; ) {
+      const piece = (await next()).piece as Uint8Array;
+      all.set(piece, at);
+      at += piece.length;
+    }
+    cancel();
+    return all;
+  }
+  const pull = async (controller: ReadableStreamDefaultController) => {
+    const answer = await next();
+    if ("thrown" in answer) controller.error(unpackThrown(answer.thrown!));
+    else if ("piece" in answer) controller.enqueue(answer.piece);
+    else {
+      controller.close();
+      cancel();
+    }
+  };
+  const stream = new ReadableStream({ pull, cancel }, { highWaterMark: 0 });
+  if (locked) stream.getReader();
+  return stream;
+}

@@ -1,0 +1,185 @@
+/**
+ * A model on a page: all of it, from reading the checkpoint to the labels, is in a worker (worker.ts), so that the page is
+ * never blocked. What only a page has, its address, elements and streams, is read here and sent.
+ */
+import { locateDecoders } from "../image/codec.js";
+import { openImage } from "../image/index.js";
+import type { CheckpointParts, ImageInput, LoadOptions, Model } from "../index.js";
+import type { Bytes } from "../io/source.js";
+import { startWorker, type WorkerThread } from "../platform.js";
+import {
+  type Answer,
+  type Facts,
+  type ImageMethod,
+  type Method,
+  type OfferedBytes,
+  offerBytes,
+  packThrown,
+  type Request,
+  type SentImage,
+  transferables,
+  unpackThrown,
+} from "./messages.js";
+
+/** A call that has not been answered. */
+interface Pending {
+  resolve(value: unknown): void;
+  reject(reason: unknown): void;
+  readonly onProgress?: LoadOptions["onProgress"];
+  readonly signal?: AbortSignal;
+}
+
+/** A model whose methods run in a worker; where no worker can be started, why not. */
+export async function loadInWorker(
+  source: string | URL | CheckpointParts,
+  options: LoadOptions,
+): Promise<Model | { reason: string }> {
+  const pending = new Map<number, Pending>();
+  let calls = 0;
+  let memory: Model["memory"] | undefined;
+  /** Why no further calls are taken. */
+  let over: Error | undefined;
+  let worker: WorkerThread;
+
+  function end(reason: Error): void {
+    if (over) return;
+    over = reason;
+    void worker.terminate();
+    for (const { reject } of pending.values()) reject(reason);
+    pending.clear();
+  }
+
+  function onMessage(message: unknown): void {
+    const answer = message as Answer;
+    const call = pending.get(answer.call);
+    if (!call) return;
+    if ("progress" in answer) {
+      try {
+        call.onProgress!(answer.progress);
+        return;
+      } catch (error) {
+        call.reject(error);
+      }
+    } else if ("value" in answer) {
+      memory = answer.memory;
+      call.resolve(answer.value);
+    } else {
+      call.reject("aborted" in answer ? call.signal!.reason : unpackThrown(answer.thrown));
+    }
+    pending.delete(answer.call);
+    if (pending.size === 0) worker.unref();
+  }
+
+  const onEnd = (cause: Error) =>
+    end(new Error("model: its worker ended, so it cannot go on; load it again", { cause }));
+
+  try {
+    worker = await startWorker(new URL("./worker.js", import.meta.url), { onMessage, onEnd });
+  } catch (error) {
+    return { reason: `on the page's own thread: ${(error as Error).message}` };
+  }
+
+  /** Calls are posted in the order in which they were made, each when what it takes is at hand. */
+  let posted: Promise<unknown> = Promise.resolve();
+  async function call(
+    method: Method,
+    first: unknown,
+    { signal, onProgress, ...options }: Pick<LoadOptions, "signal" | "onProgress"> = {},
+    more: { decoders?: Readonly<Record<string, string>>; transfer?: Transferable[] } = {},
+  ): Promise<unknown> {
+    if (over) throw over;
+    const { decoders, transfer } = more;
+    const before = posted;
+    const argument = Promise.resolve(first);
+    posted = argument.then(() => before);
+    await before;
+    const ready = await argument;
+    if (over) throw over;
+    const id = calls++;
+    const state = signal && { aborted: signal.aborted };
+    const args = [ready, options] as const;
+    const request: Request = { call: id, method, args, signal: state, progress: onProgress !== undefined, decoders };
+    const abort = () => worker.post({ abort: id } satisfies Request);
+    try {
+      return await new Promise((resolve, reject) => {
+        worker.post(request, transfer ?? (method === "forward" ? [] : transferables(ready)));
+        pending.set(id, { resolve, reject, onProgress, signal });
+        worker.ref();
+        signal?.addEventListener("abort", abort);
+      });
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  const onImages = (method: ImageMethod) => (images: ImageInput | readonly ImageInput[], options?: object) =>
+    call(method, Array.isArray(images) ? Promise.all(images.map(sendImage)) : sendImage(images as ImageInput), options);
+
+  let facts: Facts;
+  try {
+    const { sent, transfer } = sendSource(source);
+    facts = (await call("load", sent, options, { decoders: locateDecoders(), transfer })) as Facts;
+  } catch (error) {
+    end(error as Error);
+    throw error;
+  }
+
+  const dispose = () => end(new Error("model: it was disposed of; load it again"));
+  return {
+    ...facts,
+    get memory() {
+      if (over) throw over;
+      return memory!;
+    },
+    classify: onImages("classify") as Model["classify"],
+    embed: onImages("embed") as Model["embed"],
+    preprocess: onImages("preprocess") as Model["preprocess"],
+    preprocessBytes: onImages("preprocessBytes") as Model["preprocessBytes"],
+    forward: ((inputs, options) => call("forward", inputs, options)) as Model["forward"],
+    dispose,
+    [Symbol.dispose]: dispose,
+    [Symbol.asyncDispose]: async () => dispose(),
+  };
+}
+
+/** A relative address is the page's, which the worker's is not. A name of the Hub is no address. */
+function sendSource(source: string | URL | CheckpointParts): { sent: unknown; transfer: Transferable[] } {
+  if (source instanceof URL) return { sent: source.href, transfer: [] };
+  if (typeof source === "string") return { sent: /^\.{0,2}\//.test(source) ? absolute(source) : source, transfer: [] };
+  if (typeof source !== "object" || source === null || !("weights" in source)) return { sent: source, transfer: [] };
+  const { weights } = source;
+  const offered = Array.isArray(weights) ? weights.map(offerBytes) : offerBytes(weights as Bytes);
+  const transfer = [offered].flat().flatMap((bytes) => ("port" in Object(bytes) ? [(bytes as OfferedBytes).port] : []));
+  return { sent: { ...source, weights: offered }, transfer };
+}
+
+function absolute(address: string): string {
+  try {
+    return new URL(address, document.baseURI).href;
+  } catch {
+    return address;
+  }
+}
+
+async function sendImage(input: ImageInput): Promise<SentImage> {
+  try {
+    return { image: await portable(input) };
+  } catch (error) {
+    return { failed: packThrown(error) };
+  }
+}
+
+/** What a worker can be sent of an image, and its own: no part of what the caller goes on using. */
+async function portable(input: ImageInput): Promise<unknown> {
+  if (typeof input === "string") return absolute(input);
+  if (input instanceof URL) return input.href;
+  if (input instanceof Blob || input instanceof ArrayBuffer) return input;
+  if (input instanceof Uint8Array) return input.slice();
+  if (typeof input === "object" && input !== null && "data" in input) {
+    const { data, width, height } = input;
+    return { data: ArrayBuffer.isView(data) ? data.slice() : data, width, height };
+  }
+  // Bitmaps are made beside the page's thread, and read in the worker. What none can be made of is drawn here, or it is
+  // said why it cannot be.
+  return createImageBitmap(input).catch(() => openImage(input));
+}

@@ -1,0 +1,86 @@
+/** The worker's side of page.ts: one model, loaded and called as the page says. */
+import { setDecoders } from "../image/codec.js";
+import { type LoadOptions, load, type Model } from "../index.js";
+import type { Bytes } from "../io/source.js";
+import { receive } from "../platform.js";
+import {
+  type Answer,
+  type Facts,
+  type OfferedBytes,
+  packThrown,
+  type Request,
+  type SentImage,
+  takeBytes,
+  transferables,
+  unpackThrown,
+} from "./messages.js";
+
+let model: Model | undefined;
+const signals = new Map<number, AbortController>();
+
+await receive(async (message, post) => {
+  const request = message as Request;
+  if ("abort" in request) {
+    signals.get(request.abort)?.abort();
+    return;
+  }
+  const { call, signal } = request;
+  const answer = (answer: Answer) => post(answer, transferables(answer));
+  const controller = signal && new AbortController();
+  if (controller) signals.set(call, controller);
+  if (signal?.aborted) controller?.abort();
+  try {
+    const value = await run(request, controller?.signal, (progress) => answer({ call, progress }));
+    answer({ call, value, memory: model!.memory });
+  } catch (error) {
+    const aborted = controller?.signal.aborted && error === controller.signal.reason;
+    answer(aborted ? { call, aborted } : { call, thrown: packThrown(error) });
+  } finally {
+    signals.delete(call);
+  }
+});
+
+async function run(
+  { method, args: [first, rest], progress, decoders }: Exclude<Request, { abort: number }>,
+  signal: AbortSignal | undefined,
+  onProgress: NonNullable<LoadOptions["onProgress"]>,
+): Promise<unknown> {
+  const options = signal ? { ...rest, signal } : rest;
+  switch (method) {
+    case "load": {
+      setDecoders(decoders!);
+      const source = await takeSource(first);
+      model = await load(source as never, progress ? { ...options, onProgress } : options);
+      const { config, labels, backend } = model;
+      return { config, labels, backend } satisfies Facts;
+    }
+    case "forward":
+      return model!.forward(first as never, options);
+    default: {
+      const sent = first as SentImage | readonly SentImage[];
+      const images = Array.isArray(sent) ? sent.map(takeImage) : takeImage(sent as SentImage);
+      try {
+        return await model![method](images as never, options);
+      } finally {
+        for (const image of [images].flat()) if (image instanceof ImageBitmap) image.close();
+      }
+    }
+  }
+}
+
+/** A checkpoint in memory with its bytes, anything else as it is. */
+async function takeSource(source: unknown): Promise<unknown> {
+  if (typeof source !== "object" || source === null || !("weights" in source)) return source;
+  const take = (bytes: Bytes | OfferedBytes) => ("port" in Object(bytes) ? takeBytes(bytes as OfferedBytes) : bytes);
+  const { weights } = source;
+  return {
+    ...source,
+    weights: Array.isArray(weights) ? await Promise.all(weights.map(take)) : await take(weights as Bytes),
+  };
+}
+
+/** An image that could not be sent is a Blob that cannot be read. */
+function takeImage(sent: SentImage): unknown {
+  if ("image" in sent) return sent.image;
+  return Object.assign(new Blob(), { arrayBuffer: () => Promise.reject(unpackThrown(sent.failed)) });
+}

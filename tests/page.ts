@@ -1,0 +1,256 @@
+/** What tests/browser.test.ts has a browser run on a page: everything that a page can do with the library, as JSON. */
+import { type CheckpointParts, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
+
+const FIXTURES = "../fixtures";
+const CHECKPOINT = `${FIXTURES}/checkpoints/hf-vit`;
+
+const bytesOf = async (url: string) => new Uint8Array(await (await fetch(url)).arrayBuffer());
+const jsonOf = async (url: string) => (await fetch(url)).json() as Promise<object>;
+export type Logits = [index: number, logit: number][];
+const logitsOf = (predictions: Prediction[]): Logits => predictions.map(({ index, logit }) => [index, logit]);
+
+/** An error as far as it can be compared. */
+export interface Told {
+  readonly name: string;
+  readonly message: string;
+  readonly isError: boolean;
+  readonly cause?: Told;
+  readonly errors?: readonly Told[];
+}
+
+const told = (error: unknown): Told => {
+  const { name, message, cause, errors } = error as AggregateError;
+  return {
+    name,
+    message,
+    isError: error instanceof Error,
+    ...(cause !== undefined && { cause: told(cause) }),
+    ...(errors && { errors: errors.map(told) }),
+  };
+};
+const failureOf = (promise: Promise<unknown>): Promise<Told> =>
+  promise.then(() => ({ name: "none", message: "no error", isError: false }), told);
+
+/** Turns of the page's event loop, timers among them, until the promise is settled. */
+async function turnsDuring(promise: Promise<unknown>): Promise<number> {
+  let turns = 0;
+  let settled = false;
+  promise.finally(() => {
+    settled = true;
+  });
+  while (!settled) {
+    await new Promise((resolve) => setTimeout(resolve));
+    turns++;
+  }
+  return turns;
+}
+
+async function parts(weights: CheckpointParts["weights"], folder = CHECKPOINT): Promise<CheckpointParts> {
+  const [config, preprocessor] = await Promise.all(
+    ["config.json", "preprocessor_config.json"].map((name) => jsonOf(`${folder}/${name}`)),
+  );
+  return { config, preprocessor, weights };
+}
+
+const WEIGHTS = `${CHECKPOINT}/model.safetensors`;
+const batchOf = ({ config }: Model, images: number) => {
+  const [height, width] = config.imageSize;
+  const data = Float32Array.from({ length: images * 3 * height * width }, (_, i) => Math.sin(i));
+  return { pixelValues: { dims: [images, 3, height, width], data } };
+};
+
+const TASKS = {
+  async facts() {
+    const model = await load(await parts(await bytesOf(WEIGHTS)), { threads: 2 });
+    const { config, labels, backend, memory } = model;
+    const result = { config, labels, backend, memory, isolated: crossOriginIsolated };
+    const outputs = ["logits", "hiddenStates"] as const;
+    const { logits, hiddenStates } = await model.forward(batchOf(model, 2), { outputs });
+    const after = model.memory;
+    model.dispose();
+    return { ...result, after, logits: [...logits.data], dims: logits.dims, states: hiddenStates!.map((x) => x.dims) };
+  },
+
+  async sources() {
+    const all = await bytesOf(WEIGHTS);
+    const stream = async () => (await fetch(WEIGHTS)).body!;
+    const buried = new Uint8Array(all.length + 100);
+    buried.set(all, 50);
+    const given = {
+      Uint8Array: all,
+      "part of a buffer": buried.subarray(50, 50 + all.length),
+      ArrayBuffer: all.slice().buffer,
+      Blob: new Blob([all]),
+      stream: await stream(),
+      list: [await stream()],
+    };
+    const found: Record<string, Logits> = {};
+    for (const [kind, weights] of Object.entries(given)) {
+      using model = await load(await parts(weights));
+      found[kind] = logitsOf(await model.classify(`${FIXTURES}/image/rgb-8.png`));
+    }
+    const locked = await stream();
+    locked.getReader();
+    const failing = new ReadableStream({ pull: (controller) => controller.error(new RangeError("no luck")) });
+    return {
+      found,
+      intact: all.length,
+      failures: {
+        locked: await failureOf(load(await parts(locked))),
+        failing: await failureOf(load(await parts(failing))),
+        short: await failureOf(load(await parts(all.subarray(0, 70_000)))),
+        text: await failureOf(load(await parts("weights" as never))),
+        folder: await failureOf(load("./nothing")),
+      },
+    };
+  },
+
+  async images() {
+    using model = await load(await parts(await bytesOf(WEIGHTS)));
+    const png = `${FIXTURES}/image/rgb-8.png`;
+    const element = new Image();
+    element.src = png;
+    await element.decode();
+    const { naturalWidth: width, naturalHeight: height } = element;
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    const context = canvas.getContext("2d")!;
+    context.drawImage(element, 0, 0);
+    const offscreen = new OffscreenCanvas(width, height);
+    offscreen.getContext("2d")!.drawImage(element, 0, 0);
+    const frame = new VideoFrame(canvas, { timestamp: 0 });
+    const bitmap = await createImageBitmap(element);
+    const pixels = context.getImageData(0, 0, width, height);
+    const bytes = await bytesOf(png);
+    const given: Record<string, ImageInput> = {
+      "relative address": png,
+      URL: new URL(png, location.href),
+      Blob: new Blob([bytes]),
+      Uint8Array: bytes,
+      ArrayBuffer: bytes.slice().buffer,
+      ImageData: pixels,
+      pixels: { data: new Uint8Array(pixels.data), width, height },
+      HTMLImageElement: element,
+      HTMLCanvasElement: canvas,
+      OffscreenCanvas: offscreen,
+      ImageBitmap: bitmap,
+      VideoFrame: frame,
+    };
+    const found: Record<string, Logits> = {};
+    for (const [kind, image] of Object.entries(given)) found[kind] = logitsOf(await model.classify(image));
+    // All of them are still the caller's.
+    const intact = (await model.classify(Object.values(given))).map(logitsOf);
+    frame.close();
+    // What is drawn after the call does not count.
+    const early = model.classify(canvas);
+    context.fillRect(0, 0, width, height);
+    return {
+      found,
+      intact,
+      early: logitsOf(await early),
+      jpeg: logitsOf(await model.classify(`${FIXTURES}/image/rgb-420.jpg`)),
+      webp: logitsOf(await model.classify(await (await fetch(`${FIXTURES}/image/lossy.webp`)).blob())),
+      embedding: [...(await model.embed([png, png], { normalize: true }))].length,
+      pixelValues: (await model.preprocess([png, bytes])).dims,
+      bytes: (await model.preprocessBytes(png)).length,
+    };
+  },
+
+  async errors() {
+    using model = await load(await parts(await bytesOf(WEIGHTS)));
+    const png = `${FIXTURES}/image/rgb-8.png`;
+    const batch = await model.classify([png, "/absent.png", document.body as never]).catch((error) => error);
+    return {
+      topK: await failureOf(model.classify(png, { topK: 0 })),
+      name: await failureOf(model.classify(png, { topk: 1 } as never)),
+      element: await failureOf(model.classify(document.body as never)),
+      batch: told(batch),
+      results: (batch.results as (Prediction[] | undefined)[]).map((result) => result && logitsOf(result)),
+      shape: await failureOf(model.forward({ pixelValues: { dims: [1], data: new Float32Array(1) } })),
+      option: await failureOf(load({} as never, { threads: 0 })),
+      broken: await failureOf(load(await parts(new Uint8Array(100)))),
+    };
+  },
+
+  async progress() {
+    const seen: { loaded: number; total: number }[] = [];
+    using model = await load(await parts(await bytesOf(WEIGHTS)), { onProgress: (progress) => seen.push(progress) });
+    const thrown = new Error("enough");
+    const onProgress = () => {
+      throw thrown;
+    };
+    const refused = await load(await parts(await bytesOf(WEIGHTS)), { onProgress }).catch((error) => error);
+    return { seen, classes: model.labels.length, same: refused === thrown };
+  },
+
+  async abort() {
+    using model = await load(await parts(await bytesOf(WEIGHTS)));
+    const before = await model.forward(batchOf(model, 1));
+    const reason = new Error("changed my mind");
+    const controller = new AbortController();
+    const call = model.forward(batchOf(model, 500), { signal: controller.signal }).catch((error) => error);
+    const next = model.forward(batchOf(model, 1));
+    setTimeout(() => controller.abort(reason));
+    const stopped = (await call) === reason;
+    const { data } = (await next).logits;
+    const already = await model.classify("x.png", { signal: AbortSignal.abort(reason) }).catch((error) => error);
+    const loading = await load(await parts(await bytesOf(WEIGHTS)), { signal: controller.signal }).catch(
+      (error) => error,
+    );
+    const same = data.every((x, i) => x === before.logits.data[i]);
+    return { stopped, already: already === reason, loading: loading === reason, same };
+  },
+
+  async dispose() {
+    const model = await load(await parts(await bytesOf(WEIGHTS)));
+    const calls = [model.forward(batchOf(model, 500)), model.classify(`${FIXTURES}/image/rgb-8.png`)].map(failureOf);
+    setTimeout(() => model.dispose(), 5);
+    const during = await Promise.all(calls);
+    const after = await failureOf(model.classify(`${FIXTURES}/image/rgb-8.png`));
+    model.dispose();
+    return { during, after, memory: await failureOf((async () => model.memory)()) };
+  },
+
+  async turns() {
+    using model = await load(await parts(await bytesOf(WEIGHTS)));
+    const [few, many] = [batchOf(model, 1), batchOf(model, 500)];
+    await model.forward(few);
+    return { turns: await turnsDuring(model.forward(many)) };
+  },
+
+  /** The real ViT-Ti: load from a stream, classify a photo. */
+  async vitTiny() {
+    const long: number[] = [];
+    const observer = new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)));
+    if (PerformanceObserver.supportedEntryTypes.includes("longtask")) observer.observe({ type: "longtask" });
+    const folder = "/shared/models/vit-tiny-patch16-224/hf";
+    const found: Record<string, { reason: string; logits: Logits; loadMs: number; ms: number }> = {};
+    for (const precision of ["f32", "int8"] as const) {
+      const begin = performance.now();
+      const weights = (await fetch(`${folder}/model.safetensors`)).body!;
+      using model = await load(await parts(weights, folder), { threads: 2, precision });
+      const loadMs = performance.now() - begin;
+      const photo = "/shared/images/imagenet/n01440764_tench.JPEG";
+      const logits = logitsOf(await model.classify(photo, { topK: 1000 }));
+      const { pixelValues } = { pixelValues: await model.preprocess(photo) };
+      const times: number[] = [];
+      for (let i = 0; i < 20; i++) {
+        const start = performance.now();
+        await model.forward({ pixelValues });
+        times.push(performance.now() - start);
+      }
+      found[precision] = { reason: model.backend.reason, logits, loadMs, ms: Math.min(...times) };
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return { found, long };
+  },
+};
+
+/** What each task finds. */
+export type Found = { readonly [Task in keyof typeof TASKS]: Awaited<ReturnType<(typeof TASKS)[Task]>> };
+
+const wanted = new URLSearchParams(location.search).get("tasks")!.split(",") as (keyof typeof TASKS)[];
+for (const task of wanted) {
+  const result = await TASKS[task]().catch((error) => ({ failed: String(error?.stack ?? error) }));
+  await fetch(`/result?task=${task}`, { method: "POST", body: JSON.stringify(result) });
+}
+await fetch("/result?task=end", { method: "POST", body: "{}" });
