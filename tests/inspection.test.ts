@@ -57,11 +57,11 @@ for (const [name, base64, products] of [
 
   // Per k: the vectors of B, one splat for each row of A; pointers of A and B advance.
   for (const [tile, rows, vectors, splat] of [
-    ["6×8", 6, 2, "v128.load32_splat"],
     ["4×8", 4, 2, "v128.load32_splat"],
     ["4×8 shuffled", 4, 2, "i8x16.shuffle"],
+    ["6×8", 6, 2, "v128.load32_splat"],
     ["6×16", 6, 4, "v128.load32_splat"],
-  ] as const) {
+  ].slice(0, name.startsWith("simd") ? 2 : 4) as [string, number, number, string][]) {
     test(`${name}: the loop of the ${tile} tile holds its products and loads, and nothing that checks or converts`, () => {
       const tiles = innerLoops(base64).filter(
         ({ text }) => count(text, splat) === rows && count(text, products) === vectors * rows,
