@@ -89,20 +89,21 @@ export async function loadInWorker(
   ): Promise<unknown> {
     if (over) throw over;
     const { decoders, transfer } = more;
-    const before = posted;
-    const argument = Promise.resolve(first);
-    posted = argument.then(() => before);
-    await before;
-    const ready = await argument;
+    const ready = Promise.all([first, posted]);
+    posted = ready.then(
+      () => {},
+      () => {},
+    );
+    const [argument] = await ready;
     if (over) throw over;
     const id = calls++;
     const state = signal && { aborted: signal.aborted };
-    const args = [ready, options] as const;
+    const args = [argument, options] as const;
     const request: Request = { call: id, method, args, signal: state, progress: onProgress !== undefined, decoders };
     const abort = () => worker.post({ abort: id } satisfies Request);
     try {
       return await new Promise((resolve, reject) => {
-        worker.post(request, transfer ?? (method === "forward" ? [] : transferables(ready)));
+        worker.post(request, transfer ?? (method === "forward" ? [] : transferables(argument)));
         pending.set(id, { resolve, reject, onProgress, signal });
         worker.ref();
         signal?.addEventListener("abort", abort);
