@@ -38,7 +38,9 @@ const INPUTS = 256;
 const PANELS = 8;
 /** Engines that do not compile for speed at once do so after some calls: milliseconds that go by at least. */
 const WARM_UP = 6;
-const ROUNDS = 5;
+const ROUNDS = 2;
+/** Milliseconds of a sample at least: some browsers' clocks move by a whole one at a time. */
+const SAMPLE = 1;
 
 const chosen = new WeakMap<WebAssembly.Module, Promise<Tiles>>();
 
@@ -58,20 +60,37 @@ async function measure(compiled: CompiledKernels): Promise<Tiles> {
   return { float: fastest(bench, "f32", float), integer: fastest(bench, "int8", integer) };
 }
 
-/** Tiles take turns, and the best run of each counts; within 2 % the earlier one, which gains more outside L1. */
+/** Tiles take turns, and the best sample of each counts; within 2 % the earlier one, which gains more outside L1. */
 function fastest(run: (precision: Precision, tile: number) => void, precision: Precision, tiles: number[]): number {
   if (tiles.length === 1) return tiles[0]!;
-  const best = tiles.map(() => Infinity);
+  const rates = tiles.map(() => 0);
   const start = performance.now();
   for (let round = 0; round < ROUNDS || performance.now() < start + WARM_UP; round++) {
-    for (const [i, tile] of tiles.entries()) {
-      const begin = performance.now();
-      for (let n = 0; n < 4; n++) run(precision, tile);
-      best[i] = Math.min(best[i]!, performance.now() - begin);
-    }
+    for (const [i, tile] of tiles.entries())
+      rates[i] = Math.max(
+        rates[i]!,
+        rateOf(() => run(precision, tile)),
+      );
   }
-  const least = Math.min(...best);
-  return tiles[best.findIndex((ms) => ms <= 1.02 * least)]!;
+  const most = Math.max(...rates);
+  return tiles[rates.findIndex((rate) => rate >= most / 1.02)]!;
+}
+
+/** Runs a millisecond, from one tick of the clock to another. */
+function rateOf(run: () => void): number {
+  let now = performance.now();
+  let start = now;
+  while (start === now) {
+    run();
+    start = performance.now();
+  }
+  let runs = 0;
+  do {
+    run();
+    runs++;
+    now = performance.now();
+  } while (now < start + SAMPLE);
+  return runs / (now - start);
 }
 
 /** Instances on memory of their own, as large as the product. */
