@@ -38,9 +38,9 @@ const INPUTS = 256;
 const PANELS = 8;
 /** Engines that do not compile for speed at once do so after some calls: milliseconds that go by at least. */
 const WARM_UP = 6;
-const ROUNDS = 2;
-/** Milliseconds of a sample at least: some browsers' clocks move by a whole one at a time. */
-const SAMPLE = 1;
+const ROUNDS = 5;
+/** Milliseconds of a sample at least; in browsers whose clocks move by a whole one at a time, it lasts that. */
+const SAMPLE = 0.2;
 
 const chosen = new WeakMap<WebAssembly.Module, Promise<Tiles>>();
 
@@ -76,7 +76,7 @@ function fastest(run: (precision: Precision, tile: number) => void, precision: P
   return tiles[rates.findIndex((rate) => rate >= most / 1.02)]!;
 }
 
-/** Runs a millisecond, from one tick of the clock to another. */
+/** Runs a millisecond in one sample, from one tick of the clock to another. */
 function rateOf(run: () => void): number {
   let now = performance.now();
   let start = now;
