@@ -17,14 +17,15 @@ interface Layer {
 /** By folder or file; a file belongs to the longest name that fits. */
 const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
-  cli: { imports: ["index.ts", "image", "io", "model", "platform.ts", "node:"] },
+  cli: { imports: ["index.ts", "image", "io", "model", "quantise.ts", "platform.ts", "node:"] },
   "index.ts": { imports: ["backend.ts", "backends/select.ts", "image", "io", "model"] },
-  model: { imports: ["backend.ts"] },
+  model: { imports: ["backend.ts", "quantise.ts"] },
   "backend.ts": { imports: [] },
   "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },
-  "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts"] },
+  "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts", "quantise.ts"] },
   "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform.ts"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
+  "quantise.ts": { imports: [] },
   io: { imports: ["backend.ts", "platform.ts"] },
   image: { imports: ["platform.ts"], lazily: ["@jsquash/"] },
   "platform.ts": { imports: [], lazily: ["node:"] },

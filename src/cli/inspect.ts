@@ -2,7 +2,7 @@
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
 import { type Config, gridOf, parseConfig } from "../model/config.js";
-import { grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
+import { bytesText, grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
@@ -39,9 +39,6 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
 
 /** Height × width, as in configs. */
 const sizeText = (size: readonly number[]): string => size.join("×");
-
-const bytesText = (bytes: number): string =>
-  bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KB` : `${(bytes / 2 ** 20).toFixed(1)} MB`;
 
 function describeImages(config: Config): string {
   const [rows, columns] = gridOf(config);

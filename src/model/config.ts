@@ -57,7 +57,7 @@ export interface ConfigOverrides {
 }
 
 /** The tensors of a checkpoint as far as a config is concerned. */
-export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
+export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[]; readonly dtype: string }>;
 
 /** A checkpoint's layout with the prefix that its encoder's tensors bear ("vit.", "deit." or none). */
 export interface Named {
