@@ -9,7 +9,7 @@ import { createWasmBackend } from "../src/backends/wasm/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
 import { parseConfig } from "../src/model/config.js";
 import { forward } from "../src/model/vit.js";
-import { createWeights } from "../src/model/weights.js";
+import { planWeights } from "../src/model/weights.js";
 import { answer } from "./child.js";
 import { folderOf } from "./files.js";
 import { IMAGE, PATCH, SIZES, type Size } from "./models.js";
@@ -42,7 +42,7 @@ answer(async ({ size, precision, wide }: ProfileQuestion): Promise<ProfileSample
   const checkpoint = await openCheckpoint(folderOf(size));
   const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors, undefined);
   const backend = await createWasmBackend({ wide });
-  const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, precision);
+  const loader = planWeights(checkpoint.name, { config, named }, checkpoint.tensors).create(backend, precision);
   await checkpoint.read(loader, {});
   const weights = await loader.finish();
   await checkpoint.close();

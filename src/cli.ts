@@ -17,6 +17,7 @@ const commands = {
   embed: async () => (await import("./cli/embed.js")).embed,
   inspect: async () => (await import("./cli/inspect.js")).inspect,
   bench: async () => (await import("./cli/bench.js")).bench,
+  quantize: async () => (await import("./cli/quantize.js")).quantize,
 } satisfies Record<keyof typeof COMMANDS, () => Promise<(invocation: Invocation) => Promise<void>>>;
 
 const version = (): string =>
@@ -29,11 +30,14 @@ async function run(argv: readonly string[], terminal: Terminal, signal: AbortSig
   if (args.version) return terminal.print(version());
   if (!args.command) throw new Error(`a command must be given: ${Object.keys(COMMANDS).join(", ")}`);
   const { command } = args;
-  if (COMMANDS[command].images && args.images.length === 0) {
-    throw new Error(`${command} takes at least one image; got none`);
+  const { operands } = COMMANDS[command];
+  const given = args.operands;
+  if (operands === "images" && given.length === 0) throw new Error(`${command} takes at least one image; got none`);
+  if (operands === "none" && given.length > 0) {
+    throw new Error(`${command} takes no images; got ${JSON.stringify(given[0])}`);
   }
-  if (!COMMANDS[command].images && args.images.length > 0) {
-    throw new Error(`${command} takes no images; got ${JSON.stringify(args.images[0])}`);
+  if (operands === "source" && given.length !== 1) {
+    throw new Error(`${command} takes one folder or .safetensors file; got ${given.length || "none"}`);
   }
   const execute = await commands[command]();
   await execute({ args, terminal, signal });

@@ -5,7 +5,7 @@ import { type Preprocessing, parsePreprocessing } from "./image/index.js";
 import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
 import { type Config, type ConfigOverrides, parseConfig } from "./model/config.js";
 import { forward, type OutputName, type Outputs, type Tensor } from "./model/vit.js";
-import { createWeights, type Weights } from "./model/weights.js";
+import { planWeights, type Weights } from "./model/weights.js";
 import { fingerprint } from "./platform.js";
 import { createSharing, type Lease } from "./sharing.js";
 
@@ -62,7 +62,7 @@ export async function acquireEngine(
 }
 
 async function createEngine(source: string | URL | CheckpointParts, options: EngineOptions): Promise<Engine> {
-  const { precision = "f32", signal, onProgress } = options;
+  const { signal, onProgress } = options;
   const checkpoint = await openCheckpoint(source, { signal });
   try {
     const { config, named, labels } = await parseConfig(
@@ -72,9 +72,11 @@ async function createEngine(source: string | URL | CheckpointParts, options: Eng
       options.config,
     );
     const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, [...config.imageSize]);
-    const { backend, how, started } = await selectBackend(options);
+    const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
+    const { precision = plan.precision } = options;
+    const { backend, how, started } = await selectBackend({ ...options, precision });
     try {
-      const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, precision);
+      const loader = plan.create(backend, precision);
       await checkpoint.read(loader, { signal, onProgress });
       const weights = await loader.finish();
       await started;

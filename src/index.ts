@@ -35,8 +35,8 @@ export interface LoadOptions {
   /** What computes; "auto" takes the fastest that runs here. An explicit backend that cannot run throws. */
   backend?: BackendName | "auto";
   /**
-   * How linear layers compute, whatever the checkpoint stores. f16: weights in half the memory, arithmetic in f32; int8: a
-   * quarter of the memory and about twice the speed, at a small loss of accuracy.
+   * How linear layers compute, by default f32, and int8 for a checkpoint that `vitrail quantize` made. f16: weights in half
+   * the memory, arithmetic in f32; int8: a quarter of the memory and about twice the speed, at a small loss of accuracy.
    */
   precision?: Precision;
   /** Threads to compute on; "auto" takes one for each core, and one where memory cannot be shared. */

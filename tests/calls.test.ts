@@ -13,7 +13,7 @@ import { type BatchError, defaultModel, type ImageInput, load, type Model, type 
 import { openCheckpoint } from "../src/io/checkpoint.js";
 import { parseConfig } from "../src/model/config.js";
 import { forward } from "../src/model/vit.js";
-import { createWeights } from "../src/model/weights.js";
+import { planWeights } from "../src/model/weights.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";
 const image = (name: string) => `tests/fixtures/image/${name}`;
@@ -165,7 +165,7 @@ test("an abort ends a forward pass within a layer", async () => {
   const checkpoint = await openCheckpoint(defaultModel());
   const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const backend = createReferenceBackend();
-  const loader = createWeights(checkpoint.name, backend, { config, named }, checkpoint.tensors, "f32");
+  const loader = planWeights(checkpoint.name, { config, named }, checkpoint.tensors).create(backend, "f32");
   await checkpoint.read(loader);
   const weights = await loader.finish();
   await checkpoint.close();

@@ -63,10 +63,10 @@ test("--version is the package's", () => {
 
 test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
-    [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, inspect, bench'],
+    [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, inspect, bench, quantize'],
     [["classify", "--topk", "3"], 'there is no option --topk; "vitrail --help" lists all'],
     [["-x"], 'there is no option -x; "vitrail --help" lists all'],
-    [["classify", "--out", "a.npy"], "--out is an option of embed, not of classify"],
+    [["classify", "--out", "a.npy"], "--out is an option of embed, quantize, not of classify"],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
     [["classify", "--top", "0"], '--top must be a whole number above 0; got "0"'],
@@ -82,7 +82,10 @@ test("a wrong command, option or value is one sentence", () => {
 
 test("what is given arrives, in any order, and the rest is by default", () => {
   const args = parseArguments(["--top", "3", "classify", "--model=m", "a.jpg", "--", "--b.jpg", "-"]);
-  assert.deepEqual([args.command, args.images, args.model, args.top], ["classify", ["a.jpg", "--b.jpg", "-"], "m", 3]);
+  assert.deepEqual(
+    [args.command, args.operands, args.model, args.top],
+    ["classify", ["a.jpg", "--b.jpg", "-"], "m", 3],
+  );
   assert.deepEqual(args.load, { backend: undefined, precision: undefined, threads: "auto", wide: false });
   const { top, batch, seconds, json, quiet, out } = parseArguments([]);
   assert.deepEqual(
@@ -104,7 +107,7 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, embed, inspect, bench"],
+  [["--json"], "a command must be given: classify, embed, inspect, bench, quantize"],
   [["classify", "--frob", IMAGE], 'there is no option --frob; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],

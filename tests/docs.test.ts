@@ -94,6 +94,7 @@ test("the README's commands run", () => {
     "classify",
     "embed",
     "inspect",
+    "quantize",
   ]);
   for (const words of commands) assert.doesNotThrow(() => node(cli, ...words), words.join(" "));
   assert.ok(existsSync(join(project, "features.npy")));

@@ -62,6 +62,42 @@ suite("ViT-Ti/16", { skip: absent }, () => {
     });
   }
 
+  test("int8: classes, logits and class tokens of 200 photos stay close to f32's", async () => {
+    const { files } = JSON.parse(readFileSync(`${root}/golden/logits.json`, "utf8")) as { files: string[] };
+    using exact = await load(`${root}/timm`);
+    using model = await load(`${root}/timm`, { precision: "int8" });
+    const outputs = ["logits", "lastHiddenState"] as const;
+    const differences: number[] = [];
+    const logits: number[] = [];
+    const cosines: number[] = [];
+    let agree = 0;
+    for (const file of files) {
+      const inputs = { pixelValues: await exact.preprocess(`${photos}/${file}`) };
+      const want = await exact.forward(inputs, { outputs });
+      const got = await model.forward(inputs, { outputs });
+      const [a, b] = [want.logits.data, got.logits.data];
+      const best = (x: Float32Array) => x.indexOf(Math.max(...x));
+      agree += Number(best(a) === best(b));
+      logits.push(...a);
+      differences.push(...a.map((x, i) => Math.abs(x - b[i]!)));
+      const [u, v] = [want, got].map(({ lastHiddenState }) => lastHiddenState.data.subarray(0, exact.config.width));
+      const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+      cosines.push(dot(u!, v!) / Math.sqrt(dot(u!, u!) * dot(v!, v!)));
+    }
+    const mean = (x: readonly number[]) => x.reduce((sum, value) => sum + value, 0) / x.length;
+    const centre = mean(logits);
+    const difference = mean(differences) / Math.sqrt(mean(logits.map((x) => (x - centre) ** 2)));
+    const cosine = mean(cosines);
+    console.log(
+      `int8: top-1 agrees with f32 on ${agree}/${files.length}, mean logit difference ${difference.toFixed(4)} deviations, ` +
+        `mean cosine of the class token ${cosine.toFixed(5)}, least ${Math.min(...cosines).toFixed(4)}`,
+    );
+    // Two runs with a last bit changed differ by 0.027 themselves, so no single logit is held.
+    assert.ok(agree >= 192, `${agree} of ${files.length} agree`);
+    assert.ok(difference < 0.06, `mean difference ${difference}`);
+    assert.ok(cosine >= 0.996, `mean cosine ${cosine}`);
+  });
+
   test("the pixels of one photo are timm's, to the bit", async () => {
     using model = await load(`${root}/timm`);
     const golden = readTensors(`${root}/golden/blocks.safetensors`);

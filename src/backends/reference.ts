@@ -11,6 +11,7 @@ import {
   type Norm,
   type Tensor,
 } from "../backend.js";
+import { ACTIVATION_RANGE, quantiseRow, roundToEven, WEIGHT_RANGE } from "../quantise.js";
 import {
   checkAssembleTokens,
   checkAttention,
@@ -107,25 +108,12 @@ function toHalf(x: number): number {
   return roundToEven(x / step) * step;
 }
 
-function roundToEven(x: number): number {
-  const floor = Math.floor(x);
-  if (x - floor !== 0.5) return Math.round(x);
-  return floor % 2 === 0 ? floor : floor + 1;
-}
-
 const f32 = Math.fround;
 
-/** A row as integers times a scale: what the contract says of a row of W (`most` 63, `least` -64) and of x (127, -127). */
-function quantise(row: Float32Array, least: number, most: number): { integers: Float32Array; scale: number } {
-  const high = row.reduce((a, b) => Math.max(a, b), 0);
-  const low = row.reduce((a, b) => Math.min(a, b), 0);
-  if (Math.max(high, -low) < 2 ** -100) return { integers: new Float32Array(row.length), scale: 1 };
-  const symmetric = least === -most;
-  const largest = Math.max(high, -low);
-  const scale = symmetric ? f32(largest / most) : Math.max(f32(high / most), f32(low / least));
-  const inverse = symmetric ? f32(most / largest) : f32(1 / scale);
-  const integers = row.map((x) => Math.min(most, Math.max(least, roundToEven(f32(x * inverse)))));
-  return { integers, scale };
+/** A row as integers times a scale. */
+function quantise(row: Float32Array, range: readonly [number, number]): { integers: Float32Array; scale: number } {
+  const integers = new Float32Array(row.length);
+  return { integers, scale: quantiseRow(integers, row, range) };
 }
 
 /** Layer norm of x[at … at+width-1] into the same place of out. */
@@ -152,7 +140,8 @@ function storeWeight(
     const values = rows.subarray(at, at + inputs);
     const scale = given?.[at / inputs];
     if (precision === "int8") {
-      const { integers, scale: own } = scale === undefined ? quantise(values, -64, 63) : { integers: values, scale };
+      const { integers, scale: own } =
+        scale === undefined ? quantise(values, WEIGHT_RANGE) : { integers: values, scale };
       weight.set(integers, row * inputs);
       scales[row] = own;
     } else {
@@ -282,7 +271,7 @@ export function createReferenceBackend(): Backend {
         const given = matrix(x).data.slice(row * inputs, (row + 1) * inputs);
         if (norm) normalise(given, given, 0, inputs, norm);
         const { integers: a, scale } =
-          precision === "int8" ? quantise(given, -127, 127) : { integers: given, scale: 1 };
+          precision === "int8" ? quantise(given, ACTIVATION_RANGE) : { integers: given, scale: 1 };
         for (let n = 0; n < outputs; n++) {
           let sum = 0;
           for (let k = 0; k < inputs; k++) sum += a[k]! * weight[n * inputs + k]!;

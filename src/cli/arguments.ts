@@ -2,13 +2,17 @@
 import { parseArgs } from "node:util";
 import type { EmbedOptions, LoadOptions } from "../index.js";
 
-/** The commands, the options that each has of its own, and whether it takes images. */
+/** Options of the commands that open a model. */
+const MODEL = ["model", "backend", "precision", "threads", "wide"] as const;
+
+/** The commands, what they take beside options, and the options that not all have. */
 export const COMMANDS = {
-  classify: { images: true, options: ["top"] },
-  embed: { images: true, options: ["out", "pooling", "normalize"] },
-  inspect: { images: false, options: [] },
-  bench: { images: false, options: ["batch", "seconds"] },
-} as const satisfies Record<string, { images: boolean; options: readonly OptionName[] }>;
+  classify: { operands: "images", options: [...MODEL, "top"] },
+  embed: { operands: "images", options: [...MODEL, "out", "pooling", "normalize"] },
+  inspect: { operands: "none", options: MODEL },
+  bench: { operands: "none", options: [...MODEL, "batch", "seconds"] },
+  quantize: { operands: "source", options: ["out"] },
+} as const satisfies Record<string, { operands: "images" | "none" | "source"; options: readonly OptionName[] }>;
 
 export type CommandName = keyof typeof COMMANDS;
 
@@ -34,7 +38,8 @@ type OptionName = keyof typeof OPTIONS;
 
 export interface Arguments {
   readonly command: CommandName | undefined;
-  readonly images: readonly string[];
+  /** Images, or the checkpoint to quantise. */
+  readonly operands: readonly string[];
   readonly help: boolean;
   readonly version: boolean;
   readonly model: string | undefined;
@@ -62,7 +67,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     allowPositionals: true,
     tokens: true,
   });
-  const [command, ...images] = tokens.flatMap((token) => (token.kind === "positional" ? [token.value] : []));
+  const [command, ...operands] = tokens.flatMap((token) => (token.kind === "positional" ? [token.value] : []));
   if (command !== undefined && !isCommand(command)) {
     throw new Error(`there is no command ${JSON.stringify(command)}; there are ${Object.keys(COMMANDS).join(", ")}`);
   }
@@ -81,7 +86,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const { threads = "auto" } = given;
   return {
     command,
-    images,
+    operands,
     help: given.help !== undefined,
     version: given.version !== undefined,
     model: given.model,
@@ -107,7 +112,7 @@ function checkName(name: string, rawName: string, command: CommandName | undefin
   if (!Object.hasOwn(OPTIONS, name)) throw new Error(`there is no option ${rawName}; "vitrail --help" lists all`);
   const owners = Object.entries(COMMANDS).filter(([, { options }]) => (options as readonly string[]).includes(name));
   if (command && owners.length > 0 && owners.every(([owner]) => owner !== command)) {
-    throw new Error(`${rawName} is an option of ${owners.map(([owner]) => owner).join(" and ")}, not of ${command}`);
+    throw new Error(`${rawName} is an option of ${owners.map(([owner]) => owner).join(", ")}, not of ${command}`);
   }
   return name as OptionName;
 }
@@ -136,6 +141,8 @@ usage: vitrail COMMAND [options]
     --out FILE          .safetensors, .npy or .jsonl; or print them with --json
     --pooling head      or token, mean, pooler
     --normalize         scale each vector to length 1
+  quantize SOURCE       the same model in int8, a quarter of the size
+    --out DIR           a new folder for it
   inspect               what the model is; its weights are not read
   bench                 how fast it is on this machine
     --batch 1           images a call

@@ -31,7 +31,7 @@ export async function embed(invocation: Invocation): Promise<void> {
   const embeddings: Embedding[] = [];
   let seen = 0;
   await forEachImage(invocation, async (image, input) => {
-    terminal.progress("embedding", seen++, args.images.length);
+    terminal.progress("embedding", seen++, args.operands.length);
     const start = performance.now();
     const row = await model.embed(input, options);
     const result = { ms: since(start), backend: model.backend.name };

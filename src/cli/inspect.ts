@@ -2,7 +2,8 @@
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
 import { type Config, gridOf, parseConfig } from "../model/config.js";
-import { grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
+import { scaleOf } from "../model/weights.js";
+import { bytesText, grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
@@ -12,9 +13,13 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const { config, named, labels } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, config.imageSize);
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
-  const parameters = used.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+  const scales = new Set(used.map(({ name }) => scaleOf(name)));
+  const quantised = used.some(({ name }) => scales.has(name));
+  const parameters = used
+    .filter(({ name }) => !scales.has(name))
+    .reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
   const dtypes = [...new Set(used.map(({ dtype }) => dtype))];
-  const memory = { weights: 4 * parameters, activations: activationBytes(config) };
+  const memory = { weights: quantised ? checkpoint.bytes : 4 * parameters, activations: activationBytes(config) };
   const gflop = (2 * multiplyAdds(config)) / 1e9;
 
   if (args.json) {
@@ -30,7 +35,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     labels: describeLabels(labels),
     preprocessing: describePreprocessing(preprocessing),
     parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)}`,
-    memory: `about ${bytesText(memory.weights)} of weights and ${bytesText(memory.activations)} an image, in f32`,
+    memory: `about ${bytesText(memory.weights)} of weights and ${bytesText(memory.activations)} an image, in ${quantised ? "int8" : "f32"}`,
     work: `${gflop.toPrecision(3)} GFLOP an image`,
   };
   const lines = Object.entries(rows).map(([key, text]) => `  ${key.padEnd(14)} ${text}`);
@@ -39,9 +44,6 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
 
 /** Height × width, as in configs. */
 const sizeText = (size: readonly number[]): string => size.join("×");
-
-const bytesText = (bytes: number): string =>
-  bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KB` : `${(bytes / 2 ** 20).toFixed(1)} MB`;
 
 function describeImages(config: Config): string {
   const [rows, columns] = gridOf(config);

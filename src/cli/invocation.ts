@@ -31,7 +31,7 @@ export async function forEachImage(
   { args, terminal, signal }: Invocation,
   task: (image: string, input: ImageInput) => Promise<void>,
 ): Promise<void> {
-  for (const image of args.images) {
+  for (const image of args.operands) {
     signal.throwIfAborted();
     try {
       await task(image, image === "-" ? await standardInput(signal) : image);
@@ -60,3 +60,6 @@ export const describeBackend = ({ name, precision, threads }: Model["backend"]):
   `${name}, ${precision}, ${threads} ${threads === 1 ? "thread" : "threads"}`;
 
 export const grouped = (count: number): string => count.toLocaleString("en-US");
+
+export const bytesText = (bytes: number): string =>
+  bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KB` : `${(bytes / 2 ** 20).toFixed(1)} MB`;

@@ -267,6 +267,33 @@ export function widen(bytes: Uint8Array, dtype: DType): Float32Array {
 }
 
 /**
+ * What a safetensors file of these tensors begins with, and where each of them then begins, in the order given.
+ * @param metadata texts for the header's `__metadata__`.
+ */
+export function encodeHeader(
+  tensors: readonly { name: string; dtype: DType; shape: readonly number[] }[],
+  metadata?: Record<string, string>,
+): { bytes: Uint8Array; begins: number[]; end: number } {
+  const header = new Map<string, unknown>();
+  if (metadata) header.set("__metadata__", metadata);
+  let end = 0;
+  const offsets: number[] = [];
+  for (const { name, dtype, shape } of tensors) {
+    if (header.has(name)) throw new RangeError(`safetensors: ${quoted(name)} is given twice`);
+    offsets.push(end);
+    end += shape.reduce((product, n) => product * n, ELEMENT_BYTES[dtype]);
+    header.set(name, { dtype, shape, data_offsets: [offsets.at(-1), end] });
+  }
+  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
+  // Spaces after the header let the data begin at a multiple of 8.
+  const start = 8 + Math.ceil(text.length / 8) * 8;
+  const bytes = new Uint8Array(start).fill(0x20, 8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(start - 8), true);
+  bytes.set(text, 8);
+  return { bytes, begins: offsets.map((offset) => start + offset), end: start + end };
+}
+
+/**
  * A safetensors file of F32 tensors, in the order given.
  * @param tensors `data` is row-major and has as many elements as `shape` says.
  * @param metadata texts for the header's `__metadata__`.
@@ -275,31 +302,18 @@ export function encode(
   tensors: readonly { name: string; shape: readonly number[]; data: Float32Array }[],
   metadata?: Record<string, string>,
 ): Uint8Array {
-  const header = new Map<string, unknown>();
-  if (metadata) header.set("__metadata__", metadata);
-  let end = 0;
-  for (const { name, shape, data } of tensors) {
-    if (header.has(name)) throw new RangeError(`safetensors: ${quoted(name)} is given twice`);
+  const described = tensors.map(({ name, shape }) => ({ name, dtype: "F32" as const, shape }));
+  const { bytes, begins, end } = encodeHeader(described, metadata);
+  const file = new Uint8Array(end);
+  file.set(bytes);
+  for (const [i, { name, shape, data }] of tensors.entries()) {
     const size = shape.reduce((product, n) => product * n, 1);
     if (size !== data.length) {
       throw new RangeError(
         `safetensors: ${quoted(name)} of shape ${excerpt(shape)} takes ${size} elements, got ${data.length}`,
       );
     }
-    const begin = end;
-    end += data.byteLength;
-    header.set(name, { dtype: "F32", shape, data_offsets: [begin, end] });
-  }
-  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
-  // Spaces after the header let the data begin at a multiple of 8.
-  const start = 8 + Math.ceil(text.length / 8) * 8;
-  const file = new Uint8Array(start + end).fill(0x20, 8, start);
-  new DataView(file.buffer).setBigUint64(0, BigInt(start - 8), true);
-  file.set(text, 8);
-  let at = start;
-  for (const { data } of tensors) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
+    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), begins[i]!);
   }
   return file;
 }

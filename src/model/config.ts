@@ -57,7 +57,7 @@ export interface ConfigOverrides {
 }
 
 /** The tensors of a checkpoint as far as a config is concerned. */
-export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
+export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[]; readonly dtype: string }>;
 
 /** A checkpoint's layout with the prefix that its encoder's tensors bear ("vit.", "deit." or none). */
 export interface Named {
@@ -111,6 +111,10 @@ export async function parseConfig(
     );
   }
   const file: Json = json ?? {};
+  const method = isRecord(file.quantization_config) ? file.quantization_config.quant_method : "vitrail";
+  if (method !== "vitrail") {
+    throw new Error(`load: "${name}" is quantised by "${method}", which is not supported; supported is "vitrail"`);
+  }
   const family = familyOf(name, file);
   const named = layoutOf(name, tensors);
   const seen = inspect(named, tensors);

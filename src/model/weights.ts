@@ -1,5 +1,6 @@
 /** From named tensors of a checkpoint to the weights that the forward pass reads. */
 import type { Backend, DType, Linear, Norm, Precision, Tensor, WeightTarget } from "../backend.js";
+import { WEIGHT_RANGE } from "../quantise.js";
 import { type Config, gridOf, type Named, type Shapes } from "./config.js";
 
 /** One encoder block, eq. 2 and 3. */
@@ -41,11 +42,15 @@ export interface Weights {
   readonly pooler: Linear | undefined;
 }
 
-/** Where a tensor of the checkpoint goes. */
+/** A tensor that the checkpoint must have: of which shape, and where it goes. */
 interface Slot {
   readonly shape: readonly number[];
-  readonly target: WeightTarget;
+  /** Unset for the scales of a weight, F32: they go with its rows. */
+  readonly target?: WeightTarget;
 }
+
+/** The name of the scales of a weight that is stored in int8, F32 [outputs], one for each row. */
+export const scaleOf = (weight: string): string => `${weight}_scale`;
 
 /** What weights have to do with a checkpoint while it is read; see Checkpoint.read in io/checkpoint.ts. */
 export interface WeightLoader {
@@ -56,28 +61,41 @@ export interface WeightLoader {
   finish(): Promise<Weights>;
 }
 
+/** What is known of the weights before there is a backend. */
+export interface WeightPlan {
+  /** All tensors that the model reads. */
+  readonly tensors: ReadonlySet<string>;
+  /** Those of them that are weights of linear layers: what int8 stores as integers. */
+  readonly linear: ReadonlySet<string>;
+  /** int8 for a checkpoint of integers and scales, else f32. */
+  readonly precision: Precision;
+  /** Makes room on a backend, once, with linear layers in the given precision. */
+  create(backend: Backend, precision: Precision): WeightLoader;
+}
+
 /**
- * Makes room for the weights of `config` on a backend, linear layers in the given precision.
+ * Compares the tensors of a checkpoint with those that `config` needs. A linear weight that is I8 is one of integers in
+ * -64…63, each row to be multiplied by its scale in the tensor {@link scaleOf} names.
  * @throws Error naming every missing, unexpected and misshapen tensor at once, each with the nearest name that exists.
  */
-export function createWeights(
+export function planWeights(
   name: string,
-  backend: Backend,
   { config, named }: { config: Config; named: Named },
   tensors: Shapes,
-  precision: Precision = "f32",
-): WeightLoader {
+): WeightPlan {
   const { layout, prefix } = named;
   const { width, mlpWidth, prefixTokens, classes, eps } = config;
   const slots = new Map<string, Slot>();
+  const linear = new Set<string>();
 
   // Room is taken only after the names and shapes are known to fit: a lying config must not allocate.
-  const later: (() => void)[] = [];
-  const plan = <T>(create: () => T): (() => T) => {
+  const later: ((backend: Backend, precision: Precision) => void)[] = [];
+  const plan = <T>(create: (backend: Backend, precision: Precision) => T): (() => T) => {
     let made: T | undefined;
-    const get = () => (made ??= create());
-    later.push(get);
-    return get;
+    later.push((backend, precision) => {
+      made = create(backend, precision);
+    });
+    return () => made!;
   };
   const slot = (tensor: string, shape: readonly number[], target: () => WeightTarget) =>
     slots.set(tensor, {
@@ -87,7 +105,7 @@ export function createWeights(
       },
     });
 
-  const tensorOf = (rows: number, cols = width) => plan(() => backend.createTensor(rows, cols));
+  const tensorOf = (rows: number, cols = width) => plan((backend) => backend.createTensor(rows, cols));
 
   /** A layer whose outputs come from `names` in turn. */
   function linearOf(
@@ -97,14 +115,17 @@ export function createWeights(
     options: { bias?: boolean; shape?: number[]; skip?: number } = {},
   ) {
     const { bias = true, shape = [inputs], skip = 0 } = options;
-    const linear = plan(() => backend.createLinear(outputs, inputs, precision));
+    const layer = plan((backend, precision) => backend.createLinear(outputs, inputs, precision));
     const rows = (outputs - skip) / names.length;
     names.forEach((tensor, i) => {
       const row = skip + i * rows;
-      slot(`${tensor}.weight`, [rows, ...shape], () => ({ linear: linear(), part: "weight", row }));
-      if (bias) slot(`${tensor}.bias`, [rows], () => ({ linear: linear(), part: "bias", row }));
+      const weight = `${tensor}.weight`;
+      linear.add(weight);
+      slot(weight, [rows, ...shape], () => ({ linear: layer(), part: "weight", row }));
+      if (tensors.get(weight)?.dtype === "I8") slots.set(scaleOf(weight), { shape: [rows] });
+      if (bias) slot(`${tensor}.bias`, [rows], () => ({ linear: layer(), part: "bias", row }));
     });
-    return linear;
+    return layer;
   }
 
   function normOf(tensor: string, cols = width) {
@@ -173,41 +194,82 @@ export function createWeights(
   const pooler = config.poolerWidth > 0 ? linearOf([prefix + layout.pooler], config.poolerWidth, width) : undefined;
 
   compare(name, slots, tensors, layout.ignored);
-  for (const create of later) create();
+
+  const [least, most] = WEIGHT_RANGE;
+  const scales = new Map<string, Float32Array>();
+
+  /** Keeps scales; returns -1, or the index of the first that the weights cannot be multiplied by. */
+  function storeScales(tensor: string, row: number, bytes: Uint8Array): number {
+    const values = new Float32Array(bytes.slice().buffer);
+    const bad = values.findIndex((scale) => !Number.isFinite(Math.fround(scale * least)));
+    if (bad >= 0) return bad;
+    if (row === 0) scales.set(tensor, new Float32Array(slots.get(tensor)!.shape[0]!));
+    scales.get(tensor)!.set(values, row);
+    return -1;
+  }
+
+  /** The scales of rows of a weight, whose integers are checked. */
+  function scalesOf(tensor: string, row: number, bytes: Uint8Array): Float32Array {
+    const all = scales.get(scaleOf(tensor));
+    if (!all)
+      throw new Error(`weights: "${scaleOf(tensor)}" of "${name}" must come before "${tensor}"; it comes after`);
+    const inputs = slots
+      .get(tensor)!
+      .shape.slice(1)
+      .reduce((product, n) => product * n, 1);
+    const integers = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+    const bad = integers.findIndex((q) => q < least || q > most);
+    if (bad >= 0) {
+      const element = `element ${row * inputs + bad} is ${integers[bad]}`;
+      throw new Error(`weights: "${tensor}" of "${name}" must hold integers from ${least} to ${most}; ${element}`);
+    }
+    return all.subarray(row, row + bytes.length / inputs);
+  }
 
   return {
-    wanted: ({ name }) => slots.has(name),
-    stage: backend.stage,
-    store({ name, dtype }, row, bytes) {
-      const { target } = slots.get(name)!;
-      return backend.store({ ...target, row: target.row + row }, dtype, bytes);
-    },
-    async finish() {
-      if (pool) await foldQuery(backend, pool.latent(), pool.q(), pool.qkv());
+    tensors: new Set(slots.keys()),
+    linear,
+    precision: [...linear].some((tensor) => slots.has(scaleOf(tensor))) ? "int8" : "f32",
+    create(backend, precision) {
+      for (const make of later) make(backend, precision);
       return {
-        patchEmbed: patchEmbed(),
-        prefix: prefixRows?.(),
-        positions: positions(),
-        blocks: blocks.map((block) => ({
-          norm1: block.norm1(),
-          qkv: block.qkv(),
-          headNorm: block.query && block.key ? { query: block.query(), key: block.key() } : undefined,
-          proj: block.proj(),
-          norm2: block.norm2(),
-          fc1: block.fc1(),
-          fc2: block.fc2(),
-        })),
-        norm: norm(),
-        attentionPool: pool && {
-          qkv: pool.qkv(),
-          proj: pool.proj(),
-          norm: pool.norm(),
-          fc1: pool.fc1(),
-          fc2: pool.fc2(),
+        wanted: ({ name }) => slots.has(name),
+        stage: backend.stage,
+        store({ name, dtype }, row, bytes) {
+          const { target } = slots.get(name)!;
+          if (!target) return storeScales(name, row, bytes);
+          const place = { ...target, row: target.row + row };
+          const quantised = "linear" in place && place.part === "weight" && dtype === "I8";
+          return backend.store(quantised ? { ...place, scales: scalesOf(name, row, bytes) } : place, dtype, bytes);
         },
-        head: head?.(),
-        distillationHead: distillationHead?.(),
-        pooler: pooler?.(),
+        async finish() {
+          if (pool) await foldQuery(backend, pool.latent(), pool.q(), pool.qkv());
+          return {
+            patchEmbed: patchEmbed(),
+            prefix: prefixRows?.(),
+            positions: positions(),
+            blocks: blocks.map((block) => ({
+              norm1: block.norm1(),
+              qkv: block.qkv(),
+              headNorm: block.query && block.key ? { query: block.query(), key: block.key() } : undefined,
+              proj: block.proj(),
+              norm2: block.norm2(),
+              fc1: block.fc1(),
+              fc2: block.fc2(),
+            })),
+            norm: norm(),
+            attentionPool: pool && {
+              qkv: pool.qkv(),
+              proj: pool.proj(),
+              norm: pool.norm(),
+              fc1: pool.fc1(),
+              fc2: pool.fc2(),
+            },
+            head: head?.(),
+            distillationHead: distillationHead?.(),
+            pooler: pooler?.(),
+          };
+        },
       };
     },
   };
@@ -249,6 +311,12 @@ function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes
     "misshapen",
     misshapen,
     ([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`,
+  );
+  const mistyped = [...slots].filter(([tensor, slot]) => !("target" in slot) && tensors.get(tensor)?.dtype !== "F32");
+  add(
+    "of another type",
+    mistyped.filter(([tensor]) => tensors.has(tensor)),
+    ([tensor]) => `"${tensor}" should be F32, got ${tensors.get(tensor)!.dtype}`,
   );
   add("missing", missing, (tensor) => {
     const near = nearest(tensor, unexpected.slice(0, COMPARED));

@@ -1,0 +1,165 @@
+/**
+ * `vitrail quantize`: a checkpoint whose linear weights are integers, as int8 would make them at load. Each is I8 in -64…63,
+ * in its own shape, and has its scales beside it, F32 [outputs]; the other tensors stay as they are stored. Scales come
+ * first, so that a reader has them before the weights pass. Tensors that the model does not read are left out.
+ */
+import { closeSync, openSync, writeSync } from "node:fs";
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Checkpoint, openCheckpoint } from "../io/checkpoint.js";
+import { type ConvertibleTensor, encodeHeader, widen } from "../io/safetensors.js";
+import { parseConfig } from "../model/config.js";
+import { planWeights, scaleOf, type WeightPlan } from "../model/weights.js";
+import { isDirectory } from "../platform.js";
+import { quantiseRow, WEIGHT_RANGE } from "../quantise.js";
+import { bytesText, type Invocation, since } from "./invocation.js";
+import { messageOf } from "./terminal.js";
+
+/** `__metadata__` of the weights. */
+const METADATA = { format: "vitrail-int8", version: "1" };
+
+/** In config.json, where other tools look before they read weights that they do not understand. */
+const QUANTIZATION_CONFIG = { quant_method: "vitrail", version: 1, bits: 7, symmetric: true, granularity: "channel" };
+
+export async function quantize({ args, terminal, signal }: Invocation): Promise<void> {
+  const source = /^file:/i.test(args.operands[0]!) ? fileURLToPath(args.operands[0]!) : args.operands[0]!;
+  const { out } = args;
+  if (out === undefined) throw new Error("quantize needs --out DIR, a folder for the result");
+  const start = performance.now();
+  const checkpoint = await openCheckpoint(source, { signal });
+  try {
+    const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
+    const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
+    if (plan.precision === "int8") throw new Error(`quantize: "${source}" is quantised already`);
+    const texts = { ...(checkpoint.config as object | undefined), quantization_config: QUANTIZATION_CONFIG };
+
+    const bytes = await fillFolder(out, signal, async (place) => {
+      const partial = place("model.safetensors.partial");
+      const bytes = await writeWeights(partial, checkpoint, plan, {
+        signal,
+        onProgress: ({ loaded, total }) => terminal.progress("quantising", loaded, total),
+      });
+      await writeFile(place("config.json"), `${JSON.stringify(texts, undefined, 2)}\n`);
+      for (const file of await jsonFiles(source)) await copyFile(file.path, place(file.name));
+      signal.throwIfAborted();
+      // Last: a folder without its weights cannot be mistaken for a model.
+      await rename(partial, place("model.safetensors"));
+      return bytes;
+    });
+
+    const quantised = plan.linear.size;
+    if (args.json) {
+      const tensors = plan.tensors.size;
+      terminal.printJson({ source, out, tensors, quantised, bytesBefore: checkpoint.bytes, bytes, ms: since(start) });
+    } else {
+      const sizes = `${bytesText(checkpoint.bytes)} before, ${bytesText(bytes)} now`;
+      terminal.print(`${out}: ${quantised} of ${plan.tensors.size} tensors in int8, ${sizes}`);
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * Makes a folder, or takes an empty one, and has it filled; whatever goes wrong, it is then as it was.
+ * @param fill gets a function from the name of a file to its path.
+ */
+async function fillFolder<T>(
+  folder: string,
+  signal: AbortSignal,
+  fill: (place: (name: string) => string) => Promise<T>,
+): Promise<T> {
+  const failed = (error: unknown): never => {
+    signal.throwIfAborted();
+    throw new Error(`quantize: "${folder}" cannot be written: ${messageOf(error)}`, { cause: error });
+  };
+  const found = (await isDirectory(folder)) ? await readdir(folder).catch(failed) : [];
+  if (found.length > 0) {
+    throw new Error(`quantize: --out must be a new folder or an empty one; "${folder}" holds "${found[0]}"`);
+  }
+  // The first folder that had to be made, if any.
+  const made = await mkdir(folder, { recursive: true }).catch(failed);
+  const placed = new Set<string>();
+  try {
+    return await fill((name) => {
+      placed.add(join(folder, name));
+      return join(folder, name);
+    });
+  } catch (error) {
+    for (const path of made ? [made] : placed) await rm(path, { recursive: true, force: true });
+    // Of the system's errors only those of writing arrive here as they are: reading has its own sentences.
+    if ((error as { syscall?: string }).syscall) failed(error);
+    throw error;
+  }
+}
+
+/** JSON files that belong to the checkpoint, besides config.json and a shards' index. */
+async function jsonFiles(source: string): Promise<{ name: string; path: string }[]> {
+  const inFolder = await isDirectory(source);
+  const folder = inFolder ? source : dirname(source);
+  // Beside a single file may lie anything.
+  const belongs = (name: string) =>
+    inFolder
+      ? name.endsWith(".json") && name !== "config.json" && !name.endsWith(".index.json")
+      : name === "preprocessor_config.json";
+  const names = await readdir(folder);
+  return names.filter(belongs).map((name) => ({ name, path: join(folder, name) }));
+}
+
+/** Writes the weights while they are read, a chunk of rows at a time. Returns the size of the file. */
+async function writeWeights(
+  path: string,
+  checkpoint: Checkpoint,
+  { tensors, linear }: WeightPlan,
+  options: Parameters<Checkpoint["read"]>[1],
+): Promise<number> {
+  const wanted = [...checkpoint.tensors.values()].filter(({ name }) => tensors.has(name)) as ConvertibleTensor[];
+  const weights = wanted.filter(({ name }) => linear.has(name));
+  const described = [
+    ...weights.map(({ name, shape }) => ({ name: scaleOf(name), dtype: "F32" as const, shape: [shape[0]!] })),
+    ...wanted.map(({ name, shape, dtype }) => ({ name, dtype: linear.has(name) ? ("I8" as const) : dtype, shape })),
+  ];
+  const { bytes: header, begins, end } = encodeHeader(described, METADATA);
+  const begin = new Map(described.map(({ name }, i) => [name, begins[i]!]));
+
+  const file = openSync(path, "wx");
+  const write = (data: Uint8Array | Int8Array | Float32Array, position: number) => {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(file, bytes, done, bytes.length - done, position + done);
+  };
+  try {
+    write(header, 0);
+    await checkpoint.read(
+      {
+        wanted: ({ name }) => tensors.has(name),
+        stage: (length) => new Uint8Array(length),
+        store({ name, dtype, shape, begin: from, end: to }, row, bytes) {
+          const values = widen(bytes, dtype);
+          const bad = values.findIndex((x) => !Number.isFinite(x));
+          if (bad >= 0) return bad;
+          const rowBytes = (to - from) / (shape[0] ?? 1);
+          if (!linear.has(name)) {
+            write(bytes, begin.get(name)! + row * rowBytes);
+            return -1;
+          }
+          const rows = bytes.length / rowBytes;
+          const inputs = values.length / rows;
+          const integers = new Int8Array(values.length);
+          const scales = Float32Array.from({ length: rows }, (_, i) => {
+            const [first, last] = [i * inputs, (i + 1) * inputs];
+            return quantiseRow(integers.subarray(first, last), values.subarray(first, last), WEIGHT_RANGE);
+          });
+          write(integers, begin.get(name)! + row * inputs);
+          write(scales, begin.get(scaleOf(name))! + row * 4);
+          return -1;
+        },
+      },
+      options,
+    );
+  } finally {
+    closeSync(file);
+  }
+  return end;
+}

@@ -1,0 +1,50 @@
+/**
+ * The arithmetic of int8 in plain TypeScript: what the contract says at `Backend.linear`, for the reference backend and for
+ * checkpoints that are quantised ahead of time. Kernels do the same, to the bit.
+ */
+
+/** Least and greatest integer of a weight: 7 bits, so that sums of pairs of products with 8 bits fit in 16. */
+export const WEIGHT_RANGE = [-64, 63] as const;
+
+/** The same of an activation. */
+export const ACTIVATION_RANGE = [-127, 127] as const;
+
+const f32 = Math.fround;
+
+/** To the nearest whole number, ties to the even one. */
+export function roundToEven(x: number): number {
+  const floor = Math.floor(x);
+  if (x - floor !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/**
+ * A row as integers in a range, to be multiplied by its scale: max(max x/most, min x/least), where the range is symmetric
+ * max|x|/most. Rows below 2^-100 are zeros.
+ * @param integers written, as long as the row
+ * @returns the scale
+ */
+export function quantiseRow(
+  integers: Float32Array | Int8Array,
+  row: Float32Array,
+  [least, most]: readonly [least: number, most: number],
+): number {
+  let high = 0;
+  let low = 0;
+  for (const x of row) {
+    if (x > high) high = x;
+    if (x < low) low = x;
+  }
+  const largest = Math.max(high, -low);
+  if (largest < 2 ** -100) {
+    integers.fill(0);
+    return 1;
+  }
+  const symmetric = least === -most;
+  const scale = symmetric ? f32(largest / most) : Math.max(f32(high / most), f32(low / least));
+  const inverse = symmetric ? f32(most / largest) : f32(1 / scale);
+  for (let i = 0; i < row.length; i++) {
+    integers[i] = Math.min(most, Math.max(least, roundToEven(f32(row[i]! * inverse))));
+  }
+  return scale;
+}
