@@ -149,8 +149,8 @@ usage: vitrail COMMAND [options]
     --seconds 5         how long to measure
 
   --model PATH          a folder or .safetensors file; without it, a small ViT
-  --backend auto        or wasm, reference;  --precision f32;  --threads auto
-  --json                one JSON object a line on standard output, nothing else
-  --quiet               neither progress nor notes;  --help;  --version
+  --backend auto        or wasm, reference;  --precision f32, f16 or int8
+  --threads auto        how many;  --wide: 256-bit vectors (Node 24 on x64)
+  --json                one JSON object a line;  --quiet;  --help;  --version
 
 example: vitrail classify cat.jpg`.split("\n");
