@@ -218,8 +218,9 @@ export function planWeights(
       .shape.slice(1)
       .reduce((product, n) => product * n, 1);
     const integers = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-    const bad = integers.findIndex((q) => q < least || q > most);
-    if (bad >= 0) {
+    let bad = 0;
+    while (bad < integers.length && integers[bad]! >= least && integers[bad]! <= most) bad++;
+    if (bad < integers.length) {
       const element = `element ${row * inputs + bad} is ${integers[bad]}`;
       throw new Error(`weights: "${tensor}" of "${name}" must hold integers from ${least} to ${most}; ${element}`);
     }
