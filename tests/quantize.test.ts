@@ -284,7 +284,7 @@ const WRONG: Record<string, [parts: () => CheckpointParts, message: string]> = {
   ],
   "scales behind their weight": [
     () => ({ config: CONFIG, weights: encode([...TENSORS].reverse()) }),
-    'weights: "vit.encoder.layer.1.output.dense.weight_scale" of "weights" must come before "vit.encoder.layer.1.output.dense.weight"; it comes after',
+    'weights: "vit.encoder.layer.1.output.dense.weight_scale" must come before "vit.encoder.layer.1.output.dense.weight" in "weights"; it comes after',
   ],
 };
 for (const [what, [parts, message]] of Object.entries(WRONG)) {

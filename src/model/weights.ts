@@ -212,7 +212,7 @@ export function planWeights(
   function scalesOf(tensor: string, row: number, bytes: Uint8Array): Float32Array {
     const all = scales.get(scaleOf(tensor));
     if (!all)
-      throw new Error(`weights: "${scaleOf(tensor)}" of "${name}" must come before "${tensor}"; it comes after`);
+      throw new Error(`weights: "${scaleOf(tensor)}" must come before "${tensor}" in "${name}"; it comes after`);
     const inputs = slots
       .get(tensor)!
       .shape.slice(1)
@@ -313,12 +313,11 @@ function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes
     misshapen,
     ([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`,
   );
-  const mistyped = [...slots].filter(([tensor, slot]) => !("target" in slot) && tensors.get(tensor)?.dtype !== "F32");
-  add(
-    "of another type",
-    mistyped.filter(([tensor]) => tensors.has(tensor)),
-    ([tensor]) => `"${tensor}" should be F32, got ${tensors.get(tensor)!.dtype}`,
-  );
+  const mistyped = [...slots].flatMap(([tensor, slot]) => {
+    const found = tensors.get(tensor)?.dtype ?? "F32";
+    return "target" in slot || found === "F32" ? [] : [`"${tensor}" should be F32, got ${found}`];
+  });
+  add("of another type", mistyped, (finding) => finding);
   add("missing", missing, (tensor) => {
     const near = nearest(tensor, unexpected.slice(0, COMPARED));
     return near ? `"${tensor}" (nearest is "${near}")` : `"${tensor}"`;
