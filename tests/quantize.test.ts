@@ -168,6 +168,27 @@ test("sources of F16 and BF16 give the bits of int8 at load, and keep their othe
   }
 });
 
+test("a weight that is read in several chunks has each row's scale", async () => {
+  // 30000 rows of 36: 5 chunks of F32, 2 of integers.
+  const classes = 30_000;
+  const source = join(scratch, "many classes");
+  mkdirSync(source);
+  const head: Record<string, Float32Array> = {
+    "classifier.weight": Float32Array.from({ length: classes * 36 }, (_, i) => Math.sin(i) * (1 + Math.floor(i / 36))),
+    "classifier.bias": new Float32Array(classes),
+  };
+  const tensors = decode(`${CHECKPOINTS}/hf-vit/model.safetensors`).tensors.map((tensor) => {
+    const data = head[tensor.name];
+    return data ? { ...tensor, shape: [classes, ...tensor.shape.slice(1)], bytes: bytesOf(data) } : tensor;
+  });
+  writeFileSync(`${source}/model.safetensors`, encode(tensors));
+  const { id2label: _, ...config } = json(`${CHECKPOINTS}/hf-vit/config.json`);
+  writeFileSync(`${source}/config.json`, JSON.stringify(config));
+  const { logits } = await logitsOf(quantised(source));
+  assert.equal(logits.length, classes);
+  assert.deepEqual(logits, (await logitsOf(source, { precision: "int8" })).logits);
+});
+
 /** The checkpoint with some tensors replaced, added or (undefined) left out. */
 function changed(changes: Record<string, Partial<Stored> | undefined>): CheckpointParts {
   const known = TENSORS.filter(({ name }) => !(name in changes && changes[name] === undefined));
@@ -263,7 +284,7 @@ const WRONG: Record<string, [parts: () => CheckpointParts, message: string]> = {
   ],
   "scales behind their weight": [
     () => ({ config: CONFIG, weights: encode([...TENSORS].reverse()) }),
-    'weights: "vit.encoder.layer.1.output.dense.weight_scale" of "weights" must come before "vit.encoder.layer.1.output.dense.weight"; it comes after',
+    'weights: "vit.encoder.layer.1.output.dense.weight_scale" must come before "vit.encoder.layer.1.output.dense.weight" in "weights"; it comes after',
   ],
 };
 for (const [what, [parts, message]] of Object.entries(WRONG)) {

@@ -212,14 +212,15 @@ export function planWeights(
   function scalesOf(tensor: string, row: number, bytes: Uint8Array): Float32Array {
     const all = scales.get(scaleOf(tensor));
     if (!all)
-      throw new Error(`weights: "${scaleOf(tensor)}" of "${name}" must come before "${tensor}"; it comes after`);
+      throw new Error(`weights: "${scaleOf(tensor)}" must come before "${tensor}" in "${name}"; it comes after`);
     const inputs = slots
       .get(tensor)!
       .shape.slice(1)
       .reduce((product, n) => product * n, 1);
     const integers = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-    const bad = integers.findIndex((q) => q < least || q > most);
-    if (bad >= 0) {
+    let bad = 0;
+    while (bad < integers.length && integers[bad]! >= least && integers[bad]! <= most) bad++;
+    if (bad < integers.length) {
       const element = `element ${row * inputs + bad} is ${integers[bad]}`;
       throw new Error(`weights: "${tensor}" of "${name}" must hold integers from ${least} to ${most}; ${element}`);
     }
@@ -312,12 +313,11 @@ function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes
     misshapen,
     ([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`,
   );
-  const mistyped = [...slots].filter(([tensor, slot]) => !("target" in slot) && tensors.get(tensor)?.dtype !== "F32");
-  add(
-    "of another type",
-    mistyped.filter(([tensor]) => tensors.has(tensor)),
-    ([tensor]) => `"${tensor}" should be F32, got ${tensors.get(tensor)!.dtype}`,
-  );
+  const mistyped = [...slots].flatMap(([tensor, slot]) => {
+    const found = tensors.get(tensor)?.dtype ?? "F32";
+    return "target" in slot || found === "F32" ? [] : [`"${tensor}" should be F32, got ${found}`];
+  });
+  add("of another type", mistyped, (finding) => finding);
   add("missing", missing, (tensor) => {
     const near = nearest(tensor, unexpected.slice(0, COMPARED));
     return near ? `"${tensor}" (nearest is "${near}")` : `"${tensor}"`;
