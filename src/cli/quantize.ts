@@ -1,15 +1,16 @@
 /**
  * `vitrail quantize`: a checkpoint whose linear weights are integers, as int8 would make them at load. Each is I8 in -64…63,
  * in its own shape, and has its scales beside it, F32 [outputs]; the other tensors stay as they are stored. Scales come
- * first, so that a reader has them before the weights pass. Tensors that the model does not read are left out.
+ * first of all F32, and those before the integers, so that a reader has them before the weights pass. Tensors that the model
+ * does not read are left out.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Checkpoint, openCheckpoint } from "../io/checkpoint.js";
-import { type ConvertibleTensor, encodeHeader, widen } from "../io/safetensors.js";
-import { parseConfig } from "../model/config.js";
+import { aligned, type ConvertibleTensor, encodeHeader, widen } from "../io/safetensors.js";
+import { parseConfig, QUANTISED } from "../model/config.js";
 import { planWeights, scaleOf, type WeightPlan } from "../model/weights.js";
 import { isDirectory } from "../platform.js";
 import { quantiseRow, WEIGHT_RANGE } from "../quantise.js";
@@ -18,9 +19,6 @@ import { messageOf } from "./terminal.js";
 
 /** `__metadata__` of the weights. */
 const METADATA = { format: "vitrail-int8", version: "1" };
-
-/** In config.json, where other tools look before they read weights that they do not understand. */
-const QUANTIZATION_CONFIG = { quant_method: "vitrail", version: 1, bits: 7, symmetric: true, granularity: "channel" };
 
 export async function quantize({ args, terminal, signal }: Invocation): Promise<void> {
   const source = /^file:/i.test(args.operands[0]!) ? fileURLToPath(args.operands[0]!) : args.operands[0]!;
@@ -32,7 +30,7 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
     if (plan.precision === "int8") throw new Error(`quantize: "${source}" is quantised already`);
-    const texts = { ...(checkpoint.config as object | undefined), quantization_config: QUANTIZATION_CONFIG };
+    const texts = { ...(checkpoint.config as object | undefined), quantization_config: QUANTISED };
 
     const bytes = await fillFolder(out, signal, async (place) => {
       const partial = place("model.safetensors.partial");
@@ -116,10 +114,10 @@ async function writeWeights(
 ): Promise<number> {
   const wanted = [...checkpoint.tensors.values()].filter(({ name }) => tensors.has(name)) as ConvertibleTensor[];
   const weights = wanted.filter(({ name }) => linear.has(name));
-  const described = [
+  const described = aligned([
     ...weights.map(({ name, shape }) => ({ name: scaleOf(name), dtype: "F32" as const, shape: [shape[0]!] })),
     ...wanted.map(({ name, shape, dtype }) => ({ name, dtype: linear.has(name) ? ("I8" as const) : dtype, shape })),
-  ];
+  ]);
   const { bytes: header, begins, end } = encodeHeader(described, METADATA);
   const begin = new Map(described.map(({ name }, i) => [name, begins[i]!]));
 

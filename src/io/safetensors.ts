@@ -266,6 +266,10 @@ export function widen(bytes: Uint8Array, dtype: DType): Float32Array {
   return out;
 }
 
+/** Larger elements before smaller ones, as the format's reference writer has them: each then begins at a multiple of its size. */
+export const aligned = <T extends { readonly dtype: DType }>(tensors: readonly T[]): T[] =>
+  [...tensors].sort((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
+
 /**
  * What a safetensors file of these tensors begins with, and where each of them then begins, in the order given.
  * @param metadata texts for the header's `__metadata__`.

@@ -94,6 +94,9 @@ const HIDDEN_ACTS: Readonly<Record<string, Activation>> = {
   relu: "relu",
 };
 
+/** `quantization_config` of a checkpoint that `vitrail quantize` made. */
+export const QUANTISED = { quant_method: "vitrail", version: 1, bits: 7, symmetric: true, granularity: "channel" };
+
 type Json = Readonly<Record<string, unknown>>;
 
 const isRecord = (x: unknown): x is Json => typeof x === "object" && x !== null && !Array.isArray(x);
@@ -111,9 +114,12 @@ export async function parseConfig(
     );
   }
   const file: Json = json ?? {};
-  const method = isRecord(file.quantization_config) ? file.quantization_config.quant_method : "vitrail";
-  if (method !== "vitrail") {
-    throw new Error(`load: "${name}" is quantised by "${method}", which is not supported; supported is "vitrail"`);
+  const quantised = isRecord(file.quantization_config) ? file.quantization_config : QUANTISED;
+  if (quantised.quant_method !== QUANTISED.quant_method || quantised.version !== QUANTISED.version) {
+    const found = `"${quantised.quant_method}", version ${quantised.version}`;
+    throw new Error(
+      `load: "${name}" must be quantised by "${QUANTISED.quant_method}", version ${QUANTISED.version}; got ${found}`,
+    );
   }
   const family = familyOf(name, file);
   const named = layoutOf(name, tensors);
