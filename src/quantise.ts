@@ -1,6 +1,21 @@
 /**
  * The arithmetic of int8 in plain TypeScript: what the contract says at `Backend.linear`, for the reference backend and for
  * checkpoints that are quantised ahead of time. Kernels do the same, to the bit.
+ *
+ * What else was tried, on the real ViT-Ti and 200 photos (tests/vit-tiny.test.ts prints the first line; mean difference of
+ * logits to f32 in their deviations, photos whose top class agrees). Another last bit moves these by 0.0002 and 2.
+ *
+ *   as it is                                           0.0489   195 to 197
+ *   clipping by least squared error, 0.40 to 1.00      0.0483   197
+ *   scale by least squares for the same integers       0.0485   196
+ *   smoothing folded into layer norms, α 0.5; 0.3      0.0485; 0.0502   198; 198
+ *   patch embedding and head in f32                    0.0457   198
+ *   activations with a zero point                      0.0436   198
+ *   qkv; proj; fc1; fc2 of all blocks in f32           0.0458; 0.0464; 0.0428; 0.0368
+ *   weights alone; activations alone                   0.0401; 0.0273
+ *
+ * Clipping, least squares and smoothing gain nothing that counts. A zero point gains a tenth, for another kernel; fc2 in f32
+ * a quarter, for a third of the products. None is used.
  */
 
 /** Least and greatest integer of a weight: 7 bits, so that sums of pairs of products with 8 bits fit in 16. */
