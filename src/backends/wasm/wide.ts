@@ -18,13 +18,17 @@ export async function wideKernels(shared: boolean): Promise<CompiledKernels | { 
   if (process.arch !== "x64") return { reason: `wide needs an x64 processor; this is ${process.arch}` };
   const [wide, plain] = await Promise.all([compileKernels({ shared, wide: true }), compileKernels({ shared })]);
   if (wide?.build !== "relaxed") return { reason: "wide needs an engine with relaxed SIMD" };
-  tested ??= selfTest(wide, plain!);
-  const failure = await tested;
-  return failure === undefined ? wide : { reason: failure };
+  let failure = tested.get(wide);
+  if (!failure) {
+    failure = selfTest(wide, plain!);
+    tested.set(wide, failure);
+  }
+  const reason = await failure;
+  return reason === undefined ? wide : { reason };
 }
 
-/** Once a process. */
-let tested: Promise<string | undefined> | undefined;
+/** What each module failed in, once a process. */
+const tested = new WeakMap<CompiledKernels, Promise<string | undefined>>();
 
 /** Rows, inputs and outputs. */
 const SHAPES = [
