@@ -146,7 +146,7 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
   },
   growth: ({ growth }) => [
     table(
-      ["classifications by one ViT-Ti", ...growth.map(({ images }) => `${images}`)],
+      ["classifications by one ViT-Ti, int8", ...growth.map(({ images }) => `${images}`)],
       [["resident MB", ...growth.map(({ residentBytes }) => megabytes(residentBytes))]],
     ),
   ],
@@ -190,9 +190,8 @@ Largest difference of a result, relative to the largest value: ${difference.toEx
 export function sectionText<Name extends SectionName>(name: Name, results: Results): string {
   const measured = results[name] as (Measurements[Name] & { environment: Environment }) | undefined;
   if (!measured) return "";
-  return [`## ${SECTIONS[name].title}`, `${environmentText(measured.environment)}.`, ...TEXTS[name](measured)].join(
-    "\n\n",
-  );
+  const parts = [`## ${SECTIONS[name].title}`, `${environmentText(measured.environment)}.`, ...TEXTS[name](measured)];
+  return parts.filter((part) => part !== "").join("\n\n");
 }
 
 /** What was to be reached, what was, for the rows that match the machine. */
