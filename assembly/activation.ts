@@ -111,6 +111,33 @@ function tanhOf(x: v128): v128 {
   return f32x4.sub(one, f32x4.div(constant(TANH, 6), f32x4.add(one, e)));
 }
 
+// -1.702·log2(e), -log2(e), 1, bounds of exp2.
+const SIGMOID: usize = memory.data<f32>([-2.455466976, -1.442695041, 1, 126, -126]);
+
+/** x σ(1.702 x) = x / (1 + e^{-1.702x}), CLIP's GELU. Absolute error at most 3e-7·max(1, |x|). */
+export function quickGelu(x: usize, stride: usize, rows: usize): void {
+  for (; rows; rows--, x += stride) {
+    v128.store(x, timesSigmoid(v128.load(x), 0));
+    v128.store(x, timesSigmoid(v128.load(x, 16), 0), 16);
+  }
+}
+
+/** x σ(x). Absolute error at most 3e-7·max(1, |x|). */
+// @ts-ignore: decorator
+@inline
+export function siluOf(x: v128): v128 {
+  return timesSigmoid(x, 1);
+}
+
+/** x / (1 + 2^{factor·x}) */
+// @ts-ignore: decorator
+@inline
+function timesSigmoid(x: v128, factor: usize): v128 {
+  const u = f32x4.mul(x, constant(SIGMOID, factor));
+  const e = exp2Once(f32x4.pmax(constant(SIGMOID, 4), f32x4.pmin(constant(SIGMOID, 3), u)));
+  return f32x4.div(x, f32x4.add(constant(SIGMOID, 2), e));
+}
+
 /** max(x, 0), exact. */
 export function relu(x: usize, stride: usize, rows: usize): void {
   const zero = i32x4.splat(0);

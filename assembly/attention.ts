@@ -67,13 +67,15 @@ export function attentionScratch(tokens: usize, heads: usize, d: usize): usize {
 // prettier-ignore
 @unmanaged class AttentionJob {
   tile: u32; out: usize; outStride: usize; qkv: usize; qkvStride: usize; tokens: usize; heads: usize; d: usize;
-  scratch: usize; probabilities: usize; probabilityStride: usize; first: usize; count: usize;
+  scratch: usize; probabilities: usize; probabilityStride: usize; first: usize; count: usize; bias: usize;
+  biasStride: usize; biasHead: usize;
 }
 
 /**
  * out: images·tokens rows of heads·d floats; qkv: as many rows of 3·heads·d floats, [q | k | v], a head's columns together,
  * readable to the next multiple of 4 floats; probabilities: 0, or images·heads·tokens rows of `tokens` floats. Strides in
- * bytes.
+ * bytes. bias: 0, or `tokens` rows of `tokens` floats, readable to the next multiple of 4, that are added to the scores;
+ * biasHead: bytes from those of one head to the next's, or 0. -∞ becomes a weight of 2^-126.
  */
 export function attention(
   tile: u32,
@@ -88,6 +90,9 @@ export function attention(
   scratch: usize,
   probabilities: usize,
   probabilityStride: usize,
+  bias: usize,
+  biasStride: usize,
+  biasHead: usize,
 ): void {
   const job = jobOf<AttentionJob>();
   job.tile = tile;
@@ -101,6 +106,9 @@ export function attention(
   job.scratch = scratch;
   job.probabilities = probabilities;
   job.probabilityStride = probabilityStride;
+  job.bias = bias;
+  job.biasStride = biasStride;
+  job.biasHead = biasHead;
   const count = headsAtOnce(tokens, heads, d);
   for (; images; images--) {
     for (let first: usize = 0; first < heads; first += count) {
@@ -157,6 +165,7 @@ function attend(): void {
     gemm(tile, scores, rowBytes(tokens), packed, rows, d, keys, panels(tokens), false);
     for (let i: usize = 0; i < rows; i++) {
       const s = scores + i * rowBytes(tokens);
+      if (job.bias) addBias(s, job.bias + h * job.biasHead + (row + i) * job.biasStride, tokens);
       // The sum is kept in the row's spare 64 bytes.
       store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3));
     }
@@ -171,6 +180,16 @@ function attend(): void {
       }
     }
   }
+}
+
+/** s += bias·log2(e), as scores are in base 2; columns behind the last keep their mask. */
+function addBias(s: usize, bias: usize, tokens: usize): void {
+  const log2e = f32x4.splat(<f32>LOG2E);
+  let i: usize = 0;
+  for (const whole = (tokens & ~3) << 2; i < whole; i += 16) {
+    v128.store(s + i, f32x4.add(v128.load(s + i), f32x4.mul(v128.load(bias + i), log2e)));
+  }
+  for (; i < tokens << 2; i += 4) store<f32>(s + i, load<f32>(s + i) + load<f32>(bias + i) * <f32>LOG2E);
 }
 
 /** k: `tokens` rows of d floats, as panels without bias but for the masks behind the last. */

@@ -62,6 +62,15 @@ export function packHalves(b: usize, k: usize, row: usize, x: usize, stride: usi
   }
 }
 
+/** k rows of 8 halves times factors, rounded again. */
+export function rescaleHalves(b: usize, k: usize, f0: v128, f1: v128): void {
+  for (; k; k--, b += 16) {
+    const h0 = toHalves(f32x4.mul(widenHalves(v128.load16x4_u(b)), f0));
+    const h1 = toHalves(f32x4.mul(widenHalves(v128.load16x4_u(b, 8)), f1));
+    v128.store(b, i16x8.narrow_i32x4_u(h0, h1));
+  }
+}
+
 /** One panel of halves at b to an f32 panel at `out`. */
 export function widenPanel(out: usize, b: usize, k: usize): void {
   v128.store(out, v128.load(b));

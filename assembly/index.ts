@@ -1,8 +1,12 @@
 // The kernels of the WASM backend: this list is the interface to src/backends/wasm. Kernels are pure functions of
 // pointers and sizes. They own no memory, allocate nothing and check nothing; strides are in bytes, sizes in elements.
 export { attention, attentionScratch } from "./attention";
-export { layerNorm } from "./layernorm";
-export { linear, linearScratch, storeWeight, weightPanelBytes } from "./linear";
+export { groupNorm, groupNormScratch } from "./groupnorm";
+export { layerNorm, layerNormScratch } from "./layernorm";
+export { convolve, convolveScratch, linear, linearScratch, rescale, storeWeight, weightPanelBytes } from "./linear";
+export { maxPool } from "./maxpool";
+export { relativePositions, rotate } from "./places";
+export { swiglu } from "./swiglu";
 export { attach, lostWord, setThreads, syncBytes, work } from "./threads";
 export { assembleTokens, patchify, pool } from "./tokens";
 export { firstBeyond, scaleRows, widen } from "./widen";

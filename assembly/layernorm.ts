@@ -5,11 +5,36 @@
 // mean, δ, is taken off as well: μ = m + δ, σ² = mean (x - m)² - δ². Rows are in L1 after the first pass; linear.ts
 // runs this on the rows that it packs next.
 // Error: relative to the largest output of a row, 3e-6 for |μ| up to 100 σ (tests/kernels/layernorm.spec.ts).
+//
+// Without shift: RMSNorm (Zhang & Sennrich 2019, eq. 4), x/√(mean x² + ε)·scale.
+import { fork, jobOf, nextTask, share, threads } from "./threads";
 
-import { fork, jobOf, nextTask } from "./threads";
-
-/** out, x: rows of `width` floats, 16-byte aligned, padded to a multiple of 4; out may be x. */
+/** out, x: rows of `width` floats, 16-byte aligned, padded to a multiple of 4; out may be x. shift 0: RMSNorm. */
 export function normaliseRow(out: usize, x: usize, width: usize, scale: usize, shift: usize, eps: f32): void {
+  if (shift) centreRow(out, x, width, scale, shift, eps);
+  else rootMeanSquareRow(out, x, width, scale, eps);
+}
+
+function rootMeanSquareRow(out: usize, x: usize, width: usize, scale: usize, eps: f32): void {
+  const whole = (width & ~3) << 2;
+  const bytes = width << 2;
+  let squares = i32x4.splat(0);
+  let i: usize = 0;
+  for (; i < whole; i += 16) {
+    const v = v128.load(x + i);
+    squares = f32x4.add(squares, f32x4.mul(v, v));
+  }
+  let sum = sumOf(squares);
+  for (; i < bytes; i += 4) sum += load<f32>(x + i) * load<f32>(x + i);
+  const r = <f32>1 / sqrt<f32>(sum / <f32>width + eps);
+  const r4 = f32x4.splat(r);
+  for (i = 0; i < whole; i += 16) {
+    v128.store(out + i, f32x4.mul(f32x4.mul(v128.load(x + i), r4), v128.load(scale + i)));
+  }
+  for (; i < bytes; i += 4) store<f32>(out + i, load<f32>(x + i) * r * load<f32>(scale + i));
+}
+
+function centreRow(out: usize, x: usize, width: usize, scale: usize, shift: usize, eps: f32): void {
   const whole = (width & ~3) << 2;
   const bytes = width << 2;
   let sum0 = i32x4.splat(0);
@@ -65,13 +90,24 @@ function sumOf(x: v128): f32 {
 // prettier-ignore
 @unmanaged class NormJob {
   out: usize; outStride: usize; x: usize; xStride: usize; rows: usize; width: usize; scale: usize; shift: usize;
-  eps: f32;
+  eps: f32; scratch: usize;
 }
 
 /** Rows of a task. */
 const ROWS: usize = 16;
 
-/** normaliseRow for `rows` rows, `stride` bytes apart. */
+/** Bytes of scratch that `layerNorm` needs to add to out. */
+export function layerNormScratch(width: usize): usize {
+  return threads() * rowBytes(width);
+}
+
+// @ts-ignore: decorator
+@inline
+function rowBytes(width: usize): usize {
+  return ((width << 2) + 127) & ~63;
+}
+
+/** normaliseRow for `rows` rows, `stride` bytes apart; with scratch the result is added to out. */
 export function layerNorm(
   out: usize,
   outStride: usize,
@@ -82,8 +118,10 @@ export function layerNorm(
   scale: usize,
   shift: usize,
   eps: f32,
+  scratch: usize,
 ): void {
   const job = jobOf<NormJob>();
+  job.scratch = scratch;
   job.out = out;
   job.outStride = outStride;
   job.x = x;
@@ -98,11 +136,18 @@ export function layerNorm(
 
 function normaliseRows(): void {
   const job = jobOf<NormJob>();
+  const own = share(job.scratch, rowBytes(job.width));
   for (let row = nextTask() * ROWS; row < job.rows; row = nextTask() * ROWS) {
     const end = min(row + ROWS, job.rows);
     for (let i = row; i < end; i++) {
       const x = job.x + i * job.xStride;
-      normaliseRow(job.out + i * job.outStride, x, job.width, job.scale, job.shift, job.eps);
+      const out = job.out + i * job.outStride;
+      normaliseRow(job.scratch ? own : out, x, job.width, job.scale, job.shift, job.eps);
+      if (job.scratch) {
+        for (let j: usize = 0; j < job.width << 2; j += 16) {
+          v128.store(out + j, f32x4.add(v128.load(out + j), v128.load(own + j)));
+        }
+      }
     }
   }
 }

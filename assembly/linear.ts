@@ -6,9 +6,9 @@
 //    Rows beyond about an image are taken in parts that fit L2 (a batch of 8 ViT-S: 1576 rows), for all panels of a task.
 // Threads write to different panels, and each element is summed in the same order, so that neither their number nor the
 // batch changes a bit of the result.
-import { gelu, geluTanh, relu, tanh } from "./activation";
+import { gelu, geluTanh, quickGelu, relu, tanh } from "./activation";
 import { gemm, packRows, packWeight, panelBytes, tilePanels, tileRows } from "./gemm";
-import { halfPanelBytes, packHalves, widenPanel } from "./half";
+import { halfPanelBytes, packHalves, rescaleHalves, widenPanel } from "./half";
 import {
   integerBlockBytes,
   integerGemm,
@@ -36,6 +36,8 @@ const ROWS: usize = 240;
 @unmanaged class LinearJob {
   tile: u32; precision: u32; out: usize; outStride: usize; x: usize; xStride: usize; rows: usize; k: usize; w: usize;
   panels: usize; scale: usize; shift: usize; eps: f32; activation: u32; accumulate: bool; scratch: usize; group: usize;
+  window: bool; first: usize; channels: usize; height: usize; width: usize; kernel: usize; stride: usize; top: usize;
+  left: usize; outHeight: usize; outWidth: usize;
 }
 
 /** Bytes of one panel of a weight with k inputs. */
@@ -121,10 +123,118 @@ export function linear(
   job.activation = activation;
   job.accumulate = accumulate;
   job.scratch = scratch;
+  job.window = false;
+  run(job);
+}
+
+/** Packs the job's rows and multiplies them. */
+function run(job: LinearJob): void {
+  const precision = job.precision;
+  const tile = job.tile;
   const step = precision <= F16 ? tilePanels(tile) : integerTilePanels(tile);
-  job.group = max(step, min(PANELS, panels / (threads() * TASKS)) / step * step);
+  job.group = max(step, min(PANELS, job.panels / (threads() * TASKS)) / step * step);
   fork(packBlocks);
   fork(multiplyPanels);
+}
+
+/** Rows of a convolution that are packed at once: what stays in L2 while all panels are multiplied with it. */
+// @ts-ignore: decorator
+@inline
+function convolvedRows(k: usize): usize {
+  return max<usize>(48, min<usize>(ROWS, (384 << 10) / (k << 2) / 24 * 24));
+}
+
+/** Bytes of scratch that `convolve` needs. */
+export function convolveScratch(precision: u32, tile: u32, k: usize): usize {
+  return linearScratch(precision, tile, convolvedRows(k), k);
+}
+
+/**
+ * A convolution is a product whose rows are windows of a feature map: they are gathered where a linear layer normalises
+ * (implicit im2col), a few hundred at a time, and otherwise the two are the same. x: images·height·width rows of `channels`
+ * floats; out: images·outHeight·outWidth rows of panels; w: panels of kernel·kernel·channels inputs in the order (y, x,
+ * channel). Windows are `stride` pixels apart, the first one `top` and `left` pixels outside, where there are zeros.
+ */
+export function convolve(
+  precision: u32,
+  tile: u32,
+  out: usize,
+  outStride: usize,
+  x: usize,
+  xStride: usize,
+  rows: usize,
+  channels: usize,
+  w: usize,
+  panels: usize,
+  accumulate: bool,
+  height: usize,
+  width: usize,
+  kernel: usize,
+  stride: usize,
+  top: usize,
+  left: usize,
+  outHeight: usize,
+  outWidth: usize,
+  scratch: usize,
+): void {
+  const job = jobOf<LinearJob>();
+  job.precision = precision;
+  job.tile = tile;
+  job.outStride = outStride;
+  job.x = x;
+  job.xStride = xStride;
+  job.k = kernel * kernel * channels;
+  job.w = w;
+  job.panels = panels;
+  job.scale = 0;
+  job.activation = 0;
+  job.accumulate = accumulate;
+  job.scratch = scratch;
+  job.window = true;
+  job.channels = channels;
+  job.height = height;
+  job.width = width;
+  job.kernel = kernel;
+  job.stride = stride;
+  job.top = top;
+  job.left = left;
+  job.outHeight = outHeight;
+  job.outWidth = outWidth;
+  const step = convolvedRows(job.k);
+  for (let first: usize = 0; first < rows; first += step) {
+    job.first = first;
+    job.out = out + first * outStride;
+    job.rows = min(step, rows - first);
+    run(job);
+  }
+}
+
+/** The window of output pixel `row` as a row of k floats. */
+function gather(to: usize, job: LinearJob, row: usize): void {
+  const area = job.outHeight * job.outWidth;
+  const map = job.x + (row / area) * job.height * job.width * job.xStride;
+  const bytes = job.channels << 2;
+  const top = <isize>(((row % area) / job.outWidth) * job.stride) - <isize>job.top;
+  const left = <isize>((row % job.outWidth) * job.stride) - <isize>job.left;
+  for (let ky: isize = 0; ky < <isize>job.kernel; ky++) {
+    const y = top + ky;
+    const line = map + <usize>y * job.width * job.xStride;
+    const inside = y >= 0 && y < <isize>job.height;
+    for (let kx: isize = 0; kx < <isize>job.kernel; kx++, to += bytes) {
+      const x = left + kx;
+      if (inside && x >= 0 && x < <isize>job.width) copyRow(to, line + <usize>x * job.xStride, bytes);
+      else memory.fill(to, 0, bytes);
+    }
+  }
+}
+
+/** Exactly `bytes`, a multiple of 4. */
+// @ts-ignore: decorator
+@inline
+function copyRow(to: usize, from: usize, bytes: usize): void {
+  let i: usize = 0;
+  for (const whole = bytes & ~15; i < whole; i += 16) v128.store(to + i, v128.load(from + i));
+  for (; i < bytes; i += 4) store<f32>(to + i, load<f32>(from + i));
 }
 
 function packBlocks(): void {
@@ -139,7 +249,11 @@ function packBlocks(): void {
     const rows = min(height, job.rows - row);
     let x = job.x + row * stride;
     let step = stride;
-    if (job.scale) {
+    if (job.window) {
+      step = rowBytes(k);
+      for (let i: usize = 0; i < rows; i++) gather(normalised + i * step, job, job.first + row + i);
+      x = normalised;
+    } else if (job.scale) {
       step = rowBytes(k);
       for (let i: usize = 0; i < rows; i++) {
         normaliseRow(normalised + i * step, x + i * stride, k, job.scale, job.shift, job.eps);
@@ -191,7 +305,24 @@ function activate(activation: u32, c: usize, stride: usize, rows: usize): void {
     case 1: gelu(c, stride, rows); break;
     case 2: geluTanh(c, stride, rows); break;
     case 3: tanh(c, stride, rows); break;
+    case 5: quickGelu(c, stride, rows); break;
     default: relu(c, stride, rows);
+  }
+}
+
+/** Panels of a weight, and their biases, times one factor for each output; factors: 8 for each panel. */
+export function rescale(precision: u32, w: usize, k: usize, panels: usize, factors: usize): void {
+  const bytes = weightPanelBytes(precision, k);
+  for (; panels; panels--, w += bytes, factors += 32) {
+    const f0 = v128.load(factors);
+    const f1 = v128.load(factors, 16);
+    // Biases, and the scales behind them; or rows of weights.
+    const end = w + (precision == F32 ? bytes : precision == F16 ? 32 : 64);
+    for (let p = w; p < end; p += 32) {
+      v128.store(p, f32x4.mul(v128.load(p), f0));
+      v128.store(p, f32x4.mul(v128.load(p, 16), f1), 16);
+    }
+    if (precision == F16) rescaleHalves(w + 32, k, f0, f1);
   }
 }
 

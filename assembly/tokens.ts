@@ -29,7 +29,7 @@ export function patchify(
   }
 }
 
-/** out = [prefix; patches] + positions of one image; rows of `padded` floats, a multiple of 4, strides shared by all. */
+/** out = [prefix; patches] + positions, if not 0, of one image; rows of `padded` floats, a multiple of 4, strides shared by all. */
 export function assembleTokens(
   out: usize,
   prefix: usize,
@@ -41,8 +41,13 @@ export function assembleTokens(
   padded: usize,
 ): void {
   const bytes = (padded) << 2;
+  const none = positions == 0;
   for (let row: usize = 0; row < prefixRows + patchRows; row++, out += stride, positions += stride) {
     const from = row < prefixRows ? prefix + row * stride : patches + (row - prefixRows) * stride;
+    if (none) {
+      memory.copy(out, from, bytes);
+      continue;
+    }
     for (let i: usize = 0; i < bytes; i += 16) {
       v128.store(out + i, f32x4.add(v128.load(from + i), v128.load(positions + i)));
     }

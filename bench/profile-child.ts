@@ -7,8 +7,8 @@
 import type { Backend, Linear } from "../src/backend.js";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
-import { parseConfig } from "../src/model/config.js";
-import { forward } from "../src/model/vit.js";
+import { parseConfig } from "../src/model/recognise.js";
+import { forward } from "../src/model/forward.js";
 import { planWeights } from "../src/model/weights.js";
 import { answer } from "./child.js";
 import { folderOf } from "./files.js";
@@ -50,7 +50,7 @@ answer(async ({ size, precision, wide }: ProfileQuestion): Promise<ProfileSample
   const pixelValues = { dims: [1, 3, IMAGE, IMAGE], data: vitPixels(1) };
   const run = async (backend: Backend): Promise<number> => {
     const begin = performance.now();
-    await forward(backend, weights, config, pixelValues, ["logits"]);
+    await forward(backend, weights, config, { pixelValues }, ["logits"]);
     return performance.now() - begin;
   };
   const totals: number[] = [];

@@ -28,10 +28,13 @@ export interface Linear {
   readonly precision: Precision;
 }
 
-/** Scale and shift of a layer norm, both [1, width]; eps is added to the variance. */
+/**
+ * Scale and shift of a norm, both [1, width]; eps is added to the variance. Without a shift it is an RMSNorm (Zhang &
+ * Sennrich 2019), x / √(mean(x²) + eps) · scale: no mean is taken off.
+ */
 export interface Norm {
   readonly scale: Tensor;
-  readonly shift: Tensor;
+  readonly shift: Tensor | undefined;
   readonly eps: number;
 }
 
@@ -63,9 +66,10 @@ export type WeightTarget =
 
 /**
  * What `linear` applies to its result.
- * gelu: x Φ(x); gelu_tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))); both as in torch.nn.functional.gelu.
+ * gelu: x Φ(x); gelu_tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))); both as in torch.nn.functional.gelu. quick_gelu:
+ * x σ(1.702 x), CLIP's.
  */
-export type Activation = "gelu" | "gelu_tanh" | "tanh" | "relu";
+export type Activation = "gelu" | "gelu_tanh" | "quick_gelu" | "tanh" | "relu";
 
 /** What `linear` does before and after its product. */
 export interface LinearOptions {
@@ -83,6 +87,32 @@ export interface PatchGrid {
   readonly patchWidth: number;
 }
 
+/**
+ * Where a square window stands on a map of height × width pixels: every `stride` pixels, the first one `top` and `left` pixels
+ * outside.
+ */
+export interface Window {
+  readonly height: number;
+  readonly width: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly top: number;
+  readonly left: number;
+  readonly outHeight: number;
+  readonly outWidth: number;
+}
+
+/** What `groupNorm` does: `pixels` are an image's, and GN(x) is added to out before the activation with `accumulate`. */
+export interface GroupNormOptions {
+  readonly groups: number;
+  readonly pixels: number;
+  readonly activation?: "relu";
+  readonly accumulate?: boolean;
+}
+
+/** Which two elements of a head are turned together: i and i xor 1, or i and i + d/2. */
+export type Pairs = "neighbours" | "halves";
+
 export interface Backend {
   readonly name: string;
   /** Bytes held by weights now, and the most that activations and scratch have taken. */
@@ -99,6 +129,11 @@ export interface Backend {
    * the first element that is NaN or infinite (for an f16 weight: or beyond its range), and has then stored nothing.
    */
   store(target: WeightTarget, dtype: DType, bytes: Uint8Array): number;
+  /**
+   * Rows of W and b times factors [outputs]: LayerScale (Touvron et al. 2021), once at load. f16 rounds the product again;
+   * int8 keeps its integers and multiplies their scales.
+   */
+  rescale(weights: Linear, factors: Float32Array): void;
 
   /** Marks the end of what lives on. */
   mark(): number;
@@ -114,10 +149,13 @@ export interface Backend {
    * Pixels right of or below the last whole patch are dropped, as a convolution without padding does.
    */
   patchify(out: Tensor, pixels: Tensor, grid: PatchGrid): void;
-  /** [prefix; patches] + positions, eq. 1. prefix: [p, D], patches: [B·N, D], positions: [p+N, D]; out: [B·(p+N), D]. */
-  assembleTokens(out: Tensor, prefix: Tensor | undefined, patches: Tensor, positions: Tensor): void;
-  /** Rows to mean 0 and variance 1, then scale and shift. out, x: [rows, width]; out may be x. */
-  layerNorm(out: Tensor, x: Tensor, norm: Norm): void;
+  /**
+   * [prefix; patches] + positions, eq. 1. prefix: [p, D], patches: [B·N, D], positions, if there are any: [p+N, D];
+   * out: [B·(p+N), D].
+   */
+  assembleTokens(out: Tensor, prefix: Tensor | undefined, patches: Tensor, positions: Tensor | undefined): void;
+  /** Rows to mean 0 and variance 1, then scale and shift; added to out with `accumulate`. out, x: [rows, width]; out may be x. */
+  layerNorm(out: Tensor, x: Tensor, norm: Norm, options?: { readonly accumulate?: boolean }): void;
   /**
    * out = f(LN(x) Wᵀ + b), or out += LN(x) Wᵀ + b with `accumulate`; LN is the identity without `norm`.
    * x: [rows, inputs]; out: [rows, outputs], not x.
@@ -127,19 +165,56 @@ export interface Backend {
    * (Σ q·a)·(t·s) + b, the sum exact. Rows below 2^-100 count as zero. Every backend gives the same bits for the same x.
    */
   linear(out: Tensor, x: Tensor, weights: Linear, options?: LinearOptions): void;
+  /** out = silu(g) ⊙ v of x = [g | v] (SwiGLU, Shazeer 2020), silu(x) = x σ(x). x: [rows, 2F]; out: [rows, F]. */
+  swiglu(out: Tensor, x: Tensor): void;
   /** Layer norm of each head's query and key, in place. qkv as in `attention`; query, key: width d (Henry et al. 2020). */
   headNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): void;
   /**
-   * softmax(Q Kᵀ / √d) V per image and head, eq. 5 to 7. qkv: [B·tokens, 3·heads·d] as [q | k | v], a head's columns
-   * together; out: [B·tokens, heads·d]; probabilities, if wanted: [B·heads·tokens, tokens].
+   * softmax(Q Kᵀ / √d + bias) V per image and head, eq. 5 to 7. qkv: [B·tokens, 3·heads·d] as [q | k | v], a head's columns
+   * together; out: [B·tokens, heads·d]; probabilities, if wanted: [B·heads·tokens, tokens]. bias, the same for every image:
+   * [tokens, tokens], or [heads·tokens, tokens]; -∞ hides a key, and no row may hide all.
    */
   attention(
     out: Tensor,
     qkv: Tensor,
-    shape: { readonly heads: number; readonly tokens: number; readonly probabilities?: Tensor },
+    shape: { readonly heads: number; readonly tokens: number; readonly bias?: Tensor; readonly probabilities?: Tensor },
   ): void;
+  /**
+   * Rotary positions (Su et al. 2021) of queries and keys, in place: x[i]·cos[i] + x[j]·sin[i] for the pair i, j; sin has the
+   * sign. qkv as in `attention`; cos, sin: [tokens, d], the same for all heads, or [tokens, heads·d].
+   */
+  rotate(
+    qkv: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    shape: { readonly heads: number; readonly pairs: Pairs },
+  ): void;
+  /**
+   * BEiT's bias (Bao et al. 2021, appendix) of a class token and height × width patches. table: [T, heads], T =
+   * (2·height-1)(2·width-1)+3, a row for each offset of a query (y, x) from a key (v, u), number
+   * (y-v+height-1)(2·width-1) + x-u+width-1, then class to any, any to class, class to class. out: [heads·tokens, tokens].
+   */
+  relativePositions(out: Tensor, table: Tensor, grid: { readonly height: number; readonly width: number }): void;
   /** Mean of rows first … first+count-1 of each image. x: [B·tokens, D]; out: [B, D]. */
   pool(out: Tensor, x: Tensor, rows: { readonly tokens: number; readonly first: number; readonly count: number }): void;
+
+  // Feature maps are [B·height·width, C], a row a pixel, so that a convolution of one pixel is `linear`.
+
+  /**
+   * Convolution; outside of the map are zeros. x: [B·H·W, C]; out: [B·outHeight·outWidth, outputs]; W's inputs are
+   * kernel·kernel·C in the order (y, x, channel). Arithmetic as in `linear`.
+   */
+  convolve(
+    out: Tensor,
+    x: Tensor,
+    weights: Linear,
+    window: Window,
+    options?: { readonly accumulate?: boolean },
+  ): void;
+  /** GroupNorm (Wu & He 2018): mean and variance of each image over all pixels and a group of channels. out may be x. */
+  groupNorm(out: Tensor, x: Tensor, norm: Norm, options: GroupNormOptions): void;
+  /** Largest value in a window; outside of the map is `fill`. x: [B·H·W, C]; out: [B·outHeight·outWidth, C]. */
+  maxPool(out: Tensor, x: Tensor, window: Window, fill: number): void;
 
   /** Frees everything; later calls throw. */
   dispose(): void;

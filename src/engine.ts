@@ -3,8 +3,10 @@ import type { Backend, Precision } from "./backend.js";
 import { type Choice, selectBackend } from "./backends/select.js";
 import { type Preprocessing, parsePreprocessing } from "./image/index.js";
 import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
-import { type Config, type ConfigOverrides, parseConfig } from "./model/config.js";
-import { forward, type OutputName, type Outputs, type Tensor } from "./model/vit.js";
+import type { Config, ConfigOverrides } from "./model/config.js";
+import { type ForwardOptions, forward } from "./model/forward.js";
+import type { Inputs, OutputName, Outputs } from "./model/outputs.js";
+import { parseConfig } from "./model/recognise.js";
 import { planWeights, type Weights } from "./model/weights.js";
 import { fingerprint } from "./platform.js";
 import { createSharing, type Lease } from "./sharing.js";
@@ -12,6 +14,8 @@ import { createSharing, type Lease } from "./sharing.js";
 /** What of LoadOptions matters to an engine. */
 export interface EngineOptions extends Choice {
   readonly precision?: Precision;
+  readonly imageSize?: number | readonly [number, number];
+  readonly patchSize?: number | readonly [number, number];
   readonly config?: ConfigOverrides;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -31,13 +35,13 @@ export interface Engine {
   /**
    * Runs a forward pass when all earlier ones are through: they share the activations' memory.
    * @param check throws if it is no longer wanted when its turn comes.
-   * @param signal stops it between two layers.
+   * @param options its signal stops it between two layers.
    */
   forward(
-    pixelValues: Tensor,
+    inputs: Inputs,
     outputs: readonly OutputName[],
     check: () => void,
-    signal?: AbortSignal,
+    options?: ForwardOptions,
   ): Promise<Partial<Outputs>>;
   /** Frees the memory; a pass that is running fails at its next op. */
   dispose(): void;
@@ -53,10 +57,10 @@ export async function acquireEngine(
   source: string | URL | CheckpointParts,
   options: EngineOptions,
 ): Promise<Lease<Engine>> {
-  const { backend, precision, threads, wide, config, signal, onProgress } = options;
+  const { backend, precision, threads, wide, imageSize, patchSize, config, signal, onProgress } = options;
   const inMemory = typeof source !== "string" && !(source instanceof URL);
-  const files = inMemory ? undefined : await fingerprint(source, /\.(json|safetensors)$/);
-  const key = files && JSON.stringify([files, backend, precision, threads, wide, config]);
+  const files = inMemory ? undefined : await fingerprint(source, /\.(json|safetensors|npz|txt)$/);
+  const key = files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, config]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(source, { ...options, ...waiting }), { signal, onProgress });
 }
@@ -65,14 +69,19 @@ async function createEngine(source: string | URL | CheckpointParts, options: Eng
   const { signal, onProgress } = options;
   const checkpoint = await openCheckpoint(source, { signal });
   try {
-    const { config, named, labels } = await parseConfig(
-      checkpoint.name,
+    const {
+      config: stored,
+      named,
+      labels,
+    } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors, options.config);
+    const config = resized(stored, options);
+    const preprocessing = parsePreprocessing(
+      checkpoint.preprocessor,
       checkpoint.config,
-      checkpoint.tensors,
-      options.config,
+      config.imageSize,
+      options.imageSize !== undefined,
     );
-    const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, [...config.imageSize]);
-    const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
+    const plan = planWeights(checkpoint.name, { config, named, stored }, checkpoint.tensors);
     const { precision = plan.precision } = options;
     const { backend, how, started } = await selectBackend({ ...options, precision });
     try {
@@ -98,6 +107,26 @@ async function createEngine(source: string | URL | CheckpointParts, options: Eng
   }
 }
 
+/** The config of images and patches of the sizes that are asked for. */
+function resized(config: Config, { imageSize, patchSize }: EngineOptions): Config {
+  const pair = (size: number | readonly [number, number]) =>
+    typeof size === "number" ? ([size, size] as const) : size;
+  const result = {
+    ...config,
+    ...(imageSize === undefined ? {} : { imageSize: pair(imageSize) }),
+    ...(patchSize === undefined ? {} : { patchSize: pair(patchSize) }),
+  };
+  if (patchSize !== undefined && (config.resnet || config.flexible)) {
+    throw new RangeError("load: patchSize needs patches of pixels; this checkpoint has none");
+  }
+  if (result.imageSize.some((side, axis) => side < result.patchSize[axis]!)) {
+    throw new RangeError(
+      `load: images must be at least a patch of ${result.patchSize.join("×")} in size; got ${result.imageSize.join("×")}`,
+    );
+  }
+  return result;
+}
+
 function engineOf(facts: Omit<Engine, "memory" | "forward" | "dispose">, backend: Backend, weights: Weights): Engine {
   let last: Promise<unknown> = Promise.resolve();
   return {
@@ -110,10 +139,10 @@ function engineOf(facts: Omit<Engine, "memory" | "forward" | "dispose">, backend
     get memory() {
       return backend.memory;
     },
-    forward(pixelValues, outputs, check, signal) {
+    forward(inputs, outputs, check, options) {
       const result = last.then(() => {
         check();
-        return forward(backend, weights, facts.config, pixelValues, outputs, signal);
+        return forward(backend, weights, facts.config, inputs, outputs, options);
       });
       last = result.catch(() => undefined);
       return result;

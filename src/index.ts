@@ -10,9 +10,10 @@ import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
 import { type ImageInput, toPixelValues } from "./image/index.js";
 import type { CheckpointParts, Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
-import type { OutputName, Outputs, Tensor } from "./model/vit.js";
+import type { ForwardOptions } from "./model/forward.js";
+import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { isPage } from "./platform.js";
-import { type BatchError, collect, concat, meanRow, type Prediction, predictions, toUnit } from "./results.js";
+import { type BatchError, collect, concat, type Prediction, predictions, toRow } from "./results.js";
 import type { Lease } from "./sharing.js";
 
 export type {
@@ -22,6 +23,8 @@ export type {
   Config,
   ConfigOverrides,
   ImageInput,
+  Inputs,
+  Integers,
   OutputName,
   Outputs,
   Precision,
@@ -43,6 +46,13 @@ export interface LoadOptions {
   threads?: "auto" | number;
   /** Asks the engine for 256-bit vectors: Node 24 or later on x64. `model.backend.reason` says what came of it. */
   wide?: boolean;
+  /**
+   * Size of the images that the model takes, [height, width] or both at once, if not the checkpoint's: position embeddings
+   * are resampled once, at load, as the checkpoint's library does it.
+   */
+  imageSize?: number | readonly [number, number];
+  /** Size of the patches: the patch embedding is resampled at load by the pseudo-inverse of FlexiViT (Beyer et al. 2023). */
+  patchSize?: number | readonly [number, number];
   /** What a checkpoint without config.json does not say, such as its heads (width / 64 unless given). */
   config?: ConfigOverrides;
   /** Most pixels that an image may have; more is refused before any of them is decoded. */
@@ -64,9 +74,10 @@ export interface ClassifyOptions {
 export interface EmbedOptions {
   /**
    * head: what the classification head reads, after the last norm; token: the class token; mean: the mean of the patches;
-   * pooler: Hugging Face's pooler_output.
+   * map: what attention pooling makes, in checkpoints that have it; pooler: Hugging Face's pooler_output; none: all tokens,
+   * one after the other. Image-text models: features, in the space that they share with texts (the default there).
    */
-  pooling?: "head" | "token" | "mean" | "pooler";
+  pooling?: "head" | "token" | "mean" | "map" | "pooler" | "none" | "features";
   /** Scale each row to length 1. */
   normalize?: boolean;
   signal?: AbortSignal;
@@ -99,12 +110,13 @@ export interface Model {
   embed(images: ImageInput | readonly ImageInput[], options?: EmbedOptions): Promise<Float32Array>;
   /**
    * The raw call.
-   * @param inputs pixelValues [B, 3, H, W], as `preprocess` gives them.
-   * @param options outputs: what to compute, by default the logits.
+   * @param inputs pixelValues [B, 3, H, W], as `preprocess` gives them; inputIds for a text tower.
+   * @param options outputs: what to compute, by default the logits; interpolatePositions: takes images of other sizes than
+   * the checkpoint's, as families that resample their positions by themselves always do.
    */
   forward<Name extends OutputName = "logits">(
-    inputs: { pixelValues: Tensor },
-    options?: { outputs?: readonly Name[]; signal?: AbortSignal },
+    inputs: Inputs,
+    options?: { outputs?: readonly Name[]; interpolatePositions?: boolean; signal?: AbortSignal },
   ): Promise<Pick<Outputs, Name>>;
   /** Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalised as the checkpoint says. */
   preprocess(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Tensor>;
@@ -187,10 +199,15 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     }
   }
 
-  async function run(pixelValues: Tensor, outputs: readonly OutputName[], check: () => void, signal?: AbortSignal) {
+  async function run(
+    inputs: Inputs,
+    outputs: readonly OutputName[],
+    check: () => void,
+    options: ForwardOptions,
+  ): Promise<Partial<Outputs>> {
     const { value: engine, retire } = live();
     try {
-      return await engine.forward(pixelValues, outputs, check, signal);
+      return await engine.forward(inputs, outputs, check, options);
     } catch (error) {
       check();
       // An engine that failed, other than by its arguments, is for those who have it; a new load gets a new one.
@@ -240,7 +257,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     if (!Number.isSafeInteger(topK) || topK < 1)
       throw new RangeError(`classify: topK must be a positive integer; got ${JSON.stringify(topK)}`);
     const results = await eachOf("classify", listOf(images), signal, async (pixels, check) => {
-      const { logits } = await run(valuesOf([pixels]), ["logits"], check, signal);
+      const { logits } = await run({ pixelValues: valuesOf([pixels]) }, ["logits"], check, { signal });
       return predictions(logits!.data, labels, topK);
     });
     return isList(images) ? results : results[0]!;
@@ -249,24 +266,13 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
   async function embed(images: ImageInput | readonly ImageInput[], options: EmbedOptions = {}): Promise<Float32Array> {
     live();
     checkNames("embed", options, EMBED_OPTIONS);
-    const { pooling = "head", normalize = false, signal } = options;
-    const output = { head: "preLogits", token: "lastHiddenState", mean: "lastHiddenState", pooler: "pooled" } as const;
-    if (!Object.hasOwn(output, pooling)) {
-      throw new RangeError(`embed: pooling must be head, token, mean or pooler; got ${JSON.stringify(pooling)}`);
-    }
-    if (pooling === "token" && config.prefixTokens === 0) {
-      throw new RangeError("embed: pooling token needs a class token; this checkpoint has none");
-    }
-    if (pooling === "pooler" && config.poolerWidth === 0) {
-      throw new RangeError("embed: pooling pooler needs a checkpoint with a pooler; this one has none");
-    }
+    const { pooling = config.features > 0 ? "features" : "head", normalize = false, signal } = options;
+    checkPooling(pooling, config);
+    const output = POOLINGS[pooling];
     const rows = await eachOf("embed", listOf(images), signal, async (pixels, check) => {
-      const outputs = await run(valuesOf([pixels]), [output[pooling]], check, signal);
-      const { data } = outputs[output[pooling]]!;
-      const first = pooling === "mean" ? config.prefixTokens : 0;
-      const count = pooling === "mean" ? data.length / config.width - first : 1;
-      const row = pooling === "mean" || pooling === "token" ? meanRow(data, config.width, first, count) : data;
-      return normalize ? toUnit(row) : row;
+      const outputs = await run({ pixelValues: valuesOf([pixels]) }, [output], check, { signal });
+      const { dims, data } = outputs[output] as Tensor;
+      return toRow(data, dims, { pooling, prefixTokens: config.prefixTokens, normalize });
     });
     return concat(rows);
   }
@@ -314,9 +320,9 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     embed,
     async forward(inputs, options = {}) {
       live();
-      checkNames("forward", options, { outputs: true, signal: true });
-      const { outputs = ["logits"], signal } = options;
-      return (await call(signal, (check) => run(inputs?.pixelValues, outputs, check, signal))) as never;
+      checkNames("forward", options, { outputs: true, interpolatePositions: true, signal: true });
+      const { outputs = ["logits"], interpolatePositions, signal } = options;
+      return (await call(signal, (check) => run(inputs ?? {}, outputs, check, { interpolatePositions, signal }))) as never;
     },
     preprocess,
     preprocessBytes,
@@ -336,6 +342,8 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   precision: true,
   threads: true,
   wide: true,
+  imageSize: true,
+  patchSize: true,
   config: true,
   pixelLimit: true,
   signal: true,
@@ -343,6 +351,31 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
 };
 const CLASSIFY_OPTIONS: Readonly<Record<keyof ClassifyOptions, true>> = { topK: true, signal: true };
 const EMBED_OPTIONS: Readonly<Record<keyof EmbedOptions, true>> = { pooling: true, normalize: true, signal: true };
+
+/** The output that each pooling is made of. */
+const POOLINGS = {
+  head: "preLogits",
+  token: "lastHiddenState",
+  mean: "lastHiddenState",
+  map: "preLogits",
+  pooler: "pooled",
+  none: "lastHiddenState",
+  features: "imageFeatures",
+} as const satisfies Record<NonNullable<EmbedOptions["pooling"]>, OutputName>;
+
+function checkPooling(pooling: NonNullable<EmbedOptions["pooling"]>, config: Config): void {
+  if (!Object.hasOwn(POOLINGS, pooling)) {
+    throw new RangeError(
+      `embed: pooling must be ${Object.keys(POOLINGS).join(", ")}; got ${JSON.stringify(pooling)}`,
+    );
+  }
+  const lacks = (what: string) => new RangeError(`embed: pooling ${pooling} needs ${what}; this checkpoint has none`);
+  if (pooling === "token" && !config.classToken) throw lacks("a class token");
+  if (pooling === "map" && config.pooling !== "attention") throw lacks("attention pooling");
+  if (pooling === "pooler" && config.pooled === "none") throw lacks("a checkpoint with a pooler");
+  if (pooling === "features" && config.features === 0) throw lacks("features that images and texts share");
+  if ((pooling === "token" || pooling === "none") && config.depth === 0) throw lacks("a transformer");
+}
 
 /** An option that is misspelled, or of another version, is an error rather than nothing. */
 function checkNames(call: string, options: unknown, known: Readonly<Record<string, true>>): void {
@@ -370,6 +403,13 @@ function checkOptions(options: LoadOptions): void {
   }
   if (threads !== "auto" && !(Number.isSafeInteger(threads) && threads > 0)) {
     throw new RangeError(`load: threads must be auto or a positive integer; got ${JSON.stringify(threads)}`);
+  }
+  for (const name of ["imageSize", "patchSize"] as const) {
+    const { [name]: size } = options;
+    const sides = Array.isArray(size) ? size : [size, size];
+    if (size !== undefined && !(sides.length === 2 && sides.every((side) => Number.isSafeInteger(side) && side > 0))) {
+      throw new RangeError(`load: ${name} must be a positive integer or [height, width]; got ${JSON.stringify(size)}`);
+    }
   }
   if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${JSON.stringify(wide)}`);
   if (!(typeof pixelLimit === "number" && pixelLimit > 0)) {

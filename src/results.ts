@@ -59,12 +59,33 @@ export function predictions(logits: Float32Array, labels: readonly string[], top
     .slice(0, topK);
 }
 
-/** Mean of rows first … first+count-1 of [rows, width]. */
-export function meanRow(data: Float32Array, width: number, first: number, count: number): Float32Array {
+/** One row of what a model gave for an image, [1, D], [1, tokens, D] or a feature map [1, C, h, w]. */
+export function toRow(
+  data: Float32Array,
+  dims: readonly number[],
+  { pooling, prefixTokens, normalize }: { pooling: string; prefixTokens: number; normalize: boolean },
+): Float32Array {
+  let row = data;
+  if (pooling === "token") row = data.slice(0, dims.at(-1));
+  if (pooling === "mean") row = dims.length === 4 ? meanOfMap(data, dims[1]!) : meanRow(data, dims.at(-1)!, prefixTokens);
+  return normalize ? toUnit(row) : row;
+}
+
+function meanOfMap(data: Float32Array, channels: number): Float32Array {
+  const area = data.length / channels;
+  return Float32Array.from(
+    { length: channels },
+    (_, c) => data.subarray(c * area, (c + 1) * area).reduce((sum, x) => sum + x, 0) / area,
+  );
+}
+
+/** Mean of the rows of [rows, width] from `first` on. */
+function meanRow(data: Float32Array, width: number, first: number): Float32Array {
+  const rows = data.length / width;
   return Float32Array.from({ length: width }, (_, i) => {
     let sum = 0;
-    for (let row = first; row < first + count; row++) sum += data[row * width + i]!;
-    return sum / count;
+    for (let row = first; row < rows; row++) sum += data[row * width + i]!;
+    return sum / (rows - first);
   });
 }
 

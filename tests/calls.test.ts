@@ -11,8 +11,8 @@ import { runInNewContext } from "node:vm";
 import { createReferenceBackend } from "../src/backends/reference.js";
 import { type BatchError, defaultModel, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
-import { parseConfig } from "../src/model/config.js";
-import { forward } from "../src/model/vit.js";
+import { parseConfig } from "../src/model/recognise.js";
+import { forward } from "../src/model/forward.js";
 import { planWeights } from "../src/model/weights.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";
@@ -182,7 +182,7 @@ test("an abort ends a forward pass within a layer", async () => {
   assert.ok(config.depth > 3);
   const [height, width] = config.imageSize;
   const pixelValues = { dims: [1, 3, height, width], data: new Float32Array(3 * height * width) };
-  await assert.rejects(forward(counting, weights, config, pixelValues, ["logits"], controller.signal), {
+  await assert.rejects(forward(counting, weights, config, { pixelValues }, ["logits"], { signal: controller.signal }), {
     name: "AbortError",
   });
   assert.ok(layers <= 3, `${layers} layers of ${config.depth}`);

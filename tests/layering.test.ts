@@ -17,7 +17,7 @@ interface Layer {
 /** By folder or file; a file belongs to the longest name that fits. */
 const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
-  cli: { imports: ["index.ts", "image", "io", "model", "quantise.ts", "platform.ts", "node:"] },
+  cli: { imports: ["index.ts", "elements.ts", "image", "io", "model", "quantise.ts", "platform.ts", "node:"] },
   "index.ts": {
     imports: [
       ...["backend.ts", "backends/select.ts", "engine.ts", "image", "io", "model"],
@@ -33,14 +33,15 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   "sharing.ts": { imports: ["tasks.ts"] },
   "tasks.ts": { imports: [] },
-  model: { imports: ["backend.ts", "quantise.ts", "tasks.ts"] },
+  model: { imports: ["backend.ts", "elements.ts", "quantise.ts", "tasks.ts"] },
+  "elements.ts": { imports: ["backend.ts"] },
   "backend.ts": { imports: [] },
   "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },
   "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts", "quantise.ts"] },
   "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform.ts"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "quantise.ts": { imports: [] },
-  io: { imports: ["backend.ts", "platform.ts"] },
+  io: { imports: ["backend.ts", "elements.ts", "platform.ts"] },
   image: { imports: ["platform.ts", "tasks.ts"], lazily: ["@jsquash/"] },
   "platform.ts": { imports: [], lazily: ["node:"] },
 };

@@ -11,7 +11,8 @@ import { parseArguments } from "../src/cli/arguments.js";
 import { quantize } from "../src/cli/quantize.js";
 import { createTerminal } from "../src/cli/terminal.js";
 import { type CheckpointParts, load } from "../src/index.js";
-import { encodeHeader, widen } from "../src/io/safetensors.js";
+import { encodeHeader } from "../src/io/safetensors.js";
+import { widen } from "../src/elements.js";
 
 const CLI = fileURLToPath(new URL("../src/cli.js", import.meta.url));
 const CHECKPOINTS = "tests/fixtures/checkpoints";

@@ -9,8 +9,8 @@ import {
   headerLength,
   isConvertible,
   parseHeader,
-  widen,
 } from "../src/io/safetensors.js";
+import { widen } from "../src/elements.js";
 
 const fixture = (name: string) => readFileSync(`tests/fixtures/safetensors/${name}`);
 const golden = JSON.parse(fixture("widened.json").toString()) as {

@@ -1,7 +1,8 @@
 /** Reading golden tensors: whole safetensors files, as f32. */
 import { readFileSync } from "node:fs";
-import { headerLength, isConvertible, parseHeader, widen } from "../src/io/safetensors.js";
-import type { Tensor } from "../src/model/vit.js";
+import { headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
+import { widen } from "../src/elements.js";
+import type { Tensor } from "../src/model/outputs.js";
 
 export function readTensors(path: string): Map<string, Tensor> {
   const bytes = new Uint8Array(readFileSync(path));

@@ -15,14 +15,21 @@ import { ACTIVATION_RANGE, quantiseRow, roundToEven, WEIGHT_RANGE } from "../qua
 import {
   checkAssembleTokens,
   checkAttention,
+  checkConvolve,
   checkData,
+  checkGroupNorm,
   checkHeadNorm,
   checkLayerNorm,
   checkLinear,
+  checkMaxPool,
   checkPatchify,
   checkPool,
+  checkRelativePositions,
+  checkRescale,
+  checkRotate,
   checkSize,
   checkStore,
+  checkSwiglu,
 } from "./shapes.js";
 
 /** Row-major. */
@@ -59,10 +66,13 @@ function erf(x: number): number {
   return Math.sign(x) * (1 - Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + fraction)));
 }
 
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+
 const ACTIVATIONS: Record<Activation, (x: number) => number> = {
   gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
   gelu_tanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   tanh: Math.tanh,
+  quick_gelu: (x) => x * sigmoid(1.702 * x),
   relu: (x) => Math.max(0, x),
 };
 
@@ -116,16 +126,17 @@ function quantise(row: Float32Array, range: readonly [number, number]): { intege
   return { integers, scale: quantiseRow(integers, row, range) };
 }
 
-/** Layer norm of x[at … at+width-1] into the same place of out. */
-function normalise(out: Float32Array, x: Float32Array, at: number, width: number, norm: Norm): void {
+/** Norm of x[at … at+width-1], added to `plus`, into the same place of out. */
+function normalise(out: Float32Array, x: Float32Array, at: number, width: number, norm: Norm, plus?: Float32Array): void {
   const scale = matrix(norm.scale).data;
-  const shift = matrix(norm.shift).data;
+  const shift = norm.shift && matrix(norm.shift).data;
   let mean = 0;
-  for (let i = 0; i < width; i++) mean += x[at + i]! / width;
+  if (shift) for (let i = 0; i < width; i++) mean += x[at + i]! / width;
   let variance = 0;
   for (let i = 0; i < width; i++) variance += (x[at + i]! - mean) ** 2 / width;
   for (let i = 0; i < width; i++) {
-    out[at + i] = ((x[at + i]! - mean) / Math.sqrt(variance + norm.eps)) * scale[i]! + shift[i]!;
+    const y = ((x[at + i]! - mean) / Math.sqrt(variance + norm.eps)) * scale[i]! + (shift?.[i] ?? 0);
+    out[at + i] = y + (plus?.[at + i] ?? 0);
   }
 }
 
@@ -199,6 +210,21 @@ export function createReferenceBackend(): Backend {
       return -1;
     },
 
+    rescale(weights, factors) {
+      checkRescale(weights, factors);
+      const { weight, bias, scales, inputs, precision } = weights as Weights;
+      factors.forEach((factor, row) => {
+        bias[row]! *= factor;
+        if (precision === "int8") scales[row]! *= factor;
+        else {
+          for (let i = row * inputs; i < (row + 1) * inputs; i++) {
+            const product = f32(weight[i]! * factor);
+            weight[i] = precision === "f16" ? toHalf(product) : product;
+          }
+        }
+      });
+    },
+
     mark() {
       marks++;
       return activations;
@@ -235,21 +261,36 @@ export function createReferenceBackend(): Backend {
       const images = checkAssembleTokens(out, prefix, patches, positions);
       const count = prefix?.rows ?? 0;
       const width = out.cols;
+      const tokens = out.rows / images;
       const o = matrix(out).data;
+      const p = positions && matrix(positions).data;
       for (let image = 0; image < images; image++)
-        for (let row = 0; row < positions.rows; row++)
+        for (let row = 0; row < tokens; row++)
           for (let i = 0; i < width; i++) {
             const token =
               prefix && row < count
                 ? matrix(prefix).data[row * width + i]!
-                : matrix(patches).data[(image * (positions.rows - count) + row - count) * width + i]!;
-            o[(image * positions.rows + row) * width + i] = token + matrix(positions).data[row * width + i]!;
+                : matrix(patches).data[(image * (tokens - count) + row - count) * width + i]!;
+            o[(image * tokens + row) * width + i] = token + (p?.[row * width + i] ?? 0);
           }
     },
 
-    layerNorm(out, x, norm) {
-      checkLayerNorm(out, x, norm);
-      for (let row = 0; row < x.rows; row++) normalise(matrix(out).data, matrix(x).data, row * x.cols, x.cols, norm);
+    layerNorm(out, x, norm, options = {}) {
+      checkLayerNorm(out, x, norm, options);
+      const o = matrix(out).data;
+      const plus = options.accumulate ? o : undefined;
+      for (let row = 0; row < x.rows; row++) normalise(o, matrix(x).data, row * x.cols, x.cols, norm, plus);
+    },
+
+    swiglu(out, x) {
+      checkSwiglu(out, x);
+      const { cols, data } = matrix(x);
+      const width = cols / 2;
+      for (let row = 0; row < x.rows; row++)
+        for (let i = 0; i < width; i++) {
+          const gate = data[row * cols + i]!;
+          matrix(out).data[row * width + i] = gate * sigmoid(gate) * data[row * cols + width + i]!;
+        }
     },
 
     headNorm(qkv, heads, query, key) {
@@ -298,7 +339,8 @@ export function createReferenceBackend(): Backend {
               const k = (image * tokens + j) * 3 * width + width + h * d;
               let dot = 0;
               for (let e = 0; e < d; e++) dot += x[q + e]! * x[k + e]!;
-              p[j] = dot / Math.sqrt(d);
+              const row = shape.bias?.rows === tokens ? i : h * tokens + i;
+              p[j] = dot / Math.sqrt(d) + (shape.bias ? matrix(shape.bias).data[row * tokens + j]! : 0);
               max = Math.max(max, p[j]!);
             }
             let sum = 0;
@@ -315,6 +357,34 @@ export function createReferenceBackend(): Backend {
           }
     },
 
+    rotate(qkv, cos, sin, shape) {
+      const { d, own } = checkRotate(qkv, cos, sin, shape);
+      const { rows, cols, data } = matrix(qkv);
+      const [c, s] = [matrix(cos), matrix(sin)];
+      const partner = (i: number) => (shape.pairs === "neighbours" ? i ^ 1 : (i + d / 2) % d);
+      for (let row = 0; row < rows; row++)
+        for (let h = 0; h < 2 * shape.heads; h++) {
+          const at = row * cols + h * d;
+          const turn = (row % c.rows) * c.cols + (own ? (h % shape.heads) * d : 0);
+          const x = data.slice(at, at + d);
+          for (let i = 0; i < d; i++) data[at + i] = x[i]! * c.data[turn + i]! + x[partner(i)]! * s.data[turn + i]!;
+        }
+    },
+
+    relativePositions(out, table, { height, width }) {
+      const heads = checkRelativePositions(out, table, { height, width });
+      const tokens = height * width + 1;
+      const [y, x] = [(token: number) => Math.floor((token - 1) / width), (token: number) => (token - 1) % width];
+      for (let h = 0; h < heads; h++)
+        for (let q = 0; q < tokens; q++)
+          for (let k = 0; k < tokens; k++) {
+            let row = (y(q) - y(k) + height - 1) * (2 * width - 1) + x(q) - x(k) + width - 1;
+            if (k === 0) row = table.rows - 2;
+            if (q === 0) row = k === 0 ? table.rows - 1 : table.rows - 3;
+            matrix(out).data[(h * tokens + q) * tokens + k] = matrix(table).data[row * heads + h]!;
+          }
+    },
+
     pool(out, x, { tokens, first, count }) {
       const images = checkPool(out, x, { tokens, first, count });
       const { cols, data } = matrix(x);
@@ -324,6 +394,71 @@ export function createReferenceBackend(): Backend {
           for (let row = first; row < first + count; row++) sum += data[(image * tokens + row) * cols + i]!;
           matrix(out).data[image * cols + i] = sum / count;
         }
+    },
+
+    convolve(out, x, weights, window, { accumulate } = {}) {
+      const images = checkConvolve(out, x, weights, window);
+      const { height, width, kernel, stride, top, left, outHeight, outWidth } = window;
+      const { cols, data } = matrix(x);
+      const rows = new Float32Array(images * outHeight * outWidth * weights.inputs);
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let oy = 0; oy < outHeight; oy++)
+          for (let ox = 0; ox < outWidth; ox++)
+            for (let ky = 0; ky < kernel; ky++)
+              for (let kx = 0; kx < kernel; kx++, i += cols) {
+                const [iy, ix] = [oy * stride + ky - top, ox * stride + kx - left];
+                if (iy < 0 || iy >= height || ix < 0 || ix >= width) continue;
+                const at = ((image * height + iy) * width + ix) * cols;
+                rows.set(data.subarray(at, at + cols), i);
+              }
+      const patches: Matrix = { rows: images * outHeight * outWidth, cols: weights.inputs, data: rows };
+      this.linear(out, patches, weights, { accumulate });
+    },
+
+    groupNorm(out, x, norm, { groups, pixels, activation, accumulate }) {
+      const images = checkGroupNorm(out, x, norm, { groups, pixels, activation, accumulate });
+      const { cols, data } = matrix(x);
+      const [scale, shift, o] = [matrix(norm.scale).data, matrix(norm.shift!).data, matrix(out).data];
+      const size = cols / groups;
+      for (let image = 0; image < images; image++)
+        for (let group = 0; group < groups; group++) {
+          const at = (pixel: number, c: number) => (image * pixels + pixel) * cols + group * size + c;
+          let mean = 0;
+          for (let p = 0; p < pixels; p++) for (let c = 0; c < size; c++) mean += data[at(p, c)]!;
+          mean /= pixels * size;
+          let variance = 0;
+          for (let p = 0; p < pixels; p++) for (let c = 0; c < size; c++) variance += (data[at(p, c)]! - mean) ** 2;
+          const deviation = Math.sqrt(variance / (pixels * size) + norm.eps);
+          for (let p = 0; p < pixels; p++)
+            for (let c = 0; c < size; c++) {
+              const channel = group * size + c;
+              const i = at(p, c);
+              let y = ((data[i]! - mean) / deviation) * scale[channel]! + shift[channel]!;
+              if (accumulate) y += o[i]!;
+              o[i] = activation === "relu" ? Math.max(0, y) : y;
+            }
+        }
+    },
+
+    maxPool(out, x, window, fill) {
+      const images = checkMaxPool(out, x, window);
+      const { height, width, kernel, stride, top, left, outHeight, outWidth } = window;
+      const { cols, data } = matrix(x);
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let oy = 0; oy < outHeight; oy++)
+          for (let ox = 0; ox < outWidth; ox++)
+            for (let c = 0; c < cols; c++) {
+              let most = -Infinity;
+              for (let ky = 0; ky < kernel; ky++)
+                for (let kx = 0; kx < kernel; kx++) {
+                  const [iy, ix] = [oy * stride + ky - top, ox * stride + kx - left];
+                  const inside = iy >= 0 && iy < height && ix >= 0 && ix < width;
+                  most = Math.max(most, inside ? data[((image * height + iy) * width + ix) * cols + c]! : fill);
+                }
+              matrix(out).data[i++] = most;
+            }
     },
 
     dispose() {

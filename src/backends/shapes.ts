@@ -2,12 +2,14 @@
 import {
   type DType,
   ELEMENT_BYTES,
+  type GroupNormOptions,
   type Linear,
   type LinearOptions,
   type Norm,
   type PatchGrid,
   type Tensor,
   type WeightTarget,
+  type Window,
 } from "../backend.js";
 
 const size = (x: { rows: number; cols: number }) => `${x.rows}×${x.cols}`;
@@ -80,27 +82,143 @@ export function checkAssembleTokens(
   out: Tensor,
   prefix: Tensor | undefined,
   patches: Tensor,
-  positions: Tensor,
+  positions: Tensor | undefined,
 ): number {
   const count = prefix?.rows ?? 0;
+  const given = `patches are ${size(patches)}`;
+  if (prefix) expect("assembleTokens", given, "prefix", prefix, prefix.rows, patches.cols);
+  if (!positions) {
+    // As many images as there is room for prefixes.
+    const images = prefix ? (out.rows - patches.rows) / count : 1;
+    if (!Number.isInteger(images) || images < 1 || patches.rows % images !== 0) {
+      throw new RangeError(
+        `assembleTokens: ${given} and prefix has ${count} rows, so out must have those of every image; got ${size(out)}`,
+      );
+    }
+    expect("assembleTokens", given, "out", out, patches.rows + images * count, patches.cols);
+    return images;
+  }
   const images = patches.rows / (positions.rows - count);
   if (!Number.isInteger(images) || images < 1) {
     throw new RangeError(
       `assembleTokens: positions has ${positions.rows} rows and prefix ${count}, so patches must have a multiple of ${positions.rows - count} rows; got ${patches.rows}`,
     );
   }
-  const given = `patches are ${size(patches)}`;
-  if (prefix) expect("assembleTokens", given, "prefix", prefix, prefix.rows, patches.cols);
   expect("assembleTokens", given, "positions", positions, positions.rows, patches.cols);
   expect("assembleTokens", given, "out", out, images * positions.rows, patches.cols);
   return images;
 }
 
-export function checkLayerNorm(out: Tensor, x: Tensor, norm: Norm): void {
+export function checkLayerNorm(out: Tensor, x: Tensor, norm: Norm, { accumulate }: { accumulate?: boolean } = {}): void {
   const given = `x is ${size(x)}`;
   expect("layerNorm", given, "out", out, x.rows, x.cols);
-  expect("layerNorm", given, "scale", norm.scale, 1, x.cols);
-  expect("layerNorm", given, "shift", norm.shift, 1, x.cols);
+  checkNorm("layerNorm", given, "", norm, x.cols);
+  if (accumulate && out === x) throw new RangeError("layerNorm: with accumulate out must be another tensor than x; got the same");
+}
+
+function checkNorm(op: string, given: string, of: string, { scale, shift }: Norm, cols: number): void {
+  expect(op, given, `scale${of}`, scale, 1, cols);
+  if (shift) expect(op, given, `shift${of}`, shift, 1, cols);
+}
+
+export function checkRescale(weights: Linear, factors: Float32Array): void {
+  if (factors.length !== weights.outputs) {
+    throw new RangeError(
+      `rescale: the layer has ${weights.outputs} outputs, so factors must have as many elements; got ${factors.length}`,
+    );
+  }
+}
+
+export function checkSwiglu(out: Tensor, x: Tensor): void {
+  if (x.cols % 2 !== 0) throw new RangeError(`swiglu: x must have a gate for each value; got ${size(x)}`);
+  expect("swiglu", `x is ${size(x)}`, "out", out, x.rows, x.cols / 2);
+  if (out === x) throw new RangeError("swiglu: out must be another tensor than x; got the same");
+}
+
+/** Returns the columns of a head, and whether each head has its own cos and sin. */
+export function checkRotate(qkv: Tensor, cos: Tensor, sin: Tensor, { heads, pairs }: { heads: number; pairs: string }) {
+  const d = qkv.cols / (3 * heads);
+  if (!Number.isInteger(d) || d < 2 || d % 2 !== 0) {
+    throw new RangeError(
+      `rotate: with ${heads} heads qkv must have a multiple of ${6 * heads} columns; got ${size(qkv)}`,
+    );
+  }
+  if (pairs !== "neighbours" && pairs !== "halves") {
+    throw new RangeError(`rotate: pairs must be neighbours or halves; got ${JSON.stringify(pairs)}`);
+  }
+  if (qkv.rows % cos.rows !== 0 || (cos.cols !== d && cos.cols !== heads * d)) {
+    throw new RangeError(
+      `rotate: qkv is ${size(qkv)} of ${heads} heads, so cos must have ${d} or ${heads * d} columns and rows that divide ${qkv.rows}; got ${size(cos)}`,
+    );
+  }
+  expect("rotate", `cos is ${size(cos)}`, "sin", sin, cos.rows, cos.cols);
+  return { d, own: cos.cols !== d };
+}
+
+/** Returns the number of heads. */
+export function checkRelativePositions(
+  out: Tensor,
+  table: Tensor,
+  { height, width }: { height: number; width: number },
+): number {
+  const tokens = height * width + 1;
+  const given = `the grid is ${height}×${width}`;
+  expect("relativePositions", given, "table", table, (2 * height - 1) * (2 * width - 1) + 3, table.cols);
+  expect("relativePositions", given, "out", out, table.cols * tokens, tokens);
+  return table.cols;
+}
+
+/** Returns the number of images. */
+function checkWindow(op: string, out: Tensor, x: Tensor, window: Window, cols: number): number {
+  const { height, width, kernel, stride, top, left, outHeight, outWidth } = window;
+  const images = x.rows / (height * width);
+  const sizes = [height, width, kernel, stride, outHeight, outWidth];
+  if (!Number.isInteger(images) || images < 1 || !sizes.every((n) => Number.isSafeInteger(n) && n > 0)) {
+    throw new RangeError(`${op}: maps are ${height}×${width}, so x must have a multiple of ${height * width} rows; got ${size(x)}`);
+  }
+  // Every window must have a pixel of the map in it.
+  const covers = (n: number, before: number, count: number) =>
+    before >= 0 && before < kernel && (count - 1) * stride - before < n;
+  if (!covers(height, top, outHeight) || !covers(width, left, outWidth)) {
+    throw new RangeError(
+      `${op}: each window of ${kernel}×${kernel} must have a pixel of the ${height}×${width} map; got ${outHeight}×${outWidth} windows, stride ${stride}, from ${-top}, ${-left} on`,
+    );
+  }
+  expect(op, `maps are ${height}×${width}`, "out", out, images * outHeight * outWidth, cols);
+  if (out === x) throw new RangeError(`${op}: out must be another tensor than x; got the same`);
+  return images;
+}
+
+/** Returns the number of images. */
+export function checkConvolve(out: Tensor, x: Tensor, weights: Linear, window: Window): number {
+  const inputs = window.kernel ** 2 * x.cols;
+  if (weights.inputs !== inputs) {
+    throw new RangeError(
+      `convolve: the window is ${window.kernel}×${window.kernel} of ${x.cols} channels, so weights must have ${inputs} inputs; got ${weights.inputs}`,
+    );
+  }
+  return checkWindow("convolve", out, x, window, weights.outputs);
+}
+
+/** Returns the number of images. */
+export const checkMaxPool = (out: Tensor, x: Tensor, window: Window): number =>
+  checkWindow("maxPool", out, x, window, x.cols);
+
+/** Returns the number of images. */
+export function checkGroupNorm(out: Tensor, x: Tensor, norm: Norm, options: GroupNormOptions): number {
+  const { groups, pixels, accumulate } = options;
+  const given = `x is ${size(x)}`;
+  expect("groupNorm", given, "out", out, x.rows, x.cols);
+  checkNorm("groupNorm", given, "", norm, x.cols);
+  if (!norm.shift) throw new RangeError("groupNorm: its norm must have a shift; got none");
+  const images = x.rows / pixels;
+  if (!Number.isInteger(images) || images < 1 || !(groups > 0) || x.cols % groups !== 0) {
+    throw new RangeError(
+      `groupNorm: with ${pixels} pixels an image and ${groups} groups x must have multiples of them; got ${size(x)}`,
+    );
+  }
+  if (accumulate && out === x) throw new RangeError("groupNorm: with accumulate out must be another tensor than x; got the same");
+  return images;
 }
 
 export function checkLinear(out: Tensor, x: Tensor, weights: Linear, options: LinearOptions): void {
@@ -112,8 +230,7 @@ export function checkLinear(out: Tensor, x: Tensor, weights: Linear, options: Li
   expect("linear", `x is ${size(x)}`, "out", out, x.rows, weights.outputs);
   if (out === x) throw new RangeError("linear: out must be another tensor than x; got the same");
   if (options.norm) {
-    expect("linear", `x is ${size(x)}`, "scale of norm", options.norm.scale, 1, x.cols);
-    expect("linear", `x is ${size(x)}`, "shift of norm", options.norm.shift, 1, x.cols);
+    checkNorm("linear", `x is ${size(x)}`, " of norm", options.norm, x.cols);
   }
   if (options.activation && options.accumulate) {
     throw new RangeError(`linear: an activation excludes accumulate; got ${options.activation} and accumulate`);
@@ -128,9 +245,8 @@ export function checkHeadNorm(qkv: Tensor, heads: number, query: Norm, key: Norm
       `headNorm: with ${heads} heads qkv must have a multiple of ${3 * heads} columns; got ${size(qkv)}`,
     );
   }
-  for (const [name, { scale, shift }] of Object.entries({ query, key })) {
-    expect("headNorm", `heads have ${d} columns`, `scale of ${name}`, scale, 1, d);
-    expect("headNorm", `heads have ${d} columns`, `shift of ${name}`, shift, 1, d);
+  for (const [name, norm] of Object.entries({ query, key })) {
+    checkNorm("headNorm", `heads have ${d} columns`, ` of ${name}`, norm, d);
   }
   return d;
 }
@@ -139,7 +255,7 @@ export function checkHeadNorm(qkv: Tensor, heads: number, query: Norm, key: Norm
 export function checkAttention(
   out: Tensor,
   qkv: Tensor,
-  { heads, tokens, probabilities }: { heads: number; tokens: number; probabilities?: Tensor },
+  { heads, tokens, bias, probabilities }: { heads: number; tokens: number; bias?: Tensor; probabilities?: Tensor },
 ) {
   const images = qkv.rows / tokens;
   const d = qkv.cols / (3 * heads);
@@ -150,6 +266,10 @@ export function checkAttention(
   }
   expect("attention", `qkv is ${size(qkv)}`, "out", out, qkv.rows, heads * d);
   if (out === qkv) throw new RangeError("attention: out must be another tensor than qkv; got the same");
+  if (bias) {
+    const rows = bias.rows === tokens ? tokens : heads * tokens;
+    expect("attention", `there are ${tokens} tokens and ${heads} heads`, "bias", bias, rows, tokens);
+  }
   if (probabilities) {
     expect("attention", `qkv is ${size(qkv)}`, "probabilities", probabilities, images * heads * tokens, tokens);
   }

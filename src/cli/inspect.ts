@@ -1,8 +1,9 @@
 /** `vitrail inspect`: what a checkpoint is, from its headers and JSON files; the weights are not read. */
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
-import { type Config, gridOf, parseConfig } from "../model/config.js";
-import { scaleOf } from "../model/weights.js";
+import { type Config, gridOf } from "../model/config.js";
+import { scaleOf } from "../model/plan.js";
+import { parseConfig } from "../model/recognise.js";
 import { bytesText, grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds } from "./sizes.js";
 
@@ -46,7 +47,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
 const sizeText = (size: readonly number[]): string => size.join("×");
 
 function describeImages(config: Config): string {
-  const [rows, columns] = gridOf(config);
+  const [rows, columns] = gridOf(config, config.imageSize);
   const extra = ["", " and a class token", " and class and distillation tokens"][config.prefixTokens]!;
   return `${sizeText(config.imageSize)}, in ${rows * columns} patches of ${sizeText(config.patchSize)}${extra}`;
 }
@@ -60,6 +61,7 @@ function describeHead({ pooling, classes, poolerWidth }: Config): string {
     token: "class token",
     distilled: "class and distillation token",
     mean: "mean of the patches",
+    "token+mean": "class token and mean of the patches",
     attention: "attention pooling",
   }[pooling];
   const head = classes > 0 ? `to ${grouped(classes)} classes` : "without a classifier";

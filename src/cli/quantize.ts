@@ -8,10 +8,13 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { widen } from "../elements.js";
 import { type Checkpoint, openCheckpoint } from "../io/checkpoint.js";
-import { aligned, type ConvertibleTensor, encodeHeader, widen } from "../io/safetensors.js";
-import { parseConfig, QUANTISED } from "../model/config.js";
-import { planWeights, scaleOf, type WeightPlan } from "../model/weights.js";
+import { aligned, type ConvertibleTensor, encodeHeader } from "../io/safetensors.js";
+import { QUANTISED } from "../model/config.js";
+import { scaleOf, type WeightPlan } from "../model/plan.js";
+import { parseConfig } from "../model/recognise.js";
+import { planWeights } from "../model/weights.js";
 import { isDirectory } from "../platform.js";
 import { quantiseRow, WEIGHT_RANGE } from "../quantise.js";
 import { bytesText, type Invocation, since } from "./invocation.js";
@@ -109,7 +112,7 @@ async function jsonFiles(source: string): Promise<{ name: string; path: string }
 async function writeWeights(
   path: string,
   checkpoint: Checkpoint,
-  { tensors, linear }: WeightPlan,
+  { tensors, linear }: WeightPlan<unknown>,
   options: Parameters<Checkpoint["read"]>[1],
 ): Promise<number> {
   const wanted = [...checkpoint.tensors.values()].filter(({ name }) => tensors.has(name)) as ConvertibleTensor[];

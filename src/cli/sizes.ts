@@ -2,7 +2,7 @@
 import { type Config, gridOf } from "../model/config.js";
 
 function sequenceOf(config: Config) {
-  const [rows, columns] = gridOf(config);
+  const [rows, columns] = gridOf(config, config.imageSize);
   const patches = rows * columns;
   const [height, width] = config.patchSize;
   return { patches, tokens: config.prefixTokens + patches, patchValues: 3 * height * width };

@@ -50,6 +50,7 @@ const PROCESSORS: Record<
   ViT: { size: 224, square: true, resample: 2, norm: HALF },
   DeiT: { size: 256, square: true, crop: 224, resample: 3, norm: HALF },
   Beit: { size: 224, square: true, resample: 3, norm: HALF },
+  DINOv3ViT: { size: 224, square: true, resample: 2, norm: IMAGENET },
   Siglip: { size: 224, square: true, resample: 3, norm: HALF },
   CLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP },
   Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP },
@@ -67,9 +68,35 @@ const unsupported = (name: string, rule: string, found: unknown) =>
  * @param model contents of config.json; timm's holds a pretrained_cfg, transformers' nothing: then the defaults of its
  *   ViTImageProcessor. Without either, timm's defaults for `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
  * @param imageSize [height, width] of the model, for timm; preprocessor_config.json brings its own.
+ * @param resized whether imageSize is to hold in any case.
  * @throws RangeError for settings that are unknown or not supported.
  */
 export function parsePreprocessing(
+  preprocessor: unknown,
+  model: unknown,
+  imageSize: readonly [number, number],
+  resized = false,
+): Preprocessing {
+  const own = readPreprocessing(preprocessor, model, imageSize);
+  return resized ? scaledTo(own, imageSize) : own;
+}
+
+/** For images of another size: what is resized before the crop grows or shrinks with it. */
+function scaledTo(own: Preprocessing, [height, width]: readonly [number, number]): Preprocessing {
+  const { resize } = own;
+  const [y, x] = [height / own.height, width / own.width];
+  const scaled = (size: number, by: number) => Math.max(1, Math.round(size * by));
+  if (resize.mode === "none") return { ...own, height, width };
+  const plan: Preprocessing["resize"] =
+    resize.mode === "shortest" && x === y
+      ? { mode: "shortest", size: scaled(resize.size, x) }
+      : resize.mode === "shortest"
+        ? { mode: "cover", height: scaled(resize.size, y), width: scaled(resize.size, x) }
+        : { ...resize, height: scaled(resize.height, y), width: scaled(resize.width, x) };
+  return { ...own, resize: plan, height, width };
+}
+
+function readPreprocessing(
   preprocessor: unknown,
   model: unknown,
   imageSize: readonly [number, number],

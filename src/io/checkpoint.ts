@@ -4,6 +4,7 @@
  * source straight into memory that the consumer gives.
  */
 import { ELEMENT_BYTES } from "../backend.js";
+import { widen } from "../elements.js";
 import { isDirectory, listDirectory, readFile } from "../platform.js";
 import {
   type ConvertibleTensor,
@@ -12,7 +13,6 @@ import {
   MAX_HEADER_BYTES,
   parseHeader,
   type TensorInfo,
-  widen,
 } from "./safetensors.js";
 import { type ByteSource, type Bytes, fromBytes, fromFile } from "./source.js";
 

@@ -1,85 +1,475 @@
 /**
- * Whose names the tensors bear. `prefixes` may come before every encoder tensor; heads bear none. In a block, `qkv` is one
- * fused tensor of 3D rows or three of D rows.
+ * Layouts: whose names the tensors bear. One row a publisher; what a row leaves out, that publisher does not have. Which of
+ * the parts a checkpoint has is read from its tensors (weights.ts), so that a family rarely needs a row of its own.
+ *
+ * Names are without ".weight" and ".bias"; one that ends in "_" is followed by them at once ("attn.in_proj_"). "#" stands
+ * for the number of a block. A list means several tensors that are stacked in this order, or the first that exists where
+ * the comment says "or".
  */
-export interface Layout {
-  readonly name: "huggingface" | "timm";
-  readonly prefixes: readonly string[];
-  readonly classToken: string;
-  readonly distillationToken: string;
-  readonly positions: string;
-  readonly patchEmbed: string;
-  readonly blocks: string;
-  readonly norm1: string;
-  readonly qkv: readonly string[];
-  /** Layer norms of a head's query and key. */
-  readonly queryNorm: string | undefined;
-  readonly keyNorm: string | undefined;
-  readonly proj: string;
-  readonly norm2: string;
-  readonly fc1: string;
-  readonly fc2: string;
+
+/** One attention of a block, eq. 2, relative to the block. */
+export interface AttentionNames {
   readonly norm: string;
-  /** Names that the head on the class token goes by. */
-  readonly head: readonly string[];
-  readonly distillationHead: string;
-  readonly pooler: string | undefined;
-  readonly pooledNorm: string | undefined;
-  readonly attentionPool: string | undefined;
-  /** Tensors that belong to training and take no part in a forward pass. */
-  readonly ignored: RegExp;
+  /** One fused tensor of 3D rows; or query, key and value. */
+  readonly qkv: readonly (readonly string[])[];
+  /** Biases of query and value beside a fused tensor without. */
+  readonly biases?: readonly [string, string];
+  readonly queryNorm?: string;
+  readonly keyNorm?: string;
+  /** Before the projection: sub-LN (Wang et al. 2022). */
+  readonly innerNorm?: string;
+  readonly proj: string;
+  /** LayerScale (Touvron et al. 2021b), with its whole name, as every vector here; or. */
+  readonly scales?: readonly string[];
+  readonly relativePositions?: string;
 }
 
-/** transformers' ViT and DeiT, as save_pretrained writes them. */
-const huggingFace: Layout = {
+/** One MLP of a block, eq. 3, relative to the block. */
+export interface MlpNames {
+  readonly norm: string;
+  /** The first layer, or gate and value; or. */
+  readonly fc1: readonly (readonly string[])[];
+  /** Beside a first layer without, with its whole name. */
+  readonly bias?: string;
+  readonly innerNorm?: string;
+  /** Or. */
+  readonly fc2: readonly string[];
+  readonly scales?: readonly string[];
+}
+
+export interface BlockNames {
+  /** What comes before a block's tensors, with "#". */
+  readonly at: string;
+  readonly attentions: readonly AttentionNames[];
+  readonly mlps: readonly MlpNames[];
+  /** Attention and MLP read the same z (Dehghani et al. 2023), and the rows of this tensor are fc1, then qkv. */
+  readonly inProj?: string;
+}
+
+/** Attention pooling: a learned query, then a block's MLP (Zhai et al. 2022, section 3.4). */
+export interface AttentionPoolNames {
+  readonly latent: string;
+  /** Query, then key and value; or all three in one. */
+  readonly qkv: readonly string[];
+  readonly proj: string;
+  readonly norm: string;
+  readonly fc1: string;
+  readonly fc2: string;
+}
+
+/** A ResNetV2, as the stem of a hybrid or alone (BiT). "@" and "#" stand for the numbers of stage and unit. */
+export interface ResNetNames {
+  /** Where the first convolution, its norm and the units are; or. */
+  readonly at: readonly { readonly stem: string; readonly stemNorm: string; readonly unit: string }[];
+  /** Of a unit's three convolutions, 1, 2 and 3 being "%". */
+  readonly conv: string;
+  readonly norm: string;
+  readonly shortcut: string;
+  readonly shortcutNorm: string;
+  /** After the last stage of a pre-activation network. */
+  readonly last: string;
+  /** What stages and units are counted from. */
+  readonly first: 0 | 1;
+}
+
+export interface Layout {
+  readonly name: LayoutName;
+  /** May come before every encoder tensor; heads bear none. */
+  readonly prefixes: readonly string[];
+  readonly patchEmbed: string;
+  readonly patchNorm?: string;
+  readonly resnet?: ResNetNames;
+  /** Class token, distillation token, registers: those that exist come before the patches in this order. */
+  readonly tokens: readonly string[];
+  readonly positions: string;
+  /** Learned frequencies of rotary positions. */
+  readonly frequencies?: string;
+  readonly preNorm?: string;
+  /** Or. */
+  readonly blocks: readonly BlockNames[];
+  readonly norm: string;
+  /** Of the pooled vector. */
+  readonly pooledNorm?: string;
+  readonly attentionPool?: AttentionPoolNames;
+  /** Or. */
+  readonly head: readonly string[];
+  readonly distillationHead?: string;
+  readonly pooler?: string;
+  /** Of the pooled vector into the space that images and texts share; or. */
+  readonly projection?: readonly string[];
+  /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
+  readonly kernels?: true;
+  /** Tensors that belong to training and take no part in a forward pass. */
+  readonly ignored: RegExp;
+  readonly text?: TextNames;
+}
+
+/** The text tower of a layout. */
+export interface TextNames {
+  readonly prefix: string;
+  readonly embedding: string;
+  readonly positions: string;
+  readonly block: BlockNames;
+  readonly norm: string;
+  /** Or. */
+  readonly projection: readonly string[];
+}
+
+export type LayoutName =
+  | "huggingface"
+  | "dinov3"
+  | "clip"
+  | "timm"
+  | "torchvision"
+  | "openclip"
+  | "openclip-timm"
+  | "flax";
+
+/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT: what save_pretrained writes. */
+const transformers: Layout = {
   name: "huggingface",
-  prefixes: ["vit.", "deit.", ""],
-  classToken: "embeddings.cls_token",
-  distillationToken: "embeddings.distillation_token",
-  positions: "embeddings.position_embeddings",
+  prefixes: ["vit.", "deit.", "beit.", "data2vec_vision.", "dinov2.", "dinov2_with_registers.", "ijepa.", "bit.", ""],
   patchEmbed: "embeddings.patch_embeddings.projection",
-  blocks: "encoder.layer",
-  norm1: "layernorm_before",
-  qkv: ["attention.attention.query", "attention.attention.key", "attention.attention.value"],
-  queryNorm: undefined,
-  keyNorm: undefined,
-  proj: "attention.output.dense",
-  norm2: "layernorm_after",
-  fc1: "intermediate.dense",
-  fc2: "output.dense",
+  resnet: {
+    at: [{ stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." }],
+    conv: "conv%",
+    norm: "norm%",
+    shortcut: "downsample.conv",
+    shortcutNorm: "downsample.norm",
+    last: "norm",
+    first: 0,
+  },
+  tokens: ["embeddings.cls_token", "embeddings.distillation_token", "embeddings.register_tokens"],
+  positions: "embeddings.position_embeddings",
+  blocks: [
+    {
+      at: "encoder.layer.#.",
+      attentions: [
+        {
+          norm: "layernorm_before",
+          qkv: [["attention.attention.query", "attention.attention.key", "attention.attention.value"]],
+          proj: "attention.output.dense",
+          scales: ["lambda_1"],
+          relativePositions: "attention.attention.relative_position_bias.relative_position_bias_table",
+        },
+      ],
+      mlps: [{ norm: "layernorm_after", fc1: [["intermediate.dense"]], fc2: ["output.dense"], scales: ["lambda_2"] }],
+    },
+    {
+      at: "encoder.layer.#.",
+      attentions: [
+        {
+          norm: "norm1",
+          qkv: [["attention.attention.query", "attention.attention.key", "attention.attention.value"]],
+          proj: "attention.output.dense",
+          scales: ["layer_scale1.lambda1"],
+        },
+      ],
+      mlps: [
+        {
+          norm: "norm2",
+          fc1: [["mlp.fc1"], ["mlp.weights_in"]],
+          fc2: ["mlp.fc2", "mlp.weights_out"],
+          scales: ["layer_scale2.lambda1"],
+        },
+      ],
+    },
+  ],
   norm: "layernorm",
-  head: ["classifier", "cls_classifier"],
+  pooledNorm: "pooler.layernorm",
+  head: ["classifier", "cls_classifier", "classifier.1"],
   distillationHead: "distillation_classifier",
   pooler: "pooler.dense",
-  pooledNorm: undefined,
-  attentionPool: undefined,
-  ignored: /(^|\.)(mask_token|position_ids)$|^decoder\./,
+  ignored: /(^|\.)(mask_token|position_ids|relative_position_index)$|^decoder\./,
 };
 
-/** timm's vision_transformer.py and deit.py; also the files of facebookresearch/dino, mae and deit. */
+/** transformers' DINOv3. */
+const dinov3: Layout = {
+  name: "dinov3",
+  prefixes: [""],
+  patchEmbed: "embeddings.patch_embeddings",
+  tokens: ["embeddings.cls_token", "embeddings.register_tokens"],
+  positions: "embeddings.position_embeddings",
+  blocks: [
+    {
+      at: "layer.#.",
+      attentions: [
+        {
+          norm: "norm1",
+          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+          proj: "attention.o_proj",
+          scales: ["layer_scale1.lambda1"],
+        },
+      ],
+      mlps: [
+        {
+          norm: "norm2",
+          fc1: [["mlp.gate_proj", "mlp.up_proj"], ["mlp.up_proj"]],
+          fc2: ["mlp.down_proj"],
+          scales: ["layer_scale2.lambda1"],
+        },
+      ],
+    },
+  ],
+  norm: "norm",
+  head: ["classifier"],
+  ignored: /^embeddings\.mask_token$/,
+};
+
+/** A block of either tower in transformers' CLIP and SigLIP. */
+const clipBlock: BlockNames = {
+  at: "encoder.layers.#.",
+  attentions: [
+    {
+      norm: "layer_norm1",
+      qkv: [["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]],
+      proj: "self_attn.out_proj",
+    },
+  ],
+  mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+};
+
+/** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2. */
+const clip: Layout = {
+  name: "clip",
+  prefixes: ["vision_model.", ""],
+  patchEmbed: "embeddings.patch_embedding",
+  tokens: ["embeddings.class_embedding"],
+  positions: "embeddings.position_embedding.weight",
+  preNorm: "pre_layrnorm",
+  blocks: [clipBlock],
+  norm: "post_layernorm",
+  attentionPool: {
+    latent: "head.probe",
+    qkv: ["head.attention.in_proj_"],
+    proj: "head.attention.out_proj",
+    norm: "head.layernorm",
+    fc1: "head.mlp.fc1",
+    fc2: "head.mlp.fc2",
+  },
+  head: ["classifier"],
+  projection: ["visual_projection"],
+  ignored: /(^|\.)position_ids$/,
+  text: {
+    prefix: "text_model.",
+    embedding: "embeddings.token_embedding.weight",
+    positions: "embeddings.position_embedding.weight",
+    block: clipBlock,
+    norm: "final_layer_norm",
+    projection: ["text_projection", "text_model.head"],
+  },
+};
+
+/** timm's attentions: vision_transformer.py, beit.py, eva.py. */
+const timmAttention: AttentionNames = {
+  norm: "norm1",
+  qkv: [["attn.qkv"], ["attn.q_proj", "attn.k_proj", "attn.v_proj"]],
+  biases: ["attn.q_bias", "attn.v_bias"],
+  queryNorm: "attn.q_norm",
+  keyNorm: "attn.k_norm",
+  innerNorm: "attn.norm",
+  proj: "attn.proj",
+  scales: ["ls1.gamma", "gamma_1"],
+  relativePositions: "attn.relative_position_bias_table",
+};
+
+const timmMlp: MlpNames = {
+  norm: "norm2",
+  fc1: [["mlp.fc1"], ["mlp.fc1_g", "mlp.fc1_x"]],
+  innerNorm: "mlp.norm",
+  fc2: ["mlp.fc2"],
+  scales: ["ls2.gamma", "gamma_2"],
+};
+
+/** timm: vision_transformer.py, deit.py, beit.py, eva.py, resnetv2.py; also the files of facebookresearch's dino, mae and deit. */
 const timm: Layout = {
   name: "timm",
   prefixes: [""],
-  classToken: "cls_token",
-  distillationToken: "dist_token",
-  positions: "pos_embed",
   patchEmbed: "patch_embed.proj",
-  blocks: "blocks",
-  norm1: "norm1",
-  qkv: ["attn.qkv"],
-  queryNorm: "attn.q_norm",
-  keyNorm: "attn.k_norm",
-  proj: "attn.proj",
-  norm2: "norm2",
-  fc1: "mlp.fc1",
-  fc2: "mlp.fc2",
+  patchNorm: "patch_embed.norm",
+  resnet: {
+    at: [
+      ...["patch_embed.backbone.stem.", "patch_embed.backbone."].map((at) => ({
+        stem: `${at}conv`,
+        stemNorm: `${at}norm`,
+        unit: "patch_embed.backbone.stages.@.blocks.#.",
+      })),
+      { stem: "stem.conv", stemNorm: "stem.norm", unit: "stages.@.blocks.#." },
+    ],
+    conv: "conv%",
+    norm: "norm%",
+    shortcut: "downsample.conv",
+    shortcutNorm: "downsample.norm",
+    last: "norm",
+    first: 0,
+  },
+  tokens: ["cls_token", "dist_token", "reg_token"],
+  positions: "pos_embed",
+  frequencies: "rope.freqs",
+  preNorm: "norm_pre",
+  blocks: [
+    { at: "blocks.#.", attentions: [timmAttention], mlps: [timmMlp] },
+    {
+      at: "blocks.#.",
+      attentions: [0, 1].map((j) => ({
+        ...timmAttention,
+        norm: `attns.${j}.norm`,
+        qkv: [[`attns.${j}.attn.qkv`]],
+        proj: `attns.${j}.attn.proj`,
+        scales: [`attns.${j}.ls.gamma`],
+      })),
+      mlps: [0, 1].map((j) => ({
+        norm: `ffns.${j}.norm`,
+        fc1: [[`ffns.${j}.mlp.fc1`]],
+        fc2: [`ffns.${j}.mlp.fc2`],
+        scales: [`ffns.${j}.ls.gamma`],
+      })),
+    },
+    {
+      at: "blocks.#.",
+      inProj: "in_proj",
+      attentions: [
+        {
+          norm: "in_norm",
+          qkv: [],
+          queryNorm: "q_norm",
+          keyNorm: "k_norm",
+          proj: "attn_out_proj",
+          scales: ["ls.gamma"],
+        },
+      ],
+      mlps: [{ norm: "in_norm", fc1: [], bias: "mlp_bias", fc2: ["mlp_out_proj"], scales: ["ls.gamma"] }],
+    },
+  ],
   norm: "norm",
-  head: ["head"],
-  distillationHead: "head_dist",
-  pooler: undefined,
   pooledNorm: "fc_norm",
-  attentionPool: "attn_pool",
-  ignored: /^(mask_token|decoder_.*|decoder\..*)$/,
+  attentionPool: {
+    latent: "attn_pool.latent",
+    qkv: ["attn_pool.q", "attn_pool.kv"],
+    proj: "attn_pool.proj",
+    norm: "attn_pool.norm",
+    fc1: "attn_pool.mlp.fc1",
+    fc2: "attn_pool.mlp.fc2",
+  },
+  head: ["head", "head.fc"],
+  distillationHead: "head_dist",
+  ignored: /(^|\.)(mask_token|decoder_.*|relative_position_index)$|^decoder\./,
 };
 
-export const layouts: readonly Layout[] = [huggingFace, timm];
+/** torchvision's vit_*; some old files say mlp.linear_1. */
+const torchvision: Layout = {
+  name: "torchvision",
+  prefixes: [""],
+  patchEmbed: "conv_proj",
+  tokens: ["class_token"],
+  positions: "encoder.pos_embedding",
+  blocks: [
+    {
+      at: "encoder.layers.encoder_layer_#.",
+      attentions: [{ norm: "ln_1", qkv: [["self_attention.in_proj_"]], proj: "self_attention.out_proj" }],
+      mlps: [{ norm: "ln_2", fc1: [["mlp.0"], ["mlp.linear_1"]], fc2: ["mlp.3", "mlp.linear_2"] }],
+    },
+  ],
+  norm: "encoder.ln",
+  head: ["heads.head"],
+  ignored: /^$/,
+};
+
+const openClipBlock: BlockNames = {
+  at: "transformer.resblocks.#.",
+  attentions: [{ norm: "ln_1", qkv: [["attn.in_proj_"]], proj: "attn.out_proj", scales: ["ls_1.gamma"] }],
+  mlps: [{ norm: "ln_2", fc1: [["mlp.c_fc"]], fc2: ["mlp.c_proj"], scales: ["ls_2.gamma"] }],
+};
+
+/** OpenAI's CLIP and OpenCLIP. */
+const openClip: Layout = {
+  name: "openclip",
+  prefixes: ["visual."],
+  patchEmbed: "conv1",
+  tokens: ["class_embedding"],
+  positions: "positional_embedding",
+  preNorm: "ln_pre",
+  blocks: [openClipBlock],
+  norm: "ln_post",
+  head: [],
+  projection: ["visual.proj"],
+  ignored: /^(input_resolution|context_length|vocab_size)$|attn_mask$/,
+  text: {
+    prefix: "",
+    embedding: "token_embedding.weight",
+    positions: "positional_embedding",
+    block: openClipBlock,
+    norm: "ln_final",
+    projection: ["text_projection"],
+  },
+};
+
+/** OpenCLIP's CustomTextCLIP with a timm model for images. */
+const openClipTimm: Layout = {
+  ...timm,
+  name: "openclip-timm",
+  prefixes: ["visual.trunk."],
+  projection: ["visual.head.proj"],
+  ignored: /attn_mask$/,
+  text: { ...openClip.text!, prefix: "text.", projection: ["text.text_projection"] },
+};
+
+/** google-research/vision_transformer and, with other names for the parts of a block, big_vision. */
+const flax: Layout = {
+  name: "flax",
+  prefixes: ["params/", ""],
+  kernels: true,
+  patchEmbed: "embedding",
+  resnet: {
+    at: [{ stem: "conv_root", stemNorm: "gn_root", unit: "block@/unit#/" }],
+    conv: "conv%",
+    norm: "gn%",
+    shortcut: "conv_proj",
+    shortcutNorm: "gn_proj",
+    last: "norm",
+    first: 1,
+  },
+  tokens: ["cls"],
+  positions: "Transformer/posembed_input/pos_embedding",
+  blocks: [
+    flaxBlock({ attention: "MultiHeadDotProductAttention_1", mlp: "MlpBlock_3", norm1: "LayerNorm_0", norm2: "LayerNorm_2" }),
+    flaxBlock({ attention: "MultiHeadDotProductAttention_0", mlp: "MlpBlock_0", norm1: "LayerNorm_0", norm2: "LayerNorm_1" }),
+  ],
+  norm: "Transformer/encoder_norm",
+  head: ["head"],
+  ignored: /(^|\/)pre_logits\//,
+};
+
+function flaxBlock({ attention, mlp, norm1, norm2 }: Record<"attention" | "mlp" | "norm1" | "norm2", string>): BlockNames {
+  return {
+    at: "Transformer/encoderblock_#/",
+    attentions: [
+      {
+        norm: norm1,
+        qkv: [["query", "key", "value"].map((part) => `${attention}/${part}`)],
+        proj: `${attention}/out`,
+      },
+    ],
+    mlps: [{ norm: norm2, fc1: [[`${mlp}/Dense_0`]], fc2: [`${mlp}/Dense_1`] }],
+  };
+}
+
+/** The tensors of a linear layer or a norm. */
+export const weightOf = ({ kernels }: Layout, name: string): string =>
+  name.endsWith("_") ? `${name}weight` : `${name}${kernels ? "/kernel" : ".weight"}`;
+
+export const biasOf = ({ kernels }: Layout, name: string): string =>
+  name.endsWith("_") ? `${name}bias` : `${name}${kernels ? "/bias" : ".bias"}`;
+
+export const scaleOf = ({ kernels }: Layout, name: string): string => `${name}${kernels ? "/scale" : ".weight"}`;
+
+export const layouts: readonly Layout[] = [
+  transformers,
+  dinov3,
+  clip,
+  openClipTimm,
+  openClip,
+  timm,
+  torchvision,
+  flax,
+];

@@ -1,142 +1,85 @@
 /**
- * The forward pass of "An Image is Worth 16x16 Words" (Dosovitskiy et al. 2021), equations 1 to 4, and of DeiT (Touvron et
- * al. 2021), which adds a distillation token and its head. Written once for every backend.
+ * The forward pass of "An Image is Worth 16x16 Words" (Dosovitskiy et al. 2021), equations 1 to 4, from pixels to features
+ * and class scores. Written once for every family and backend: what a checkpoint has, its weights and its config say.
  */
 import type { Backend, Tensor as Matrix } from "../backend.js";
-import { nextTask } from "../tasks.js";
 import { type Config, gridOf } from "./config.js";
-import type { AttentionPool, Block, Weights } from "./weights.js";
+import { encode, type Places, type Sequence } from "./encoder.js";
+import type { OutputName, Outputs, Tensor } from "./outputs.js";
+import { resample } from "./positions.js";
+import { type FeatureMap, runResNet } from "./resnet.js";
+import { pairsOf, rotaryTables } from "./rope.js";
+import { type AttentionPool, type Positions, positionsAt, type Weights } from "./weights.js";
 
-/** Row-major values. */
-export interface Tensor {
-  readonly dims: readonly number[];
-  readonly data: Float32Array;
-}
+/** Images of one size, or one sequence of patches. */
+export type ImageBatch =
+  /** [B, 3, H, W] */
+  | { readonly pixels: Tensor }
+  /** [patches, P·P·3] and the grid that they are from. */
+  | { readonly patches: Float32Array; readonly grid: readonly [number, number] };
 
-/** What `forward` can give. hiddenStates: what block 0 reads, then each block's output; attentions: after softmax. */
-export interface Outputs {
-  logits: Tensor;
-  lastHiddenState: Tensor;
-  pooled: Tensor;
-  preLogits: Tensor;
-  patchEmbedding: Tensor;
-  hiddenStates: Tensor[];
-  attentions: Tensor[];
-}
-
-export type OutputName = keyof Outputs;
-
-export const OUTPUT_NAMES: readonly OutputName[] = [
-  "logits",
-  "lastHiddenState",
-  "pooled",
-  "preLogits",
-  "patchEmbedding",
-  "hiddenStates",
-  "attentions",
-];
-
-/** Sizes of a call: images, patches and tokens an image. */
-interface Sequence {
-  readonly images: number;
-  readonly patches: number;
-  readonly tokens: number;
-}
-
-/** Activations of a block, made once a call. */
-interface Activations {
-  /** z_l, [B·tokens, D] */
-  readonly z: Matrix;
-  /** The heads' outputs, [B·tokens, D] */
-  readonly y: Matrix;
-  /** [B·tokens, 3D] */
-  readonly qkv: Matrix;
-  /** [B·tokens, mlpWidth] */
-  readonly hidden: Matrix;
-  /** Softmax of the scores, [B·heads·tokens, tokens], when attentions are wanted. */
-  readonly probabilities: Matrix | undefined;
-}
+/** Vectors that are pooled, [B, D] each; what a head reads. */
+type Pooled = readonly Matrix[];
 
 /**
- * Runs images through the model.
- * @param pixelValues [B, 3, H, W], normalised.
- * @param wanted what to compute; nothing else is read back.
- * @throws RangeError if the pixels do not have the config's image size, or the checkpoint lacks what is wanted.
+ * Runs images through the image tower.
+ * @param wants what to compute; nothing else is read back.
  */
-export async function forward(
+export async function runImages(
   backend: Backend,
   weights: Weights,
   config: Config,
-  pixelValues: Tensor,
-  wanted: readonly OutputName[],
+  batch: ImageBatch,
+  wants: (name: OutputName) => boolean,
   signal?: AbortSignal,
 ): Promise<Partial<Outputs>> {
-  checkCall(config, pixelValues, wanted);
-  const wants = (name: OutputName) => wanted.includes(name);
   const outputs: Partial<Outputs> = {};
-  const [images] = pixelValues.dims as [number];
-  const [gridHeight, gridWidth] = gridOf(config);
-  const patches = gridHeight * gridWidth;
-  const sequence: Sequence = { images, patches, tokens: config.prefixTokens + patches };
-  const { width, heads } = config;
-  const { tokens } = sequence;
+  const { width, prefixTokens, heads } = config;
+  const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
   const tensor = async (x: Matrix, ...dims: number[]): Promise<Tensor> => ({ dims, data: await backend.read(x) });
 
   const mark = backend.mark();
   try {
-    const a = createActivations(backend, config, sequence, wants("attentions"));
+    const map = weights.resnet && (await runStem(backend, weights, config, batch, wants, outputs));
+    if (config.depth === 0) {
+      await finishResNet(backend, weights, config, map!, images, wants, outputs);
+      return outputs;
+    }
+    const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
+    const patches = grid[0] * grid[1];
+    const tokens = prefixTokens + patches;
+    const sequence: Sequence = { images, tokens };
+    const z = backend.createTensor(images * tokens, width);
 
-    const x = patchEmbed(backend, weights, config, sequence, pixelValues);
+    const x = map ? patchEmbedMap(backend, weights, config, map, grid, images) : patchEmbed(backend, weights, config, batch, grid, images);
+    if (weights.patchNorm) backend.layerNorm(x, x, weights.patchNorm);
     if (wants("patchEmbedding")) outputs.patchEmbedding = await tensor(x, images, patches, width);
 
     // z₀ = [x_class; x¹E; …; xᴺE] + E_pos                                                     (1)
-    backend.assembleTokens(a.z, weights.prefix, x, weights.positions);
-    if (wants("hiddenStates")) outputs.hiddenStates = [await tensor(a.z, images, tokens, width)];
+    const { positions, ...places } = placesOf(backend, weights, config, grid);
+    backend.assembleTokens(z, weights.prefix, x, positions);
+    if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
+    if (wants("hiddenStates")) outputs.hiddenStates = [await tensor(z, images, tokens, width)];
     if (wants("attentions")) outputs.attentions = [];
 
-    for (const block of weights.blocks) {
-      if (signal) await nextTask();
-      signal?.throwIfAborted();
-      encode(backend, config, sequence, a, block);
-      outputs.hiddenStates?.push(await tensor(a.z, images, tokens, width));
-      outputs.attentions?.push(await tensor(a.probabilities ?? a.z, images, heads, tokens, tokens));
-    }
+    // z_l for l = 1 … L                                                                   (2, 3)
+    await encode(backend, config, weights.blocks, z, sequence, places, {
+      attentions: wants("attentions"),
+      signal,
+      async each(probabilities) {
+        outputs.hiddenStates?.push(await tensor(z, images, tokens, width));
+        outputs.attentions?.push(await tensor(probabilities ?? z, images, heads, tokens, tokens));
+      },
+    });
 
     // y = LN(z_L⁰)                                                                           (4)
-    if (config.norm === "tokens") backend.layerNorm(a.z, a.z, weights.norm);
-    if (wants("lastHiddenState")) outputs.lastHiddenState = await tensor(a.z, images, tokens, width);
-
-    if (weights.pooler && wants("pooled")) {
-      const { outputs: poolerWidth } = weights.pooler;
-      const pooled = backend.createTensor(images, poolerWidth);
-      backend.linear(pooled, tokenOf(backend, sequence, a.z, 0), weights.pooler, { activation: "tanh" });
-      outputs.pooled = await tensor(pooled, images, poolerWidth);
-    }
-    if (wants("preLogits") || wants("logits")) {
-      const y = pool(backend, weights, config, sequence, a);
-      if (wants("preLogits")) outputs.preLogits = { dims: [images, width], data: mean(await readAll(backend, y)) };
-      if (wants("logits")) outputs.logits = await head(backend, weights, images, y);
-    }
+    if (config.norm === "tokens") backend.layerNorm(z, z, weights.norm!);
+    if (wants("lastHiddenState")) outputs.lastHiddenState = await tensor(z, images, tokens, width);
+    await finish(backend, weights, config, sequence, z, wants, outputs);
     return outputs;
   } finally {
     backend.release(mark);
   }
-}
-
-function createActivations(
-  backend: Backend,
-  config: Config,
-  { images, tokens }: Sequence,
-  attentions: boolean,
-): Activations {
-  const { width, mlpWidth, heads } = config;
-  return {
-    z: backend.createTensor(images * tokens, width),
-    y: backend.createTensor(images * tokens, width),
-    qkv: backend.createTensor(images * tokens, 3 * width),
-    hidden: backend.createTensor(images * tokens, mlpWidth),
-    probabilities: attentions ? backend.createTensor(images * heads * tokens, tokens) : undefined,
-  };
 }
 
 /** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
@@ -144,47 +87,188 @@ function patchEmbed(
   backend: Backend,
   weights: Weights,
   config: Config,
-  { images, patches }: Sequence,
-  { dims, data }: Tensor,
+  batch: ImageBatch,
+  [rows, columns]: readonly [number, number],
+  images: number,
 ): Matrix {
-  const [, channels, height, width] = dims as [number, number, number, number];
+  const x = backend.createTensor(images * rows * columns, config.width);
+  const { inputs } = weights.patchEmbed!;
+  if ("grid" in batch) {
+    backend.linear(x, backend.createTensor(rows * columns, inputs, batch.patches), weights.patchEmbed!);
+    return x;
+  }
   const [patchHeight, patchWidth] = config.patchSize;
+  const { dims, data } = config.interpolation.pad ? padded(batch.pixels, config.patchSize) : batch.pixels;
+  const [, channels, height, width] = dims as [number, number, number, number];
   const pixels = backend.createTensor(images * channels, height * width, data);
-  const flat = backend.createTensor(images * patches, channels * patchHeight * patchWidth);
-  const x = backend.createTensor(images * patches, config.width);
+  const flat = backend.createTensor(images * rows * columns, inputs);
   backend.patchify(flat, pixels, { height, width, patchHeight, patchWidth });
-  backend.linear(x, flat, weights.patchEmbed);
+  backend.linear(x, flat, weights.patchEmbed!);
   return x;
 }
 
-/** One encoder block, in place. */
-function encode(
+/** The same of a hybrid (section 3.1): patches of the stem's feature map, often of one pixel. */
+function patchEmbedMap(
   backend: Backend,
-  { heads, activation }: Config,
-  { tokens }: Sequence,
-  a: Activations,
-  block: Block,
-): void {
-  // z′ = MSA(LN(z)) + z                                                                      (2)
-  backend.linear(a.qkv, a.z, block.qkv, { norm: block.norm1 });
-  if (block.headNorm) backend.headNorm(a.qkv, heads, block.headNorm.query, block.headNorm.key);
-  backend.attention(a.y, a.qkv, { heads, tokens, probabilities: a.probabilities });
-  backend.linear(a.z, a.y, block.proj, { accumulate: true });
-
-  // z = MLP(LN(z′)) + z′                                                                     (3)
-  backend.linear(a.hidden, a.z, block.fc1, { norm: block.norm2, activation });
-  backend.linear(a.z, a.hidden, block.fc2, { accumulate: true });
+  weights: Weights,
+  config: Config,
+  { x: map, height, width }: FeatureMap,
+  [rows, columns]: readonly [number, number],
+  images: number,
+): Matrix {
+  const x = backend.createTensor(images * rows * columns, config.width);
+  const kernel = config.patchSize[0] / config.stride;
+  if (kernel === 1) backend.linear(x, map, weights.patchEmbed!);
+  else {
+    const window = { height, width, kernel, stride: kernel, top: 0, left: 0, outHeight: rows, outWidth: columns };
+    backend.convolve(x, map, weights.patchEmbed!, window);
+  }
+  return x;
 }
 
-/** What each head reads, [B, D]: one vector, or two when distilled. */
-function pool(backend: Backend, weights: Weights, config: Config, sequence: Sequence, a: Activations): Matrix[] {
-  if (config.pooling === "distilled") return [0, 1].map((token) => tokenOf(backend, sequence, a.z, token));
-  if (config.pooling === "attention") return [attentionPool(backend, config, sequence, a, weights.attentionPool!)];
-  const y =
-    config.pooling === "token"
-      ? tokenOf(backend, sequence, a.z, 0)
-      : meanOf(backend, sequence, a.z, config.prefixTokens, sequence.patches);
-  if (config.norm === "pooled") backend.layerNorm(y, y, weights.norm);
+/** Zeros at the bottom and right, to whole patches. */
+function padded({ dims, data }: Tensor, patch: readonly [number, number]): Tensor {
+  const [images, channels, height, width] = dims as [number, number, number, number];
+  const [newHeight, newWidth] = [Math.ceil(height / patch[0]) * patch[0], Math.ceil(width / patch[1]) * patch[1]];
+  if (newHeight === height && newWidth === width) return { dims, data };
+  const result = new Float32Array(images * channels * newHeight * newWidth);
+  for (let plane = 0; plane < images * channels; plane++)
+    for (let y = 0; y < height; y++) {
+      const row = data.subarray((plane * height + y) * width, (plane * height + y + 1) * width);
+      result.set(row, (plane * newHeight + y) * newWidth);
+    }
+  return { dims: [images, channels, newHeight, newWidth], data: result };
+}
+
+/** What depends on a grid and not on an image, kept for the last grid of each model. */
+interface GridConstants {
+  readonly grid: readonly [number, number];
+  readonly positions: Float32Array | undefined;
+  readonly tables: ReadonlyMap<Float32Array, Float32Array>;
+  readonly rotary: readonly { readonly cos: Float32Array; readonly sin: Float32Array }[];
+}
+
+const constants = new WeakMap<Weights, GridConstants>();
+
+function constantsOf(weights: Weights, config: Config, grid: readonly [number, number]): GridConstants {
+  const known = constants.get(weights);
+  if (known && known.grid[0] === grid[0] && known.grid[1] === grid[1]) return known;
+  const { prefixTokens, width, heads } = config;
+  const made: GridConstants = {
+    grid,
+    positions: weights.positions && rowsOf(positionsAt(weights.positions, grid, config), config),
+    tables: new Map(
+      [weights.relativePositions, ...weights.blocks.flat(2).map((b) => ("relativePositions" in b ? b.relativePositions : undefined))]
+        .filter((table) => table !== undefined)
+        .map((table) => [table, relativeAt(table, config, grid)]),
+    ),
+    rotary: config.rotary
+      ? rotaryTables(config.rotary, { grid, headWidth: width / heads, prefixTokens, frequencies: weights.frequencies, depth: config.depth, heads })
+      : [],
+  };
+  constants.set(weights, made);
+  return made;
+}
+
+/** A row for every token: of zeros for those without. */
+function rowsOf({ table, prefix }: Positions, { prefixTokens, width, layout, classToken }: Config): Float32Array {
+  if (prefix === prefixTokens) return table;
+  const rows = new Float32Array(table.length + (prefixTokens - prefix) * width);
+  rows.set(table.subarray(0, prefix * width));
+  rows.set(table.subarray(prefix * width), prefixTokens * width);
+  return rows;
+}
+
+/** BEiT's table for another grid: its offsets resampled, its three entries of the class token kept, as in transformers. */
+function relativeAt(table: Float32Array, config: Config, grid: readonly [number, number]): Float32Array {
+  const native = gridOf(config, config.imageSize);
+  if (native[0] === grid[0] && native[1] === grid[1]) return table;
+  const { heads } = config;
+  const sides = ([height, width]: readonly [number, number]): [number, number] => [2 * height - 1, 2 * width - 1];
+  const offsets = table.subarray(0, table.length - 3 * heads);
+  const resampled = resample(offsets, sides(native), sides(grid), { filter: "bilinear", antialias: false });
+  const result = new Float32Array(resampled.length + 3 * heads);
+  result.set(resampled);
+  result.set(table.subarray(table.length - 3 * heads), resampled.length);
+  return result;
+}
+
+/** The grid's constants in the backend's memory. */
+function placesOf(
+  backend: Backend,
+  weights: Weights,
+  config: Config,
+  grid: readonly [number, number],
+): Places & { positions: Matrix | undefined } {
+  const { positions, tables, rotary } = constantsOf(weights, config, grid);
+  const { width, heads } = config;
+  const matrix = (data: Float32Array, cols: number) => backend.createTensor(data.length / cols, cols, data);
+  const tensors = new Map([...tables].map(([table, data]) => [table, matrix(data, heads)]));
+  const turns = rotary.map(({ cos, sin }) => {
+    const cols = cos.length / (config.prefixTokens + grid[0] * grid[1]);
+    return { cos: matrix(cos, cols), sin: matrix(sin, cols) };
+  });
+  return {
+    positions: positions && matrix(positions, width),
+    relative:
+      tensors.size > 0
+        ? ({ relativePositions = weights.relativePositions }, out) =>
+            backend.relativePositions(out, tensors.get(relativePositions!)!, { height: grid[0], width: grid[1] })
+        : undefined,
+    rotary: config.rotary && { pairs: pairsOf(config.rotary), of: (block) => turns[block] ?? turns[0]! },
+  };
+}
+
+/** From the last tokens to what is asked for. */
+async function finish(
+  backend: Backend,
+  weights: Weights,
+  config: Config,
+  sequence: Sequence,
+  z: Matrix,
+  wants: (name: OutputName) => boolean,
+  outputs: Partial<Outputs>,
+): Promise<void> {
+  const { images } = sequence;
+  const { width, pooled, features } = config;
+  const rows = async (x: Matrix): Promise<Tensor> => ({ dims: [images, x.cols], data: await backend.read(x) });
+  const wantsPooled = wants("pooled") && pooled !== "none";
+  if (wantsPooled && pooled === "pooler") {
+    const y = backend.createTensor(images, config.poolerWidth);
+    backend.linear(y, tokenOf(backend, sequence, z, 0), weights.pooler!, { activation: "tanh" });
+    outputs.pooled = await rows(y);
+  }
+  if (wantsPooled && pooled === "token") outputs.pooled = await rows(tokenOf(backend, sequence, z, 0));
+
+  const ofHead = ["logits", "clsLogits", "distillationLogits", "preLogits", "imageFeatures", "imageEmbeds"] as const;
+  if (!ofHead.some((name) => wants(name)) && !(wantsPooled && pooled === "head")) return;
+  const y = pool(backend, weights, config, sequence, z);
+  if (features > 0) {
+    const projected = weights.projection ? backend.createTensor(images, features) : y[0]!;
+    if (weights.projection) backend.linear(projected, y[0]!, weights.projection);
+    outputs.imageFeatures = await rows(projected);
+  }
+  // In a model of both towers transformers calls the features pooler_output.
+  if (wantsPooled && pooled === "head") {
+    outputs.pooled = config.text && outputs.imageFeatures ? outputs.imageFeatures : await rows(y[0]!);
+  }
+  if (wants("preLogits")) outputs.preLogits = await preLogits(backend, config, images, y);
+  if (wants("logits") || wants("clsLogits") || wants("distillationLogits")) {
+    await classify(backend, weights, config, images, y, outputs);
+  }
+}
+
+/** What each head reads, [B, D]: one vector, or two. */
+function pool(backend: Backend, weights: Weights, config: Config, sequence: Sequence, z: Matrix): Pooled {
+  const { pooling, prefixTokens, norm } = config;
+  const patches = sequence.tokens - prefixTokens;
+  const token = (i: number) => tokenOf(backend, sequence, z, i);
+  const mean = () => meanOf(backend, sequence, z, prefixTokens, patches);
+  if (pooling === "distilled") return [token(0), token(1)];
+  if (pooling === "token+mean") return [token(0), mean()];
+  if (pooling === "attention") return [attentionPool(backend, config, sequence, z, weights.attentionPool!)];
+  const y = pooling === "token" ? token(0) : mean();
+  if (norm === "pooled") backend.layerNorm(y, y, weights.norm!);
   return [y];
 }
 
@@ -200,67 +284,117 @@ function meanOf(backend: Backend, { images, tokens }: Sequence, z: Matrix, first
 /** h = MSA(query, z); h + MLP(LN(h)). Every token asks with the same query, so the first one's answer is taken. */
 function attentionPool(
   backend: Backend,
-  config: Config,
+  { poolHeads, activation, width }: Config,
   sequence: Sequence,
-  a: Activations,
+  z: Matrix,
   pool: AttentionPool,
 ): Matrix {
   const { images, tokens } = sequence;
-  const { heads, activation, width, mlpWidth } = config;
+  const qkv = backend.createTensor(z.rows, 3 * width);
+  const y = backend.createTensor(z.rows, width);
   const h = backend.createTensor(images, width);
-  const hidden = backend.createTensor(images, mlpWidth);
-  backend.linear(a.qkv, a.z, pool.qkv);
-  backend.attention(a.y, a.qkv, { heads, tokens });
-  backend.linear(h, tokenOf(backend, sequence, a.y, 0), pool.proj);
+  const hidden = backend.createTensor(images, pool.fc1.outputs);
+  backend.linear(qkv, z, pool.qkv);
+  backend.attention(y, qkv, { heads: poolHeads, tokens });
+  backend.linear(h, tokenOf(backend, sequence, y, 0), pool.proj);
   backend.linear(hidden, h, pool.fc1, { norm: pool.norm, activation });
   backend.linear(h, hidden, pool.fc2, { accumulate: true });
   return h;
 }
 
+/** The vector before the classifier; of two, their mean when distilled, else one after the other. */
+async function preLogits(backend: Backend, { pooling }: Config, images: number, y: Pooled): Promise<Tensor> {
+  const [first, second] = (await Promise.all(y.map((x) => backend.read(x)))) as [Float32Array, Float32Array?];
+  const width = y[0]!.cols;
+  if (!second) return { dims: [images, width], data: first };
+  if (pooling === "distilled") return { dims: [images, width], data: meanOfTwo(first, second) };
+  const data = new Float32Array(2 * first.length);
+  for (let i = 0; i < images; i++) {
+    data.set(first.subarray(i * width, (i + 1) * width), 2 * i * width);
+    data.set(second.subarray(i * width, (i + 1) * width), (2 * i + 1) * width);
+  }
+  return { dims: [images, 2 * width], data };
+}
+
+const meanOfTwo = (a: Float32Array, b: Float32Array) => a.map((x, i) => (x + b[i]!) / 2);
+
 /** Class scores. timm's models without a head give what the head would read. */
-async function head(backend: Backend, weights: Weights, images: number, y: readonly Matrix[]): Promise<Tensor> {
-  const heads = [weights.head, weights.distillationHead];
-  const logits = y.map((x, i) => {
-    const linear = heads[i];
-    if (!linear) return x;
-    const out = backend.createTensor(images, linear.outputs);
-    backend.linear(out, x, linear);
-    return out;
+async function classify(
+  backend: Backend,
+  weights: Weights,
+  config: Config,
+  images: number,
+  y: Pooled,
+  outputs: Partial<Outputs>,
+): Promise<void> {
+  const [head, second] = weights.heads;
+  if (!head) {
+    outputs.logits = await preLogits(backend, config, images, y);
+    return;
+  }
+  const scores = backend.createTensor(images, head.outputs);
+  const dims = [images, head.outputs];
+  backend.linear(scores, y[0]!, head);
+  if (config.pooling === "token+mean") backend.linear(scores, y[1]!, second!, { accumulate: true });
+  if (config.pooling !== "distilled") {
+    outputs.logits = { dims, data: await backend.read(scores) };
+    return;
+  }
+  const other = backend.createTensor(images, second!.outputs);
+  backend.linear(other, y[1]!, second!);
+  const [cls, distillation] = [await backend.read(scores), await backend.read(other)];
+  outputs.clsLogits = { dims, data: cls };
+  outputs.distillationLogits = { dims, data: distillation };
+  outputs.logits = { dims, data: meanOfTwo(cls, distillation) };
+}
+
+/** The convolutional stem, or all of a BiT. */
+async function runStem(
+  backend: Backend,
+  weights: Weights,
+  config: Config,
+  batch: ImageBatch,
+  wants: (name: OutputName) => boolean,
+  outputs: Partial<Outputs>,
+): Promise<FeatureMap> {
+  if (!("pixels" in batch)) throw new TypeError("forward: a convolutional stem takes pixels; got patches");
+  const [images, channels, height, width] = batch.pixels.dims as [number, number, number, number];
+  const pixels = backend.createTensor(images * channels, height * width, batch.pixels.data);
+  const states = config.depth === 0 && wants("hiddenStates");
+  if (states) outputs.hiddenStates = [];
+  return runResNet(backend, weights.resnet!, config.resnet!, pixels, { height, width }, async (map) => {
+    if (states) outputs.hiddenStates!.push(await planes(backend, map, images));
   });
-  return { dims: [images, logits[0]!.cols], data: mean(await readAll(backend, logits)) };
 }
 
-const readAll = (backend: Backend, tensors: readonly Matrix[]) => Promise.all(tensors.map((x) => backend.read(x)));
-
-function mean(rows: readonly Float32Array[]): Float32Array {
-  const [first, second] = rows as [Float32Array, Float32Array?];
-  return second ? first.map((x, i) => (x + second[i]!) / 2) : first;
+/** [B·H·W, C] to [B, C, H, W]. */
+async function planes(backend: Backend, { x, height, width }: FeatureMap, images: number): Promise<Tensor> {
+  const rows = await backend.read(x);
+  const [channels, area] = [x.cols, height * width];
+  const data = new Float32Array(rows.length);
+  for (let image = 0; image < images; image++)
+    for (let i = 0; i < area; i++)
+      for (let c = 0; c < channels; c++)
+        data[(image * channels + c) * area + i] = rows[(image * area + i) * channels + c]!;
+  return { dims: [images, channels, height, width], data };
 }
 
-function checkCall(config: Config, pixelValues: Tensor, wanted: readonly OutputName[]): void {
-  for (const name of wanted) {
-    if (!OUTPUT_NAMES.includes(name)) {
-      throw new RangeError(`forward: outputs must be among ${OUTPUT_NAMES.join(", ")}; got ${JSON.stringify(name)}`);
-    }
+/** Global mean and classifier of a BiT. */
+async function finishResNet(
+  backend: Backend,
+  weights: Weights,
+  config: Config,
+  map: FeatureMap,
+  images: number,
+  wants: (name: OutputName) => boolean,
+  outputs: Partial<Outputs>,
+): Promise<void> {
+  if (wants("lastHiddenState")) outputs.lastHiddenState = await planes(backend, map, images);
+  const area = map.height * map.width;
+  const y = meanOf(backend, { images, tokens: area }, map.x, 0, area);
+  if (wants("pooled") && config.pooled !== "none") {
+    outputs.pooled = { dims: [images, y.cols, 1, 1], data: await backend.read(y) };
   }
-  if (wanted.includes("pooled") && config.poolerWidth === 0) {
-    throw new RangeError("forward: pooled needs a checkpoint with a pooler; this one has none");
-  }
-  if (wanted.includes("logits") && config.classes === 0 && config.layout === "huggingface") {
-    throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
-  }
-  if (!Array.isArray(pixelValues?.dims)) {
-    throw new TypeError("forward: inputs must be { pixelValues: { dims, data } }; got no dims");
-  }
-  const [height, width] = config.imageSize;
-  const { dims, data } = pixelValues;
-  const fits = dims.length === 4 && Number.isSafeInteger(dims[0]) && dims[0]! > 0;
-  if (!fits || dims[1] !== 3 || dims[2] !== height || dims[3] !== width) {
-    throw new RangeError(`forward: pixelValues must be [images, 3, ${height}, ${width}]; got [${dims.join(", ")}]`);
-  }
-  const count = dims.reduce((product, n) => product * n, 1);
-  if (!(data instanceof Float32Array) || data.length !== count) {
-    const got = data instanceof Float32Array ? data.length : typeof data;
-    throw new RangeError(`forward: pixelValues of [${dims.join(", ")}] must have ${count} floats; got ${got}`);
-  }
+  if (wants("preLogits")) outputs.preLogits = await preLogits(backend, config, images, [y]);
+  if (wants("logits")) await classify(backend, weights, config, images, [y], outputs);
 }

@@ -1,20 +1,39 @@
-/** From named tensors of a checkpoint to the weights that the forward pass reads. */
-import type { Backend, DType, Linear, Norm, Precision, Tensor, WeightTarget } from "../backend.js";
-import { WEIGHT_RANGE } from "../quantise.js";
-import { type Config, gridOf, type Named, type Shapes } from "./config.js";
+/** From named tensors of a checkpoint to the weights that the forward pass reads. Which parts there are, the tensors tell. */
+import type { Backend, Linear, Norm, Tensor } from "../backend.js";
+import { type Config, type EncoderConfig, gridOf, type Shapes } from "./config.js";
+import { type AttentionNames, type BlockNames, biasOf, type Layout, type MlpNames, weightOf } from "./layouts.js";
+import { blockAt, choose, type Named } from "./observe.js";
+import { createPlanner, type Planner, type WeightPlan } from "./plan.js";
+import { resample, resamplePatches } from "./positions.js";
+import { convolutionRows, planResNet, type ResNet } from "./resnet.js";
 
-/** One encoder block, eq. 2 and 3. */
-export interface Block {
-  readonly norm1: Norm;
+/** Multi-head self-attention of a block, eq. 2 and 5 to 8. */
+export interface Attention {
+  readonly kind: "attention";
+  readonly norm: Norm;
   /** U_qkv of eq. 5, all heads: D → [q | k | v] */
   readonly qkv: Linear;
   readonly headNorm: { readonly query: Norm; readonly key: Norm } | undefined;
+  /** BEiT's table, [(2h-1)(2w-1)+3, heads]. */
+  readonly relativePositions: Float32Array | undefined;
+  readonly innerNorm: Norm | undefined;
   /** U_msa of eq. 8: D → D */
-  readonly proj: Linear;
-  readonly norm2: Norm;
-  readonly fc1: Linear;
-  readonly fc2: Linear;
+  readonly out: Linear;
 }
+
+/** MLP of a block, eq. 3. */
+export interface Mlp {
+  readonly kind: "mlp";
+  readonly norm: Norm;
+  /** D → mlpWidth, or gate and value side by side, D → 2·mlpWidth. */
+  readonly fc1: Linear;
+  readonly gated: boolean;
+  readonly innerNorm: Norm | undefined;
+  readonly out: Linear;
+}
+
+/** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
+export type Block = readonly (readonly (Attention | Mlp)[])[];
 
 /** Attention pooling: the q rows of `qkv` are zero and their biases the projected query, so that all tokens ask the same. */
 export interface AttentionPool {
@@ -25,255 +44,415 @@ export interface AttentionPool {
   readonly fc2: Linear;
 }
 
-export interface Weights {
-  /** E of eq. 1: C·Ph·Pw → D */
-  readonly patchEmbed: Linear;
-  /** Class token and distillation token, [prefixTokens, D]. */
-  readonly prefix: Tensor | undefined;
-  /** E_pos of eq. 1: [prefixTokens + N, D] */
-  readonly positions: Tensor;
+/** E_pos of eq. 1. */
+export interface Positions {
+  /** [rows before the grid's + grid, D], as in the checkpoint. */
+  readonly table: Float32Array;
+  /** Grid that the table is of. */
+  readonly grid: readonly [number, number];
+  /** Rows before the grid's: of the first prefix tokens. */
+  readonly prefix: number;
+}
+
+export interface TextWeights {
+  /** [vocabulary, D] */
+  readonly embedding: Float32Array;
+  /** [length, D] */
+  readonly positions: Float32Array;
   readonly blocks: readonly Block[];
-  /** Of eq. 4. */
   readonly norm: Norm;
+  readonly projection: Linear | undefined;
+}
+
+export interface Weights {
+  readonly resnet: ResNet | undefined;
+  /** E of eq. 1: C·Ph·Pw → D */
+  readonly patchEmbed: Linear | undefined;
+  readonly patchNorm: Norm | undefined;
+  /** Class token, distillation token, registers, [prefixTokens, D]. */
+  readonly prefix: Tensor | undefined;
+  readonly positions: Positions | undefined;
+  /** Learned frequencies of rotary positions, [2, L, heads, d/2]. */
+  readonly frequencies: Float32Array | undefined;
+  readonly preNorm: Norm | undefined;
+  readonly blocks: readonly Block[];
+  /** BEiT's, when all blocks share one. */
+  readonly relativePositions: Float32Array | undefined;
+  /** Of eq. 4. */
+  readonly norm: Norm | undefined;
   readonly attentionPool: AttentionPool | undefined;
-  readonly head: Linear | undefined;
-  readonly distillationHead: Linear | undefined;
+  /** One for each vector that is pooled. */
+  readonly heads: readonly Linear[];
   /** Hugging Face's, before its tanh. */
   readonly pooler: Linear | undefined;
+  /** Of images into the space that they share with texts. */
+  readonly projection: Linear | undefined;
+  /** exp(logit_scale) of CLIP, and logit_bias of SigLIP. */
+  readonly similarity: { readonly scale: number; readonly bias: number } | undefined;
+  readonly text: TextWeights | undefined;
 }
 
-/** A tensor that the checkpoint must have: of which shape, and where it goes. */
-interface Slot {
-  readonly shape: readonly number[];
-  /** Unset for the scales of a weight, F32: they go with its rows. */
-  readonly target?: WeightTarget;
-}
-
-/** The name of the scales of a weight that is stored in int8, F32 [outputs], one for each row. */
-export const scaleOf = (weight: string): string => `${weight}_scale`;
-
-/** What weights have to do with a checkpoint while it is read; see Checkpoint.read in io/checkpoint.ts. */
-export interface WeightLoader {
-  wanted(info: { readonly name: string }): boolean;
-  stage(length: number): Uint8Array;
-  store(info: { readonly name: string; readonly dtype: DType }, row: number, bytes: Uint8Array): number;
-  /** To be called when all is stored. */
-  finish(): Promise<Weights>;
-}
-
-/** What is known of the weights before there is a backend. */
-export interface WeightPlan {
-  /** All tensors that the model reads. */
-  readonly tensors: ReadonlySet<string>;
-  /** Those of them that are weights of linear layers: what int8 stores as integers. */
-  readonly linear: ReadonlySet<string>;
-  /** int8 for a checkpoint of integers and scales, else f32. */
-  readonly precision: Precision;
-  /** Makes room on a backend, once, with linear layers in the given precision. */
-  create(backend: Backend, precision: Precision): WeightLoader;
+/** What the resampling at load starts from: the checkpoint's own sizes. */
+export interface Stored {
+  readonly imageSize: readonly [number, number];
+  readonly patchSize: readonly [number, number];
 }
 
 /**
  * Compares the tensors of a checkpoint with those that `config` needs. A linear weight that is I8 is one of integers in
  * -64…63, each row to be multiplied by its scale in the tensor {@link scaleOf} names.
+ * @param stored sizes of the checkpoint, where the config's are others: patch embedding and positions are resampled.
  * @throws Error naming every missing, unexpected and misshapen tensor at once, each with the nearest name that exists.
  */
 export function planWeights(
   name: string,
-  { config, named }: { config: Config; named: Named },
+  { config, named, stored = config }: { config: Config; named: Named; stored?: Stored },
   tensors: Shapes,
-): WeightPlan {
+): WeightPlan<Weights> {
   const { layout, prefix } = named;
-  const { width, mlpWidth, prefixTokens, classes, eps } = config;
-  const slots = new Map<string, Slot>();
-  const linear = new Set<string>();
+  const planner = createPlanner(name, layout, tensors);
+  const { has } = planner;
+  const { width } = config;
+  const optional = <T>(exists: boolean, make: () => T): T | undefined => (exists ? make() : undefined);
 
-  // Room is taken only after the names and shapes are known to fit: a lying config must not allocate.
-  const later: ((backend: Backend, precision: Precision) => void)[] = [];
-  const plan = <T>(create: (backend: Backend, precision: Precision) => T): (() => T) => {
-    let made: T | undefined;
-    later.push((backend, precision) => {
-      made = create(backend, precision);
-    });
-    return () => made!;
+  const resnet = named.resnet && planResNet(planner, prefix, named.resnet, config.resnet!);
+  const patchEmbed = optional(config.depth > 0, () => planPatchEmbed(planner, config, prefix, stored, resnet?.channels));
+  const patchNorm = optional(layout.patchNorm !== undefined && has(`${prefix}${layout.patchNorm}.weight`), () =>
+    planner.norm(prefix + layout.patchNorm!, width, config.eps),
+  );
+  const preNorm = optional(layout.preNorm !== undefined && has(`${prefix}${layout.preNorm}.weight`), () =>
+    planner.norm(prefix + layout.preNorm!, width, config.eps),
+  );
+
+  const tokens = layout.tokens.filter((token) => has(prefix + token));
+  const rowsOf = (token: string) => {
+    const { shape } = tensors.get(prefix + token)!;
+    return shape.length === 1 ? 1 : shape.reduce((product, n) => product * n, 1) / shape.at(-1)!;
   };
-  const slot = (tensor: string, shape: readonly number[], target: () => WeightTarget) =>
-    slots.set(tensor, {
-      shape,
-      get target() {
-        return target();
+  const prefixRows = optional(config.depth > 0 && tokens.length > 0, () =>
+    planner.rows(
+      tokens.map((token) => ({ tensor: prefix + token, shape: [1, rowsOf(token), width], rows: rowsOf(token) })),
+      width,
+    ),
+  );
+
+  const positions = planPositions(planner, config, prefix, stored, tensors);
+  const half = width / config.heads / 2;
+  const frequencies = optional(layout.frequencies !== undefined && has(prefix + layout.frequencies), () =>
+    planner.values(prefix + layout.frequencies!, [2, config.depth, config.heads, half]),
+  );
+  const blocks = named.block
+    ? planBlocks(planner, config, named.blockPrefix, named.block, config.depth)
+    : [];
+  const shared = `${prefix}encoder.relative_position_bias.relative_position_bias_table`;
+  const relativePositions = optional(has(shared), () => planner.values(shared, tableShape(config, stored)));
+
+  const normName = config.norm === "pooled" && has(`${prefix}${layout.pooledNorm}.weight`) ? layout.pooledNorm! : layout.norm;
+  const norm = optional(config.norm !== "none" && config.depth > 0, () =>
+    planner.norm(prefix + normName, width, config.eps),
+  );
+  const attentionPool = optional(config.pooling === "attention", () => planAttentionPool(planner, config, prefix));
+  const heads = planHeads(planner, config, tensors);
+  const pooler = optional(config.poolerWidth > 0, () =>
+    planner.linear({ names: [prefix + layout.pooler!], outputs: config.poolerWidth, inputs: width }),
+  );
+  const projection = planProjection(planner, layout.projection ?? [], width, config.features);
+  const scale = optional(config.text !== undefined, () => planner.values("logit_scale", []));
+  const bias = optional(has("logit_bias"), () => planner.values("logit_bias", []));
+  const text = planText(planner, config, named);
+
+  // What a head replaces: CLIPForImageClassification has a norm that nothing reads.
+  const unread = config.norm === "none" ? prefix + layout.norm : undefined;
+  const pool = layout.attentionPool && config.pooling !== "attention" ? prefix + layout.attentionPool.latent.split(".")[0] : undefined;
+  const ignored = (tensor: string) =>
+    layout.ignored.test(tensor) ||
+    (unread !== undefined && tensor.startsWith(`${unread}.`)) ||
+    (pool !== undefined && tensor.startsWith(`${pool}.`));
+
+  return planner.finish(ignored, () => ({
+    resnet: resnet?.weights(),
+    patchEmbed: patchEmbed?.(),
+    patchNorm: patchNorm?.(),
+    prefix: prefixRows?.(),
+    positions: positions?.(),
+    frequencies: frequencies?.(),
+    preNorm: preNorm?.(),
+    blocks: blocks.map((block) => block()),
+    relativePositions: relativePositions?.(),
+    norm: norm?.(),
+    attentionPool: attentionPool?.(),
+    heads: heads.map((head) => head()),
+    pooler: pooler?.(),
+    projection: projection?.(),
+    similarity: scale && { scale: Math.exp(scale()[0]!), bias: bias?.()[0] ?? 0 },
+    text: text?.(),
+  }));
+}
+
+/** E of eq. 1, a convolution of stride P on pixels or on what the stem makes of them. */
+function planPatchEmbed(
+  planner: Planner,
+  config: Config,
+  prefix: string,
+  stored: Stored,
+  channels = 3,
+): () => Linear {
+  const { layout } = planner;
+  const { width, flexible, stride } = config;
+  const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];
+  const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
+  const inputs = channels * newHeight * newColumns;
+  const names = [prefix + layout.patchEmbed];
+  const shape = [channels, height, columns];
+  // Of a map's pixels, as any convolution.
+  if (config.resnet) {
+    const arrange = convolutionRows({ outputs: width, channels, kernel: height, flax: layout.kernels === true });
+    const dims = layout.kernels ? [height, columns, channels, width] : [width, ...shape];
+    return planner.linear({ names, outputs: width, inputs, shape: dims, arrange });
+  }
+  if (height !== newHeight || columns !== newColumns) {
+    return planner.linear({
+      names,
+      outputs: width,
+      inputs,
+      shape: [width, ...shape],
+      arrange: (values) => resamplePatches(values, [height, columns], [newHeight, newColumns]),
+    });
+  }
+  // [height, width, channel, D] to the order of Conv2d's rows, (channel, y, x).
+  if (layout.kernels) {
+    return planner.linear({
+      names,
+      outputs: width,
+      inputs,
+      shape: [height, columns, channels, width],
+      arrange: (values) => {
+        const rows = new Float32Array(values.length);
+        const spots = height * columns;
+        for (let i = 0; i < spots; i++)
+          for (let c = 0; c < channels; c++)
+            for (let o = 0; o < width; o++)
+              rows[o * inputs + c * spots + i] = values[(i * channels + c) * width + o]!;
+        return rows;
       },
     });
-
-  const tensorOf = (rows: number, cols = width) => plan((backend) => backend.createTensor(rows, cols));
-
-  /** A layer whose outputs come from `names` in turn. */
-  function linearOf(
-    names: readonly string[],
-    outputs: number,
-    inputs: number,
-    options: { bias?: boolean; shape?: number[]; skip?: number } = {},
-  ) {
-    const { bias = true, shape = [inputs], skip = 0 } = options;
-    const layer = plan((backend, precision) => backend.createLinear(outputs, inputs, precision));
-    const rows = (outputs - skip) / names.length;
-    names.forEach((tensor, i) => {
-      const row = skip + i * rows;
-      const weight = `${tensor}.weight`;
-      linear.add(weight);
-      slot(weight, [rows, ...shape], () => ({ linear: layer(), part: "weight", row }));
-      if (tensors.get(weight)?.dtype === "I8") slots.set(scaleOf(weight), { shape: [rows] });
-      if (bias) slot(`${tensor}.bias`, [rows], () => ({ linear: layer(), part: "bias", row }));
-    });
-    return layer;
   }
+  return planner.linear({ names, outputs: width, inputs, shape: flexible ? [inputs] : shape });
+}
 
-  function normOf(tensor: string, cols = width) {
-    const scale = tensorOf(1, cols);
-    const shift = tensorOf(1, cols);
-    slot(`${tensor}.weight`, [cols], () => ({ tensor: scale(), row: 0 }));
-    slot(`${tensor}.bias`, [cols], () => ({ tensor: shift(), row: 0 }));
-    return (): Norm => ({ scale: scale(), shift: shift(), eps });
-  }
-
-  const [patchHeight, patchWidth] = config.patchSize;
-  const [gridHeight, gridWidth] = gridOf(config);
-  const patchEmbed = linearOf([prefix + layout.patchEmbed], width, 3 * patchHeight * patchWidth, {
-    shape: [3, patchHeight, patchWidth],
-  });
-  const positions = tensorOf(prefixTokens + gridHeight * gridWidth);
-  slot(prefix + layout.positions, [1, prefixTokens + gridHeight * gridWidth, width], () => ({
-    tensor: positions(),
-    row: 0,
-  }));
-  const prefixRows = prefixTokens > 0 ? tensorOf(prefixTokens) : undefined;
-  [layout.classToken, layout.distillationToken].slice(0, prefixTokens).forEach((token, row) => {
-    slot(prefix + token, [1, 1, width], () => ({ tensor: prefixRows!(), row }));
-  });
-
-  const blocks = Array.from({ length: config.depth }, (_, i) => {
-    const at = `${prefix}${layout.blocks}.${i}.`;
-    return {
-      norm1: normOf(at + layout.norm1),
-      qkv: linearOf(
-        layout.qkv.map((part) => at + part),
-        3 * width,
-        width,
-        { bias: config.qkvBias },
-      ),
-      query: config.headNorm ? normOf(at + layout.queryNorm, width / config.heads) : undefined,
-      key: config.headNorm ? normOf(at + layout.keyNorm, width / config.heads) : undefined,
-      proj: linearOf([at + layout.proj], width, width),
-      norm2: normOf(at + layout.norm2),
-      fc1: linearOf([at + layout.fc1], mlpWidth, width),
-      fc2: linearOf([at + layout.fc2], width, mlpWidth),
-    };
-  });
-  const norm = normOf(config.norm === "pooled" ? layout.pooledNorm! : prefix + layout.norm);
-
-  let pool: ReturnType<typeof attentionPoolOf> | undefined;
-  if (config.pooling === "attention") pool = attentionPoolOf(`${prefix}${layout.attentionPool}.`);
-  function attentionPoolOf(at: string) {
-    const latent = tensorOf(1);
-    slot(`${at}latent`, [1, 1, width], () => ({ tensor: latent(), row: 0 }));
-    return {
-      latent,
-      q: linearOf([`${at}q`], width, width),
-      qkv: linearOf([`${at}kv`], 3 * width, width, { skip: width }),
-      proj: linearOf([`${at}proj`], width, width),
-      norm: normOf(`${at}norm`),
-      fc1: linearOf([`${at}mlp.fc1`], mlpWidth, width),
-      fc2: linearOf([`${at}mlp.fc2`], width, mlpWidth),
-    };
-  }
-
-  const headName = layout.head.find((tensor) => tensors.has(`${tensor}.weight`)) ?? layout.head[0]!;
-  const head = classes > 0 ? linearOf([headName], classes, width) : undefined;
-  const distillationHead =
-    config.pooling === "distilled" && classes > 0 ? linearOf([layout.distillationHead], classes, width) : undefined;
-  const pooler = config.poolerWidth > 0 ? linearOf([prefix + layout.pooler], config.poolerWidth, width) : undefined;
-
-  compare(name, slots, tensors, layout.ignored);
-
-  const [least, most] = WEIGHT_RANGE;
-  const scales = new Map<string, Float32Array>();
-
-  /** Keeps scales; returns -1, or the index of the first that the weights cannot be multiplied by. */
-  function storeScales(tensor: string, row: number, bytes: Uint8Array): number {
-    const values = new Float32Array(bytes.slice().buffer);
-    const bad = values.findIndex((scale) => !Number.isFinite(Math.fround(scale * least)));
-    if (bad >= 0) return bad;
-    if (row === 0) scales.set(tensor, new Float32Array(slots.get(tensor)!.shape[0]!));
-    scales.get(tensor)!.set(values, row);
-    return -1;
-  }
-
-  /** The scales of rows of a weight, whose integers are checked. */
-  function scalesOf(tensor: string, row: number, bytes: Uint8Array): Float32Array {
-    const all = scales.get(scaleOf(tensor));
-    if (!all)
-      throw new Error(`weights: "${scaleOf(tensor)}" must come before "${tensor}" in "${name}"; it comes after`);
-    const inputs = slots
-      .get(tensor)!
-      .shape.slice(1)
-      .reduce((product, n) => product * n, 1);
-    const integers = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-    let bad = 0;
-    while (bad < integers.length && integers[bad]! >= least && integers[bad]! <= most) bad++;
-    if (bad < integers.length) {
-      const element = `element ${row * inputs + bad} is ${integers[bad]}`;
-      throw new Error(`weights: "${tensor}" of "${name}" must hold integers from ${least} to ${most}; ${element}`);
-    }
-    return all.subarray(row, row + bytes.length / inputs);
-  }
-
-  return {
-    tensors: new Set(slots.keys()),
-    linear,
-    precision: [...linear].some((tensor) => slots.has(scaleOf(tensor))) ? "int8" : "f32",
-    create(backend, precision) {
-      for (const make of later) make(backend, precision);
-      return {
-        wanted: ({ name }) => slots.has(name),
-        stage: backend.stage,
-        store({ name, dtype }, row, bytes) {
-          const { target } = slots.get(name)!;
-          if (!target) return storeScales(name, row, bytes);
-          const place = { ...target, row: target.row + row };
-          const quantised = "linear" in place && place.part === "weight" && dtype === "I8";
-          return backend.store(quantised ? { ...place, scales: scalesOf(name, row, bytes) } : place, dtype, bytes);
-        },
-        async finish() {
-          if (pool) await foldQuery(backend, pool.latent(), pool.q(), pool.qkv());
-          return {
-            patchEmbed: patchEmbed(),
-            prefix: prefixRows?.(),
-            positions: positions(),
-            blocks: blocks.map((block) => ({
-              norm1: block.norm1(),
-              qkv: block.qkv(),
-              headNorm: block.query && block.key ? { query: block.query(), key: block.key() } : undefined,
-              proj: block.proj(),
-              norm2: block.norm2(),
-              fc1: block.fc1(),
-              fc2: block.fc2(),
-            })),
-            norm: norm(),
-            attentionPool: pool && {
-              qkv: pool.qkv(),
-              proj: pool.proj(),
-              norm: pool.norm(),
-              fc1: pool.fc1(),
-              fc2: pool.fc2(),
-            },
-            head: head?.(),
-            distillationHead: distillationHead?.(),
-            pooler: pooler?.(),
-          };
-        },
-      };
-    },
+/** The table of positions, resampled where the image is of another size than the checkpoint's. */
+function planPositions(
+  planner: Planner,
+  config: Config,
+  prefix: string,
+  stored: Stored,
+  tensors: Shapes,
+): (() => Positions) | undefined {
+  const { layout, has } = planner;
+  const name = prefix + layout.positions;
+  if (!has(name)) return undefined;
+  const { shape } = tensors.get(name)!;
+  const rows = shape.reduce((product, n) => product * n, 1) / shape.at(-1)!;
+  const from = gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize);
+  const before = rows - from[0] * from[1];
+  // A table that fits no such number of prefix rows has a wrong shape, and is named as one.
+  const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
+  const table = planner.values(name, [1, counted + from[0] * from[1], config.width]);
+  return () => {
+    const grid = gridOf(config, config.imageSize);
+    return positionsAt({ table: table(), grid: from, prefix: counted }, grid, config);
   };
+}
+
+/** Positions of another grid; rows before the grid's stay as they are. */
+export function positionsAt(
+  positions: Positions,
+  grid: readonly [number, number],
+  { width, interpolation }: Pick<Config, "width" | "interpolation">,
+): Positions {
+  const { table, grid: from, prefix } = positions;
+  if (from[0] === grid[0] && from[1] === grid[1]) return positions;
+  const result = new Float32Array((prefix + grid[0] * grid[1]) * width);
+  result.set(table.subarray(0, prefix * width));
+  result.set(resample(table.subarray(prefix * width), from, grid, interpolation), prefix * width);
+  return { table: result, grid, prefix };
+}
+
+/** Rows of BEiT's table and its columns. */
+function tableShape(config: Config, stored: Stored): [number, number] {
+  const [height, width] = gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize);
+  return [(2 * height - 1) * (2 * width - 1) + 3, config.heads];
+}
+
+/** Blocks of a tower. Which parts they have, the first one tells. */
+export function planBlocks(
+  planner: Planner,
+  config: EncoderConfig & Pick<Partial<Config>, "qkvBias">,
+  prefix: string,
+  names: BlockNames,
+  depth: number,
+): (() => Block)[] {
+  return Array.from({ length: depth }, (_, i) => {
+    const [at, first] = [prefix + blockAt(names, i), prefix + blockAt(names, 0)];
+    const parallel = names.inProj !== undefined && planInProj(planner, config, at, first, names);
+    const attentions = names.attentions.map((part) =>
+      planAttention(planner, config, at, first, part, parallel ? parallel.qkv : undefined),
+    );
+    const mlps = names.mlps.map((part) => planMlp(planner, config, at, first, part, parallel ? parallel.fc1 : undefined));
+    return () => {
+      const [msa, mlp] = [attentions.map((make) => make()), mlps.map((make) => make())];
+      return parallel ? [[...msa, ...mlp]] : [msa, mlp];
+    };
+  });
+}
+
+/** One tensor whose rows are fc1, then q, k and v. */
+function planInProj(
+  planner: Planner,
+  { width, mlpWidth }: EncoderConfig,
+  at: string,
+  first: string,
+  { inProj, mlps }: BlockNames,
+) {
+  const { layout, has } = planner;
+  const fc1 = planner.empty(mlpWidth, width);
+  const qkv = planner.empty(3 * width, width);
+  const rows = mlpWidth + 3 * width;
+  const weight = weightOf(layout, at + inProj!);
+  planner.rowsOf(weight, { rows, inputs: width }, fc1, mlpWidth, 0);
+  planner.rowsOf(weight, { rows, inputs: width }, qkv, 3 * width, 0);
+  if (has(biasOf(layout, first + inProj!))) {
+    planner.bias(fc1, biasOf(layout, at + inProj!), mlpWidth, 0, rows);
+    planner.bias(qkv, biasOf(layout, at + inProj!), 3 * width, 0, rows);
+  } else if (mlps[0]!.bias !== undefined && has(first + mlps[0]!.bias)) {
+    planner.bias(fc1, at + mlps[0]!.bias, mlpWidth, 0);
+  }
+  return { fc1, qkv };
+}
+
+function planAttention(
+  planner: Planner,
+  config: EncoderConfig & Pick<Partial<Config>, "qkvBias">,
+  at: string,
+  first: string,
+  names: AttentionNames,
+  fused: (() => Linear) | undefined,
+): () => Attention {
+  const { layout, has } = planner;
+  const { width, heads, eps } = config;
+  const optionalNorm = (norm: string | undefined, cols: number) =>
+    norm !== undefined && has(`${first}${norm}.weight`) ? planner.norm(at + norm, cols, eps, first + norm) : undefined;
+  const exists = (name: string) => has(first + weightOf(layout, name));
+
+  const norm = planner.norm(at + names.norm, width, eps, first + names.norm);
+  const qkv = fused ?? planQkv();
+  function planQkv() {
+    const parts = names.qkv.find((list) => list.every(exists)) ?? names.qkv[0]!;
+    const named = parts.map((part) => biasOf(layout, part));
+    const made = planner.linear({
+      names: parts.map((part) => at + part),
+      outputs: 3 * width,
+      inputs: width,
+      // A key's may be missing: softmax does not see it.
+      biases: named.map((bias) => (config.qkvBias !== false && (has(first + bias) || requires(named)) ? at + bias : undefined)),
+    });
+    const { biases } = names;
+    if (biases && has(first + biases[0]) && !has(first + named[0]!)) {
+      planner.bias(made, at + biases[0], width, 0);
+      planner.bias(made, at + biases[1], width, 2 * width);
+    }
+    return made;
+  }
+  /** All of a file without any are missing, where the config says that there are biases. */
+  function requires(named: readonly string[]): boolean {
+    return config.qkvBias === true && !names.biases && !named.some((bias) => has(first + bias));
+  }
+
+  const query = optionalNorm(names.queryNorm, width / heads);
+  const key = optionalNorm(names.keyNorm, width / heads);
+  const table = names.relativePositions;
+  const relative =
+    table !== undefined && has(first + table)
+      ? planner.values(at + table, planner.shapeOf(at + table) ?? planner.shapeOf(first + table)!)
+      : undefined;
+  const innerNorm = optionalNorm(names.innerNorm, width);
+  const out = planner.linear({ names: [at + names.proj], outputs: width, inputs: width });
+  planScale(planner, names.scales, at, first, out, width);
+  return () => ({
+    kind: "attention",
+    norm: norm(),
+    qkv: qkv(),
+    headNorm: query && key && { query: query(), key: key() },
+    relativePositions: relative?.(),
+    innerNorm: innerNorm?.(),
+    out: out(),
+  });
+}
+
+function planMlp(
+  planner: Planner,
+  { width, mlpWidth, eps }: EncoderConfig,
+  at: string,
+  first: string,
+  names: MlpNames,
+  fused: (() => Linear) | undefined,
+): () => Mlp {
+  const { layout, has } = planner;
+  const exists = (name: string) => has(first + weightOf(layout, name));
+  const norm = planner.norm(at + names.norm, width, eps, first + names.norm);
+  const parts = names.fc1.find((list) => list.every(exists)) ?? names.fc1[0] ?? [];
+  const rows = planner.shapeOf(first + weightOf(layout, parts[0] ?? ""))?.[layout.kernels ? 1 : 0];
+  const gated = parts.length === 2 || rows === 2 * mlpWidth;
+  const fc1 =
+    fused ??
+    planner.linear({ names: parts.map((part) => at + part), outputs: gated ? 2 * mlpWidth : mlpWidth, inputs: width });
+  const innerNorm =
+    names.innerNorm !== undefined && has(`${first}${names.innerNorm}.weight`)
+      ? planner.norm(at + names.innerNorm, mlpWidth, eps, first + names.innerNorm)
+      : undefined;
+  const out = planner.linear({ names: [at + choose(names.fc2, exists)!], outputs: width, inputs: mlpWidth });
+  planScale(planner, names.scales, at, first, out, width);
+  return () => ({ kind: "mlp", norm: norm(), fc1: fc1(), gated, innerNorm: innerNorm?.(), out: out() });
+}
+
+/** LayerScale becomes part of the layer before it. */
+function planScale(
+  planner: Planner,
+  scales: readonly string[] | undefined,
+  at: string,
+  first: string,
+  out: () => Linear,
+  width: number,
+): void {
+  const name = scales?.find((scale) => planner.has(first + scale));
+  if (name !== undefined) planner.rescale(out, at + name, width);
+}
+
+function planAttentionPool(planner: Planner, config: Config, prefix: string): () => AttentionPool {
+  const names = planner.layout.attentionPool!;
+  const { width, eps } = config;
+  const at = (name: string) => prefix + name;
+  const poolWidth = planner.shapeOf(`${at(names.fc1)}.weight`)?.[0] ?? config.mlpWidth;
+  const latent = planner.rows([{ tensor: at(names.latent), shape: [1, 1, width], rows: 1 }], width);
+  const q = planner.empty(width, width);
+  const qkv = planner.empty(3 * width, width);
+  const [first, second] = names.qkv.map((name) => ({
+    weight: weightOf(planner.layout, at(name)),
+    bias: biasOf(planner.layout, at(name)),
+  })) as [{ weight: string; bias: string }, { weight: string; bias: string }?];
+  const fused = { rows: 3 * width, inputs: width };
+  const ownQuery = second ? { rows: width, inputs: width } : fused;
+  planner.rowsOf(first.weight, ownQuery, q, width, 0);
+  planner.bias(q, first.bias, width, 0, ownQuery.rows);
+  const rest = second ?? first;
+  planner.rowsOf(rest.weight, second ? { rows: 2 * width, inputs: width } : fused, qkv, 2 * width, width);
+  planner.bias(qkv, rest.bias, 2 * width, width, second ? 2 * width : 3 * width);
+  const proj = planner.linear({ names: [at(names.proj)], outputs: width, inputs: width });
+  const norm = planner.norm(at(names.norm), width, eps);
+  const fc1 = planner.linear({ names: [at(names.fc1)], outputs: poolWidth, inputs: width });
+  const fc2 = planner.linear({ names: [at(names.fc2)], outputs: width, inputs: poolWidth });
+  planner.finally((backend) => foldQuery(backend, latent(), q(), qkv()));
+  return () => ({ qkv: qkv(), proj: proj(), norm: norm(), fc1: fc1(), fc2: fc2() });
 }
 
 /** Projects the learned query once, and makes it the bias of qkv's q rows, whose weights become zero. */
@@ -288,66 +467,58 @@ async function foldQuery(backend: Backend, latent: Tensor, q: Linear, qkv: Linea
   backend.store({ linear: qkv, part: "bias", row: 0 }, "F32", new Uint8Array(bias.buffer));
 }
 
-/** Most tensors that an error names of each kind. */
-const NAMED = 8;
-
-/** Most names that a missing one is compared with: a distance takes microseconds, and there may be thousands. */
-const COMPARED = 500;
-
-function compare(name: string, slots: ReadonlyMap<string, Slot>, tensors: Shapes, ignored: RegExp): void {
-  const shape = (x: readonly number[]) => `(${x.join(", ")})`;
-  const missing = [...slots.keys()].filter((tensor) => !tensors.has(tensor));
-  const unexpected = [...tensors.keys()].filter((tensor) => !slots.has(tensor) && !ignored.test(tensor));
-  const misshapen = [...slots].filter(([tensor, slot]) => {
-    const found = tensors.get(tensor)?.shape;
-    return found && (found.length !== slot.shape.length || found.some((n, i) => n !== slot.shape[i]));
-  });
-  const findings: string[] = [];
-  const add = <T>(kind: string, found: readonly T[], describe: (x: T) => string) => {
-    if (found.length === 0) return;
-    const more = found.length > NAMED ? `, and ${found.length - NAMED} more` : "";
-    findings.push(`${kind}: ${found.slice(0, NAMED).map(describe).join(", ")}${more}`);
-  };
-  add(
-    "misshapen",
-    misshapen,
-    ([tensor, slot]) => `"${tensor}" should be ${shape(slot.shape)}, got ${shape(tensors.get(tensor)!.shape)}`,
-  );
-  const mistyped = [...slots].flatMap(([tensor, slot]) => {
-    const found = tensors.get(tensor)?.dtype ?? "F32";
-    return "target" in slot || found === "F32" ? [] : [`"${tensor}" should be F32, got ${found}`];
-  });
-  add("of another type", mistyped, (finding) => finding);
-  add("missing", missing, (tensor) => {
-    const near = nearest(tensor, unexpected.slice(0, COMPARED));
-    return near ? `"${tensor}" (nearest is "${near}")` : `"${tensor}"`;
-  });
-  add("unexpected", unexpected, (tensor) => `"${tensor}"`);
-  if (findings.length > 0)
-    throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
+/** Classifiers: one, two when distilled, or one in two halves for class token and mean. */
+function planHeads(planner: Planner, config: Config, tensors: Shapes): (() => Linear)[] {
+  const { layout, has } = planner;
+  const { classes, width, pooling } = config;
+  if (classes === 0) return [];
+  const name = choose(layout.head, (head) => has(weightOf(layout, head)))!;
+  if (pooling === "distilled") {
+    return [name, layout.distillationHead!].map((head) =>
+      planner.linear({ names: [head], outputs: classes, inputs: width }),
+    );
+  }
+  if (pooling !== "token+mean") return [planner.linear({ names: [name], outputs: classes, inputs: width })];
+  const halves = [0, 1].map(() => planner.empty(classes, width));
+  planner.halves(weightOf(layout, name), halves as [() => Linear, () => Linear], classes, width);
+  if (has(biasOf(layout, name)) || !tensors.has(weightOf(layout, name))) {
+    planner.bias(halves[0]!, biasOf(layout, name), classes, 0);
+  }
+  return halves;
 }
 
-/** The closest of `names` by edit distance, if any shares at least half of the letters. */
-function nearest(name: string, names: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let least = name.length / 2;
-  for (const other of names) {
-    if (Math.abs(other.length - name.length) >= least) continue;
-    const distance = editDistance(name, other);
-    if (distance < least) [best, least] = [other, distance];
+/** Without bias and [inputs, outputs] where it is a tensor of that name. */
+function planProjection(
+  planner: Planner,
+  names: readonly string[],
+  inputs: number,
+  outputs: number,
+): (() => Linear) | undefined {
+  const { layout, has, shapeOf } = planner;
+  const raw = names.find(has);
+  if (raw !== undefined) {
+    const shape = [inputs, outputs];
+    return planner.linear({ names: [raw], outputs, inputs, shape, raw: true, arrange: planner.transpose(inputs) });
   }
-  return best;
+  const name = names.find((x) => has(weightOf(layout, x)));
+  if (name === undefined) return undefined;
+  return planner.linear({ names: [name], outputs: shapeOf(weightOf(layout, name))![0]!, inputs });
 }
 
-/** Levenshtein's, by rows. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const above = row;
-    row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      row.push(Math.min(above[j]! + 1, row[j - 1]! + 1, above[j - 1]! + Number(a[i - 1] !== b[j - 1])));
-    }
-  }
-  return row[b.length]!;
+function planText(planner: Planner, { text, features }: Config, named: Named): (() => TextWeights) | undefined {
+  const names = named.layout.text;
+  if (!text || !names) return undefined;
+  const { width, depth, vocabulary, length, eps } = text;
+  const embedding = planner.values(names.prefix + names.embedding, [vocabulary, width]);
+  const positions = planner.values(names.prefix + names.positions, [length, width]);
+  const blocks = planBlocks(planner, text, names.prefix, names.block, depth);
+  const norm = planner.norm(names.prefix + names.norm, width, eps);
+  const projection = planProjection(planner, names.projection, width, features);
+  return () => ({
+    embedding: embedding(),
+    positions: positions(),
+    blocks: blocks.map((block) => block()),
+    norm: norm(),
+    projection: projection?.(),
+  });
 }

@@ -11,14 +11,21 @@ import {
 import {
   checkAssembleTokens,
   checkAttention,
+  checkConvolve,
   checkData,
+  checkGroupNorm,
   checkHeadNorm,
   checkLayerNorm,
   checkLinear,
+  checkMaxPool,
   checkPatchify,
   checkPool,
+  checkRelativePositions,
+  checkRescale,
+  checkRotate,
   checkSize,
   checkStore,
+  checkSwiglu,
 } from "../shapes.js";
 import { align, createHeap } from "./heap.js";
 import { type Build, compileKernels, instantiate, type Kernels } from "./kernels.js";
@@ -54,13 +61,16 @@ const DTYPE_CODES: Record<DType, number> = {
 };
 
 /** Codes of assembly/linear.ts; 0 is none. */
-const ACTIVATIONS: Record<Activation, number> = { gelu: 1, gelu_tanh: 2, tanh: 3, relu: 4 };
+const ACTIVATIONS: Record<Activation, number> = { gelu: 1, gelu_tanh: 2, tanh: 3, relu: 4, quick_gelu: 5 };
 
 /** Of binary16 and binary32; widened infinities and NaN of the former are beyond. */
 const LARGEST_HALF = 65504;
 /** The last float that rounds to it: beyond, an f16 weight would become infinite. */
 const ROUNDS_TO_HALF = 65519.99609375;
 const LARGEST_FLOAT = (2 - 2 ** -23) * 2 ** 127;
+
+/** Where a tensor is, 0 for none. */
+const addressOf = (x: Tensor | undefined): number => (x as WasmTensor | undefined)?.at ?? 0;
 
 const padded = (cols: number) => Math.ceil(cols / 8) * 8;
 
@@ -203,6 +213,15 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       return -1;
     },
 
+    rescale(weights, factors) {
+      checkRescale(weights, factors);
+      const { at, inputs, outputs, precision } = weights as WasmLinear;
+      const panels = padded(outputs) / 8;
+      const scratch = heap.scratch(panels * 32);
+      heap.f32.fill(1, scratch / 4, scratch / 4 + panels * 8).set(factors, scratch / 4);
+      kernels.rescale(PRECISIONS[precision], at, inputs, panels, scratch);
+    },
+
     mark() {
       marks++;
       return heap.top;
@@ -248,20 +267,29 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const o = out as WasmTensor;
       const p = patches as WasmTensor;
       const count = patches.rows / images;
+      const rows = prefix?.rows ?? 0;
       for (let image = 0; image < images; image++) {
-        const at = o.at + image * positions.rows * o.stride;
+        const at = o.at + image * (rows + count) * o.stride;
         const from = p.at + image * count * p.stride;
-        const { at: prefixAt = 0, rows = 0 } = (prefix as WasmTensor | undefined) ?? {};
-        kernels.assembleTokens(at, prefixAt, rows, from, count, (positions as WasmTensor).at, o.stride, padded(o.cols));
+        const place = addressOf(positions);
+        kernels.assembleTokens(at, addressOf(prefix), rows, from, count, place, o.stride, padded(o.cols));
       }
     },
 
-    layerNorm(out, x, norm) {
-      checkLayerNorm(out, x, norm);
+    layerNorm(out, x, norm, options = {}) {
+      checkLayerNorm(out, x, norm, options);
       const o = out as WasmTensor;
       const { at, stride, rows, cols } = x as WasmTensor;
-      const scale = (norm.scale as WasmTensor).at;
-      kernels.layerNorm(o.at, o.stride, at, stride, rows, cols, scale, (norm.shift as WasmTensor).at, norm.eps);
+      const [scale, shift] = [addressOf(norm.scale), addressOf(norm.shift)];
+      const scratch = options.accumulate ? heap.scratch(kernels.layerNormScratch(cols)) : 0;
+      kernels.layerNorm(o.at, o.stride, at, stride, rows, cols, scale, shift, norm.eps, scratch);
+    },
+
+    swiglu(out, x) {
+      checkSwiglu(out, x);
+      const o = out as WasmTensor;
+      const { at, stride, rows } = x as WasmTensor;
+      kernels.swiglu(o.at, o.stride, at, stride, rows, o.cols);
     },
 
     headNorm(qkv, heads, query, key) {
@@ -270,8 +298,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       for (let h = 0; h < 2 * heads; h++) {
         const norm = h < heads ? query : key;
         const x = at + h * d * 4;
-        const scale = (norm.scale as WasmTensor).at;
-        kernels.layerNorm(x, stride, x, stride, rows, d, scale, (norm.shift as WasmTensor).at, norm.eps);
+        const [scale, shift] = [addressOf(norm.scale), addressOf(norm.shift)];
+        kernels.layerNorm(x, stride, x, stride, rows, d, scale, shift, norm.eps, 0);
       }
     },
 
@@ -294,8 +322,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         cols,
         w.at,
         padded(w.outputs) / 8,
-        norm ? (norm.scale as WasmTensor).at : 0,
-        norm ? (norm.shift as WasmTensor).at : 0,
+        addressOf(norm?.scale),
+        addressOf(norm?.shift),
         norm?.eps ?? 0,
         activation ? ACTIVATIONS[activation] : 0,
         accumulate,
@@ -311,7 +339,68 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const p = shape.probabilities as WasmTensor | undefined;
       const scratch = heap.scratch(kernels.attentionScratch(tokens, heads, d));
       const [maps, mapStride] = p ? [p.at, p.stride] : [0, 0];
-      kernels.attention(tiles.float, o.at, o.stride, at, stride, images, tokens, heads, d, scratch, maps, mapStride);
+      const b = shape.bias as WasmTensor | undefined;
+      const [bias, biasStride] = b ? [b.at, b.stride] : [0, 0];
+      // A bias of all heads is that of each.
+      const biasHead = b && b.rows !== tokens ? tokens * biasStride : 0;
+      kernels.attention(
+        ...([tiles.float, o.at, o.stride, at, stride, images, tokens, heads, d, scratch, maps, mapStride] as const),
+        ...([bias, biasStride, biasHead] as const),
+      );
+    },
+
+    rotate(qkv, cos, sin, shape) {
+      const { d, own } = checkRotate(qkv, cos, sin, shape);
+      const { at, stride, rows } = qkv as WasmTensor;
+      const c = cos as WasmTensor;
+      const halves = shape.pairs === "halves";
+      kernels.rotate(at, stride, rows, shape.heads, d, c.at, addressOf(sin), c.stride, c.rows, own, halves);
+    },
+
+    relativePositions(out, table, grid) {
+      const heads = checkRelativePositions(out, table, grid);
+      const o = out as WasmTensor;
+      const t = table as WasmTensor;
+      kernels.relativePositions(o.at, o.stride, t.at, t.stride, heads, grid.height, grid.width);
+    },
+
+    convolve(out, x, weights, window, { accumulate = false } = {}) {
+      checkConvolve(out, x, weights, window);
+      const { height, width, kernel, stride: step, top, left, outHeight, outWidth } = window;
+      const o = out as WasmTensor;
+      const { at, stride, cols } = x as WasmTensor;
+      const w = weights as WasmLinear;
+      const precision = PRECISIONS[w.precision];
+      const tile = tileOf(tiles, w.precision);
+      const scratch = heap.scratch(kernels.convolveScratch(precision, tile, w.inputs));
+      kernels.convolve(
+        ...([precision, tile, o.at, o.stride, at, stride, o.rows, cols, w.at, padded(w.outputs) / 8] as const),
+        ...([accumulate, height, width, kernel, step, top, left, outHeight, outWidth, scratch] as const),
+      );
+    },
+
+    groupNorm(out, x, norm, options) {
+      const images = checkGroupNorm(out, x, norm, options);
+      const { groups, pixels, activation, accumulate = false } = options;
+      const o = out as WasmTensor;
+      const { at, stride, cols } = x as WasmTensor;
+      const scratch = heap.scratch(kernels.groupNormScratch(pixels, cols));
+      kernels.groupNorm(
+        ...([o.at, o.stride, at, stride, images, pixels, cols, groups] as const),
+        ...([addressOf(norm.scale), addressOf(norm.shift), norm.eps] as const),
+        ...([accumulate, activation === "relu", scratch] as const),
+      );
+    },
+
+    maxPool(out, x, window, fill) {
+      const images = checkMaxPool(out, x, window);
+      const { height, width, kernel, stride: step, top, left, outHeight, outWidth } = window;
+      const o = out as WasmTensor;
+      const { at, stride, cols } = x as WasmTensor;
+      kernels.maxPool(
+        ...([o.at, o.stride, at, stride, images, cols, height, width, kernel, step] as const),
+        ...([top, left, outHeight, outWidth, fill] as const),
+      );
     },
 
     pool(out, x, rows) {

@@ -18,6 +18,9 @@ export interface Kernels {
     scratch: number,
     probabilities: number,
     probabilityStride: number,
+    bias: number,
+    biasStride: number,
+    biasHead: number,
   ): void;
   attentionScratch(tokens: number, heads: number, d: number): number;
   layerNorm(
@@ -30,7 +33,9 @@ export interface Kernels {
     scale: number,
     shift: number,
     eps: number,
+    scratch: number,
   ): void;
+  layerNormScratch(width: number): number;
   linear(
     precision: number,
     tile: number,
@@ -52,6 +57,87 @@ export interface Kernels {
   linearScratch(precision: number, tile: number, rows: number, k: number): number;
   storeWeight(precision: number, w: number, k: number, row: number, x: number, rows: number, scales: number): void;
   weightPanelBytes(precision: number, k: number): number;
+  convolve(
+    precision: number,
+    tile: number,
+    out: number,
+    outStride: number,
+    x: number,
+    xStride: number,
+    rows: number,
+    channels: number,
+    w: number,
+    panels: number,
+    accumulate: boolean,
+    height: number,
+    width: number,
+    kernel: number,
+    stride: number,
+    top: number,
+    left: number,
+    outHeight: number,
+    outWidth: number,
+    scratch: number,
+  ): void;
+  convolveScratch(precision: number, tile: number, k: number): number;
+  groupNorm(
+    out: number,
+    outStride: number,
+    x: number,
+    xStride: number,
+    images: number,
+    pixels: number,
+    channels: number,
+    groups: number,
+    scale: number,
+    shift: number,
+    eps: number,
+    accumulate: boolean,
+    relu: boolean,
+    scratch: number,
+  ): void;
+  groupNormScratch(pixels: number, channels: number): number;
+  maxPool(
+    out: number,
+    outStride: number,
+    x: number,
+    xStride: number,
+    images: number,
+    channels: number,
+    height: number,
+    width: number,
+    kernel: number,
+    stride: number,
+    top: number,
+    left: number,
+    outHeight: number,
+    outWidth: number,
+    fill: number,
+  ): void;
+  relativePositions(
+    out: number,
+    outStride: number,
+    table: number,
+    tableStride: number,
+    heads: number,
+    height: number,
+    width: number,
+  ): void;
+  rescale(precision: number, w: number, k: number, panels: number, factors: number): void;
+  rotate(
+    x: number,
+    stride: number,
+    rows: number,
+    heads: number,
+    d: number,
+    cos: number,
+    sin: number,
+    tableStride: number,
+    tokens: number,
+    own: boolean,
+    halves: boolean,
+  ): void;
+  swiglu(out: number, outStride: number, x: number, xStride: number, rows: number, width: number): void;
   assembleTokens(
     out: number,
     prefix: number,

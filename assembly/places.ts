@@ -1,0 +1,164 @@
+// What the places of tokens add to attention: rotary positions (Su et al. 2021, eq. 34) and BEiT's relative position bias
+// (Bao et al. 2021). Both are done once for each block, in a pass of their own: less than 1 % of it.
+import { fork, jobOf, nextTask } from "./threads";
+
+// prettier-ignore
+@unmanaged class RotateJob {
+  x: usize; stride: usize; rows: usize; heads: usize; d: usize; cos: usize; sin: usize; tableStride: usize; tokens: usize;
+  own: bool; halves: bool;
+}
+
+/** Rows of a task. */
+const ROWS: usize = 8;
+
+/**
+ * x[i]·cos[i] + x[j]·sin[i] in place, for the queries and keys of `rows` rows [q | k | v]: j is i xor 1, or with `halves`
+ * i ± d/2. cos, sin: `tokens` rows, repeated, of d floats, or with `own` of heads·d; their stride is the same. d is even.
+ */
+export function rotate(
+  x: usize,
+  stride: usize,
+  rows: usize,
+  heads: usize,
+  d: usize,
+  cos: usize,
+  sin: usize,
+  tableStride: usize,
+  tokens: usize,
+  own: bool,
+  halves: bool,
+): void {
+  const job = jobOf<RotateJob>();
+  job.x = x;
+  job.stride = stride;
+  job.rows = rows;
+  job.heads = heads;
+  job.d = d;
+  job.cos = cos;
+  job.sin = sin;
+  job.tableStride = tableStride;
+  job.tokens = tokens;
+  job.own = own;
+  job.halves = halves;
+  fork(rotateRows);
+}
+
+function rotateRows(): void {
+  const job = jobOf<RotateJob>();
+  const d = job.d << 2;
+  const step = job.own ? d : 0;
+  for (let row = nextTask() * ROWS; row < job.rows; row = nextTask() * ROWS) {
+    const end = min(row + ROWS, job.rows);
+    for (; row < end; row++) {
+      const table = (row % job.tokens) * job.tableStride;
+      let x = job.x + row * job.stride;
+      for (let part = 0; part < 2; part++) {
+        let cos = job.cos + table;
+        let sin = job.sin + table;
+        for (let h = job.heads; h; h--, x += d, cos += step, sin += step) {
+          if (job.halves) turnHalves(x, cos, sin, d);
+          else turnNeighbours(x, cos, sin, d);
+        }
+      }
+    }
+  }
+}
+
+/** d in bytes. */
+// @ts-ignore: decorator
+@inline
+function turnNeighbours(x: usize, cos: usize, sin: usize, d: usize): void {
+  let i: usize = 0;
+  for (const whole = d & ~15; i < whole; i += 16) {
+    const v = v128.load(x + i);
+    const swapped = v128.shuffle<i32>(v, v, 1, 0, 3, 2);
+    v128.store(x + i, f32x4.add(f32x4.mul(v, v128.load(cos + i)), f32x4.mul(swapped, v128.load(sin + i))));
+  }
+  if (i < d) turnPair(x + i, x + i + 4, cos + i, cos + i + 4, sin + i, sin + i + 4);
+}
+
+// @ts-ignore: decorator
+@inline
+function turnHalves(x: usize, cos: usize, sin: usize, d: usize): void {
+  const half = d >> 1;
+  let i: usize = 0;
+  for (const whole = half & ~15; i < whole; i += 16) {
+    const a = v128.load(x + i);
+    const b = v128.load(x + half + i);
+    v128.store(x + i, f32x4.add(f32x4.mul(a, v128.load(cos + i)), f32x4.mul(b, v128.load(sin + i))));
+    v128.store(
+      x + half + i,
+      f32x4.add(f32x4.mul(b, v128.load(cos + half + i)), f32x4.mul(a, v128.load(sin + half + i))),
+    );
+  }
+  for (; i < half; i += 4) turnPair(x + i, x + half + i, cos + i, cos + half + i, sin + i, sin + half + i);
+}
+
+// @ts-ignore: decorator
+@inline
+function turnPair(x: usize, y: usize, cosX: usize, cosY: usize, sinX: usize, sinY: usize): void {
+  const a = load<f32>(x);
+  const b = load<f32>(y);
+  store<f32>(x, a * load<f32>(cosX) + b * load<f32>(sinX));
+  store<f32>(y, b * load<f32>(cosY) + a * load<f32>(sinY));
+}
+
+// prettier-ignore
+@unmanaged class BiasJob {
+  out: usize; outStride: usize; table: usize; tableStride: usize; heads: usize; height: usize; width: usize;
+}
+
+/**
+ * out: heads·tokens rows of tokens floats, tokens = 1 + height·width; table: (2·height-1)(2·width-1)+3 rows of `heads`
+ * floats. An element is the table's at the offset of query and key. Strides in bytes.
+ */
+export function relativePositions(
+  out: usize,
+  outStride: usize,
+  table: usize,
+  tableStride: usize,
+  heads: usize,
+  height: usize,
+  width: usize,
+): void {
+  const job = jobOf<BiasJob>();
+  job.out = out;
+  job.outStride = outStride;
+  job.table = table;
+  job.tableStride = tableStride;
+  job.heads = heads;
+  job.height = height;
+  job.width = width;
+  fork(biasRows);
+}
+
+/** A task is the rows of one head. */
+function biasRows(): void {
+  const job = jobOf<BiasJob>();
+  const stride = job.tableStride;
+  const height = job.height;
+  const width = job.width;
+  const line = (2 * width - 1) * stride;
+  const tokens = height * width + 1;
+  for (let h = nextTask(); h < job.heads; h = nextTask()) {
+    const table = job.table + (h << 2);
+    const classToken = table + line * (2 * height - 1);
+    let out = job.out + h * tokens * job.outStride;
+    store<f32>(out, load<f32>(classToken + 2 * stride));
+    const toAny = load<f32>(classToken);
+    for (let k: usize = 1; k < tokens; k++) store<f32>(out + (k << 2), toAny);
+    const fromAny = load<f32>(classToken + stride);
+    for (let y: usize = 0; y < height; y++) {
+      for (let x: usize = 0; x < width; x++) {
+        out += job.outStride;
+        store<f32>(out, fromAny);
+        let to = out + 4;
+        let row = table + (y + height - 1) * line + (x + width - 1) * stride;
+        for (let v: usize = 0; v < height; v++, row -= line) {
+          let from = row;
+          for (let u = width; u; u--, to += 4, from -= stride) store<f32>(to, load<f32>(from));
+        }
+      }
+    }
+  }
+}

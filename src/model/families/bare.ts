@@ -1,0 +1,76 @@
+/** Checkpoints without a JSON file: torchvision's and google-research's. Also what all families share. */
+import type { Config, Interpolation, ResNetConfig } from "../config.js";
+import type { Seen } from "../observe.js";
+import type { Facts } from "../recognise.js";
+
+/** Heads of 64 columns, as in every model of table 1; a checkpoint without config does not say. */
+export const headsOf = (width: number): number => Math.max(1, Math.round(width / 64));
+
+/** Image of a square grid that the rows of the position table fit, less those of as many prefix tokens as can be. */
+export function squareSize({ positions, positioned, patch }: Seen, stride = 1): [number, number] {
+  const sides = positioned.map((prefix) => Math.sqrt(positions - prefix));
+  const side = Math.round([...sides].reverse().find(Number.isInteger) ?? sides[0]!);
+  return [side * patch[0] * stride, side * patch[1] * stride];
+}
+
+/** ResNetV2 in a hybrid: Kolesnikov et al. 2020 with the activation after the norm, padded as in TensorFlow. */
+export const RESNET: Omit<ResNetConfig, "units"> = {
+  groups: 32,
+  preActivation: false,
+  padding: "same",
+  poolPadding: "same",
+  poolFill: Number.NEGATIVE_INFINITY,
+  statesBeforePool: false,
+};
+
+/** timm's resample_abs_pos_embed. */
+export const TIMM_INTERPOLATION: Interpolation = { filter: "bicubic", antialias: true, always: false };
+
+/** What a plain ViT is, whatever library wrote it. */
+export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "recognisedBy"> {
+  const stride = seen.resnet ? 2 ** (1 + Math.max(1, seen.units.length)) : 1;
+  return {
+    imageSize: squareSize(seen, stride),
+    patchSize: [seen.patch[0] * stride, seen.patch[1] * stride],
+    stride,
+    width: seen.width,
+    depth: seen.depth,
+    heads: seen.heads ?? headsOf(seen.width),
+    mlpWidth: seen.mlpWidth,
+    prefixTokens: seen.prefixTokens,
+    classToken: seen.classToken,
+    eps: 1e-6,
+    activation: "gelu",
+    qkvBias: seen.qkvBias,
+    headNorm: seen.headNorm,
+    postNorm: false,
+    rotary: undefined,
+    interpolation: TIMM_INTERPOLATION,
+    pooling: seen.classToken ? "token" : "mean",
+    poolHeads: seen.heads ?? headsOf(seen.width),
+    norm: seen.pooledNorm ? "pooled" : seen.norm ? "tokens" : "none",
+    pooled: "none",
+    classes: seen.classes,
+    poolerWidth: 0,
+    features: 0,
+    flexible: false,
+    resnet: seen.resnet ? { ...RESNET, units: seen.units } : undefined,
+    text: undefined,
+  };
+}
+
+export const fromTorchvision = (facts: Facts): Omit<Config, "layout"> => ({
+  ...plain(facts),
+  family: "vit",
+  recognisedBy: "torchvision's tensor names",
+  // vit_h_14, the only one whose heads are not of 64 columns.
+  heads: facts.seen.width === 1280 ? 16 : headsOf(facts.seen.width),
+});
+
+/** timm runs these weights with exact GELU and resamples their positions bilinear. */
+export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
+  ...plain(facts),
+  family: facts.seen.resnet ? "hybrid" : "vit",
+  recognisedBy: "google-research's tensor names",
+  interpolation: { filter: "bilinear", antialias: false, always: false },
+});

@@ -1,0 +1,229 @@
+/** A call of the model: checks what is given and asked, and runs the towers that it takes. */
+import type { Backend } from "../backend.js";
+import { type Config, gridOf } from "./config.js";
+import { type Inputs, type Integers, needs, OUTPUT_NAMES, type OutputName, type Outputs, type Tensor } from "./outputs.js";
+import { runText } from "./text.js";
+import { type ImageBatch, runImages } from "./vit.js";
+import type { Weights } from "./weights.js";
+
+export interface ForwardOptions {
+  /** Images of other sizes than the config's are taken, and position embeddings resampled as the checkpoint's library does. */
+  readonly interpolatePositions?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs images and texts through the model.
+ * @param wanted what to compute; nothing else is read back.
+ * @throws RangeError if an input has not the shape that it must have, or the checkpoint lacks what is wanted.
+ */
+export async function forward(
+  backend: Backend,
+  weights: Weights,
+  config: Config,
+  inputs: Inputs,
+  wanted: readonly OutputName[],
+  options: ForwardOptions = {},
+): Promise<Partial<Outputs>> {
+  checkWanted(config, wanted);
+  const asked = new Set<OutputName>(wanted);
+  if (asked.has("logitsPerImage") || asked.has("logitsPerText")) asked.add("imageEmbeds").add("textEmbeds");
+  if (asked.has("imageEmbeds")) asked.add("imageFeatures");
+  if (asked.has("textEmbeds")) asked.add("textFeatures");
+  const wants = (name: OutputName) => asked.has(name);
+  const outputs: Partial<Outputs> = {};
+
+  if (wanted.some((name) => needs(name, "image"))) {
+    const batches = imagesOf(config, inputs, options.interpolatePositions ?? false);
+    const results = [];
+    for (const batch of batches) results.push(await runImages(backend, weights, config, batch, wants, options.signal));
+    Object.assign(outputs, config.flexible ? padTogether(results, inputs.pixelValues!.dims[1]!) : results[0]);
+    if (outputs.imageFeatures) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
+  }
+  if (wanted.some((name) => needs(name, "text"))) {
+    const results = [];
+    for (const text of textsOf(config, inputs)) {
+      results.push(await runText(backend, weights.text!, config.text!, text, wants, options.signal));
+    }
+    Object.assign(outputs, padTogether(results, inputs.inputIds!.dims[1]!));
+    if (outputs.textFeatures) outputs.textEmbeds = toUnits(outputs.textFeatures);
+  }
+  if (wants("logitsPerImage") || wants("logitsPerText")) {
+    const { scale, bias } = weights.similarity!;
+    const [a, b] = [outputs.imageEmbeds!, outputs.textEmbeds!];
+    outputs.logitsPerImage = similarities(a, b, scale, bias);
+    outputs.logitsPerText = similarities(b, a, scale, bias);
+  }
+  return Object.fromEntries(wanted.map((name) => [name, outputs[name]]));
+}
+
+function checkWanted(config: Config, wanted: readonly OutputName[]): void {
+  const lacks = (name: string, what: string) => new RangeError(`forward: ${name} needs a checkpoint with ${what}; this one has none`);
+  for (const name of wanted) {
+    if (!OUTPUT_NAMES.includes(name)) {
+      throw new RangeError(`forward: outputs must be among ${OUTPUT_NAMES.join(", ")}; got ${JSON.stringify(name)}`);
+    }
+    if (needs(name, "text") && !config.text) throw lacks(name, "a text tower");
+  }
+  if (wanted.includes("pooled") && config.pooled === "none") throw lacks("pooled", "a pooler");
+  if (wanted.includes("logits") && config.classes === 0 && config.layout !== "timm") {
+    // timm's models without a head give what the head would read; DINO's and MAE's files are such models.
+    throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
+  }
+  for (const name of ["clsLogits", "distillationLogits"] as const) {
+    if (wanted.includes(name) && config.pooling !== "distilled") throw lacks(name, "two classifiers");
+  }
+  for (const name of ["imageFeatures", "imageEmbeds"] as const) {
+    if (wanted.includes(name) && config.features === 0) throw lacks(name, "features that images and texts share");
+  }
+  if (config.depth === 0) {
+    for (const name of ["patchEmbedding", "attentions"] as const) {
+      if (wanted.includes(name)) throw lacks(name, "a transformer");
+    }
+  }
+}
+
+/** Images of a call: all at once, or one by one where each has a grid of its own. */
+function imagesOf(config: Config, inputs: Inputs, interpolate: boolean): ImageBatch[] {
+  const { pixelValues } = inputs;
+  if (!Array.isArray(pixelValues?.dims)) {
+    throw new TypeError("forward: inputs must be { pixelValues: { dims, data } }; got no dims");
+  }
+  if (config.flexible) return sequencesOf(config, inputs, pixelValues!);
+  const [height, width] = config.imageSize;
+  const { dims } = pixelValues!;
+  const whole = dims.length === 4 && dims.every((n) => Number.isSafeInteger(n) && n > 0) && dims[1] === 3;
+  const any = interpolate || config.interpolation.always;
+  const large = whole && gridOf(config, [dims[2]!, dims[3]!]).every((n) => n > 0);
+  if (!whole || !large || (!any && (dims[2] !== height || dims[3] !== width))) {
+    const rule = any ? `at least ${config.patchSize.join("×")} pixels` : `${height}, ${width}]`;
+    const expected = any ? `[images, 3, height, width], ${rule}` : `[images, 3, ${rule}`;
+    throw new RangeError(`forward: pixelValues must be ${expected}; got [${dims.join(", ")}]`);
+  }
+  checkData("pixelValues", pixelValues!);
+  return [{ pixels: pixelValues! }];
+}
+
+/** Each image's patches without the padding. */
+function sequencesOf(config: Config, { pixelAttentionMask, spatialShapes }: Inputs, pixelValues: Tensor): ImageBatch[] {
+  const { dims, data } = pixelValues;
+  const [images = 0, most = 0, cols = 0] = dims;
+  const inputs = 3 * config.patchSize[0] * config.patchSize[1];
+  if (dims.length !== 3 || cols !== inputs || images < 1) {
+    throw new RangeError(`forward: pixelValues must be [images, patches, ${inputs}]; got [${dims.join(", ")}]`);
+  }
+  checkData("pixelValues", pixelValues);
+  const shapes = integersOf("spatialShapes", spatialShapes, [images, 2]);
+  const mask = pixelAttentionMask && integersOf("pixelAttentionMask", pixelAttentionMask, [images, most]);
+  return Array.from({ length: images }, (_, i) => {
+    const grid = [shapes[2 * i]!, shapes[2 * i + 1]!] as const;
+    const count = grid[0] * grid[1];
+    const own = mask?.slice(i * most, (i + 1) * most);
+    if (grid[0] < 1 || grid[1] < 1 || count > most || own?.some((x, j) => (x !== 0) !== j < count)) {
+      throw new RangeError(
+        `forward: image ${i} has ${grid.join("×")} patches, so the first ${count} of ${most} must be its own; pixelAttentionMask says otherwise`,
+      );
+    }
+    return { patches: data.subarray(i * most * cols, (i * most + count) * cols), grid };
+  });
+}
+
+function textsOf({ text }: Config, { inputIds, attentionMask }: Inputs) {
+  if (!Array.isArray(inputIds?.dims)) throw new TypeError("forward: inputs must have inputIds: { dims, data }; got no dims");
+  const [texts = 0, tokens = 0] = inputIds!.dims;
+  const { vocabulary, length } = text!;
+  if (inputIds!.dims.length !== 2 || texts < 1 || tokens < 1 || tokens > length) {
+    throw new RangeError(
+      `forward: inputIds must be [texts, tokens] with at most ${length} tokens; got [${inputIds!.dims.join(", ")}]`,
+    );
+  }
+  const ids = integersOf("inputIds", inputIds, [texts, tokens]);
+  const bad = ids.findIndex((id) => !(Number.isSafeInteger(id) && id >= 0 && id < vocabulary));
+  if (bad >= 0) {
+    throw new RangeError(`forward: inputIds must be from 0 to ${vocabulary - 1}; got ${ids[bad]} at ${bad}`);
+  }
+  const mask = attentionMask && integersOf("attentionMask", attentionMask, [texts, tokens]);
+  return Array.from({ length: texts }, (_, i) => ({
+    ids: ids.slice(i * tokens, (i + 1) * tokens),
+    mask: mask?.slice(i * tokens, (i + 1) * tokens).map((x) => x !== 0),
+  }));
+}
+
+function integersOf(name: string, given: Integers | undefined, dims: readonly number[]): number[] {
+  const fits = given?.dims.length === dims.length && dims.every((n, i) => given.dims[i] === n);
+  const count = dims.reduce((product, n) => product * n, 1);
+  if (!fits || given.data.length !== count) {
+    const got = given ? `[${given.dims.join(", ")}] with ${given.data.length} values` : "nothing";
+    throw new RangeError(`forward: ${name} must be [${dims.join(", ")}]; got ${got}`);
+  }
+  return Array.from(given.data, Number);
+}
+
+function checkData(name: string, { dims, data }: Tensor): void {
+  const count = dims.reduce((product, n) => product * n, 1);
+  if (!(data instanceof Float32Array) || data.length !== count) {
+    const got = data instanceof Float32Array ? data.length : typeof data;
+    throw new RangeError(`forward: ${name} of [${dims.join(", ")}] must have ${count} floats; got ${got}`);
+  }
+}
+
+/** Results of one image or text each, as those of a batch; sequences are filled with zeros to `tokens`. */
+function padTogether(results: readonly Partial<Outputs>[], tokens: number): Partial<Outputs> {
+  const joined = (tensors: readonly Tensor[]): Tensor => {
+    const [, ...inner] = tensors[0]!.dims as [number, ...number[]];
+    const own = tensors.map(({ dims }) => dims[dims.length - 2]!);
+    // [1, n, D], [1, heads, n, n] or [1, D]
+    const dims = inner.length === 1 ? inner : inner.length === 2 ? [tokens, inner[1]!] : [inner[0]!, tokens, tokens];
+    const size = dims.reduce((product, n) => product * n, 1);
+    const data = new Float32Array(tensors.length * size);
+    for (const [i, tensor] of tensors.entries()) {
+      const n = own[i]!;
+      const cols = tensor.dims.at(-1)!;
+      const rows = inner.length === 1 ? 1 : inner.length === 2 ? n : n * inner[0]!;
+      const [padRows, padCols] = inner.length === 1 ? [1, cols] : [tokens, dims.at(-1)!];
+      for (let row = 0; row < rows; row++) {
+        const to = inner.length === 3 ? Math.floor(row / n) * padRows + (row % n) : row;
+        data.set(tensor.data.subarray(row * cols, (row + 1) * cols), i * size + to * padCols);
+      }
+    }
+    return { dims: [tensors.length, ...dims], data };
+  };
+  const names = Object.keys(results[0] ?? {}) as OutputName[];
+  return Object.fromEntries(
+    names.map((name) => {
+      const all = results.map((result) => result[name]!);
+      const first = all[0]!;
+      return [
+        name,
+        Array.isArray(first)
+          ? first.map((_, l) => joined(all.map((list) => (list as Tensor[])[l]!)))
+          : joined(all as Tensor[]),
+      ];
+    }),
+  );
+}
+
+/** Rows scaled to length 1. */
+function toUnits({ dims, data }: Tensor): Tensor {
+  const width = dims.at(-1)!;
+  const out = new Float32Array(data.length);
+  for (let at = 0; at < data.length; at += width) {
+    const row = data.subarray(at, at + width);
+    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+    for (let i = 0; i < width; i++) out[at + i] = length > 0 ? row[i]! / length : 0;
+  }
+  return { dims, data: out };
+}
+
+/** scale · a bᵀ + bias */
+function similarities(a: Tensor, b: Tensor, scale: number, bias: number): Tensor {
+  const [rows, cols] = [a.dims[0]!, b.dims[0]!];
+  const width = a.dims[1]!;
+  const data = Float32Array.from({ length: rows * cols }, (_, i) => {
+    const [row, col] = [Math.floor(i / cols) * width, (i % cols) * width];
+    let sum = 0;
+    for (let k = 0; k < width; k++) sum += a.data[row + k]! * b.data[col + k]!;
+    return scale * sum + bias;
+  });
+  return { dims: [rows, cols], data };
+}

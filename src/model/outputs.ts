@@ -1,0 +1,83 @@
+/** What a forward pass can give, and what it takes. */
+
+/** Row-major values. */
+export interface Tensor {
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Row-major integers, such as token ids and masks. */
+export interface Integers {
+  readonly dims: readonly number[];
+  readonly data: ArrayLike<number | bigint>;
+}
+
+/** What `forward` takes. */
+export interface Inputs {
+  /** [B, 3, H, W], normalised; of models of flexible sequences [B, patches, P·P·3], a patch in the order (y, x, channel). */
+  readonly pixelValues?: Tensor;
+  /** Of flexible sequences: [B, patches], 1 where there is a patch, all of them before the others. */
+  readonly pixelAttentionMask?: Integers;
+  /** Of flexible sequences: [B, 2], rows and columns of patches. */
+  readonly spatialShapes?: Integers;
+  /** [texts, tokens] */
+  readonly inputIds?: Integers;
+  /** [texts, tokens], 1 for tokens that are text. */
+  readonly attentionMask?: Integers;
+}
+
+/**
+ * What `forward` can give, by the names of interface. Lists begin with the entry of the first block, `attentions` with the
+ * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W].
+ */
+export interface Outputs {
+  logits: Tensor;
+  clsLogits: Tensor;
+  distillationLogits: Tensor;
+  lastHiddenState: Tensor;
+  pooled: Tensor;
+  preLogits: Tensor;
+  patchEmbedding: Tensor;
+  hiddenStates: Tensor[];
+  attentions: Tensor[];
+  imageFeatures: Tensor;
+  imageEmbeds: Tensor;
+  textLastHiddenState: Tensor;
+  textPooled: Tensor;
+  textHiddenStates: Tensor[];
+  textAttentions: Tensor[];
+  textFeatures: Tensor;
+  textEmbeds: Tensor;
+  logitsPerImage: Tensor;
+  logitsPerText: Tensor;
+}
+
+export type OutputName = keyof Outputs;
+
+const NAMES: Readonly<Record<OutputName, "image" | "text" | "both">> = {
+  logits: "image",
+  clsLogits: "image",
+  distillationLogits: "image",
+  lastHiddenState: "image",
+  pooled: "image",
+  preLogits: "image",
+  patchEmbedding: "image",
+  hiddenStates: "image",
+  attentions: "image",
+  imageFeatures: "image",
+  imageEmbeds: "image",
+  textLastHiddenState: "text",
+  textPooled: "text",
+  textHiddenStates: "text",
+  textAttentions: "text",
+  textFeatures: "text",
+  textEmbeds: "text",
+  logitsPerImage: "both",
+  logitsPerText: "both",
+};
+
+export const OUTPUT_NAMES = Object.keys(NAMES) as readonly OutputName[];
+
+/** Whether an output needs this tower. */
+export const needs = (name: OutputName, tower: "image" | "text"): boolean =>
+  NAMES[name] === tower || NAMES[name] === "both";
