@@ -7,13 +7,13 @@ import type { Precision } from "./backend.js";
 import type { BackendName } from "./backends/select.js";
 import { acquireEngine, type Engine } from "./engine.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
-import { type ImageInput, toPixelValues } from "./image/index.js";
+import { type ImageInput, type RgbImage, toPixelValues } from "./image/index.js";
 import type { CheckpointParts, Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { ForwardOptions } from "./model/forward.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { isPage } from "./platform.js";
-import { type BatchError, collect, concat, type Prediction, predictions, toRow } from "./results.js";
+import { type BatchError, collect, concat, patchesOf, type Prediction, predictions, toRow } from "./results.js";
 import type { Lease } from "./sharing.js";
 
 export type {
@@ -216,13 +216,20 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     }
   }
 
-  /** Pixel values of 8-bit images. */
-  function valuesOf(images: readonly Uint8Array[]): Tensor {
+  /** Pixel values of 8-bit images of the model's size. */
+  function valuesOf(images: readonly RgbImage[]): Tensor {
     const data = new Float32Array(images.length * 3 * area);
-    for (const [i, image] of images.entries()) {
-      toPixelValues(image, preprocessing, data.subarray(i * 3 * area, (i + 1) * 3 * area));
+    for (const [i, { data: bytes }] of images.entries()) {
+      toPixelValues(bytes, preprocessing, data.subarray(i * 3 * area, (i + 1) * 3 * area));
     }
     return { dims: [images.length, 3, height, width], data };
+  }
+
+  /** What a forward pass takes of an image. */
+  function inputsOf(image: RgbImage): Inputs {
+    if (!config.flexible) return { pixelValues: valuesOf([image]) };
+    const values = toPixelValues(image.data, { ...preprocessing, width: image.width, height: image.height });
+    return patchesOf(values, image, config.patchSize[0]);
   }
 
   /**
@@ -233,9 +240,9 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     name: string,
     images: readonly ImageInput[],
     signal: AbortSignal | undefined,
-    compute: (pixels: Uint8Array, check: () => void) => Promise<Result>,
+    compute: (image: RgbImage, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
-    if (preprocessing.height !== height || preprocessing.width !== width) {
+    if (!config.flexible && (preprocessing.height !== height || preprocessing.width !== width)) {
       throw new RangeError(
         `preprocess: the checkpoint's preprocessing gives ${preprocessing.height}×${preprocessing.width} pixels, but its model takes ${height}×${width}`,
       );
@@ -256,8 +263,8 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
       throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
     if (!Number.isSafeInteger(topK) || topK < 1)
       throw new RangeError(`classify: topK must be a positive integer; got ${JSON.stringify(topK)}`);
-    const results = await eachOf("classify", listOf(images), signal, async (pixels, check) => {
-      const { logits } = await run({ pixelValues: valuesOf([pixels]) }, ["logits"], check, { signal });
+    const results = await eachOf("classify", listOf(images), signal, async (image, check) => {
+      const { logits } = await run(inputsOf(image), ["logits"], check, { signal });
       return predictions(logits!.data, labels, topK);
     });
     return isList(images) ? results : results[0]!;
@@ -269,8 +276,8 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     const { pooling = config.features > 0 ? "features" : "head", normalize = false, signal } = options;
     checkPooling(pooling, config);
     const output = POOLINGS[pooling];
-    const rows = await eachOf("embed", listOf(images), signal, async (pixels, check) => {
-      const outputs = await run({ pixelValues: valuesOf([pixels]) }, [output], check, { signal });
+    const rows = await eachOf("embed", listOf(images), signal, async (image, check) => {
+      const outputs = await run(inputsOf(image), [output], check, { signal });
       const { dims, data } = outputs[output] as Tensor;
       return toRow(data, dims, { pooling, prefixTokens: config.prefixTokens, normalize });
     });
@@ -283,10 +290,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
   ): Promise<Uint8Array> {
     live();
     checkNames("preprocessBytes", options, { signal: true });
-    const all = await eachOf("preprocessBytes", listOf(images), options.signal, async (pixels) => pixels);
-    const bytes = new Uint8Array(all.length * 3 * area);
-    for (const [i, image] of all.entries()) bytes.set(image, i * 3 * area);
-    return bytes;
+    return concat(await eachOf("preprocessBytes", listOf(images), options.signal, async ({ data }) => data));
   }
 
   async function preprocess(
@@ -295,7 +299,10 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
   ): Promise<Tensor> {
     live();
     checkNames("preprocess", options, { signal: true });
-    return valuesOf(await eachOf("preprocess", listOf(images), options.signal, async (pixels) => pixels));
+    if (config.flexible) {
+      throw new RangeError("preprocess: images of this model are sequences of patches of different lengths; use embed");
+    }
+    return valuesOf(await eachOf("preprocess", listOf(images), options.signal, async (image) => image));
   }
 
   function dispose(): void {

@@ -22,10 +22,10 @@ export interface BatchError<Result> extends AggregateError {
  * @param check throws when nobody wants them any more.
  * @throws BatchError
  */
-export async function collect<Result>(
+export async function collect<Pixels, Result>(
   name: string,
-  images: AsyncIterable<Uint8Array | Error>,
-  compute: (pixels: Uint8Array) => Promise<Result>,
+  images: AsyncIterable<Pixels | Error>,
+  compute: (pixels: Pixels) => Promise<Result>,
   check: () => void,
 ): Promise<Result[]> {
   const results: (Result | undefined)[] = [];
@@ -95,12 +95,29 @@ export function toUnit(row: Float32Array): Float32Array {
   return length > 0 ? row.map((x) => x / length) : row;
 }
 
-export function concat(rows: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
+export function concat<Row extends Float32Array | Uint8Array | Uint8ClampedArray>(rows: readonly Row[]): Row {
+  const length = rows.reduce((sum, row) => sum + row.length, 0);
+  const all = new (rows[0]?.constructor as new (length: number) => Row)(length);
   let at = 0;
   for (const row of rows) {
     all.set(row, at);
     at += row.length;
   }
   return all;
+}
+
+/** Patches of pixel values [3, H, W], row by row, each in the order (y, x, channel), and their grid. */
+export function patchesOf(values: Float32Array, { width, height }: { width: number; height: number }, patch: number) {
+  const grid = [height / patch, width / patch] as const;
+  const data = new Float32Array(values.length);
+  let i = 0;
+  for (let row = 0; row < grid[0]; row++)
+    for (let column = 0; column < grid[1]; column++)
+      for (let y = row * patch; y < (row + 1) * patch; y++)
+        for (let x = column * patch; x < (column + 1) * patch; x++)
+          for (let c = 0; c < 3; c++) data[i++] = values[(c * height + y) * width + x]!;
+  return {
+    pixelValues: { dims: [1, grid[0] * grid[1], 3 * patch * patch], data },
+    spatialShapes: { dims: [1, 2], data: grid },
+  };
 }

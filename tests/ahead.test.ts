@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { createImageWorkers, type ImageWorkers, type PixelOptions, pixelsAhead, pixelsOf } from "../src/image/ahead.js";
+import type { RgbImage } from "../src/image/index.js";
 import { type ImageInput, parsePreprocessing } from "../src/image/index.js";
 import { processors } from "../src/platform.js";
 
@@ -19,7 +20,7 @@ const OPTIONS: PixelOptions = {
 const go = () => {};
 
 /** A promise once a thread has started and has time. */
-async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<Uint8Array | undefined> {
+async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<RgbImage | undefined> {
   for (;;) {
     const taken = workers.take(input, OPTIONS);
     if (taken) return taken;
@@ -69,8 +70,8 @@ test("a thread takes two images at once; dispose settles them as not done", {
   assert.equal(workers.take(bytes, OPTIONS), undefined);
 });
 
-async function all(images: readonly ImageInput[], workers: ImageWorkers): Promise<(Uint8Array | string)[]> {
-  const results: (Uint8Array | string)[] = [];
+async function all(images: readonly ImageInput[], workers: ImageWorkers): Promise<(RgbImage | string)[]> {
+  const results: (RgbImage | string)[] = [];
   for await (const pixels of pixelsAhead(images, workers, OPTIONS, go)) {
     results.push(pixels instanceof Error ? pixels.message : pixels);
   }
@@ -78,7 +79,7 @@ async function all(images: readonly ImageInput[], workers: ImageWorkers): Promis
 }
 
 /** Threads that take what `takes` says, and answer later, the last first. */
-function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => Promise<Uint8Array | undefined>) {
+function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => Promise<RgbImage | undefined>) {
   const waiting: (() => void)[] = [];
   let asked = 0;
   let most = 0;

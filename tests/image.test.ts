@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { decode, openImage, parsePreprocessing, toBytes, toPixelValues } from "../src/image/index.js";
+import { decode, openImage, parsePreprocessing, toPixelValues, toRgb } from "../src/image/index.js";
 import { readBytes } from "./tensors.js";
 
 const fixtures = "tests/fixtures/image";
@@ -30,7 +30,10 @@ test("preprocessing: bytes and pixel values of timm's and transformers' transfor
   const tensor = readBytes(`${fixtures}/preprocess.safetensors`);
   for (const c of cases) {
     const preprocessing = parsePreprocessing(c.preprocessor ?? undefined, c.model, c.image_size);
-    const bytes = toBytes({ data: tensor(c.input), width: c.input_width, height: c.input_height }, preprocessing);
+    const { data: bytes } = toRgb(
+      { data: tensor(c.input), width: c.input_width, height: c.input_height },
+      preprocessing,
+    );
     assert.ok(same(bytes, tensor(c.output)), c.name);
     const values = toPixelValues(bytes, preprocessing);
     assert.equal(sha256(new Uint8Array(values.buffer)), c.values_sha256, `${c.name}: pixel values`);
@@ -64,7 +67,7 @@ test("preprocessing: 14 photos through 6 pipelines, to the byte", { skip }, asyn
     const image = await openImage(`${shared}/images/${file}`);
     assert.equal(sha256(image.data), rgb_sha256, file);
     for (const [name, key] of Object.entries(tensors)) {
-      assert.ok(same(toBytes(image, pipelines[name as keyof typeof pipelines]), tensor(key)), key);
+      assert.ok(same(toRgb(image, pipelines[name as keyof typeof pipelines]).data, tensor(key)), key);
       compared++;
     }
   }
@@ -81,7 +84,7 @@ test("preprocessing: the pixels of the ViT-Ti's golden run", { skip }, async () 
   );
   const tensor = readBytes(`${model}/golden/blocks.safetensors`);
   const image = await openImage(`${shared}/images/imagenet/n01558993_robin.JPEG`);
-  const bytes = toBytes(image, preprocessing);
+  const { data: bytes } = toRgb(image, preprocessing);
   assert.ok(same(bytes, tensor("pixels_u8")));
   assert.ok(same(new Uint8Array(toPixelValues(bytes, preprocessing).buffer), tensor("pixels")));
 });
@@ -178,7 +181,7 @@ test("preprocessing: what is not supported is refused in one sentence", async ()
 
   const image = await decode(new Uint8Array(readFileSync(`${fixtures}/rgb-8.png`)));
   const unresized = parsePreprocessing({ do_resize: false, size: 12 }, undefined, [224, 224]);
-  assert.throws(() => toBytes(image, unresized), /an image that is not resized must be at least 12×12; got 13×11$/);
+  assert.throws(() => toRgb(image, unresized), /an image that is not resized must be at least 12×12; got 13×11$/);
   assert.throws(
     () => toPixelValues(new Uint8Array(5), unresized),
     /12×12 RGB has 432 bytes and values; got 5 bytes and 432 values$/,

@@ -41,7 +41,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform.ts"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "quantise.ts": { imports: [] },
-  io: { imports: ["backend.ts", "elements.ts", "platform.ts"] },
+  io: { imports: ["backend.ts", "elements.ts", "platform.ts", "unzipit"] },
   image: { imports: ["platform.ts", "tasks.ts"], lazily: ["@jsquash/"] },
   "platform.ts": { imports: [], lazily: ["node:"] },
 };

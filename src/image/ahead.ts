@@ -10,8 +10,9 @@
  */
 import { processors, startWorker, type WorkerThread } from "../platform.js";
 import { nextTask } from "../tasks.js";
+import type { RgbImage } from "./decode.js";
 import type { PixelAnswer, PixelJob } from "./image-worker.js";
-import { type Preprocessing, toBytes } from "./preprocess.js";
+import { type Preprocessing, toRgb } from "./preprocess.js";
 import { type ImageInput, openImage } from "./source.js";
 
 /** Images that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
@@ -31,10 +32,10 @@ export interface PixelOptions {
 export async function pixelsOf(
   input: ImageInput,
   { preprocessing, pixelLimit, signal }: PixelOptions,
-): Promise<Uint8Array> {
+): Promise<RgbImage> {
   const image = await openImage(input, { pixelLimit, signal });
   signal?.throwIfAborted();
-  return toBytes(image, preprocessing);
+  return toRgb(image, preprocessing);
 }
 
 /** The threads that decode and resize. */
@@ -45,7 +46,7 @@ export interface ImageWorkers {
    * Gives an image to the least busy thread, if one has started and has time for it. The promise has nothing if the thread
    * could not do it, for whatever reason.
    */
-  take(input: ImageInput, options: PixelOptions): Promise<Uint8Array | undefined> | undefined;
+  take(input: ImageInput, options: PixelOptions): Promise<RgbImage | undefined> | undefined;
   /** Ends them; what they had is not done. */
   dispose(): void;
 }
@@ -53,7 +54,7 @@ export interface ImageWorkers {
 interface Helper {
   readonly thread: WorkerThread;
   /** What is to be told of the jobs that it has, by their id. */
-  readonly jobs: Map<number, (pixels: Uint8Array | undefined) => void>;
+  readonly jobs: Map<number, (pixels: RgbImage | undefined) => void>;
 }
 
 export function createImageWorkers(): ImageWorkers {
@@ -126,7 +127,7 @@ function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
 /** An image on its way. */
 interface Slot {
   readonly input: ImageInput;
-  result?: Uint8Array | Error;
+  result?: RgbImage | Error;
   /** Settles when the thread that has it is through. */
   taken?: Promise<void>;
   /** A thread could not do it; here it succeeds, or fails with the error to report. */
@@ -142,7 +143,7 @@ export async function* pixelsAhead(
   workers: ImageWorkers,
   options: PixelOptions,
   check: () => void,
-): AsyncGenerator<Uint8Array | Error> {
+): AsyncGenerator<RgbImage | Error> {
   const slots: Slot[] = [];
   let next = 0;
 

@@ -1,6 +1,7 @@
 /** The thread's side of image/ahead.ts: images in, pixels out, one after the other. */
 import { receive } from "../platform.js";
-import { type Preprocessing, toBytes } from "./preprocess.js";
+import type { RgbImage } from "./decode.js";
+import { type Preprocessing, toRgb } from "./preprocess.js";
 import { type ImageInput, openImage } from "./source.js";
 
 export interface PixelJob {
@@ -13,12 +14,12 @@ export interface PixelJob {
 export interface PixelAnswer {
   readonly id: number;
   /** Nothing if the image failed: whoever gave the job does it again, and has the error at first hand. */
-  readonly pixels: Uint8Array | undefined;
+  readonly pixels: RgbImage | undefined;
 }
 
-async function work({ input, preprocessing, pixelLimit }: PixelJob): Promise<Uint8Array | undefined> {
+async function work({ input, preprocessing, pixelLimit }: PixelJob): Promise<RgbImage | undefined> {
   try {
-    return toBytes(await openImage(input, { pixelLimit }), preprocessing);
+    return toRgb(await openImage(input, { pixelLimit }), preprocessing);
   } catch {
     return undefined;
   }
@@ -31,7 +32,7 @@ await receive((message, post) => {
   const job = message as PixelJob;
   last = last.then(async () => {
     const pixels = await work(job);
-    post({ id: job.id, pixels } satisfies PixelAnswer, pixels ? [pixels.buffer as ArrayBuffer] : []);
+    post({ id: job.id, pixels } satisfies PixelAnswer, pixels ? [pixels.data.buffer as ArrayBuffer] : []);
   });
   return last;
 });

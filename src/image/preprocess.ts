@@ -11,14 +11,16 @@ type Three = readonly [number, number, number];
 export interface Preprocessing {
   /**
    * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
-   * covers width × height, rounded; "exact": width × height; "none": the image must have the right size.
+   * covers width × height, rounded; "exact": width × height; "patches": whole patches of the image's shape, as many as can
+   * be up to `most`; "none": the image must have the right size.
    */
   resize:
     | { mode: "shortest"; size: number }
     | { mode: "cover" | "exact"; width: number; height: number }
+    | { mode: "patches"; patch: number; most: number }
     | { mode: "none" };
   filter: Filter;
-  /** Size of the result, which is cropped from the center of the resized image. */
+  /** Size of the result, which is cropped from the center of the resized image; of patches that of a square of them. */
   width: number;
   height: number;
   /** Half a pixel goes to the even offset in torchvision and timm, down in transformers; it shows by one pixel. */
@@ -51,6 +53,7 @@ const PROCESSORS: Record<
   DeiT: { size: 256, square: true, crop: 224, resample: 3, norm: HALF },
   Beit: { size: 224, square: true, resample: 3, norm: HALF },
   DINOv3ViT: { size: 224, square: true, resample: 2, norm: IMAGENET },
+  Siglip2: { size: 256, square: true, resample: 2, norm: HALF },
   Siglip: { size: 224, square: true, resample: 3, norm: HALF },
   CLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP },
   Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP },
@@ -86,7 +89,7 @@ function scaledTo(own: Preprocessing, [height, width]: readonly [number, number]
   const { resize } = own;
   const [y, x] = [height / own.height, width / own.width];
   const scaled = (size: number, by: number) => Math.max(1, Math.round(size * by));
-  if (resize.mode === "none") return { ...own, height, width };
+  if (resize.mode === "none" || resize.mode === "patches") return { ...own, height, width };
   const plan: Preprocessing["resize"] =
     resize.mode === "shortest" && x === y
       ? { mode: "shortest", size: scaled(resize.size, x) }
@@ -121,6 +124,7 @@ function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
     throw unsupported("image_processor_type", `must be that of ${Object.keys(PROCESSORS).join(", ")}`, type);
   }
   const defaults = PROCESSORS[family];
+  if (family === "Siglip2") return parsePatches(config);
   const flag = (name: string, fallback = true) => (config[name] ?? fallback) === true;
 
   const crops = flag("do_center_crop", defaults.crop !== undefined);
@@ -151,6 +155,26 @@ function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
     rescale: flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1,
     mean: normalizes ? readThree("image_mean", config.image_mean ?? defaults.norm[0]) : [0, 0, 0],
     std: normalizes ? readThree("image_std", config.image_std ?? defaults.norm[1]) : [1, 1, 1],
+  };
+}
+
+/** Of sequences of patches: transformers' Siglip2ImageProcessor. */
+function parsePatches(config: Record<string, unknown>): Preprocessing {
+  const count = (name: string, absent: number) => {
+    const value = config[name] ?? absent;
+    return isSize(value) ? value : readPositive(name, undefined);
+  };
+  const [patch, most] = [count("patch_size", 16), count("max_num_patches", 256)];
+  const side = Math.floor(Math.sqrt(most)) * patch;
+  return {
+    resize: config.do_resize === false ? { mode: "none" } : { mode: "patches", patch, most },
+    filter: RESAMPLE[(config.resample ?? 2) as number] ?? readPositive("resample", undefined) as never,
+    width: side,
+    height: side,
+    cropRounding: "down",
+    rescale: config.do_rescale === false ? 1 : readPositive("rescale_factor", config.rescale_factor ?? 1 / 255),
+    mean: config.do_normalize === false ? [0, 0, 0] : readThree("image_mean", config.image_mean ?? HALF[0]),
+    std: config.do_normalize === false ? [1, 1, 1] : readThree("image_std", config.image_std ?? HALF[1]),
   };
 }
 
@@ -212,12 +236,13 @@ function readThree(name: string, value: unknown): Three {
 }
 
 /**
- * The image resized and cropped: 8-bit RGB, height · width · 3 bytes of the preprocessing's size.
+ * The image resized and cropped: 8-bit RGB of the preprocessing's size, or of whole patches.
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
-export function toBytes(image: RgbImage, preprocessing: Preprocessing): Uint8Array {
-  const { width, height, filter, cropRounding } = preprocessing;
+export function toRgb(image: RgbImage, preprocessing: Preprocessing): RgbImage {
+  const { filter, cropRounding } = preprocessing;
   const resized = resizedSize(image, preprocessing.resize);
+  const { width, height } = preprocessing.resize.mode === "patches" ? resized : preprocessing;
   if (resized.width < width || resized.height < height) {
     const found = `${resized.width}×${resized.height}`;
     throw new RangeError(
@@ -226,7 +251,7 @@ export function toBytes(image: RgbImage, preprocessing: Preprocessing): Uint8Arr
   }
   const offset = (space: number) => (cropRounding === "down" ? Math.floor(space / 2) : roundHalfEven(space / 2));
   const window = { left: offset(resized.width - width), top: offset(resized.height - height), width, height };
-  return resize({ ...image, channels: 3 }, { ...resized, filter, window }).data;
+  return { data: resize({ ...image, channels: 3 }, { ...resized, filter, window }).data, width, height };
 }
 
 function resizedSize({ width, height }: RgbImage, plan: Preprocessing["resize"]): { width: number; height: number } {
@@ -235,6 +260,8 @@ function resizedSize({ width, height }: RgbImage, plan: Preprocessing["resize"])
       return { width, height };
     case "exact":
       return { width: plan.width, height: plan.height };
+    case "patches":
+      return patchesSize(width, height, plan);
     case "cover": {
       const ratio = Math.min(height / plan.height, width / plan.width);
       return { width: roundHalfEven(width / ratio), height: roundHalfEven(height / ratio) };
@@ -246,6 +273,18 @@ function resizedSize({ width, height }: RgbImage, plan: Preprocessing["resize"])
   }
 }
 
+/** The largest size of whole patches and about the image's shape, by the bisection of transformers' Siglip2ImageProcessor. */
+function patchesSize(width: number, height: number, { patch, most }: { patch: number; most: number }) {
+  const scaled = (side: number, scale: number) => Math.max(patch, Math.ceil((side * scale) / patch) * patch);
+  let [low, high] = [1e-6, 100];
+  while (high - low >= 1e-5) {
+    const scale = (low + high) / 2;
+    if ((scaled(height, scale) / patch) * (scaled(width, scale) / patch) <= most) low = scale;
+    else high = scale;
+  }
+  return { width: scaled(width, low), height: scaled(height, low) };
+}
+
 /** Python's round. */
 function roundHalfEven(x: number): number {
   const down = Math.floor(x);
@@ -255,12 +294,12 @@ function roundHalfEven(x: number): number {
 
 /**
  * Pixel values of 8-bit RGB: f32 [3, height, width], each step rounded to f32 as in PyTorch and NumPy.
- * @param bytes height · width · 3, as from `toBytes`.
+ * @param bytes height · width · 3, as from `toRgb`.
  * @param out where to write them; a new array by default.
  */
 export function toPixelValues(
   bytes: Uint8Array | Uint8ClampedArray,
-  { width, height, rescale, mean, std }: Preprocessing,
+  { width, height, rescale, mean, std }: Pick<Preprocessing, "width" | "height" | "rescale" | "mean" | "std">,
   out: Float32Array = new Float32Array(3 * width * height),
 ): Float32Array {
   const area = width * height;

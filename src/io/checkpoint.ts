@@ -23,6 +23,8 @@ export type Progress = { phase: string; file: string; loaded: number; total: num
 export interface CheckpointParts {
   readonly config?: unknown;
   readonly preprocessor?: unknown;
+  /** Of an image-text model: "tokenizer.json" and "tokenizer_config.json", parsed. */
+  readonly tokenizer?: Readonly<Record<string, unknown>>;
   readonly weights: Bytes | readonly Bytes[];
 }
 
@@ -46,6 +48,8 @@ export interface Checkpoint {
   /** Parsed `preprocessor_config.json`, if there is one. */
   readonly preprocessor: unknown | undefined;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Bytes of another file beside the weights, such as tokenizer.json; undefined if there is none. */
+  file(name: string): Promise<Uint8Array | undefined>;
   /** Of all tensors. */
   readonly bytes: number;
   /**
@@ -81,7 +85,7 @@ export async function openCheckpoint(
 ): Promise<Checkpoint> {
   const { signal } = options;
   const inMemory = typeof source !== "string" && !(source instanceof URL);
-  const { name, config, preprocessor, shards, placement } = inMemory ? fromParts(source) : await find(source, signal);
+  const { name, config, preprocessor, file: fileOf, shards, placement } = inMemory ? fromParts(source) : await find(source, signal);
 
   const files: WeightFile[] = [];
   const tensors = new Map<string, TensorInfo>();
@@ -94,12 +98,13 @@ export async function openCheckpoint(
       signal?.throwIfAborted();
       const source = await open();
       opened.push(source);
-      const file = await readHeader(source);
-      files.push(file);
-      for (const info of file.tensors) {
-        const other = tensors.get(info.name);
-        if (other) throw new Error(`checkpoint: "${info.name}" is both in "${other.file}" and in "${info.file}"`);
-        tensors.set(info.name, info);
+      for (const file of await openWeights(source)) {
+        files.push(file);
+        for (const info of file.tensors) {
+          const other = tensors.get(info.name);
+          if (other) throw new Error(`checkpoint: "${info.name}" is both in "${other.file}" and in "${info.file}"`);
+          tensors.set(info.name, info);
+        }
       }
     }
     if (placement) checkPlacement(placement, tensors);
@@ -108,7 +113,7 @@ export async function openCheckpoint(
     throw error;
   }
   const bytes = [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0);
-  return { name, config, preprocessor, tensors, bytes, read: (...args) => readWeights(files, ...args), close };
+  return { name, config, preprocessor, file: fileOf, tensors, bytes, read: (...args) => readWeights(files, ...args), close };
 }
 
 /** What has to be opened. `placement`: the index of a sharded checkpoint. */
@@ -116,6 +121,7 @@ interface Layout {
   name: string;
   config: unknown;
   preprocessor: unknown;
+  file(name: string): Promise<Uint8Array | undefined>;
   shards: (() => ByteSource | Promise<ByteSource>)[];
   placement?: { index: string; shardOf: Map<string, string> };
 }
@@ -131,7 +137,12 @@ function fromParts(parts: CheckpointParts): Layout {
   const shards = list
     ? list.map((bytes, i) => () => fromBytes(bytes, `weights[${i}]`))
     : [() => fromBytes(weights as Bytes, "weights")];
-  return { name: "weights", config, preprocessor, shards };
+  const { tokenizer } = parts;
+  const file = async (name: string) => {
+    const value = tokenizer?.[name];
+    return value === undefined ? undefined : new TextEncoder().encode(JSON.stringify(value));
+  };
+  return { name: "weights", config, preprocessor, file, shards };
 }
 
 /** Finds the files of a checkpoint on disk. */
@@ -146,10 +157,13 @@ async function find(source: string | URL, signal?: AbortSignal): Promise<Layout>
   const names = isFolder ? await listDirectory(folder) : await listDirectory(folder).catch(() => []);
   const json = async (name: string) => (names.includes(name) ? readJson(join(folder, name), signal) : undefined);
   const weights = isFolder ? await findWeights(folder, names, signal) : { shards: [() => fromFile(at)] };
+  const openClip = "openClip" in weights && names.includes(OPEN_CLIP_CONFIG);
+  const optional = async (name: string) => (names.includes(name) ? readFile(join(folder, name), { signal }) : undefined);
   return {
     name: String(source),
-    config: await json("config.json"),
-    preprocessor: await json("preprocessor_config.json"),
+    config: await json(openClip ? OPEN_CLIP_CONFIG : "config.json"),
+    preprocessor: openClip ? undefined : await json("preprocessor_config.json"),
+    file: optional,
     ...weights,
   };
 }
@@ -159,19 +173,22 @@ async function findWeights(
   folder: string | URL,
   names: string[],
   signal?: AbortSignal,
-): Promise<Pick<Layout, "shards" | "placement">> {
-  const all = names.filter((name) => name.endsWith(".safetensors"));
-  const usual = ["model.safetensors", INDEX, "open_clip_model.safetensors"].find((name) => names.includes(name));
-  const name = usual ?? (all.length === 1 ? all[0] : undefined);
+): Promise<Pick<Layout, "shards" | "placement"> & { openClip?: true }> {
+  const only = (ending: string) => {
+    const all = names.filter((name) => name.endsWith(ending));
+    return all.length === 1 ? all[0] : undefined;
+  };
+  const usual = ["model.safetensors", INDEX, OPEN_CLIP, "model.npz"].find((name) => names.includes(name));
+  const name = usual ?? only(".safetensors") ?? only(".npz");
   if (name === undefined) {
     const found = names.length > 12 ? [...names.slice(0, 12), "…"] : names;
     throw new Error(
-      `checkpoint: folder "${folder}" must hold model.safetensors, ${INDEX} or one other .safetensors file; ` +
+      `checkpoint: folder "${folder}" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; ` +
         `it holds ${found.join(", ") || "nothing"}`,
     );
   }
   const path = join(folder, name);
-  if (name !== INDEX) return { shards: [() => fromFile(path)] };
+  if (name !== INDEX) return { shards: [() => fromFile(path)], ...(usual === OPEN_CLIP ? { openClip: true } : {}) };
 
   const index = String(path);
   const shardOf = parseIndex(await readJson(path, signal), index);
@@ -187,6 +204,9 @@ async function findWeights(
 }
 
 const INDEX = "model.safetensors.index.json";
+/** OpenCLIP's repositories may hold a model of transformers' as well, with its own config. */
+const OPEN_CLIP = "open_clip_model.safetensors";
+const OPEN_CLIP_CONFIG = "open_clip_config.json";
 
 /** The index's map from tensors to shards, which lie in the folder of the index and nowhere else. */
 function parseIndex(index: unknown, path: string): Map<string, string> {
@@ -241,14 +261,19 @@ function parent(file: string | URL): string | URL {
   return file.replace(/[^/\\]*$/, "") || ".";
 }
 
-async function readHeader(source: ByteSource): Promise<WeightFile> {
+/** The first bytes of a zip: of its first member, or of the end of an empty one. */
+const isZip = (first: Uint8Array): boolean => first[0] === 0x50 && first[1] === 0x4b;
+
+/** A safetensors file, or the arrays of a zip. */
+async function openWeights(source: ByteSource): Promise<readonly WeightFile[]> {
   const { name, size } = source;
   const first8 = new Uint8Array(Math.min(8, size));
   await source.read(first8, 0);
+  if (isZip(first8)) return (await import("./npz.js")).openNpz(source);
   const header = new Uint8Array(headerLength(first8, size, name));
   await source.read(header, 8);
   const tensors = parseHeader(header, { name, fileSize: size });
-  return { source, tensors, end: tensors.at(-1)?.end ?? 8 + header.length };
+  return [{ source, tensors, end: tensors.at(-1)?.end ?? 8 + header.length }];
 }
 
 async function readWeights(

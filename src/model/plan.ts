@@ -63,6 +63,8 @@ export interface LinearPlan {
   readonly arrange?: Arrange;
   /** Names are of the weights themselves. */
   readonly raw?: boolean;
+  /** Flax keeps the heads apart: outputs of q, k and v are [heads, d], and inputs of the projection. */
+  readonly heads?: { readonly of: "inputs" | "outputs"; readonly count: number };
   /** Which names have a bias; by default as the first name has one. */
   readonly biases?: readonly (string | undefined)[];
 }
@@ -130,7 +132,8 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
       return () => kept!;
     }),
 
-    linear({ names, outputs, inputs, shape = [inputs], skip = 0, arrange, raw, biases }: LinearPlan): () => Linear {
+    linear(layer: LinearPlan): () => Linear {
+      const { names, outputs, inputs, shape = [inputs], skip = 0, arrange, raw, biases, heads } = layer;
       const made = plan((backend, precision) => backend.createLinear(outputs, inputs, precision));
       const rows = (outputs - skip) / names.length;
       const whole = arrange ?? (layout.kernels ? transpose(inputs) : undefined);
@@ -138,9 +141,14 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
         const row = skip + i * rows;
         const weight = raw ? part : weightOf(layout, part);
         if (whole) {
-          take(weight, arrange ? shape : [inputs, rows], (values) =>
-            void onto.store({ linear: made(), part: "weight", row }, "F32", bytesOf(whole(values))),
-          );
+          const split = (n: number) => [heads!.count, n / heads!.count];
+          const [from, to] = [
+            heads?.of === "inputs" ? split(inputs) : [inputs],
+            heads?.of === "outputs" ? split(rows) : [rows],
+          ];
+          take(weight, arrange ? shape : [...from, ...to], (values) => {
+            onto.store({ linear: made(), part: "weight", row }, "F32", bytesOf(whole(values)));
+          });
         } else {
           linear.add(weight);
           const target = () => ({ linear: made(), part: "weight" as const, row });
@@ -150,7 +158,8 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
         const named = biases ? biases[i] : raw ? undefined : biasOf(layout, part);
         // The first name tells whether there are biases; a later one that is missing is then an error.
         const wanted = biases ? named !== undefined : named !== undefined && has(biasOf(layout, names[0]!));
-        if (wanted) planner.bias(made, named!, rows, row);
+        const split = layout.kernels && heads?.of === "outputs" ? heads.count : 1;
+        if (wanted) planner.bias(made, named!, rows, row, rows, split);
       });
       return made;
     },
@@ -179,8 +188,8 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
     },
 
     /** Elements of a bias, or of a part of one. */
-    bias(to: () => Linear, tensor: string, rows: number, row: number, of = rows): void {
-      slot(tensor, [of], { width: 1, rows, target: () => ({ linear: to(), part: "bias", row }) });
+    bias(to: () => Linear, tensor: string, rows: number, row: number, of = rows, heads = 1): void {
+      slot(tensor, [heads, of / heads], { width: 1, rows, target: () => ({ linear: to(), part: "bias", row }) });
     },
 
     /** A linear layer to be filled by rowsOf and bias. */

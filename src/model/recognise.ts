@@ -65,7 +65,9 @@ export async function parseConfig(
   const seen = observe(named, tensors);
   const layout = named.layout.name;
   const read = READERS[layout]({ name, file, seen, named, tensors });
-  const config: Config = { ...read, layout, ...stated };
+  // Attention pooling has the encoder's heads, unless its library says otherwise.
+  const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
+  const config: Config = { ...read, layout, poolHeads, ...stated };
   check(name, config, tensors.size);
   return { config, named, labels: await labelsOf(file, config) };
 }

@@ -353,6 +353,7 @@ function planAttention(
       names: parts.map((part) => at + part),
       outputs: 3 * width,
       inputs: width,
+      heads: { of: "outputs", count: heads },
       // A key's may be missing: softmax does not see it.
       biases: named.map((bias) => (config.qkvBias !== false && (has(first + bias) || requires(named)) ? at + bias : undefined)),
     });
@@ -376,7 +377,12 @@ function planAttention(
       ? planner.values(at + table, planner.shapeOf(at + table) ?? planner.shapeOf(first + table)!)
       : undefined;
   const innerNorm = optionalNorm(names.innerNorm, width);
-  const out = planner.linear({ names: [at + names.proj], outputs: width, inputs: width });
+  const out = planner.linear({
+    names: [at + names.proj],
+    outputs: width,
+    inputs: width,
+    heads: { of: "inputs", count: heads },
+  });
   planScale(planner, names.scales, at, first, out, width);
   return () => ({
     kind: "attention",

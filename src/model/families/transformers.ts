@@ -182,6 +182,7 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
       groups: read.count("num_groups", 32),
       preActivation: true,
       padding: read.has("global_padding") ? read.choice("global_padding", "same", PADDINGS) : "symmetric",
+      poolFill: 0,
       poolPadding: read.flag("embedding_dynamic_padding", false) ? "same" : "symmetric",
     },
   };

@@ -1,0 +1,159 @@
+/**
+ * NumPy's .npz: a zip of .npy files, in which google-research publishes the paper's own weights. The central directory
+ * and the head of each array are read when it is opened; arrays go past in chunks, as those of a safetensors file.
+ *
+ * The zip is read by unzipit: random access through a reader of ours, stored and deflated members, zip64, checked sizes,
+ * no dependency, no native part, on every runtime.
+ */
+import { unzipRaw, type ZipEntry } from "unzipit";
+import type { DType } from "../backend.js";
+import { ELEMENT_BYTES } from "../backend.js";
+import type { TensorInfo } from "./safetensors.js";
+import { type ByteSource, fromBytes } from "./source.js";
+
+/** numpy's dtype strings; V2 is what it calls JAX's bfloat16. */
+const DTYPES: Readonly<Record<string, DType>> = {
+  "<f8": "F64",
+  "<f4": "F32",
+  "<f2": "F16",
+  "|V2": "BF16",
+  "<V2": "BF16",
+  "<i8": "I64",
+  "<i4": "I32",
+  "<i2": "I16",
+  "|i1": "I8",
+  "|u1": "U8",
+  "|b1": "BOOL",
+};
+
+/** Longest head of an array that is believed: NumPy writes 128 bytes. */
+const MAX_HEAD = 65536;
+const CHUNK = 2 ** 20;
+
+/** An array of the archive as a file of one tensor. */
+export interface NpzMember {
+  readonly source: ByteSource;
+  readonly tensors: readonly [TensorInfo];
+  readonly end: number;
+}
+
+export async function openNpz(archive: ByteSource): Promise<NpzMember[]> {
+  const { name, size } = archive;
+  if (!Number.isFinite(size)) {
+    throw new Error(`npz: "${name}" must be a file or bytes, as a zip is read from its end; got a stream`);
+  }
+  const entries = await unzipRaw(readerOf(archive)).then(
+    (zip) => zip.entries,
+    (cause: Error) => {
+      throw new Error(`npz: "${name}" must be a zip of .npy files; ${cause.message}`, { cause });
+    },
+  );
+  const members: NpzMember[] = [];
+  const seen = new Set<string>();
+  for (const entry of entries) {
+    if (entry.isDirectory) continue;
+    if (!entry.name.endsWith(".npy")) {
+      throw new Error(`npz: "${name}" must hold .npy files only; got ${JSON.stringify(entry.name.slice(0, 80))}`);
+    }
+    if (seen.has(entry.name)) throw new Error(`npz: "${name}" holds ${JSON.stringify(entry.name)} twice`);
+    seen.add(entry.name);
+    members.push(await openMember(archive, entry));
+  }
+  return members;
+}
+
+function readerOf(archive: ByteSource) {
+  const read = async (offset: number, length: number) => {
+    if (offset < 0 || length < 0 || offset + length > archive.size) {
+      throw new Error(`it has ${archive.size} bytes, and ${length} from ${offset} on were to be read`);
+    }
+    const bytes = new Uint8Array(length);
+    await archive.read(bytes, offset);
+    return bytes;
+  };
+  return {
+    getLength: async () => archive.size,
+    read,
+    /** In pieces, so that a member of any size takes little memory. */
+    async readStream(offset: number, length: number): Promise<ReadableStream<Uint8Array>> {
+      let at = 0;
+      return new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          const piece = Math.min(CHUNK, length - at);
+          if (piece > 0) controller.enqueue(await read(offset + at, piece));
+          at += piece;
+          if (at >= length) controller.close();
+        },
+      });
+    },
+  };
+}
+
+/** Reads the head of an array: magic, version, and a Python dict (numpy.lib.format). */
+async function openMember(archive: ByteSource, entry: ZipEntry): Promise<NpzMember> {
+  const refuse = (rule: string, got: unknown): never => {
+    throw new Error(`npz: ${JSON.stringify(entry.name)} of "${archive.name}" must ${rule}; got ${got}`);
+  };
+  if (entry.encrypted) refuse("be readable", "an encrypted member");
+  const head = streamOf(archive, entry);
+  let begin: number;
+  let text: string;
+  try {
+    const magic = new Uint8Array(12);
+    if (entry.size < magic.length) refuse("begin with the head of an array", `${entry.size} bytes`);
+    await head.read(magic, 0);
+    if (String.fromCharCode(...magic.subarray(0, 6)) !== "\x93NUMPY") refuse("begin with NumPy's magic", magic.subarray(0, 6));
+    const view = new DataView(magic.buffer);
+    const [before, length] = magic[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
+    if (magic[6]! < 1 || magic[6]! > 3) refuse("be of version 1, 2 or 3", magic[6]);
+    begin = before + length;
+    if (length > MAX_HEAD || begin > entry.size) refuse(`have a head of at most ${MAX_HEAD} bytes`, length);
+    const rest = new Uint8Array(begin - magic.length);
+    await head.read(rest, magic.length);
+    text = new TextDecoder("latin1").decode(new Uint8Array([...magic.subarray(before), ...rest]));
+  } finally {
+    await head.close();
+  }
+  const { descr, fortran, shape } = parseHead(text) ?? refuse("have a head that says descr, fortran_order and shape", text.trim());
+  const dtype = DTYPES[descr] ?? refuse(`be of a type among ${Object.keys(DTYPES).join(", ")}`, descr);
+  if (fortran && shape.length > 1) refuse("be in C order", "Fortran order");
+  const bytes = shape.reduce((product, n) => product * n, 1) * ELEMENT_BYTES[dtype];
+  if (begin + bytes !== entry.size) refuse(`have ${bytes} bytes behind its head`, entry.size - begin);
+  const info: TensorInfo = {
+    name: entry.name.slice(0, -".npy".length),
+    dtype,
+    shape,
+    begin,
+    end: entry.size,
+    file: archive.name,
+  };
+  return { source: streamOf(archive, entry), tensors: [info], end: entry.size };
+}
+
+/** {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), } */
+function parseHead(text: string): { descr: string; fortran: boolean; shape: number[] } | undefined {
+  const descr = /'descr':\s*'([^']*)'/.exec(text)?.[1];
+  const fortran = /'fortran_order':\s*(True|False)/.exec(text)?.[1];
+  const shape = /'shape':\s*\(([\d,\s]*)\)/.exec(text)?.[1];
+  if (descr === undefined || fortran === undefined || shape === undefined) return undefined;
+  const sizes = (shape.match(/\d+/g) ?? []).map(Number);
+  return sizes.every(Number.isSafeInteger) ? { descr, fortran: fortran === "True", shape: sizes } : undefined;
+}
+
+/** A member's bytes, opened when they are first asked for. */
+function streamOf(archive: ByteSource, entry: ZipEntry): ByteSource {
+  let opened: Promise<ByteSource> | undefined;
+  const name = `${archive.name}: ${entry.name}`;
+  const open = () => {
+    opened ??= entry.stream({ chunkSize: CHUNK }).then((stream) => fromBytes(stream, name));
+    return opened;
+  };
+  return {
+    // For progress: what is read is the archive.
+    name: archive.name,
+    size: entry.size,
+    read: async (target, position) => (await open()).read(target, position),
+    finish: async (position) => (await opened)?.finish(position),
+    close: async () => (await opened)?.close(),
+  };
+}
