@@ -9,11 +9,13 @@
 // behind d are 0.
 // Error: that of two GEMMs and softmax.ts.
 import { gemm, packRows, packWeight, panelBytes, tileRows } from "./gemm";
+import { constant } from "./math";
 import { softmax } from "./softmax";
 import { fork, jobOf, nextTask, share, threads } from "./threads";
 
 const ROWS: usize = 24;
 const LOG2E: f64 = 1.4426950408889634;
+const LOG2E_TABLE: usize = memory.data<f32>([1.4426950408889634]);
 
 // @ts-ignore: decorator
 @inline
@@ -184,7 +186,7 @@ function attend(): void {
 
 /** s += bias·log2(e), as scores are in base 2; columns behind the last keep their mask. */
 function addBias(s: usize, bias: usize, tokens: usize): void {
-  const log2e = f32x4.splat(<f32>LOG2E);
+  const log2e = constant(LOG2E_TABLE, 0);
   let i: usize = 0;
   for (const whole = (tokens & ~3) << 2; i < whole; i += 16) {
     v128.store(s + i, f32x4.add(v128.load(s + i), f32x4.mul(v128.load(bias + i), log2e)));

@@ -1,6 +1,8 @@
 // Compiles the kernels (asconfig.json has the targets) and writes each binary where its user can import it: as base64 in
-// a module, since that is the one form which every runtime, bundler and worker loads without configuration.
+// a module, since that is the one form which every runtime, bundler and worker loads without configuration. Builds of the
+// same kernels are deflated together, in which they take a fifth of the room: they share most of their code.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
 import { writeTiles } from "./tiles.js";
 
@@ -24,13 +26,18 @@ async function compile(entry, target) {
 writeTiles("assembly/tiles.gen.ts");
 mkdirSync("build", { recursive: true });
 for (const { file, entry, targets } of modules) {
-  let source = "// Written by assembly/build.js.\n";
+  const binaries = [];
   for (const target of targets) {
-    const binary = await compile(entry, target);
-    const name = target.replace(/-(.)/, (_, letter) => letter.toUpperCase());
-    source += `export const ${name}: string =\n  "${binary.toString("base64")}";\n`;
-    console.log(`${target.padEnd(15)} ${binary.length} bytes`);
+    binaries.push(await compile(entry, target));
+    console.log(`${target.padEnd(15)} ${binaries.at(-1).length} bytes`);
   }
-  writeFileSync(file, source);
+  const names = targets.map((target) => `"${target}"`).join(", ");
+  const sizes = binaries.map(({ length }) => length).join(", ");
+  const all = Buffer.concat(binaries);
+  const text = targets.length > 1 ? deflateRawSync(all, { level: 9 }) : all;
+  writeFileSync(
+    file,
+    `// Written by assembly/build.js.\nexport const names = [${names}] as const;\nexport const sizes: readonly number[] = [${sizes}];\nexport const base64: string =\n  "${text.toString("base64")}";\n`,
+  );
 }
 for (const { entry, targets } of tools) for (const target of targets) await compile(entry, target);

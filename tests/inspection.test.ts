@@ -5,12 +5,17 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import binaryen from "binaryen";
-import { relaxed, relaxedThreads, simd, simdThreads } from "../src/backends/wasm/kernels.gen.js";
-import { image } from "../src/image/kernel.gen.js";
+import { binaryOf } from "../src/backends/wasm/kernels.js";
+import { base64 } from "../src/image/kernel.gen.js";
+
+const [simd, relaxed, simdThreads, relaxedThreads] = await Promise.all(
+  (["simd", "relaxed", "simd-threads", "relaxed-threads"] as const).map(binaryOf),
+) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+const image = new Uint8Array(Buffer.from(base64, "base64"));
 
 /** By binaryen, since not every engine here reads the relaxed build. */
-function textOf(base64: string): string {
-  const module = binaryen.readBinary(new Uint8Array(Buffer.from(base64, "base64")));
+function textOf(binary: Uint8Array): string {
+  const module = binaryen.readBinary(binary);
   module.setFeatures(binaryen.Features.All);
   const text = module.emitText();
   module.dispose();
@@ -18,8 +23,8 @@ function textOf(base64: string): string {
 }
 
 /** Text of the innermost loops of a module, each with the function it is in. */
-function innerLoops(base64: string): { name: string; text: string }[] {
-  const text = textOf(base64);
+function innerLoops(binary: Uint8Array): { name: string; text: string }[] {
+  const text = textOf(binary);
   const loops: { name: string; text: string }[] = [];
   for (const [, name, body] of text.matchAll(/\n \(func \$?([^\s()]+)([\s\S]*?)(?=\n \(func |\n\)\n?$)/g)) {
     for (const { index } of body!.matchAll(/\(loop/g)) {
@@ -42,14 +47,14 @@ function balanced(text: string, from: number): string {
 const count = (text: string, instruction: string) =>
   [...text.matchAll(new RegExp(`\\(${instruction}(?=[\\s)])`, "g"))].length;
 
-for (const [name, base64, products] of [
+for (const [name, binary, products] of [
   ["relaxed", relaxed, "f32x4.relaxed_madd"],
   ["simd", simd, "f32x4.mul"],
   ["relaxed, threads", relaxedThreads, "f32x4.relaxed_madd"],
   ["simd, threads", simdThreads, "f32x4.mul"],
 ] as const) {
   test(`${name}: imports its memory and what threads that stall call, if there are any`, () => {
-    const imports = [...textOf(base64).matchAll(/\(import "(\w+)" "(\w+)" \((\w+)/g)].map(([, ...names]) =>
+    const imports = [...textOf(binary).matchAll(/\(import "(\w+)" "(\w+)" \((\w+)/g)].map(([, ...names]) =>
       names.join(" "),
     );
     assert.deepEqual(imports, ["env memory memory", ...(name.includes("threads") ? ["env stalled func"] : [])]);
@@ -63,7 +68,7 @@ for (const [name, base64, products] of [
     ["6×16", 6, 4, "v128.load32_splat"],
   ].slice(0, name.startsWith("simd") ? 2 : 4) as [string, number, number, string][]) {
     test(`${name}: the loop of the ${tile} tile holds its products and loads, and nothing that checks or converts`, () => {
-      const tiles = innerLoops(base64).filter(
+      const tiles = innerLoops(binary).filter(
         ({ text }) => count(text, splat) === rows && count(text, products) === vectors * rows,
       );
       assert.equal(tiles.length, 1, `loops of ${rows} splats and ${vectors * rows} ${products}`);
@@ -87,14 +92,14 @@ for (const [name, base64, products] of [
         ["6×16 by dot", 24, "i32x4.relaxed_dot_i8x16_i7x16_add_s"],
       ] as const)) {
     test(`${name}: the loop of the ${tile} tile holds ${sums} sums`, () => {
-      const tiles = innerLoops(base64).filter(({ text }) => count(text, instruction) === sums);
+      const tiles = innerLoops(binary).filter(({ text }) => count(text, instruction) === sums);
       assert.equal(tiles.length, 1);
       for (const none of ["v128.store", "call", "v128.const"]) assert.equal(count(tiles[0]!.text, none), 0, none);
     });
   }
 
   test(`${name}: no vector constants but zero in inner loops, and no calls`, () => {
-    for (const { name, text } of innerLoops(base64)) {
+    for (const { name, text } of innerLoops(binary)) {
       const constants = [...text.matchAll(/\(v128\.const i32x4 ([^)]*)\)/g)].filter(([, c]) => !/^(0x0+ ?)+$/.test(c!));
       assert.deepEqual(
         constants.map(([c]) => c),
@@ -107,12 +112,12 @@ for (const [name, base64, products] of [
 }
 
 test("no kernel traps on purpose: nothing checks bounds", () => {
-  for (const base64 of [relaxed, simd, relaxedThreads, simdThreads, image])
-    assert.equal(count(textOf(base64), "unreachable"), 0);
+  for (const binary of [relaxed, simd, relaxedThreads, simdThreads, image])
+    assert.equal(count(textOf(binary), "unreachable"), 0);
 });
 
 test("all builds export the same kernels, those that assembly/index.ts lists", () => {
-  const names = (base64: string) => [...textOf(base64).matchAll(/\(export "(\w+)"/g)].map(([, name]) => name!);
+  const names = (binary: Uint8Array) => [...textOf(binary).matchAll(/\(export "(\w+)"/g)].map(([, name]) => name!);
   for (const build of [relaxed, relaxedThreads, simdThreads]) assert.deepEqual(names(build), names(simd));
   const listed = readFileSync("assembly/index.ts", "utf8");
   for (const name of names(simd)) assert.ok(name === "memory" || listed.includes(name), name);

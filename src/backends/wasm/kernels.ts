@@ -1,6 +1,6 @@
 /** The compiled kernels (assembly/): which build an engine can run, compiled once a process, and its typed exports. */
 import { compileEagerly } from "../../platform.js";
-import { relaxed, relaxedThreads, simd, simdThreads } from "./kernels.gen.js";
+import { base64, names, sizes } from "./kernels.gen.js";
 
 /** Exports of assembly/index.ts. Pointers and strides in bytes, sizes in elements; see there for the layouts. */
 export interface Kernels {
@@ -184,17 +184,27 @@ export interface CompiledKernels {
   readonly wide: boolean;
 }
 
-/** For memory of one thread, and for shared memory. */
-const BINARIES: Readonly<Record<Build, { readonly single: string; readonly shared: string }>> = {
-  relaxed: { single: relaxed, shared: relaxedThreads },
-  simd: { single: simd, shared: simdThreads },
-};
+/** The builds for memory of one thread, and for shared memory ("-threads"). */
+export type BinaryName = (typeof names)[number];
+
+let inflated: Promise<Uint8Array> | undefined;
+
+/** The bytes of a build: all of them are inflated once, in less than a millisecond. */
+export async function binaryOf(name: BinaryName): Promise<Uint8Array> {
+  inflated ??= inflate(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+  const all = await inflated;
+  const index = names.indexOf(name);
+  const begin = sizes.slice(0, index).reduce((sum, size) => sum + size, 0);
+  return all.subarray(begin, begin + sizes[index]!);
+}
+
+async function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
 
 /** An empty custom section. V8 shares the code of equal bytes, whatever the flags: wide kernels must not equal the others. */
-const WIDE_SECTION = String.fromCharCode(0, 5, 4, ...[..."wide"].map((c) => c.charCodeAt(0)));
-
-const bytesOf = (base64: string, wide: boolean) =>
-  Uint8Array.from(atob(base64) + (wide ? WIDE_SECTION : ""), (c) => c.charCodeAt(0));
+const WIDE_SECTION = [0, 5, 4, ...[..."wide"].map((c) => c.charCodeAt(0))];
 
 const compiled = new Map<string, Promise<CompiledKernels | undefined>>();
 
@@ -223,7 +233,8 @@ async function compile(
   wide: boolean,
 ): Promise<CompiledKernels | undefined> {
   for (const build of ["relaxed", "simd"] as const) {
-    const bytes = bytesOf(BINARIES[build][shared ? "shared" : "single"], wide);
+    const binary = await binaryOf(shared ? `${build}-threads` : build);
+    const bytes = new Uint8Array([...binary, ...(wide ? WIDE_SECTION : [])]);
     if ((wanted && wanted !== build) || !WebAssembly.validate(bytes)) continue;
     // Compiled for speed at once: what is first compiled for start-up is slow for its first seconds, and its tiles
     // cannot be compared yet.
