@@ -46,7 +46,7 @@ const ELEMENT: Record<DType, (view: DataView, at: number) => number> = {
 /** Little-endian elements as f32: 16-bit floats, small integers and F32 exactly, the others rounded to nearest once. */
 export function widen(bytes: Uint8Array, dtype: DType): Float32Array {
   // A copy, for the bytes may lie at any address.
-  if (dtype === "F32" && LITTLE) return new Float32Array(bytes.slice().buffer);
+  if (dtype === "F32" && LITTLE) return new Float32Array(new Uint8Array(bytes).buffer);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const step = ELEMENT_BYTES[dtype];
   const element = ELEMENT[dtype];

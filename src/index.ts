@@ -281,7 +281,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
       const { dims, data } = outputs[output] as Tensor;
       return toRow(data, dims, { pooling, prefixTokens: config.prefixTokens, normalize });
     });
-    return concat(rows);
+    return concat(rows, Float32Array);
   }
 
   async function preprocessBytes(
@@ -290,7 +290,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
   ): Promise<Uint8Array> {
     live();
     checkNames("preprocessBytes", options, { signal: true });
-    return concat(await eachOf("preprocessBytes", listOf(images), options.signal, async ({ data }) => data));
+    return concat(await eachOf("preprocessBytes", listOf(images), options.signal, async ({ data }) => data), Uint8Array);
   }
 
   async function preprocess(
@@ -373,7 +373,7 @@ const POOLINGS = {
 function checkPooling(pooling: NonNullable<EmbedOptions["pooling"]>, config: Config): void {
   if (!Object.hasOwn(POOLINGS, pooling)) {
     throw new RangeError(
-      `embed: pooling must be ${Object.keys(POOLINGS).join(", ")}; got ${JSON.stringify(pooling)}`,
+      `embed: pooling must be one of ${Object.keys(POOLINGS).join(", ")}; got ${JSON.stringify(pooling)}`,
     );
   }
   const lacks = (what: string) => new RangeError(`embed: pooling ${pooling} needs ${what}; this checkpoint has none`);

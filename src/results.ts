@@ -95,9 +95,12 @@ export function toUnit(row: Float32Array): Float32Array {
   return length > 0 ? row.map((x) => x / length) : row;
 }
 
-export function concat<Row extends Float32Array | Uint8Array | Uint8ClampedArray>(rows: readonly Row[]): Row {
-  const length = rows.reduce((sum, row) => sum + row.length, 0);
-  const all = new (rows[0]?.constructor as new (length: number) => Row)(length);
+/** Rows one after the other, in an array of `kind`. */
+export function concat<All extends Float32Array | Uint8Array>(
+  rows: readonly ArrayLike<number>[],
+  kind: new (length: number) => All,
+): All {
+  const all = new kind(rows.reduce((sum, row) => sum + row.length, 0));
   let at = 0;
   for (const row of rows) {
     all.set(row, at);

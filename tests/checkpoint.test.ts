@@ -283,18 +283,18 @@ const broken: [what: string, files: Parameters<typeof folder>[1], message: strin
   [
     "empty folder",
     {},
-    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors file; it holds nothing`,
+    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; it holds nothing`,
   ],
   [
     "pickled weights only",
     { "pytorch_model.bin": "PK", "config.json": {} },
-    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors file; ` +
+    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; ` +
       "it holds config.json, pytorch_model.bin",
   ],
   [
     "two files of other names",
     shards,
-    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors file; ` +
+    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; ` +
       "it holds one.safetensors, two.safetensors",
   ],
   [

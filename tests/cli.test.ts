@@ -122,7 +122,7 @@ for (const [args, message] of [
   ],
   [
     ["embed", "--model", MODEL, "--json", "--pooling", "max", IMAGE],
-    'embed: pooling must be head, token, mean or pooler; got "max"',
+    'embed: pooling must be one of head, token, mean, map, pooler, none, features; got "max"',
   ],
   [
     ["classify", "--model", MODEL, "--backend", "gpu", IMAGE],

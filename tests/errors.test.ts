@@ -90,8 +90,25 @@ const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]
   ],
   "the tensors of something else": [
     () => encode([{ name: "conv1.weight", shape: [1], data: new Float32Array(1) }]),
-    'load: "weights" must hold a patch embedding named "embeddings.patch_embeddings.projection.weight" or ' +
-      '"patch_embed.proj.weight"; its 1 tensors begin with "conv1.weight"',
+    'load: "weights" must have the tensors of a known family; closest is the layout of openclip, ' +
+      'but its "conv1.weight" or first block is missing',
+  ],
+  "a ViT's whose patch embedding has another name": [
+    () =>
+      changed((tensors) => {
+        const name = "vit.embeddings.patch_embeddings.projection.weight";
+        tensors.set("vit.embeddings.patches.weight", tensors.get(name)!);
+        tensors.delete(name);
+      }),
+    'load: "weights" must have the tensors of a known family; closest is the layout of huggingface, ' +
+      'but its "embeddings.patch_embeddings.projection.weight" or first block is missing; ' +
+      '1 of 40 tensors do not fit it: "vit.embeddings.patches.weight"',
+  ],
+  "no ViT's at all": [
+    () => encode(["a", "b"].map((name) => ({ name, shape: [1], data: new Float32Array(1) }))),
+    'load: "weights" must hold a patch embedding named as one of "embeddings.patch_embeddings.projection.weight", ' +
+      '"embeddings.patch_embeddings.weight", "embeddings.patch_embedding.weight", "patch_embed.proj.weight", ' +
+      '"conv1.weight", "patch_embed.proj.weight", "conv_proj.weight", "embedding/kernel"; its 2 tensors are "a", "b"',
   ],
 };
 for (const [what, [weights, message]] of Object.entries(WRONG_WEIGHTS)) {
@@ -103,7 +120,9 @@ for (const [what, [weights, message]] of Object.entries(WRONG_WEIGHTS)) {
 const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
   "another family": [
     { model_type: "swin" },
-    'load: "weights" is of the family "swin", which is not supported; supported are ViT and DeiT',
+    'load: "weights" is of the family "swin", which is not supported; supported of transformers are ' +
+      "vit, deit, vit_mae, vit_msn, ijepa, beit, data2vec-vision, dinov2, dinov2_with_registers, dinov3_vit, clip, " +
+      "clip_vision_model, metaclip_2, metaclip_2_vision_model, siglip, siglip_vision_model, siglip2, siglip2_vision_model, bit",
   ],
   "heads that do not divide the width": [
     { num_attention_heads: 5 },
@@ -115,7 +134,7 @@ const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
   ],
   "an unknown activation": [
     { hidden_act: "swish" },
-    'load: "hidden_act" of "weights" must be one of gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu; got "swish"',
+    'load: "hidden_act" of "weights" must be one of gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, quick_gelu, relu; got "swish"',
   ],
   "an image smaller than a patch": [
     { patch_size: 16 },
@@ -203,7 +222,7 @@ for (const [options, message] of WRONG_OPTIONS) {
   });
 }
 
-for (const options of [{ bakend: "wasm" }, { imageSize: 384 }, { config: { hedas: 3 } }]) {
+for (const options of [{ bakend: "wasm" }, { imageSizes: 384 }, { config: { hedas: 3 } }]) {
   const [name] = Object.keys("config" in options ? options.config! : options) as [string];
   test(`load refuses the unknown option ${name}, and names it`, async () => {
     await assert.rejects(load(FOLDER, options as LoadOptions), ({ message }: Error) => message.includes(name));
@@ -234,7 +253,7 @@ test("calls refuse wrong arguments", async () => {
   await refuses(
     model.embed(IMAGE, { pooling: "max" as never }),
     "RangeError",
-    'embed: pooling must be head, token, mean or pooler; got "max"',
+    'embed: pooling must be one of head, token, mean, map, pooler, none, features; got "max"',
   );
   await refuses(
     model.embed(IMAGE, { pooling: "pooler" }),

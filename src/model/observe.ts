@@ -168,13 +168,17 @@ function unknown(name: string, tensors: Shapes): string {
   });
   fits.sort((a, b) => a.others.length - b.others.length);
   const { layout, others } = fits[0]!;
-  const quoted = (list: readonly string[]) => list.slice(0, NAMED).map((tensor) => `"${tensor}"`).join(", ");
-  const more = others.length > NAMED ? `, and ${others.length - NAMED} more` : "";
-  const expected = layouts.map(({ patchEmbed }) => `"${patchEmbed}"`).join(", ");
-  if (others.length === all.length) {
-    return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${all.length} tensors begin with ${quoted(all)}`;
+  const quoted = (list: readonly string[]) => {
+    const more = list.length > NAMED ? `, and ${list.length - NAMED} more` : "";
+    return list.slice(0, NAMED).map((tensor) => `"${tensor}"`).join(", ") + more;
+  };
+  if (others.length > all.length / 2) {
+    const expected = layouts.map((known) => `"${weightOf(known, known.patchEmbed)}"`).join(", ");
+    return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${all.length} tensors are ${quoted(all)}`;
   }
-  return `load: "${name}" must have the tensors of a known family; closest is ${layout.name}, which ${others.length} of ${all.length} tensors do not fit (${quoted(others)}${more}), and its "${layout.patchEmbed}" or a block is missing`;
+  const anchor = weightOf(layout, layout.patchEmbed);
+  const unfit = others.length > 0 ? `; ${others.length} of ${all.length} tensors do not fit it: ${quoted(others)}` : "";
+  return `load: "${name}" must have the tensors of a known family; closest is the layout of ${layout.name}, but its "${anchor}" or first block is missing${unfit}`;
 }
 
 /** Patterns of all names that a layout knows. */

@@ -189,7 +189,7 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
 
     /** Elements of a bias, or of a part of one. */
     bias(to: () => Linear, tensor: string, rows: number, row: number, of = rows, heads = 1): void {
-      slot(tensor, [heads, of / heads], { width: 1, rows, target: () => ({ linear: to(), part: "bias", row }) });
+      slot(tensor, heads > 1 ? [heads, of / heads] : [of], { width: 1, rows, target: () => ({ linear: to(), part: "bias", row }) });
     },
 
     /** A linear layer to be filled by rowsOf and bias. */
@@ -275,7 +275,7 @@ function loaderOf<Weights>(
 
   /** Keeps scales; returns -1, or the index of the first that the weights cannot be multiplied by. */
   function storeScales(tensor: string, row: number, bytes: Uint8Array): number {
-    const values = new Float32Array(bytes.slice().buffer);
+    const values = new Float32Array(new Uint8Array(bytes).buffer);
     const bad = values.findIndex((scale) => !Number.isFinite(Math.fround(scale * least)));
     if (bad >= 0) return bad;
     if (row === 0) scales.set(tensor, new Float32Array(slots.get(tensor)!.shape[0]!));
