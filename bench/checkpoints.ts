@@ -10,8 +10,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import encode, { init } from "@jsquash/jpeg/encode.js";
 import { folderOf, onnxFile, PHOTO, ROOT, transformersFolder } from "./files.js";
-import { vitGraph } from "./graphs.js";
+import { resnetGraph, vitGraph } from "./graphs.js";
 import {
+  CLASSES,
   parseSafetensors,
   preprocessorConfig,
   random,
@@ -21,6 +22,7 @@ import {
   timmConfig,
   transformersConfig,
 } from "./models.js";
+import { NETWORKS, type Network, resnetWeights } from "./resnets.js";
 
 /** The ONNX files that are raced besides those of batch 1. */
 const BATCHES: Readonly<Record<Size, readonly number[]>> = { Ti: [], S: [8], B: [] };
@@ -33,7 +35,7 @@ export interface Sources {
 }
 
 /** Writes everything that the sizes need. */
-export function writeCheckpoints(sizes: readonly Size[], { model, photo }: Sources): void {
+export function writeCheckpoints(sizes: readonly (Size | Network)[], { model, photo }: Sources): void {
   const options = [...(model ? ["--model", model] : []), ...(photo ? ["--photo", photo] : [])];
   execFileSync(process.execPath, [fileURLToPath(import.meta.url), ...sizes, ...options], { stdio: "inherit" });
 }
@@ -62,6 +64,29 @@ async function write(size: Size, model: string | undefined): Promise<void> {
     await cp(`${folder}/preprocessor_config.json`, `${other}/preprocessor_config.json`);
     await cp(onnxFile(size, "f32", 1), `${other}/onnx/model.onnx`);
   }
+}
+
+/** A network of convolutions, or a hybrid: its convolutions' tensors before those of a ViT-B. */
+async function writeNetwork(network: Network): Promise<void> {
+  const folder = folderOf(network);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const { architecture, bit } = NETWORKS[network];
+  const weights = resnetWeights(network);
+  if (bit) {
+    weights.set("head.fc.weight", { dims: [CLASSES, 2048, 1, 1], data: random(CLASSES * 2048, 1 / Math.sqrt(2048), 1) });
+    weights.set("head.fc.bias", { dims: [CLASSES], data: random(CLASSES, 0.02, 2) });
+  } else {
+    for (const [name, weight] of randomWeights("B")) weights.set(name, weight);
+    const data = random(768 * 1024, 1 / Math.sqrt(1024), 3);
+    weights.set("patch_embed.proj.weight", { dims: [768, 1024, 1, 1], data });
+  }
+  await writeFile(`${folder}/config.json`, JSON.stringify({ ...timmConfig("B"), architecture }));
+  await writeFile(`${folder}/model.safetensors`, safetensors(weights));
+  const graph = bit
+    ? resnetGraph(network, weights)
+    : vitGraph({ size: "B", network, weights, batch: 1, precision: "f32" });
+  await writeFile(onnxFile(network, "f32", 1), graph);
 }
 
 /**
@@ -101,5 +126,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   });
   await mkdir(ROOT, { recursive: true });
   await writeFile(PHOTO, values.photo ? await readFile(values.photo) : await photo());
-  for (const size of positionals) await write(size as Size, values.model);
+  for (const size of positionals) {
+    if (size in NETWORKS) await writeNetwork(size as Network);
+    else await write(size as Size, values.model);
+  }
 }

@@ -6,6 +6,7 @@
  */
 import { CLASSES, DEPTH, EPSILON, IMAGE, PATCH, SIZES, type Size, TOKENS, type Weight } from "./models.js";
 import { FLOAT, type OnnxNode, type OnnxTensor, writeOnnx } from "./onnx.js";
+import { type Network, resnetNodes } from "./resnets.js";
 import { type AttentionWork, type GemmWork, gemmInputs } from "./work.js";
 
 type Attributes = OnnxNode["attributes"];
@@ -44,6 +45,8 @@ export function attentionGraph({ heads, d }: AttentionWork): Uint8Array {
 
 export interface VitGraph {
   readonly size: Size;
+  /** A hybrid's, before the patch embedding. */
+  readonly network?: Network;
   /** By timm's names. */
   readonly weights: ReadonlyMap<string, Weight>;
   /** int8: as onnxruntime's quantize_dynamic makes it of the f32 graph, see `quantised`. */
@@ -52,7 +55,7 @@ export interface VitGraph {
 }
 
 /** A whole ViT, pixel_values: [batch, 3, 224, 224] to logits: [batch, 1000]. */
-export function vitGraph({ size, weights, precision, batch }: VitGraph): Uint8Array {
+export function vitGraph({ size, weights, precision, batch, network }: VitGraph): Uint8Array {
   const { width, heads } = SIZES[size];
   const nodes: OnnxNode[] = [];
   const tensors: OnnxTensor[] = [];
@@ -122,9 +125,13 @@ export function vitGraph({ size, weights, precision, batch }: VitGraph): Uint8Ar
   const norm = (x: string, name: string) =>
     call("LayerNormalization", [x, weight(`${name}.weight`), weight(`${name}.bias`)], { epsilon: EPSILON });
 
-  const strides = { kernel_shape: [PATCH, PATCH], strides: [PATCH, PATCH] };
+  const { map, side } = network
+    ? resnetNodes({ call, constant }, network, weights, "pixel_values", IMAGE)
+    : { map: "pixel_values", side: IMAGE };
+  const patch = (side / IMAGE) * PATCH;
+  const strides = { kernel_shape: [patch, patch], strides: [patch, patch] };
   const kernel = [weight("patch_embed.proj.weight"), weight("patch_embed.proj.bias")];
-  const grid = call("Conv", ["pixel_values", ...kernel], strides);
+  const grid = call("Conv", [map, ...kernel], strides);
   const rows = BigInt64Array.of(BigInt(batch), BigInt(width), -1n);
   const patches = call("Transpose", [call("Reshape", [grid, constant("rows", [3], rows)])], { perm: [0, 2, 1] });
   const token = weights.get("cls_token")!.data;
@@ -147,5 +154,31 @@ export function vitGraph({ size, weights, precision, batch }: VitGraph): Uint8Ar
     tensors,
     inputs: [{ name: "pixel_values", dims: [batch, 3, IMAGE, IMAGE] }],
     outputs: [{ name: "logits", dims: [batch, CLASSES] }],
+  });
+}
+
+/** BiT, pixel_values: [batch, 3, 224, 224] to logits: [batch, 1000]. */
+export function resnetGraph(network: Network, weights: ReadonlyMap<string, Weight>): Uint8Array {
+  const nodes: OnnxNode[] = [];
+  const tensors: OnnxTensor[] = [];
+  const call = (op: string, inputs: readonly string[], attributes?: Attributes): string => {
+    const output = `${op}_${nodes.length}`;
+    nodes.push({ op, inputs, outputs: [output], attributes });
+    return output;
+  };
+  const constant = (name: string, dims: readonly number[], data: OnnxTensor["data"]): string => {
+    tensors.push({ name, dims, data });
+    return name;
+  };
+  const { map, channels } = resnetNodes({ call, constant }, network, weights, "pixel_values", IMAGE);
+  const pooled = call("Flatten", [call("GlobalAveragePool", [map])]);
+  const head = constant("head.weight", [CLASSES, channels], weights.get("head.fc.weight")!.data);
+  const bias = constant("head.bias", [CLASSES], weights.get("head.fc.bias")!.data);
+  const logits = call("Gemm", [pooled, head, bias], { transB: 1 });
+  return writeOnnx({
+    nodes: [...nodes, { op: "Identity", inputs: [logits], outputs: ["logits"] }],
+    tensors,
+    inputs: [{ name: "pixel_values", dims: [1, 3, IMAGE, IMAGE] }],
+    outputs: [{ name: "logits", dims: [1, CLASSES] }],
   });
 }

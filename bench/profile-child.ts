@@ -7,8 +7,8 @@
 import type { Backend, Linear } from "../src/backend.js";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
-import { parseConfig } from "../src/model/recognise.js";
 import { forward } from "../src/model/forward.js";
+import { parseConfig } from "../src/model/recognise.js";
 import { planWeights } from "../src/model/weights.js";
 import { answer } from "./child.js";
 import { folderOf } from "./files.js";

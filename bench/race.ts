@@ -10,9 +10,10 @@ import { flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 const ROUNDS = 7;
 /**
  * Largest difference of two engines' results, relative to the largest value, that passes for the same maths: f32 sums in
- * another order; int8 rounds otherwise (0.05 seen); two decoders and resizers of a photo (0.03 seen).
+ * another order; int8 rounds otherwise (0.05 seen); two decoders and resizers of a photo (0.03 seen); onnxruntime's
+ * InstanceNormalization, which R50x1 has 50 of (0.002 from our reference backend seen, ours 0.000004).
  */
-const TOLERANCES = { f32: 1e-4, int8: 0.25, photo: 0.1 };
+const TOLERANCES = { f32: 1e-4, int8: 0.25, photo: 0.1, resnet: 0.01 };
 
 /** An engine in a setup. */
 export interface Entry extends Setup {
@@ -112,7 +113,9 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
   for (const { racer } of runners) results.push((await racer.process.ask("finish")) as Float32Array);
   const timings = runners.map(({ racer: { process, ...entry }, prepared }, i): Timing => {
     const difference = largestDifference(results[i]!, results[0]!);
-    const tolerance = TOLERANCES[work.kind === "classify" || work.kind === "pixels" ? "photo" : entry.precision];
+    const photo = work.kind === "classify" || work.kind === "pixels";
+    const resnet = work.kind === "resnet" && entry.precision === "f32";
+    const tolerance = TOLERANCES[photo ? "photo" : resnet ? "resnet" : entry.precision];
     if (!(difference <= tolerance)) {
       throw new Error(
         `bench: ${entry.engine} ${entry.precision} must compute what ${runners[0]!.racer.engine} does; on ${label} they differ by ${difference}`,

@@ -105,6 +105,7 @@ function photoTable({ work, timings }: Race): string {
 /** Tables and notes of each section, as paragraphs. */
 const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) => string[] } = {
   models: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
+  convolutions: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],
   attention: ({ races }) => [kernelTable("attention, 197 tokens", races), kernelNote(races)],

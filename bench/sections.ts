@@ -9,6 +9,7 @@ import type { Size } from "./models.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
 import { measureStart, type StartResults } from "./start.js";
+import type { Network } from "./resnets.js";
 import { ATTENTIONS, GEMMS, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
 export interface Races {
@@ -20,6 +21,7 @@ export interface Measurements {
   readonly gemm: Races;
   readonly attention: Races;
   readonly models: Races;
+  readonly convolutions: Races;
   readonly photos: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
@@ -41,12 +43,13 @@ export interface Bench {
 export interface Section<Name extends SectionName> {
   readonly title: string;
   /** Of these sizes checkpoints are needed. */
-  readonly sizes: readonly Size[];
+  readonly sizes: readonly (Size | Network)[];
   measure(bench: Bench): Promise<Measurements[Name]>;
 }
 
 export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   models: { title: "Whole models", sizes: ["Ti", "S", "B"], measure: models },
+  convolutions: { title: "BiT and hybrids", sizes: ["R50x1", "R50+ViT-B/16"], measure: convolutions },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
   fresh: {
@@ -101,6 +104,16 @@ function models(bench: Bench): Promise<Races> {
     () => raceAll(bench, [{ kind: "vit", size: "B", batch: 1 }], each),
     () => raceAll(bench, [{ kind: "vit", size: "S", batch: 8 }], batches),
   ]);
+}
+
+function convolutions(bench: Bench): Promise<Races> {
+  const each = [
+    ...entries("vitrail", ...THREADS, ...cross([{ precision: "int8" }], THREADS)),
+    ...entries("onnxruntime-web", ...THREADS),
+    ...entries("onnxruntime-node", ...THREADS),
+  ];
+  const works = (["R50x1", "R50+ViT-B/16"] as const).map((network) => ({ kind: "resnet", network }) as const);
+  return oneByOne(works.map((work) => () => raceAll(bench, [work], each)));
 }
 
 function photos(bench: Bench): Promise<Races> {

@@ -46,7 +46,9 @@ const inverse = (value: number | string | undefined) => (typeof value === "numbe
 
 /** How many times as fast `ours` is as `theirs`, in the race of `work`. */
 function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number | string | undefined {
-  const race = raceOf((work.kind === "vit" ? results.models : results.photos)?.races, work);
+  const { models, convolutions, photos } = results;
+  const races = work.kind === "vit" ? models : work.kind === "resnet" ? convolutions : photos;
+  const race = raceOf(races?.races, work);
   const [own, other] = [timingOf(race, ours), timingOf(race, theirs)];
   if (!race || !own || !other) return undefined;
   if (ours.threads > theirs.threads && median(race.calibration) < CALIBRATED) return "no two free cores";
@@ -79,6 +81,20 @@ const same = (...bounds: Bounds): Readonly<Record<Size, Bounds>> => ({ Ti: bound
 const web = (setup: Partial<Setup>) => entry("onnxruntime-web", setup);
 const native = (setup: Partial<Setup>) => entry("onnxruntime-node", setup);
 const own = (setup: Partial<Setup>) => entry("vitrail", setup);
+
+/** Both networks of convolutions on one thread and on two. */
+const CONVOLUTIONS: readonly Target[] = (["R50x1", "R50+ViT-B/16"] as const).flatMap((network) =>
+  [{}, { threads: 2 }].map(
+    (setup): Target => ({
+      what: `f32 against onnxruntime-web, ${network}${"threads" in setup ? ", 2 threads each" : ""}`,
+      section: "convolutions",
+      better: "more",
+      bound: 1,
+      unit: "×",
+      measure: (results) => speed(results, { kind: "resnet", network }, own(setup), web(setup)),
+    }),
+  ),
+);
 
 const SPEEDS: readonly Target[] = [
   ...bySize("f32 against onnxruntime-web", {}, web({}), { Ti: [1.8, 2], S: [1.7, 1.9], B: [1.6, 1.8] }),
@@ -296,7 +312,7 @@ const SHARES: readonly Target[] = (["Ti", "S", "B"] as const).map((size) => ({
   measure: (results) => otherThanProducts(results, size),
 }));
 
-export const TARGETS: readonly Target[] = [...SPEEDS, ...SHARES, ...OTHERS];
+export const TARGETS: readonly Target[] = [...SPEEDS, ...CONVOLUTIONS, ...SHARES, ...OTHERS];
 
 /** Whether a figure meets a bound. */
 export const meets = ({ better }: Target, value: number, bound: number): boolean =>

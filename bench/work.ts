@@ -1,4 +1,5 @@
 /** What is measured: the work, the numbers that every engine starts from, and how an engine is set up for it. */
+import { type Network, resnetFlops } from "./resnets.js";
 import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS } from "./models.js";
 
 /** out = x Wᵀ. x: [TOKENS, inputs], weight: [outputs, inputs], out: [TOKENS, outputs]. */
@@ -22,6 +23,12 @@ export interface VitWork {
   readonly batch: number;
 }
 
+/** The logits of a network of convolutions, or of a hybrid. pixels: [1, 3, IMAGE, IMAGE], out: [1, CLASSES]. */
+export interface ResNetWork {
+  readonly kind: "resnet";
+  readonly network: Network;
+}
+
 /** From a JPEG file to the probabilities of all classes, by the ViT-Ti of checkpoints.ts. out: [CLASSES]. */
 export interface ClassifyWork {
   readonly kind: "classify";
@@ -32,7 +39,7 @@ export interface PixelsWork {
   readonly kind: "pixels";
 }
 
-export type Work = GemmWork | AttentionWork | VitWork | ClassifyWork | PixelsWork;
+export type Work = GemmWork | AttentionWork | VitWork | ResNetWork | ClassifyWork | PixelsWork;
 
 export interface Setup {
   readonly precision: "f32" | "int8";
@@ -52,6 +59,11 @@ export function flopsOf(work: Work): number {
       return 2 * 2 * TOKENS * TOKENS * work.heads * work.d;
     case "vit":
       return work.batch * vitFlops(work.size);
+    case "resnet": {
+      const patches = (IMAGE / PATCH) ** 2;
+      const embedded = work.network === "R50x1" ? 0 : vitFlops("B") + 2 * patches * 768 * (1024 - 3 * PATCH * PATCH);
+      return resnetFlops(work.network, IMAGE) + embedded;
+    }
     case "classify":
       return vitFlops("Ti");
     case "pixels":
@@ -74,6 +86,8 @@ export function labelOf(work: Work): string {
       return `${work.heads} heads of ${work.d}`;
     case "vit":
       return `ViT-${work.size}/16, batch ${work.batch}`;
+    case "resnet":
+      return `${work.network === "R50x1" ? "BiT ResNetV2-50x1" : `hybrid ${work.network}`}, batch 1`;
     case "classify":
       return "JPEG file → classes, ViT-Ti/16";
     case "pixels":

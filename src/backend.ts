@@ -183,12 +183,7 @@ export interface Backend {
    * Rotary positions (Su et al. 2021) of queries and keys, in place: x[i]·cos[i] + x[j]·sin[i] for the pair i, j; sin has the
    * sign. qkv as in `attention`; cos, sin: [tokens, d], the same for all heads, or [tokens, heads·d].
    */
-  rotate(
-    qkv: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    shape: { readonly heads: number; readonly pairs: Pairs },
-  ): void;
+  rotate(qkv: Tensor, cos: Tensor, sin: Tensor, shape: { readonly heads: number; readonly pairs: Pairs }): void;
   /**
    * BEiT's bias (Bao et al. 2021, appendix) of a class token and height × width patches. table: [T, heads], T =
    * (2·height-1)(2·width-1)+3, a row for each offset of a query (y, x) from a key (v, u), number
@@ -204,13 +199,7 @@ export interface Backend {
    * Convolution; outside of the map are zeros. x: [B·H·W, C]; out: [B·outHeight·outWidth, outputs]; W's inputs are
    * kernel·kernel·C in the order (y, x, channel). Arithmetic as in `linear`.
    */
-  convolve(
-    out: Tensor,
-    x: Tensor,
-    weights: Linear,
-    window: Window,
-    options?: { readonly accumulate?: boolean },
-  ): void;
+  convolve(out: Tensor, x: Tensor, weights: Linear, window: Window, options?: { readonly accumulate?: boolean }): void;
   /** GroupNorm (Wu & He 2018): mean and variance of each image over all pixels and a group of channels. out may be x. */
   groupNorm(out: Tensor, x: Tensor, norm: Norm, options: GroupNormOptions): void;
   /** Largest value in a window; outside of the map is `fill`. x: [B·H·W, C]; out: [B·outHeight·outWidth, C]. */

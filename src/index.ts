@@ -13,7 +13,7 @@ import type { Config, ConfigOverrides } from "./model/config.js";
 import type { ForwardOptions } from "./model/forward.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { isPage } from "./platform.js";
-import { type BatchError, collect, concat, patchesOf, type Prediction, predictions, toRow } from "./results.js";
+import { type BatchError, collect, concat, type Prediction, patchesOf, predictions, toRow } from "./results.js";
 import type { Lease } from "./sharing.js";
 
 export type {
@@ -290,7 +290,10 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
   ): Promise<Uint8Array> {
     live();
     checkNames("preprocessBytes", options, { signal: true });
-    return concat(await eachOf("preprocessBytes", listOf(images), options.signal, async ({ data }) => data), Uint8Array);
+    return concat(
+      await eachOf("preprocessBytes", listOf(images), options.signal, async ({ data }) => data),
+      Uint8Array,
+    );
   }
 
   async function preprocess(
@@ -329,7 +332,9 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
       live();
       checkNames("forward", options, { outputs: true, interpolatePositions: true, signal: true });
       const { outputs = ["logits"], interpolatePositions, signal } = options;
-      return (await call(signal, (check) => run(inputs ?? {}, outputs, check, { interpolatePositions, signal }))) as never;
+      return (await call(signal, (check) =>
+        run(inputs ?? {}, outputs, check, { interpolatePositions, signal }),
+      )) as never;
     },
     preprocess,
     preprocessBytes,
@@ -376,10 +381,11 @@ function checkPooling(pooling: NonNullable<EmbedOptions["pooling"]>, config: Con
       `embed: pooling must be one of ${Object.keys(POOLINGS).join(", ")}; got ${JSON.stringify(pooling)}`,
     );
   }
-  const lacks = (what: string) => new RangeError(`embed: pooling ${pooling} needs ${what}; this checkpoint has none`);
+  const lacks = (what: string) =>
+    new RangeError(`embed: pooling ${pooling} needs a checkpoint with ${what}; this one has none`);
   if (pooling === "token" && !config.classToken) throw lacks("a class token");
   if (pooling === "map" && config.pooling !== "attention") throw lacks("attention pooling");
-  if (pooling === "pooler" && config.pooled === "none") throw lacks("a checkpoint with a pooler");
+  if (pooling === "pooler" && config.pooled === "none") throw lacks("a pooler");
   if (pooling === "features" && config.features === 0) throw lacks("features that images and texts share");
   if ((pooling === "token" || pooling === "none") && config.depth === 0) throw lacks("a transformer");
 }

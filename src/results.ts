@@ -67,7 +67,8 @@ export function toRow(
 ): Float32Array {
   let row = data;
   if (pooling === "token") row = data.slice(0, dims.at(-1));
-  if (pooling === "mean") row = dims.length === 4 ? meanOfMap(data, dims[1]!) : meanRow(data, dims.at(-1)!, prefixTokens);
+  if (pooling === "mean")
+    row = dims.length === 4 ? meanOfMap(data, dims[1]!) : meanRow(data, dims.at(-1)!, prefixTokens);
   return normalize ? toUnit(row) : row;
 }
 

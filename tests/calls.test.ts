@@ -11,8 +11,8 @@ import { runInNewContext } from "node:vm";
 import { createReferenceBackend } from "../src/backends/reference.js";
 import { type BatchError, defaultModel, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
-import { parseConfig } from "../src/model/recognise.js";
 import { forward } from "../src/model/forward.js";
+import { parseConfig } from "../src/model/recognise.js";
 import { planWeights } from "../src/model/weights.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";

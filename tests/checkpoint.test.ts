@@ -17,8 +17,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { type Checkpoint, openCheckpoint, type TensorConsumer } from "../src/io/checkpoint.js";
 import { widen } from "../src/elements.js";
+import { type Checkpoint, openCheckpoint, type TensorConsumer } from "../src/io/checkpoint.js";
 import { encode, isConvertible, type TensorInfo } from "../src/io/safetensors.js";
 import { openFile, readFile } from "../src/platform.js";
 

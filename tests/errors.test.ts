@@ -1,4 +1,5 @@
 /** Bad input through the public API: one sentence that names the thing, the rule and what was found; nothing is left broken. */
+
 import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { type BatchError, type LoadOptions, load, type Prediction, type Tensor } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
+import { OUTPUT_NAMES } from "../src/model/outputs.js";
 import { readTensors } from "./tensors.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";
@@ -90,8 +92,8 @@ const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]
   ],
   "the tensors of something else": [
     () => encode([{ name: "conv1.weight", shape: [1], data: new Float32Array(1) }]),
-    'load: "weights" must have the tensors of a known family; closest is the layout of openclip, ' +
-      'but its "conv1.weight" or first block is missing',
+    'load: "weights" must have the tensors of a known family; closest is the layout of huggingface, ' +
+      'but its "embeddings.patch_embeddings.projection.weight" or first block is missing',
   ],
   "a ViT's whose patch embedding has another name": [
     () =>
@@ -188,8 +190,8 @@ test("options of calls are checked by name and type", async () => {
     'embed: options are pooling, normalize, signal; got "normalise"',
   );
   await refuses(
-    model.forward({ pixelValues: zeros(1) }, { interpolatePositions: true } as never),
-    'forward: options are outputs, signal; got "interpolatePositions"',
+    model.forward({ pixelValues: zeros(1) }, { interpolate: true } as never),
+    'forward: options are outputs, interpolatePositions, signal; got "interpolate"',
   );
   await refuses(model.forward({} as never), "forward: inputs must be { pixelValues: { dims, data } }; got no dims");
   await refuses(model.classify(IMAGE, { signal: 5 as never }), "classify: signal must be an AbortSignal; got 5");
@@ -273,8 +275,7 @@ test("calls refuse wrong arguments", async () => {
   await refuses(
     model.forward({ pixelValues: zeros(1, 3, 12, 16) }, { outputs: ["logit" as never] }),
     "RangeError",
-    "forward: outputs must be among logits, lastHiddenState, pooled, preLogits, patchEmbedding, hiddenStates, attentions; " +
-      'got "logit"',
+    `forward: outputs must be among ${OUTPUT_NAMES.join(", ")}; got "logit"`,
   );
 });
 

@@ -151,8 +151,8 @@ test("preprocessing: what is not supported is refused in one sentence", async ()
   const huggingFace = (config: object, message: RegExp) =>
     assert.throws(() => parsePreprocessing(config, undefined, [224, 224]), { name: "RangeError", message });
   huggingFace(
-    { image_processor_type: "Siglip2ImageProcessor" },
-    /^preprocessing: image_processor_type must be that of ViT, .*; got "Siglip2ImageProcessor"$/,
+    { image_processor_type: "SamImageProcessor" },
+    /^preprocessing: image_processor_type must be that of ViT, .*; got "SamImageProcessor"$/,
   );
   huggingFace([1], /^preprocessing: preprocessor_config\.json must hold an object; got \[1\]$/);
   huggingFace({ resample: 9 }, /^preprocessing: resample must be a number from 0 to 5; got 9$/);

@@ -8,9 +8,9 @@ import binaryen from "binaryen";
 import { binaryOf } from "../src/backends/wasm/kernels.js";
 import { base64 } from "../src/image/kernel.gen.js";
 
-const [simd, relaxed, simdThreads, relaxedThreads] = await Promise.all(
+const [simd, relaxed, simdThreads, relaxedThreads] = (await Promise.all(
   (["simd", "relaxed", "simd-threads", "relaxed-threads"] as const).map(binaryOf),
-) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+)) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
 const image = new Uint8Array(Buffer.from(base64, "base64"));
 
 /** By binaryen, since not every engine here reads the relaxed build. */

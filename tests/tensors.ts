@@ -1,7 +1,7 @@
 /** Reading golden tensors: whole safetensors files, as f32. */
 import { readFileSync } from "node:fs";
-import { headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
 import { widen } from "../src/elements.js";
+import { headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
 import type { Tensor } from "../src/model/outputs.js";
 
 export function readTensors(path: string): Map<string, Tensor> {

@@ -11,8 +11,8 @@ const ort = thirdparty("onnxruntime-node") as OnnxRuntime;
 
 export const engine: Engine = {
   prepare(work, { precision, threads }) {
-    if (work.kind !== "vit") return undefined;
-    const { size, batch } = work;
+    if (work.kind !== "vit" && work.kind !== "resnet") return undefined;
+    const [size, batch] = work.kind === "vit" ? [work.size, work.batch] : [work.network, 1];
     const options = { executionProviders: ["cpu"], intraOpNumThreads: threads, interOpNumThreads: 1 };
     return session(ort, onnxFile(size, precision, batch), options, [batch, 3, IMAGE, IMAGE], {
       pixel_values: vitPixels(batch),

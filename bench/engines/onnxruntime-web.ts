@@ -19,8 +19,8 @@ export const engine: Engine = {
     if (work.kind === "attention") {
       return session(ort, attentionGraph(work), options, [1, TOKENS, work.heads * work.d], attentionInputs(work));
     }
-    if (work.kind !== "vit") return undefined;
-    const { size, batch } = work;
+    if (work.kind !== "vit" && work.kind !== "resnet") return undefined;
+    const [size, batch] = work.kind === "vit" ? [work.size, work.batch] : [work.network, 1];
     return readFile(onnxFile(size, precision, batch)).then((file) =>
       session(ort, file, options, [batch, 3, IMAGE, IMAGE], { pixel_values: vitPixels(batch) }),
     );

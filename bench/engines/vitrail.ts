@@ -4,6 +4,7 @@ import { load, type Model } from "../../src/index.js";
 import type { Contender, Engine, Refusal } from "../engine.js";
 import { folderOf, PHOTO } from "../files.js";
 import { IMAGE, type Size, TOKENS } from "../models.js";
+import type { Network } from "../resnets.js";
 import { type AttentionWork, attentionInputs, type GemmWork, gemmInputs, type Setup, vitPixels } from "../work.js";
 
 export const engine: Engine = {
@@ -15,6 +16,8 @@ export const engine: Engine = {
         return attention(work);
       case "vit":
         return model(work.size, setup, (model) => forward(model, work.batch));
+      case "resnet":
+        return model(work.network, setup, (model) => forward(model, 1));
       case "classify":
         return model("Ti", setup, classify);
       case "pixels":
@@ -64,7 +67,7 @@ type Runs = Pick<Contender, "run" | "result">;
 
 /** A model of checkpoints.ts in a setup, or what it says of why that cannot run. */
 async function model(
-  size: Size,
+  size: Size | Network,
   { precision, threads, wide }: Setup,
   runsOf: (model: Model) => Runs,
 ): Promise<Contender | Refusal> {

@@ -127,7 +127,14 @@ function quantise(row: Float32Array, range: readonly [number, number]): { intege
 }
 
 /** Norm of x[at … at+width-1], added to `plus`, into the same place of out. */
-function normalise(out: Float32Array, x: Float32Array, at: number, width: number, norm: Norm, plus?: Float32Array): void {
+function normalise(
+  out: Float32Array,
+  x: Float32Array,
+  at: number,
+  width: number,
+  norm: Norm,
+  plus?: Float32Array,
+): void {
   const scale = matrix(norm.scale).data;
   const shift = norm.shift && matrix(norm.shift).data;
   let mean = 0;

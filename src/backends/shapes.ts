@@ -109,11 +109,17 @@ export function checkAssembleTokens(
   return images;
 }
 
-export function checkLayerNorm(out: Tensor, x: Tensor, norm: Norm, { accumulate }: { accumulate?: boolean } = {}): void {
+export function checkLayerNorm(
+  out: Tensor,
+  x: Tensor,
+  norm: Norm,
+  { accumulate }: { accumulate?: boolean } = {},
+): void {
   const given = `x is ${size(x)}`;
   expect("layerNorm", given, "out", out, x.rows, x.cols);
   checkNorm("layerNorm", given, "", norm, x.cols);
-  if (accumulate && out === x) throw new RangeError("layerNorm: with accumulate out must be another tensor than x; got the same");
+  if (accumulate && out === x)
+    throw new RangeError("layerNorm: with accumulate out must be another tensor than x; got the same");
 }
 
 function checkNorm(op: string, given: string, of: string, { scale, shift }: Norm, cols: number): void {
@@ -174,7 +180,9 @@ function checkWindow(op: string, out: Tensor, x: Tensor, window: Window, cols: n
   const images = x.rows / (height * width);
   const sizes = [height, width, kernel, stride, outHeight, outWidth];
   if (!Number.isInteger(images) || images < 1 || !sizes.every((n) => Number.isSafeInteger(n) && n > 0)) {
-    throw new RangeError(`${op}: maps are ${height}×${width}, so x must have a multiple of ${height * width} rows; got ${size(x)}`);
+    throw new RangeError(
+      `${op}: maps are ${height}×${width}, so x must have a multiple of ${height * width} rows; got ${size(x)}`,
+    );
   }
   // Every window must have a pixel of the map in it.
   const covers = (n: number, before: number, count: number) =>
@@ -217,7 +225,8 @@ export function checkGroupNorm(out: Tensor, x: Tensor, norm: Norm, options: Grou
       `groupNorm: with ${pixels} pixels an image and ${groups} groups x must have multiples of them; got ${size(x)}`,
     );
   }
-  if (accumulate && out === x) throw new RangeError("groupNorm: with accumulate out must be another tensor than x; got the same");
+  if (accumulate && out === x)
+    throw new RangeError("groupNorm: with accumulate out must be another tensor than x; got the same");
   return images;
 }
 

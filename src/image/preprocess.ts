@@ -99,11 +99,7 @@ function scaledTo(own: Preprocessing, [height, width]: readonly [number, number]
   return { ...own, resize: plan, height, width };
 }
 
-function readPreprocessing(
-  preprocessor: unknown,
-  model: unknown,
-  imageSize: readonly [number, number],
-): Preprocessing {
+function readPreprocessing(preprocessor: unknown, model: unknown, imageSize: readonly [number, number]): Preprocessing {
   if (preprocessor !== undefined) {
     if (!isRecord(preprocessor)) throw unsupported("preprocessor_config.json", "must hold an object", preprocessor);
     return parseHuggingFace(preprocessor);
@@ -168,7 +164,7 @@ function parsePatches(config: Record<string, unknown>): Preprocessing {
   const side = Math.floor(Math.sqrt(most)) * patch;
   return {
     resize: config.do_resize === false ? { mode: "none" } : { mode: "patches", patch, most },
-    filter: RESAMPLE[(config.resample ?? 2) as number] ?? readPositive("resample", undefined) as never,
+    filter: RESAMPLE[(config.resample ?? 2) as number] ?? (readPositive("resample", undefined) as never),
     width: side,
     height: side,
     cropRounding: "down",

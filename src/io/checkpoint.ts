@@ -85,7 +85,14 @@ export async function openCheckpoint(
 ): Promise<Checkpoint> {
   const { signal } = options;
   const inMemory = typeof source !== "string" && !(source instanceof URL);
-  const { name, config, preprocessor, file: fileOf, shards, placement } = inMemory ? fromParts(source) : await find(source, signal);
+  const {
+    name,
+    config,
+    preprocessor,
+    file: fileOf,
+    shards,
+    placement,
+  } = inMemory ? fromParts(source) : await find(source, signal);
 
   const files: WeightFile[] = [];
   const tensors = new Map<string, TensorInfo>();
@@ -113,7 +120,16 @@ export async function openCheckpoint(
     throw error;
   }
   const bytes = [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0);
-  return { name, config, preprocessor, file: fileOf, tensors, bytes, read: (...args) => readWeights(files, ...args), close };
+  return {
+    name,
+    config,
+    preprocessor,
+    file: fileOf,
+    tensors,
+    bytes,
+    read: (...args) => readWeights(files, ...args),
+    close,
+  };
 }
 
 /** What has to be opened. `placement`: the index of a sharded checkpoint. */
@@ -158,7 +174,8 @@ async function find(source: string | URL, signal?: AbortSignal): Promise<Layout>
   const json = async (name: string) => (names.includes(name) ? readJson(join(folder, name), signal) : undefined);
   const weights = isFolder ? await findWeights(folder, names, signal) : { shards: [() => fromFile(at)] };
   const openClip = "openClip" in weights && names.includes(OPEN_CLIP_CONFIG);
-  const optional = async (name: string) => (names.includes(name) ? readFile(join(folder, name), { signal }) : undefined);
+  const optional = async (name: string) =>
+    names.includes(name) ? readFile(join(folder, name), { signal }) : undefined;
   return {
     name: String(source),
     config: await json(openClip ? OPEN_CLIP_CONFIG : "config.json"),

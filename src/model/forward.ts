@@ -1,7 +1,15 @@
 /** A call of the model: checks what is given and asked, and runs the towers that it takes. */
 import type { Backend } from "../backend.js";
 import { type Config, gridOf } from "./config.js";
-import { type Inputs, type Integers, needs, OUTPUT_NAMES, type OutputName, type Outputs, type Tensor } from "./outputs.js";
+import {
+  type Inputs,
+  type Integers,
+  needs,
+  OUTPUT_NAMES,
+  type OutputName,
+  type Outputs,
+  type Tensor,
+} from "./outputs.js";
 import { runText } from "./text.js";
 import { type ImageBatch, runImages } from "./vit.js";
 import type { Weights } from "./weights.js";
@@ -58,7 +66,8 @@ export async function forward(
 }
 
 function checkWanted(config: Config, wanted: readonly OutputName[]): void {
-  const lacks = (name: string, what: string) => new RangeError(`forward: ${name} needs a checkpoint with ${what}; this one has none`);
+  const lacks = (name: string, what: string) =>
+    new RangeError(`forward: ${name} needs a checkpoint with ${what}; this one has none`);
   for (const name of wanted) {
     if (!OUTPUT_NAMES.includes(name)) {
       throw new RangeError(`forward: outputs must be among ${OUTPUT_NAMES.join(", ")}; got ${JSON.stringify(name)}`);
@@ -129,7 +138,8 @@ function sequencesOf(config: Config, { pixelAttentionMask, spatialShapes }: Inpu
 }
 
 function textsOf({ text }: Config, { inputIds, attentionMask }: Inputs) {
-  if (!Array.isArray(inputIds?.dims)) throw new TypeError("forward: inputs must have inputIds: { dims, data }; got no dims");
+  if (!Array.isArray(inputIds?.dims))
+    throw new TypeError("forward: inputs must have inputIds: { dims, data }; got no dims");
   const [texts = 0, tokens = 0] = inputIds!.dims;
   const { vocabulary, length } = text!;
   if (inputIds!.dims.length !== 2 || texts < 1 || tokens < 1 || tokens > length) {

@@ -37,9 +37,7 @@ export function reader(name: string, file: Json) {
     choice<T>(key: string, absent: string, table: Readonly<Record<string, T>>): T {
       const value = String(has(key) ? file[key] : absent);
       if (!Object.hasOwn(table, value)) {
-        throw new Error(
-          `load: "${key}" of "${name}" must be one of ${Object.keys(table).join(", ")}; got "${value}"`,
-        );
+        throw new Error(`load: "${key}" of "${name}" must be one of ${Object.keys(table).join(", ")}; got "${value}"`);
       }
       return table[value]!;
     },

@@ -432,15 +432,30 @@ const flax: Layout = {
   tokens: ["cls"],
   positions: "Transformer/posembed_input/pos_embedding",
   blocks: [
-    flaxBlock({ attention: "MultiHeadDotProductAttention_1", mlp: "MlpBlock_3", norm1: "LayerNorm_0", norm2: "LayerNorm_2" }),
-    flaxBlock({ attention: "MultiHeadDotProductAttention_0", mlp: "MlpBlock_0", norm1: "LayerNorm_0", norm2: "LayerNorm_1" }),
+    flaxBlock({
+      attention: "MultiHeadDotProductAttention_1",
+      mlp: "MlpBlock_3",
+      norm1: "LayerNorm_0",
+      norm2: "LayerNorm_2",
+    }),
+    flaxBlock({
+      attention: "MultiHeadDotProductAttention_0",
+      mlp: "MlpBlock_0",
+      norm1: "LayerNorm_0",
+      norm2: "LayerNorm_1",
+    }),
   ],
   norm: "Transformer/encoder_norm",
   head: ["head"],
   ignored: /(^|\/)pre_logits\//,
 };
 
-function flaxBlock({ attention, mlp, norm1, norm2 }: Record<"attention" | "mlp" | "norm1" | "norm2", string>): BlockNames {
+function flaxBlock({
+  attention,
+  mlp,
+  norm1,
+  norm2,
+}: Record<"attention" | "mlp" | "norm1" | "norm2", string>): BlockNames {
   return {
     at: "Transformer/encoderblock_#/",
     attentions: [
@@ -463,13 +478,4 @@ export const biasOf = ({ kernels }: Layout, name: string): string =>
 
 export const scaleOf = ({ kernels }: Layout, name: string): string => `${name}${kernels ? "/scale" : ".weight"}`;
 
-export const layouts: readonly Layout[] = [
-  transformers,
-  dinov3,
-  clip,
-  openClipTimm,
-  openClip,
-  timm,
-  torchvision,
-  flax,
-];
+export const layouts: readonly Layout[] = [transformers, dinov3, clip, openClipTimm, openClip, timm, torchvision, flax];

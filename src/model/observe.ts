@@ -170,7 +170,12 @@ function unknown(name: string, tensors: Shapes): string {
   const { layout, others } = fits[0]!;
   const quoted = (list: readonly string[]) => {
     const more = list.length > NAMED ? `, and ${list.length - NAMED} more` : "";
-    return list.slice(0, NAMED).map((tensor) => `"${tensor}"`).join(", ") + more;
+    return (
+      list
+        .slice(0, NAMED)
+        .map((tensor) => `"${tensor}"`)
+        .join(", ") + more
+    );
   };
   if (others.length > all.length / 2) {
     const expected = layouts.map((known) => `"${weightOf(known, known.patchEmbed)}"`).join(", ");
@@ -190,8 +195,8 @@ function knownNames(layout: Layout): RegExp[] {
   };
   const { name: _, prefixes: __, ...parts } = layout;
   collect(parts);
-  const escape = (x: string) => x.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/[#@%]/g, "\\d+");
-  return strings.filter((x) => x.length > 3).map((x) => new RegExp(`(^|[./])${escape(x)}`));
+  const pattern = (x: string) => x.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/[#@%]/g, "\\d+");
+  return strings.filter((x) => x.length > 3).map((x) => new RegExp(`(^|[./])${pattern(x)}`));
 }
 
 /** Sizes of the text tower, if there is one. */

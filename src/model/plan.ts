@@ -2,7 +2,16 @@
  * The plan of a checkpoint: which tensors it must have, of which shape, and where each goes. Nothing is allocated before all
  * names and shapes are known to fit; then tensors pass once, in any order, in chunks of rows.
  */
-import { type Backend, type DType, ELEMENT_BYTES, type Linear, type Norm, type Precision, type Tensor, type WeightTarget } from "../backend.js";
+import {
+  type Backend,
+  type DType,
+  ELEMENT_BYTES,
+  type Linear,
+  type Norm,
+  type Precision,
+  type Tensor,
+  type WeightTarget,
+} from "../backend.js";
 import { widen } from "../elements.js";
 import { WEIGHT_RANGE } from "../quantise.js";
 import type { Shapes } from "./config.js";
@@ -111,7 +120,10 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
     transpose,
 
     /** A tensor of rows that several of the checkpoint's fill in turn, each with as many as it has. */
-    rows(parts: readonly { readonly tensor: string; readonly shape: readonly number[]; readonly rows: number }[], cols: number) {
+    rows(
+      parts: readonly { readonly tensor: string; readonly shape: readonly number[]; readonly rows: number }[],
+      cols: number,
+    ) {
       const total = parts.reduce((sum, { rows }) => sum + rows, 0);
       const made = plan((backend) => backend.createTensor(total, cols));
       let row = 0;
@@ -189,18 +201,22 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
 
     /** Elements of a bias, or of a part of one. */
     bias(to: () => Linear, tensor: string, rows: number, row: number, of = rows, heads = 1): void {
-      slot(tensor, heads > 1 ? [heads, of / heads] : [of], { width: 1, rows, target: () => ({ linear: to(), part: "bias", row }) });
+      slot(tensor, heads > 1 ? [heads, of / heads] : [of], {
+        width: 1,
+        rows,
+        target: () => ({ linear: to(), part: "bias", row }),
+      });
     },
 
     /** A linear layer to be filled by rowsOf and bias. */
     empty: (outputs: number, inputs: number): (() => Linear) =>
       plan((backend, precision) => backend.createLinear(outputs, inputs, precision)),
 
-    /** A norm; an RMSNorm where `like`, the same norm of the first block, has no shift. */
-    norm: once((norm: string, cols: number, eps: number, like: string = norm): (() => Norm) => {
+    /** A norm; an RMSNorm where `like`, the tower's first, has no shift. */
+    norm: once((norm: string, cols: number, eps: number, like: string | undefined): (() => Norm) => {
       const vector = (tensor: string) => planner.rows([{ tensor, shape: [cols], rows: 1 }], cols);
       const scale = vector(normScaleOf(layout, norm));
-      const rms = has(normScaleOf(layout, like)) && !has(biasOf(layout, like));
+      const rms = like !== undefined && has(normScaleOf(layout, like)) && !has(biasOf(layout, like));
       const shift = rms ? undefined : vector(biasOf(layout, norm));
       return () => ({ scale: scale(), shift: shift?.(), eps });
     }),
@@ -257,7 +273,8 @@ export const transpose =
   (values) => {
     const outputs = values.length / inputs;
     const result = new Float32Array(values.length);
-    for (let i = 0; i < inputs; i++) for (let o = 0; o < outputs; o++) result[o * inputs + i] = values[i * outputs + o]!;
+    for (let i = 0; i < inputs; i++)
+      for (let o = 0; o < outputs; o++) result[o * inputs + i] = values[i * outputs + o]!;
     return result;
   };
 
@@ -301,8 +318,8 @@ function loaderOf<Weights>(
   /** Elements of a tensor that is wanted whole, converted by the backend. */
   function collect({ shape, take }: Slot, tensor: string, start: number, dtype: DType, bytes: Uint8Array): number {
     const count = bytes.length / ELEMENT_BYTES[dtype];
-    let all = whole.get(tensor);
-    if (!all) whole.set(tensor, (all = new Float32Array(elements(shape))));
+    const all = whole.get(tensor) ?? new Float32Array(elements(shape));
+    whole.set(tensor, all);
     const values = widen(bytes, dtype);
     const bad = values.findIndex((x) => !Number.isFinite(x));
     if (bad >= 0) return bad;

@@ -115,9 +115,18 @@ function inverseResize(from: number, to: number): number[][] {
   const transposed = (m: readonly (readonly number[])[]) => m[0]!.map((_, j) => m.map((row) => row[j]!));
   const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
   // Fewer samples: (R Rᵀ)⁻¹ R; more: R (Rᵀ R)⁻¹.
-  if (to <= from) return solve(resize.map((a) => resize.map((b) => dot(a, b))), resize);
+  if (to <= from)
+    return solve(
+      resize.map((a) => resize.map((b) => dot(a, b))),
+      resize,
+    );
   const columns = transposed(resize);
-  return transposed(solve(columns.map((a) => columns.map((b) => dot(a, b))), columns));
+  return transposed(
+    solve(
+      columns.map((a) => columns.map((b) => dot(a, b))),
+      columns,
+    ),
+  );
 }
 
 /** X of A X = B by Gauss and Jordan, with pivots. */

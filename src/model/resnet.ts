@@ -2,7 +2,7 @@
  * ResNetV2 (He et al. 2016) with GroupNorm and standardised weights: BiT (Kolesnikov et al. 2020), with which the paper
  * compares, and the stem of its hybrids (section 3.1), where the norm comes after the convolution.
  */
-import type { Backend, Linear, Norm, Tensor as Matrix, Window } from "../backend.js";
+import type { Backend, Linear, Tensor as Matrix, Norm, Window } from "../backend.js";
 import type { ResNetConfig } from "./config.js";
 import { weightOf } from "./layouts.js";
 import { type Named, unitAt } from "./observe.js";
@@ -92,7 +92,7 @@ export function planResNet(
     });
     return { outputs, make: (): Convolution => ({ weights: weights(), kernel, stride }) };
   }
-  const norm = (name: string, cols: number) => planner.norm(name, cols, GROUP_EPS);
+  const norm = (name: string, cols: number) => planner.norm(name, cols, GROUP_EPS, undefined);
 
   const stem = convolution(prefix + names.stem, 2, 3);
   const stemNorm = config.preActivation ? undefined : norm(prefix + names.stemNorm, stem.outputs);
@@ -106,12 +106,14 @@ export function planResNet(
         const made = convolution(at + names.conv.replace("%", String(k)), k === 2 ? stride : 1, channels);
         const before = channels;
         channels = made.outputs;
-        return { make: made.make, norm: norm(at + names.norm.replace("%", String(k)), config.preActivation ? before : channels) };
+        return {
+          make: made.make,
+          norm: norm(at + names.norm.replace("%", String(k)), config.preActivation ? before : channels),
+        };
       });
       const hasShortcut = has(weightOf(layout, at + names.shortcut));
       const shortcut = hasShortcut ? convolution(at + names.shortcut, stride, inputs) : undefined;
-      const shortcutNorm =
-        hasShortcut && !config.preActivation ? norm(at + names.shortcutNorm, channels) : undefined;
+      const shortcutNorm = hasShortcut && !config.preActivation ? norm(at + names.shortcutNorm, channels) : undefined;
       return (): Unit => ({
         convolutions: convs.map(({ make }) => make()) as unknown as Unit["convolutions"],
         norms: convs.map(({ norm }) => norm()) as unknown as Unit["norms"],

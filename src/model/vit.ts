@@ -51,7 +51,9 @@ export async function runImages(
     const sequence: Sequence = { images, tokens };
     const z = backend.createTensor(images * tokens, width);
 
-    const x = map ? patchEmbedMap(backend, weights, config, map, grid, images) : patchEmbed(backend, weights, config, batch, grid, images);
+    const x = map
+      ? patchEmbedMap(backend, weights, config, map, grid, images)
+      : patchEmbed(backend, weights, config, batch, grid, images);
     if (weights.patchNorm) backend.layerNorm(x, x, weights.patchNorm);
     if (wants("patchEmbedding")) outputs.patchEmbedding = await tensor(x, images, patches, width);
 
@@ -158,12 +160,22 @@ function constantsOf(weights: Weights, config: Config, grid: readonly [number, n
     grid,
     positions: weights.positions && rowsOf(positionsAt(weights.positions, grid, config), config),
     tables: new Map(
-      [weights.relativePositions, ...weights.blocks.flat(2).map((b) => ("relativePositions" in b ? b.relativePositions : undefined))]
+      [
+        weights.relativePositions,
+        ...weights.blocks.flat(2).map((b) => ("relativePositions" in b ? b.relativePositions : undefined)),
+      ]
         .filter((table) => table !== undefined)
         .map((table) => [table, relativeAt(table, config, grid)]),
     ),
     rotary: config.rotary
-      ? rotaryTables(config.rotary, { grid, headWidth: width / heads, prefixTokens, frequencies: weights.frequencies, depth: config.depth, heads })
+      ? rotaryTables(config.rotary, {
+          grid,
+          headWidth: width / heads,
+          prefixTokens,
+          frequencies: weights.frequencies,
+          depth: config.depth,
+          heads,
+        })
       : [],
   };
   constants.set(weights, made);
@@ -171,7 +183,7 @@ function constantsOf(weights: Weights, config: Config, grid: readonly [number, n
 }
 
 /** A row for every token: of zeros for those without. */
-function rowsOf({ table, prefix }: Positions, { prefixTokens, width, layout, classToken }: Config): Float32Array {
+function rowsOf({ table, prefix }: Positions, { prefixTokens, width }: Config): Float32Array {
   if (prefix === prefixTokens) return table;
   const rows = new Float32Array(table.length + (prefixTokens - prefix) * width);
   rows.set(table.subarray(0, prefix * width));
@@ -230,7 +242,7 @@ async function finish(
   outputs: Partial<Outputs>,
 ): Promise<void> {
   const { images } = sequence;
-  const { width, pooled, features } = config;
+  const { pooled, features } = config;
   const rows = async (x: Matrix): Promise<Tensor> => ({ dims: [images, x.cols], data: await backend.read(x) });
   const wantsPooled = wants("pooled") && pooled !== "none";
   if (wantsPooled && pooled === "pooler") {

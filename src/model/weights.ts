@@ -1,7 +1,7 @@
 /** From named tensors of a checkpoint to the weights that the forward pass reads. Which parts there are, the tensors tell. */
 import type { Backend, Linear, Norm, Tensor } from "../backend.js";
 import { type Config, type EncoderConfig, gridOf, type Shapes } from "./config.js";
-import { type AttentionNames, type BlockNames, biasOf, type Layout, type MlpNames, weightOf } from "./layouts.js";
+import { type AttentionNames, type BlockNames, biasOf, type MlpNames, weightOf } from "./layouts.js";
 import { blockAt, choose, type Named } from "./observe.js";
 import { createPlanner, type Planner, type WeightPlan } from "./plan.js";
 import { resample, resamplePatches } from "./positions.js";
@@ -113,15 +113,19 @@ export function planWeights(
   const planner = createPlanner(name, layout, tensors);
   const { has } = planner;
   const { width } = config;
+  /** Tells whether the tower has layer norms or RMSNorms. */
+  const like = named.block && firstNorm(named.blockPrefix, named.block);
   const optional = <T>(exists: boolean, make: () => T): T | undefined => (exists ? make() : undefined);
 
   const resnet = named.resnet && planResNet(planner, prefix, named.resnet, config.resnet!);
-  const patchEmbed = optional(config.depth > 0, () => planPatchEmbed(planner, config, prefix, stored, resnet?.channels));
+  const patchEmbed = optional(config.depth > 0, () =>
+    planPatchEmbed(planner, config, prefix, stored, resnet?.channels),
+  );
   const patchNorm = optional(layout.patchNorm !== undefined && has(`${prefix}${layout.patchNorm}.weight`), () =>
-    planner.norm(prefix + layout.patchNorm!, width, config.eps),
+    planner.norm(prefix + layout.patchNorm!, width, config.eps, like),
   );
   const preNorm = optional(layout.preNorm !== undefined && has(`${prefix}${layout.preNorm}.weight`), () =>
-    planner.norm(prefix + layout.preNorm!, width, config.eps),
+    planner.norm(prefix + layout.preNorm!, width, config.eps, like),
   );
 
   const tokens = layout.tokens.filter((token) => has(prefix + token));
@@ -141,17 +145,18 @@ export function planWeights(
   const frequencies = optional(layout.frequencies !== undefined && has(prefix + layout.frequencies), () =>
     planner.values(prefix + layout.frequencies!, [2, config.depth, config.heads, half]),
   );
-  const blocks = named.block
-    ? planBlocks(planner, config, named.blockPrefix, named.block, config.depth)
-    : [];
+  const blocks = named.block ? planBlocks(planner, config, named.blockPrefix, named.block, config.depth) : [];
   const shared = `${prefix}encoder.relative_position_bias.relative_position_bias_table`;
   const relativePositions = optional(has(shared), () => planner.values(shared, tableShape(config, stored)));
 
-  const normName = config.norm === "pooled" && has(`${prefix}${layout.pooledNorm}.weight`) ? layout.pooledNorm! : layout.norm;
+  const normName =
+    config.norm === "pooled" && has(`${prefix}${layout.pooledNorm}.weight`) ? layout.pooledNorm! : layout.norm;
   const norm = optional(config.norm !== "none" && config.depth > 0, () =>
-    planner.norm(prefix + normName, width, config.eps),
+    planner.norm(prefix + normName, width, config.eps, like),
   );
-  const attentionPool = optional(config.pooling === "attention", () => planAttentionPool(planner, config, prefix));
+  const attentionPool = optional(config.pooling === "attention", () =>
+    planAttentionPool(planner, config, prefix, like),
+  );
   const heads = planHeads(planner, config, tensors);
   const pooler = optional(config.poolerWidth > 0, () =>
     planner.linear({ names: [prefix + layout.pooler!], outputs: config.poolerWidth, inputs: width }),
@@ -163,7 +168,10 @@ export function planWeights(
 
   // What a head replaces: CLIPForImageClassification has a norm that nothing reads.
   const unread = config.norm === "none" ? prefix + layout.norm : undefined;
-  const pool = layout.attentionPool && config.pooling !== "attention" ? prefix + layout.attentionPool.latent.split(".")[0] : undefined;
+  const pool =
+    layout.attentionPool && config.pooling !== "attention"
+      ? prefix + layout.attentionPool.latent.split(".")[0]
+      : undefined;
   const ignored = (tensor: string) =>
     layout.ignored.test(tensor) ||
     (unread !== undefined && tensor.startsWith(`${unread}.`)) ||
@@ -190,13 +198,7 @@ export function planWeights(
 }
 
 /** E of eq. 1, a convolution of stride P on pixels or on what the stem makes of them. */
-function planPatchEmbed(
-  planner: Planner,
-  config: Config,
-  prefix: string,
-  stored: Stored,
-  channels = 3,
-): () => Linear {
+function planPatchEmbed(planner: Planner, config: Config, prefix: string, stored: Stored, channels = 3): () => Linear {
   const { layout } = planner;
   const { width, flexible, stride } = config;
   const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];
@@ -231,8 +233,7 @@ function planPatchEmbed(
         const spots = height * columns;
         for (let i = 0; i < spots; i++)
           for (let c = 0; c < channels; c++)
-            for (let o = 0; o < width; o++)
-              rows[o * inputs + c * spots + i] = values[(i * channels + c) * width + o]!;
+            for (let o = 0; o < width; o++) rows[o * inputs + c * spots + i] = values[(i * channels + c) * width + o]!;
         return rows;
       },
     });
@@ -295,16 +296,26 @@ export function planBlocks(
   return Array.from({ length: depth }, (_, i) => {
     const [at, first] = [prefix + blockAt(names, i), prefix + blockAt(names, 0)];
     const parallel = names.inProj !== undefined && planInProj(planner, config, at, first, names);
+    const places = { at, first, like: firstNorm(prefix, names) };
     const attentions = names.attentions.map((part) =>
-      planAttention(planner, config, at, first, part, parallel ? parallel.qkv : undefined),
+      planAttention(planner, config, places, part, parallel ? parallel.qkv : undefined),
     );
-    const mlps = names.mlps.map((part) => planMlp(planner, config, at, first, part, parallel ? parallel.fc1 : undefined));
+    const mlps = names.mlps.map((part) => planMlp(planner, config, places, part, parallel ? parallel.fc1 : undefined));
     return () => {
       const [msa, mlp] = [attentions.map((make) => make()), mlps.map((make) => make())];
       return parallel ? [[...msa, ...mlp]] : [msa, mlp];
     };
   });
 }
+
+/** Where a block's tensors are, and those of the first block, which tell what there is in all; and the tower's first norm. */
+interface Places {
+  readonly at: string;
+  readonly first: string;
+  readonly like: string;
+}
+
+const firstNorm = (prefix: string, names: BlockNames) => prefix + blockAt(names, 0) + names.attentions[0]!.norm;
 
 /** One tensor whose rows are fc1, then q, k and v. */
 function planInProj(
@@ -333,18 +344,17 @@ function planInProj(
 function planAttention(
   planner: Planner,
   config: EncoderConfig & Pick<Partial<Config>, "qkvBias">,
-  at: string,
-  first: string,
+  { at, first, like }: Places,
   names: AttentionNames,
   fused: (() => Linear) | undefined,
 ): () => Attention {
   const { layout, has } = planner;
   const { width, heads, eps } = config;
   const optionalNorm = (norm: string | undefined, cols: number) =>
-    norm !== undefined && has(`${first}${norm}.weight`) ? planner.norm(at + norm, cols, eps, first + norm) : undefined;
+    norm !== undefined && has(`${first}${norm}.weight`) ? planner.norm(at + norm, cols, eps, like) : undefined;
   const exists = (name: string) => has(first + weightOf(layout, name));
 
-  const norm = planner.norm(at + names.norm, width, eps, first + names.norm);
+  const norm = planner.norm(at + names.norm, width, eps, like);
   const qkv = fused ?? planQkv();
   function planQkv() {
     const parts = names.qkv.find((list) => list.every(exists)) ?? names.qkv[0]!;
@@ -355,7 +365,9 @@ function planAttention(
       inputs: width,
       heads: { of: "outputs", count: heads },
       // A key's may be missing: softmax does not see it.
-      biases: named.map((bias) => (config.qkvBias !== false && (has(first + bias) || requires(named)) ? at + bias : undefined)),
+      biases: named.map((bias) =>
+        config.qkvBias !== false && (has(first + bias) || requires(named)) ? at + bias : undefined,
+      ),
     });
     const { biases } = names;
     if (biases && has(first + biases[0]) && !has(first + named[0]!)) {
@@ -398,14 +410,13 @@ function planAttention(
 function planMlp(
   planner: Planner,
   { width, mlpWidth, eps }: EncoderConfig,
-  at: string,
-  first: string,
+  { at, first, like }: Places,
   names: MlpNames,
   fused: (() => Linear) | undefined,
 ): () => Mlp {
   const { layout, has } = planner;
   const exists = (name: string) => has(first + weightOf(layout, name));
-  const norm = planner.norm(at + names.norm, width, eps, first + names.norm);
+  const norm = planner.norm(at + names.norm, width, eps, like);
   const parts = names.fc1.find((list) => list.every(exists)) ?? names.fc1[0] ?? [];
   const rows = planner.shapeOf(first + weightOf(layout, parts[0] ?? ""))?.[layout.kernels ? 1 : 0];
   const gated = parts.length === 2 || rows === 2 * mlpWidth;
@@ -414,7 +425,7 @@ function planMlp(
     planner.linear({ names: parts.map((part) => at + part), outputs: gated ? 2 * mlpWidth : mlpWidth, inputs: width });
   const innerNorm =
     names.innerNorm !== undefined && has(`${first}${names.innerNorm}.weight`)
-      ? planner.norm(at + names.innerNorm, mlpWidth, eps, first + names.innerNorm)
+      ? planner.norm(at + names.innerNorm, mlpWidth, eps, like)
       : undefined;
   const out = planner.linear({ names: [at + choose(names.fc2, exists)!], outputs: width, inputs: mlpWidth });
   planScale(planner, names.scales, at, first, out, width);
@@ -434,7 +445,12 @@ function planScale(
   if (name !== undefined) planner.rescale(out, at + name, width);
 }
 
-function planAttentionPool(planner: Planner, config: Config, prefix: string): () => AttentionPool {
+function planAttentionPool(
+  planner: Planner,
+  config: Config,
+  prefix: string,
+  like: string | undefined,
+): () => AttentionPool {
   const names = planner.layout.attentionPool!;
   const { width, eps } = config;
   const at = (name: string) => prefix + name;
@@ -454,7 +470,7 @@ function planAttentionPool(planner: Planner, config: Config, prefix: string): ()
   planner.rowsOf(rest.weight, second ? { rows: 2 * width, inputs: width } : fused, qkv, 2 * width, width);
   planner.bias(qkv, rest.bias, 2 * width, width, second ? 2 * width : 3 * width);
   const proj = planner.linear({ names: [at(names.proj)], outputs: width, inputs: width });
-  const norm = planner.norm(at(names.norm), width, eps);
+  const norm = planner.norm(at(names.norm), width, eps, like);
   const fc1 = planner.linear({ names: [at(names.fc1)], outputs: poolWidth, inputs: width });
   const fc2 = planner.linear({ names: [at(names.fc2)], outputs: width, inputs: poolWidth });
   planner.finally((backend) => foldQuery(backend, latent(), q(), qkv()));
@@ -518,7 +534,7 @@ function planText(planner: Planner, { text, features }: Config, named: Named): (
   const embedding = planner.values(names.prefix + names.embedding, [vocabulary, width]);
   const positions = planner.values(names.prefix + names.positions, [length, width]);
   const blocks = planBlocks(planner, text, names.prefix, names.block, depth);
-  const norm = planner.norm(names.prefix + names.norm, width, eps);
+  const norm = planner.norm(names.prefix + names.norm, width, eps, firstNorm(names.prefix, names.block));
   const projection = planProjection(planner, names.projection, width, features);
   return () => ({
     embedding: embedding(),

@@ -120,6 +120,22 @@ function attention(kernels: Kernels, memory: WebAssembly.Memory, top: number, ti
   const out = noise(memory, top, tokens * 3 * heads * d + 8);
   const scratch = out + tokens * heads * d * 4;
   const [outStride, stride] = [heads * d * 4, 3 * heads * d * 4];
-  kernels.attention(tile, out, outStride, top, stride, 1, tokens, heads, d, Math.ceil(scratch / 64) * 64, 0, 0, 0, 0, 0);
+  kernels.attention(
+    tile,
+    out,
+    outStride,
+    top,
+    stride,
+    1,
+    tokens,
+    heads,
+    d,
+    Math.ceil(scratch / 64) * 64,
+    0,
+    0,
+    0,
+    0,
+    0,
+  );
   return new Int32Array(memory.buffer, out, tokens * heads * d).slice();
 }

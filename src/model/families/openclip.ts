@@ -28,9 +28,7 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
           ...plain(facts),
           eps: epsOf(vision),
           activation,
-          heads: readVision.has("head_width")
-            ? seen.width / readVision.count("head_width", 64)
-            : headsOf(seen.width),
+          heads: readVision.has("head_width") ? seen.width / readVision.count("head_width", 64) : headsOf(seen.width),
           pooling: "token" as const,
           norm: "pooled" as const,
         };

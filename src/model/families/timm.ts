@@ -22,7 +22,10 @@ const EPS: Rules<number> = [
 /** SigLIP's GELU is the tanh form, but timm runs these with the exact one. */
 const ACTIVATIONS: Rules<Config["activation"]> = [
   [/quickgelu/, "quick_gelu"],
-  [/^vit_(base_patch16|large_patch16_siglip_(gap_)?(256|384)|so400m_patch14)_siglip|^vit_large_patch16_siglip_(gap_)?(256|384)/, "gelu"],
+  [
+    /^vit_(base_patch16|large_patch16_siglip_(gap_)?(256|384)|so400m_patch14)_siglip|^vit_large_patch16_siglip_(gap_)?(256|384)/,
+    "gelu",
+  ],
   [/siglip/, "gelu_tanh"],
   [/^/, "gelu"],
 ];
@@ -77,7 +80,11 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   const heads = read.count("num_heads", ruleOf(HEADS, architecture)?.(width) ?? headsOf(width));
   const rotary = rotaryOf(architecture, read, args);
 
-  const byTensors = seen.attentionPool ? "map" : seen.pooledNorm || !seen.classToken || /dinov3/.test(architecture) ? "avg" : "token";
+  const byTensors = seen.attentionPool
+    ? "map"
+    : seen.pooledNorm || !seen.classToken || /dinov3/.test(architecture)
+      ? "avg"
+      : "token";
   const pooling = String(file.global_pool ?? read.text("global_pool") ?? byTensors) || byTensors;
   if (!Object.hasOwn(POOLINGS, pooling)) {
     throw new Error(`load: "global_pool" of "${name}" must be token, avg or map; got "${pooling}"`);
