@@ -56,6 +56,12 @@ function encode(dtype: DType, values: readonly number[]): Uint8Array {
   return bytes;
 }
 
+/** Of a 2×2 map, a pixel outside of it. */
+const windowOf = (kernel: number, out: number) => ({
+  ...{ height: 2, width: 2, kernel, stride: 1 },
+  ...{ top: 1, left: 1, outHeight: out, outWidth: out },
+});
+
 const f32 = (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
 export function runBackendCases(options: {
@@ -116,6 +122,7 @@ export function runBackendCases(options: {
       { accumulate: true },
       { activation: "gelu" },
       { activation: "gelu_tanh" },
+      { activation: "quick_gelu" },
       { activation: "tanh" },
       { activation: "relu" },
     ] as const) {
@@ -141,6 +148,29 @@ export function runBackendCases(options: {
         return b.read(out);
       }),
     );
+    matches(`linear ${rows}×${inputs} → ${outputs} of rows normalised by RMSNorm`, (b) =>
+      during(b, async () => {
+        const out = b.createTensor(rows, outputs);
+        const x = b.createTensor(rows, inputs, noise(rows * inputs, 3));
+        const scale = b.createTensor(1, inputs, noise(inputs, 5));
+        b.linear(out, x, linearOf(b, outputs, inputs, 4), { norm: { scale, shift: undefined, eps: 1e-3 } });
+        return b.read(out);
+      }),
+    );
+    for (const precision of ["f32", "f16"] as const) {
+      matches(`rescale ${outputs}×${inputs} in ${precision}`, (b) => during(b, () => rescaled(b, precision)));
+    }
+    define(`rescale ${outputs}×${inputs} in int8: the same bits`, async (b) => {
+      const run = (b: Backend) => during(b, () => rescaled(b, "int8"));
+      assert.deepEqual(await run(b), await run(reference));
+    });
+    async function rescaled(b: Backend, precision: Precision): Promise<Float32Array> {
+      const linear = linearOf(b, outputs, inputs, 4, precision);
+      b.rescale(linear, noise(outputs, 26));
+      const out = b.createTensor(rows, outputs);
+      b.linear(out, b.createTensor(rows, inputs, noise(rows * inputs, 3)), linear);
+      return b.read(out);
+    }
     matches(`linear ${rows}×${inputs} → ${outputs} in f16`, (b) =>
       during(b, async () => {
         const out = b.createTensor(rows, outputs);
@@ -195,7 +225,7 @@ export function runBackendCases(options: {
       const identity = b.createLinear(1, 1);
       b.store({ linear: identity, part: "weight", row: 0 }, "F32", f32(Float32Array.of(1)));
       const rows: Float32Array[] = [];
-      for (const activation of ["gelu", "gelu_tanh", "tanh"] as const) {
+      for (const activation of ["gelu", "gelu_tanh", "quick_gelu", "tanh"] as const) {
         const out = b.createTensor(4001, 1);
         b.linear(out, x, identity, { activation });
         rows.push(await b.read(out));
@@ -222,6 +252,22 @@ export function runBackendCases(options: {
         b.attention(out, qkv, { heads, tokens, probabilities });
         return b.read(probabilities ?? out);
       });
+    for (const rows of new Set([tokens, heads * tokens])) {
+      matches(`attention ${images}×${tokens} tokens, ${heads} heads of ${d}, bias of ${rows} rows`, (b) =>
+        during(b, async () => {
+          const qkv = b.createTensor(images * tokens, 3 * heads * d, noise(images * tokens * 3 * heads * d, 7));
+          // A key behind the query is hidden here and there, never the query's own.
+          const values = noise(rows * tokens, 27).map((v, i) => {
+            const [query, key] = [Math.floor(i / tokens) % tokens, i % tokens];
+            return key > query && v > 0 ? Number.NEGATIVE_INFINITY : 4 * v;
+          });
+          const out = b.createTensor(images * tokens, heads * d);
+          const probabilities = b.createTensor(images * heads * tokens, tokens);
+          b.attention(out, qkv, { heads, tokens, bias: b.createTensor(rows, tokens, values), probabilities });
+          return Float32Array.from([...(await b.read(out)), ...(await b.read(probabilities))]);
+        }),
+      );
+    }
     matches(`attention ${images}×${tokens} tokens, ${heads} heads of ${d}`, (b) => run(b, false));
     matches(`attention ${images}×${tokens} tokens, ${heads} heads of ${d}: probabilities`, (b) => run(b, true));
   }
@@ -260,6 +306,156 @@ export function runBackendCases(options: {
         return b.read(x);
       }),
     );
+  }
+
+  for (const [rows, width] of [
+    [1, 1],
+    [3, 6],
+    [18, 37],
+    [50, 192],
+  ] as const) {
+    for (const [name, rms] of [
+      ["layerNorm", false],
+      ["RMSNorm", true],
+    ] as const) {
+      matches(`${name} ${rows}×${width}, added to out`, (b) =>
+        during(b, async () => {
+          const out = b.createTensor(rows, width, noise(rows * width, 28));
+          const x = b.createTensor(rows, width, noise(rows * width, 8));
+          const scale = b.createTensor(1, width, noise(width, 9));
+          const shift = rms ? undefined : b.createTensor(1, width, noise(width, 10));
+          b.layerNorm(out, x, { scale, shift, eps: 1e-3 }, { accumulate: true });
+          return Float32Array.from([...(await b.read(out)), ...(await b.read(x))]);
+        }),
+      );
+    }
+    matches(`swiglu ${rows}×${width}`, (b) =>
+      during(b, async () => {
+        const x = b.createTensor(
+          rows,
+          2 * width,
+          noise(rows * 2 * width, 29).map((v) => 20 * v),
+        );
+        const out = b.createTensor(rows, width);
+        b.swiglu(out, x);
+        return b.read(out);
+      }),
+    );
+  }
+
+  for (const [images, tokens, heads, d] of [
+    [1, 1, 1, 2],
+    [2, 5, 3, 4],
+    [1, 17, 2, 6],
+    [3, 9, 2, 12],
+    [2, 50, 3, 20],
+    [1, 197, 3, 64],
+  ] as const) {
+    for (const pairs of ["neighbours", "halves"] as const) {
+      for (const cols of new Set([d, heads * d])) {
+        matches(`rotate ${images}×${tokens} tokens, ${heads} heads of ${d}, ${pairs}, tables of ${cols}`, (b) =>
+          during(b, async () => {
+            const qkv = b.createTensor(images * tokens, 3 * heads * d, noise(images * tokens * 3 * heads * d, 30));
+            const cos = b.createTensor(tokens, cols, noise(tokens * cols, 31));
+            const sin = b.createTensor(tokens, cols, noise(tokens * cols, 32));
+            b.rotate(qkv, cos, sin, { heads, pairs });
+            return b.read(qkv);
+          }),
+        );
+      }
+    }
+  }
+
+  for (const [height, width, heads] of [
+    [1, 1, 1],
+    [2, 3, 2],
+    [5, 4, 3],
+    [14, 14, 12],
+  ] as const) {
+    matches(`relativePositions of ${height}×${width} patches and ${heads} heads`, (b) =>
+      during(b, async () => {
+        const rows = (2 * height - 1) * (2 * width - 1) + 3;
+        const tokens = height * width + 1;
+        const out = b.createTensor(heads * tokens, tokens);
+        b.relativePositions(out, b.createTensor(rows, heads, noise(rows * heads, 33)), { height, width });
+        return b.read(out);
+      }),
+    );
+  }
+
+  // Kernels of 1, 2, 3, 7; padding that is even, odd and none; maps smaller than the window.
+  for (const [images, height, width, channels, outputs, kernel, stride, top, left] of [
+    [1, 1, 1, 1, 1, 1, 1, 0, 0],
+    [2, 5, 4, 3, 9, 1, 2, 0, 0],
+    [1, 2, 3, 5, 8, 3, 1, 1, 1],
+    [2, 7, 9, 4, 10, 3, 2, 0, 1],
+    [1, 12, 13, 3, 16, 7, 2, 2, 3],
+    [3, 6, 8, 12, 7, 2, 2, 0, 0],
+    [1, 28, 28, 33, 20, 3, 1, 1, 1],
+  ] as const) {
+    const outHeight = Math.floor((height + top - 1) / stride) + 1;
+    const outWidth = Math.floor((width + left - 1) / stride) + 1;
+    const window = { height, width, kernel, stride, top, left, outHeight, outWidth };
+    const label = `${images}×${height}×${width}×${channels} → ${outputs}, ${kernel}×${kernel} by ${stride}`;
+    const run = (b: Backend, precision: Precision, accumulate: boolean) =>
+      during(b, async () => {
+        const linear = linearOf(b, outputs, kernel * kernel * channels, 4, precision);
+        const size = images * height * width * channels;
+        const x = b.createTensor(images * height * width, channels, noise(size, 34));
+        const rows = images * outHeight * outWidth;
+        const out = b.createTensor(rows, outputs, noise(rows * outputs, 35));
+        b.convolve(out, x, linear, window, { accumulate });
+        return b.read(out);
+      });
+    for (const accumulate of [false, true]) {
+      matches(`convolve ${label}${accumulate ? ", added to out" : ""}`, (b) => run(b, "f32", accumulate));
+    }
+    matches(`convolve ${label} in f16`, (b) => run(b, "f16", false));
+    define(`convolve ${label} in int8: the same bits`, async (b) => {
+      assert.deepEqual(await run(b, "int8", true), await run(reference, "int8", true));
+    });
+    for (const fill of [0, Number.NEGATIVE_INFINITY]) {
+      define(`maxPool ${label} in ${fill}`, async (b) => {
+        const pooled = (b: Backend) =>
+          during(b, async () => {
+            const size = images * height * width * channels;
+            // Negative, so that what is outside shows.
+            const x = b.createTensor(
+              images * height * width,
+              channels,
+              noise(size, 36).map((v) => v - 1),
+            );
+            const out = b.createTensor(images * outHeight * outWidth, channels);
+            b.maxPool(out, x, window, fill);
+            return b.read(out);
+          });
+        assert.deepEqual(await pooled(b), await pooled(reference));
+      });
+    }
+  }
+
+  for (const [images, pixels, channels, groups] of [
+    [1, 1, 2, 1],
+    [2, 5, 6, 3],
+    [1, 65, 12, 4],
+    [3, 130, 10, 10],
+    [1, 784, 64, 32],
+  ] as const) {
+    for (const options of [{}, { activation: "relu" }, { accumulate: true, activation: "relu" }] as const) {
+      matches(`groupNorm ${images}×${pixels}×${channels} in ${groups} groups ${JSON.stringify(options)}`, (b) =>
+        during(b, async () => {
+          const size = images * pixels * channels;
+          // Means far from 0, another one for each channel.
+          const values = noise(size, 37).map((v, i) => v + 30 + (i % channels));
+          const x = b.createTensor(images * pixels, channels, values);
+          const out = b.createTensor(images * pixels, channels, noise(size, 38));
+          const scale = b.createTensor(1, channels, noise(channels, 39));
+          const shift = b.createTensor(1, channels, noise(channels, 40));
+          b.groupNorm(out, x, { scale, shift, eps: 1e-5 }, { groups, pixels, ...options });
+          return b.read(out);
+        }),
+      );
+    }
   }
 
   for (const [rows, heads, d] of [
@@ -310,6 +506,20 @@ export function runBackendCases(options: {
         const x = b.createTensor(images * patches, width, noise(images * patches * width, 14));
         const out = b.createTensor(images * (prefixRows + patches), width);
         b.assembleTokens(out, prefix, x, positions);
+        return b.read(out);
+      }),
+    );
+  }
+
+  for (const prefixRows of [0, 2]) {
+    matches(`assembleTokens of ${prefixRows ? 3 : 1} images without positions, ${prefixRows} rows before`, (b) =>
+      during(b, async () => {
+        const [patches, width] = [9, 13];
+        const images = prefixRows ? 3 : 1;
+        const prefix = prefixRows ? b.createTensor(prefixRows, width, noise(prefixRows * width, 12)) : undefined;
+        const x = b.createTensor(images * patches, width, noise(images * patches * width, 14));
+        const out = b.createTensor(images * (prefixRows + patches), width);
+        b.assembleTokens(out, prefix, x, undefined);
         return b.read(out);
       }),
     );
@@ -453,6 +663,52 @@ export function runBackendCases(options: {
       "layerNorm with another width",
       /^layerNorm: x is 2×4, so scale must be 1×4; got 1×3$/,
       (b, t) => b.layerNorm(t(2, 4), t(2, 4), { scale: t(1, 3), shift: t(1, 4), eps: 0 }),
+    ],
+    [
+      "swiglu without a value for each gate",
+      /^swiglu: x must have a gate for each value; got 2×3$/,
+      (b, t) => b.swiglu(t(2, 1), t(2, 3)),
+    ],
+    [
+      "rotate of another head",
+      /^rotate: qkv is 4×12 of 1 heads, so cos must have 4 or 4 columns and rows that divide 4; got 4×2$/,
+      (b, t) => b.rotate(t(4, 12), t(4, 2), t(4, 2), { heads: 1, pairs: "halves" }),
+    ],
+    [
+      "attention with another bias",
+      /^attention: there are 3 tokens and 2 heads, so bias must be 6×3; got 5×3$/,
+      (b, t) => b.attention(t(3, 4), t(3, 12), { heads: 2, tokens: 3, bias: t(5, 3) }),
+    ],
+    [
+      "relativePositions of another grid",
+      /^relativePositions: the grid is 2×2, so table must be 12×3; got 11×3$/,
+      (b, t) => b.relativePositions(t(15, 5), t(11, 3), { height: 2, width: 2 }),
+    ],
+    [
+      "convolve of another kernel",
+      /^convolve: the window is 3×3 of 2 channels, so weights must have 18 inputs; got 8$/,
+      (b, t) => b.convolve(t(4, 1), t(4, 2), b.createLinear(1, 8), windowOf(3, 2)),
+    ],
+    [
+      "convolve with a window beside the map",
+      /^convolve: each window of 3×3 must have a pixel of the 2×2 map; got 4×4 windows, stride 1, from -1, -1 on$/,
+      (b, t) => b.convolve(t(16, 1), t(4, 2), b.createLinear(1, 18), windowOf(3, 4)),
+    ],
+    [
+      "maxPool into another map",
+      /^maxPool: maps are 2×2, so out must be 4×2; got 3×2$/,
+      (b, t) => b.maxPool(t(3, 2), t(4, 2), windowOf(3, 2), 0),
+    ],
+    [
+      "groupNorm of groups that do not divide",
+      /^groupNorm: with 2 pixels an image and 2 groups x must have multiples of them; got 2×3$/,
+      (b, t) =>
+        b.groupNorm(t(2, 3), t(2, 3), { scale: t(1, 3), shift: t(1, 3), eps: 0 }, { groups: 2, pixels: 2 }),
+    ],
+    [
+      "rescale by factors of another number",
+      /^rescale: the layer has 2 outputs, so factors must have as many elements; got 3$/,
+      (b) => b.rescale(b.createLinear(2, 3), new Float32Array(3)),
     ],
     [
       "store of half a row",

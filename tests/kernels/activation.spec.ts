@@ -1,4 +1,4 @@
-import { gelu, geluTanh, relu, tanh } from "../../assembly/activation";
+import { gelu, geluTanh, quickGelu, relu, siluOf, tanh } from "../../assembly/activation";
 import { erfc, floats } from "./memory";
 
 const COUNT = 800000;
@@ -24,6 +24,13 @@ function worst(kernel: Kernel, formula: (x: f64) => f64): f64 {
   return most;
 }
 
+function silu(x: usize, stride: usize, rows: usize): void {
+  for (; rows; rows--, x += stride) {
+    v128.store(x, siluOf(v128.load(x)));
+    v128.store(x, siluOf(v128.load(x, 16)), 16);
+  }
+}
+
 describe("activations, largest error over [-10, 10]", () => {
   test("gelu: 2e-7·max(1, |x|)", () => {
     const error = worst(gelu, (x) => 0.5 * x * erfc(-x / Math.SQRT2));
@@ -33,6 +40,20 @@ describe("activations, largest error over [-10, 10]", () => {
   test("geluTanh: 5e-7·max(1, |x|)", () => {
     const error = worst(geluTanh, (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))));
     expect(error).toBeLessThan(5e-7);
+  });
+  test("quickGelu: 3e-7·max(1, |x|)", () => {
+    expect(worst(quickGelu, (x) => x / (1 + Math.exp(-1.702 * x)))).toBeLessThan(3e-7);
+  });
+  test("silu: 3e-7·max(1, |x|)", () => {
+    expect(worst(silu, (x) => x / (1 + Math.exp(-x)))).toBeLessThan(3e-7);
+  });
+  test("quickGelu of ±1e30 is x and 0", () => {
+    const x = floats(8);
+    store<f32>(x, 1e30);
+    store<f32>(x, -1e30, 4);
+    quickGelu(x, 32, 1);
+    expect(load<f32>(x)).toBe(1e30);
+    expect(Math.abs(load<f32>(x, 4))).toBeLessThan(1.2e-8);
   });
   test("tanh: 3e-7", () => {
     expect(worst(tanh, (x) => Math.tanh(x))).toBeLessThan(3e-7);

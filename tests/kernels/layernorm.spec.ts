@@ -36,6 +36,23 @@ describe("normaliseRow, error relative to the largest output", () => {
     expect(worst(192, -58)).toBeLessThan(3e-6);
     expect(worst(1030, 58)).toBeLessThan(3e-6);
   });
+  test("RMSNorm: 1e-6 at every remainder of the width", () => {
+    for (let width = 1; width < 40; width++) {
+      const x = floats(width + 8);
+      const scale = floats(width + 8);
+      noise(x, width, 1);
+      noise(scale, width, 2);
+      const out = floats(width + 8);
+      normaliseRow(out, x, width, scale, 0, 1e-6);
+      let squares: f64 = 0;
+      for (let i = 0; i < width; i++) squares += Math.pow(<f64>load<f32>(x + (i << 2)), 2) / <f64>width;
+      for (let i = 0; i < width; i++) {
+        const at = i << 2;
+        const want = (<f64>load<f32>(x + at) / Math.sqrt(squares + 1e-6)) * <f64>load<f32>(scale + at);
+        expect(Math.abs(<f64>load<f32>(out + at) - want)).toBeLessThan(1e-6);
+      }
+    }
+  });
   test("a constant row becomes the shift", () => {
     const x = floats(8);
     const one = floats(8);
