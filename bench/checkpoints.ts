@@ -74,7 +74,10 @@ async function writeNetwork(network: Network): Promise<void> {
   const { architecture, bit } = NETWORKS[network];
   const weights = resnetWeights(network);
   if (bit) {
-    weights.set("head.fc.weight", { dims: [CLASSES, 2048, 1, 1], data: random(CLASSES * 2048, 1 / Math.sqrt(2048), 1) });
+    weights.set("head.fc.weight", {
+      dims: [CLASSES, 2048, 1, 1],
+      data: random(CLASSES * 2048, 1 / Math.sqrt(2048), 1),
+    });
     weights.set("head.fc.bias", { dims: [CLASSES], data: random(CLASSES, 0.02, 2) });
   } else {
     for (const [name, weight] of randomWeights("B")) weights.set(name, weight);

@@ -109,7 +109,8 @@ export function resnetWeights(network: Network): Map<string, Weight> {
 /** Multiply-adds of the convolutions of an image, twice: floating-point operations. */
 export function resnetFlops(network: Network, image: number): number {
   const { stem, stages } = unitsOf(network);
-  const of = ({ inputs, outputs, kernel }: Convolution, side: number) => 2 * side * side * kernel * kernel * inputs * outputs;
+  const of = ({ inputs, outputs, kernel }: Convolution, side: number) =>
+    2 * side * side * kernel * kernel * inputs * outputs;
   let side = image / 2;
   let sum = of(stem, side);
   side /= 2;

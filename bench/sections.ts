@@ -8,8 +8,8 @@ import { type InstallResults, measureInstall } from "./install.js";
 import type { Size } from "./models.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
-import { measureStart, type StartResults } from "./start.js";
 import type { Network } from "./resnets.js";
+import { measureStart, type StartResults } from "./start.js";
 import { ATTENTIONS, GEMMS, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
 export interface Races {

@@ -1,6 +1,7 @@
 /** What is measured: the work, the numbers that every engine starts from, and how an engine is set up for it. */
-import { type Network, resnetFlops } from "./resnets.js";
+
 import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS } from "./models.js";
+import { type Network, resnetFlops } from "./resnets.js";
 
 /** out = x Wᵀ. x: [TOKENS, inputs], weight: [outputs, inputs], out: [TOKENS, outputs]. */
 export interface GemmWork {

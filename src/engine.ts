@@ -2,8 +2,9 @@
 import type { Backend, Precision } from "./backend.js";
 import { type Choice, selectBackend } from "./backends/select.js";
 import { type Preprocessing, parsePreprocessing } from "./image/index.js";
-import { type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
+import { type Checkpoint, type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
+import { bareSettings } from "./model/families/bare.js";
 import { type ForwardOptions, forward } from "./model/forward.js";
 import type { Inputs, OutputName, Outputs } from "./model/outputs.js";
 import { parseConfig } from "./model/recognise.js";
@@ -32,6 +33,10 @@ export interface Engine {
     readonly reason: string;
   };
   readonly memory: { readonly weights: number; readonly activations: number };
+  /** Whether scores of image and text are independent of each other (SigLIP's sigmoid), and how they are made of cosines. */
+  readonly similarity: Weights["similarity"];
+  /** Token ids of texts, by the checkpoint's tokenizer.json. */
+  tokenize(texts: readonly string[]): Promise<number[][]>;
   /**
    * Runs a forward pass when all earlier ones are through: they share the activations' memory.
    * @param check throws if it is no longer wanted when its turn comes.
@@ -77,7 +82,7 @@ async function createEngine(source: string | URL | CheckpointParts, options: Eng
     const config = resized(stored, options);
     const preprocessing = parsePreprocessing(
       checkpoint.preprocessor,
-      checkpoint.config,
+      checkpoint.config ?? bareSettings(config),
       config.imageSize,
       options.imageSize !== undefined,
     );
@@ -97,7 +102,7 @@ async function createEngine(source: string | URL | CheckpointParts, options: Eng
           return { name: backend.name, precision, ...how };
         },
       };
-      return engineOf(facts, backend, weights);
+      return engineOf(facts, backend, weights, tokenizerOf(checkpoint, config));
     } catch (error) {
       backend.dispose();
       throw error;
@@ -127,7 +132,33 @@ function resized(config: Config, { imageSize, patchSize }: EngineOptions): Confi
   return result;
 }
 
-function engineOf(facts: Omit<Engine, "memory" | "forward" | "dispose">, backend: Backend, weights: Weights): Engine {
+/** Reads the tokenizer for the first text. */
+function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["tokenize"] {
+  let made: Promise<(text: string) => number[]> | undefined;
+  async function make() {
+    const json = async (path: string) => {
+      const bytes = await file(path);
+      return bytes && JSON.parse(new TextDecoder().decode(bytes));
+    };
+    const tokenizer = await json("tokenizer.json");
+    if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold tokenizer.json; it holds none`);
+    const config = (await json("tokenizer_config.json")) ?? {};
+    const { createTokenizer } = await import("./text/tokenizer.js");
+    return createTokenizer(tokenizer, config, { length: text!.length, pad: text!.pooling === "last" });
+  }
+  return async (texts) => {
+    if (!text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
+    made ??= make();
+    return texts.map(await made);
+  };
+}
+
+function engineOf(
+  facts: Omit<Engine, "memory" | "similarity" | "tokenize" | "forward" | "dispose">,
+  backend: Backend,
+  weights: Weights,
+  tokenize: Engine["tokenize"],
+): Engine {
   let last: Promise<unknown> = Promise.resolve();
   return {
     config: facts.config,
@@ -139,6 +170,8 @@ function engineOf(facts: Omit<Engine, "memory" | "forward" | "dispose">, backend
     get memory() {
       return backend.memory;
     },
+    similarity: weights.similarity,
+    tokenize,
     forward(inputs, outputs, check, options) {
       const result = last.then(() => {
         check();

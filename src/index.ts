@@ -13,7 +13,18 @@ import type { Config, ConfigOverrides } from "./model/config.js";
 import type { ForwardOptions } from "./model/forward.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { isPage } from "./platform.js";
-import { type BatchError, collect, concat, type Prediction, patchesOf, predictions, toRow } from "./results.js";
+import {
+  type BatchError,
+  collect,
+  concat,
+  meanOfRows,
+  type Prediction,
+  patchesOf,
+  predictions,
+  similarityOf,
+  toRow,
+  toUnit,
+} from "./results.js";
 import type { Lease } from "./sharing.js";
 
 export type {
@@ -83,6 +94,30 @@ export interface EmbedOptions {
   signal?: AbortSignal;
 }
 
+/** Options of `text.embed`. */
+export interface TextOptions {
+  /** Scale each row to length 1. */
+  normalize?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface TextMethods {
+  /** Feature vectors of texts, [texts, D] in one array, in the space of `embed`. */
+  embed(texts: string | readonly string[], options?: TextOptions): Promise<Float32Array>;
+}
+
+/** Options of `zeroShot`. */
+export interface ZeroShotOptions {
+  /**
+   * The text that is made of a label, {} being the label; of several the mean of their embeddings is taken, as in CLIP
+   * (Radford et al. 2021, section 3.1.4). "This is a photo of {}." by default, as in transformers.
+   */
+  template?: string | readonly string[];
+  /** How many labels, best first; all by default. */
+  topK?: number;
+  signal?: AbortSignal;
+}
+
 /** A loaded model. Calls run one after the other, in the order in which they were made. */
 export interface Model {
   readonly config: Config;
@@ -108,6 +143,22 @@ export interface Model {
   classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Prediction[][]>;
   /** Feature vectors, [images, D] in one array, one row an image. */
   embed(images: ImageInput | readonly ImageInput[], options?: EmbedOptions): Promise<Float32Array>;
+  /** Texts of image-text models; undefined in others. */
+  readonly text: TextMethods | undefined;
+  /**
+   * Classes named by texts, best first, with the softmax of their scores, or with the sigmoid of each (SigLIP). Embeddings
+   * of texts are kept, so that the same labels cost nothing the next time.
+   * @param labels what stands for {} in the template.
+   * @throws RangeError if the checkpoint has no text tower.
+   * @example
+   * const [best] = await clip.zeroShot("cat.jpg", ["cat", "dog"], { template: "a photo of a {}." });
+   */
+  zeroShot(image: ImageInput, labels: readonly string[], options?: ZeroShotOptions): Promise<Prediction[]>;
+  zeroShot(
+    images: readonly ImageInput[],
+    labels: readonly string[],
+    options?: ZeroShotOptions,
+  ): Promise<Prediction[][]>;
   /**
    * The raw call.
    * @param inputs pixelValues [B, 3, H, W], as `preprocess` gives them; inputIds for a text tower.
@@ -261,8 +312,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     const { topK = 5, signal } = options;
     if (config.classes === 0)
       throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
-    if (!Number.isSafeInteger(topK) || topK < 1)
-      throw new RangeError(`classify: topK must be a positive integer; got ${JSON.stringify(topK)}`);
+    checkTopK("classify", topK);
     const results = await eachOf("classify", listOf(images), signal, async (image, check) => {
       const { logits } = await run(inputsOf(image), ["logits"], check, { signal });
       return predictions(logits!.data, labels, topK);
@@ -282,6 +332,84 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
       return toRow(data, dims, { pooling, prefixTokens: config.prefixTokens, normalize });
     });
     return concat(rows, Float32Array);
+  }
+
+  /** Features of a text, of length 1, kept. */
+  const known = new Map<string, Float32Array>();
+
+  /** Features of texts, as they are. */
+  async function textFeatures(
+    texts: readonly string[],
+    check: () => void,
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array[]> {
+    const { tokenize } = live().value;
+    const rows: Float32Array[] = [];
+    for (const ids of await tokenize(texts)) {
+      check();
+      const inputIds = { dims: [1, ids.length], data: ids };
+      const { textFeatures } = await run({ inputIds }, ["textFeatures"], check, { signal });
+      rows.push(textFeatures!.data);
+    }
+    return rows;
+  }
+
+  async function embedTexts(texts: string | readonly string[], options: TextOptions = {}): Promise<Float32Array> {
+    live();
+    checkNames("text.embed", options, { normalize: true, signal: true });
+    const { normalize = false, signal } = options;
+    const list = textsOf("text.embed", typeof texts === "string" ? [texts] : texts);
+    const rows = await call(signal, (check) => textFeatures(list, check, signal));
+    return concat(normalize ? rows.map(toUnit) : rows, Float32Array);
+  }
+
+  /** The direction that stands for a label: the mean of those of its texts. */
+  async function directionOf(texts: readonly string[], check: () => void, signal?: AbortSignal): Promise<Float32Array> {
+    const missing = texts.filter((text) => !known.has(text));
+    const rows = await textFeatures(missing, check, signal);
+    for (const [i, text] of missing.entries()) known.set(text, toUnit(rows[i]!));
+    const mean = meanOfRows(texts.map((text) => known.get(text)!));
+    // Those of the longest ago make room.
+    for (const text of known.keys()) {
+      if (known.size <= KEPT_TEXTS) break;
+      known.delete(text);
+    }
+    return mean;
+  }
+
+  async function zeroShot(
+    images: ImageInput | readonly ImageInput[],
+    labels: readonly string[],
+    options: ZeroShotOptions = {},
+  ) {
+    live();
+    checkNames("zeroShot", options, { template: true, topK: true, signal: true });
+    if (!config.text) throw new RangeError("zeroShot: the checkpoint must have a text tower; this one has none");
+    const list = textsOf("zeroShot", labels);
+    const { template = "This is a photo of {}.", topK = list.length, signal } = options;
+    const templates = textsOf("zeroShot", typeof template === "string" ? [template] : template);
+    const without = templates.find((text) => !text.includes("{}"));
+    if (without !== undefined) {
+      throw new RangeError(`zeroShot: a template must have {} for the label; got ${JSON.stringify(without)}`);
+    }
+    checkTopK("zeroShot", topK);
+    const directions = await call(signal, async (check) => {
+      const all: Float32Array[] = [];
+      for (const label of list) {
+        const texts = templates.map((text) => text.replaceAll("{}", label));
+        all.push(await directionOf(texts, check, signal));
+      }
+      return all;
+    });
+    const similarity = live().value.similarity!;
+    const results = await eachOf("zeroShot", listOf(images), signal, async (image, check) => {
+      const { imageEmbeds } = await run(inputsOf(image), ["imageEmbeds"], check, { signal });
+      const logits = Float32Array.from(directions, (direction) =>
+        similarityOf(imageEmbeds!.data, direction, similarity),
+      );
+      return predictions(logits, list, topK, similarity.independent ? "sigmoid" : "softmax");
+    });
+    return isList(images) ? results : results[0]!;
   }
 
   async function preprocessBytes(
@@ -328,6 +456,8 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     },
     classify: classify as Model["classify"],
     embed,
+    text: config.text && { embed: embedTexts },
+    zeroShot: zeroShot as Model["zeroShot"],
     async forward(inputs, options = {}) {
       live();
       checkNames("forward", options, { outputs: true, interpolatePositions: true, signal: true });
@@ -374,6 +504,21 @@ const POOLINGS = {
   none: "lastHiddenState",
   features: "imageFeatures",
 } as const satisfies Record<NonNullable<EmbedOptions["pooling"]>, OutputName>;
+
+/** Embeddings of texts that a model keeps for zeroShot: 4096 of 2 KB are 8 MB. */
+const KEPT_TEXTS = 4096;
+
+function checkTopK(call: string, topK: unknown): void {
+  if (!Number.isSafeInteger(topK) || (topK as number) < 1) {
+    throw new RangeError(`${call}: topK must be a positive integer; got ${JSON.stringify(topK)}`);
+  }
+}
+
+/** A list of texts, if it is one and not empty. */
+function textsOf(call: string, texts: unknown): readonly string[] {
+  if (Array.isArray(texts) && texts.length > 0 && texts.every((text) => typeof text === "string")) return texts;
+  throw new TypeError(`${call}: texts must be strings, one at least; got ${JSON.stringify(texts)?.slice(0, 60)}`);
+}
 
 function checkPooling(pooling: NonNullable<EmbedOptions["pooling"]>, config: Config): void {
   if (!Object.hasOwn(POOLINGS, pooling)) {

@@ -4,7 +4,7 @@
 export interface Prediction {
   readonly label: string;
   readonly index: number;
-  /** Softmax over all classes. */
+  /** Softmax over all classes; of SigLIP's zero-shot classes the sigmoid of each. */
   readonly probability: number;
   readonly logit: number;
 }
@@ -45,14 +45,21 @@ export async function collect<Pixels, Result>(
   throw Object.assign(new AggregateError(errors, message), { results }) satisfies BatchError<Result>;
 }
 
-/** The best classes with their softmax, by logit, equal ones by index. */
-export function predictions(logits: Float32Array, labels: readonly string[], topK: number): Prediction[] {
+/** The best classes with their softmax, or the sigmoid of each, by logit, equal ones by index. */
+export function predictions(
+  logits: Float32Array,
+  labels: readonly string[],
+  topK: number,
+  kind: "softmax" | "sigmoid" = "softmax",
+): Prediction[] {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
   const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
+  const probabilityOf = (logit: number) =>
+    kind === "softmax" ? Math.exp(logit - max) / sum : 1 / (1 + Math.exp(-logit));
   return Array.from(logits, (logit, index) => ({
     label: labels[index]!,
     index,
-    probability: Math.exp(logit - max) / sum,
+    probability: probabilityOf(logit),
     logit,
   }))
     .sort((a, b) => b.logit - a.logit || a.index - b.index)
@@ -88,6 +95,20 @@ function meanRow(data: Float32Array, width: number, first: number): Float32Array
     for (let row = first; row < rows; row++) sum += data[row * width + i]!;
     return sum / (rows - first);
   });
+}
+
+/** The direction of the mean of unit vectors. */
+export function meanOfRows(rows: readonly Float32Array[]): Float32Array {
+  return toUnit(Float32Array.from(rows[0]!, (_, i) => rows.reduce((sum, row) => sum + row[i]!, 0) / rows.length));
+}
+
+/** Of two unit vectors: their cosine, scaled and shifted as the checkpoint says. */
+export function similarityOf(
+  a: Float32Array,
+  b: Float32Array,
+  { scale, bias }: { readonly scale: number; readonly bias: number },
+): number {
+  return scale * a.reduce((sum, x, i) => sum + x * b[i]!, 0) + bias;
 }
 
 /** Scaled to length 1; a row of zeros stays. */

@@ -702,8 +702,7 @@ export function runBackendCases(options: {
     [
       "groupNorm of groups that do not divide",
       /^groupNorm: with 2 pixels an image and 2 groups x must have multiples of them; got 2×3$/,
-      (b, t) =>
-        b.groupNorm(t(2, 3), t(2, 3), { scale: t(1, 3), shift: t(1, 3), eps: 0 }, { groups: 2, pixels: 2 }),
+      (b, t) => b.groupNorm(t(2, 3), t(2, 3), { scale: t(1, 3), shift: t(1, 3), eps: 0 }, { groups: 2, pixels: 2 }),
     ],
     [
       "rescale by factors of another number",

@@ -30,7 +30,9 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "results.ts": { imports: [] },
   "engine.ts": {
     imports: ["backend.ts", "backends/select.ts", "image", "io", "model", "platform.ts", "sharing.ts", "tasks.ts"],
+    lazily: ["text"],
   },
+  text: { imports: ["@huggingface/tokenizers"] },
   "sharing.ts": { imports: ["tasks.ts"] },
   "tasks.ts": { imports: [] },
   model: { imports: ["backend.ts", "elements.ts", "quantise.ts", "tasks.ts"] },

@@ -2,6 +2,7 @@
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
 import { type Config, gridOf } from "../model/config.js";
+import { bareSettings } from "../model/families/bare.js";
 import { scaleOf } from "../model/plan.js";
 import { parseConfig } from "../model/recognise.js";
 import { bytesText, grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
@@ -12,7 +13,11 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const checkpoint = await openCheckpoint(sourceOf(args), { signal });
   await checkpoint.close();
   const { config, named, labels } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
-  const preprocessing = parsePreprocessing(checkpoint.preprocessor, checkpoint.config, config.imageSize);
+  const preprocessing = parsePreprocessing(
+    checkpoint.preprocessor,
+    checkpoint.config ?? bareSettings(config),
+    config.imageSize,
+  );
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
   const scales = new Set(used.map(({ name }) => scaleOf(name)));
   const quantised = used.some(({ name }) => scales.has(name));

@@ -107,6 +107,7 @@ function readPreprocessing(preprocessor: unknown, model: unknown, imageSize: rea
   const config = isRecord(model) ? model : {};
   // What transformers' ViTImageProcessor does with no more than a size.
   if ("model_type" in config) return parseHuggingFace({ size: { height: imageSize[0], width: imageSize[1] } });
+  if ("model_cfg" in config) return parseOpenClip(config.preprocess_cfg, imageSize);
   // Old timm files have the settings at the top, beside "architecture".
   const { pretrained_cfg: settings = "architecture" in config ? config : {} } = config;
   if (!isRecord(settings)) throw unsupported("pretrained_cfg", "must be an object", settings);
@@ -151,6 +152,20 @@ function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
     rescale: flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1,
     mean: normalizes ? readThree("image_mean", config.image_mean ?? defaults.norm[0]) : [0, 0, 0],
     std: normalizes ? readThree("image_std", config.image_std ?? defaults.norm[1]) : [1, 1, 1],
+  };
+}
+
+/** OpenCLIP's preprocess_cfg, by default CLIP's own transform: short side, bicubic, center crop. */
+function parseOpenClip(settings: unknown, [height, width]: readonly [number, number]): Preprocessing {
+  const config = isRecord(settings) ? settings : {};
+  const { interpolation = "bicubic", resize_mode: mode = "shortest" } = config;
+  if (mode !== "shortest" && mode !== "squash") {
+    throw unsupported("resize_mode", 'must be "shortest" or "squash"', mode);
+  }
+  return {
+    ...parseTimm({ interpolation, crop_pct: 1, crop_mode: mode === "squash" ? "squash" : "center" }, [height, width]),
+    mean: readThree("mean", config.mean ?? CLIP[0]),
+    std: readThree("std", config.std ?? CLIP[1]),
   };
 }
 

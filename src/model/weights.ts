@@ -88,8 +88,15 @@ export interface Weights {
   /** Of images into the space that they share with texts. */
   readonly projection: Linear | undefined;
   /** exp(logit_scale) of CLIP, and logit_bias of SigLIP. */
-  readonly similarity: { readonly scale: number; readonly bias: number } | undefined;
+  readonly similarity: Similarity | undefined;
   readonly text: TextWeights | undefined;
+}
+
+/** Scores are scale · cosine + bias; independent ones are a sigmoid's each, the others a softmax's (Zhai et al. 2023). */
+export interface Similarity {
+  readonly scale: number;
+  readonly bias: number;
+  readonly independent: boolean;
 }
 
 /** What the resampling at load starts from: the checkpoint's own sizes. */
@@ -192,7 +199,7 @@ export function planWeights(
     heads: heads.map((head) => head()),
     pooler: pooler?.(),
     projection: projection?.(),
-    similarity: scale && { scale: Math.exp(scale()[0]!), bias: bias?.()[0] ?? 0 },
+    similarity: scale && { scale: Math.exp(scale()[0]!), bias: bias?.()[0] ?? 0, independent: bias !== undefined },
     text: text?.(),
   }));
 }

@@ -8,7 +8,7 @@ import type { Bytes } from "../io/source.js";
 
 /** Methods whose first argument is images. */
 export type ImageMethod = "classify" | "embed" | "preprocess" | "preprocessBytes";
-export type Method = "load" | "forward" | ImageMethod;
+export type Method = "load" | "forward" | "embedTexts" | "zeroShot" | ImageMethod;
 
 /** From the page. */
 export type Request =

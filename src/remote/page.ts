@@ -113,8 +113,14 @@ export async function loadInWorker(
     }
   }
 
+  const sendImages = async (images: ImageInput | readonly ImageInput[]) =>
+    Array.isArray(images) ? Promise.all(images.map(sendImage)) : sendImage(images as ImageInput);
   const onImages = (method: ImageMethod) => (images: ImageInput | readonly ImageInput[], options?: object) =>
-    call(method, Array.isArray(images) ? Promise.all(images.map(sendImage)) : sendImage(images as ImageInput), options);
+    call(
+      method,
+      sendImages(images).then((sent) => ({ images: sent })),
+      options,
+    );
 
   let facts: Facts;
   try {
@@ -136,6 +142,15 @@ export async function loadInWorker(
     embed: onImages("embed") as Model["embed"],
     preprocess: onImages("preprocess") as Model["preprocess"],
     preprocessBytes: onImages("preprocessBytes") as Model["preprocessBytes"],
+    text: facts.config.text && {
+      embed: (texts, options) => call("embedTexts", texts, options) as Promise<Float32Array>,
+    },
+    zeroShot: ((images: ImageInput | readonly ImageInput[], labels: readonly string[], options?: object) =>
+      call(
+        "zeroShot",
+        sendImages(images).then((sent) => ({ images: sent, labels })),
+        options,
+      )) as Model["zeroShot"],
     forward: ((inputs, options) => call("forward", inputs, options)) as Model["forward"],
     dispose,
     [Symbol.dispose]: dispose,

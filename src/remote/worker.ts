@@ -56,11 +56,19 @@ async function run(
     }
     case "forward":
       return model!.forward(first as never, options);
+    case "embedTexts":
+      if (!model!.text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
+      return model!.text.embed(first as never, options);
     default: {
-      const sent = first as SentImage | readonly SentImage[];
+      const { images: sent, labels } = first as {
+        images: SentImage | readonly SentImage[];
+        labels?: readonly string[];
+      };
       const images = Array.isArray(sent) ? sent.map(takeImage) : takeImage(sent as SentImage);
       try {
-        return await model![method](images as never, options);
+        return await (method === "zeroShot"
+          ? model!.zeroShot(images as never, labels!, options)
+          : model![method](images as never, options));
       } finally {
         for (const image of [images].flat()) if (image instanceof ImageBitmap) image.close();
       }

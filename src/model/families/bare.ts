@@ -74,3 +74,14 @@ export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
   recognisedBy: "google-research's tensor names",
   interpolation: { filter: "bilinear", antialias: false, always: false },
 });
+
+/**
+ * How images are prepared for checkpoints that say nothing, in timm's terms: torchvision's presets, CLIP's transform, the
+ * range of google-research's; undefined for the files of facebookresearch, whose settings are timm's defaults.
+ */
+export function bareSettings({ layout, features }: Config): object | undefined {
+  if (features > 0) return { model_cfg: {}, preprocess_cfg: {} };
+  if (layout === "torchvision") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 0.875 } };
+  if (layout === "flax") return { pretrained_cfg: { crop_pct: 0.9, mean: 0.5, std: 0.5 } };
+  return undefined;
+}

@@ -1,0 +1,48 @@
+/**
+ * Texts to token ids by a checkpoint's own tokenizer.json, with Hugging Face's tokenizers in plain JavaScript: maintained by
+ * those who define the format, no dependency, no native part, 0.4 MB, on every runtime. Loaded for the first text.
+ */
+import { Tokenizer } from "@huggingface/tokenizers";
+
+export interface TokenizerOptions {
+  /** Most tokens of a text. */
+  readonly length: number;
+  /** Whether every text is filled up to them (SigLIP, which reads its last token); CLIP reads the end of the text. */
+  readonly pad: boolean;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Makes what turns a text into ids. */
+export function createTokenizer(
+  tokenizer: Json,
+  config: Json,
+  { length, pad }: TokenizerOptions,
+): (text: string) => number[] {
+  const inner = new Tokenizer(tokenizer as never, config as never);
+  const named = (key: string): number | undefined => {
+    const token = config[key];
+    const content = typeof token === "object" && token !== null ? (token as Json).content : token;
+    return typeof content === "string" ? inner.token_to_id(content) : undefined;
+  };
+  const end = named("eos_token");
+  const padding = named("pad_token") ?? end;
+  if (pad && padding === undefined) {
+    throw new Error('tokenizer: texts are filled up, so tokenizer_config.json must name a "pad_token"; got none');
+  }
+  // SigLIP 2 was trained on lower case, which files of the Gemma tokenizer do not say (transformers' Siglip2Tokenizer).
+  const lower = config.tokenizer_class === "Siglip2Tokenizer" || config.do_lower_case === true;
+  const lowers = lower || JSON.stringify(tokenizer.normalizer ?? null).includes('"Lowercase"');
+  const left = config.padding_side === "left";
+
+  return (text) => {
+    // The tokenizers that models were trained with lower Σ alone, JavaScript knows that it is ς at the end of a word.
+    const given = lowers ? text.replaceAll("Σ", "σ") : text;
+    const { ids } = inner.encode(lower ? given.toLowerCase() : given);
+    // What is cut off is before the end of text.
+    const cut = ids.length > length ? [...ids.slice(0, length - 1), end ?? ids[length - 1]!] : ids;
+    if (!pad) return cut;
+    const fill = new Array<number>(length - cut.length).fill(padding!);
+    return left ? [...fill, ...cut] : [...cut, ...fill];
+  };
+}
