@@ -342,6 +342,8 @@ function loaderOf<Weights>(
       if (slot.parts.length === 0) return storeScales(tensor, row, bytes);
       const size = ELEMENT_BYTES[dtype];
       const end = start + bytes.length / size;
+      // What is staged lasts until the next call only, and there is one for each part.
+      if (slot.parts.length > 1) bytes = new Uint8Array(bytes);
       let at = 0;
       let firstRow = 0;
       for (const { width, rows, target } of slot.parts) {

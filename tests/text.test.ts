@@ -1,0 +1,103 @@
+/** Texts: token ids, embeddings and zero-shot classes, against transformers, and CLIP's own tokenizer where it lies beside. */
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { load } from "../src/index.js";
+import { createTokenizer } from "../src/text/tokenizer.js";
+
+const FOLDER = "tests/fixtures/checkpoints/hf-clip";
+const read = (path: string) => JSON.parse(readFileSync(path, "utf8"));
+const { tokens, zero_shot } = read(`${FOLDER}/case.json`) as {
+  readonly tokens: readonly { readonly text: string; readonly ids: readonly number[] }[];
+  readonly zero_shot: {
+    readonly image: string;
+    readonly labels: readonly string[];
+    readonly templates: readonly string[];
+    readonly probabilities: readonly number[];
+  };
+};
+const IMAGE = `tests/fixtures/image/${zero_shot.image}`;
+const tokenizerOf = (options: { length: number; pad: boolean }, folder = FOLDER, file = "tokenizer.json") =>
+  createTokenizer(read(`${folder}/${file}`), read(`${folder}/tokenizer_config.json`), options);
+
+test("token ids are those of transformers, cut at the model's length", () => {
+  const tokenize = tokenizerOf({ length: 12, pad: false });
+  for (const { text, ids } of tokens) assert.deepEqual(tokenize(text), ids, JSON.stringify(text));
+  assert.ok(tokens.some(({ ids }) => ids.length === 12));
+});
+
+test("a text that is filled up has the padding behind it", () => {
+  const [{ text, ids }] = tokens as [(typeof tokens)[number]];
+  const padded = tokenizerOf({ length: 20, pad: true })(text);
+  assert.equal(padded.length, 20);
+  assert.deepEqual(padded.slice(0, ids.length), ids);
+  assert.deepEqual(new Set(padded.slice(ids.length)), new Set([ids.at(-1)]));
+});
+
+const CLIP = "../shared/models/clip-tokenizer";
+const absent = existsSync(CLIP) ? false : `${CLIP} is absent: it is not part of the package`;
+for (const file of ["tokenizer.json", "tokenizer.legacy.json"]) {
+  test(`CLIP's tokenizer, ${file}: the ids of all texts`, { skip: absent }, () => {
+    const tokenize = tokenizerOf({ length: 1000, pad: false }, CLIP, file);
+    const cut = tokenizerOf({ length: 77, pad: false }, CLIP, file);
+    const golden = read(`${CLIP}/golden.json`) as {
+      readonly text: string;
+      readonly ids: readonly number[];
+      readonly truncated?: readonly number[];
+    }[];
+    assert.equal(golden.length, 159);
+    for (const { text, ids, truncated } of golden) {
+      assert.deepEqual(tokenize(text), ids, JSON.stringify(text));
+      if (truncated) assert.deepEqual(cut(text), truncated, JSON.stringify(text));
+    }
+  });
+}
+
+test("zeroShot gives transformers' probabilities, with an ensemble of templates", async () => {
+  using model = await load(FOLDER);
+  const { labels, templates, probabilities } = zero_shot;
+  const predictions = await model.zeroShot(IMAGE, labels, { template: templates });
+  for (const { index, label, probability } of predictions) {
+    assert.equal(label, labels[index]);
+    assert.ok(Math.abs(probability - probabilities[index]!) < 2e-5, `${label}: ${probability}`);
+  }
+  assert.ok(predictions[0]!.probability >= predictions[1]!.probability);
+  // The second time the texts are known.
+  assert.deepEqual(await model.zeroShot([IMAGE], labels, { template: templates, topK: 1 }), [predictions.slice(0, 1)]);
+});
+
+test("text.embed gives rows of the space that images are in, each text as alone", async () => {
+  using model = await load(FOLDER);
+  const texts = ["a photo of the cat", "dog"];
+  const rows = await model.text!.embed(texts, { normalize: true });
+  const image = await model.embed(IMAGE, { normalize: true });
+  assert.equal(image.length, 14);
+  assert.equal(rows.length, 28);
+  assert.deepEqual(rows.slice(14), await model.text!.embed("dog", { normalize: true }));
+  const cosine = (row: Float32Array) => row.reduce((sum, x, i) => sum + x * image[i]!, 0);
+  const [first] = await model.zeroShot(IMAGE, ["a photo of the cat"], { template: "{}" });
+  assert.ok(Math.abs(first!.logit / Math.exp(1) - cosine(rows.slice(0, 14))) < 1e-5);
+});
+
+test("what texts cannot do is said in a sentence", async () => {
+  using model = await load(FOLDER);
+  const refuses = (call: Promise<unknown>, message: string) => assert.rejects(call, { message });
+  await refuses(model.zeroShot(IMAGE, []), "zeroShot: texts must be strings, one at least; got []");
+  await refuses(
+    model.zeroShot(IMAGE, ["cat"], { template: "a cat" }),
+    'zeroShot: a template must have {} for the label; got "a cat"',
+  );
+  await refuses(model.text!.embed([5] as never), "text.embed: texts must be strings, one at least; got [5]");
+  await refuses(
+    model.forward({ inputIds: { dims: [1, 2], data: [3, 60] } }, { outputs: ["textFeatures"] }),
+    "forward: inputIds must be from 0 to 59; got 60 at 1",
+  );
+  using vit = await load("tests/fixtures/checkpoints/hf-vit");
+  assert.equal(vit.text, undefined);
+  await refuses(vit.zeroShot(IMAGE, ["cat"]), "zeroShot: the checkpoint must have a text tower; this one has none");
+  using without = await load("tests/fixtures/checkpoints/openclip-vit");
+  await refuses(
+    without.text!.embed("cat"),
+    'tokenizer: "tests/fixtures/checkpoints/openclip-vit" must hold tokenizer.json; it holds none',
+  );
+});
