@@ -15,7 +15,7 @@ const ruleOf = <T>(rules: Rules<T>, architecture: string): T | undefined =>
   rules.find(([pattern]) => pattern.test(architecture))?.[1];
 
 const EPS: Rules<number> = [
-  [/^vit_.*clip|^beit3|dinov3|^vit_pe_|^aimv2/, 1e-5],
+  [/^vit_.*clip|^beit3|dinov3|lingbot|^vit_pe_|^aimv2/, 1e-5],
   [/^/, 1e-6],
 ];
 
@@ -35,7 +35,7 @@ const HEADS: Rules<(width: number) => number> = [
   [/^aimv2|_7b_/, (width) => width / 128],
   [/^test_vit/, (width) => width / 32],
   [/huge_plus/, (width) => width / 64],
-  [/^vit_base_patch16_gap_224|huge|giant(?!.*(dinov2|tipsv2|radio))|gigantic|enormous|so400m/, () => 16],
+  [/^vit_base_patch16_gap_224|huge|giant(?!.*(dinov2|tipsv2|radio|lingbot))|gigantic|enormous|so400m/, () => 16],
 ];
 
 const EVA_ROPE: Rotary = {
@@ -48,7 +48,7 @@ const EVA_ROPE: Rotary = {
 const PE_ROPE: Rotary = { ...EVA_ROPE, order: "xy", offset: 1, reference: [32, 32] };
 
 const ROTARY: Rules<Rotary> = [
-  [/dinov3/, { kind: "dinov3", temperature: 100 }],
+  [/dinov3|lingbot/, { kind: "dinov3", temperature: 100 }],
   [/^eva02_(?!enormous)/, EVA_ROPE],
   [/^vit_pe_.*gigantic/, { ...PE_ROPE, offset: 0 }],
   [/^vit_pe_core_base/, { ...PE_ROPE, reference: [14, 14] }],
@@ -60,7 +60,7 @@ const ROTARY: Rules<Rotary> = [
 ];
 
 /** Architectures whose tensors have known names and mean something else. */
-const UNSUPPORTED = /^(vit_d(little|wee|pwee)_|.*(relpos|_srelpos|_mci_|resnet\d+d))/;
+const UNSUPPORTED = /^(vit_d(little|wee|pwee)_|.*(relpos|_srelpos|_mci_|resnet\d+d|sapiens2))/;
 const SUPPORTED = /^(vit|deit3?|beit(v2|3)?|eva(02)?|flexivit|aimv2|resnetv2|test_vit)/;
 
 const POOLINGS = { token: "token", avg: "mean", map: "attention" } as const;
@@ -105,7 +105,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
     rotary,
     interpolation: {
       ...TIMM_INTERPOLATION,
-      always: alone || read.flag("dynamic_img_size", /dinov3|intern300m|^test_vit/.test(architecture)),
+      always: alone || read.flag("dynamic_img_size", /dinov3|lingbot|intern300m|^test_vit/.test(architecture)),
       pad: read.flag("dynamic_img_pad", false),
     },
     pooling: alone ? "mean" : seen.distilledHead ? "distilled" : POOLINGS[pooling as keyof typeof POOLINGS],
