@@ -209,7 +209,7 @@ export async function load(
 function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPage: string): Model {
   const { config, labels, preprocessing } = loaded.value;
   let { backend } = loaded.value;
-  const [height, width] = config.imageSize;
+  const { height, width } = preprocessing;
   const area = height * width;
   const imageWorkers = createImageWorkers();
   /** What ends the calls that are running. */
@@ -293,9 +293,10 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     signal: AbortSignal | undefined,
     compute: (image: RgbImage, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
-    if (!config.flexible && (preprocessing.height !== height || preprocessing.width !== width)) {
+    const [rows, columns] = config.imageSize;
+    if (!config.flexible && !config.interpolation.always && (height !== rows || width !== columns)) {
       throw new RangeError(
-        `preprocess: the checkpoint's preprocessing gives ${preprocessing.height}×${preprocessing.width} pixels, but its model takes ${height}×${width}`,
+        `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
       );
     }
     const options = { preprocessing, pixelLimit, signal };

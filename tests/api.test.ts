@@ -270,3 +270,56 @@ test("a checkpoint loads from a folder, a file, a URL and from memory", async ()
     assert.deepEqual(await again.classify(IMAGE), wanted);
   }
 });
+
+test("a family that resamples positions by itself takes images of the size that its preprocessing makes", async () => {
+  const folder = join(CHECKPOINTS, "hf-dinov2-registers");
+  const parts = {
+    config: JSON.parse(readFileSync(join(folder, "config.json"), "utf8")),
+    weights: new Uint8Array(readFileSync(join(folder, "model.safetensors"))),
+    preprocessor: { image_processor_type: "ViTImageProcessor", size: { height: 28, width: 56 } },
+  };
+  using model = await load(parts);
+  assert.deepEqual(model.config.imageSize, [42, 42]);
+  const pixelValues = await model.preprocess(IMAGE);
+  assert.deepEqual(pixelValues.dims, [1, 3, 28, 56]);
+  const { pooled } = await model.forward({ pixelValues }, { outputs: ["pooled"] });
+  assert.deepEqual(await model.embed(IMAGE, { pooling: "pooler" }), pooled.data);
+});
+
+test("imageSize: positions are resampled at load, and images prepared for it", async () => {
+  const folder = join(CHECKPOINTS, "timm-vit");
+  using other = await load(folder, { imageSize: [26, 14] });
+  using native = await load(folder);
+  const pixelValues = await other.preprocess(IMAGE);
+  assert.deepEqual(pixelValues.dims, [1, 3, 26, 14]);
+  const [atLoad, atCall] = [
+    await other.forward({ pixelValues }),
+    await native.forward({ pixelValues }, { interpolatePositions: true }),
+  ];
+  assert.deepEqual(atLoad.logits.data, atCall.logits.data);
+  await assert.rejects(native.forward({ pixelValues }), {
+    message: "forward: pixelValues must be [images, 3, 14, 14]; got [1, 3, 26, 14]",
+  });
+  await assert.rejects(load(folder, { imageSize: 3 }), {
+    message: "load: images must be at least a patch of 6×6 in size; got 3×3",
+  });
+});
+
+test("embed: every pooling that a checkpoint has, and none gives all tokens", async () => {
+  using clip = await load(join(CHECKPOINTS, "hf-clip"));
+  const pixelValues = await clip.preprocess(IMAGE);
+  const outputs = await clip.forward(
+    { pixelValues },
+    { outputs: ["lastHiddenState", "imageFeatures", "pooled", "preLogits"] },
+  );
+  assert.deepEqual(await clip.embed(IMAGE), outputs.imageFeatures.data);
+  assert.deepEqual(await clip.embed(IMAGE, { pooling: "none" }), outputs.lastHiddenState.data);
+  assert.deepEqual(await clip.embed(IMAGE, { pooling: "head" }), outputs.preLogits.data);
+  await assert.rejects(clip.embed(IMAGE, { pooling: "map" }), {
+    message: "embed: pooling map needs a checkpoint with attention pooling; this one has none",
+  });
+  using bit = await load(join(CHECKPOINTS, "timm-bit"));
+  const [mean, head] = [await bit.embed(IMAGE, { pooling: "mean" }), await bit.embed(IMAGE)];
+  assert.equal(mean.length, 128);
+  for (const [i, value] of mean.entries()) assert.ok(Math.abs(value - head[i]!) < 1e-5, `${i}`);
+});

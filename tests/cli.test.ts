@@ -333,7 +333,12 @@ test("inspect tells what a checkpoint is, for people and as JSON", () => {
   ]);
   const config = JSON.parse(readFileSync(join(MODEL, "config.json"), "utf8"));
   const [height, width] = config.image_size;
-  assert.ok(stdout.startsWith(`${MODEL}\n  family         vit, tensors named as in transformers\n`), stdout);
+  assert.ok(
+    stdout.startsWith(
+      `${MODEL}\n  family         vit, by model_type in config.json; tensors named as in transformers\n`,
+    ),
+    stdout,
+  );
   assert.ok(stdout.includes(`  images         ${height}×${width}, in `), stdout);
   assert.ok(stdout.includes(`"tench", "goldfish", "great white shark, man-eater", …\n`), stdout);
 
@@ -344,6 +349,22 @@ test("inspect tells what a checkpoint is, for people and as JSON", () => {
   assert.equal(json.width, config.hidden_size);
   assert.equal(json.labels.length, 7);
   assert.equal(json.memory.weights, 4 * json.parameters);
+});
+
+test("inspect tells of convolutions, texts, rotary positions and layer scale where there are any", () => {
+  const rowsOf = (name: string) => run(["inspect", "--model", `tests/fixtures/checkpoints/${name}`]).stdout;
+  assert.match(rowsOf("hf-clip"), /texts {10}depth 1, width 20, heads 2, 60 tokens of which a text has 12, causal\n/);
+  assert.match(
+    rowsOf("timm-bit"),
+    /convolutions {3}ResNetV2 of 1 units, channels 32, 128, 32 groups, norm before conv/,
+  );
+  assert.match(rowsOf("timm-eva02"), /encoder .*, SwiGLU, rotary positions \(axial\)\n/);
+  assert.match(rowsOf("hf-beit"), /encoder .*, relative positions, LayerScale\n/);
+  assert.match(rowsOf("hf-dinov3"), /images .* and a class token, 1 more token; other sizes too\n/);
+  assert.match(
+    rowsOf("npz-vit"),
+    /family {9}vit, by google-research's tensor names; tensors named as in google-research/,
+  );
 });
 
 test("inspect does not read the weights", () => {

@@ -34,6 +34,7 @@ function configOf(architecture: string, [, , activation, pooling]: Row): Omit<Co
     patch: [16, 16],
     flexible: false,
     units: [],
+    channels: [],
     resnet: false,
     prefixTokens: 1,
     classToken,

@@ -33,11 +33,14 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     terminal.printJson({ model, ...config, labels, preprocessing, parameters, dtypes, bytes, memory, gflop });
     return;
   }
+  const tower = [...checkpoint.tensors.keys()];
   const rows: Record<string, string> = {
-    family: `${config.family}, tensors named as in ${config.layout === "timm" ? "timm" : "transformers"}`,
+    family: `${config.family}, by ${config.recognisedBy}; tensors named as in ${LIBRARIES[config.layout]}`,
     images: describeImages(config),
-    encoder: describeEncoder(config),
+    ...(config.resnet ? { convolutions: describeResNet(config.resnet) } : {}),
+    ...(config.depth > 0 ? { encoder: describeEncoder(config, tower) } : {}),
     head: describeHead(config),
+    ...(config.text ? { texts: describeText(config.text) } : {}),
     labels: describeLabels(labels),
     preprocessing: describePreprocessing(preprocessing),
     parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)}`,
@@ -52,16 +55,56 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
 const sizeText = (size: readonly number[]): string => size.join("×");
 
 function describeImages(config: Config): string {
-  const [rows, columns] = gridOf(config, config.imageSize);
-  const extra = ["", " and a class token", " and class and distillation tokens"][config.prefixTokens]!;
-  return `${sizeText(config.imageSize)}, in ${rows * columns} patches of ${sizeText(config.patchSize)}${extra}`;
+  const { imageSize, patchSize, prefixTokens, classToken, pooling, depth, interpolation, flexible } = config;
+  if (depth === 0) return `${sizeText(imageSize)}, or any other size`;
+  const [rows, columns] = gridOf(config, imageSize);
+  const special = [
+    ...(classToken ? ["a class token"] : []),
+    ...(pooling === "distilled" ? ["a distillation token"] : []),
+  ];
+  const others = prefixTokens - special.length;
+  if (others > 0) special.push(`${others} more ${others === 1 ? "token" : "tokens"}`);
+  const extra = special.length > 0 ? ` and ${special.join(", ")}` : "";
+  const sizes = flexible ? "; of any shape" : interpolation.always ? "; other sizes too" : "";
+  return `${sizeText(imageSize)}, in ${rows * columns} patches of ${sizeText(patchSize)}${extra}${sizes}`;
 }
 
-const describeEncoder = ({ depth, width, heads, mlpWidth, activation, qkvBias }: Config): string =>
-  `depth ${depth}, width ${width}, heads ${heads}, MLP width ${mlpWidth}, ${activation}` +
-  (qkvBias ? "" : ", no bias in q, k, v");
+/** Libraries by layouts. */
+const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
+  huggingface: "transformers",
+  dinov3: "transformers' DINOv3",
+  clip: "transformers' CLIP",
+  timm: "timm",
+  torchvision: "torchvision",
+  openclip: "OpenCLIP",
+  "openclip-timm": "OpenCLIP with a timm model",
+  flax: "google-research's Flax code",
+};
 
-function describeHead({ pooling, classes, poolerWidth }: Config): string {
+const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<Config["resnet"]>): string =>
+  `ResNetV2 of ${units.join(", ") || "no"} units, channels ${channels.join(", ")}, ${groups} groups, ` +
+  `norm ${preActivation ? "before" : "after"} convolutions`;
+
+function describeEncoder(config: Config, tensors: readonly string[]): string {
+  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, headNorm, rotary, postNorm } = config;
+  const has = (part: RegExp) => tensors.some((tensor) => part.test(tensor));
+  return [
+    `depth ${depth}, width ${width}, heads ${heads}, MLP width ${mlpWidth}`,
+    gated ? "SwiGLU" : activation,
+    ...(qkvBias ? [] : ["no bias in q, k, v"]),
+    ...(headNorm ? ["norm of queries and keys"] : []),
+    ...(rotary ? [`rotary positions (${rotary.kind})`] : []),
+    ...(has(/relative_position_bias_table$/) ? ["relative positions"] : []),
+    ...(has(/(lambda_?1|gamma(_1)?)$/) ? ["LayerScale"] : []),
+    ...(postNorm ? ["norm after each part"] : []),
+  ].join(", ");
+}
+
+const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNullable<Config["text"]>): string =>
+  `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
+  (causal ? ", causal" : "");
+
+function describeHead({ pooling, classes, poolerWidth, features }: Config): string {
   const pooled = {
     token: "class token",
     distilled: "class and distillation token",
@@ -69,7 +112,8 @@ function describeHead({ pooling, classes, poolerWidth }: Config): string {
     "token+mean": "class token and mean of the patches",
     attention: "attention pooling",
   }[pooling];
-  const head = classes > 0 ? `to ${grouped(classes)} classes` : "without a classifier";
+  const shared = features > 0 ? `to ${grouped(features)} features` : "without a classifier";
+  const head = classes > 0 ? `to ${grouped(classes)} classes` : shared;
   return `${pooled} ${head}${poolerWidth > 0 ? `; pooler of ${poolerWidth} on the class token` : ""}`;
 }
 
@@ -86,8 +130,11 @@ function describePreprocessing({ resize, filter, width, height, rescale, mean, s
   const steps: string[] = [];
   if (resize.mode === "shortest") steps.push(`short side to ${resize.size}, ${filter}`);
   if (resize.mode === "exact") steps.push(`resize to ${sizeText([resize.height, resize.width])}, ${filter}`);
+  if (resize.mode === "patches") steps.push(`resize to at most ${resize.most} patches of its shape, ${filter}`);
   if (resize.mode === "cover") steps.push(`resize to cover ${sizeText([resize.height, resize.width])}, ${filter}`);
-  if (resize.mode !== "exact" || resize.height !== height || resize.width !== width) steps.push(`center ${result}`);
+  const whole =
+    resize.mode === "patches" || (resize.mode === "exact" && resize.height === height && resize.width === width);
+  if (!whole) steps.push(`center ${result}`);
   if (rescale !== 1) steps.push(`times ${rescale === 1 / 255 ? "1/255" : rescale}`);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));
   steps.push(`mean ${same(mean)}, deviation ${same(std)}`);

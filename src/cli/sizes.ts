@@ -1,34 +1,66 @@
 /** What a model costs, from its config alone. Names as in Dosovitskiy et al. 2021: N patches, T tokens, D width. */
-import { type Config, gridOf } from "../model/config.js";
+import { type Config, type EncoderConfig, gridOf } from "../model/config.js";
 
 function sequenceOf(config: Config) {
   const [rows, columns] = gridOf(config, config.imageSize);
   const patches = rows * columns;
-  const [height, width] = config.patchSize;
-  return { patches, tokens: config.prefixTokens + patches, patchValues: 3 * height * width };
+  const [height, width] = config.patchSize.map((side) => side / config.stride) as [number, number];
+  const channels = config.resnet?.channels.at(-1) ?? 3;
+  return { patches, tokens: config.prefixTokens + patches, patchValues: channels * height * width };
 }
+
+/** Of T tokens, eq. 2: qkv and proj, then Q Kᵀ and A V; eq. 3: both layers of the MLP, or all three. */
+const blockProducts = ({ width: D, mlpWidth }: EncoderConfig, T: number, gated: boolean): number =>
+  T * 4 * D * D + 2 * T * T * D + T * (gated ? 3 : 2) * D * mlpWidth;
 
 /**
- * Multiply-adds of the logits of one image. Counted are matrix products, the attention's among them; layer norms,
- * softmax, activations and sums are not. What they take is below a hundredth of it.
+ * Multiply-adds of the logits, or of the features, of one image. Counted are matrix products and convolutions, the
+ * attention's products among them; norms, softmax, activations and sums are not. What they take is below a hundredth of it.
  */
 export function multiplyAdds(config: Config): number {
-  const { width: D, mlpWidth, depth, classes, pooling } = config;
+  const { width: D, mlpWidth, depth, classes, pooling, features, text } = config;
   const { patches, tokens: T, patchValues } = sequenceOf(config);
-  // eq. 2: qkv and proj, then Q Kᵀ and A V; eq. 3: both layers of the MLP
-  const block = T * 4 * D * D + 2 * T * T * D + T * 2 * D * mlpWidth;
+  const convolutions = config.resnet ? convolutionProducts(config, config.resnet) : 0;
+  const encoder = depth > 0 ? patches * patchValues * D + depth * blockProducts(config, T, config.gated) : 0;
   // k and v of every token, one query's scores and sum, proj and MLP of one vector
   const attentionPool = pooling === "attention" ? T * 2 * D * D + 2 * T * D + D * D + 2 * D * mlpWidth : 0;
-  const heads = (pooling === "distilled" ? 2 : 1) * D * classes;
-  return patches * patchValues * D + depth * block + attentionPool + heads;
+  const heads = (pooling === "distilled" || pooling === "token+mean" ? 2 : 1) * D * classes;
+  return convolutions + encoder + attentionPool + heads + (text ? D * features : 0);
 }
 
-/** About how many bytes the activations of one image take in f32: those of a block, and the patches before it. */
+/** Of the stem and of bottlenecks a quarter as wide inside. */
+function convolutionProducts({ imageSize }: Config, { units, channels }: NonNullable<Config["resnet"]>): number {
+  let area = (imageSize[0] * imageSize[1]) / 4;
+  let sum = area * 49 * 3 * channels[0]!;
+  area /= 4;
+  for (const [stage, count] of units.entries()) {
+    let inputs = channels[stage]!;
+    const outputs = channels[stage + 1]!;
+    const inner = outputs / 4;
+    for (let unit = 0; unit < count; unit++) {
+      sum += area * inputs * inner;
+      if (unit === 0 && stage > 0) area /= 4;
+      sum += area * (9 * inner * inner + inner * outputs + (unit === 0 ? inputs * outputs : 0));
+      inputs = outputs;
+    }
+  }
+  return sum;
+}
+
+/** About how many bytes the activations of one image take in f32: those of a block, and what comes before it. */
 export function activationBytes(config: Config): number {
-  const { width: D, mlpWidth, imageSize } = config;
+  const { width: D, mlpWidth, imageSize, resnet } = config;
+  const area = imageSize[0] * imageSize[1];
+  // Rows of three floats take those of a whole panel, 96 bytes; then the first map, what is pooled of it, and each stage's.
+  let maps = 0;
+  if (resnet) {
+    maps = area * 24 + (area / 4) * resnet.channels[0]!;
+    for (const [i, channels] of resnet.channels.entries()) maps += (area / 4 ** Math.max(2, i + 1)) * channels;
+  }
+  if (config.depth === 0) return 4 * (3 * area + maps);
   const { patches, tokens: T, patchValues } = sequenceOf(config);
-  const block = T * (5 * D + mlpWidth);
+  const block = T * (5 * D + (config.gated ? 3 : 1) * mlpWidth);
   // The rows that a matrix product reads are packed first.
   const packed = T * mlpWidth;
-  return 4 * (3 * imageSize[0] * imageSize[1] + patches * (patchValues + D) + block + packed);
+  return 4 * (3 * area + maps + patches * (patchValues + D) + block + packed);
 }

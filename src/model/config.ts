@@ -49,6 +49,8 @@ export interface TextConfig extends EncoderConfig {
 export interface ResNetConfig {
   /** Units of each stage; none for a stem alone. */
   readonly units: readonly number[];
+  /** Of the first convolution, then of what each stage puts out; units are four times narrower inside. */
+  readonly channels: readonly number[];
   /** Groups of GroupNorm. */
   readonly groups: number;
   /** BiT: norm and ReLU before each convolution, and one norm after the last stage. */
@@ -79,6 +81,8 @@ export interface Config extends EncoderConfig {
   readonly prefixTokens: number;
   /** Whether the first of them is a class token. */
   readonly classToken: boolean;
+  /** Whether MLPs are gated (SwiGLU). */
+  readonly gated: boolean;
   /** Whether queries, keys and values have biases; a key's may be missing. */
   readonly qkvBias: boolean;
   /** Whether queries and keys are normalised, head by head, before they meet (Henry et al. 2020). */

@@ -90,9 +90,13 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
   const patchWidthD = layout.kernels ? (patch[3] ?? 0) : (patch[0] ?? 0);
 
   const units = resnet ? unitsOf(prefix, resnet, layout, has) : [];
-  const lastUnit = resnet && units.length > 0 ? prefix + unitAt(resnet, units.length - 1, 0) : undefined;
-  const lastConv = lastUnit ? shape(lastUnit + names.weight(resnet!.conv.replace("%", "3"))) : [];
-  const channels = (layout.kernels ? lastConv[3] : lastConv[0]) ?? 0;
+  const outputsOf = (name: string) => shape(names.weight(name))[layout.kernels ? 3 : 0] ?? 0;
+  const channels = resnet
+    ? [
+        outputsOf(prefix + resnet.stem),
+        ...units.map((_, stage) => outputsOf(prefix + unitAt(resnet, stage, 0) + resnet.conv.replace("%", "3"))),
+      ]
+    : [];
 
   const tokens = layout.tokens.map((token) => {
     const dims = shape(prefix + token);
@@ -124,7 +128,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
   const projection = layout.projection && choose(layout.projection, (x) => has(x) || has(names.weight(x)));
   const projected = projection ? (has(projection) ? shape(projection)[1] : shape(names.weight(projection))[0]) : 0;
   return {
-    width: patchWidthD || channels,
+    width: patchWidthD || (channels.at(-1) ?? 0),
     depth: block ? depthOf(blockPrefix, block, tensors) : 0,
     /** Flax keeps the heads apart: [D, heads, d]. */
     heads: layout.kernels ? query?.[1] : undefined,
@@ -136,6 +140,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     patch: [patchHeight, patchWidth] as [number, number],
     flexible,
     units,
+    channels,
     resnet: resnet !== undefined,
     prefixTokens,
     classToken: tokens[0]! > 0,

@@ -14,7 +14,7 @@ export function squareSize({ positions, positioned, patch }: Seen, stride = 1): 
 }
 
 /** ResNetV2 in a hybrid: Kolesnikov et al. 2020 with the activation after the norm, padded as in TensorFlow. */
-export const RESNET: Omit<ResNetConfig, "units"> = {
+export const RESNET: Omit<ResNetConfig, "units" | "channels"> = {
   groups: 32,
   preActivation: false,
   padding: "same",
@@ -41,6 +41,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     classToken: seen.classToken,
     eps: 1e-6,
     activation: "gelu",
+    gated: seen.gated,
     qkvBias: seen.qkvBias,
     headNorm: seen.headNorm,
     postNorm: false,
@@ -54,7 +55,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     poolerWidth: 0,
     features: 0,
     flexible: false,
-    resnet: seen.resnet ? { ...RESNET, units: seen.units } : undefined,
+    resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,
     text: undefined,
   };
 }

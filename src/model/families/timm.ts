@@ -118,6 +118,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
           resnet: {
             ...RESNET,
             units: seen.units,
+            channels: seen.channels,
             preActivation: true,
             padding: "symmetric" as const,
             poolPadding: "symmetric" as const,

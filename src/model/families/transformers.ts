@@ -122,6 +122,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     classToken: seen.classToken,
     eps,
     activation,
+    gated: seen.gated,
     qkvBias: read.flag("qkv_bias", seen.qkvBias),
     headNorm: seen.headNorm,
     postNorm: false,
@@ -179,6 +180,7 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
     resnet: {
       ...RESNET,
       units: seen.units,
+      channels: seen.channels,
       groups: read.count("num_groups", 32),
       preActivation: true,
       padding: read.has("global_padding") ? read.choice("global_padding", "same", PADDINGS) : "symmetric",
