@@ -9,7 +9,7 @@ import type { OutputName, Outputs, Tensor } from "./outputs.js";
 import { resample } from "./positions.js";
 import { type FeatureMap, runResNet } from "./resnet.js";
 import { pairsOf, rotaryTables } from "./rope.js";
-import { type AttentionPool, type Positions, positionsAt, type Weights } from "./weights.js";
+import { type AttentionPool, positionRows, positionsAt, type Weights } from "./weights.js";
 
 /** Images of one size, or one sequence of patches. */
 export type ImageBatch =
@@ -145,6 +145,7 @@ function padded({ dims, data }: Tensor, patch: readonly [number, number]): Tenso
 /** What depends on a grid and not on an image, kept for the last grid of each model. */
 interface GridConstants {
   readonly grid: readonly [number, number];
+  /** Of another grid than the config's. */
   readonly positions: Float32Array | undefined;
   readonly tables: ReadonlyMap<Float32Array, Float32Array>;
   readonly rotary: readonly { readonly cos: Float32Array; readonly sin: Float32Array }[];
@@ -156,9 +157,13 @@ function constantsOf(weights: Weights, config: Config, grid: readonly [number, n
   const known = constants.get(weights);
   if (known && known.grid[0] === grid[0] && known.grid[1] === grid[1]) return known;
   const { prefixTokens, width, heads } = config;
+  const own = gridOf(config, config.imageSize);
+  const native = grid[0] === own[0] && grid[1] === own[1];
   const made: GridConstants = {
     grid,
-    positions: weights.positions && rowsOf(positionsAt(weights.positions, grid, config), config),
+    positions: native
+      ? undefined
+      : weights.positions && positionRows(positionsAt(weights.positions, grid, config), config),
     tables: new Map(
       [
         weights.relativePositions,
@@ -180,15 +185,6 @@ function constantsOf(weights: Weights, config: Config, grid: readonly [number, n
   };
   constants.set(weights, made);
   return made;
-}
-
-/** A row for every token: of zeros for those without. */
-function rowsOf({ table, prefix }: Positions, { prefixTokens, width }: Config): Float32Array {
-  if (prefix === prefixTokens) return table;
-  const rows = new Float32Array(table.length + (prefixTokens - prefix) * width);
-  rows.set(table.subarray(0, prefix * width));
-  rows.set(table.subarray(prefix * width), prefixTokens * width);
-  return rows;
 }
 
 /** BEiT's table for another grid: its offsets resampled, its three entries of the class token kept, as in transformers. */
@@ -221,7 +217,7 @@ function placesOf(
     return { cos: matrix(cos, cols), sin: matrix(sin, cols) };
   });
   return {
-    positions: positions && matrix(positions, width),
+    positions: positions ? matrix(positions, width) : weights.nativePositions,
     relative:
       tensors.size > 0
         ? ({ relativePositions = weights.relativePositions }, out) =>

@@ -54,6 +54,18 @@ export interface Positions {
   readonly prefix: number;
 }
 
+/** A row for every token: of zeros for those without. */
+export function positionRows(
+  { table, prefix }: Positions,
+  { prefixTokens, width }: Pick<Config, "prefixTokens" | "width">,
+): Float32Array {
+  if (prefix === prefixTokens) return table;
+  const rows = new Float32Array(table.length + (prefixTokens - prefix) * width);
+  rows.set(table.subarray(0, prefix * width));
+  rows.set(table.subarray(prefix * width), prefixTokens * width);
+  return rows;
+}
+
 export interface TextWeights {
   /** [vocabulary, D] */
   readonly embedding: Float32Array;
@@ -72,6 +84,8 @@ export interface Weights {
   /** Class token, distillation token, registers, [prefixTokens, D]. */
   readonly prefix: Tensor | undefined;
   readonly positions: Positions | undefined;
+  /** Their rows for images of the config's size, [prefixTokens + N, D]. */
+  readonly nativePositions: Tensor | undefined;
   /** Learned frequencies of rotary positions, [2, L, heads, d/2]. */
   readonly frequencies: Float32Array | undefined;
   readonly preNorm: Norm | undefined;
@@ -148,6 +162,11 @@ export function planWeights(
   );
 
   const positions = planPositions(planner, config, prefix, stored, tensors);
+  const [rows, columns] = gridOf(config, config.imageSize);
+  const nativePositions = positions && planner.tensor(config.prefixTokens + rows * columns, width);
+  planner.finally((backend) => {
+    if (positions) backend.write(nativePositions!(), positionRows(positions(), config));
+  });
   const half = width / config.heads / 2;
   const frequencies = optional(layout.frequencies !== undefined && has(prefix + layout.frequencies), () =>
     planner.values(prefix + layout.frequencies!, [2, config.depth, config.heads, half]),
@@ -190,6 +209,7 @@ export function planWeights(
     patchNorm: patchNorm?.(),
     prefix: prefixRows?.(),
     positions: positions?.(),
+    nativePositions: nativePositions?.(),
     frequencies: frequencies?.(),
     preNorm: preNorm?.(),
     blocks: blocks.map((block) => block()),
@@ -266,9 +286,14 @@ function planPositions(
   // A table that fits no such number of prefix rows has a wrong shape, and is named as one.
   const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
   const table = planner.values(name, [1, counted + from[0] * from[1], config.width]);
+  let resampled: Positions | undefined;
   return () => {
-    const grid = gridOf(config, config.imageSize);
-    return positionsAt({ table: table(), grid: from, prefix: counted }, grid, config);
+    resampled ??= positionsAt(
+      { table: table(), grid: from, prefix: counted },
+      gridOf(config, config.imageSize),
+      config,
+    );
+    return resampled;
   };
 }
 
