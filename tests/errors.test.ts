@@ -110,7 +110,7 @@ const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]
     () => encode(["a", "b"].map((name) => ({ name, shape: [1], data: new Float32Array(1) }))),
     'load: "weights" must hold a patch embedding named as one of "embeddings.patch_embeddings.projection.weight", ' +
       '"embeddings.patch_embeddings.weight", "embeddings.patch_embedding.weight", "patch_embed.proj.weight", ' +
-      '"conv1.weight", "patch_embed.proj.weight", "conv_proj.weight", "embedding/kernel"; its 2 tensors are "a", "b"',
+      '"conv1.weight", "patch_embed.proj.weight", "conv_proj.weight", "embedding/kernel", "root_block/standardized_conv2d/kernel"; its 2 tensors are "a", "b"',
   ],
 };
 for (const [what, [weights, message]] of Object.entries(WRONG_WEIGHTS)) {

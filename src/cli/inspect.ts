@@ -79,6 +79,7 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   openclip: "OpenCLIP",
   "openclip-timm": "OpenCLIP with a timm model",
   flax: "google-research's Flax code",
+  bit: "google-research's big_transfer",
 };
 
 const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<Config["resnet"]>): string =>

@@ -57,13 +57,16 @@ export interface AttentionPoolNames {
   readonly fc2: string;
 }
 
-/** A ResNetV2, as the stem of a hybrid or alone (BiT). "@" and "#" stand for the numbers of stage and unit. */
+/**
+ * A ResNetV2, as the stem of a hybrid or alone (BiT). "@" and "#" stand for the numbers of stage and unit, "##" for one of
+ * two digits.
+ */
 export interface ResNetNames {
   /** Where the first convolution, its norm and the units are; or. */
   readonly at: readonly { readonly stem: string; readonly stemNorm: string; readonly unit: string }[];
-  /** Of a unit's three convolutions, 1, 2 and 3 being "%". */
-  readonly conv: string;
-  readonly norm: string;
+  /** Of a unit's three convolutions, and of their norms. */
+  readonly convolutions: readonly [string, string, string];
+  readonly norms: readonly [string, string, string];
   readonly shortcut: string;
   readonly shortcutNorm: string;
   /** After the last stage of a pre-activation network. */
@@ -76,7 +79,7 @@ export interface Layout {
   readonly name: LayoutName;
   /** May come before every encoder tensor; heads bear none. */
   readonly prefixes: readonly string[];
-  readonly patchEmbed: string;
+  readonly patchEmbed?: string;
   readonly patchNorm?: string;
   readonly resnet?: ResNetNames;
   /** Class token, distillation token, registers: those that exist come before the patches in this order. */
@@ -99,6 +102,8 @@ export interface Layout {
   readonly projection?: readonly string[];
   /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
   readonly kernels?: true;
+  /** What a norm's scale and shift are called, if not "weight" and "bias". */
+  readonly normParts?: readonly [string, string];
   /** Tensors that belong to training and take no part in a forward pass. */
   readonly ignored: RegExp;
   readonly text?: TextNames;
@@ -123,7 +128,8 @@ export type LayoutName =
   | "torchvision"
   | "openclip"
   | "openclip-timm"
-  | "flax";
+  | "flax"
+  | "bit";
 
 /** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT: what save_pretrained writes. */
 const transformers: Layout = {
@@ -132,8 +138,8 @@ const transformers: Layout = {
   patchEmbed: "embeddings.patch_embeddings.projection",
   resnet: {
     at: [{ stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." }],
-    conv: "conv%",
-    norm: "norm%",
+    convolutions: ["conv1", "conv2", "conv3"],
+    norms: ["norm1", "norm2", "norm3"],
     shortcut: "downsample.conv",
     shortcutNorm: "downsample.norm",
     last: "norm",
@@ -296,8 +302,8 @@ const timm: Layout = {
       })),
       { stem: "stem.conv", stemNorm: "stem.norm", unit: "stages.@.blocks.#." },
     ],
-    conv: "conv%",
-    norm: "norm%",
+    convolutions: ["conv1", "conv2", "conv3"],
+    norms: ["norm1", "norm2", "norm3"],
     shortcut: "downsample.conv",
     shortcutNorm: "downsample.norm",
     last: "norm",
@@ -419,11 +425,12 @@ const flax: Layout = {
   name: "flax",
   prefixes: ["params/", ""],
   kernels: true,
+  normParts: ["scale", "bias"],
   patchEmbed: "embedding",
   resnet: {
     at: [{ stem: "conv_root", stemNorm: "gn_root", unit: "block@/unit#/" }],
-    conv: "conv%",
-    norm: "gn%",
+    convolutions: ["conv1", "conv2", "conv3"],
+    norms: ["gn1", "gn2", "gn3"],
     shortcut: "conv_proj",
     shortcutNorm: "gn_proj",
     last: "norm",
@@ -476,6 +483,43 @@ export const weightOf = ({ kernels }: Layout, name: string): string =>
 export const biasOf = ({ kernels }: Layout, name: string): string =>
   name.endsWith("_") ? `${name}bias` : `${name}${kernels ? "/bias" : ".bias"}`;
 
-export const scaleOf = ({ kernels }: Layout, name: string): string => `${name}${kernels ? "/scale" : ".weight"}`;
+export const scaleOf = ({ kernels, normParts = ["weight", "bias"] }: Layout, name: string): string =>
+  `${name}${kernels ? "/" : "."}${normParts[0]}`;
 
-export const layouts: readonly Layout[] = [transformers, dinov3, clip, openClipTimm, openClip, timm, torchvision, flax];
+export const shiftOf = ({ kernels, normParts = ["weight", "bias"] }: Layout, name: string): string =>
+  `${name}${kernels ? "/" : "."}${normParts[1]}`;
+
+/** google-research/big_transfer: BiT's own release. */
+const bit: Layout = {
+  name: "bit",
+  prefixes: ["resnet/"],
+  kernels: true,
+  normParts: ["gamma", "beta"],
+  resnet: {
+    at: [{ stem: "root_block/standardized_conv2d", stemNorm: "", unit: "block@/unit##/" }],
+    convolutions: ["a/standardized_conv2d", "b/standardized_conv2d", "c/standardized_conv2d"],
+    norms: ["a/group_norm", "b/group_norm", "c/group_norm"],
+    shortcut: "a/proj/standardized_conv2d",
+    shortcutNorm: "",
+    last: "group_norm",
+    first: 1,
+  },
+  tokens: [],
+  positions: "",
+  blocks: [],
+  norm: "",
+  head: ["resnet/head/conv2d"],
+  ignored: /^$/,
+};
+
+export const layouts: readonly Layout[] = [
+  transformers,
+  dinov3,
+  clip,
+  openClipTimm,
+  openClip,
+  timm,
+  torchvision,
+  flax,
+  bit,
+];

@@ -25,7 +25,10 @@ export const blockAt = ({ at }: BlockNames, i: number): string => at.replace("#"
 
 /** A unit's names with its stage and its place, both from 0. */
 export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: number, i: number): string =>
-  unit.replace("@", String(stage + first)).replace("#", String(i + first));
+  unit
+    .replace("@", String(stage + first))
+    .replace("##", String(i + first).padStart(2, "0"))
+    .replace("#", String(i + first));
 
 /** The layout of a checkpoint: the first whose patch embedding or first convolution it has. */
 export function recogniseLayout(name: string, tensors: Shapes): Named {
@@ -33,7 +36,7 @@ export function recogniseLayout(name: string, tensors: Shapes): Named {
   for (const layout of layouts) {
     for (const prefix of layout.prefixes) {
       const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
-      if (!at && !has(prefix + weightOf(layout, layout.patchEmbed))) continue;
+      if (!at && !(layout.patchEmbed && has(prefix + weightOf(layout, layout.patchEmbed)))) continue;
       const resnet = at && { ...layout.resnet!, ...at };
       for (const blockPrefix of [prefix, ""]) {
         const block = layout.blocks.find((names) => hasBlock(layout, blockPrefix, names, has));
@@ -67,7 +70,7 @@ export function depthOf(prefix: string, names: BlockNames, tensors: Shapes): num
 export function unitsOf(prefix: string, resnet: NonNullable<Named["resnet"]>, layout: Layout, has: Has): number[] {
   const units: number[] = [];
   const exists = (stage: number, unit: number) =>
-    has(`${prefix}${unitAt(resnet, stage, unit)}${weightOf(layout, resnet.conv.replace("%", "1"))}`);
+    has(`${prefix}${unitAt(resnet, stage, unit)}${weightOf(layout, resnet.convolutions[0])}`);
   for (let stage = 0; exists(stage, 0); stage++) {
     let count = 1;
     while (exists(stage, count)) count++;
@@ -82,7 +85,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
   const shape = (tensor: string) => tensors.get(tensor)?.shape ?? [];
   const names = { weight: (x: string) => weightOf(layout, x), bias: (x: string) => biasOf(layout, x) };
 
-  const patch = shape(prefix + names.weight(layout.patchEmbed));
+  const patch = layout.patchEmbed ? shape(prefix + names.weight(layout.patchEmbed)) : [];
   // Flax: [height, width, channels, D]; of a linear patch embedding [D, P·P·3].
   const flexible = patch.length === 2;
   const side = Math.round(Math.sqrt((patch[1] ?? 0) / 3));
@@ -94,7 +97,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
   const channels = resnet
     ? [
         outputsOf(prefix + resnet.stem),
-        ...units.map((_, stage) => outputsOf(prefix + unitAt(resnet, stage, 0) + resnet.conv.replace("%", "3"))),
+        ...units.map((_, stage) => outputsOf(prefix + unitAt(resnet, stage, 0) + resnet.convolutions[2])),
       ]
     : [];
 
@@ -151,8 +154,8 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     norm: has(prefix + scaleOf(layout, layout.norm)),
     pooledNorm: layout.pooledNorm !== undefined && has(prefix + scaleOf(layout, layout.pooledNorm)),
     attentionPool: pool !== undefined && has(prefix + pool.latent),
-    classes: (layout.kernels ? headShape[1] : headShape[0]) ?? 0,
-    headInputs: (layout.kernels ? headShape[0] : headShape[1]) ?? 0,
+    classes: (layout.kernels ? headShape.at(-1) : headShape[0]) ?? 0,
+    headInputs: (layout.kernels ? headShape.at(-2) : headShape[1]) ?? 0,
     poolerWidth: pooler[0] ?? 0,
     features: projected ?? 0,
   };
@@ -183,13 +186,16 @@ function unknown(name: string, tensors: Shapes): string {
     );
   };
   if (others.length > all.length / 2) {
-    const expected = layouts.map((known) => `"${weightOf(known, known.patchEmbed)}"`).join(", ");
+    const expected = layouts.map((known) => `"${anchorOf(known)}"`).join(", ");
     return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${all.length} tensors are ${quoted(all)}`;
   }
-  const anchor = weightOf(layout, layout.patchEmbed);
+  const anchor = anchorOf(layout);
   const unfit = others.length > 0 ? `; ${others.length} of ${all.length} tensors do not fit it: ${quoted(others)}` : "";
   return `load: "${name}" must have the tensors of a known family; closest is the layout of ${layout.name}, but its "${anchor}" or first block is missing${unfit}`;
 }
+
+/** The tensor that a layout is known by. */
+const anchorOf = (layout: Layout): string => weightOf(layout, layout.patchEmbed ?? layout.resnet!.at[0]!.stem);
 
 /** Patterns of all names that a layout knows. */
 function knownNames(layout: Layout): RegExp[] {

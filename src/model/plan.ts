@@ -15,7 +15,7 @@ import {
 import { widen } from "../elements.js";
 import { WEIGHT_RANGE } from "../quantise.js";
 import type { Shapes } from "./config.js";
-import { biasOf, type Layout, scaleOf as normScaleOf, weightOf } from "./layouts.js";
+import { biasOf, type Layout, scaleOf as normScaleOf, shiftOf, weightOf } from "./layouts.js";
 
 /** Rows of a tensor that go to one place. `width`: elements of a row of the place. */
 interface Part {
@@ -216,8 +216,8 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
     norm: once((norm: string, cols: number, eps: number, like: string | undefined): (() => Norm) => {
       const vector = (tensor: string) => planner.rows([{ tensor, shape: [cols], rows: 1 }], cols);
       const scale = vector(normScaleOf(layout, norm));
-      const rms = like !== undefined && has(normScaleOf(layout, like)) && !has(biasOf(layout, like));
-      const shift = rms ? undefined : vector(biasOf(layout, norm));
+      const rms = like !== undefined && has(normScaleOf(layout, like)) && !has(shiftOf(layout, like));
+      const shift = rms ? undefined : vector(shiftOf(layout, norm));
       return () => ({ scale: scale(), shift: shift?.(), eps });
     }),
 

@@ -1,6 +1,6 @@
 /** From a checkpoint's tensors and its JSON file to a {@link Config}. */
 import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
-import { fromFlax, fromTorchvision } from "./families/bare.js";
+import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import { fromOpenClip } from "./families/openclip.js";
 import { fromTimm } from "./families/timm.js";
 import { fromTransformers } from "./families/transformers.js";
@@ -29,6 +29,7 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   openclip: fromOpenClip,
   "openclip-timm": fromOpenClip,
   flax: fromFlax,
+  bit: fromBigTransfer,
 };
 
 /** What is changed at load. */
@@ -122,7 +123,7 @@ function check(name: string, config: Config, tensors: number): void {
 async function labelsOf(file: Json, { classes, layout }: Config): Promise<readonly string[]> {
   const id2label = isRecord(file.id2label) ? file.id2label : {};
   const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
-  const imagenet = ["timm", "torchvision", "flax"].includes(layout) && classes === 1000;
+  const imagenet = ["timm", "torchvision", "flax", "bit"].includes(layout) && classes === 1000;
   const names: readonly unknown[] = Array.isArray(listed)
     ? listed
     : imagenet

@@ -102,14 +102,11 @@ export function planResNet(
       const at = prefix + unitAt(names, stage, i);
       const stride = i === 0 && stage > 0 ? 2 : 1;
       const inputs = channels;
-      const convs = [1, 2, 3].map((k) => {
-        const made = convolution(at + names.conv.replace("%", String(k)), k === 2 ? stride : 1, channels);
+      const convs = names.convolutions.map((name, k) => {
+        const made = convolution(at + name, k === 1 ? stride : 1, channels);
         const before = channels;
         channels = made.outputs;
-        return {
-          make: made.make,
-          norm: norm(at + names.norm.replace("%", String(k)), config.preActivation ? before : channels),
-        };
+        return { make: made.make, norm: norm(at + names.norms[k]!, config.preActivation ? before : channels) };
       });
       const hasShortcut = has(weightOf(layout, at + names.shortcut));
       const shortcut = hasShortcut ? convolution(at + names.shortcut, stride, inputs) : undefined;

@@ -231,7 +231,7 @@ function planPatchEmbed(planner: Planner, config: Config, prefix: string, stored
   const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];
   const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
   const inputs = channels * newHeight * newColumns;
-  const names = [prefix + layout.patchEmbed];
+  const names = [prefix + layout.patchEmbed!];
   const shape = [channels, height, columns];
   // Of a map's pixels, as any convolution.
   if (config.resnet) {

@@ -68,6 +68,37 @@ export const fromTorchvision = (facts: Facts): Omit<Config, "layout"> => ({
   heads: facts.seen.width === 1280 ? 16 : headsOf(facts.seen.width),
 });
 
+/** BiT alone, of any image size: padded the same on all sides, zeros around its first pool. */
+export const BIT = {
+  ...RESNET,
+  preActivation: true,
+  padding: "symmetric",
+  poolPadding: "symmetric",
+  poolFill: 0,
+} as const;
+
+/** What a ResNet without a transformer is. */
+export const alone = {
+  imageSize: [224, 224],
+  patchSize: [1, 1],
+  depth: 0,
+  heads: 1,
+  poolHeads: 1,
+  mlpWidth: 0,
+  eps: 1e-5,
+  norm: "none",
+  pooling: "mean",
+  interpolation: { ...TIMM_INTERPOLATION, always: true },
+} as const satisfies Partial<Config>;
+
+export const fromBigTransfer = (facts: Facts): Omit<Config, "layout"> => ({
+  ...plain(facts),
+  ...alone,
+  family: "bit",
+  recognisedBy: "big_transfer's tensor names",
+  resnet: { ...BIT, units: facts.seen.units, channels: facts.seen.channels, statesBeforePool: true },
+});
+
 /** timm runs these weights with exact GELU and resamples their positions bilinear. */
 export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
   ...plain(facts),
@@ -83,6 +114,7 @@ export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
 export function bareSettings({ layout, features }: Config): object | undefined {
   if (features > 0) return { model_cfg: {}, preprocess_cfg: {} };
   if (layout === "torchvision") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 0.875 } };
+  if (layout === "bit") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 1, mean: 0.5, std: 0.5 } };
   if (layout === "flax") return { pretrained_cfg: { crop_pct: 0.9, mean: 0.5, std: 0.5 } };
   return undefined;
 }

@@ -6,7 +6,7 @@ import type { Config } from "../config.js";
 import { isRecord, type Json, reader } from "../json.js";
 import type { Facts } from "../recognise.js";
 import type { Rotary } from "../rope.js";
-import { headsOf, plain, RESNET, squareSize, TIMM_INTERPOLATION } from "./bare.js";
+import { alone, BIT, headsOf, plain, squareSize, TIMM_INTERPOLATION } from "./bare.js";
 
 /** The first row whose pattern fits an architecture's name. */
 type Rules<T> = readonly (readonly [pattern: RegExp, value: T])[];
@@ -89,45 +89,34 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   if (!Object.hasOwn(POOLINGS, pooling)) {
     throw new Error(`load: "global_pool" of "${name}" must be token, avg or map; got "${pooling}"`);
   }
-  const alone = seen.depth === 0;
-  return {
+  const convolutions = seen.depth === 0 && seen.resnet;
+  const config: Omit<Config, "layout"> = {
     ...base,
     family: architecture || "vit",
     recognisedBy: architecture ? "architecture in config.json" : "timm's tensor names",
-    imageSize: read.size("img_size", inputSize(file) ?? (alone ? [224, 224] : squareSize(seen, base.stride))),
-    patchSize: base.patchSize,
+    imageSize: read.size(
+      "img_size",
+      inputSize(file) ?? (convolutions ? alone.imageSize : squareSize(seen, base.stride)),
+    ),
     width,
-    depth: alone ? 0 : read.count("depth", seen.depth),
-    heads: alone ? 1 : heads,
-    eps: alone ? 1e-5 : ruleOf(EPS, architecture)!,
+    depth: convolutions ? 0 : read.count("depth", seen.depth),
+    heads,
+    eps: ruleOf(EPS, architecture)!,
     activation: ruleOf(ACTIVATIONS, architecture)!,
     postNorm: /_rpn_|enormous/.test(architecture),
     rotary,
     interpolation: {
       ...TIMM_INTERPOLATION,
-      always: alone || read.flag("dynamic_img_size", /dinov3|lingbot|intern300m|^test_vit/.test(architecture)),
+      always: read.flag("dynamic_img_size", /dinov3|lingbot|intern300m|^test_vit/.test(architecture)),
       pad: read.flag("dynamic_img_pad", false),
     },
-    pooling: alone ? "mean" : seen.distilledHead ? "distilled" : POOLINGS[pooling as keyof typeof POOLINGS],
+    pooling: seen.distilledHead ? "distilled" : POOLINGS[pooling as keyof typeof POOLINGS],
     poolHeads: read.count("attn_pool_num_heads", /^vit_pe_/.test(architecture) ? 8 : heads),
-    norm: alone ? "none" : base.norm,
     classes: typeof file.num_classes === "number" ? file.num_classes : seen.classes,
-    ...(alone && seen.resnet
-      ? {
-          patchSize: [1, 1] as const,
-          resnet: {
-            ...RESNET,
-            units: seen.units,
-            channels: seen.channels,
-            preActivation: true,
-            padding: "symmetric" as const,
-            poolPadding: "symmetric" as const,
-            poolFill: 0,
-            statesBeforePool: true,
-          },
-        }
-      : {}),
   };
+  if (!convolutions) return config;
+  const resnet = { ...BIT, units: seen.units, channels: seen.channels, statesBeforePool: true };
+  return { ...config, ...alone, imageSize: config.imageSize, resnet };
 }
 
 function rotaryOf(architecture: string, read: ReturnType<typeof reader>, args: Json): Rotary | undefined {

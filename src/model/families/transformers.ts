@@ -4,7 +4,7 @@ import type { Config, Interpolation, TextConfig } from "../config.js";
 import { isRecord, type Json, reader } from "../json.js";
 import { observeText } from "../observe.js";
 import type { Facts } from "../recognise.js";
-import { headsOf, RESNET, squareSize } from "./bare.js";
+import { alone, BIT, headsOf, squareSize } from "./bare.js";
 
 interface Family {
   readonly eps: number;
@@ -171,20 +171,14 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
     throw new Error(`load: "output_stride" of "${name}" must be ${stride} or more; got ${file.output_stride}`);
   }
   return {
-    patchSize: [1, 1],
+    ...alone,
     stride,
-    depth: 0,
-    mlpWidth: 0,
-    norm: "none",
-    interpolation: ALWAYS,
     resnet: {
-      ...RESNET,
+      ...BIT,
       units: seen.units,
       channels: seen.channels,
       groups: read.count("num_groups", 32),
-      preActivation: true,
       padding: read.has("global_padding") ? read.choice("global_padding", "same", PADDINGS) : "symmetric",
-      poolFill: 0,
       poolPadding: read.flag("embedding_dynamic_padding", false) ? "same" : "symmetric",
     },
   };
