@@ -1,4 +1,5 @@
-// The largest value of each channel in a window of a feature map whose rows are pixels; `fill` lies outside of the map. Exact.
+// The largest value of each channel in a window of a feature map whose rows are pixels; `fill` lies outside of the map.
+// Exact, no bound.
 import { fork, jobOf, nextTask } from "./threads";
 
 // prettier-ignore

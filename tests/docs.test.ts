@@ -24,10 +24,12 @@ import { fileURLToPath } from "node:url";
 import { speedPlot } from "../bench/plot.js";
 import { README_MARKS, readmeTable, resultsPage } from "../bench/report.js";
 import type { Results } from "../bench/sections.js";
+import { DOCUMENTS as MADE, marked } from "./families.js";
 
 const PATHS: Readonly<Record<string, string>> = {
   "vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
   "models/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
+  "clip-vit-base-patch32": "tests/fixtures/checkpoints/hf-clip",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
 };
@@ -67,7 +69,7 @@ test("the README's code compiles and runs", () => {
   const lines = run("readme", blocks[0]!).trimEnd().split("\n");
   assert.deepEqual(
     lines.map((line) => line.replace(/\d\.\d+/g, "#")),
-    ["goldfish # wasm", "72 36", "[ 1, 7 ] 2 [ 1, 3, 13, 13 ]"],
+    ["goldfish # wasm", "72 36", "[ 1, 7 ] 2 [ 1, 3, 13, 13 ]", "cat #"],
   );
 });
 
@@ -80,7 +82,9 @@ test("every example of a docstring compiles and runs", () => {
   );
   assert.ok(examples.length >= 2, `${examples.length} examples`);
   const bodies = examples.map((code) => {
-    const model = /\bvit =/.test(code) ? "" : `using vit = await load("vit-base-patch16-224");\n`;
+    const name = /\bclip\./.test(code) ? "clip" : "vit";
+    const folder = name === "clip" ? "clip-vit-base-patch32" : "vit-base-patch16-224";
+    const model = /\bvit =/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
     return `{\n${model}${code}}\n`;
   });
   run("examples", `import { load } from "vitrail";\n${bodies.join("")}`);
@@ -104,7 +108,8 @@ test("the README begins with what it is and two commands; CI runs the second", (
   const commands = [...readme.matchAll(/^ {4}(npm ci && .*)$/gm)].map(([, command]) => command);
   assert.deepEqual(commands, ["npm ci && npm start", "npm ci && npm test"]);
   assert.ok(read(".ci/run").includes(`(${commands[1]})`));
-  assert.ok(readme.replace(README_MARKS, "").split("\n").length < 90, "the README is one page beside its figures");
+  const prose = readme.replace(README_MARKS, "").replace(marked("families"), "");
+  assert.ok(prose.split("\n").length < 95, "the README is one page beside its figures");
 });
 
 for (const document of DOCUMENTS) {
@@ -129,9 +134,16 @@ for (const document of DOCUMENTS) {
   });
 }
 
+for (const [file, mark, write] of MADE) {
+  test(`${file}: what npm run families writes between the marks "${mark}"`, () => {
+    const [, , found] = marked(mark).exec(read(file))!;
+    assert.equal(unpadded(found!).trim(), write().trim());
+  });
+}
+
 test("ARCHITECTURE.md states the error bounds of the kernels as the kernels do", () => {
   const rows = [...unpadded(read("ARCHITECTURE.md")).matchAll(/^\| `(assembly\/[\w.]+)` \| (.*?) \| [^|]+ \|$/gm)];
-  assert.equal(rows.length, 10);
+  assert.equal(rows.length, 13);
   for (const [, file, bound] of rows) {
     const stated = bound === "none" ? "Exact, no bound" : bound!.replaceAll("\\|", "|");
     assert.ok(read(file!).includes(stated), `${file} does not state ${stated}`);

@@ -1,4 +1,4 @@
-/** From a checkpoint's tensors and its JSON file to a {@link Config}. */
+/** From a checkpoint's tensors and its JSON file to a Config. */
 import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import { fromOpenClip } from "./families/openclip.js";

@@ -1,0 +1,188 @@
+/**
+ * npm run families: writes the table of families in README.md, and the counts of lines in ARCHITECTURE.md, from the code and
+ * the fixtures. tests/docs.test.ts compares.
+ */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { FAMILIES } from "../src/model/families/transformers.js";
+
+const FIXTURES = "tests/fixtures/checkpoints";
+
+interface Row {
+  readonly family: string;
+  /** Values of model_type. */
+  readonly transformers: readonly string[];
+  /** How names of timm's architectures begin, or what is in them. */
+  readonly timm: readonly string[];
+  readonly others: readonly string[];
+  readonly tasks: string;
+  readonly fixtures: readonly string[];
+}
+
+const CLASSES = "classes, features";
+const ROWS: readonly Row[] = [
+  {
+    family: "ViT, DeiT, DeiT III, DINO, MAE, MSN, I-JEPA",
+    transformers: ["vit", "deit", "vit_mae", "vit_msn", "ijepa"],
+    timm: ["vit_", "deit"],
+    others: ["torchvision", "google-research .npz", "DINO's, MAE's and DeiT's own files"],
+    tasks: CLASSES,
+    fixtures: ["hf-vit", "hf-deit-distilled", "timm-vit", "torchvision-vit", "npz-vit"],
+  },
+  {
+    family: "hybrids: R50, R26, R + ViT",
+    transformers: [],
+    timm: ["vit_*_r50_*", "vit_*_r26_*", "vit_*_r_*"],
+    others: ["google-research .npz"],
+    tasks: CLASSES,
+    fixtures: ["timm-hybrid"],
+  },
+  {
+    family: "BiT ResNetV2, 50x1 to 152x4",
+    transformers: ["bit"],
+    timm: ["resnetv2_*_bit"],
+    others: ["big_transfer .npz"],
+    tasks: CLASSES,
+    fixtures: ["timm-bit", "npz-bit"],
+  },
+  {
+    family: "DINOv2, with registers, DINOv3",
+    transformers: ["dinov2", "dinov2_with_registers", "dinov3_vit"],
+    timm: ["vit_*_dinov2", "vit_*_reg4_dinov2", "vit_*_dinov3"],
+    others: [],
+    tasks: CLASSES,
+    fixtures: ["hf-dinov2-registers", "hf-dinov3"],
+  },
+  {
+    family: "CLIP, MetaCLIP, SigLIP, SigLIP 2 (NaFlex too)",
+    transformers: [
+      ...["clip", "clip_vision_model", "metaclip_2", "metaclip_2_vision_model"],
+      ...["siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"],
+    ],
+    timm: ["vit_*_clip_*", "vit_*_siglip_*"],
+    others: ["OpenCLIP", "OpenAI's names"],
+    tasks: `${CLASSES}, texts, zero-shot`,
+    fixtures: ["hf-clip", "hf-siglip2-naflex", "openclip-vit"],
+  },
+  {
+    family: "BEiT, BEiT v2, BEiT-3, data2vec",
+    transformers: ["beit", "data2vec-vision"],
+    timm: ["beit", "beitv2", "beit3"],
+    others: [],
+    tasks: CLASSES,
+    fixtures: ["hf-beit"],
+  },
+  {
+    family: "EVA, EVA-02, AIMv2, PE, RoPE-ViT, FlexiViT",
+    transformers: [],
+    timm: ["eva", "eva02", "aimv2", "vit_pe_*", "vit_*_rope_*", "flexivit"],
+    others: [],
+    tasks: CLASSES,
+    fixtures: ["timm-eva02", "timm-aimv2", "timm-rope-mixed"],
+  },
+  {
+    family: "parallel blocks, RMSNorm, post-norm",
+    transformers: [],
+    timm: ["vit_*_18x2_*", "vit_pwee_*", "vit_*_xp_*", "vit_*_rpn_*"],
+    others: [],
+    tasks: CLASSES,
+    fixtures: ["timm-parallel-rms", "timm-respost"],
+  },
+];
+
+const libraryOf = (fixture: string): string =>
+  JSON.parse(readFileSync(join(FIXTURES, fixture, "case.json"), "utf8")).library;
+
+/** Markdown, without padding. */
+export function familyTable(): string {
+  const types = ROWS.flatMap(({ transformers }) => transformers).sort();
+  assert.deepEqual(types, Object.keys(FAMILIES).sort(), "each model_type has a row");
+  const tested = ROWS.flatMap(({ fixtures }) => fixtures).sort();
+  const all = readdirSync(FIXTURES).filter((name) => existsSync(join(FIXTURES, name, "case.json")));
+  assert.deepEqual(tested, all.sort(), "each fixture has a row");
+  const code = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(", ");
+  const rows = ROWS.map(({ family, transformers, timm, others, tasks, fixtures }) => {
+    const layouts = [
+      ...(transformers.length > 0 ? [`transformers ${code(transformers)}`] : []),
+      ...(timm.length > 0 ? [`timm ${code(timm)}`] : []),
+      ...others,
+    ];
+    return [family, layouts.join("; "), tasks, [...new Set(fixtures.map(libraryOf))].join(", ")];
+  });
+  return table(["family", "layouts", "tasks", "tested against"], rows);
+}
+
+const table = (header: readonly string[], rows: readonly (readonly string[])[]) =>
+  [header, header.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+
+/** Files of src/model, their lines, and the first sentence of each. */
+export function lineTable(): string {
+  const files = readdirSync("src/model", { recursive: true, encoding: "utf8" })
+    .map((file) => file.replaceAll("\\", "/"))
+    .filter((file) => file.endsWith(".ts") && !file.startsWith("imagenet1k"))
+    .sort();
+  const rows = files.map((file) => {
+    const text = readFileSync(join("src/model", file), "utf8");
+    const head = /^\/\*\*([\s\S]*?)\*\//
+      .exec(text)![1]!
+      .replace(/\s*\n \* ?/g, " ")
+      .trim();
+    return [
+      `\`src/model/${file}\``,
+      String(linesOf(text)),
+      head
+        .split(/(?<!al)[.:] /)[0]!
+        .replace(/[.:]$/, "")
+        .replaceAll("|", "\\|"),
+    ];
+  });
+  const total = rows.reduce((sum, [, lines]) => sum + Number(lines), 0);
+  return table(["file", "lines", "what"], [...rows, ["all", String(total), "without the names of ImageNet's classes"]]);
+}
+
+const linesOf = (text: string) => text.trimEnd().split("\n").length;
+
+/** What each family or library added: files of its own, and its constants in src/model/layouts.ts. */
+const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
+  ["transformers: its names, and a row for each of its model types", "transformers", "families/transformers.ts"],
+  ["timm: its names, and rules on those of its architectures", "timmAttention", "timmMlp", "timm", "families/timm.ts"],
+  ["torchvision and google-research: their names", "torchvision", "flax", "families/bare.ts"],
+  ["hybrids and BiT", "bit", "resnet.ts"],
+  ["DINOv3, EVA-02, PE, RoPE-ViT: rotary positions", "dinov3", "rope.ts"],
+  ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "text.ts"],
+  ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "families/openclip.ts"],
+  ["other sizes of images and patches", "positions.ts"],
+];
+
+export function addedTable(): string {
+  const layouts = readFileSync("src/model/layouts.ts", "utf8");
+  const rows = ADDED.map(([what, ...parts]) => {
+    const lines = parts.map((part) => {
+      if (part.endsWith(".ts")) return linesOf(readFileSync(`src/model/${part}`, "utf8"));
+      return linesOf(new RegExp(`^const ${part}: \\w+ = \\{\\n[\\s\\S]*?^\\};$`, "m").exec(layouts)![0]);
+    });
+    return [what, String(lines.reduce((sum, n) => sum + n, 0))];
+  });
+  return table(["added by", "lines"], rows);
+}
+
+/** What is between a document's marks. */
+export const marked = (name: string): RegExp => new RegExp(`(<!-- ${name} -->\\n)([\\s\\S]*?)(\\n<!-- /${name} -->)`);
+
+export const DOCUMENTS: readonly (readonly [file: string, mark: string, write: () => string])[] = [
+  ["README.md", "families", () => `\n${familyTable()}\n`],
+  ["ARCHITECTURE.md", "lines", () => `\n${lineTable()}\n\n${addedTable()}\n`],
+];
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [file, mark, write] of DOCUMENTS) {
+    const text = readFileSync(file, "utf8");
+    assert.match(text, marked(mark), `${file} has no marks ${mark}`);
+    writeFileSync(
+      file,
+      text.replace(marked(mark), (_, begin, __, end) => begin + write() + end),
+    );
+  }
+}
