@@ -121,6 +121,16 @@ function resized(config: Config, { imageSize, patchSize }: EngineOptions): Confi
     ...(imageSize === undefined ? {} : { imageSize: pair(imageSize) }),
     ...(patchSize === undefined ? {} : { patchSize: pair(patchSize) }),
   };
+  if (
+    config.relativePositions &&
+    config.layout === "timm" &&
+    result.imageSize.some((n, i) => n !== config.imageSize[i])
+  ) {
+    const own = config.imageSize.join("×");
+    throw new RangeError(
+      `load: timm's relative positions are not resampled, so imageSize must be ${own}; got ${imageSize}`,
+    );
+  }
   if (patchSize !== undefined && (config.resnet || config.flexible)) {
     throw new RangeError("load: patchSize needs patches of pixels; this checkpoint has none");
   }

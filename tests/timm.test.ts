@@ -31,6 +31,7 @@ function configOf(architecture: string, [, , activation, pooling]: Row): Omit<Co
     gated: activation === null,
     qkvBias: true,
     headNorm: false,
+    relativePositions: false,
     patch: [16, 16],
     flexible: false,
     units: [],

@@ -95,7 +95,7 @@ function describeEncoder(config: Config, tensors: readonly string[]): string {
     ...(qkvBias ? [] : ["no bias in q, k, v"]),
     ...(headNorm ? ["norm of queries and keys"] : []),
     ...(rotary ? [`rotary positions (${rotary.kind})`] : []),
-    ...(has(/relative_position_bias_table$/) ? ["relative positions"] : []),
+    ...(config.relativePositions ? ["relative positions"] : []),
     ...(has(/(lambda_?1|gamma(_1)?)$/) ? ["LayerScale"] : []),
     ...(postNorm ? ["norm after each part"] : []),
   ].join(", ");

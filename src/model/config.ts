@@ -45,6 +45,9 @@ export interface TextConfig extends EncoderConfig {
   readonly pooling: "last" | "largest" | number;
 }
 
+/** As in TensorFlow, where what is odd goes behind; the same on both sides, whatever the stride; or none. */
+export type Padding = "same" | "symmetric" | "valid";
+
 /** A ResNetV2 (He et al. 2016, Kolesnikov et al. 2020): the stem of a hybrid, or BiT. */
 export interface ResNetConfig {
   /** Units of each stage; none for a stem alone. */
@@ -55,10 +58,9 @@ export interface ResNetConfig {
   readonly groups: number;
   /** BiT: norm and ReLU before each convolution, and one norm after the last stage. */
   readonly preActivation: boolean;
-  /** Where the padding of an even excess goes: as in TensorFlow behind, or the same on both sides. */
-  readonly padding: "same" | "symmetric";
+  readonly padding: Padding;
   /** The same of the first max pool, and what lies around its map: 0 or -Infinity. */
-  readonly poolPadding: "same" | "symmetric";
+  readonly poolPadding: Padding;
   readonly poolFill: number;
   /** hiddenStates begin with the map before the first pool (timm), or behind it. */
   readonly statesBeforePool: boolean;
@@ -90,6 +92,8 @@ export interface Config extends EncoderConfig {
   /** Whether norms come after attention and MLP instead of before (ResPost). */
   readonly postNorm: boolean;
   readonly rotary: Rotary | undefined;
+  /** Whether scores have BEiT's bias by the offset of key and query. */
+  readonly relativePositions: boolean;
   readonly interpolation: Interpolation;
   /**
    * What the head reads. token: the class token; distilled: class and distillation token, each by its own head, and the

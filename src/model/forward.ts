@@ -102,7 +102,9 @@ function imagesOf(config: Config, inputs: Inputs, interpolate: boolean): ImageBa
   const [height, width] = config.imageSize;
   const { dims } = pixelValues!;
   const whole = dims.length === 4 && dims.every((n) => Number.isSafeInteger(n) && n > 0) && dims[1] === 3;
-  const any = interpolate || config.interpolation.always;
+  // timm fits a spline of scipy's to relative positions, on a geometric grid, once at load.
+  const fixed = config.relativePositions && config.layout === "timm";
+  const any = (interpolate || config.interpolation.always) && !fixed;
   const large = whole && gridOf(config, [dims[2]!, dims[3]!]).every((n) => n > 0);
   if (!whole || !large || (!any && (dims[2] !== height || dims[3] !== width))) {
     const rule = any ? `at least ${config.patchSize.join("×")} pixels` : `${height}, ${width}]`;

@@ -140,6 +140,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     qkvBias:
       has(at + names.bias(fused ?? qkv?.[0] ?? "")) || (attention?.biases?.some((bias) => has(at + bias)) ?? false),
     headNorm: attention?.queryNorm !== undefined && has(at + scaleOf(layout, attention.queryNorm)),
+    relativePositions: [...tensors.keys()].some((tensor) => tensor.endsWith("relative_position_bias_table")),
     patch: [patchHeight, patchWidth] as [number, number],
     flexible,
     units,

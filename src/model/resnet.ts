@@ -3,7 +3,7 @@
  * compares, and the stem of its hybrids (section 3.1), where the norm comes after the convolution.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm, Window } from "../backend.js";
-import type { ResNetConfig } from "./config.js";
+import type { Padding, ResNetConfig } from "./config.js";
 import { weightOf } from "./layouts.js";
 import { type Named, unitAt } from "./observe.js";
 import type { Arrange, Planner } from "./plan.js";
@@ -224,9 +224,10 @@ export function windowOf(
   { height, width }: { height: number; width: number },
   kernel: number,
   stride: number,
-  padding: ResNetConfig["padding"],
+  padding: Padding,
 ): Window {
   const axis = (n: number) => {
+    if (padding === "valid") return { before: 0, out: Math.floor((n - kernel) / stride) + 1 };
     if (padding === "symmetric") {
       const before = (kernel - 1) >> 1;
       return { before, out: Math.floor((n + 2 * before - kernel) / stride) + 1 };

@@ -170,7 +170,7 @@ function constantsOf(weights: Weights, config: Config, grid: readonly [number, n
         ...weights.blocks.flat(2).map((b) => ("relativePositions" in b ? b.relativePositions : undefined)),
       ]
         .filter((table) => table !== undefined)
-        .map((table) => [table, relativeAt(table, config, grid)]),
+        .map((table) => [table, relativeAt(table, weights.relativeGrid, grid, config.heads)]),
     ),
     rotary: config.rotary
       ? rotaryTables(config.rotary, {
@@ -188,13 +188,16 @@ function constantsOf(weights: Weights, config: Config, grid: readonly [number, n
 }
 
 /** BEiT's table for another grid: its offsets resampled, its three entries of the class token kept, as in transformers. */
-function relativeAt(table: Float32Array, config: Config, grid: readonly [number, number]): Float32Array {
-  const native = gridOf(config, config.imageSize);
-  if (native[0] === grid[0] && native[1] === grid[1]) return table;
-  const { heads } = config;
+function relativeAt(
+  table: Float32Array,
+  from: readonly [number, number],
+  to: readonly [number, number],
+  heads: number,
+): Float32Array {
+  if (from[0] === to[0] && from[1] === to[1]) return table;
   const sides = ([height, width]: readonly [number, number]): [number, number] => [2 * height - 1, 2 * width - 1];
   const offsets = table.subarray(0, table.length - 3 * heads);
-  const resampled = resample(offsets, sides(native), sides(grid), { filter: "bilinear", antialias: false });
+  const resampled = resample(offsets, sides(from), sides(to), { filter: "bilinear", antialias: false });
   const result = new Float32Array(resampled.length + 3 * heads);
   result.set(resampled);
   result.set(table.subarray(table.length - 3 * heads), resampled.length);

@@ -92,6 +92,8 @@ export interface Weights {
   readonly blocks: readonly Block[];
   /** BEiT's, when all blocks share one. */
   readonly relativePositions: Float32Array | undefined;
+  /** Grid that tables of relative positions are of. */
+  readonly relativeGrid: readonly [number, number];
   /** Of eq. 4. */
   readonly norm: Norm | undefined;
   readonly attentionPool: AttentionPool | undefined;
@@ -214,6 +216,7 @@ export function planWeights(
     preNorm: preNorm?.(),
     blocks: blocks.map((block) => block()),
     relativePositions: relativePositions?.(),
+    relativeGrid: gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize),
     norm: norm?.(),
     attentionPool: attentionPool?.(),
     heads: heads.map((head) => head()),

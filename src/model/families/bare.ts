@@ -46,6 +46,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     headNorm: seen.headNorm,
     postNorm: false,
     rotary: undefined,
+    relativePositions: seen.relativePositions,
     interpolation: TIMM_INTERPOLATION,
     pooling: seen.classToken ? "token" : "mean",
     poolHeads: seen.heads ?? headsOf(seen.width),

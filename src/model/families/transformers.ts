@@ -127,6 +127,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     headNorm: seen.headNorm,
     postNorm: false,
     rotary: type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100) } : undefined,
+    relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
     poolHeads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
@@ -170,6 +171,13 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
   if (read.count("output_stride", 32) < stride) {
     throw new Error(`load: "output_stride" of "${name}" must be ${stride} or more; got ${file.output_stride}`);
   }
+  const padding = read.has("global_padding") ? read.choice("global_padding", "same", PADDINGS) : "symmetric";
+  const dynamic = read.flag("embedding_dynamic_padding", false);
+  if (dynamic && padding !== "same") {
+    throw new Error(
+      `load: "embedding_dynamic_padding" of "${name}" needs "global_padding" to be same; got "${file.global_padding}"`,
+    );
+  }
   return {
     ...alone,
     stride,
@@ -178,8 +186,9 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
       units: seen.units,
       channels: seen.channels,
       groups: read.count("num_groups", 32),
-      padding: read.has("global_padding") ? read.choice("global_padding", "same", PADDINGS) : "symmetric",
-      poolPadding: read.flag("embedding_dynamic_padding", false) ? "same" : "symmetric",
+      padding,
+      // Its own, after a border of zeros where convolutions are padded on both sides.
+      poolPadding: dynamic ? "same" : padding === "same" ? "valid" : "symmetric",
     },
   };
 }
