@@ -4,7 +4,7 @@ import { type Choice, selectBackend } from "./backends/select.js";
 import { type Preprocessing, parsePreprocessing } from "./image/index.js";
 import { type Checkpoint, type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
-import { bareSettings } from "./model/families/bare.js";
+import { imageSettings } from "./model/families/bare.js";
 import { type ForwardOptions, forward } from "./model/forward.js";
 import type { Inputs, OutputName, Outputs } from "./model/outputs.js";
 import { parseConfig } from "./model/recognise.js";
@@ -82,7 +82,7 @@ async function createEngine(source: string | URL | CheckpointParts, options: Eng
     const config = resized(stored, options);
     const preprocessing = parsePreprocessing(
       checkpoint.preprocessor,
-      checkpoint.config ?? bareSettings(config),
+      imageSettings(checkpoint.config, config),
       config.imageSize,
       options.imageSize !== undefined,
     );

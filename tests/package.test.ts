@@ -104,3 +104,27 @@ console.log(JSON.stringify([best.index, small.labels.length, typeof decode, type
   // Without a model, the one that comes along.
   assert.equal(run(command, "classify", "--json", "photo.jpg").top.length, 5);
 });
+
+test("its declarations are all there: a user's strict program compiles against it", () => {
+  writeFileSync(
+    join(project, "user.mts"),
+    `import { load, type Config, type Inputs, type Outputs, type ZeroShotOptions } from "vitrail";
+import { decode } from "vitrail/image";
+const model = await load("vit", { imageSize: [32, 16], precision: "int8" });
+const config: Config = model.config;
+const turn: number | undefined = config.rotary?.kind === "axial" ? config.rotary.temperature : config.resnet?.groups;
+const inputs: Inputs = { pixelValues: await model.preprocess("photo.jpg") };
+const { attentions }: Pick<Outputs, "attentions"> = await model.forward(inputs, { outputs: ["attentions"] });
+const options: ZeroShotOptions = { template: ["a {}"] };
+const [best] = await model.zeroShot("photo.jpg", ["cat"], options);
+console.log(turn, attentions.length, best?.label, decode);
+`,
+  );
+  const tsc = resolve("node_modules/typescript/bin/tsc");
+  const flags = ["--strict", "--noEmit", "--target", "es2022", "--module", "nodenext"];
+  // Without skipLibCheck: a declaration that names a missing one is an error.
+  execFileSync(process.execPath, [tsc, ...flags, "--lib", "es2022,esnext.disposable,dom", "--types", "", "user.mts"], {
+    cwd: project,
+    stdio: "pipe",
+  });
+});

@@ -240,6 +240,23 @@ test("file, bytes, Blob, stream and shards give the same bits", async () => {
   for (const [what, source] of Object.entries(sources)) assert.deepEqual(await logitsOf(source), expected, what);
 });
 
+const FOLDERS = readdirSync(CHECKPOINTS).filter((name) => existsSync(`${CHECKPOINTS}/${name}/case.json`));
+for (const name of FOLDERS.filter((name) => !name.startsWith("npz-"))) {
+  test(`${name}: its folder of integers has the bits of int8 at load`, async () => {
+    const image = { data: new Uint8Array(3 * 40 * 40).map((_, i) => i * 37), width: 40, height: 40 };
+    const rows: Float32Array[] = [];
+    const { model_args: args } = json(`${CHECKPOINTS}/${name}/case.json`);
+    for (const [folder, precision] of [
+      [`${CHECKPOINTS}/${name}`, "int8"],
+      [quantised(`${CHECKPOINTS}/${name}`), undefined],
+    ] as const) {
+      using model = await load(folder, { precision, config: { heads: args?.num_heads } });
+      rows.push(await model.embed(image, { pooling: "head" }));
+    }
+    assert.deepEqual(rows[1], rows[0]);
+  });
+}
+
 test("an explicit f32 or f16 multiplies integers by scales", async () => {
   const scales = new Map(TENSORS.map((tensor) => [tensor.name, tensor]));
   const products = TENSORS.filter(({ name }) => !name.endsWith("_scale")).map((tensor): Stored => {

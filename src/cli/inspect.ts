@@ -2,7 +2,7 @@
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
 import { type Config, gridOf } from "../model/config.js";
-import { bareSettings } from "../model/families/bare.js";
+import { imageSettings } from "../model/families/bare.js";
 import { scaleOf } from "../model/plan.js";
 import { parseConfig } from "../model/recognise.js";
 import { bytesText, grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
@@ -15,7 +15,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const { config, named, labels } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const preprocessing = parsePreprocessing(
     checkpoint.preprocessor,
-    checkpoint.config ?? bareSettings(config),
+    imageSettings(checkpoint.config, config),
     config.imageSize,
   );
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));

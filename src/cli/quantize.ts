@@ -33,6 +33,11 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
     if (plan.precision === "int8") throw new Error(`quantize: "${source}" is quantised already`);
+    if (plan.linear.size === 0) {
+      throw new Error(
+        `quantize: "${source}" must have linear weights of [outputs, inputs]; it has none, as Flax's are transposed`,
+      );
+    }
     const texts = { ...(checkpoint.config as object | undefined), quantization_config: QUANTISED };
 
     const bytes = await fillFolder(out, signal, async (place) => {

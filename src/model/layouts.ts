@@ -106,6 +106,8 @@ export interface Layout {
   readonly normParts?: readonly [string, string];
   /** Tensors that belong to training and take no part in a forward pass. */
   readonly ignored: RegExp;
+  /** One of them that tells something by being there. */
+  readonly evidence?: string;
   readonly text?: TextNames;
 }
 
@@ -400,6 +402,8 @@ const openClip: Layout = {
   head: [],
   projection: ["visual.proj"],
   ignored: /^(input_resolution|context_length|vocab_size)$|attn_mask$/,
+  // Of OpenAI's archives, whose GELU is the quick one.
+  evidence: "context_length",
   text: {
     prefix: "",
     embedding: "token_embedding.weight",

@@ -46,7 +46,7 @@ export interface WeightLoader<Weights> {
 
 /** What is known of the weights before there is a backend. */
 export interface WeightPlan<Weights> {
-  /** All tensors that the model reads. */
+  /** All tensors that the model reads, or is recognised by. */
   readonly tensors: ReadonlySet<string>;
   /** Those of them that are weights of linear layers, row by row: what int8 stores as integers. */
   readonly linear: ReadonlySet<string>;
@@ -239,7 +239,7 @@ export function createPlanner(name: string, layout: Layout, tensors: Shapes) {
     finish<Weights>(ignored: (tensor: string) => boolean, weights: () => Weights): WeightPlan<Weights> {
       compare(name, slots, tensors, ignored);
       return {
-        tensors: new Set(slots.keys()),
+        tensors: new Set([...slots.keys(), ...[layout.evidence ?? ""].filter(has)]),
         linear,
         precision: [...linear].some((tensor) => slots.has(scaleOf(tensor))) ? "int8" : "f32",
         create(backend, precision) {

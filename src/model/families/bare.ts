@@ -108,14 +108,18 @@ export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
   interpolation: { filter: "bilinear", antialias: false, always: false },
 });
 
+/** What of a library's JSON file tells how images are prepared, or at least whose it is. */
+const TELLS = ["model_type", "architecture", "pretrained_cfg", "model_cfg"];
+
 /**
- * How images are prepared for checkpoints that say nothing, in timm's terms: torchvision's presets, CLIP's transform, the
- * range of google-research's; undefined for the files of facebookresearch, whose settings are timm's defaults.
+ * What says how images are prepared: the checkpoint's JSON file; where there is none, in timm's terms, torchvision's presets,
+ * CLIP's transform or the range of google-research's. The files of facebookresearch have timm's defaults.
  */
-export function bareSettings({ layout, features }: Config): object | undefined {
+export function imageSettings(file: unknown, { layout, features }: Config): unknown {
+  if (TELLS.some((key) => key in ((file as object | undefined) ?? {}))) return file;
   if (features > 0) return { model_cfg: {}, preprocess_cfg: {} };
   if (layout === "torchvision") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 0.875 } };
   if (layout === "bit") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 1, mean: 0.5, std: 0.5 } };
   if (layout === "flax") return { pretrained_cfg: { crop_pct: 0.9, mean: 0.5, std: 0.5 } };
-  return undefined;
+  return file;
 }

@@ -15,8 +15,7 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
   const text = record(model.text_cfg);
   const readVision = reader(name, vision);
   const readText = reader(name, text);
-  // OpenAI's archives say their context length in a tensor, and their GELU is always the quick one.
-  const openAi = tensors.has("context_length");
+  const openAi = tensors.has(named.layout.evidence ?? "");
   const activation: Config["activation"] = openAi || model.quick_gelu === true ? "quick_gelu" : "gelu";
   const epsOf = (config: Json) => reader(name, record(config.norm_kwargs)).number("eps", 1e-5);
 
