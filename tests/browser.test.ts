@@ -38,8 +38,15 @@ const find = (name: string): string | undefined =>
 const IMPORTS = {
   "@jsquash/jpeg/": "/node_modules/@jsquash/jpeg/",
   "@jsquash/webp/": "/node_modules/@jsquash/webp/",
+  "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs",
+  unzipit: "/node_modules/unzipit/dist/unzipit.module.js",
 };
-const TYPES: Record<string, string> = { ".js": "text/javascript", ".wasm": "application/wasm", ".png": "image/png" };
+const TYPES: Record<string, string> = {
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+  ".png": "image/png",
+};
 
 interface Site {
   /** Whether its pages are cross-origin isolated, so that they may share memory. */
@@ -137,7 +144,7 @@ for (const browser of Object.keys(BROWSERS)) {
   const skip = find(browser) ? false : `there is no ${browser} on the PATH`;
   suite(browser, { skip }, () => {
     test("a page that may share memory: two threads, and everything as it is here", async () => {
-      const tasks = ["facts", "sources", "images", "errors", "progress", "abort", "dispose", "turns"] as const;
+      const tasks = ["facts", "sources", "images", "errors", "progress", "abort", "dispose", "turns", "texts"] as const;
       const found = await visit(browser, [...tasks], { isolated: true });
       using model = await load(FIXTURE, { threads: 2 });
 
@@ -168,6 +175,15 @@ for (const browser of Object.keys(BROWSERS)) {
       same(images.jpeg, await classify("rgb-420.jpg"), "JPEG");
       same(images.webp, await classify("lossy.webp"), "WebP");
       assert.deepEqual([images.embedding, images.pixelValues, images.bytes], [72, [2, 3, 12, 16], 12 * 16 * 3]);
+
+      const { texts } = found;
+      using clip = await load("tests/fixtures/checkpoints/hf-clip");
+      using npz = await load("tests/fixtures/checkpoints/npz-vit");
+      const photo = `${IMAGES}/rgb-420.jpg`;
+      const zeroShot = await clip.zeroShot(photo, ["cat", "dog"], { template: "a photo of a {}." });
+      same(texts.predictions, logitsOf(zeroShot), "zeroShot");
+      assertClose(Float32Array.from(texts.row), await clip.text!.embed("a photo"), 1e-5);
+      same(texts.classes, logitsOf(await npz.classify(photo)), "npz");
 
       await checkErrors(errors, model);
       const [read, ...unread] = errors.results;

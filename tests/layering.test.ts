@@ -26,13 +26,14 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     lazily: ["remote"],
   },
   // What the page calls is what the worker runs, so the arrow goes both ways.
-  remote: { imports: ["index.ts", "image", "io", "platform.ts"] },
+  remote: { imports: ["index.ts", "image", "io", "packages.ts", "platform.ts"] },
   "results.ts": { imports: [] },
   "engine.ts": {
     imports: ["backend.ts", "backends/select.ts", "image", "io", "model", "platform.ts", "sharing.ts", "tasks.ts"],
     lazily: ["text"],
   },
-  text: { imports: ["@huggingface/tokenizers"] },
+  text: { imports: ["packages.ts"], lazily: ["@huggingface/tokenizers"] },
+  "packages.ts": { imports: [] },
   "sharing.ts": { imports: ["tasks.ts"] },
   "tasks.ts": { imports: [] },
   model: { imports: ["backend.ts", "elements.ts", "quantise.ts", "tasks.ts"] },
@@ -43,8 +44,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform.ts"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "quantise.ts": { imports: [] },
-  io: { imports: ["backend.ts", "elements.ts", "platform.ts", "unzipit"] },
-  image: { imports: ["platform.ts", "tasks.ts"], lazily: ["@jsquash/"] },
+  io: { imports: ["backend.ts", "elements.ts", "packages.ts", "platform.ts"], lazily: ["unzipit"] },
+  image: { imports: ["packages.ts", "platform.ts", "tasks.ts"], lazily: ["@jsquash/"] },
   "platform.ts": { imports: [], lazily: ["node:"] },
 };
 

@@ -60,6 +60,24 @@ const batchOf = ({ config }: Model, images: number) => {
 };
 
 const TASKS = {
+  /** An image-text model with its tokenizer, and an archive of NumPy's: what needs packages. */
+  async texts() {
+    const folder = `${FIXTURES}/checkpoints/hf-clip`;
+    const tokenizer = Object.fromEntries(
+      await Promise.all(
+        ["tokenizer.json", "tokenizer_config.json"].map(async (name) => [name, await jsonOf(`${folder}/${name}`)]),
+      ),
+    );
+    const clip = await load({ ...(await parts(await bytesOf(`${folder}/model.safetensors`), folder)), tokenizer });
+    const image = `${FIXTURES}/image/rgb-420.jpg`;
+    const predictions = await clip.zeroShot(image, ["cat", "dog"], { template: "a photo of a {}." });
+    const row = await clip.text!.embed("a photo");
+    const npz = await load({ weights: await bytesOf(`${FIXTURES}/checkpoints/npz-vit/model.npz`) });
+    const classes = logitsOf(await npz.classify(image));
+    for (const model of [clip, npz]) model.dispose();
+    return { predictions: logitsOf(predictions), row: [...row], classes };
+  },
+
   async facts() {
     const model = await load(await parts(await bytesOf(WEIGHTS)), { threads: 2 });
     const { config, labels, backend, memory } = model;

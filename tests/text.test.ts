@@ -20,15 +20,15 @@ const IMAGE = `tests/fixtures/image/${zero_shot.image}`;
 const tokenizerOf = (options: { length: number; pad: boolean }, folder = FOLDER, file = "tokenizer.json") =>
   createTokenizer(read(`${folder}/${file}`), read(`${folder}/tokenizer_config.json`), options);
 
-test("token ids are those of transformers, cut at the model's length", () => {
-  const tokenize = tokenizerOf({ length: 12, pad: false });
+test("token ids are those of transformers, cut at the model's length", async () => {
+  const tokenize = await tokenizerOf({ length: 12, pad: false });
   for (const { text, ids } of tokens) assert.deepEqual(tokenize(text), ids, JSON.stringify(text));
   assert.ok(tokens.some(({ ids }) => ids.length === 12));
 });
 
-test("a text that is filled up has the padding behind it", () => {
+test("a text that is filled up has the padding behind it", async () => {
   const [{ text, ids }] = tokens as [(typeof tokens)[number]];
-  const padded = tokenizerOf({ length: 20, pad: true })(text);
+  const padded = (await tokenizerOf({ length: 20, pad: true }))(text);
   assert.equal(padded.length, 20);
   assert.deepEqual(padded.slice(0, ids.length), ids);
   assert.deepEqual(new Set(padded.slice(ids.length)), new Set([ids.at(-1)]));
@@ -37,9 +37,9 @@ test("a text that is filled up has the padding behind it", () => {
 const CLIP = "../shared/models/clip-tokenizer";
 const absent = existsSync(CLIP) ? false : `${CLIP} is absent: it is not part of the package`;
 for (const file of ["tokenizer.json", "tokenizer.legacy.json"]) {
-  test(`CLIP's tokenizer, ${file}: the ids of all texts`, { skip: absent }, () => {
-    const tokenize = tokenizerOf({ length: 1000, pad: false }, CLIP, file);
-    const cut = tokenizerOf({ length: 77, pad: false }, CLIP, file);
+  test(`CLIP's tokenizer, ${file}: the ids of all texts`, { skip: absent }, async () => {
+    const tokenize = await tokenizerOf({ length: 1000, pad: false }, CLIP, file);
+    const cut = await tokenizerOf({ length: 77, pad: false }, CLIP, file);
     const golden = read(`${CLIP}/golden.json`) as {
       readonly text: string;
       readonly ids: readonly number[];

@@ -2,6 +2,7 @@
  * The two WebAssembly decoders of jSquash: MozJPEG (libjpeg-turbo's code) and libwebp, whose pixels are Pillow's.
  * Loaded on first use, and anew after each failure or large image: memory that they took is never given back otherwise.
  */
+import { importPackage } from "../packages.js";
 import { hasFileSystem, readFile } from "../platform.js";
 import { broken, type ImageFile } from "./file.js";
 
@@ -13,25 +14,6 @@ interface Decoder {
 
 /** An image of more bytes than this takes its decoder's memory with it. */
 const KEPT_BYTES = 64 << 20;
-
-const DECODERS: Readonly<Record<Codec, string>> = { jpeg: "@jsquash/jpeg/decode.js", webp: "@jsquash/webp/decode.js" };
-
-/** Where the decoders are, if something else than their names says so. */
-let located: Partial<Record<Codec, string>> = {};
-
-/** Where the page's import map puts the decoders. Import maps do not reach workers: there `setDecoders` takes it. */
-export function locateDecoders(): Partial<Record<Codec, string>> {
-  try {
-    return { jpeg: import.meta.resolve(DECODERS.jpeg), webp: import.meta.resolve(DECODERS.webp) };
-  } catch {
-    // Without an import map, as in a bundle, which has them in it.
-    return {};
-  }
-}
-
-export function setDecoders(urls: Partial<Record<Codec, string>>): void {
-  located = urls;
-}
 
 const modules: Partial<Record<Codec, Promise<WebAssembly.Module | undefined>>> = {};
 const ready: Partial<Record<Codec, Promise<Decoder>>> = {};
@@ -47,12 +29,10 @@ async function compile(codec: Codec): Promise<WebAssembly.Module | undefined> {
 }
 
 async function start(codec: Codec): Promise<Decoder> {
-  const load = {
-    jpeg: () => import("@jsquash/jpeg/decode.js"),
-    webp: () => import("@jsquash/webp/decode.js"),
-  }[codec];
-  const url = located[codec];
-  const decoder = (await (url ? import(url) : load())) as Decoder;
+  const decoder = (await {
+    jpeg: () => importPackage("@jsquash/jpeg/decode.js", () => import("@jsquash/jpeg/decode.js")),
+    webp: () => importPackage("@jsquash/webp/decode.js", () => import("@jsquash/webp/decode.js")),
+  }[codec]()) as unknown as Decoder;
   modules[codec] ??= compile(codec);
   const module = await modules[codec];
   // What the codec would print is not for the user's terminal: what it warns of is checked before.

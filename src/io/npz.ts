@@ -5,11 +5,12 @@
  * The zip is read by unzipit: random access through a reader of ours, stored and deflated members, zip64, checked sizes,
  * no dependency, no native part, on every runtime.
  */
-import { unzipRaw, type ZipEntry } from "unzipit";
-import type { DType } from "../backend.js";
-import { ELEMENT_BYTES } from "../backend.js";
+import { type DType, ELEMENT_BYTES } from "../backend.js";
+import { importPackage } from "../packages.js";
 import type { TensorInfo } from "./safetensors.js";
 import { type ByteSource, fromBytes } from "./source.js";
+
+type ZipEntry = InstanceType<typeof import("unzipit")["ZipEntry"]>;
 
 /** numpy's dtype strings; V2 is what it calls JAX's bfloat16. */
 const DTYPES: Readonly<Record<string, DType>> = {
@@ -42,6 +43,7 @@ export async function openNpz(archive: ByteSource): Promise<NpzMember[]> {
   if (!Number.isFinite(size)) {
     throw new Error(`npz: "${name}" must be a file or bytes, as a zip is read from its end; got a stream`);
   }
+  const { unzipRaw } = await importPackage("unzipit", () => import("unzipit"));
   const entries = await unzipRaw(readerOf(archive)).then(
     (zip) => zip.entries,
     (cause: Error) => {

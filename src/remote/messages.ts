@@ -21,8 +21,8 @@ export type Request =
       readonly signal?: { readonly aborted: boolean };
       /** Of load: whether progress is wanted. */
       readonly progress?: boolean;
-      /** Of load: image/codec.ts says why. */
-      readonly decoders?: Readonly<Record<string, string>>;
+      /** Of load: packages.ts says why. */
+      readonly packages?: Readonly<Record<string, string>>;
     }
   | { readonly abort: number };
 

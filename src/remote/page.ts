@@ -2,10 +2,10 @@
  * A model on a page: all of it, from reading the checkpoint to the labels, is in a worker (worker.ts), so that the page is
  * never blocked. What only a page has, its address, elements and streams, is read here and sent.
  */
-import { locateDecoders } from "../image/codec.js";
 import { openImage } from "../image/index.js";
 import type { CheckpointParts, ImageInput, LoadOptions, Model } from "../index.js";
 import type { Bytes } from "../io/source.js";
+import { locatePackages } from "../packages.js";
 import { startWorker, type WorkerThread } from "../platform.js";
 import {
   type Answer,
@@ -85,10 +85,10 @@ export async function loadInWorker(
     method: Method,
     first: unknown,
     { signal, onProgress, ...options }: Pick<LoadOptions, "signal" | "onProgress"> = {},
-    more: { decoders?: Readonly<Record<string, string>>; transfer?: Transferable[] } = {},
+    more: { packages?: Readonly<Record<string, string>>; transfer?: Transferable[] } = {},
   ): Promise<unknown> {
     if (over) throw over;
-    const { decoders, transfer } = more;
+    const { packages, transfer } = more;
     const ready = Promise.all([first, posted]);
     posted = ready.then(
       () => {},
@@ -99,7 +99,7 @@ export async function loadInWorker(
     const id = calls++;
     const state = signal && { aborted: signal.aborted };
     const args = [argument, options] as const;
-    const request: Request = { call: id, method, args, signal: state, progress: onProgress !== undefined, decoders };
+    const request: Request = { call: id, method, args, signal: state, progress: onProgress !== undefined, packages };
     const abort = () => worker.post({ abort: id } satisfies Request);
     try {
       return await new Promise((resolve, reject) => {
@@ -125,7 +125,7 @@ export async function loadInWorker(
   let facts: Facts;
   try {
     const { sent, transfer } = sendSource(source);
-    facts = (await call("load", sent, options, { decoders: locateDecoders(), transfer })) as Facts;
+    facts = (await call("load", sent, options, { packages: locatePackages(), transfer })) as Facts;
   } catch (error) {
     end(error as Error);
     throw error;

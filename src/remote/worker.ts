@@ -1,7 +1,7 @@
 /** The worker's side of page.ts: one model, loaded and called as the page says. */
-import { setDecoders } from "../image/codec.js";
 import { type LoadOptions, load, type Model } from "../index.js";
 import type { Bytes } from "../io/source.js";
+import { setPackages } from "../packages.js";
 import { receive } from "../platform.js";
 import {
   type Answer,
@@ -41,14 +41,14 @@ await receive(async (message, post) => {
 });
 
 async function run(
-  { method, args: [first, rest], progress, decoders }: Exclude<Request, { abort: number }>,
+  { method, args: [first, rest], progress, packages }: Exclude<Request, { abort: number }>,
   signal: AbortSignal | undefined,
   onProgress: NonNullable<LoadOptions["onProgress"]>,
 ): Promise<unknown> {
   const options = signal ? { ...rest, signal } : rest;
   switch (method) {
     case "load": {
-      setDecoders(decoders!);
+      setPackages(packages!);
       const source = await takeSource(first);
       model = await load(source as never, progress ? { ...options, onProgress } : options);
       const { config, labels, backend } = model;

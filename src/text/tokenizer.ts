@@ -2,7 +2,7 @@
  * Texts to token ids by a checkpoint's own tokenizer.json, with Hugging Face's tokenizers in plain JavaScript: maintained by
  * those who define the format, no dependency, no native part, 0.4 MB, on every runtime. Loaded for the first text.
  */
-import { Tokenizer } from "@huggingface/tokenizers";
+import { importPackage } from "../packages.js";
 
 export interface TokenizerOptions {
   /** Most tokens of a text. */
@@ -14,11 +14,12 @@ export interface TokenizerOptions {
 type Json = Readonly<Record<string, unknown>>;
 
 /** Makes what turns a text into ids. */
-export function createTokenizer(
+export async function createTokenizer(
   tokenizer: Json,
   config: Json,
   { length, pad }: TokenizerOptions,
-): (text: string) => number[] {
+): Promise<(text: string) => number[]> {
+  const { Tokenizer } = await importPackage("@huggingface/tokenizers", () => import("@huggingface/tokenizers"));
   const inner = new Tokenizer(tokenizer as never, config as never);
   const named = (key: string): number | undefined => {
     const token = config[key];
