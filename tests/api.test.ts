@@ -323,3 +323,15 @@ test("embed: every pooling that a checkpoint has, and none gives all tokens", as
   assert.equal(mean.length, 128);
   for (const [i, value] of mean.entries()) assert.ok(Math.abs(value - head[i]!) < 1e-5, `${i}`);
 });
+
+test("config.classes 0 leaves the classifier out, whether the file has one or not", async () => {
+  for (const name of ["hf-vit", "hf-deit-distilled", "timm-vit"]) {
+    const folder = join(CHECKPOINTS, name);
+    using whole = await load(folder);
+    using without = await load(folder, { config: { classes: 0 } });
+    assert.deepEqual(await without.embed(IMAGE), await whole.embed(IMAGE));
+    assert.ok(without.memory.weights < whole.memory.weights);
+    assert.deepEqual(without.labels, []);
+    await assert.rejects(without.classify(IMAGE), /the checkpoint must have a classifier; this one has none/);
+  }
+});

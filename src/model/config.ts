@@ -119,13 +119,15 @@ export interface Config extends EncoderConfig {
   readonly text: TextConfig | undefined;
 }
 
-/** What a user may state about a checkpoint that is published without a config.json. */
+/** What a user may state about a checkpoint that is published without a config.json, or otherwise than it says. */
 export interface ConfigOverrides {
   readonly heads?: number;
   readonly eps?: number;
   readonly activation?: "gelu" | "gelu_tanh" | "quick_gelu" | "relu";
   readonly imageSize?: readonly [number, number];
   readonly pooling?: "token" | "mean";
+  /** 0 leaves the classifier out. */
+  readonly classes?: 0;
 }
 
 /** The tensors of a checkpoint as far as a config is concerned. */

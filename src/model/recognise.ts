@@ -83,6 +83,7 @@ const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, 
   ],
   imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
   pooling: ["token or mean", (x) => x === "token" || x === "mean"],
+  classes: ["0, which leaves the classifier out", (x) => x === 0],
 };
 
 /** Those that are given. */

@@ -200,8 +200,11 @@ export function planWeights(
     layout.attentionPool && config.pooling !== "attention"
       ? prefix + layout.attentionPool.latent.split(".")[0]
       : undefined;
+  const classifiers =
+    config.classes === 0 ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])] : [];
   const ignored = (tensor: string) =>
     layout.ignored.test(tensor) ||
+    classifiers.some((head) => tensor === weightOf(layout, head) || tensor === biasOf(layout, head)) ||
     (unread !== undefined && tensor.startsWith(`${unread}.`)) ||
     (pool !== undefined && tensor.startsWith(`${pool}.`));
 
