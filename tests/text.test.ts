@@ -101,3 +101,17 @@ test("what texts cannot do is said in a sentence", async () => {
     'tokenizer: "tests/fixtures/checkpoints/openclip-vit" must hold tokenizer.json; it holds none',
   );
 });
+
+test("padding before a text changes nothing of it but its positions, and gives no NaN", async () => {
+  using model = await load(FOLDER);
+  const [ids, mask] = [
+    { dims: [1, 5], data: [1, 1, 50, 3, 55] },
+    { dims: [1, 5], data: [0, 0, 1, 1, 1] },
+  ];
+  const outputs = ["textLastHiddenState", "textFeatures"] as const;
+  const { textLastHiddenState: states, textFeatures } = await model.forward(
+    { inputIds: ids, attentionMask: mask },
+    { outputs },
+  );
+  assert.ok([...states.data, ...textFeatures.data].every(Number.isFinite));
+});

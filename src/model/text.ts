@@ -65,10 +65,13 @@ export async function runText(
 /** -∞ where a token must not look: ahead in a causal tower, and at padding. */
 function maskOf({ causal }: TextConfig, tokens: number, mask: readonly boolean[] | undefined) {
   if (!causal && (!mask || mask.every(Boolean))) return undefined;
+  const keys = Array.from({ length: tokens }, (_, key) => key);
+  const sees = (query: number, key: number) => (!causal || key <= query) && (mask?.[key] ?? true);
+  // Padding before a text sees nothing; it then looks at itself, and means nothing.
+  const blind = keys.map((query) => !keys.some((key) => sees(query, key)));
   return Float32Array.from({ length: tokens * tokens }, (_, i) => {
     const [query, key] = [Math.floor(i / tokens), i % tokens];
-    const hidden = (causal && key > query) || (mask !== undefined && !mask[key]);
-    return hidden ? Number.NEGATIVE_INFINITY : 0;
+    return sees(query, key) || (blind[query] && key === query) ? 0 : Number.NEGATIVE_INFINITY;
   });
 }
 
