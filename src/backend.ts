@@ -16,7 +16,7 @@ export interface Tensor {
 
 /**
  * How a linear layer keeps its weight and multiplies.
- * f32: as it is. f16: W rounded to IEEE binary16, all arithmetic in f32.
+ * f32: as it is. f16: W rounded to IEEE binary16, arithmetic in f32; GPUs may multiply halves, with sums in f32.
  * int8: rows of W and of x to integers, each row by a scale of its own (docs at {@link Backend.linear}).
  */
 export type Precision = "f32" | "f16" | "int8";
@@ -115,6 +115,8 @@ export type Pairs = "neighbours" | "halves";
 
 export interface Backend {
   readonly name: string;
+  /** Why it can compute no more, although nobody disposed of it: a GPU that went away. Every op then throws this. */
+  readonly lost?: Error;
   /** Bytes held by weights now, and the most that activations and scratch have taken. */
   readonly memory: { readonly weights: number; readonly activations: number };
 
@@ -130,7 +132,7 @@ export interface Backend {
    */
   store(target: WeightTarget, dtype: DType, bytes: Uint8Array): number;
   /**
-   * Rows of W and b times factors [outputs]: LayerScale (Touvron et al. 2021), once at load. f16 rounds the product again;
+   * Rows of W and b times factors [outputs]: LayerScale (Touvron et al. 2021), once at load. f16 may round the product again;
    * int8 keeps its integers and multiplies their scales.
    */
   rescale(weights: Linear, factors: Float32Array): void;
@@ -162,7 +164,8 @@ export interface Backend {
    *
    * int8, all in f32 and rounded to nearest, ties to even: a row w of W is s·q with s = max(max w/63, -min w/64) and
    * q = round(w·(1/s)) in -64…63; a row x is t·a with t = max|x|/127 and a = round(x·(127/max|x|)). An element is
-   * (Σ q·a)·(t·s) + b, the sum exact. Rows below 2^-100 count as zero. Every backend gives the same bits for the same x.
+   * (Σ q·a)·(t·s) + b, the sum exact. Rows below 2^-100 count as zero. Backends on processors give the same bits for the same
+   * x; GPUs may divide and fuse in their own way, and then differ in the last places, or rarely by one in an integer.
    */
   linear(out: Tensor, x: Tensor, weights: Linear, options?: LinearOptions): void;
   /** out = silu(g) ⊙ v of x = [g | v] (SwiGLU, Shazeer 2020), silu(x) = x σ(x). x: [rows, 2F]; out: [rows, F]. */

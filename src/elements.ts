@@ -54,3 +54,23 @@ export function widen(bytes: Uint8Array, dtype: DType): Float32Array {
   for (let i = 0; i < out.length; i++) out[i] = element(view, i * step);
   return out;
 }
+
+const words = new Float32Array(1);
+const bits = new Uint32Array(words.buffer);
+
+/** f32 to the bits of the nearest f16, ties to even; beyond its range, infinity. */
+export function narrow(x: number): number {
+  words[0] = x;
+  const b = bits[0]!;
+  const sign = (b >>> 16) & 0x8000;
+  const size = b & 0x7fffffff;
+  // 65520 and above round to infinity, which NaN becomes as well.
+  if (size >= 0x477ff000) return sign | 0x7c00;
+  if (size < 0x38800000) {
+    // Subnormal, in units of 2^-24: adding 0.5 lets the f32 adder round at that place.
+    words[0] = Math.fround(Math.abs(x) + 0.5);
+    return sign | (bits[0]! - 0x3f000000);
+  }
+  const odd = (size >>> 13) & 1;
+  return sign | ((size - 0x38000000 + 0xfff + odd) >>> 13);
+}

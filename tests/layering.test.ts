@@ -42,6 +42,9 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },
   "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts", "quantise.ts"] },
   "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform.ts"] },
+  "backends/webgpu": {
+    imports: ["backend.ts", "backends/shapes.ts", "elements.ts", "platform.ts", "quantise.ts"],
+  },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "quantise.ts": { imports: [] },
   io: { imports: ["backend.ts", "elements.ts", "packages.ts", "platform.ts"], lazily: ["unzipit"] },

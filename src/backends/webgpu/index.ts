@@ -1,0 +1,401 @@
+/** The WebGPU backend: maps the contract's ops to shaders, keeps weights and activations in buffers. */
+import type { Activation, Backend, Linear, Norm, Precision, Tensor, Window } from "../../backend.js";
+import {
+  checkAssembleTokens,
+  checkAttention,
+  checkConvolve,
+  checkData,
+  checkGroupNorm,
+  checkHeadNorm,
+  checkLayerNorm,
+  checkLinear,
+  checkMaxPool,
+  checkPatchify,
+  checkPool,
+  checkRelativePositions,
+  checkRescale,
+  checkRotate,
+  checkSize,
+  checkStore,
+  checkSwiglu,
+} from "../shapes.js";
+import type { Gpu } from "./device.js";
+import { createRecorder, type Storage } from "./recorder.js";
+import { groupsFor, type Shader, THREADS } from "./shader.js";
+import { attention, blockOf } from "./shaders/attention.js";
+import { type GemmVariant, gemm, TILES } from "./shaders/gemm.js";
+import { groupNorm } from "./shaders/groupnorm.js";
+import { norm as normShader } from "./shaders/norm.js";
+import { quantise } from "./shaders/quantise.js";
+import { rotate } from "./shaders/rotate.js";
+import { assembleTokens, maxPool, patchify, pool, relativePositions, swiglu } from "./shaders/tokens.js";
+import {
+  bytesOf,
+  type GpuLinear,
+  type GpuTensor,
+  padRows,
+  storeColumns,
+  storeRows,
+  upTo4,
+  WEIGHT_BYTES,
+} from "./weights.js";
+
+/** Parts of a device that are used although it has more: so that each variant is tested where it can be. */
+export interface WebgpuOptions {
+  readonly half?: boolean;
+  readonly subgroups?: boolean;
+  readonly packedDot?: boolean;
+}
+
+export interface WebgpuBackend extends Backend {
+  /** Features that a precision runs with, in words. */
+  describe(precision: Precision): string;
+}
+
+/** A large product has at least so many tiles of 64 × 64: a few for each core of a large GPU. */
+const MANY_TILES = 512;
+
+export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): WebgpuBackend {
+  const { device } = gpu;
+  const half = gpu.half && options.half !== false;
+  const subgroups = gpu.subgroups && options.subgroups !== false;
+  const packedDot = gpu.packedDot && options.packedDot !== false;
+  const recorder = createRecorder(device);
+  const { maxStorageBufferBindingSize: mostBytes, maxComputeWorkgroupStorageSize: workgroupBytes } = device.limits;
+
+  /**
+   * Activations: a stack whose places keep their buffers, so that the same calls get the same buffers, and with them the
+   * bind groups that they had.
+   */
+  const places: { storage: Storage; bytes: number }[] = [];
+  let top = 0;
+  let marks = 0;
+  let weights = 0;
+  /** Results that live within one op. */
+  const scratch = new Map<string, GpuTensor>();
+
+  function allocate(bytes: number): Storage {
+    if (bytes > mostBytes) {
+      throw new RangeError(
+        `webgpu: a matrix must fit ${mostBytes.toLocaleString("en-US")} bytes, which this device binds at once; got ${bytes.toLocaleString("en-US")}`,
+      );
+    }
+    return recorder.allocate(bytes);
+  }
+
+  /** Memory that lives on before the first mark, until it is released after it. */
+  function take(bytes: number, fresh = false): Storage {
+    if (marks === 0) {
+      weights += bytes;
+      return allocate(bytes);
+    }
+    const place = places[top];
+    if (!place || place.bytes < bytes || fresh) {
+      const storage = allocate(bytes);
+      if (place) recorder.free(place.storage);
+      places[top] = { storage, bytes };
+    }
+    return places[top++]!.storage;
+  }
+
+  function scratchOf(name: string, rows: number, cols: number): GpuTensor {
+    const stride = upTo4(cols);
+    const known = scratch.get(name);
+    const bytes = rows * stride * 4;
+    if (known && known.storage.bytes >= bytes) return { ...known, rows, cols, stride };
+    const x = { rows, cols, stride, storage: allocate(bytes) };
+    if (known) recorder.free(known.storage);
+    scratch.set(name, x);
+    return x;
+  }
+
+  const own = (x: Tensor) => x as GpuTensor;
+  const at = (x: Tensor) => own(x).storage;
+
+  /** A thread for each element of `out`. */
+  const overElements = (out: GpuTensor) => groupsFor(Math.ceil((out.rows * out.stride) / THREADS));
+
+  function runElementwise(shader: Shader, out: Tensor, reads: readonly Tensor[], params: Record<string, number>): void {
+    const { rows, cols, stride } = own(out);
+    const storages = [...reads.map(at), at(out)];
+    recorder.run(shader, storages, { rows, cols, outStride: stride, ...params }, overElements(own(out)));
+  }
+
+  /** Norm of `parts` parts of each row, `width` columns from `first` on. */
+  function runNorm(
+    out: GpuTensor,
+    x: GpuTensor,
+    { scale, shift, eps }: Norm,
+    { parts = 1, width = x.cols, first = 0, end = out.stride, accumulate = false } = {},
+  ): void {
+    const inPlace = out.storage === x.storage;
+    const storages = [...(inPlace ? [] : [x.storage]), at(scale), ...(shift ? [at(shift)] : []), out.storage];
+    recorder.run(
+      normShader({ shift: shift !== undefined, inPlace, accumulate, subgroups }),
+      storages,
+      { rows: x.rows, parts, width, first, end, xStride: x.stride, outStride: out.stride, eps },
+      groupsFor(x.rows * parts),
+    );
+  }
+
+  /** The product of `linear`, and of `convolve` with a window. */
+  function multiply(
+    out: GpuTensor,
+    x: GpuTensor,
+    { precision, inputs, weight, columns }: GpuLinear,
+    epilogue: Activation | "accumulate" | "none",
+    window?: Window,
+  ): void {
+    const { rows } = out;
+    const inputs4 = upTo4(inputs) / 4;
+    const wide = window && { ...windowParams(window), channels: x.cols };
+    let left = x.storage;
+    let xStride = x.stride / 4;
+    const more: Storage[] = [];
+    if (precision === "int8") {
+      const integers = scratchOf("integers", rows, inputs4);
+      const scales = scratchOf("scales", 1, rows);
+      recorder.run(
+        quantise({ window: window !== undefined, subgroups }),
+        [x.storage, integers.storage, scales.storage],
+        { rows, inputs, inputs4, xStride: x.stride, ...wide },
+        groupsFor(rows),
+      );
+      left = integers.storage;
+      xStride = inputs4;
+      more.push(scales.storage);
+    }
+    const gathered = window && precision !== "int8" ? (x.cols % 4 === 0 ? "window4" : "window") : "matrix";
+    const variant: GemmVariant = {
+      tile: tileFor(rows, out.cols),
+      weights: precision,
+      half: precision === "f16" && half,
+      epilogue,
+      rows: gathered,
+      packedDot,
+    };
+    const { rows: high, columns: across } = TILES[variant.tile];
+    recorder.run(
+      gemm(variant),
+      [left, weight, columns, ...more, out.storage],
+      { rows, inputs4, xStride, outStride: out.stride, ...(gathered === "matrix" ? {} : wide) },
+      [Math.ceil(out.cols / across), Math.ceil(rows / high)],
+    );
+  }
+
+  const windowParams = ({ height, width, kernel, stride, top, left, outHeight, outWidth }: Window) => ({
+    ...{ height, width, kernel, stride },
+    ...{ top, left, outHeight, outWidth },
+  });
+
+  const backend: WebgpuBackend = {
+    name: "webgpu",
+    get lost() {
+      return recorder.failure;
+    },
+    describe(precision) {
+      const features = [
+        precision === "f16" && (half ? "products of halves" : "halves widened"),
+        precision === "int8" && (packedDot ? "packed products" : "products of single integers"),
+        subgroups && "subgroups",
+      ].filter(Boolean);
+      return [gpu.name, ...features].join(", ");
+    },
+    get memory() {
+      const held = [...places.map(({ bytes }) => bytes), ...[...scratch.values()].map(({ storage }) => storage.bytes)];
+      return { weights, activations: held.reduce((sum, bytes) => sum + bytes, 0) };
+    },
+
+    createTensor(rows, cols, data) {
+      checkSize("createTensor", rows, cols);
+      const stride = upTo4(cols);
+      const x: GpuTensor = { rows, cols, stride, storage: take(rows * stride * 4) };
+      if (data) backend.write(x, data);
+      return x;
+    },
+
+    createLinear(outputs, inputs, precision = "f32") {
+      checkSize("createLinear", outputs, inputs);
+      const rows = upTo4(outputs);
+      const values = new Float32Array(2 * rows);
+      // Of integers the scale is the row's, else 1 until it is rescaled.
+      for (let i = 0; i < outputs; i++) values[2 * i] = 1;
+      const linear: GpuLinear = {
+        ...{ outputs, inputs, precision, values },
+        weight: take(rows * upTo4(inputs) * WEIGHT_BYTES[precision], true),
+        columns: take(values.byteLength, true),
+      };
+      storeColumns(recorder, linear);
+      return linear;
+    },
+
+    stage: (length) => new Uint8Array(length),
+
+    store(target, dtype, bytes) {
+      checkStore(target, dtype, bytes);
+      return storeRows(recorder, target, dtype, bytes);
+    },
+
+    rescale(weights: Linear, factors) {
+      checkRescale(weights, factors);
+      const linear = weights as GpuLinear;
+      for (const [i, factor] of factors.entries()) {
+        linear.values[2 * i]! *= factor;
+        linear.values[2 * i + 1]! *= factor;
+      }
+      storeColumns(recorder, linear);
+    },
+
+    mark() {
+      marks++;
+      return top;
+    },
+
+    release(mark) {
+      marks--;
+      top = mark;
+    },
+
+    write(x, data) {
+      checkData("write", x, data);
+      const { cols, stride, storage } = own(x);
+      // WGSL has no infinities; what hides a key hides it at -1e30 as well.
+      const finite = data.includes(Number.NEGATIVE_INFINITY) ? data.map((v) => Math.max(v, -1e30)) : data;
+      recorder.write(storage, 0, bytesOf(padRows(finite, cols, stride)));
+    },
+
+    async read(x) {
+      const { rows, cols, stride, storage } = own(x);
+      const data = new Float32Array(await recorder.read(storage, rows * stride * 4));
+      if (cols === stride) return data;
+      const out = new Float32Array(rows * cols);
+      for (let row = 0; row < rows; row++) out.set(data.subarray(row * stride, row * stride + cols), row * cols);
+      return out;
+    },
+
+    patchify(out, pixels, grid) {
+      const { channels, gridHeight, gridWidth } = checkPatchify(out, pixels, grid);
+      const { width, patchHeight, patchWidth } = grid;
+      const params = { channels, width, gridHeight, gridWidth, patchHeight, patchWidth };
+      runElementwise(patchify, out, [pixels], { ...params, stride: own(pixels).stride });
+    },
+
+    assembleTokens(out, prefix, patches, positions) {
+      const images = checkAssembleTokens(out, prefix, patches, positions);
+      const shader = assembleTokens({ prefix: prefix !== undefined, positions: positions !== undefined });
+      const reads = [patches, prefix, positions].filter((x) => x !== undefined);
+      runElementwise(shader, out, reads, { count: prefix?.rows ?? 0, tokens: out.rows / images });
+    },
+
+    layerNorm(out, x, norm, options = {}) {
+      checkLayerNorm(out, x, norm, options);
+      runNorm(own(out), own(x), norm, options);
+    },
+
+    swiglu(out, x) {
+      checkSwiglu(out, x);
+      runElementwise(swiglu, out, [x], { stride: own(x).stride });
+    },
+
+    headNorm(qkv, heads, query, key) {
+      const width = checkHeadNorm(qkv, heads, query, key);
+      for (const [part, norm] of [query, key].entries()) {
+        runNorm(own(qkv), own(qkv), norm, { parts: heads, width, first: part * heads * width, end: 0 });
+      }
+    },
+
+    linear(out, x, weights, options = {}) {
+      checkLinear(out, x, weights, options);
+      const { norm, activation, accumulate = false } = options;
+      let rows = own(x);
+      if (norm) {
+        const normed = scratchOf("normed", x.rows, x.cols);
+        runNorm(normed, rows, norm);
+        rows = normed;
+      }
+      multiply(own(out), rows, weights as GpuLinear, activation ?? (accumulate ? "accumulate" : "none"));
+    },
+
+    attention(out, qkv, shape) {
+      const { images, d } = checkAttention(out, qkv, shape);
+      const { heads, tokens, bias, probabilities } = shape;
+      const block = blockOf(d, workgroupBytes);
+      if (!block) {
+        throw new RangeError(
+          `webgpu: heads must have at most as many columns as fit ${workgroupBytes} bytes of workgroup memory; got ${d}`,
+        );
+      }
+      recorder.run(
+        attention({ d, bias: bias !== undefined, probabilities: probabilities !== undefined, block }),
+        [at(qkv), ...(bias ? [at(bias)] : []), at(out), ...(probabilities ? [at(probabilities)] : [])],
+        {
+          ...{ tokens, heads, stride: own(qkv).stride, outStride: own(out).stride },
+          // Powers of 2 are what GPUs have.
+          factor: Math.LOG2E / Math.sqrt(d),
+          ...(bias ? { biasStride: own(bias).stride, biasHead: bias.rows === tokens ? 0 : tokens } : {}),
+          ...(probabilities ? { mapStride: own(probabilities).stride } : {}),
+        },
+        [Math.ceil(tokens / block.queries), heads, images],
+      );
+    },
+
+    rotate(qkv, cos, sin, shape) {
+      const { d, own: perHead } = checkRotate(qkv, cos, sin, shape);
+      const { rows, stride } = own(qkv);
+      const { heads } = shape;
+      recorder.run(
+        rotate({ halves: shape.pairs === "halves", own: perHead }),
+        [at(cos), at(sin), at(qkv)],
+        { rows, heads, d, stride, tokens: cos.rows, tableStride: own(cos).stride },
+        groupsFor(Math.ceil((rows * heads * d) / THREADS)),
+      );
+    },
+
+    relativePositions(out, table, grid) {
+      checkRelativePositions(out, table, grid);
+      const { height, width } = grid;
+      runElementwise(relativePositions, out, [table], { stride: own(table).stride, height, width });
+    },
+
+    pool(out, x, rows) {
+      checkPool(out, x, rows);
+      const { tokens, first, count } = rows;
+      runElementwise(pool, out, [x], { tokens, first, count });
+    },
+
+    convolve(out, x, weights, window, { accumulate = false } = {}) {
+      checkConvolve(out, x, weights, window);
+      multiply(own(out), own(x), weights as GpuLinear, accumulate ? "accumulate" : "none", window);
+    },
+
+    groupNorm(out, x, norm, options) {
+      const images = checkGroupNorm(out, x, norm, options);
+      const { groups, pixels, activation, accumulate = false } = options;
+      const { cols, stride, storage } = own(x);
+      const inPlace = at(out) === storage;
+      recorder.run(
+        groupNorm({ relu: activation === "relu", accumulate, inPlace, subgroups }),
+        [...(inPlace ? [] : [storage]), at(norm.scale), at(norm.shift!), at(out)],
+        { images, pixels, cols, stride, groups, eps: norm.eps },
+        groupsFor(images * groups),
+      );
+    },
+
+    maxPool(out, x, window, fill) {
+      checkMaxPool(out, x, window);
+      const filled = fill !== Number.NEGATIVE_INFINITY;
+      runElementwise(maxPool({ filled }), out, [x], { ...windowParams(window), ...(filled ? { fill } : {}) });
+    },
+
+    dispose() {
+      recorder.dispose();
+    },
+  };
+  return backend;
+}
+
+function tileFor(rows: number, columns: number): GemmVariant["tile"] {
+  if (rows <= TILES.thin.rows) return "thin";
+  const { rows: high, columns: across } = TILES.large;
+  return Math.ceil(rows / high) * Math.ceil(columns / across) >= MANY_TILES ? "large" : "small";
+}
