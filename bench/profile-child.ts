@@ -50,7 +50,7 @@ answer(async ({ size, precision, wide }: ProfileQuestion): Promise<ProfileSample
   const pixelValues = { dims: [1, 3, IMAGE, IMAGE], data: vitPixels(1) };
   const run = async (backend: Backend): Promise<number> => {
     const begin = performance.now();
-    await forward(backend, weights, config, { pixelValues }, ["logits"]);
+    await (await forward(backend, weights, config, { pixelValues }, ["logits"])).outputs;
     return performance.now() - begin;
   };
   const totals: number[] = [];

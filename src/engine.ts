@@ -38,7 +38,7 @@ export interface Engine {
   /** Token ids of texts, by the checkpoint's tokenizer.json. */
   tokenize(texts: readonly string[]): Promise<number[][]>;
   /**
-   * Runs a forward pass when all earlier ones are through: they share the activations' memory.
+   * Runs a forward pass when the ops of all earlier ones have been called: they share the activations' memory.
    * @param check throws if it is no longer wanted when its turn comes.
    * @param options its signal stops it between two layers.
    */
@@ -183,12 +183,12 @@ function engineOf(
     similarity: weights.similarity,
     tokenize,
     forward(inputs, outputs, check, options) {
-      const result = last.then(() => {
+      const called = last.then(() => {
         check();
         return forward(backend, weights, facts.config, inputs, outputs, options);
       });
-      last = result.catch(() => undefined);
-      return result;
+      last = called.catch(() => undefined);
+      return called.then(({ outputs }) => outputs);
     },
     dispose: () => backend.dispose(),
   };

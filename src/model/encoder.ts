@@ -52,7 +52,7 @@ export async function encode(
   places: Places,
   options: {
     readonly attentions: boolean;
-    readonly each: (probabilities: Matrix | undefined) => Promise<void>;
+    readonly each: (probabilities: Matrix | undefined) => void;
     readonly signal?: AbortSignal;
   },
 ): Promise<void> {
@@ -89,7 +89,7 @@ export async function encode(
         add(branch, inner[i]!);
       });
     }
-    await options.each(a.probabilities);
+    options.each(a.probabilities);
   }
 
   /** Before the projection. With post-norm z is read as it is. */

@@ -2,12 +2,14 @@
 import type { Backend } from "../backend.js";
 import { type Config, gridOf } from "./config.js";
 import {
+  arrived,
   type Inputs,
   type Integers,
   needs,
   OUTPUT_NAMES,
   type OutputName,
   type Outputs,
+  type Pending,
   type Tensor,
 } from "./outputs.js";
 import { runText } from "./text.js";
@@ -21,7 +23,8 @@ export interface ForwardOptions {
 }
 
 /**
- * Runs images and texts through the model.
+ * Runs images and texts through the model. It resolves when all ops have been called, and the next call's may follow; what
+ * they give arrives later.
  * @param wanted what to compute; nothing else is read back.
  * @throws RangeError if an input has not the shape that it must have, or the checkpoint lacks what is wanted.
  */
@@ -32,37 +35,43 @@ export async function forward(
   inputs: Inputs,
   wanted: readonly OutputName[],
   options: ForwardOptions = {},
-): Promise<Partial<Outputs>> {
+): Promise<{ readonly outputs: Promise<Partial<Outputs>> }> {
   checkWanted(config, wanted);
   const asked = new Set<OutputName>(wanted);
   if (asked.has("logitsPerImage") || asked.has("logitsPerText")) asked.add("imageEmbeds").add("textEmbeds");
   if (asked.has("imageEmbeds")) asked.add("imageFeatures");
   if (asked.has("textEmbeds")) asked.add("textFeatures");
   const wants = (name: OutputName) => asked.has(name);
-  const outputs: Partial<Outputs> = {};
-
+  const images: Pending[] = [];
+  const texts: Pending[] = [];
   if (wanted.some((name) => needs(name, "image"))) {
-    const batches = imagesOf(config, inputs, options.interpolatePositions ?? false);
-    const results = [];
-    for (const batch of batches) results.push(await runImages(backend, weights, config, batch, wants, options.signal));
-    Object.assign(outputs, config.flexible ? padTogether(results, inputs.pixelValues!.dims[1]!) : results[0]);
-    if (outputs.imageFeatures) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
+    for (const batch of imagesOf(config, inputs, options.interpolatePositions ?? false)) {
+      images.push(await runImages(backend, weights, config, batch, wants, options.signal));
+    }
   }
   if (wanted.some((name) => needs(name, "text"))) {
-    const results = [];
     for (const text of textsOf(config, inputs)) {
-      results.push(await runText(backend, weights.text!, config.text!, text, wants, options.signal));
+      texts.push(await runText(backend, weights.text!, config.text!, text, wants, options.signal));
     }
-    Object.assign(outputs, padTogether(results, inputs.inputIds!.dims[1]!));
+  }
+
+  async function finish(): Promise<Partial<Outputs>> {
+    const [ofImages, ofTexts] = await Promise.all([images, texts].map((all) => Promise.all(all.map(arrived))));
+    const outputs: Partial<Outputs> = {
+      ...(config.flexible ? padTogether(ofImages!, inputs.pixelValues?.dims[1] ?? 0) : ofImages![0]),
+      ...padTogether(ofTexts!, inputs.inputIds?.dims[1] ?? 0),
+    };
+    if (outputs.imageFeatures) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
     if (outputs.textFeatures) outputs.textEmbeds = toUnits(outputs.textFeatures);
+    if (wants("logitsPerImage") || wants("logitsPerText")) {
+      const { scale, bias } = weights.similarity!;
+      const [a, b] = [outputs.imageEmbeds!, outputs.textEmbeds!];
+      outputs.logitsPerImage = similarities(a, b, scale, bias);
+      outputs.logitsPerText = similarities(b, a, scale, bias);
+    }
+    return Object.fromEntries(wanted.map((name) => [name, outputs[name]]));
   }
-  if (wants("logitsPerImage") || wants("logitsPerText")) {
-    const { scale, bias } = weights.similarity!;
-    const [a, b] = [outputs.imageEmbeds!, outputs.textEmbeds!];
-    outputs.logitsPerImage = similarities(a, b, scale, bias);
-    outputs.logitsPerText = similarities(b, a, scale, bias);
-  }
-  return Object.fromEntries(wanted.map((name) => [name, outputs[name]]));
+  return { outputs: finish() };
 }
 
 function checkWanted(config: Config, wanted: readonly OutputName[]): void {

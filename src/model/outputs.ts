@@ -54,6 +54,27 @@ export interface Outputs {
 
 export type OutputName = keyof Outputs;
 
+/** Outputs whose ops have all been called, and whose values are on their way. */
+export type Pending = {
+  [Name in OutputName]?: Outputs[Name] extends Tensor[] ? Promise<Tensor>[] : Promise<Tensor>;
+};
+
+/** Values that are being read. Nobody waits for them if an op that follows fails, which is the error then. */
+export function tensorOf(values: Promise<Float32Array>, dims: readonly number[]): Promise<Tensor> {
+  const tensor = values.then((data) => ({ dims, data }));
+  tensor.catch(() => {});
+  return tensor;
+}
+
+/** Waits for the values. */
+export async function arrived(pending: Pending): Promise<Partial<Outputs>> {
+  const entries = Object.entries(pending).map(async ([name, value]) => [
+    name,
+    await (Array.isArray(value) ? Promise.all(value) : value),
+  ]);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
 const NAMES: Readonly<Record<OutputName, "image" | "text" | "both">> = {
   logits: "image",
   clsLogits: "image",

@@ -134,14 +134,14 @@ export function planResNet(
  * @param pixels [B·3, H·W]
  * @param each is given the map after the stem and each stage; the map is overwritten later.
  */
-export async function runResNet(
+export function runResNet(
   backend: Backend,
   resnet: ResNet,
   config: ResNetConfig,
   pixels: Matrix,
   image: { height: number; width: number },
-  each: (map: FeatureMap) => Promise<void>,
-): Promise<FeatureMap> {
+  each: (map: FeatureMap) => void,
+): FeatureMap {
   const { groups, preActivation } = config;
   const images = pixels.rows / 3;
   const relu = { groups, activation: "relu" } as const;
@@ -151,16 +151,16 @@ export async function runResNet(
   backend.patchify(rows, pixels, { ...image, patchHeight: 1, patchWidth: 1 });
   let map = convolve({ x: rows, ...image }, resnet.stem.convolution);
   if (resnet.stem.norm) backend.groupNorm(map.x, map.x, resnet.stem.norm, { ...relu, pixels: pixelsOf(map) });
-  if (config.statesBeforePool) await each(map);
+  if (config.statesBeforePool) each(map);
   const window = windowOf(map, 3, 2, config.poolPadding);
   const pooled = backend.createTensor(images * window.outHeight * window.outWidth, map.x.cols);
   backend.maxPool(pooled, map.x, window, config.poolFill);
   map = { x: pooled, height: window.outHeight, width: window.outWidth };
-  if (!config.statesBeforePool) await each(map);
+  if (!config.statesBeforePool) each(map);
 
   for (const units of resnet.stages) {
     for (const unit of units) map = preActivation ? preActivated(unit, map) : postActivated(unit, map);
-    await each(map);
+    each(map);
   }
   if (resnet.norm) backend.groupNorm(map.x, map.x, resnet.norm, { ...relu, pixels: pixelsOf(map) });
   return map;

@@ -2,7 +2,7 @@
 import type { Backend, Tensor as Matrix } from "../backend.js";
 import type { TextConfig } from "./config.js";
 import { encode } from "./encoder.js";
-import type { OutputName, Outputs, Tensor } from "./outputs.js";
+import { type OutputName, type Pending, tensorOf } from "./outputs.js";
 import type { TextWeights } from "./weights.js";
 
 /** Token ids of a text, and which of them count, if not all. */
@@ -11,6 +11,7 @@ export interface Text {
   readonly mask: readonly boolean[] | undefined;
 }
 
+/** Calls the ops of a text; the values of what is wanted arrive later. */
 export async function runText(
   backend: Backend,
   weights: TextWeights,
@@ -18,11 +19,11 @@ export async function runText(
   { ids, mask }: Text,
   wants: (name: OutputName) => boolean,
   signal?: AbortSignal,
-): Promise<Partial<Outputs>> {
-  const outputs: Partial<Outputs> = {};
+): Promise<Pending> {
+  const outputs: Pending = {};
   const { width, heads } = config;
   const tokens = ids.length;
-  const tensor = async (x: Matrix, ...dims: number[]): Promise<Tensor> => ({ dims, data: await backend.read(x) });
+  const tensor = (x: Matrix, ...dims: number[]) => tensorOf(backend.read(x), dims);
   const mark = backend.mark();
   try {
     const z = backend.createTensor(tokens, width);
@@ -32,7 +33,7 @@ export async function runText(
     }
     const positions = backend.createTensor(tokens, width, weights.positions.subarray(0, tokens * width));
     backend.assembleTokens(z, undefined, backend.createTensor(tokens, width, rows), positions);
-    if (wants("textHiddenStates")) outputs.textHiddenStates = [await tensor(z, 1, tokens, width)];
+    if (wants("textHiddenStates")) outputs.textHiddenStates = [tensor(z, 1, tokens, width)];
     if (wants("textAttentions")) outputs.textAttentions = [];
 
     const bias = maskOf(config, tokens, mask);
@@ -40,20 +41,20 @@ export async function runText(
     await encode(backend, config, weights.blocks, z, { images: 1, tokens }, places, {
       attentions: wants("textAttentions"),
       signal,
-      async each(probabilities) {
-        outputs.textHiddenStates?.push(await tensor(z, 1, tokens, width));
-        outputs.textAttentions?.push(await tensor(probabilities ?? z, 1, heads, tokens, tokens));
+      each(probabilities) {
+        outputs.textHiddenStates?.push(tensor(z, 1, tokens, width));
+        outputs.textAttentions?.push(tensor(probabilities ?? z, 1, heads, tokens, tokens));
       },
     });
     backend.layerNorm(z, z, weights.norm);
-    if (wants("textLastHiddenState")) outputs.textLastHiddenState = await tensor(z, 1, tokens, width);
+    if (wants("textLastHiddenState")) outputs.textLastHiddenState = tensor(z, 1, tokens, width);
 
     const y = backend.createTensor(1, width);
     backend.pool(y, z, { tokens, first: pooledToken(config, ids), count: 1 });
     const { projection } = weights;
     const projected = projection ? backend.createTensor(1, projection.outputs) : y;
     if (projection) backend.linear(projected, y, projection);
-    outputs.textFeatures = await tensor(projected, 1, projected.cols);
+    outputs.textFeatures = tensor(projected, 1, projected.cols);
     // transformers calls the projected vector pooler_output.
     outputs.textPooled = outputs.textFeatures;
     return outputs;

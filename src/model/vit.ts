@@ -5,7 +5,7 @@
 import type { Backend, Tensor as Matrix } from "../backend.js";
 import { type Config, gridOf } from "./config.js";
 import { encode, type Places, type Sequence } from "./encoder.js";
-import type { OutputName, Outputs, Tensor } from "./outputs.js";
+import { type OutputName, type Pending, type Tensor, tensorOf } from "./outputs.js";
 import { resample } from "./positions.js";
 import { type FeatureMap, runResNet } from "./resnet.js";
 import { pairsOf, rotaryTables } from "./rope.js";
@@ -22,7 +22,7 @@ export type ImageBatch =
 type Pooled = readonly Matrix[];
 
 /**
- * Runs images through the image tower.
+ * Calls the ops of images; the values of what is wanted arrive later.
  * @param wants what to compute; nothing else is read back.
  */
 export async function runImages(
@@ -32,17 +32,17 @@ export async function runImages(
   batch: ImageBatch,
   wants: (name: OutputName) => boolean,
   signal?: AbortSignal,
-): Promise<Partial<Outputs>> {
-  const outputs: Partial<Outputs> = {};
+): Promise<Pending> {
+  const outputs: Pending = {};
   const { width, prefixTokens, heads } = config;
   const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
-  const tensor = async (x: Matrix, ...dims: number[]): Promise<Tensor> => ({ dims, data: await backend.read(x) });
+  const tensor = (x: Matrix, ...dims: number[]) => tensorOf(backend.read(x), dims);
 
   const mark = backend.mark();
   try {
-    const map = weights.resnet && (await runStem(backend, weights, config, batch, wants, outputs));
+    const map = weights.resnet && runStem(backend, weights, config, batch, wants, outputs);
     if (config.depth === 0) {
-      await finishResNet(backend, weights, config, map!, images, wants, outputs);
+      finishResNet(backend, weights, config, map!, images, wants, outputs);
       return outputs;
     }
     const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
@@ -55,29 +55,29 @@ export async function runImages(
       ? patchEmbedMap(backend, weights, config, map, grid, images)
       : patchEmbed(backend, weights, config, batch, grid, images);
     if (weights.patchNorm) backend.layerNorm(x, x, weights.patchNorm);
-    if (wants("patchEmbedding")) outputs.patchEmbedding = await tensor(x, images, patches, width);
+    if (wants("patchEmbedding")) outputs.patchEmbedding = tensor(x, images, patches, width);
 
     // z₀ = [x_class; x¹E; …; xᴺE] + E_pos                                                     (1)
     const { positions, ...places } = placesOf(backend, weights, config, grid);
     backend.assembleTokens(z, weights.prefix, x, positions);
     if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
-    if (wants("hiddenStates")) outputs.hiddenStates = [await tensor(z, images, tokens, width)];
+    if (wants("hiddenStates")) outputs.hiddenStates = [tensor(z, images, tokens, width)];
     if (wants("attentions")) outputs.attentions = [];
 
     // z_l for l = 1 … L                                                                   (2, 3)
     await encode(backend, config, weights.blocks, z, sequence, places, {
       attentions: wants("attentions"),
       signal,
-      async each(probabilities) {
-        outputs.hiddenStates?.push(await tensor(z, images, tokens, width));
-        outputs.attentions?.push(await tensor(probabilities ?? z, images, heads, tokens, tokens));
+      each(probabilities) {
+        outputs.hiddenStates?.push(tensor(z, images, tokens, width));
+        outputs.attentions?.push(tensor(probabilities ?? z, images, heads, tokens, tokens));
       },
     });
 
     // y = LN(z_L⁰)                                                                           (4)
     if (config.norm === "tokens") backend.layerNorm(z, z, weights.norm!);
-    if (wants("lastHiddenState")) outputs.lastHiddenState = await tensor(z, images, tokens, width);
-    await finish(backend, weights, config, sequence, z, wants, outputs);
+    if (wants("lastHiddenState")) outputs.lastHiddenState = tensor(z, images, tokens, width);
+    finish(backend, weights, config, sequence, z, wants, outputs);
     return outputs;
   } finally {
     backend.release(mark);
@@ -231,25 +231,25 @@ function placesOf(
 }
 
 /** From the last tokens to what is asked for. */
-async function finish(
+function finish(
   backend: Backend,
   weights: Weights,
   config: Config,
   sequence: Sequence,
   z: Matrix,
   wants: (name: OutputName) => boolean,
-  outputs: Partial<Outputs>,
-): Promise<void> {
+  outputs: Pending,
+): void {
   const { images } = sequence;
   const { pooled, features } = config;
-  const rows = async (x: Matrix): Promise<Tensor> => ({ dims: [images, x.cols], data: await backend.read(x) });
+  const rows = (x: Matrix) => tensorOf(backend.read(x), [images, x.cols]);
   const wantsPooled = wants("pooled") && pooled !== "none";
   if (wantsPooled && pooled === "pooler") {
     const y = backend.createTensor(images, config.poolerWidth);
     backend.linear(y, tokenOf(backend, sequence, z, 0), weights.pooler!, { activation: "tanh" });
-    outputs.pooled = await rows(y);
+    outputs.pooled = rows(y);
   }
-  if (wantsPooled && pooled === "token") outputs.pooled = await rows(tokenOf(backend, sequence, z, 0));
+  if (wantsPooled && pooled === "token") outputs.pooled = rows(tokenOf(backend, sequence, z, 0));
 
   const ofHead = ["logits", "clsLogits", "distillationLogits", "preLogits", "imageFeatures", "imageEmbeds"] as const;
   if (!ofHead.some((name) => wants(name)) && !(wantsPooled && pooled === "head")) return;
@@ -257,15 +257,15 @@ async function finish(
   if (features > 0) {
     const projected = weights.projection ? backend.createTensor(images, features) : y[0]!;
     if (weights.projection) backend.linear(projected, y[0]!, weights.projection);
-    outputs.imageFeatures = await rows(projected);
+    outputs.imageFeatures = rows(projected);
   }
   // In a model of both towers transformers calls the features pooler_output.
   if (wantsPooled && pooled === "head") {
-    outputs.pooled = config.text && outputs.imageFeatures ? outputs.imageFeatures : await rows(y[0]!);
+    outputs.pooled = config.text && outputs.imageFeatures ? outputs.imageFeatures : rows(y[0]!);
   }
-  if (wants("preLogits")) outputs.preLogits = await preLogits(backend, config, images, y);
+  if (wants("preLogits")) outputs.preLogits = preLogits(backend, config, images, y);
   if (wants("logits") || wants("clsLogits") || wants("distillationLogits")) {
-    await classify(backend, weights, config, images, y, outputs);
+    classify(backend, weights, config, images, y, outputs);
   }
 }
 
@@ -314,33 +314,40 @@ function attentionPool(
 }
 
 /** The vector before the classifier; of two, their mean when distilled, else one after the other. */
-async function preLogits(backend: Backend, { pooling }: Config, images: number, y: Pooled): Promise<Tensor> {
-  const [first, second] = (await Promise.all(y.map((x) => backend.read(x)))) as [Float32Array, Float32Array?];
-  const width = y[0]!.cols;
-  if (!second) return { dims: [images, width], data: first };
-  if (pooling === "distilled") return { dims: [images, width], data: meanOfTwo(first, second) };
-  const data = new Float32Array(2 * first.length);
-  for (let i = 0; i < images; i++) {
-    data.set(first.subarray(i * width, (i + 1) * width), 2 * i * width);
-    data.set(second.subarray(i * width, (i + 1) * width), (2 * i + 1) * width);
-  }
-  return { dims: [images, 2 * width], data };
+function preLogits(backend: Backend, { pooling }: Config, images: number, [a, b]: Pooled): Promise<Tensor> {
+  const width = a!.cols;
+  const first = backend.read(a!);
+  if (!b) return tensorOf(first, [images, width]);
+  const both = Promise.all([first, backend.read(b)]);
+  if (pooling === "distilled") return tensorOf(both.then(meanOfTwo), [images, width]);
+  const rows = both.then((values) => sideBySide(values, width));
+  return tensorOf(rows, [images, 2 * width]);
 }
 
-const meanOfTwo = (a: Float32Array, b: Float32Array) => a.map((x, i) => (x + b[i]!) / 2);
+/** [B, D] and [B, D] as [B, 2D] */
+function sideBySide([a, b]: readonly [Float32Array, Float32Array], width: number): Float32Array {
+  const data = new Float32Array(2 * a.length);
+  for (let at = 0; at < a.length; at += width) {
+    data.set(a.subarray(at, at + width), 2 * at);
+    data.set(b.subarray(at, at + width), 2 * at + width);
+  }
+  return data;
+}
+
+const meanOfTwo = ([a, b]: readonly [Float32Array, Float32Array]) => a.map((x, i) => (x + b[i]!) / 2);
 
 /** Class scores. timm's models without a head give what the head would read. */
-async function classify(
+function classify(
   backend: Backend,
   weights: Weights,
   config: Config,
   images: number,
   y: Pooled,
-  outputs: Partial<Outputs>,
-): Promise<void> {
+  outputs: Pending,
+): void {
   const [head, second] = weights.heads;
   if (!head) {
-    outputs.logits = await preLogits(backend, config, images, y);
+    outputs.logits = preLogits(backend, config, images, y);
     return;
   }
   const scores = backend.createTensor(images, head.outputs);
@@ -348,64 +355,66 @@ async function classify(
   backend.linear(scores, y[0]!, head);
   if (config.pooling === "token+mean") backend.linear(scores, y[1]!, second!, { accumulate: true });
   if (config.pooling !== "distilled") {
-    outputs.logits = { dims, data: await backend.read(scores) };
+    outputs.logits = tensorOf(backend.read(scores), dims);
     return;
   }
   const other = backend.createTensor(images, second!.outputs);
   backend.linear(other, y[1]!, second!);
-  const [cls, distillation] = [await backend.read(scores), await backend.read(other)];
-  outputs.clsLogits = { dims, data: cls };
-  outputs.distillationLogits = { dims, data: distillation };
-  outputs.logits = { dims, data: meanOfTwo(cls, distillation) };
+  const both = [backend.read(scores), backend.read(other)] as const;
+  outputs.clsLogits = tensorOf(both[0], dims);
+  outputs.distillationLogits = tensorOf(both[1], dims);
+  outputs.logits = tensorOf(Promise.all(both).then(meanOfTwo), dims);
 }
 
 /** The convolutional stem, or all of a BiT. */
-async function runStem(
+function runStem(
   backend: Backend,
   weights: Weights,
   config: Config,
   batch: ImageBatch,
   wants: (name: OutputName) => boolean,
-  outputs: Partial<Outputs>,
-): Promise<FeatureMap> {
+  outputs: Pending,
+): FeatureMap {
   if (!("pixels" in batch)) throw new TypeError("forward: a convolutional stem takes pixels; got patches");
   const [images, channels, height, width] = batch.pixels.dims as [number, number, number, number];
   const pixels = backend.createTensor(images * channels, height * width, batch.pixels.data);
   const states = config.depth === 0 && wants("hiddenStates");
   if (states) outputs.hiddenStates = [];
-  return runResNet(backend, weights.resnet!, config.resnet!, pixels, { height, width }, async (map) => {
-    if (states) outputs.hiddenStates!.push(await planes(backend, map, images));
+  return runResNet(backend, weights.resnet!, config.resnet!, pixels, { height, width }, (map) => {
+    if (states) outputs.hiddenStates!.push(planes(backend, map, images));
   });
 }
 
 /** [B·H·W, C] to [B, C, H, W]. */
-async function planes(backend: Backend, { x, height, width }: FeatureMap, images: number): Promise<Tensor> {
-  const rows = await backend.read(x);
+function planes(backend: Backend, { x, height, width }: FeatureMap, images: number): Promise<Tensor> {
   const [channels, area] = [x.cols, height * width];
-  const data = new Float32Array(rows.length);
-  for (let image = 0; image < images; image++)
-    for (let i = 0; i < area; i++)
-      for (let c = 0; c < channels; c++)
-        data[(image * channels + c) * area + i] = rows[(image * area + i) * channels + c]!;
-  return { dims: [images, channels, height, width], data };
+  const values = backend.read(x).then((rows) => {
+    const data = new Float32Array(rows.length);
+    for (let image = 0; image < images; image++)
+      for (let i = 0; i < area; i++)
+        for (let c = 0; c < channels; c++)
+          data[(image * channels + c) * area + i] = rows[(image * area + i) * channels + c]!;
+    return data;
+  });
+  return tensorOf(values, [images, channels, height, width]);
 }
 
 /** Global mean and classifier of a BiT. */
-async function finishResNet(
+function finishResNet(
   backend: Backend,
   weights: Weights,
   config: Config,
   map: FeatureMap,
   images: number,
   wants: (name: OutputName) => boolean,
-  outputs: Partial<Outputs>,
-): Promise<void> {
-  if (wants("lastHiddenState")) outputs.lastHiddenState = await planes(backend, map, images);
+  outputs: Pending,
+): void {
+  if (wants("lastHiddenState")) outputs.lastHiddenState = planes(backend, map, images);
   const area = map.height * map.width;
   const y = meanOf(backend, { images, tokens: area }, map.x, 0, area);
   if (wants("pooled") && config.pooled !== "none") {
-    outputs.pooled = { dims: [images, y.cols, 1, 1], data: await backend.read(y) };
+    outputs.pooled = tensorOf(backend.read(y), [images, y.cols, 1, 1]);
   }
-  if (wants("preLogits")) outputs.preLogits = await preLogits(backend, config, images, [y]);
-  if (wants("logits")) await classify(backend, weights, config, images, [y], outputs);
+  if (wants("preLogits")) outputs.preLogits = preLogits(backend, config, images, [y]);
+  if (wants("logits")) classify(backend, weights, config, images, [y], outputs);
 }
