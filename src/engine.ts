@@ -1,16 +1,24 @@
 /** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
-import type { Backend, Precision } from "./backend.js";
-import { type Choice, selectBackend } from "./backends/select.js";
+import type { Precision } from "./backend.js";
+import type { Choice } from "./backends/select.js";
 import { type Preprocessing, parsePreprocessing } from "./image/index.js";
-import { type Checkpoint, type CheckpointParts, openCheckpoint, type Progress } from "./io/checkpoint.js";
+import {
+  type Checkpoint,
+  type CheckpointParts,
+  openCheckpoint,
+  type Progress,
+  type TensorConsumer,
+  twice,
+} from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import { imageSettings } from "./model/families/bare.js";
 import { type ForwardOptions, forward } from "./model/forward.js";
 import type { Inputs, OutputName, Outputs } from "./model/outputs.js";
 import { parseConfig } from "./model/recognise.js";
 import { planWeights, type Weights } from "./model/weights.js";
+import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { fingerprint } from "./platform.js";
-import { createSharing, type Lease } from "./sharing.js";
+import { createSharing, type Lease, type Waiting } from "./sharing.js";
 
 /** What of LoadOptions matters to an engine. */
 export interface EngineOptions extends Choice {
@@ -63,22 +71,36 @@ export async function acquireEngine(
   options: EngineOptions,
 ): Promise<Lease<Engine>> {
   const { backend, precision, threads, wide, imageSize, patchSize, config, signal, onProgress } = options;
-  const inMemory = typeof source !== "string" && !(source instanceof URL);
-  const files = inMemory ? undefined : await fingerprint(source, /\.(json|safetensors|npz|txt)$/);
+  const files = await filesOf(source);
   const key = files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, config]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(source, { ...options, ...waiting }), { signal, onProgress });
 }
 
-async function createEngine(source: string | URL | CheckpointParts, options: EngineOptions): Promise<Engine> {
+/** What tells the files of a checkpoint from later ones; undefined in memory. */
+const filesOf = async (source: string | URL | CheckpointParts): Promise<string | undefined> =>
+  typeof source === "string" || source instanceof URL
+    ? fingerprint(source, /\.(json|safetensors|npz|txt)$/)
+    : undefined;
+
+export async function createEngine(
+  source: string | URL | CheckpointParts,
+  options: EngineOptions,
+  search: GpuSearch = GPU_SEARCH,
+): Promise<Engine> {
   const { signal, onProgress } = options;
-  const checkpoint = await openCheckpoint(source, { signal });
+  const gpu = await gpuFor(options, search);
+  const free = () => "device" in gpu && gpu.device.destroy();
+  const files = await filesOf(source);
+  // A GPU may go away, with the weights that it has.
+  const { now, again } = "reason" in gpu ? { now: source, again: async () => source } : twice(source);
+  const checkpoint = await openCheckpoint(now, { signal }).catch((error) => {
+    free();
+    throw error;
+  });
   try {
-    const {
-      config: stored,
-      named,
-      labels,
-    } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors, options.config);
+    const { name, tensors } = checkpoint;
+    const { config: stored, named, labels } = await parseConfig(name, checkpoint.config, tensors, options.config);
     const config = resized(stored, options);
     const preprocessing = parsePreprocessing(
       checkpoint.preprocessor,
@@ -86,27 +108,34 @@ async function createEngine(source: string | URL | CheckpointParts, options: Eng
       config.imageSize,
       options.imageSize !== undefined,
     );
-    const plan = planWeights(checkpoint.name, { config, named, stored }, checkpoint.tensors);
-    const { precision = plan.precision } = options;
-    const { backend, how, started } = await selectBackend({ ...options, precision });
-    try {
-      const loader = plan.create(backend, precision);
-      await checkpoint.read(loader, { signal, onProgress });
-      const weights = await loader.finish();
-      await started;
-      const facts = {
-        config,
-        labels,
-        preprocessing,
-        get backend() {
-          return { name: backend.name, precision, ...how };
-        },
-      };
-      return engineOf(facts, backend, weights, tokenizerOf(checkpoint, config));
-    } catch (error) {
-      backend.dispose();
-      throw error;
+    const plan = (blocks?: number) => planWeights(name, { config, named, stored, blocks }, tensors);
+    const { precision = plan().precision } = options;
+    let opened = true;
+    async function read(consumer: TensorConsumer, waiting: Waiting<Progress>): Promise<void> {
+      if (opened) {
+        opened = false;
+        return checkpoint.read(consumer, waiting);
+      }
+      if ((await filesOf(source)) !== files) {
+        throw new Error(`load: the files of "${name}" have changed since it was loaded; load it again`);
+      }
+      const reopened = await openCheckpoint(await again(), waiting);
+      try {
+        await reopened.read(consumer, waiting);
+      } finally {
+        await reopened.close();
+      }
     }
+    const wanted = { ...options, config, precision };
+    const placement = await place({ plan, read }, wanted, gpu, search, { signal, onProgress });
+    return engineOf({ config, labels, preprocessing, precision }, placement, {
+      tokenize: tokenizerOf(checkpoint, config),
+      replace: (why) => replace({ plan, read }, wanted, why, search),
+      retries: options.backend !== "webgpu",
+    });
+  } catch (error) {
+    free();
+    throw error;
   } finally {
     await checkpoint.close();
   }
@@ -164,32 +193,65 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
 }
 
 function engineOf(
-  facts: Omit<Engine, "memory" | "similarity" | "tokenize" | "forward" | "dispose">,
-  backend: Backend,
-  weights: Weights,
-  tokenize: Engine["tokenize"],
+  facts: Pick<Engine, "config" | "labels" | "preprocessing"> & { readonly precision: Precision },
+  placement: Placement,
+  {
+    tokenize,
+    replace,
+    retries,
+  }: {
+    readonly tokenize: Engine["tokenize"];
+    /** Puts the model elsewhere when its backend is lost. */
+    readonly replace: (why: string) => Promise<Placement>;
+    /** Whether a call whose backend is lost under it is begun again. */
+    readonly retries: boolean;
+  },
 ): Engine {
+  const { config, labels, preprocessing, precision } = facts;
   let last: Promise<unknown> = Promise.resolve();
+  let disposed = false;
+
+  /** Of a backend that computes. */
+  async function current(): Promise<Placement> {
+    const { lost } = placement.backend;
+    if (!lost || disposed) return placement;
+    placement.backend.dispose();
+    placement = await replace(lost.message);
+    if (disposed) placement.backend.dispose();
+    return placement;
+  }
+
   return {
-    config: facts.config,
-    labels: facts.labels,
-    preprocessing: facts.preprocessing,
+    config,
+    labels,
+    preprocessing,
     get backend() {
-      return facts.backend;
+      return { name: placement.backend.name, precision, ...placement.how };
     },
     get memory() {
-      return backend.memory;
+      return placement.backend.memory;
     },
-    similarity: weights.similarity,
+    similarity: placement.weights.similarity,
     tokenize,
-    forward(inputs, outputs, check, options) {
-      const called = last.then(() => {
-        check();
-        return forward(backend, weights, facts.config, inputs, outputs, options);
-      });
-      last = called.catch(() => undefined);
-      return called.then(({ outputs }) => outputs);
+    async forward(inputs, outputs, check, options) {
+      for (;;) {
+        let used = placement;
+        const called = last.then(async () => {
+          check();
+          used = await current();
+          return forward(used.backend, used.weights, config, inputs, outputs, options);
+        });
+        last = called.catch(() => undefined);
+        try {
+          return await (await called).outputs;
+        } catch (error) {
+          if (!retries || error !== used.backend.lost) throw error;
+        }
+      }
     },
-    dispose: () => backend.dispose(),
+    dispose() {
+      disposed = true;
+      placement.backend.dispose();
+    },
   };
 }

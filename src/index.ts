@@ -46,14 +46,17 @@ export type {
 
 /** Options of {@link load}. */
 export interface LoadOptions {
-  /** What computes; "auto" takes the fastest that runs here. An explicit backend that cannot run throws. */
+  /**
+   * What computes. "auto" takes the fastest that runs here: a GPU whose numbers are right and that is faster on this model,
+   * else SIMD, where calls end too if the GPU goes away. An explicit backend that cannot run throws.
+   */
   backend?: BackendName | "auto";
   /**
    * How linear layers compute, by default f32, and int8 for a checkpoint that `vitrail quantize` made. f16: weights in half
    * the memory, arithmetic in f32; int8: a quarter of the memory and about twice the speed, at a small loss of accuracy.
    */
   precision?: Precision;
-  /** Threads to compute on; "auto" takes one for each core, and one where memory cannot be shared. */
+  /** Threads to compute on, of SIMD; "auto" takes one for each core, and one where memory cannot be shared. */
   threads?: "auto" | number;
   /** Asks the engine for 256-bit vectors: Node 24 or later on x64. `model.backend.reason` says what came of it. */
   wide?: boolean;
@@ -553,9 +556,12 @@ function checkNames(call: string, options: unknown, known: Readonly<Record<strin
 
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
-  const { precision = "f32", threads = "auto", wide = false, pixelLimit = 1, onProgress } = options;
+  const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1, onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${JSON.stringify(onProgress)}`);
+  }
+  if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {
+    throw new RangeError(`load: backend must be auto, wasm, webgpu or reference; got ${JSON.stringify(backend)}`);
   }
   if (!["f32", "f16", "int8"].includes(precision)) {
     throw new RangeError(`load: precision must be f32, f16 or int8; got ${JSON.stringify(precision)}`);

@@ -212,7 +212,6 @@ test("errors of files name them", async () => {
 
 const WRONG_OPTIONS: [options: object, message: string][] = [
   [{ backend: "cuda" }, 'load: backend must be auto, wasm, webgpu or reference; got "cuda"'],
-  [{ backend: "webgpu" }, 'load: backend "webgpu" is not in this version; use "wasm" or "auto"'],
   [{ precision: "int4" }, 'load: precision must be f32, f16 or int8; got "int4"'],
   [{ threads: 0 }, "load: threads must be auto or a positive integer; got 0"],
   [{ wide: 1 }, "load: wide must be true or false; got 1"],

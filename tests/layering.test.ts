@@ -29,9 +29,14 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   remote: { imports: ["index.ts", "image", "io", "packages.ts", "platform.ts"] },
   "results.ts": { imports: [] },
   "engine.ts": {
-    imports: ["backend.ts", "backends/select.ts", "image", "io", "model", "platform.ts", "sharing.ts", "tasks.ts"],
+    imports: [
+      ...["backend.ts", "backends/select.ts", "image", "io", "model"],
+      ...["placement.ts", "platform.ts", "sharing.ts", "tasks.ts"],
+    ],
     lazily: ["text"],
   },
+  "placement.ts": { imports: ["backends/select.ts", "io", "model", "sharing.ts", "trial.ts"] },
+  "trial.ts": { imports: ["backend.ts", "model"] },
   text: { imports: ["packages.ts"], lazily: ["@huggingface/tokenizers"] },
   "packages.ts": { imports: [] },
   "sharing.ts": { imports: ["tasks.ts"] },
@@ -39,7 +44,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   model: { imports: ["backend.ts", "elements.ts", "quantise.ts", "tasks.ts"] },
   "elements.ts": { imports: ["backend.ts"] },
   "backend.ts": { imports: [] },
-  "backends/select.ts": { imports: ["backend.ts"], lazily: ["backends/reference.ts", "backends/wasm"] },
+  "backends/select.ts": {
+    imports: ["backend.ts"],
+    lazily: ["backends/reference.ts", "backends/wasm", "backends/webgpu"],
+  },
   "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts", "quantise.ts"] },
   "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform.ts"] },
   "backends/webgpu": {

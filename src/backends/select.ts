@@ -1,7 +1,10 @@
-/** Which backend runs: the only file that knows them all. Each is loaded when it is chosen. */
+/** Makes a backend: the only file that knows them all. Each is loaded when it is wanted. */
 import type { Backend, Precision } from "../backend.js";
 
 export type BackendName = "wasm" | "webgpu" | "reference";
+
+/** A device for the WebGPU backend, and what it is. */
+export type Gpu = import("./webgpu/device.js").Gpu;
 
 /** What a caller may ask for; see LoadOptions. */
 export interface Choice {
@@ -19,38 +22,42 @@ export interface Selected {
   readonly started: Promise<void>;
 }
 
-/** Creates the wanted backend, or the best there is, and says why. Throws if the wanted one cannot run. */
-export async function selectBackend({
-  backend: wanted = "auto",
-  precision = "f32",
-  threads = "auto",
-  wide,
-}: Choice): Promise<Selected> {
-  switch (wanted) {
-    case "reference": {
-      const { createReferenceBackend } = await import("./reference.js");
-      const reason = "asked for; plain loops on one thread";
-      return { backend: createReferenceBackend(), how: { threads: 1, reason }, started: Promise.resolve() };
-    }
-    case "auto":
-    case "wasm": {
-      const { createWasmBackend } = await import("./wasm/index.js");
-      const backend = await createWasmBackend({ threads, wide });
-      const why = wanted === "auto" ? "the fastest backend of this version" : "asked for";
-      const how = {
-        get threads() {
-          return backend.threads;
-        },
-        get reason() {
-          return `${why}; ${backend.describe(precision)}`;
-        },
-      };
-      // Nothing waits for threads that were not asked for by number: starting them takes longer than an image.
-      return { backend, how, started: threads === "auto" ? Promise.resolve() : backend.started };
-    }
-    case "webgpu":
-      throw new Error('load: backend "webgpu" is not in this version; use "wasm" or "auto"');
-    default:
-      throw new RangeError(`load: backend must be auto, wasm, webgpu or reference; got ${JSON.stringify(wanted)}`);
-  }
+/** The GPU of this runtime, or why there is none. */
+export async function findGpu(): Promise<Gpu | { reason: string }> {
+  return (await import("./webgpu/device.js")).requestGpu();
+}
+
+/** Whether a caller leaves it open what computes; threads and wide vectors are SIMD's. */
+export const leavesOpen = ({ backend = "auto", threads = "auto", wide }: Choice): boolean =>
+  backend === "auto" && threads === "auto" && !wide;
+
+/** @param why it was taken, for `reason`. */
+export async function createReference(why: string): Promise<Selected> {
+  const { createReferenceBackend } = await import("./reference.js");
+  const reason = `${why}; plain loops on one thread`;
+  return { backend: createReferenceBackend(), how: { threads: 1, reason }, started: Promise.resolve() };
+}
+
+export async function createWasm(
+  { precision = "f32", threads = "auto", wide }: Choice,
+  why: string,
+): Promise<Selected> {
+  const { createWasmBackend } = await import("./wasm/index.js");
+  const backend = await createWasmBackend({ threads, wide });
+  const how = {
+    get threads() {
+      return backend.threads;
+    },
+    get reason() {
+      return `${why}; ${backend.describe(precision)}`;
+    },
+  };
+  return { backend, how, started: backend.started };
+}
+
+export async function createWebgpu(gpu: Gpu, { precision = "f32" }: Choice, why: string): Promise<Selected> {
+  const { createWebgpuBackend } = await import("./webgpu/index.js");
+  const backend = createWebgpuBackend(gpu);
+  const reason = `${why}; ${backend.describe(precision)}`;
+  return { backend, how: { threads: 1, reason }, started: Promise.resolve() };
 }

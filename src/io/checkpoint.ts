@@ -65,6 +65,44 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
+/**
+ * A source to be read now, and a way to the same bytes again: what streams give is kept aside while it passes, in Blobs, which
+ * browsers move to disk.
+ */
+export function twice(source: string | URL | CheckpointParts): {
+  readonly now: string | URL | CheckpointParts;
+  readonly again: () => Promise<string | URL | CheckpointParts>;
+} {
+  if (typeof source !== "object" || source === null || !("weights" in source)) {
+    return { now: source, again: async () => source };
+  }
+  const parts = [source.weights].flat().map((bytes) => {
+    if (!(bytes instanceof ReadableStream) || bytes.locked) return { now: bytes, again: bytes };
+    const [now, copy] = bytes.tee();
+    const again = new Response(copy).blob();
+    again.catch(() => {});
+    return { now, again };
+  });
+  const like = (list: Bytes[]) => ({ ...source, weights: Array.isArray(source.weights) ? list : list[0]! });
+  return {
+    now: like(parts.map(({ now }) => now)),
+    again: async () => like(await Promise.all(parts.map(({ again }) => again))),
+  };
+}
+
+/** Takes a checkpoint in, and of it what a second consumer wants as well. */
+export const withSecond = (first: TensorConsumer, second: TensorConsumer): TensorConsumer => ({
+  wanted: (info) => first.wanted(info),
+  stage: (length) => first.stage(length),
+  store(info, row, bytes) {
+    const bad = first.store(info, row, bytes);
+    if (bad >= 0 || !second.wanted(info)) return bad;
+    const place = second.stage(bytes.length);
+    place.set(bytes);
+    return second.store(info, row, place);
+  },
+});
+
 const CHUNK_BYTES = 2 ** 20;
 
 /** One safetensors file, its tensors in the order of their bytes, and where the last of them ends. */

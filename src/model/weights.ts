@@ -115,6 +115,13 @@ export interface Similarity {
   readonly independent: boolean;
 }
 
+/** What a checkpoint has been found to be. */
+export interface Known {
+  readonly config: Config;
+  readonly named: Named;
+  readonly stored?: Stored;
+}
+
 /** What the resampling at load starts from: the checkpoint's own sizes. */
 export interface Stored {
   readonly imageSize: readonly [number, number];
@@ -125,11 +132,12 @@ export interface Stored {
  * Compares the tensors of a checkpoint with those that `config` needs. A linear weight that is I8 is one of integers in
  * -64…63, each row to be multiplied by its scale in the tensor {@link scaleOf} names.
  * @param stored sizes of the checkpoint, where the config's are others: patch embedding and positions are resampled.
+ * @param blocks of the image tower, where not all of them are wanted, and no text tower: then further tensors may be there.
  * @throws Error naming every missing, unexpected and misshapen tensor at once, each with the nearest name that exists.
  */
 export function planWeights(
   name: string,
-  { config, named, stored = config }: { config: Config; named: Named; stored?: Stored },
+  { config, named, stored = config, blocks: count }: Known & { readonly blocks?: number },
   tensors: Shapes,
 ): WeightPlan<Weights> {
   const { layout, prefix } = named;
@@ -173,7 +181,7 @@ export function planWeights(
   const frequencies = optional(layout.frequencies !== undefined && has(prefix + layout.frequencies), () =>
     planner.values(prefix + layout.frequencies!, [2, config.depth, config.heads, half]),
   );
-  const blocks = named.block ? planBlocks(planner, config, named.blockPrefix, named.block, config.depth) : [];
+  const blocks = named.block ? planBlocks(planner, config, named.blockPrefix, named.block, count ?? config.depth) : [];
   const shared = `${prefix}encoder.relative_position_bias.relative_position_bias_table`;
   const relativePositions = optional(has(shared), () => planner.values(shared, tableShape(config, stored)));
 
@@ -192,7 +200,7 @@ export function planWeights(
   const projection = planProjection(planner, layout.projection ?? [], width, config.features);
   const scale = optional(config.text !== undefined, () => planner.values("logit_scale", []));
   const bias = optional(has("logit_bias"), () => planner.values("logit_bias", []));
-  const text = planText(planner, config, named);
+  const text = count === undefined ? planText(planner, config, named) : undefined;
 
   // What a head replaces: CLIPForImageClassification has a norm that nothing reads.
   const unread = config.norm === "none" ? prefix + layout.norm : undefined;
@@ -203,6 +211,7 @@ export function planWeights(
   const classifiers =
     config.classes === 0 ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])] : [];
   const ignored = (tensor: string) =>
+    count !== undefined ||
     layout.ignored.test(tensor) ||
     classifiers.some((head) => tensor === weightOf(layout, head) || tensor === biasOf(layout, head)) ||
     (unread !== undefined && tensor.startsWith(`${unread}.`)) ||

@@ -29,14 +29,14 @@ export type Request =
 /** From the worker. */
 export type Answer = { readonly call: number } & (
   | { readonly progress: Progress }
-  | { readonly value: unknown; readonly memory: Model["memory"] }
+  | { readonly value: unknown; readonly state: Pick<Model, "backend" | "memory"> }
   | { readonly thrown: SentThrown }
   /** By the call's signal, whose reason the page knows. */
   | { readonly aborted: true }
 );
 
 /** What `load` answers. */
-export type Facts = Pick<Model, "config" | "labels" | "backend">;
+export type Facts = Pick<Model, "config" | "labels">;
 
 /** An image, or why the page could not send it: then the call fails for this image alone. */
 export type SentImage = { readonly image: unknown } | { readonly failed: SentThrown };

@@ -36,7 +36,8 @@ export async function loadInWorker(
 ): Promise<Model | { reason: string }> {
   const pending = new Map<number, Pending>();
   let calls = 0;
-  let memory: Model["memory"] | undefined;
+  /** As of the last answer. */
+  let state: Pick<Model, "backend" | "memory"> | undefined;
   /** Why no further calls are taken. */
   let over: Error | undefined;
   let worker: WorkerThread;
@@ -61,7 +62,7 @@ export async function loadInWorker(
         call.reject(error);
       }
     } else if ("value" in answer) {
-      memory = answer.memory;
+      state = answer.state;
       call.resolve(answer.value);
     } else {
       call.reject("aborted" in answer ? call.signal!.reason : unpackThrown(answer.thrown));
@@ -134,9 +135,12 @@ export async function loadInWorker(
   const dispose = () => end(new Error("model: it was disposed of; load it again"));
   return {
     ...facts,
+    get backend() {
+      return state!.backend;
+    },
     get memory() {
       if (over) throw over;
-      return memory!;
+      return state!.memory;
     },
     classify: onImages("classify") as Model["classify"],
     embed: onImages("embed") as Model["embed"],

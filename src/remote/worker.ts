@@ -31,7 +31,8 @@ await receive(async (message, post) => {
   if (signal?.aborted) controller?.abort();
   try {
     const value = await run(request, controller?.signal, (progress) => answer({ call, progress }));
-    answer({ call, value, memory: model!.memory });
+    const { backend, memory } = model!;
+    answer({ call, value, state: { backend, memory } });
   } catch (error) {
     const aborted = controller?.signal.aborted && error === controller.signal.reason;
     answer(aborted ? { call, aborted } : { call, thrown: packThrown(error) });
@@ -51,8 +52,8 @@ async function run(
       setPackages(packages!);
       const source = await takeSource(first);
       model = await load(source as never, progress ? { ...options, onProgress } : options);
-      const { config, labels, backend } = model;
-      return { config, labels, backend } satisfies Facts;
+      const { config, labels } = model;
+      return { config, labels } satisfies Facts;
     }
     case "forward":
       return model!.forward(first as never, options);

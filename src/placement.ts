@@ -1,0 +1,142 @@
+/** Where a model computes: on which backend its weights are put, and on which when that one is lost. */
+import {
+  type Choice,
+  createReference,
+  createWasm,
+  createWebgpu,
+  findGpu,
+  type Gpu,
+  leavesOpen,
+  type Selected,
+} from "./backends/select.js";
+import { type Progress, type TensorConsumer, withSecond } from "./io/checkpoint.js";
+import type { Config } from "./model/config.js";
+import type { WeightPlan } from "./model/plan.js";
+import type { Weights } from "./model/weights.js";
+import type { Waiting } from "./sharing.js";
+import { compare, type Placed, tokensOf } from "./trial.js";
+
+export interface Placement extends Placed {
+  readonly how: Selected["how"];
+}
+
+/** A checkpoint that is read as often as there are backends to put it on. */
+export interface Source {
+  /** Of a model of so many blocks, all unless said. */
+  plan(blocks?: number): WeightPlan<Weights>;
+  read(consumer: TensorConsumer, waiting: Waiting<Progress>): Promise<void>;
+}
+
+export interface Wanted extends Choice {
+  readonly config: Config;
+  readonly precision: NonNullable<Choice["precision"]>;
+}
+
+/** How a GPU is found and judged; tests have none that is fast. */
+export interface GpuSearch {
+  readonly find: typeof findGpu;
+  readonly judge: typeof compare;
+}
+
+export const GPU_SEARCH: GpuSearch = { find: findGpu, judge: compare };
+
+/**
+ * A GPU that a model may be put on, or why there is none.
+ * @throws Error if one is asked for and there is none.
+ */
+export async function gpuFor(choice: Choice, { find }: GpuSearch): Promise<Gpu | { reason: string }> {
+  const { backend } = choice;
+  if (backend !== "webgpu" && !leavesOpen(choice)) return { reason: "threads or 256 bits asked for" };
+  const gpu = await find();
+  if (backend === "webgpu") {
+    if ("reason" in gpu) throw new Error(`load: backend "webgpu" needs a GPU; there is none: ${gpu.reason}`);
+    return gpu;
+  }
+  if ("reason" in gpu || !gpu.software) return gpu;
+  gpu.device.destroy();
+  return { reason: `${gpu.name} is a processor` };
+}
+
+/** Puts a model where it is wanted, or where it is fastest. */
+export async function place(
+  source: Source,
+  wanted: Wanted,
+  gpu: Gpu | { reason: string },
+  { judge }: GpuSearch,
+  waiting: Waiting<Progress>,
+): Promise<Placement> {
+  const { backend = "auto" } = wanted;
+  if (backend === "reference") return moveIn(source, wanted, await createReference("asked for"), waiting);
+  if (backend === "wasm") return moveIn(source, wanted, await createWasm(wanted, "asked for"), waiting);
+  if ("reason" in gpu) return moveIn(source, wanted, await createWasm(wanted, gpu.reason), waiting);
+  if (backend === "webgpu") return moveIn(source, wanted, await createWebgpu(gpu, wanted, "asked for"), waiting);
+  return contest(source, wanted, gpu, judge, waiting);
+}
+
+/** Puts a model that was on a GPU where it goes on: on SIMD, or on a new GPU if one was asked for. */
+export async function replace(source: Source, wanted: Wanted, why: string, search: GpuSearch): Promise<Placement> {
+  const selected =
+    wanted.backend === "webgpu"
+      ? await createWebgpu((await gpuFor(wanted, search)) as Gpu, wanted, `asked for; restored: ${why}`)
+      : await createWasm(wanted, why);
+  return moveIn(source, wanted, selected, {});
+}
+
+/** Reads a model onto a backend, which is disposed of if that fails. */
+async function moveIn(
+  source: Source,
+  { config, precision, threads = "auto" }: Wanted,
+  { backend, how, started }: Selected,
+  waiting: Waiting<Progress>,
+): Promise<Placement> {
+  try {
+    const loader = source.plan().create(backend, precision);
+    await source.read(loader, waiting);
+    const weights = await loader.finish();
+    // Nothing waits for threads that were not asked for by number: starting them takes longer than an image.
+    if (threads !== "auto") await started;
+    const placement = { backend, how, weights };
+    // Compiles its shaders, and finds out what cannot be compiled.
+    if (backend.name === "webgpu") await tokensOf(placement, config, 1);
+    return placement;
+  } catch (error) {
+    backend.dispose();
+    throw error;
+  }
+}
+
+/** A model on the GPU, if that computes right and is faster, else on SIMD. The first block is read onto both. */
+async function contest(
+  source: Source,
+  wanted: Wanted,
+  gpu: Gpu,
+  judge: typeof compare,
+  waiting: Waiting<Progress>,
+): Promise<Placement> {
+  const { config, precision } = wanted;
+  const challenger = await createWebgpu(gpu, wanted, "");
+  const { backend: simd, started } = await createWasm(wanted, "");
+  let why: string;
+  try {
+    const whole = source.plan().create(challenger.backend, precision);
+    const part = source.plan(Math.min(1, config.depth)).create(simd, precision);
+    await source.read(withSecond(whole, part), waiting);
+    const placed = { backend: challenger.backend, weights: await whole.finish() };
+    await started;
+    const verdict = await judge(placed, { backend: simd, weights: await part.finish() }, config, precision);
+    if (verdict.preferred) {
+      const how = { ...challenger.how, reason: verdict.reason + challenger.how.reason };
+      return { ...placed, how };
+    }
+    why = verdict.reason;
+    challenger.backend.dispose();
+  } catch (error) {
+    const { lost } = challenger.backend;
+    challenger.backend.dispose();
+    if (!lost) throw error;
+    why = lost.message;
+  } finally {
+    simd.dispose();
+  }
+  return moveIn(source, wanted, await createWasm(wanted, why), { signal: waiting.signal });
+}

@@ -1,0 +1,82 @@
+/** A GPU's trial: the first block of a model, on its own weights, on both backends. Drivers compute wrong, and small models wait. */
+import type { Backend, Precision } from "./backend.js";
+import type { Config } from "./model/config.js";
+import { forward } from "./model/forward.js";
+import type { Inputs } from "./model/outputs.js";
+import type { Weights } from "./model/weights.js";
+
+/** A model on a backend; of its blocks there may be fewer than its config says. */
+export interface Placed {
+  readonly backend: Backend;
+  readonly weights: Weights;
+}
+
+/**
+ * Largest difference of the tokens behind the first block, as a part of their largest magnitude: some hundred times that of a
+ * GPU that computes right, far below that of one that does not.
+ */
+const TOLERANCES: Record<Precision, number> = { f32: 1e-3, f16: 2e-2, int8: 2e-2 };
+
+/** The best of so many passes counts, or of those that begin within the time. */
+const PASSES = 5;
+const MOST_MS = 30;
+
+/** Tokens behind the first blocks, of noise. */
+export async function tokensOf({ backend, weights }: Placed, config: Config, blocks: number): Promise<Float32Array> {
+  const first = { ...weights, blocks: weights.blocks.slice(0, blocks) };
+  const { outputs } = await forward(backend, first, config, noise(config), ["lastHiddenState"]);
+  return (await outputs).lastHiddenState!.data;
+}
+
+/** Whether a GPU is to be preferred to SIMD, and why, or why not. */
+export async function compare(
+  gpu: Placed,
+  simd: Placed,
+  config: Config,
+  precision: Precision,
+): Promise<{ readonly preferred: boolean; readonly reason: string }> {
+  const [found, expected] = [await tokensOf(gpu, config, 1), await tokensOf(simd, config, 1)];
+  const largest = expected.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  const limit = TOLERANCES[precision] * largest;
+  const wrong = found.findIndex((x, i) => !(Math.abs(x - expected[i]!) <= limit));
+  if (wrong >= 0) {
+    const values = `${found[wrong]}, not ${expected[wrong]}`;
+    return {
+      preferred: false,
+      reason: `the GPU failed its self-test: element ${wrong} of the first block is ${values}`,
+    };
+  }
+  const depth = gpu.weights.blocks.length;
+  const onGpu = await timeOf(() => tokensOf(gpu, config, depth));
+  const [none, one] = [await timeOf(() => tokensOf(simd, config, 0)), await timeOf(() => tokensOf(simd, config, 1))];
+  const onSimd = none + Math.max(0, one - none) * depth;
+  const times = `${milliseconds(onGpu)} ms an image on the GPU, ${milliseconds(onSimd)} on SIMD`;
+  const preferred = onGpu < onSimd;
+  return { preferred, reason: `${preferred ? "faster" : "the GPU is slower"}: ${times}` };
+}
+
+const milliseconds = (time: number) => (time < 10 ? time.toFixed(1) : String(Math.round(time)));
+
+async function timeOf(run: () => Promise<unknown>): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  const begin = performance.now();
+  for (let pass = 0; pass < PASSES && performance.now() - begin < MOST_MS; pass++) {
+    const start = performance.now();
+    await run();
+    best = Math.min(best, performance.now() - start);
+  }
+  return best;
+}
+
+/** An image, or a sequence of patches, of values like those of normalised pixels. */
+function noise({ flexible, imageSize, patchSize }: Config): Inputs {
+  const side = 16;
+  const dims = flexible ? [1, side * side, 3 * patchSize[0] * patchSize[1]] : [1, 3, ...imageSize];
+  let seed = 1;
+  const data = Float32Array.from({ length: dims.reduce((product, n) => product * n, 1) }, () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return seed / 2 ** 30 - 2;
+  });
+  const pixelValues = { dims, data };
+  return flexible ? { pixelValues, spatialShapes: { dims: [1, 2], data: [side, side] } } : { pixelValues };
+}
