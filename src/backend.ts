@@ -113,6 +113,9 @@ export interface GroupNormOptions {
 /** Which two elements of a head are turned together: i and i xor 1, or i and i + d/2. */
 export type Pairs = "neighbours" | "halves";
 
+/** What a user may ask for. */
+export type BackendName = "wasm" | "webgpu" | "reference";
+
 export interface Backend {
   readonly name: string;
   /** Why it can compute no more, although nobody disposed of it: a GPU that went away. Every op then throws this. */

@@ -3,8 +3,7 @@
  *
  * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
  */
-import type { Precision } from "./backend.js";
-import type { BackendName } from "./backends/select.js";
+import type { BackendName, Precision } from "./backend.js";
 import { acquireEngine, type Engine } from "./engine.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
 import { type ImageInput, type RgbImage, toPixelValues } from "./image/index.js";

@@ -1,7 +1,5 @@
 /** Makes a backend: the only file that knows them all. Each is loaded when it is wanted. */
-import type { Backend, Precision } from "../backend.js";
-
-export type BackendName = "wasm" | "webgpu" | "reference";
+import type { Backend, BackendName, Precision } from "../backend.js";
 
 /** A device for the WebGPU backend, and what it is. */
 export type Gpu = import("./webgpu/device.js").Gpu;
