@@ -118,7 +118,19 @@ async function visit(browser: string, tasks: (keyof Found)[], site: Site = {}): 
     }
     server.closeAllConnections();
     server.close();
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    await removeProfile(profile);
+  }
+}
+
+/** A browser's children outlive it a little, and write. */
+async function removeProfile(profile: string): Promise<void> {
+  for (let left = 20; ; left--) {
+    try {
+      return rmSync(profile, { recursive: true, force: true });
+    } catch (error) {
+      if (left === 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 }
 
