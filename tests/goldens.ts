@@ -1,0 +1,126 @@
+/**
+ * Every output of tiny checkpoints against the library that published their layout (transformers, timm, OpenCLIP,
+ * torchvision): every call that a folder has goldens of. What is in tests/fixtures/checkpoints runs everywhere; the wider set
+ * lies beside a developer's checkout, and VITRAIL_GOLDENS names another folder of such folders.
+ */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Inputs, type LoadOptions, load, type OutputName, type Tensor } from "../src/index.js";
+import { assertClose } from "./backend.cases.js";
+import { readTensors } from "./tensors.js";
+
+/** Ours for each golden's name; `hidden_states.3` and the like are elements of a list. */
+const NAMES: Record<string, OutputName> = {
+  logits: "logits",
+  cls_logits: "clsLogits",
+  distillation_logits: "distillationLogits",
+  last_hidden_state: "lastHiddenState",
+  forward_features: "lastHiddenState",
+  pooler_output: "pooled",
+  forward_head_pre_logits: "preLogits",
+  patch_embedding: "patchEmbedding",
+  hidden_states: "hiddenStates",
+  intermediates: "hiddenStates",
+  attentions: "attentions",
+  image_features: "imageFeatures",
+  image_embeds: "imageEmbeds",
+  text_features: "textFeatures",
+  text_embeds: "textEmbeds",
+  logits_per_image: "logitsPerImage",
+  logits_per_text: "logitsPerText",
+  "vision_model.last_hidden_state": "lastHiddenState",
+  "vision_model.pooler_output": "pooled",
+  "vision_model.hidden_states": "hiddenStates",
+  "vision_model.attentions": "attentions",
+  "text_model.last_hidden_state": "textLastHiddenState",
+  "text_model.pooler_output": "textPooled",
+  "text_model.hidden_states": "textHiddenStates",
+  "text_model.attentions": "textAttentions",
+};
+
+const INPUTS: Record<string, keyof Inputs> = {
+  pixel_values: "pixelValues",
+  pixel_attention_mask: "pixelAttentionMask",
+  spatial_shapes: "spatialShapes",
+  input_ids: "inputIds",
+  attention_mask: "attentionMask",
+};
+
+/** The largest difference, as a part of the largest magnitude (attentions: absolute). PyTorch in f32 is within 2e-6. */
+const TOLERANCE = 2e-5;
+
+interface Case {
+  readonly layout: string;
+  readonly model_class?: string;
+  readonly model_args?: { readonly num_heads?: number };
+  readonly load_options?: { readonly img_size?: number | [number, number]; readonly patch_size?: number };
+  readonly goldens: readonly { readonly file: string }[];
+}
+
+/** A golden's name and the place in its list. */
+function parse(key: string): { base: string; index: number } | undefined {
+  const [, base, index] = /^(.*?)(?:\.(\d+))?$/.exec(key)!;
+  return base! in NAMES ? { base: base!, index: Number(index ?? 0) } : undefined;
+}
+
+/** Folders of checkpoints, and why one of them is not there. */
+export const ROOTS = ["tests/fixtures/checkpoints", process.env.VITRAIL_GOLDENS ?? "../shared/goldens"].map((root) => ({
+  root,
+  skip: existsSync(root) ? false : `${root} is absent: it is not part of the package`,
+  folders: existsSync(root)
+    ? readdirSync(root)
+        .filter((name) => existsSync(join(root, name, "case.json")))
+        .map((name) => join(root, name))
+    : [],
+}));
+
+/** Compares what a folder has goldens of. */
+export async function compareAll(folder: string, options: LoadOptions): Promise<void> {
+  const it = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")) as Case;
+  const { img_size: imageSize, patch_size: patchSize } = it.load_options ?? {};
+  const heads = it.model_args?.num_heads;
+  using model = await load(folder, { ...options, imageSize, patchSize, config: { heads } });
+  for (const { file } of it.goldens) {
+    const golden = readTensors(join(folder, file));
+    const inputs: Record<string, Tensor> = {};
+    for (const [key, tensor] of golden) if (key in INPUTS) inputs[INPUTS[key]!] = tensor;
+    // The last part of a text that is shorter than its row, and patches that fill up a sequence, mean nothing.
+    const mask = golden.get("pixel_attention_mask");
+    const wanted = [...golden.keys()].flatMap((key) => nameOf(key, it) ?? []);
+    const got = await model.forward(inputs, { outputs: [...new Set(wanted)], interpolatePositions: true });
+    for (const [key, want] of golden) {
+      if (key in INPUTS) continue;
+      const { base, index } = parse(key) ?? assert.fail(`"${key}" of ${file} is compared with nothing`);
+      const ours = nameOf(key, it)!;
+      const output = got[ours] as Tensor | Tensor[];
+      // timm's intermediates leave out what the first block reads.
+      const skipped = base === "intermediates" && model.config.depth > 0 ? 1 : 0;
+      const { dims, data } = Array.isArray(output) ? output[index + skipped]! : output;
+      assert.deepEqual(dims, want.dims, `${file} ${key}`);
+      const magnitude = base.endsWith("attentions") ? 1 : want.data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+      const masked = mask && base.startsWith("vision_model") && dims.length > 2;
+      const [a, b] = masked ? [kept(data, dims, mask), kept(want.data, dims, mask)] : [data, want.data];
+      assertClose(a, b, TOLERANCE * magnitude, `${file} ${key}`);
+    }
+  }
+}
+
+/** CLIPVisionModelWithProjection does not normalise what it calls image_embeds. */
+function nameOf(key: string, { model_class }: Case): OutputName | undefined {
+  const parsed = parse(key);
+  if (parsed?.base === "image_embeds" && model_class?.endsWith("VisionModelWithProjection")) return "imageFeatures";
+  return parsed && NAMES[parsed.base];
+}
+
+/** The rows of [B, …, n, cols] at the places that a mask [B, n] keeps. */
+function kept(data: Float32Array, dims: readonly number[], mask: Tensor): Float32Array {
+  const cols = dims.at(-1)!;
+  const n = dims.at(-2)!;
+  const rows = data.length / cols;
+  const perImage = rows / dims[0]!;
+  const all = Array.from({ length: rows }, (_, row) => row).filter(
+    (row) => mask.data[Math.floor(row / perImage) * n + (row % n)] !== 0,
+  );
+  return Float32Array.from(all.flatMap((row) => [...data.subarray(row * cols, (row + 1) * cols)]));
+}

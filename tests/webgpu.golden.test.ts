@@ -1,0 +1,16 @@
+/** Goldens of every family on a GPU, or on a processor that plays one. */
+import { test } from "node:test";
+import { compareAll, ROOTS } from "./goldens.js";
+import { gpuForTests } from "./gpu.js";
+
+const gpu = await gpuForTests();
+const none = "reason" in gpu ? gpu.reason : undefined;
+
+for (const { root, skip, folders } of ROOTS) {
+  if (none ?? skip) test(`goldens of ${root} on webgpu`, { skip: none ?? skip }, () => undefined);
+  else {
+    for (const folder of folders) {
+      test(`${folder} on webgpu is what its library computes`, () => compareAll(folder, { backend: "webgpu" }));
+    }
+  }
+}
