@@ -68,7 +68,7 @@ export function createRecorder(device: GPUDevice): Recorder {
   const buffers = new Set<GPUBuffer>();
 
   const fail = (what: string, cause?: unknown) => {
-    failure ??= new Error(`webgpu: ${what}`, { cause });
+    if (!disposed) failure ??= new Error(`webgpu: ${what}`, { cause });
   };
   const lost = device.lost.then(({ message, reason }) => {
     if (!disposed) fail(`the device was lost: ${message.split("\n")[0] || reason}`);
@@ -81,11 +81,14 @@ export function createRecorder(device: GPUDevice): Recorder {
   let checks: Promise<unknown>[] = [];
   const filters = ["validation", "out-of-memory", "internal"] as const;
 
-  /** Runs calls on the device whose errors end it. */
+  /** Runs calls on the device whose errors end it. Of a lost one some runtimes throw, others do not. */
   function checked<T>(calls: () => T): T {
     for (const filter of filters) device.pushErrorScope(filter);
     try {
       return calls();
+    } catch (error) {
+      fail(`the device failed: ${(error as Error).message.split("\n")[0]}`, error);
+      throw failure ?? error;
     } finally {
       for (const filter of [...filters].reverse()) {
         const popped = device.popErrorScope().then(
@@ -101,27 +104,25 @@ export function createRecorder(device: GPUDevice): Recorder {
   }
 
   function alive(): void {
-    if (disposed) throw new Error("webgpu: the backend was disposed of; create another");
+    // What was lost before it was disposed of is lost for all who wait.
     if (failure) throw failure;
+    if (disposed) throw new Error("webgpu: the backend was disposed of; create another");
   }
 
   function bufferOf(descriptor: GPUBufferDescriptor): GPUBuffer {
     alive();
-    try {
-      const buffer = checked(() => device.createBuffer(descriptor));
-      buffers.add(buffer);
-      return buffer;
-    } catch (error) {
-      fail("the device is out of memory", error);
-      throw failure;
-    }
+    const buffer = checked(() => device.createBuffer(descriptor));
+    buffers.add(buffer);
+    return buffer;
   }
 
   /** A buffer of given contents. */
   function filled(bytes: Uint8Array, usage: number): GPUBuffer {
     const buffer = bufferOf({ size: Math.ceil(bytes.length / 4) * 4, usage, mappedAtCreation: true });
-    new Uint8Array(buffer.getMappedRange()).set(bytes);
-    buffer.unmap();
+    checked(() => {
+      new Uint8Array(buffer.getMappedRange()).set(bytes);
+      buffer.unmap();
+    });
     return buffer;
   }
 
@@ -141,7 +142,7 @@ export function createRecorder(device: GPUDevice): Recorder {
         visibility: COMPUTE_STAGE,
         buffer: { type: type(binding) } as const,
       }));
-      layout = device.createBindGroupLayout({ label: key, entries });
+      layout = checked(() => device.createBindGroupLayout({ label: key, entries }));
       layouts.set(key, layout);
     }
     return layout;
@@ -166,8 +167,8 @@ export function createRecorder(device: GPUDevice): Recorder {
               kernel.pipeline = pipeline;
             },
             async (error) => {
-              const { messages } = await module.getCompilationInfo();
-              const { message } = messages.find(({ type }) => type === "error") ?? error;
+              const info = await module.getCompilationInfo().catch(() => undefined);
+              const { message } = info?.messages.find(({ type }) => type === "error") ?? error;
               fail(`"${shader.name}" does not compile: ${String(message).split("\n")[0]}`, error);
             },
           );
@@ -216,8 +217,12 @@ export function createRecorder(device: GPUDevice): Recorder {
     submitted = submitted.then(async () => {
       const kernels = new Set(batch.flatMap((command) => ("kernel" in command ? [command.kernel] : [])));
       const missing = [...kernels].filter(({ pipeline }) => !pipeline);
-      if (missing.length > 0) await Promise.all(missing.map(({ made }) => made));
-      if (!failure && !disposed && batch.length > 0) checked(() => submit(batch));
+      if (missing.length > 0) await Promise.race([Promise.all(missing.map(({ made }) => made)), lost]);
+      try {
+        if (!failure && !disposed && batch.length > 0) checked(() => submit(batch));
+      } catch {
+        // It is kept as the failure, which whoever waits for a result is given.
+      }
       for (const buffer of freed) destroy(buffer);
       unsubmitted--;
     });
@@ -262,7 +267,7 @@ export function createRecorder(device: GPUDevice): Recorder {
     write({ buffer }, at, bytes) {
       alive();
       if (commands.length === 0 && unsubmitted === 0) {
-        device.queue.writeBuffer(buffer, at, bytes as Uint8Array<ArrayBuffer>);
+        checked(() => device.queue.writeBuffer(buffer, at, bytes as Uint8Array<ArrayBuffer>));
         return;
       }
       const from = filled(bytes, USAGE.COPY_SRC);
@@ -288,7 +293,7 @@ export function createRecorder(device: GPUDevice): Recorder {
         fail(mapped === "lost" ? "the device was lost" : `the device failed: ${mapped}`);
         throw failure;
       }
-      const result = to.getMappedRange().slice(0);
+      const result = checked(() => to.getMappedRange().slice(0));
       destroy(to);
       return result;
     },
