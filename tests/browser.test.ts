@@ -14,14 +14,15 @@ import { delimiter, extname, join } from "node:path";
 import { suite, test } from "node:test";
 import { load, type Model, type Prediction } from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
+import { isPlain, ROOTS } from "./checkpoints.js";
 import type { Found, Logits } from "./page.js";
 
 /** How each browser is started on a page, with a profile that was never used. */
-const BROWSERS: Record<string, (profile: string, page: string) => string[]> = {
-  chromium: (profile, page) => [
+const BROWSERS: Record<string, (profile: string, page: string, webgpu: boolean) => string[]> = {
+  chromium: (profile, page, webgpu) => [
     "--headless=new",
     "--no-sandbox",
-    "--disable-gpu",
+    ...(webgpu ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] : ["--disable-gpu"]),
     "--no-first-run",
     `--user-data-dir=${profile}`,
     page,
@@ -40,6 +41,9 @@ const IMPORTS = {
   "@jsquash/webp/": "/node_modules/@jsquash/webp/",
   "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs",
   unzipit: "/node_modules/unzipit/dist/unzipit.module.js",
+  "node:test": "/dist/tests/node.js",
+  "node:assert/strict": "/dist/tests/node.js",
+  "node:fs": "/dist/tests/node.js",
 };
 const TYPES: Record<string, string> = {
   ".js": "text/javascript",
@@ -54,6 +58,8 @@ interface Site {
   readonly headers?: Record<string, string>;
   /** A file that it does not have. */
   readonly missing?: string;
+  /** Whether the browser has WebGPU, on a processor, and what checkpoints it is tested on. */
+  readonly folders?: readonly string[];
 }
 
 /** What a browser's page finds for each task. */
@@ -97,15 +103,19 @@ async function visit(browser: string, tasks: (keyof Found)[], site: Site = {}): 
   });
   try {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const page = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tests/pages/?tasks=${tasks}`;
+    const page = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tests/pages/?tasks=${tasks}&folders=${site.folders}`;
     // Firefox writes to its home, too.
     const env = { ...process.env, HOME: profile };
-    child = spawn(find(browser)!, BROWSERS[browser]!(profile, page), { stdio: "ignore", env });
+    child = spawn(find(browser)!, BROWSERS[browser]!(profile, page, site.folders !== undefined), {
+      stdio: "ignore",
+      env,
+    });
     child.on("error", finish);
     child.on("exit", (code) => finish(new Error(`${browser} ended with status ${code}`)));
+    const seconds = site.folders ? 500 : 100;
     const timer = setTimeout(() => {
-      finish(new Error(`${browser} has not finished after 100 seconds; done: ${Object.keys(found)}`));
-    }, 100_000);
+      finish(new Error(`${browser} has not finished after ${seconds} seconds; done: ${Object.keys(found)}`));
+    }, seconds * 1000);
     await finished.finally(() => clearTimeout(timer));
     for (const [task, { failed }] of Object.entries(found)) assert.equal(failed, undefined, task);
     return found as unknown as Found;
@@ -253,6 +263,33 @@ for (const browser of Object.keys(BROWSERS)) {
     });
   });
 }
+
+// Firefox ESR has no WebGPU.
+const noChromium = find("chromium") ? false : "there is no chromium on the PATH";
+suite("chromium, WebGPU on a processor", { skip: noChromium }, () => {
+  const plain = ROOTS.map(({ folders }) => folders.filter(isPlain));
+  // A page is given one file.
+  const addresses = (folders: readonly string[]) =>
+    folders
+      .filter((folder) => existsSync(join(folder, "model.safetensors")) || existsSync(join(folder, "model.npz")))
+      .map((folder) => `/${folder.replace("../", "")}`);
+
+  test("conformance, and plain ViTs' goldens, on the page's own thread", async (t) => {
+    const folders = addresses(plain[0]!);
+    const site = { isolated: true, missing: "/dist/src/remote/worker.js", folders };
+    const { conformance, goldens } = await visit("chromium", ["conformance", "goldens"], site);
+    assert.deepEqual([conformance.failures, goldens.failures], [[], []]);
+    assert.ok(conformance.count > 300, `${conformance.count} cases`);
+    assert.ok(goldens.count === folders.length && folders.length >= 5, `${goldens.count} checkpoints`);
+    t.diagnostic(`${conformance.count} cases, ${goldens.count} checkpoints`);
+  });
+
+  test("plain ViTs' goldens in a worker", async (t) => {
+    const { goldens } = await visit("chromium", ["goldens"], { isolated: true, folders: addresses(plain.flat()) });
+    assert.deepEqual(goldens.failures, []);
+    t.diagnostic(`${goldens.count} checkpoints`);
+  });
+});
 
 /** Failures of `load` on a page are those of `load` here. */
 async function checkSourceFailures(failures: Found["sources"]["failures"]): Promise<void> {

@@ -1,14 +1,18 @@
 /**
  * Every output of tiny checkpoints against the library that published their layout (transformers, timm, OpenCLIP,
- * torchvision): every call that a folder has goldens of. What is in tests/fixtures/checkpoints runs everywhere; the wider set
- * lies beside a developer's checkout, and VITRAIL_GOLDENS names another folder of such folders.
+ * torchvision): every call that a folder has goldens of. On pages as well: checkpoints.ts finds the folders on disk.
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { type Inputs, type LoadOptions, load, type OutputName, type Tensor } from "../src/index.js";
+import {
+  type CheckpointParts,
+  type Inputs,
+  type LoadOptions,
+  load,
+  type OutputName,
+  type Tensor,
+} from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
-import { readTensors } from "./tensors.js";
+import { tensorsOf } from "./tensors.js";
 
 /** Ours for each golden's name; `hidden_states.3` and the like are elements of a list. */
 const NAMES: Record<string, OutputName> = {
@@ -64,25 +68,21 @@ function parse(key: string): { base: string; index: number } | undefined {
   return base! in NAMES ? { base: base!, index: Number(index ?? 0) } : undefined;
 }
 
-/** Folders of checkpoints, and why one of them is not there. */
-export const ROOTS = ["tests/fixtures/checkpoints", process.env.VITRAIL_GOLDENS ?? "../shared/goldens"].map((root) => ({
-  root,
-  skip: existsSync(root) ? false : `${root} is absent: it is not part of the package`,
-  folders: existsSync(root)
-    ? readdirSync(root)
-        .filter((name) => existsSync(join(root, name, "case.json")))
-        .map((name) => join(root, name))
-    : [],
-}));
-
-/** Compares what a folder has goldens of. */
-export async function compareAll(folder: string, options: LoadOptions): Promise<void> {
-  const it = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")) as Case;
+/**
+ * Compares what a folder has goldens of.
+ * @param read gives bytes of its files.
+ */
+export async function compareAll(
+  source: string | CheckpointParts,
+  read: (file: string) => Uint8Array | Promise<Uint8Array>,
+  options: LoadOptions,
+): Promise<void> {
+  const it = JSON.parse(new TextDecoder().decode(await read("case.json"))) as Case;
   const { img_size: imageSize, patch_size: patchSize } = it.load_options ?? {};
   const heads = it.model_args?.num_heads;
-  using model = await load(folder, { ...options, imageSize, patchSize, config: { heads } });
+  using model = await load(source, { ...options, imageSize, patchSize, config: { heads } });
   for (const { file } of it.goldens) {
-    const golden = readTensors(join(folder, file));
+    const golden = tensorsOf(await read(file), file);
     const inputs: Record<string, Tensor> = {};
     for (const [key, tensor] of golden) if (key in INPUTS) inputs[INPUTS[key]!] = tensor;
     // The last part of a text that is shorter than its row, and patches that fill up a sequence, mean nothing.

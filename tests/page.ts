@@ -239,6 +239,16 @@ const TASKS = {
     return { turns: await turnsDuring(model.forward(many)) };
   },
 
+  /** On the page's own thread. */
+  async conformance() {
+    return (await import("./page.gpu.js")).conformance();
+  },
+
+  /** Of the folders that the page's address names. */
+  async goldens() {
+    return (await import("./page.gpu.js")).goldens(new URLSearchParams(location.search).get("folders")!.split(","));
+  },
+
   /** The real ViT-Ti: load from a stream, classify a photo. */
   async vitTiny() {
     const long: number[] = [];

@@ -4,8 +4,10 @@ import { widen } from "../src/elements.js";
 import { headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
 import type { Tensor } from "../src/model/outputs.js";
 
-export function readTensors(path: string): Map<string, Tensor> {
-  const bytes = new Uint8Array(readFileSync(path));
+export const readTensors = (path: string): Map<string, Tensor> => tensorsOf(readFileSync(path), path);
+
+/** @param path for messages. */
+export function tensorsOf(bytes: Uint8Array, path: string): Map<string, Tensor> {
   const length = headerLength(bytes.subarray(0, 8), bytes.length, path);
   const tensors = new Map<string, Tensor>();
   for (const info of parseHeader(bytes.subarray(8, 8 + length), { name: path, fileSize: bytes.length })) {

@@ -1,6 +1,6 @@
 /** Goldens of every family on a GPU, or on a processor that plays one. */
 import { test } from "node:test";
-import { compareAll, ROOTS } from "./goldens.js";
+import { compareFolder, isPlain, ROOTS } from "./checkpoints.js";
 import { gpuForTests } from "./gpu.js";
 
 const gpu = await gpuForTests();
@@ -8,13 +8,12 @@ const none = "reason" in gpu ? gpu.reason : undefined;
 
 /** SwiftShader takes five seconds for the shaders of a checkpoint: there it is plain ViTs only, on lavapipe all. */
 const slow = "name" in gpu && /swiftshader/i.test(gpu.name) && !process.env.VITRAIL_GOLDENS;
-const isPlain = (folder: string) => /-(vit|deit3?)(-|$)/.test(folder);
 
 for (const { root, skip, folders } of ROOTS) {
   if (none ?? skip) test(`goldens of ${root} on webgpu`, { skip: none ?? skip }, () => undefined);
   else {
     for (const folder of folders.filter((folder) => !slow || isPlain(folder))) {
-      test(`${folder} on webgpu is what its library computes`, () => compareAll(folder, { backend: "webgpu" }));
+      test(`${folder} on webgpu is what its library computes`, () => compareFolder(folder, { backend: "webgpu" }));
     }
   }
 }
