@@ -17,7 +17,7 @@ const deno = (process.env.PATH ?? "")
 const lacking = deno ? undefined : "there is no deno on the PATH";
 const skip = lacking ?? (existsSync(LAVAPIPE) ? false : `${LAVAPIPE} is absent`);
 
-for (const file of ["webgpu.test.js", "webgpu.golden.test.js", "webgpu.loss.test.js"]) {
+for (const file of ["webgpu.test.js", "webgpu.golden.test.js", "webgpu.loss.test.js", "webgpu.vit-tiny.test.js"]) {
   test(`deno: ${file}`, { skip, timeout: 400_000 }, (t) => {
     const env = {
       ...process.env,
