@@ -120,6 +120,8 @@ export interface Backend {
   readonly name: string;
   /** Why it can compute no more, although nobody disposed of it: a GPU that went away. Every op then throws this. */
   readonly lost?: Error;
+  /** Most bytes of a matrix, where that is less than memory has: what a GPU binds at once. */
+  readonly mostBytes?: number;
   /** Bytes held by weights now, and the most that activations and scratch have taken. */
   readonly memory: { readonly weights: number; readonly activations: number };
 

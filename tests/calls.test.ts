@@ -8,12 +8,14 @@ import { after, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { Backend } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
 import { type BatchError, defaultModel, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
 import { forward } from "../src/model/forward.js";
 import { parseConfig } from "../src/model/recognise.js";
 import { planWeights } from "../src/model/weights.js";
+import { noise } from "./backend.cases.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";
 const image = (name: string) => `tests/fixtures/image/${name}`;
@@ -161,15 +163,46 @@ for (const [name, call] of Object.entries(CALLS)) {
   }
 }
 
-test("an abort ends a forward pass within a layer", async () => {
-  const checkpoint = await openCheckpoint(defaultModel());
+/** A checkpoint on the reference backend. */
+async function onReference(source: string | URL) {
+  const checkpoint = await openCheckpoint(source);
   const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const backend = createReferenceBackend();
   const loader = planWeights(checkpoint.name, { config, named }, checkpoint.tensors).create(backend, "f32");
   await checkpoint.read(loader);
   const weights = await loader.finish();
   await checkpoint.close();
+  return { backend, config, weights };
+}
 
+for (const name of ["hf-vit", "timm-hybrid", "timm-bit", "hf-beit"]) {
+  test(`${name}: no matrix is larger than the backend's largest, and a batch in passes gives the same`, async () => {
+    const { backend, config, weights } = await onReference(`tests/fixtures/checkpoints/${name}`);
+    let most = 0;
+    const measuring = {
+      ...backend,
+      createTensor(rows: number, cols: number, data?: Float32Array) {
+        most = Math.max(most, 4 * rows * cols);
+        return backend.createTensor(rows, cols, data);
+      },
+    };
+    const [height, width] = config.imageSize;
+    const images = 7;
+    const pixelValues = { dims: [images, 3, height, width], data: noise(images * 3 * height * width) };
+    const outputs = ["logits", "hiddenStates", ...(config.depth > 0 ? (["attentions"] as const) : [])] as const;
+    const run = async (limited: Backend) => (await forward(limited, weights, config, { pixelValues }, outputs)).outputs;
+    const whole = await run(measuring);
+    // Rows are filled up to eight columns, so that somewhat less than four images fit.
+    const mostBytes = Math.ceil((4 * most) / images);
+    most = 0;
+    const inPasses = await run({ ...measuring, mostBytes });
+    assert.ok(most > 0 && most <= mostBytes, `${most} bytes, of at most ${mostBytes}`);
+    assert.deepEqual(inPasses, whole);
+  });
+}
+
+test("an abort ends a forward pass within a layer", async () => {
+  const { backend, config, weights } = await onReference(defaultModel());
   const controller = new AbortController();
   let layers = 0;
   const counting = {

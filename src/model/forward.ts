@@ -1,5 +1,6 @@
 /** A call of the model: checks what is given and asked, and runs the towers that it takes. */
 import type { Backend } from "../backend.js";
+import { concatenated, padTogether, passes } from "./batches.js";
 import { type Config, gridOf } from "./config.js";
 import {
   arrived,
@@ -45,7 +46,8 @@ export async function forward(
   const images: Pending[] = [];
   const texts: Pending[] = [];
   if (wanted.some((name) => needs(name, "image"))) {
-    for (const batch of imagesOf(config, inputs, options.interpolatePositions ?? false)) {
+    const batches = imagesOf(config, inputs, options.interpolatePositions ?? false);
+    for (const batch of batches.flatMap((batch) => passes(backend, config, batch, wants("attentions")))) {
       images.push(await runImages(backend, weights, config, batch, wants, options.signal));
     }
   }
@@ -58,7 +60,7 @@ export async function forward(
   async function finish(): Promise<Partial<Outputs>> {
     const [ofImages, ofTexts] = await Promise.all([images, texts].map((all) => Promise.all(all.map(arrived))));
     const outputs: Partial<Outputs> = {
-      ...(config.flexible ? padTogether(ofImages!, inputs.pixelValues?.dims[1] ?? 0) : ofImages![0]),
+      ...(config.flexible ? padTogether(ofImages!, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages!)),
       ...padTogether(ofTexts!, inputs.inputIds?.dims[1] ?? 0),
     };
     if (outputs.imageFeatures) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
@@ -186,42 +188,6 @@ function checkData(name: string, { dims, data }: Tensor): void {
     const got = data instanceof Float32Array ? data.length : typeof data;
     throw new RangeError(`forward: ${name} of [${dims.join(", ")}] must have ${count} floats; got ${got}`);
   }
-}
-
-/** Results of one image or text each, as those of a batch; sequences are filled with zeros to `tokens`. */
-function padTogether(results: readonly Partial<Outputs>[], tokens: number): Partial<Outputs> {
-  const joined = (tensors: readonly Tensor[]): Tensor => {
-    const [, ...inner] = tensors[0]!.dims as [number, ...number[]];
-    const own = tensors.map(({ dims }) => dims[dims.length - 2]!);
-    // [1, n, D], [1, heads, n, n] or [1, D]
-    const dims = inner.length === 1 ? inner : inner.length === 2 ? [tokens, inner[1]!] : [inner[0]!, tokens, tokens];
-    const size = dims.reduce((product, n) => product * n, 1);
-    const data = new Float32Array(tensors.length * size);
-    for (const [i, tensor] of tensors.entries()) {
-      const n = own[i]!;
-      const cols = tensor.dims.at(-1)!;
-      const rows = inner.length === 1 ? 1 : inner.length === 2 ? n : n * inner[0]!;
-      const [padRows, padCols] = inner.length === 1 ? [1, cols] : [tokens, dims.at(-1)!];
-      for (let row = 0; row < rows; row++) {
-        const to = inner.length === 3 ? Math.floor(row / n) * padRows + (row % n) : row;
-        data.set(tensor.data.subarray(row * cols, (row + 1) * cols), i * size + to * padCols);
-      }
-    }
-    return { dims: [tensors.length, ...dims], data };
-  };
-  const names = Object.keys(results[0] ?? {}) as OutputName[];
-  return Object.fromEntries(
-    names.map((name) => {
-      const all = results.map((result) => result[name]!);
-      const first = all[0]!;
-      return [
-        name,
-        Array.isArray(first)
-          ? first.map((_, l) => joined(all.map((list) => (list as Tensor[])[l]!)))
-          : joined(all as Tensor[]),
-      ];
-    }),
-  );
 }
 
 /** Rows scaled to length 1. */

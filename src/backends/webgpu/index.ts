@@ -190,6 +190,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
 
   const backend: WebgpuBackend = {
     name: "webgpu",
+    mostBytes,
     get lost() {
       return recorder.failure;
     },
