@@ -18,7 +18,8 @@ export interface BatchError<Result> extends AggregateError {
 }
 
 /**
- * What `compute` makes of the pixels of all images, one after the other; an error, when all are through, if any failed.
+ * What `compute` makes of the pixels of all images, one after the other; an error, when all are through, if any failed. A
+ * second is begun before the first is there: a GPU then has work while its results are on their way.
  * @param check throws when nobody wants them any more.
  * @throws BatchError
  */
@@ -29,17 +30,25 @@ export async function collect<Pixels, Result>(
   check: () => void,
 ): Promise<Result[]> {
   const results: (Result | undefined)[] = [];
-  const errors: Error[] = [];
-  for await (const pixels of images) {
+  const failed: Error[] = [];
+  async function take(place: number, pixels: Pixels | Error): Promise<void> {
     try {
       if (pixels instanceof Error) throw pixels;
-      results.push(await compute(pixels));
+      results[place] = await compute(pixels);
     } catch (error) {
       check();
-      results.push(undefined);
-      errors.push(error as Error);
+      failed[place] = error as Error;
     }
   }
+  let before: Promise<void> | undefined;
+  for await (const pixels of images) {
+    const taken = take(results.push(undefined) - 1, pixels);
+    taken.catch(() => {});
+    await before;
+    before = taken;
+  }
+  await before;
+  const errors = Object.values(failed);
   if (errors.length === 0) return results as Result[];
   const message = `${name}: ${errors.length} of ${results.length} images failed; ${errors[0]!.message}`;
   throw Object.assign(new AggregateError(errors, message), { results }) satisfies BatchError<Result>;

@@ -23,6 +23,7 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { speedPlot } from "../bench/plot.js";
 import { README_MARKS, readmeTable, resultsPage } from "../bench/report.js";
+import { roofline } from "../bench/roofline.js";
 import type { Results } from "../bench/sections.js";
 import { DOCUMENTS as MADE, marked } from "./families.js";
 
@@ -115,7 +116,7 @@ test("the README begins with what it is and two commands; CI runs the second", (
 for (const document of DOCUMENTS) {
   test(`${document} names scripts and files that exist`, () => {
     const text = read(document);
-    const builtIn = ["ci", "run"];
+    const builtIn = ["ci", "install", "run"];
     const inCode = [...text.matchAll(/`([^`\n]+)`|^ {4}(.*)$/gm)].map(([, span, line]) => (span ?? line)!);
     const scripts = inCode.flatMap((code) =>
       [...code.matchAll(/\bnpm (?:run )?([a-z][\w:]*)/g)].map(([, name]) => name!),
@@ -148,6 +149,10 @@ test("ARCHITECTURE.md states the error bounds of the kernels as the kernels do",
     const stated = bound === "none" ? "Exact, no bound" : bound!.replaceAll("\\|", "|");
     assert.ok(read(file!).includes(stated), `${file} does not state ${stated}`);
   }
+});
+
+test("bench/ROOFLINE.md is what npm run roofline writes", async () => {
+  assert.equal(read("bench/ROOFLINE.md"), await roofline());
 });
 
 test("CHANGELOG.md begins with the version of package.json", () => {

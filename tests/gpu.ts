@@ -7,6 +7,10 @@ import { type Gpu, requestGpu } from "../src/backends/webgpu/device.js";
 
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
+/** `npm run test:gpu` runs what takes SwiftShader minutes. */
+export const allOfGpu = process.env.npm_lifecycle_event === "test:gpu";
+export const takesMinutes = allOfGpu ? false : "it takes minutes: npm run test:gpu";
+
 /** Dawn looks for drivers when it is loaded. */
 export function preferSoftware(): void {
   if (!process.env.VK_ICD_FILENAMES && existsSync(SWIFTSHADER)) process.env.VK_ICD_FILENAMES = SWIFTSHADER;

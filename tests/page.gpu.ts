@@ -10,10 +10,15 @@ import { defined } from "./node.js";
 export interface Ran {
   readonly count: number;
   readonly failures: string[];
+  /** Tasks of the page's thread above 50 ms, in milliseconds. */
+  readonly long: number[];
 }
 
 async function ran(cases: readonly { readonly name: string; readonly run: () => unknown }[]): Promise<Ran> {
   const failures: string[] = [];
+  const long: number[] = [];
+  const observer = new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)));
+  observer.observe({ type: "longtask" });
   for (const { name, run } of cases) {
     try {
       await run();
@@ -21,7 +26,8 @@ async function ran(cases: readonly { readonly name: string; readonly run: () => 
       failures.push(`${name}: ${(error as Error).message}`);
     }
   }
-  return { count: cases.length, failures };
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  return { count: cases.length, failures, long };
 }
 
 export async function conformance(): Promise<Ran> {

@@ -48,7 +48,7 @@ async function engineOn(backend: BackendName | "auto", search?: GpuSearch) {
 }
 
 /** Evenly over all calls of a load and two forward passes. */
-const PLACES = 12;
+const PLACES = 8;
 
 for (const backend of ["auto", "webgpu"] as const) {
   test(`a device lost before any call of load and forward, ${backend}`, { skip, timeout: 300_000 }, async (t) => {

@@ -28,9 +28,8 @@ for (const file of ["webgpu.test.js", "webgpu.golden.test.js", "webgpu.loss.test
     const args = ["test", "--allow-all", "--unstable-webgpu", "--no-check", `dist/tests/${file}`];
     const { status, stdout, stderr } = spawnSync(deno!, args, { encoding: "utf8", env, maxBuffer: 2 ** 26 });
     const summary = /^(ok|FAILED) \| .*$/m.exec(stdout)?.[0] ?? stdout.slice(-500);
-    assert.equal(status, 0, `${summary}\n${stderr.slice(-2000)}\n${stdout.slice(-4000)}`);
-    // What is skipped passes nothing.
-    assert.match(summary, /^ok \| [1-9]\d* passed .*0 failed/);
-    t.diagnostic(summary);
+    // What is skipped passes nothing. The summary counts, not the status: Mesa sometimes crashes when Deno, done, unloads it.
+    assert.match(summary, /^ok \| [1-9]\d* passed .*0 failed/, `${stderr.slice(-2000)}\n${stdout.slice(-4000)}`);
+    t.diagnostic(`${summary}, status ${status}`);
   });
 }

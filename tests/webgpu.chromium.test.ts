@@ -1,0 +1,46 @@
+/**
+ * WebGPU in Chromium, on the processor that it brings, SwiftShader: on a page's own thread and in a worker. Firefox ESR has no
+ * WebGPU.
+ */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { find, visit } from "./browser.js";
+import { isPlain, ROOTS } from "./checkpoints.js";
+import { allOfGpu, takesMinutes } from "./gpu.js";
+
+const noChromium = find("chromium") ? false : "there is no chromium on the PATH";
+suite("chromium", { skip: noChromium }, () => {
+  const plain = ROOTS.map(({ folders }) => folders.filter(isPlain));
+  // A page is given one file.
+  const addresses = (folders: readonly string[]) =>
+    folders
+      .filter((folder) => existsSync(join(folder, "model.safetensors")) || existsSync(join(folder, "model.npz")))
+      .map((folder) => `/${folder.replace("../", "")}`)
+      .slice(0, allOfGpu ? undefined : 1);
+
+  test("conformance", { skip: takesMinutes }, async (t) => {
+    const { conformance } = await visit("chromium", ["conformance"], { folders: [] });
+    assert.deepEqual(conformance.failures, []);
+    assert.ok(conformance.count > 300, `${conformance.count} cases`);
+    t.diagnostic(`${conformance.count} cases`);
+  });
+
+  test("plain ViTs' goldens on the page's own thread", async (t) => {
+    const folders = addresses(plain[0]!);
+    const site = { isolated: true, missing: "/dist/src/remote/worker.js", folders };
+    const { goldens } = await visit("chromium", ["goldens"], site);
+    assert.deepEqual(goldens.failures, []);
+    assert.equal(goldens.count, folders.length);
+    t.diagnostic(`${goldens.count} checkpoints`);
+  });
+
+  test("plain ViTs' goldens in a worker", async (t) => {
+    const { goldens } = await visit("chromium", ["goldens"], { isolated: true, folders: addresses(plain.flat()) });
+    assert.deepEqual(goldens.failures, []);
+    assert.ok(goldens.count > 0);
+    const long = goldens.long.map(Math.round).join(", ") || "none";
+    t.diagnostic(`${goldens.count} checkpoints; tasks of the page's thread above 50 ms: ${long}`);
+  });
+});
