@@ -47,6 +47,10 @@ export async function compare(
     };
   }
   const depth = gpu.weights.blocks.length;
+  // Halves may overflow in a later block.
+  if (!(await tokensOf(gpu, config, depth)).every(Number.isFinite)) {
+    return { preferred: false, reason: "the GPU failed its self-test: not all tokens of the last block are finite" };
+  }
   const onGpu = await timeOf(() => tokensOf(gpu, config, depth));
   const [none, one] = [await timeOf(() => tokensOf(simd, config, 0)), await timeOf(() => tokensOf(simd, config, 1))];
   const onSimd = none + Math.max(0, one - none) * depth;

@@ -166,6 +166,23 @@ export function runBackendCases(options: {
         return b.read(out);
       }),
     );
+    for (const rms of [false, true]) {
+      matches(
+        `linear ${rows}×${inputs} → ${outputs} in int8 of rows normalised${rms ? " by RMSNorm" : ""}`,
+        (b) =>
+          during(b, async () => {
+            const out = b.createTensor(rows, outputs, noise(rows * outputs, 2));
+            const x = b.createTensor(rows, inputs, noise(rows * inputs, 3));
+            const scale = b.createTensor(1, inputs, noise(inputs, 5));
+            const shift = rms ? undefined : b.createTensor(1, inputs, noise(inputs, 6));
+            const norm = { scale, shift, eps: 1e-3 };
+            b.linear(out, x, linearOf(b, outputs, inputs, 4, "int8"), { norm, accumulate: true });
+            return b.read(out);
+          }),
+        // The last bit of a normalised value may decide how it rounds: one in 127, of one of them.
+        0.02,
+      );
+    }
     for (const precision of ["f32", "f16"] as const) {
       matches(
         `rescale ${outputs}×${inputs} in ${precision}`,

@@ -36,9 +36,6 @@ const IMPORTS = {
   "@jsquash/webp/": "/node_modules/@jsquash/webp/",
   "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs",
   unzipit: "/node_modules/unzipit/dist/unzipit.module.js",
-  "node:test": "/dist/tests/node.js",
-  "node:assert/strict": "/dist/tests/node.js",
-  "node:fs": "/dist/tests/node.js",
 };
 const TYPES: Record<string, string> = {
   ".js": "text/javascript",
@@ -94,7 +91,9 @@ export async function visit(browser: string, tasks: (keyof Found)[], site: Site 
     const bytes = site.missing === pathname ? undefined : await readFile(file).catch(() => undefined);
     response.statusCode = bytes ? 200 : 404;
     response.setHeader("Content-Type", TYPES[extname(file)] ?? "application/octet-stream");
-    response.end(bytes);
+    // Workers have no import maps.
+    const nodes = bytes && /^\/dist\/tests\/.*\.js$/.test(pathname);
+    response.end(nodes ? String(bytes).replace(/"node:[\w/]+"/g, '"/dist/tests/node.js"') : bytes);
   });
   try {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,5 +1,5 @@
 /**
- * What tests that run on a page as well import of Node. There an import map gives them this in place of node:test,
+ * What tests that run on a page as well import of Node: there the server gives them this in place of node:test,
  * node:assert/strict and node:fs.
  */
 

@@ -18,7 +18,7 @@ async function ran(cases: readonly { readonly name: string; readonly run: () => 
   const failures: string[] = [];
   const long: number[] = [];
   const observer = new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)));
-  observer.observe({ type: "longtask" });
+  if (PerformanceObserver.supportedEntryTypes.includes("longtask")) observer.observe({ type: "longtask" });
   for (const { name, run } of cases) {
     try {
       await run();

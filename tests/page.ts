@@ -1,5 +1,6 @@
 /** What tests/browser.test.ts has a browser run on a page: everything that a page can do with the library, as JSON. */
 import { type CheckpointParts, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
+import type { Ran } from "./page.gpu.js";
 
 const FIXTURES = "../fixtures";
 const CHECKPOINT = `${FIXTURES}/checkpoints/hf-vit`;
@@ -242,6 +243,14 @@ const TASKS = {
   /** On the page's own thread. */
   async conformance() {
     return (await import("./page.gpu.js")).conformance();
+  },
+
+  async conformanceInWorker() {
+    const worker = new Worker("/dist/tests/worker.gpu.js", { type: "module" });
+    return new Promise<Ran>((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = ({ message }) => reject(new Error(message));
+    });
   },
 
   /** Of the folders that the page's address names. */

@@ -20,12 +20,16 @@ suite("chromium", { skip: noChromium }, () => {
       .map((folder) => `/${folder.replace("../", "")}`)
       .slice(0, allOfGpu ? undefined : 1);
 
-  test("conformance", { skip: takesMinutes }, async (t) => {
-    const { conformance } = await visit("chromium", ["conformance"], { folders: [] });
-    assert.deepEqual(conformance.failures, []);
-    assert.ok(conformance.count > 300, `${conformance.count} cases`);
-    t.diagnostic(`${conformance.count} cases`);
-  });
+  for (const task of ["conformance", "conformanceInWorker"] as const) {
+    test(task === "conformance" ? "conformance on a page" : "conformance in a worker", {
+      skip: takesMinutes,
+    }, async (t) => {
+      const { failures, count } = (await visit("chromium", [task], { folders: [] }))[task];
+      assert.deepEqual(failures, []);
+      assert.ok(count > 300, `${count} cases`);
+      t.diagnostic(`${count} cases`);
+    });
+  }
 
   test("plain ViTs' goldens on the page's own thread", async (t) => {
     const folders = addresses(plain[0]!);

@@ -1,8 +1,12 @@
 /** A device that goes away in the middle of loading and computing, wherever that is: no hang, no wrong answer, no lost call. */
 import assert from "node:assert/strict";
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { BackendName } from "../src/backend.js";
 import { createEngine } from "../src/engine.js";
+import type { CheckpointParts } from "../src/io/checkpoint.js";
 import type { GpuSearch } from "../src/placement.js";
 import { assertClose, noise } from "./backend.cases.js";
 import { gpuForTests } from "./gpu.js";
@@ -39,8 +43,12 @@ function vanishing(at: number): GpuSearch & { calls(): number } {
   };
 }
 
-async function engineOn(backend: BackendName | "auto", search?: GpuSearch) {
-  const engine = await createEngine(CHECKPOINT, { backend }, search);
+async function engineOn(
+  backend: BackendName | "auto",
+  search?: GpuSearch,
+  source: string | CheckpointParts = CHECKPOINT,
+) {
+  const engine = await createEngine(source, { backend }, search);
   const [height, width] = engine.config.imageSize;
   const pixelValues = { dims: [1, 3, height, width], data: noise(3 * height * width) };
   const logits = async () => (await engine.forward({ pixelValues }, ["logits"], () => {})).logits!.data;
@@ -91,6 +99,44 @@ for (const backend of ["auto", "webgpu"] as const) {
     }
   });
 }
+
+test("weights from a stream are there again, those of files that have changed are refused", { skip }, async () => {
+  const { logits: onSimd, engine } = await engineOn("wasm");
+  const expected = await onSimd();
+  engine.dispose();
+  const lost = async (source: string | CheckpointParts) => {
+    const search = vanishing(Number.POSITIVE_INFINITY);
+    let device: GPUDevice | undefined;
+    const find = async () => {
+      const gpu = await search.find();
+      if ("device" in gpu) ({ device } = gpu);
+      return gpu;
+    };
+    const on = await engineOn("auto", { ...search, find }, source);
+    assert.equal(on.engine.backend.name, "webgpu");
+    device!.destroy();
+    await device!.lost;
+    return on;
+  };
+  const config = JSON.parse(readFileSync(`${CHECKPOINT}/config.json`, "utf8"));
+  const weights = new Blob([readFileSync(`${CHECKPOINT}/model.safetensors`)]).stream();
+  const streamed = await lost({ config, weights: weights as ReadableStream<Uint8Array> });
+  assertClose(await streamed.logits(), expected, 1e-4);
+  assert.equal(streamed.engine.backend.name, "wasm");
+  streamed.engine.dispose();
+
+  const folder = mkdtempSync(join(tmpdir(), "vitrail-loss-"));
+  try {
+    cpSync(CHECKPOINT, folder, { recursive: true });
+    const changed = await lost(folder);
+    appendFileSync(join(folder, "config.json"), " ");
+    const message = `load: the files of "${folder}" have changed since it was loaded; load it again`;
+    await assert.rejects(changed.logits(), { message });
+    changed.engine.dispose();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
 test("an engine that is disposed of frees its device, and its calls end", { skip }, async () => {
   const { engine, logits } = await engineOn("webgpu");

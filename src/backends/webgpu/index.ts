@@ -138,27 +138,36 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     );
   }
 
-  /** The product of `linear`, and of `convolve` with a window. */
+  /** The product of `linear`, and of `convolve` with a window. In int8 a norm costs no dispatch of its own. */
   function multiply(
     out: GpuTensor,
     x: GpuTensor,
     { precision, inputs, weight, columns }: GpuLinear,
     epilogue: Activation | "accumulate" | "none",
-    window?: Window,
+    { window, norm }: { readonly window?: Window; readonly norm?: Norm } = {},
   ): void {
     const { rows } = out;
     const inputs4 = upTo4(inputs) / 4;
     const wide = window && { ...windowParams(window), channels: x.cols };
-    let left = x.storage;
+    let source = x;
+    if (norm && precision !== "int8") {
+      source = scratchOf("normed", x.rows, x.cols);
+      runNorm(source, x, norm);
+    }
+    let left = source.storage;
     let xStride = x.stride / 4;
     const more: Storage[] = [];
     if (precision === "int8") {
       const integers = scratchOf("integers", rows, inputs4);
       const scales = scratchOf("scales", 1, rows);
       recorder.run(
-        quantise({ window: window !== undefined, subgroups }),
-        [x.storage, integers.storage, scales.storage],
-        { rows, inputs, inputs4, xStride: x.stride, ...wide },
+        quantise({ rows: window ? "window" : norm ? (norm.shift ? "LayerNorm" : "RMSNorm") : "matrix", subgroups }),
+        [
+          x.storage,
+          ...(norm ? [at(norm.scale), ...(norm.shift ? [at(norm.shift)] : [])] : []),
+          ...[integers.storage, scales.storage],
+        ],
+        { rows, inputs, inputs4, xStride: x.stride, ...wide, ...(norm ? { eps: norm.eps } : {}) },
         groupsFor(rows),
       );
       left = integers.storage;
@@ -308,13 +317,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     linear(out, x, weights, options = {}) {
       checkLinear(out, x, weights, options);
       const { norm, activation, accumulate = false } = options;
-      let rows = own(x);
-      if (norm) {
-        const normed = scratchOf("normed", x.rows, x.cols);
-        runNorm(normed, rows, norm);
-        rows = normed;
-      }
-      multiply(own(out), rows, weights as GpuLinear, activation ?? (accumulate ? "accumulate" : "none"));
+      multiply(own(out), own(x), weights as GpuLinear, activation ?? (accumulate ? "accumulate" : "none"), { norm });
     },
 
     attention(out, qkv, shape) {
@@ -366,7 +369,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
 
     convolve(out, x, weights, window, { accumulate = false } = {}) {
       checkConvolve(out, x, weights, window);
-      multiply(own(out), own(x), weights as GpuLinear, accumulate ? "accumulate" : "none", window);
+      multiply(own(out), own(x), weights as GpuLinear, accumulate ? "accumulate" : "none", { window });
     },
 
     groupNorm(out, x, norm, options) {

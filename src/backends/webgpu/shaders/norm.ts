@@ -13,6 +13,29 @@ export interface NormVariant {
   readonly subgroups: boolean;
 }
 
+/**
+ * `mean`, `rest`, what rounding left of it, and `factor`, 1 / √(variance + eps), of `width` elements of x from `begin` on; of an
+ * RMSNorm mean and rest are 0. The same in all threads, which must all come here.
+ */
+export const moments = (x: string, width: string, shift: boolean, passed: string): string => `
+  var mean = 0.0;
+  ${
+    shift
+      ? `for (var i = lane; i < ${width}; i += ${THREADS}u) { mean += ${x}[begin + i]; }
+  mean = total(mean, ${passed}) / f32(${width});`
+      : ""
+  }
+  var squares = 0.0;
+  var rest = 0.0;
+  for (var i = lane; i < ${width}; i += ${THREADS}u) {
+    let d = ${x}[begin + i] - mean;
+    squares += d * d;
+    rest += d;
+  }
+  squares = total(squares, ${passed}) / f32(${width});
+  rest = ${shift ? `total(rest, ${passed}) / f32(${width})` : "0.0"};
+  let factor = 1.0 / sqrt(max(squares - rest * rest, 0.0) + p.eps);`;
+
 export function norm({ shift, inPlace, accumulate, subgroups }: NormVariant): Shader {
   const { taken, passed } = subgroupArgument(subgroups);
   const x = inPlace ? "out" : "x";
@@ -36,30 +59,8 @@ fn main(
   let row = min(group / p.parts, p.rows - 1u);
   let column = p.first + group % p.parts * p.width;
   let begin = row * p.xStride + column;
-  var mean = 0.0;
-  ${
-    shift
-      ? `for (var i = lane; i < p.width; i += ${THREADS}u) { mean += ${x}[begin + i]; }
-  mean = total(mean, ${passed}) / f32(p.width);`
-      : ""
-  }
-  var squares = 0.0;
-  var rest = 0.0;
-  for (var i = lane; i < p.width; i += ${THREADS}u) {
-    let d = ${x}[begin + i] - mean;
-    squares += d * d;
-    rest += d;
-  }
-  squares = total(squares, ${passed}) / f32(p.width);
-  ${
-    shift
-      ? `// What rounding left of the mean.
-  rest = total(rest, ${passed}) / f32(p.width);
-  let variance = max(squares - rest * rest, 0.0);`
-      : "rest = 0.0; let variance = squares;"
-  }
+  ${moments(x, "p.width", shift, passed)}
   if (group >= p.rows * p.parts) { return; }
-  let factor = 1.0 / sqrt(variance + p.eps);
   let to = row * p.outStride + column;
   for (var i = lane; i < p.width; i += ${THREADS}u) {
     let y = ((${x}[begin + i] - mean) - rest) * factor * scale[i]${shift ? " + shift[i]" : ""};

@@ -1,27 +1,36 @@
 /**
- * Rows of x, or windows of a map, as integers in -127…127, four a word, and the scale of each row: the left side of a product
- * in int8 (the contract's `linear`). One workgroup a row.
+ * Rows of x, normalised if wanted, or windows of a map, as integers in -127…127, four a word, and the scale of each row: the
+ * left side of a product in int8 (the contract's `linear`). One workgroup a row.
  */
 import { LINEAR, reductions, type Shader, subgroupArgument, THREADS } from "../shader.js";
+import { moments } from "./norm.js";
 import { WINDOW, WINDOW_PARAMS } from "./window.js";
 
 export interface QuantiseVariant {
-  readonly window: boolean;
+  readonly rows: "matrix" | "window" | "LayerNorm" | "RMSNorm";
   readonly subgroups: boolean;
 }
 
-export function quantise({ window, subgroups }: QuantiseVariant): Shader {
+export function quantise({ rows, subgroups }: QuantiseVariant): Shader {
   const { taken, passed } = subgroupArgument(subgroups);
+  const window = rows === "window";
+  const shift = rows === "LayerNorm";
+  const norm = shift || rows === "RMSNorm";
   return {
-    name: `quantise ${window} ${subgroups}`,
-    reads: { x: "f32" },
+    name: `quantise ${rows} ${subgroups}`,
+    reads: { x: "f32", ...(norm ? { scale: "f32" } : {}), ...(shift ? { shift: "f32" } : {}) },
     writes: { integers: "u32", scales: "f32" },
-    params: ["rows", "inputs", "inputs4", "xStride", ...(window ? WINDOW_PARAMS : [])],
+    params: [
+      ...["rows", "inputs", "inputs4", "xStride"],
+      ...(window ? WINDOW_PARAMS : []),
+      ...(norm ? ["eps: f32"] : []),
+    ],
     enable: subgroups ? "subgroups" : undefined,
     code: `
 ${LINEAR}
 ${reductions(THREADS, subgroups)}
 ${window ? WINDOW : ""}
+${norm ? "// Mean, what rounding left of it, and the factor of this row.\nvar<private> own: vec3f;" : ""}
 fn at(row: u32, i: u32) -> f32 {
   if (i >= p.inputs) { return 0.0; }
   ${
@@ -29,7 +38,9 @@ fn at(row: u32, i: u32) -> f32 {
       ? `let place = spot(row, i);
   if (place.pixel == OUTSIDE) { return 0.0; }
   return x[place.pixel * p.xStride + place.channel];`
-      : "return x[row * p.xStride + i];"
+      : norm
+        ? `return ((x[row * p.xStride + i] - own.x) - own.y) * own.z * scale[i]${shift ? " + shift[i]" : ""};`
+        : "return x[row * p.xStride + i];"
   }
 }
 @compute @workgroup_size(${THREADS})
@@ -39,6 +50,13 @@ fn main(
   @builtin(local_invocation_index) lane: u32${taken},
 ) {
   let row = groupOf(g, n);
+  ${
+    norm
+      ? `let begin = min(row, p.rows - 1u) * p.xStride;
+  ${moments("x", "p.inputs", shift, passed)}
+  own = vec3f(mean, rest, factor);`
+      : ""
+  }
   var most = 0.0;
   if (row < p.rows) {
     for (var i = lane; i < p.inputs; i += ${THREADS}u) { most = max(most, abs(at(row, i))); }
