@@ -1,43 +1,56 @@
 // Compiles the kernels (asconfig.json has the targets) and writes each binary where its user can import it: as base64 in
 // a module, since that is the one form which every runtime, bundler and worker loads without configuration. Builds of the
-// same kernels are deflated together, in which they take a fifth of the room: they share most of their code.
+// same kernels are deflated together, in which they take a fifth of the room: they share most of their code. Hosts that
+// compile nothing while they run import files instead, from dist/kernels/.
+import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
 import { writeTiles } from "./tiles.js";
 
-const modules = [
-  {
-    file: "src/backends/wasm/kernels.gen.ts",
-    entry: "assembly/index.ts",
-    targets: ["simd", "relaxed", "simd-threads", "relaxed-threads"],
-  },
-  { file: "src/image/kernel.gen.ts", entry: "assembly/image.ts", targets: ["image"] },
-];
-/** Only bench/ runs these; they are not shipped. */
-const tools = [{ entry: "assembly/peak.ts", targets: ["peak-simd", "peak-relaxed"] }];
-
 async function compile(entry, target) {
   const { error, stderr } = await asc.main([entry, "--target", target]);
   if (error) throw new Error(`build: ${entry} does not compile for ${target}: ${stderr.toString()}`);
-  return readFileSync(`build/${target}.wasm`);
+  const binary = readFileSync(`build/${target}.wasm`);
+  console.log(`${target.padEnd(15)} ${binary.length} bytes`);
+  return binary;
+}
+
+function writeModule(file, constants) {
+  const lines = Object.entries(constants).map(([name, value]) =>
+    typeof value === "string"
+      ? `export const ${name}: string = "${value}";`
+      : `export const ${name} = ${JSON.stringify(value)} as const;`,
+  );
+  writeFileSync(file, `// Written by assembly/build.js.\n${lines.join("\n")}\n`);
+}
+
+/** A custom section of less than 128 bytes. */
+function section(name, text) {
+  const content = [name.length, ...Buffer.from(name + text)];
+  return Buffer.from([0, content.length, ...content]);
 }
 
 writeTiles("assembly/tiles.gen.ts");
-mkdirSync("build", { recursive: true });
-for (const { file, entry, targets } of modules) {
-  const binaries = [];
-  for (const target of targets) {
-    binaries.push(await compile(entry, target));
-    console.log(`${target.padEnd(15)} ${binaries.at(-1).length} bytes`);
-  }
-  const names = targets.map((target) => `"${target}"`).join(", ");
-  const sizes = binaries.map(({ length }) => length).join(", ");
-  const all = Buffer.concat(binaries);
-  const text = targets.length > 1 ? deflateRawSync(all, { level: 9 }) : all;
-  writeFileSync(
-    file,
-    `// Written by assembly/build.js.\nexport const names = [${names}] as const;\nexport const sizes: readonly number[] = [${sizes}];\nexport const base64: string =\n  "${text.toString("base64")}";\n`,
-  );
-}
-for (const { entry, targets } of tools) for (const target of targets) await compile(entry, target);
+for (const folder of ["build", "dist/kernels"]) mkdirSync(folder, { recursive: true });
+
+const names = ["simd", "relaxed", "simd-threads", "relaxed-threads"];
+const builds = [];
+for (const name of names) builds.push(await compile("assembly/index.ts", name));
+// A module that a user gives to `load` says by this which kernels it has.
+const id = createHash("sha256").update(Buffer.concat(builds)).digest("hex").slice(0, 8);
+const kernels = builds.map((build, i) => Buffer.concat([build, section("vitrail", `${id} ${names[i]}`)]));
+writeModule("src/backends/wasm/kernels.gen.ts", {
+  id,
+  names,
+  sizes: kernels.map(({ length }) => length),
+  base64: deflateRawSync(Buffer.concat(kernels), { level: 9 }).toString("base64"),
+});
+for (const i of [0, 1]) writeFileSync(`dist/kernels/${names[i]}.wasm`, kernels[i]);
+
+const image = await compile("assembly/image.ts", "image");
+writeModule("src/image/kernel.gen.ts", { base64: image.toString("base64") });
+writeFileSync("dist/kernels/image.wasm", image);
+
+// Only bench/ runs these; they are not shipped.
+for (const name of ["peak-simd", "peak-relaxed"]) await compile("assembly/peak.ts", name);

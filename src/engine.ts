@@ -64,14 +64,14 @@ const share = createSharing<Engine, Progress>();
 
 /**
  * The engine of a checkpoint: the one that there is, if it was made of the same files with the same options and the files
- * have not changed since, or a new one. Checkpoints in memory are not compared.
+ * have not changed since, or a new one. Checkpoints in memory are not compared, nor kernels that are given.
  */
 export async function acquireEngine(
   source: string | URL | CheckpointParts,
   options: EngineOptions,
 ): Promise<Lease<Engine>> {
-  const { backend, precision, threads, wide, imageSize, patchSize, config, signal, onProgress } = options;
-  const files = await filesOf(source);
+  const { backend, precision, threads, wide, wasm, imageSize, patchSize, config, signal, onProgress } = options;
+  const files = wasm === undefined ? await filesOf(source) : undefined;
   const key = files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, config]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(source, { ...options, ...waiting }), { signal, onProgress });

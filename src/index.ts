@@ -60,6 +60,11 @@ export interface LoadOptions {
   /** Asks the engine for 256-bit vectors: Node 24 or later on x64. `model.backend.reason` says what came of it. */
   wide?: boolean;
   /**
+   * The kernels of SIMD, from `vitrail/kernels/relaxed.wasm` or `simd.wasm`, in place of those in the code: a module, which
+   * hosts that compile nothing import, bytes, or a URL or path. Others are not tried; they run on one thread.
+   */
+  wasm?: WebAssembly.Module | ArrayBuffer | Uint8Array | string | URL;
+  /**
    * Size of the images that the model takes, [height, width] or both at once, if not the checkpoint's: position embeddings
    * are resampled once, at load, as the checkpoint's library does it.
    */
@@ -487,6 +492,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   precision: true,
   threads: true,
   wide: true,
+  wasm: true,
   imageSize: true,
   patchSize: true,
   config: true,
@@ -555,7 +561,8 @@ function checkNames(call: string, options: unknown, known: Readonly<Record<strin
 
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
-  const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1, onProgress } = options;
+  const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1 } = options;
+  const { wasm = "", onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${JSON.stringify(onProgress)}`);
   }
@@ -574,6 +581,12 @@ function checkOptions(options: LoadOptions): void {
     if (size !== undefined && !(sides.length === 2 && sides.every((side) => Number.isSafeInteger(side) && side > 0))) {
       throw new RangeError(`load: ${name} must be a positive integer or [height, width]; got ${JSON.stringify(size)}`);
     }
+  }
+  if (
+    typeof wasm !== "string" &&
+    ![WebAssembly.Module, ArrayBuffer, Uint8Array, URL].some((type) => (wasm as unknown) instanceof type)
+  ) {
+    throw new TypeError(`load: wasm must be a WebAssembly.Module, bytes or a URL; got ${JSON.stringify(wasm)}`);
   }
   if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${JSON.stringify(wide)}`);
   if (!(typeof pixelLimit === "number" && pixelLimit > 0)) {

@@ -13,8 +13,15 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+/**
+ * Whether this is Cloudflare's Workers or Vercel's edge. They may have Node's globals, but have no files and no threads,
+ * compile no WebAssembly, and their clock stands still while a call computes.
+ */
+export const isEdge = (): boolean => "WebSocketPair" in globalThis || "EdgeRuntime" in globalThis;
+
 /** Whether paths name files here, as they do in Node, Deno and Bun. */
-export const hasFileSystem = (): boolean => "Deno" in globalThis || Boolean(globalThis.process?.versions?.node);
+export const hasFileSystem = (): boolean =>
+  !isEdge() && ("Deno" in globalThis || Boolean(globalThis.process?.versions?.node));
 
 /** Whether this is a page's own thread, which must not be kept busy, and workers can take its work. */
 export const isPage = (): boolean => "document" in globalThis && typeof Worker !== "undefined";
@@ -169,8 +176,7 @@ export async function processors(): Promise<number> {
 }
 
 /** Whether V8's flags can be set while it runs: flags are Node's. */
-export const canSetEngineFlags = (): boolean =>
-  Boolean(globalThis.process?.versions?.node) && !("Deno" in globalThis) && !("Bun" in globalThis);
+export const canSetEngineFlags = (): boolean => hasFileSystem() && !("Deno" in globalThis) && !("Bun" in globalThis);
 
 let dawn: GPU | undefined;
 

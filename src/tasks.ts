@@ -4,6 +4,7 @@
 export async function nextTask(): Promise<void> {
   // Where there is setImmediate, it comes after all messages that have arrived; a message of one's own may come before.
   if (typeof setImmediate === "function") return new Promise<void>((resolve) => void setImmediate(resolve));
+  if (typeof MessageChannel === "undefined") return new Promise<void>((resolve) => void setTimeout(resolve));
   const { port1, port2 } = new MessageChannel();
   await new Promise<void>((resolve) => {
     port1.onmessage = () => resolve();

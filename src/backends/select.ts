@@ -10,6 +10,7 @@ export interface Choice {
   readonly threads?: "auto" | number;
   readonly wide?: boolean;
   readonly precision?: Precision;
+  readonly wasm?: WebAssembly.Module | ArrayBuffer | Uint8Array | string | URL;
 }
 
 export interface Selected {
@@ -37,11 +38,11 @@ export async function createReference(why: string): Promise<Selected> {
 }
 
 export async function createWasm(
-  { precision = "f32", threads = "auto", wide }: Choice,
+  { precision = "f32", threads = "auto", wide, wasm }: Choice,
   why: string,
 ): Promise<Selected> {
   const { createWasmBackend } = await import("./wasm/index.js");
-  const backend = await createWasmBackend({ threads, wide });
+  const backend = await createWasmBackend({ threads, wide, wasm });
   const how = {
     get threads() {
       return backend.threads;

@@ -2,6 +2,7 @@
  * The two WebAssembly decoders of jSquash: MozJPEG (libjpeg-turbo's code) and libwebp, whose pixels are Pillow's.
  * Loaded on first use, and anew after each failure or large image: memory that they took is never given back otherwise.
  */
+import { assets } from "../assets.js";
 import { importPackage } from "../packages.js";
 import { hasFileSystem, readFile } from "../platform.js";
 import { broken, type ImageFile } from "./file.js";
@@ -20,12 +21,23 @@ const ready: Partial<Record<Codec, Promise<Decoder>>> = {};
 
 /** Where there are no files, the codec fetches its .wasm from beside its script, which bundlers know how to place. */
 async function compile(codec: Codec): Promise<WebAssembly.Module | undefined> {
-  if (!hasFileSystem()) return undefined;
-  const url = {
-    jpeg: () => import.meta.resolve("@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"),
-    webp: () => import.meta.resolve("@jsquash/webp/codec/dec/webp_dec.wasm"),
-  }[codec]();
-  return WebAssembly.compile((await readFile(new URL(url))) as BufferSource);
+  const asset = assets[codec];
+  if (asset instanceof WebAssembly.Module || (!asset && !hasFileSystem())) return asset;
+  const bytes = asset instanceof Uint8Array ? asset : await readFile(asset ?? besideItsScript(codec));
+  return WebAssembly.compile(bytes as BufferSource);
+}
+
+function besideItsScript(codec: Codec): URL {
+  try {
+    const url = {
+      jpeg: () => import.meta.resolve("@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"),
+      webp: () => import.meta.resolve("@jsquash/webp/codec/dec/webp_dec.wasm"),
+    }[codec]();
+    return new URL(url);
+  } catch (cause) {
+    const what = `image: the package @jsquash/${codec} must lie beside the program, or its .wasm be bundled into it`;
+    throw new Error(`${what}; it is not found: ${(cause as Error).message}`, { cause });
+  }
 }
 
 async function start(codec: Codec): Promise<Decoder> {

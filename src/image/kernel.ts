@@ -1,4 +1,5 @@
 /** The compiled assembly/image.ts. Its memory holds one call's data at a time: each caller lays it out from 0. */
+import { assets } from "../assets.js";
 import { base64 } from "./kernel.gen.js";
 
 /** The exports of assembly/image.ts, which says what their arguments are; and its memory, seen as bytes. */
@@ -16,9 +17,12 @@ const KEPT_BYTES = 64 << 20;
 let module: WebAssembly.Module | undefined;
 let kept: WebAssembly.Exports | undefined;
 
+const compile = (source: WebAssembly.Module | Uint8Array): WebAssembly.Module =>
+  source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source as BufferSource);
+
 /** The kernel with `size` bytes of memory at least. */
 export function kernelWith(size: number): ImageKernel {
-  module ??= new WebAssembly.Module(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+  module ??= compile(assets.image ?? Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
   const exports = kept ?? new WebAssembly.Instance(module).exports;
   const memory = exports.memory as WebAssembly.Memory;
   const missing = size - memory.buffer.byteLength;

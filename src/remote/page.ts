@@ -126,7 +126,9 @@ export async function loadInWorker(
   let facts: Facts;
   try {
     const { sent, transfer } = sendSource(source);
-    facts = (await call("load", sent, options, { packages: locatePackages(), transfer })) as Facts;
+    const { wasm } = options;
+    const kernels = typeof wasm === "string" || wasm instanceof URL ? { wasm: absolute(String(wasm)) } : {};
+    facts = (await call("load", sent, { ...options, ...kernels }, { packages: locatePackages(), transfer })) as Facts;
   } catch (error) {
     end(error as Error);
     throw error;

@@ -1,4 +1,6 @@
 /** The WASM SIMD backend: maps the contract's ops to the kernels in assembly/, packs weights, lays out memory. */
+
+import { assets } from "../../assets.js";
 import {
   type Activation,
   type Backend,
@@ -28,8 +30,8 @@ import {
   checkSwiglu,
 } from "../shapes.js";
 import { align, createHeap } from "./heap.js";
-import { type Build, compileKernels, instantiate, type Kernels } from "./kernels.js";
-import { startPool, threadsFor } from "./threads.js";
+import { type Build, compileKernels, givenKernels, instantiate, type KernelSource, type Kernels } from "./kernels.js";
+import { alone, startPool, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
 import { wideKernels } from "./wide.js";
 
@@ -89,6 +91,8 @@ export interface WasmOptions {
   readonly wide?: boolean;
   /** Threads to run ops on; "auto" takes what there is. */
   readonly threads?: "auto" | number;
+  /** Kernels that take the place of those in the code. */
+  readonly wasm?: KernelSource;
 }
 
 export interface WasmBackend extends Backend {
@@ -104,10 +108,12 @@ export interface WasmBackend extends Backend {
 
 /** Compiles and instantiates the kernels on a memory of their own. */
 export async function createWasmBackend(options: WasmOptions = {}): Promise<WasmBackend> {
-  const { count, reason: fewer } = await threadsFor(options.threads ?? 1);
-  const shared = count > 1;
-  const wide = options.wide ? await wideKernels(shared) : undefined;
-  const compiled = wide && "module" in wide ? wide : (await compileKernels({ shared, build: options.build }))!;
+  const { threads = 1, build: wanted, wasm = assets.kernels } = options;
+  const given = wasm && (await givenKernels(wasm));
+  const { count, reason: fewer } = given && !given.shared ? alone(threads) : await threadsFor(threads);
+  const shared = given?.shared ?? count > 1;
+  const wide = options.wide ? await wideKernels(shared, given) : undefined;
+  const compiled = wide && "module" in wide ? wide : (given ?? (await compileKernels({ shared, build: wanted }))!);
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared });
   const { build } = compiled;
   const tiles = options.tiles ?? (await fastestTiles(compiled));

@@ -1,6 +1,6 @@
 /** The compiled kernels (assembly/): which build an engine can run, compiled once a process, and its typed exports. */
-import { compileEagerly } from "../../platform.js";
-import { base64, names, sizes } from "./kernels.gen.js";
+import { compileEagerly, readFile } from "../../platform.js";
+import { base64, id, names, sizes } from "./kernels.gen.js";
 
 /** Exports of assembly/index.ts. Pointers and strides in bytes, sizes in elements; see there for the layouts. */
 export interface Kernels {
@@ -240,11 +240,49 @@ async function compile(
     // cannot be compared yet.
     const module = await compileEagerly(bytes, wide ? ["--experimental-wasm-revectorize"] : []);
     if (module) return { build, module, shared, wide };
-    return wide ? undefined : { build, module: await WebAssembly.compile(bytes), shared, wide };
+    return wide ? undefined : { build, module: await compileAllowed(bytes), shared, wide };
   }
   throw new Error(
     `wasm: the kernels need WebAssembly ${wanted ?? "simd"}, which this engine does not have; use backend "reference"`,
   );
+}
+
+async function compileAllowed(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    const what = "wasm: this host must compile the kernels, or load be given them as the option wasm";
+    throw new Error(`${what}; it refuses: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** A module of kernels, its bytes, or where they are. */
+export type KernelSource = WebAssembly.Module | ArrayBuffer | Uint8Array | string | URL;
+
+/**
+ * Kernels that are not those in the code.
+ * @throws Error: one sentence, for a module that is not of these kernels, or cannot be compiled or read.
+ */
+export async function givenKernels(source: KernelSource): Promise<CompiledKernels> {
+  const module = source instanceof WebAssembly.Module ? source : await moduleOf(source as ArrayBuffer);
+  const [section] = WebAssembly.Module.customSections(module, "vitrail");
+  const [found, name] = section ? new TextDecoder().decode(section).split(" ") : [];
+  if (found !== id) {
+    const what = found ? `those of another version (${found}, not ${id})` : "another module";
+    throw new Error(`wasm: the option wasm must be the kernels of this version of vitrail; got ${what}`);
+  }
+  const [build, threads] = (name as BinaryName).split("-") as [Build, string | undefined];
+  return { build, module, shared: threads !== undefined, wide: false };
+}
+
+async function moduleOf(source: ArrayBuffer | Uint8Array | string | URL): Promise<WebAssembly.Module> {
+  const isPlace = typeof source === "string" || source instanceof URL;
+  const bytes = new Uint8Array(isPlace ? await readFile(source) : source);
+  if (!WebAssembly.validate(bytes)) {
+    const what = isPlace ? `"${source}"` : "they";
+    throw new Error(`wasm: the kernels must be WebAssembly that this engine has; ${what} is not`);
+  }
+  return (await compileEagerly(bytes, [])) ?? compileAllowed(bytes);
 }
 
 /**

@@ -27,6 +27,10 @@ export async function threadsFor(wanted: "auto" | number): Promise<{ count: numb
   return { count };
 }
 
+/** Of kernels without shared memory. */
+export const alone = (wanted: "auto" | number): { count: number; reason?: string } =>
+  wanted === 1 ? { count: 1 } : { count: 1, reason: "one thread: these kernels share no memory" };
+
 /** Starts `count` - 1 threads on `memory`. */
 export function startPool(
   count: number,

@@ -1,5 +1,6 @@
 /** Choosing the register tiles of the matrix products by measuring them, once a process for each build. */
 import type { Precision } from "../../backend.js";
+import { isEdge } from "../../platform.js";
 import { type CompiledKernels, instantiate } from "./kernels.js";
 
 /** By the numbers of assembly/tiles.js. Results do not depend on the choice. */
@@ -56,6 +57,7 @@ export function fastestTiles(kernels: CompiledKernels): Promise<Tiles> {
 
 async function measure(compiled: CompiledKernels): Promise<Tiles> {
   const { float, integer } = candidates(compiled);
+  if (isEdge()) return { float: float[0]!, integer: integer[0]! };
   const bench = await createBench(compiled);
   return { float: fastest(bench, "f32", float), integer: fastest(bench, "int8", integer) };
 }

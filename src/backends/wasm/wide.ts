@@ -10,7 +10,11 @@ import { type CompiledKernels, compileKernels, type Kernels } from "./kernels.js
 import { candidates, instantiateAlone, PRECISIONS, tileOf } from "./tile.js";
 
 /** The wide kernels, or why there are none. */
-export async function wideKernels(shared: boolean): Promise<CompiledKernels | { readonly reason: string }> {
+export async function wideKernels(
+  shared: boolean,
+  given: CompiledKernels | undefined,
+): Promise<CompiledKernels | { readonly reason: string }> {
+  if (given) return { reason: "wide needs the kernels in the code; others were given" };
   const version = globalThis.process?.versions?.node;
   if (!canSetEngineFlags() || Number.parseInt(version!, 10) < 24) {
     return { reason: `wide needs Node 24 or later; this is ${version ? `Node ${version}` : "another runtime"}` };

@@ -1,0 +1,3 @@
+import "./bun.js";
+
+export * from "../index.js";

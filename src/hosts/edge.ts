@@ -1,0 +1,8 @@
+/** For hosts that compile nothing while they run: what is compiled when the program is built. `?module` is Vercel's word. */
+import jpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm?module";
+import webp from "@jsquash/webp/codec/dec/webp_dec.wasm?module";
+import image from "../../kernels/image.wasm?module";
+import kernels from "../../kernels/relaxed.wasm?module";
+import { assets } from "../assets.js";
+
+Object.assign(assets, { kernels, image, jpeg, webp });
