@@ -110,6 +110,26 @@ export interface GroupNormOptions {
   readonly accumulate?: boolean;
 }
 
+/** How much samples of one axis of an image count in each of `count` results: those from `first[i]` on `weights[i·most …]` · 2^-22. */
+export interface Taps {
+  readonly first: Int32Array;
+  /** [count, most], filled with zeros. */
+  readonly weights: Int32Array;
+}
+
+/**
+ * From the pixels of an image to pixel values, as Pillow resizes: a sum over columns, rounded to a byte, then one over rows,
+ * rounded to a byte, which stands for a value.
+ */
+export interface Sampling {
+  readonly width: number;
+  readonly height: number;
+  readonly columns: Taps;
+  readonly rows: Taps;
+  /** [3, 256], of each byte of each channel. */
+  readonly values: Float32Array;
+}
+
 /** Which two elements of a head are turned together: i and i xor 1, or i and i + d/2. */
 export type Pairs = "neighbours" | "halves";
 
@@ -148,6 +168,11 @@ export interface Backend {
   release(mark: number): void;
   /** Fills a tensor from row-major data. */
   write(x: Tensor, data: Float32Array): void;
+  /**
+   * Fills pixels [3, H·W] from an image that the backend's machine reads by itself. False, and nothing done, where it cannot;
+   * absent where there is no such machine. Colours under a transparent pixel may differ by a level from what a canvas gives.
+   */
+  draw?(pixels: Tensor, image: CanvasImageSource, sampling: Sampling): boolean;
   /** Row-major copy of a tensor; the only wait. */
   read(x: Tensor): Promise<Float32Array>;
 

@@ -1,6 +1,7 @@
 /** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
 import type { Precision } from "./backend.js";
 import type { Choice } from "./backends/select.js";
+import { createDrawing, noisePicture } from "./image/drawn.js";
 import { type Preprocessing, parsePreprocessing } from "./image/index.js";
 import {
   type Checkpoint,
@@ -19,6 +20,7 @@ import { planWeights, type Weights } from "./model/weights.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { fingerprint } from "./platform.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
+import { drawsAlike } from "./trial.js";
 
 /** What of LoadOptions matters to an engine. */
 export interface EngineOptions extends Choice {
@@ -56,6 +58,8 @@ export interface Engine {
     check: () => void,
     options?: ForwardOptions,
   ): Promise<Partial<Outputs>>;
+  /** Whether its GPU reads images by itself, and right: `forward` then takes {@link DrawnValues}. */
+  readonly draws: boolean;
   /** Frees the memory; a pass that is running fails at its next op. */
   dispose(): void;
 }
@@ -128,7 +132,9 @@ export async function createEngine(
     }
     const wanted = { ...options, config, precision };
     const placement = await place({ plan, read }, wanted, gpu, search, { signal, onProgress });
+    const draws = await drawsRight(placement, preprocessing);
     return engineOf({ config, labels, preprocessing, precision }, placement, {
+      draws,
       tokenize: tokenizerOf(checkpoint, config),
       replace: (why) => replace({ plan, read }, wanted, why, search),
       retries: options.backend !== "webgpu",
@@ -139,6 +145,13 @@ export async function createEngine(
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Whether a GPU reads images by itself, found out by one. */
+async function drawsRight({ backend }: Placement, preprocessing: Preprocessing): Promise<boolean> {
+  const picture = backend.draw && noisePicture(preprocessing);
+  const drawn = picture && createDrawing(preprocessing)(picture);
+  return drawn !== undefined && drawsAlike(backend, drawn);
 }
 
 /** The config of images and patches of the sizes that are asked for. */
@@ -197,10 +210,12 @@ function engineOf(
   placement: Placement,
   {
     tokenize,
+    draws,
     replace,
     retries,
   }: {
     readonly tokenize: Engine["tokenize"];
+    readonly draws: boolean;
     /** Puts the model elsewhere when its backend is lost. */
     readonly replace: (why: string) => Promise<Placement>;
     /** Whether a call whose backend is lost under it is begun again. */
@@ -230,6 +245,9 @@ function engineOf(
     },
     get memory() {
       return placement.backend.memory;
+    },
+    get draws() {
+      return draws && placement.backend.draw !== undefined;
     },
     similarity: placement.weights.similarity,
     tokenize,

@@ -6,6 +6,7 @@
 import type { BackendName, Precision } from "./backend.js";
 import { acquireEngine, type Engine } from "./engine.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
+import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import { type ImageInput, type RgbImage, toPixelValues } from "./image/index.js";
 import type { CheckpointParts, Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
@@ -283,8 +284,14 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     return { dims: [images.length, 3, height, width], data };
   }
 
+  const drawing = createDrawing(preprocessing, pixelLimit);
+  /** Of images that the GPU reads by itself. */
+  const drawn = (input: ImageInput) => (live().value.draws ? drawing(input) : undefined);
+  const undrawn = () => undefined;
+
   /** What a forward pass takes of an image. */
-  function inputsOf(image: RgbImage): Inputs {
+  function inputsOf(image: RgbImage | DrawnImage): Inputs {
+    if ("sampling" in image) return { pixelValues: image };
     if (!config.flexible) return { pixelValues: valuesOf([image]) };
     const values = toPixelValues(image.data, { ...preprocessing, width: image.width, height: image.height });
     return patchesOf(values, image, config.patchSize[0]);
@@ -294,11 +301,12 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
    * Results of one image, or of all of a list in order; an error, when all are through, if any failed. One image is decoded
    * here, those of a list ahead of the computation.
    */
-  async function eachOf<Result>(
+  async function eachOf<Result, Own = DrawnImage>(
     name: string,
     images: readonly ImageInput[],
     signal: AbortSignal | undefined,
-    compute: (image: RgbImage, check: () => void) => Promise<Result>,
+    drawn: (input: ImageInput) => Own | undefined,
+    compute: (image: RgbImage | Own, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
     const [rows, columns] = config.imageSize;
     if (!config.flexible && !config.interpolation.always && (height !== rows || width !== columns)) {
@@ -308,8 +316,10 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     }
     const options = { preprocessing, pixelLimit, signal };
     return call(signal, async (check) => {
-      if (images.length === 1) return [await compute(await pixelsOf(images[0]!, options), check)];
-      const pixels = pixelsAhead(images, imageWorkers, options, check);
+      if (images.length === 1) {
+        return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, options)), check)];
+      }
+      const pixels = pixelsAhead(images, imageWorkers, options, check, drawn);
       return collect(name, pixels, (pixels) => compute(pixels, check), check);
     });
   }
@@ -321,7 +331,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     if (config.classes === 0)
       throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
     checkTopK("classify", topK);
-    const results = await eachOf("classify", listOf(images), signal, async (image, check) => {
+    const results = await eachOf("classify", listOf(images), signal, drawn, async (image, check) => {
       const { logits } = await run(inputsOf(image), ["logits"], check, { signal });
       return predictions(logits!.data, labels, topK);
     });
@@ -334,7 +344,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     const { pooling = config.features > 0 ? "features" : "head", normalize = false, signal } = options;
     checkPooling(pooling, config);
     const output = POOLINGS[pooling];
-    const rows = await eachOf("embed", listOf(images), signal, async (image, check) => {
+    const rows = await eachOf("embed", listOf(images), signal, drawn, async (image, check) => {
       const outputs = await run(inputsOf(image), [output], check, { signal });
       const { dims, data } = outputs[output] as Tensor;
       return toRow(data, dims, { pooling, prefixTokens: config.prefixTokens, normalize });
@@ -410,7 +420,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
       return all;
     });
     const similarity = live().value.similarity!;
-    const results = await eachOf("zeroShot", listOf(images), signal, async (image, check) => {
+    const results = await eachOf("zeroShot", listOf(images), signal, drawn, async (image, check) => {
       const { imageEmbeds } = await run(inputsOf(image), ["imageEmbeds"], check, { signal });
       const logits = Float32Array.from(directions, (direction) =>
         similarityOf(imageEmbeds!.data, direction, similarity),
@@ -427,7 +437,13 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     live();
     checkNames("preprocessBytes", options, { signal: true });
     return concat(
-      await eachOf("preprocessBytes", listOf(images), options.signal, async ({ data }) => data),
+      await eachOf<Uint8Array, never>(
+        "preprocessBytes",
+        listOf(images),
+        options.signal,
+        undrawn,
+        async ({ data }) => data,
+      ),
       Uint8Array,
     );
   }
@@ -441,7 +457,9 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     if (config.flexible) {
       throw new RangeError("preprocess: images of this model are sequences of patches of different lengths; use embed");
     }
-    return valuesOf(await eachOf("preprocess", listOf(images), options.signal, async (image) => image));
+    return valuesOf(
+      await eachOf<RgbImage, never>("preprocess", listOf(images), options.signal, undrawn, async (image) => image),
+    );
   }
 
   function dispose(): void {

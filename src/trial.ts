@@ -2,7 +2,7 @@
 import type { Backend, Precision } from "./backend.js";
 import type { Config } from "./model/config.js";
 import { forward } from "./model/forward.js";
-import type { Inputs } from "./model/outputs.js";
+import type { DrawnValues, Inputs } from "./model/outputs.js";
 import type { Weights } from "./model/weights.js";
 
 /** A model on a backend; of its blocks there may be fewer than its config says. */
@@ -57,6 +57,19 @@ export async function compare(
   const times = `${milliseconds(onGpu)} ms an image on the GPU, ${milliseconds(onSimd)} on SIMD`;
   const preferred = onGpu < onSimd;
   return { preferred, reason: `${preferred ? "faster" : "the GPU is slower"}: ${times}` };
+}
+
+/** Whether a GPU makes the same pixel values of a picture as the processor, to the bit. */
+export async function drawsAlike(backend: Backend, { dims, image, sampling, data }: DrawnValues): Promise<boolean> {
+  const [, channels, height, width] = dims as [number, number, number, number];
+  const mark = backend.mark();
+  try {
+    const pixels = backend.createTensor(channels, height * width);
+    if (!backend.draw?.(pixels, image, sampling)) return false;
+    return (await backend.read(pixels)).every((value, i) => value === data[i]);
+  } finally {
+    backend.release(mark);
+  }
 }
 
 const milliseconds = (time: number) => (time < 10 ? time.toFixed(1) : String(Math.round(time)));

@@ -31,7 +31,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "engine.ts": {
     imports: [
       ...["backend.ts", "backends/select.ts", "image", "io", "model"],
-      ...["placement.ts", "platform.ts", "sharing.ts", "tasks.ts"],
+      ...["placement.ts", "platform.ts", "sharing.ts", "tasks.ts", "trial.ts"],
     ],
     lazily: ["text"],
   },
@@ -56,7 +56,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "quantise.ts": { imports: [] },
   io: { imports: ["backend.ts", "elements.ts", "packages.ts", "platform.ts"], lazily: ["unzipit"] },
-  image: { imports: ["assets.ts", "packages.ts", "platform.ts", "tasks.ts"], lazily: ["@jsquash/"] },
+  image: { imports: ["backend.ts", "assets.ts", "packages.ts", "platform.ts", "tasks.ts"], lazily: ["@jsquash/"] },
   "platform.ts": { imports: [], lazily: ["node:"] },
 };
 

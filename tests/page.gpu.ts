@@ -1,7 +1,12 @@
 /** The WebGPU tests on a page: the conformance file on the page's own thread, goldens where `load` puts the model. */
 
-import { requestGpu } from "../src/backends/webgpu/device.js";
+import assert from "node:assert/strict";
+import { type Gpu, requestGpu } from "../src/backends/webgpu/device.js";
 import { createWebgpuBackend } from "../src/backends/webgpu/index.js";
+import { createEngine } from "../src/engine.js";
+import { createDrawing } from "../src/image/drawn.js";
+import type { Preprocessing } from "../src/image/index.js";
+import { load } from "../src/index.js";
 import { runBackendCases } from "./backend.cases.js";
 import { compareAll } from "./goldens.js";
 import { defined } from "./node.js";
@@ -38,6 +43,165 @@ export async function conformance(): Promise<Ran> {
   };
   runBackendCases({ create, tolerance: 1e-5, tolerances: { f16: 2e-3, rescaled: 2e-3, int8: 1e-5 } });
   return ran(defined.splice(0));
+}
+
+/** An opaque picture of noise, the same for the same size. */
+function picture(width: number, height: number): OffscreenCanvas {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d")!;
+  const pixels = context.createImageData(width, height);
+  for (let i = 0; i < pixels.data.length; i++) pixels.data[i] = i % 4 === 3 ? 255 : Math.imul(i + 1, 2654435761) >>> 24;
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+const HALF = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.25, 0.125], rescale: 1 / 255 } as const;
+const PREPROCESSINGS: Preprocessing[] = [
+  { resize: { mode: "shortest", size: 37 }, filter: "bicubic", width: 32, height: 32, cropRounding: "even", ...HALF },
+  {
+    resize: { mode: "exact", width: 24, height: 56 },
+    filter: "bilinear",
+    width: 24,
+    height: 56,
+    cropRounding: "down",
+    ...HALF,
+  },
+  {
+    resize: { mode: "cover", width: 33, height: 20 },
+    filter: "lanczos",
+    width: 31,
+    height: 17,
+    cropRounding: "even",
+    ...HALF,
+  },
+  { resize: { mode: "none" }, filter: "box", width: 9, height: 7, cropRounding: "down", ...HALF },
+];
+const SIZES = [
+  [37, 37],
+  [13, 300],
+  [1, 1],
+  [500, 333],
+] as const;
+
+/** Images that the GPU reads: what it makes of them is what the processor makes of them, to the bit. */
+export async function drawing(): Promise<Ran> {
+  const gpu = await requestGpu();
+  if ("reason" in gpu) throw new Error(gpu.reason);
+  const backend = createWebgpuBackend(gpu);
+  const kinds = {
+    canvas: (canvas: OffscreenCanvas) => canvas,
+    bitmap: (canvas: OffscreenCanvas) => createImageBitmap(canvas),
+    frame: (canvas: OffscreenCanvas) => new VideoFrame(canvas, { timestamp: 0, alpha: "discard" }),
+  };
+  const cases = PREPROCESSINGS.flatMap((preprocessing) =>
+    SIZES.flatMap(([width, height]) =>
+      Object.entries(kinds).map(([kind, make]) => ({
+        name: `${kind} of ${width}×${height}, ${preprocessing.resize.mode}, ${preprocessing.filter}`,
+        async run() {
+          const image = await make(picture(width, height));
+          const drawn = createDrawing(preprocessing)(image);
+          const tooSmall = preprocessing.resize.mode === "none" && (width < 9 || height < 7);
+          assert.equal(drawn === undefined, tooSmall, "whether it can be drawn");
+          if (!drawn) return;
+          const mark = backend.mark();
+          const pixels = backend.createTensor(3, preprocessing.width * preprocessing.height);
+          const read = backend.draw!(pixels, image, drawn.sampling);
+          if ("close" in image) image.close();
+          const values = await backend.read(pixels);
+          backend.release(mark);
+          // SwiftShader reads no frames.
+          assert.equal(read || kind === "frame", true, "whether it was drawn");
+          if (!read) return;
+          const again = createDrawing(preprocessing)(picture(width, height))!;
+          const wrong = values.findIndex((value, i) => value !== again.data[i]);
+          assert.equal(wrong, -1, `element ${wrong} is ${values[wrong]}, not ${again.data[wrong]}`);
+        },
+      })),
+    ),
+  );
+  const result = await ran(cases);
+  backend.dispose();
+  return result;
+}
+
+/** A model whose images the GPU reads: by no canvas, with the same results, also in lists and after an image that cannot be read. */
+export async function drawnByModel(): Promise<Ran> {
+  const folder = "/tests/fixtures/checkpoints/hf-vit";
+  const config = await (await fetch(`${folder}/config.json`)).json();
+  const weights = await (await fetch(`${folder}/model.safetensors`)).arrayBuffer();
+  const source = { config, weights };
+  const model = await load(source, { backend: "webgpu" });
+  const { prototype } = OffscreenCanvasRenderingContext2D;
+  const { getImageData } = prototype;
+  let reads = 0;
+  prototype.getImageData = function (x: number, y: number, width: number, height: number) {
+    reads++;
+    return getImageData.call(this, x, y, width, height);
+  };
+  const bitmaps = () => Promise.all([picture(70, 50), picture(31, 90)].map((canvas) => createImageBitmap(canvas)));
+  const asPixels = [picture(70, 50), picture(31, 90)].map((canvas) =>
+    getImageData.call(canvas.getContext("2d")!, 0, 0, canvas.width, canvas.height),
+  );
+  const expected = [...(await model.embed(asPixels))];
+  const result = await ran([
+    {
+      name: "a list, and one by one",
+      async run() {
+        const images = await bitmaps();
+        assert.deepEqual([...(await model.embed(images))], expected);
+        const rows = [await model.embed(images[0]!), await model.embed(images[1]!)];
+        assert.deepEqual(
+          rows.flatMap((row) => [...row]),
+          expected,
+        );
+        assert.equal(reads, 0, "canvases were read");
+      },
+    },
+    {
+      name: "a frame",
+      async run() {
+        const frame = new VideoFrame(picture(70, 50), { timestamp: 0, alpha: "discard" });
+        const row = [...(await model.embed(frame))];
+        frame.close();
+        assert.deepEqual(row, expected.slice(0, row.length));
+      },
+    },
+    {
+      name: "a device that is lost: SIMD reads it by a canvas",
+      async run() {
+        let gpu: Gpu | undefined;
+        const find = async () => {
+          const found = await requestGpu();
+          if ("reason" in found) return found;
+          gpu = { ...found, software: false };
+          return gpu;
+        };
+        const engine = await createEngine(source, {}, { find, judge: async () => ({ preferred: true, reason: "" }) });
+        assert.equal(engine.draws, true, "whether its GPU draws");
+        const image = createDrawing(engine.preprocessing)((await bitmaps())[0]!);
+        gpu!.device.destroy();
+        const { preLogits } = await engine.forward({ pixelValues: image! }, ["preLogits"], () => {});
+        const row = [...preLogits!.data];
+        assert.ok(row.length > 0 && row.every((value, i) => Math.abs(value - expected[i]!) < 1e-4), "SIMD's row");
+        assert.equal(engine.draws, false, "whether it draws without its GPU");
+        assert.equal(reads > 0, true, "whether a canvas was read");
+        engine.dispose();
+      },
+    },
+    {
+      name: "one that was closed",
+      async run() {
+        const [good, closed] = await bitmaps();
+        closed!.close();
+        const error = await model.embed([good!, closed!]).catch((error) => error);
+        assert.equal(error.errors?.length, 1, "errors of a list with one that is closed");
+        assert.deepEqual([...(await model.embed(await bitmaps()))], expected);
+      },
+    },
+  ]);
+  model.dispose();
+  prototype.getImageData = getImageData;
+  return result;
 }
 
 const found = async (url: string) => {

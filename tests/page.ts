@@ -241,6 +241,14 @@ const TASKS = {
   },
 
   /** On the page's own thread. */
+  async drawing() {
+    return (await import("./page.gpu.js")).drawing();
+  },
+
+  async drawnByModel() {
+    return (await import("./page.gpu.js")).drawnByModel();
+  },
+
   async conformance() {
     return (await import("./page.gpu.js")).conformance();
   },

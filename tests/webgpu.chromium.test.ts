@@ -31,6 +31,18 @@ suite("chromium", { skip: noChromium }, () => {
     });
   }
 
+  test("images that the GPU reads have the processor's pixel values, to the bit", { skip: takesMinutes }, async (t) => {
+    const { failures, count } = (await visit("chromium", ["drawing"], { folders: [] })).drawing;
+    assert.deepEqual(failures, []);
+    t.diagnostic(`${count} images`);
+  });
+
+  test("a model's GPU reads bitmaps, and no canvas does", async () => {
+    const site = { missing: "/dist/src/remote/worker.js", folders: [] };
+    const { failures } = (await visit("chromium", ["drawnByModel"], site)).drawnByModel;
+    assert.deepEqual(failures, []);
+  });
+
   test("plain ViTs' goldens on the page's own thread", async (t) => {
     const folders = addresses(plain[0]!);
     const site = { isolated: true, missing: "/dist/src/remote/worker.js", folders };

@@ -7,6 +7,7 @@ import {
   type LinearOptions,
   type Norm,
   type PatchGrid,
+  type Sampling,
   type Tensor,
   type WeightTarget,
   type Window,
@@ -299,4 +300,9 @@ export function checkPool(
   }
   expect("pool", `x is ${size(x)}`, "out", out, images, x.cols);
   return images;
+}
+
+export function checkDraw(pixels: Tensor, { columns, rows }: Sampling): void {
+  const [width, height] = [columns.first.length, rows.first.length];
+  expect("draw", `the result is ${height}×${width}`, "pixels", pixels, 3, height * width);
 }

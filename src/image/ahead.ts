@@ -125,9 +125,9 @@ function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
 }
 
 /** An image on its way. */
-interface Slot {
+interface Slot<Own> {
   readonly input: ImageInput;
-  result?: RgbImage | Error;
+  result?: RgbImage | Own | Error;
   /** Settles when the thread that has it is through. */
   taken?: Promise<void>;
   /** A thread could not do it; here it succeeds, or fails with the error to report. */
@@ -137,17 +137,19 @@ interface Slot {
 /**
  * The pixels of all images in order, or their errors, each when the caller asks for it.
  * @param check throws when nobody wants them any more.
+ * @param drawn what is given instead of the pixels of an image, if there is anything.
  */
-export async function* pixelsAhead(
+export async function* pixelsAhead<Own = never>(
   images: readonly ImageInput[],
   workers: ImageWorkers,
   options: PixelOptions,
   check: () => void,
-): AsyncGenerator<RgbImage | Error> {
-  const slots: Slot[] = [];
+  drawn: (input: ImageInput) => Own | undefined = () => undefined,
+): AsyncGenerator<RgbImage | Own | Error> {
+  const slots: Slot<Own>[] = [];
   let next = 0;
 
-  function offer(slot: Slot): void {
+  function offer(slot: Slot<Own>): void {
     slot.taken = workers.take(slot.input, options)?.then((pixels) => {
       slot.result = pixels;
       slot.failed = !pixels;
@@ -157,7 +159,10 @@ export async function* pixelsAhead(
 
   workers.start(images.length);
   for (;;) {
-    while (slots.length < AHEAD && next < images.length) slots.push({ input: images[next++]! });
+    while (slots.length < AHEAD && next < images.length) {
+      const input = images[next++]!;
+      slots.push({ input, result: drawn(input) });
+    }
     const [first] = slots;
     if (!first) return;
     for (const slot of slots) if (!slot.result && !slot.taken && !slot.failed) offer(slot);

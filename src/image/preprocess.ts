@@ -4,7 +4,7 @@
  */
 import type { RgbImage } from "./decode.js";
 import { kernelWith } from "./kernel.js";
-import { type Filter, resize } from "./resize.js";
+import { type Filter, type Part, resize } from "./resize.js";
 
 type Three = readonly [number, number, number];
 
@@ -251,7 +251,18 @@ function readThree(name: string, value: unknown): Three {
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
 export function toRgb(image: RgbImage, preprocessing: Preprocessing): RgbImage {
-  const { filter, cropRounding } = preprocessing;
+  const { resized, window } = placeOf(image, preprocessing);
+  const { filter } = preprocessing;
+  const { width, height } = window;
+  return { data: resize({ ...image, channels: 3 }, { ...resized, filter, window }).data, width, height };
+}
+
+/** What an image is resized to, and which part of it is kept. */
+export function placeOf(
+  image: { readonly width: number; readonly height: number },
+  preprocessing: Preprocessing,
+): { resized: { width: number; height: number }; window: Part } {
+  const { cropRounding } = preprocessing;
   const resized = resizedSize(image, preprocessing.resize);
   const { width, height } = preprocessing.resize.mode === "patches" ? resized : preprocessing;
   if (resized.width < width || resized.height < height) {
@@ -262,10 +273,13 @@ export function toRgb(image: RgbImage, preprocessing: Preprocessing): RgbImage {
   }
   const offset = (space: number) => (cropRounding === "down" ? Math.floor(space / 2) : roundHalfEven(space / 2));
   const window = { left: offset(resized.width - width), top: offset(resized.height - height), width, height };
-  return { data: resize({ ...image, channels: 3 }, { ...resized, filter, window }).data, width, height };
+  return { resized, window };
 }
 
-function resizedSize({ width, height }: RgbImage, plan: Preprocessing["resize"]): { width: number; height: number } {
+function resizedSize(
+  { width, height }: { readonly width: number; readonly height: number },
+  plan: Preprocessing["resize"],
+): { width: number; height: number } {
   switch (plan.mode) {
     case "none":
       return { width, height };
@@ -318,13 +332,7 @@ export function toPixelValues(
     const found = `${bytes.length} bytes and ${out.length} values`;
     throw new RangeError(`preprocessing: ${width}×${height} RGB has ${3 * area} bytes and values; got ${found}`);
   }
-  const { fround } = Math;
-  const tables = new Float32Array(3 * 256);
-  for (let c = 0; c < 3; c++) {
-    for (let v = 0; v < 256; v++) {
-      tables[256 * c + v] = fround(fround(v * rescale) - fround(mean[c])) / fround(std[c]);
-    }
-  }
+  const tables = pixelValueTables({ rescale, mean, std });
   const source = tables.byteLength;
   const result = source + 4 * Math.ceil((3 * area) / 4);
   const kernel = kernelWith(result + out.byteLength);
@@ -333,4 +341,20 @@ export function toPixelValues(
   kernel.pixel_values(result, source, 0, area);
   out.set(new Float32Array(kernel.bytes.buffer, result, 3 * area));
   return out;
+}
+
+/** The pixel value of each byte of each channel, [3, 256]. */
+export function pixelValueTables({
+  rescale,
+  mean,
+  std,
+}: Pick<Preprocessing, "rescale" | "mean" | "std">): Float32Array {
+  const { fround } = Math;
+  const tables = new Float32Array(3 * 256);
+  for (let c = 0; c < 3; c++) {
+    for (let v = 0; v < 256; v++) {
+      tables[256 * c + v] = fround(fround(v * rescale) - fround(mean[c])) / fround(std[c]);
+    }
+  }
+  return tables;
 }

@@ -173,6 +173,24 @@ function axisTaps(
   return taps;
 }
 
+/** What the 8-bit samples of one axis count in each result of a window, whether the axis changes or not. */
+export function axisSampling(
+  size: number,
+  out: number,
+  filter: Exclude<Filter, "nearest">,
+  start: number,
+  count: number,
+): { first: Int32Array; weights: Int32Array } {
+  const taps: Taps[] =
+    size === out
+      ? Array.from({ length: count }, (_, i) => ({ first: start + i, weights: [FRACTION] }))
+      : axisTaps(size, 0, size, out, filter, start, count);
+  const most = Math.max(...taps.map(({ weights }) => weights.length));
+  const weights = new Int32Array(count * most);
+  for (const [i, tap] of taps.entries()) weights.set(tap.weights, i * most);
+  return { first: Int32Array.from(taps, ({ first }) => first), weights };
+}
+
 /** Source samples that the taps read: from `first` up to `end`. */
 function reach(taps: Taps[]): { first: number; end: number } {
   const last = taps[taps.length - 1];

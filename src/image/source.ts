@@ -85,7 +85,7 @@ function copyPixels({ data, width, height }: Pixels, label: string): RgbImage {
 }
 
 /** Size in pixels of the picture itself, not of how it is shown; undefined for what cannot be drawn. */
-function drawableSize(input: unknown): [number, number] | undefined {
+export function drawableSize(input: unknown): [number, number] | undefined {
   if (typeof input !== "object" || input === null) return undefined;
   const { naturalWidth, naturalHeight, displayWidth, displayHeight, width, height } = input as Record<string, unknown>;
   for (const size of [
@@ -98,7 +98,8 @@ function drawableSize(input: unknown): [number, number] | undefined {
   return undefined;
 }
 
-function draw(input: Drawable, width: number, height: number): RgbImage {
+/** RGB of what a browser can draw, by a canvas. */
+export function draw(input: Drawable, width: number, height: number): RgbImage {
   if (typeof OffscreenCanvas === "undefined") {
     throw new TypeError("image: elements and frames can be drawn only where OffscreenCanvas is; give a file or pixels");
   }

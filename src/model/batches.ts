@@ -8,13 +8,14 @@ import type { ImageBatch } from "./vit.js";
 export function passes(backend: Backend, config: Config, batch: ImageBatch, attentions: boolean): ImageBatch[] {
   const { mostBytes } = backend;
   if (mostBytes === undefined || !("pixels" in batch)) return [batch];
-  const { dims, data } = batch.pixels;
+  const { dims } = batch.pixels;
   const [images, channels, height, width] = dims as [number, number, number, number];
   const most = Math.max(1, Math.floor(mostBytes / (4 * largest(config, [height, width], attentions))));
   const count = Math.ceil(images / most);
   if (count === 1) return [batch];
   const size = Math.ceil(images / count);
   const area = channels * height * width;
+  const { data } = batch.pixels;
   return Array.from({ length: Math.ceil(images / size) }, (_, i) => {
     const values = data.subarray(i * size * area, (i + 1) * size * area);
     return { pixels: { dims: [values.length / area, channels, height, width], data: values } };

@@ -1,9 +1,16 @@
 /** What a forward pass can give, and what it takes. */
+import type { Sampling } from "../backend.js";
 
 /** Row-major values. */
 export interface Tensor {
   readonly dims: readonly number[];
   readonly data: Float32Array;
+}
+
+/** Pixel values of an image that a backend may draw by itself; where it does not, `data` gives them. */
+export interface DrawnValues extends Tensor {
+  readonly image: CanvasImageSource;
+  readonly sampling: Sampling;
 }
 
 /** Row-major integers, such as token ids and masks. */

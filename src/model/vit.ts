@@ -5,7 +5,7 @@
 import type { Backend, Tensor as Matrix } from "../backend.js";
 import { type Config, gridOf } from "./config.js";
 import { encode, type Places, type Sequence } from "./encoder.js";
-import { type OutputName, type Pending, type Tensor, tensorOf } from "./outputs.js";
+import { type DrawnValues, type OutputName, type Pending, type Tensor, tensorOf } from "./outputs.js";
 import { resample } from "./positions.js";
 import { type FeatureMap, runResNet } from "./resnet.js";
 import { pairsOf, rotaryTables } from "./rope.js";
@@ -14,7 +14,7 @@ import { type AttentionPool, positionRows, positionsAt, type Weights } from "./w
 /** Images of one size, or one sequence of patches. */
 export type ImageBatch =
   /** [B, 3, H, W] */
-  | { readonly pixels: Tensor }
+  | { readonly pixels: Tensor | DrawnValues }
   /** [patches, P·P·3] and the grid that they are from. */
   | { readonly patches: Float32Array; readonly grid: readonly [number, number] };
 
@@ -100,12 +100,21 @@ function patchEmbed(
     return x;
   }
   const [patchHeight, patchWidth] = config.patchSize;
-  const { dims, data } = config.interpolation.pad ? padded(batch.pixels, config.patchSize) : batch.pixels;
-  const [, channels, height, width] = dims as [number, number, number, number];
-  const pixels = backend.createTensor(images * channels, height * width, data);
+  const values = config.interpolation.pad ? padded(batch.pixels, config.patchSize) : batch.pixels;
+  const [, , height, width] = values.dims as [number, number, number, number];
+  const pixels = pixelsOf(backend, values);
   const flat = backend.createTensor(images * rows * columns, inputs);
   backend.patchify(flat, pixels, { height, width, patchHeight, patchWidth });
   backend.linear(x, flat, weights.patchEmbed!);
+  return x;
+}
+
+/** x ∈ ℝ^{H×W×C}, [images · channels, H · W]. */
+function pixelsOf(backend: Backend, values: Tensor | DrawnValues): Matrix {
+  const [images, channels, height, width] = values.dims as [number, number, number, number];
+  const x = backend.createTensor(images * channels, height * width);
+  const drawn = "sampling" in values && backend.draw?.(x, values.image, values.sampling);
+  if (!drawn) backend.write(x, values.data);
   return x;
 }
 
@@ -129,10 +138,11 @@ function patchEmbedMap(
 }
 
 /** Zeros at the bottom and right, to whole patches. */
-function padded({ dims, data }: Tensor, patch: readonly [number, number]): Tensor {
-  const [images, channels, height, width] = dims as [number, number, number, number];
+function padded(values: Tensor, patch: readonly [number, number]): Tensor {
+  const [images, channels, height, width] = values.dims as [number, number, number, number];
   const [newHeight, newWidth] = [Math.ceil(height / patch[0]) * patch[0], Math.ceil(width / patch[1]) * patch[1]];
-  if (newHeight === height && newWidth === width) return { dims, data };
+  if (newHeight === height && newWidth === width) return values;
+  const { data } = values;
   const result = new Float32Array(images * channels * newHeight * newWidth);
   for (let plane = 0; plane < images * channels; plane++)
     for (let y = 0; y < height; y++) {
@@ -376,8 +386,8 @@ function runStem(
   outputs: Pending,
 ): FeatureMap {
   if (!("pixels" in batch)) throw new TypeError("forward: a convolutional stem takes pixels; got patches");
-  const [images, channels, height, width] = batch.pixels.dims as [number, number, number, number];
-  const pixels = backend.createTensor(images * channels, height * width, batch.pixels.data);
+  const [images, , height, width] = batch.pixels.dims as [number, number, number, number];
+  const pixels = pixelsOf(backend, batch.pixels);
   const states = config.depth === 0 && wants("hiddenStates");
   if (states) outputs.hiddenStates = [];
   return runResNet(backend, weights.resnet!, config.resnet!, pixels, { height, width }, (map) => {

@@ -1,10 +1,11 @@
 /** The WebGPU backend: maps the contract's ops to shaders, keeps weights and activations in buffers. */
-import type { Activation, Backend, Linear, Norm, Precision, Tensor, Window } from "../../backend.js";
+import type { Activation, Backend, Linear, Norm, Precision, Sampling, Tensor, Window } from "../../backend.js";
 import {
   checkAssembleTokens,
   checkAttention,
   checkConvolve,
   checkData,
+  checkDraw,
   checkGroupNorm,
   checkHeadNorm,
   checkLayerNorm,
@@ -28,6 +29,7 @@ import { groupNorm } from "./shaders/groupnorm.js";
 import { norm as normShader } from "./shaders/norm.js";
 import { quantise } from "./shaders/quantise.js";
 import { rotate } from "./shaders/rotate.js";
+import { sampleColumns, sampleRows } from "./shaders/sample.js";
 import { assembleTokens, maxPool, patchify, pool, relativePositions, swiglu } from "./shaders/tokens.js";
 import {
   bytesOf,
@@ -61,7 +63,11 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
   const subgroups = gpu.subgroups && options.subgroups !== false;
   const packedDot = gpu.packedDot && options.packedDot !== false;
   const recorder = createRecorder(device);
-  const { maxStorageBufferBindingSize: mostBytes, maxComputeWorkgroupStorageSize: workgroupBytes } = device.limits;
+  const {
+    maxStorageBufferBindingSize: mostBytes,
+    maxComputeWorkgroupStorageSize: workgroupBytes,
+    maxTextureDimension2D,
+  } = device.limits;
 
   /**
    * Activations: a stack whose places keep their buffers, so that the same calls get the same buffers, and with them the
@@ -108,6 +114,14 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     scratch.set(name, x);
     return x;
   }
+
+  /** What `draw` has last been given, whose taps and values are on the device. */
+  let sampled: Sampling | undefined;
+  const numbersOf = ({ columns, rows, values }: Sampling) =>
+    Object.entries({
+      ...{ columnFirst: columns.first, columnWeights: columns.weights },
+      ...{ rowFirst: rows.first, rowWeights: rows.weights, values },
+    });
 
   const own = (x: Tensor) => x as GpuTensor;
   const at = (x: Tensor) => own(x).storage;
@@ -197,6 +211,39 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     ...{ top, left, outHeight, outWidth },
   });
 
+  function draw(pixels: Tensor, image: CanvasImageSource, sampling: Sampling): boolean {
+    checkDraw(pixels, sampling);
+    const { width, height, columns, rows } = sampling;
+    // Rows of a texture are copied in units of 256 bytes.
+    const stride = Math.ceil(width / 64) * 64;
+    if (Math.max(width, height) > maxTextureDimension2D || height * stride * 4 > mostBytes) return false;
+    const [columnFirst, columnWeights, rowFirst, rowWeights, values] = numbersOf(sampling).map(([name, numbers]) => {
+      const x = scratchOf(name, 1, numbers.length);
+      if (sampling !== sampled) recorder.write(x.storage, 0, bytesOf(numbers));
+      return x;
+    }) as [GpuTensor, GpuTensor, GpuTensor, GpuTensor, GpuTensor];
+    sampled = sampling;
+    const picture = scratchOf("picture", height, stride);
+    if (!recorder.draw(picture.storage, image, [width, height], stride * 4)) return false;
+    // Of the rows only those that the second sum reads.
+    const last = rows.first.length - 1;
+    const [top, most] = [rows.first[0]!, rows.weights.length / rows.first.length];
+    const middle = scratchOf("middle", Math.min(height, rows.first[last]! + most) - top, columns.first.length);
+    recorder.run(
+      sampleColumns,
+      [picture.storage, columnFirst.storage, columnWeights.storage, middle.storage],
+      {
+        ...{ rows: middle.rows, cols: middle.cols, outStride: middle.stride, stride, top },
+        most: columns.weights.length / columns.first.length,
+      },
+      overElements(middle),
+    );
+    runElementwise(sampleRows, pixels, [middle, rowFirst, rowWeights, values], {
+      ...{ width: middle.cols, stride: middle.stride, top, most },
+    });
+    return true;
+  }
+
   const backend: WebgpuBackend = {
     name: "webgpu",
     mostBytes,
@@ -273,6 +320,8 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       const finite = data.includes(Number.NEGATIVE_INFINITY) ? data.map((v) => Math.max(v, -1e30)) : data;
       recorder.write(storage, 0, bytesOf(padRows(finite, cols, stride)));
     },
+
+    ...("copyExternalImageToTexture" in device.queue && { draw }),
 
     async read(x) {
       const { rows, cols, stride, storage } = own(x);

@@ -19,6 +19,7 @@ interface Kernel {
 
 type Command =
   | { readonly kernel: Kernel; readonly bindGroup: GPUBindGroup; readonly groups: readonly number[] }
+  | { readonly texture: GPUTexture; readonly to: GPUBuffer; readonly bytesPerRow: number }
   | { readonly from: GPUBuffer; readonly to: GPUBuffer; readonly at: number; readonly bytes: number };
 
 export interface Recorder {
@@ -36,6 +37,16 @@ export interface Recorder {
   ): void;
   /** Bytes into a buffer, after what is recorded. Offset and length are multiples of 4. */
   write(to: Storage, at: number, bytes: Uint8Array): void;
+  /**
+   * Pixels of an image into a buffer, four bytes each, after what is recorded; the image is read at once. A row has `bytesPerRow`,
+   * a multiple of 256. False, and nothing done, if the device cannot read it, as some cannot read frames of a video.
+   */
+  draw(
+    to: Storage,
+    image: CanvasImageSource,
+    size: readonly [width: number, height: number],
+    bytesPerRow: number,
+  ): boolean;
   /** The first bytes of a buffer, when all that is recorded is done. */
   read(from: Storage, bytes: number): Promise<ArrayBuffer>;
   dispose(): void;
@@ -43,6 +54,7 @@ export interface Recorder {
 
 /** Of the specification; only Node has to be given names for them. */
 const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 } as const;
+const TEXTURE_USAGE = { COPY_SRC: 1, COPY_DST: 2, RENDER_ATTACHMENT: 16 } as const;
 const COMPUTE_STAGE = 4;
 const MAP_MODE_READ = 1;
 
@@ -56,8 +68,8 @@ export function createRecorder(device: GPUDevice): Recorder {
   /** The parameters of each. */
   let uniforms: GPUBuffer[] = [];
   let commands: Command[] = [];
-  /** Buffers to be destroyed once what is recorded has been handed over. */
-  let garbage: GPUBuffer[] = [];
+  /** What is to be destroyed once what is recorded has been handed over. */
+  let garbage: (GPUBuffer | GPUTexture)[] = [];
   let ids = 0;
   let failure: Error | undefined;
   /** Settles when all that was recorded has been handed over. */
@@ -126,9 +138,9 @@ export function createRecorder(device: GPUDevice): Recorder {
     return buffer;
   }
 
-  function destroy(buffer: GPUBuffer): void {
-    buffers.delete(buffer);
-    buffer.destroy();
+  function destroy(used: GPUBuffer | GPUTexture): void {
+    buffers.delete(used as GPUBuffer);
+    used.destroy();
   }
 
   function layoutOf({ reads, writes }: Shader): GPUBindGroupLayout {
@@ -223,7 +235,7 @@ export function createRecorder(device: GPUDevice): Recorder {
       } catch {
         // It is kept as the failure, which whoever waits for a result is given.
       }
-      for (const buffer of freed) destroy(buffer);
+      for (const used of freed) destroy(used);
       unsubmitted--;
     });
     return submitted;
@@ -241,7 +253,12 @@ export function createRecorder(device: GPUDevice): Recorder {
       } else {
         pass?.end();
         pass = undefined;
-        encoder.copyBufferToBuffer(command.from, 0, command.to, command.at, command.bytes);
+        if ("texture" in command) {
+          const { texture, to, bytesPerRow } = command;
+          encoder.copyTextureToBuffer({ texture }, { buffer: to, bytesPerRow }, [texture.width, texture.height]);
+        } else {
+          encoder.copyBufferToBuffer(command.from, 0, command.to, command.at, command.bytes);
+        }
       }
     }
     pass?.end();
@@ -273,6 +290,20 @@ export function createRecorder(device: GPUDevice): Recorder {
       const from = filled(bytes, USAGE.COPY_SRC);
       commands.push({ from, to: buffer, at, bytes: bytes.length });
       garbage.push(from);
+    },
+    draw({ buffer }, image, size, bytesPerRow) {
+      alive();
+      const usage = TEXTURE_USAGE.COPY_SRC | TEXTURE_USAGE.COPY_DST | TEXTURE_USAGE.RENDER_ATTACHMENT;
+      const texture = checked(() => device.createTexture({ size: [...size], format: "rgba8unorm", usage }));
+      try {
+        device.queue.copyExternalImageToTexture({ source: image as ImageBitmap }, { texture }, [...size]);
+      } catch {
+        texture.destroy();
+        return false;
+      }
+      commands.push({ texture, to: buffer, bytesPerRow });
+      garbage.push(texture);
+      return true;
     },
     async read({ buffer }, bytes) {
       const to = bufferOf({ size: bytes, usage: USAGE.MAP_READ | USAGE.COPY_DST });

@@ -54,6 +54,23 @@ export function groupsFor(count: number): [number, number] {
   return [Math.ceil(count / rows), rows];
 }
 
+/** `main` of a shader whose thread computes `value(row, column)` of out; behind a row are zeros. */
+export const elementwise = (value: string, zero = "0.0"): string => `
+${LINEAR}
+@compute @workgroup_size(${THREADS})
+fn main(
+  @builtin(workgroup_id) g: vec3u,
+  @builtin(num_workgroups) n: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = groupOf(g, n) * ${THREADS}u + lane;
+  if (i >= p.rows * p.outStride) { return; }
+  let row = i / p.outStride;
+  let column = i % p.outStride;
+  if (column >= p.cols) { out[i] = ${zero}; return; }
+  ${value}
+}`;
+
 /**
  * `total(x, lane)` and `largest(x, lane)` of the values of all threads of a workgroup, the same in each of them. By
  * subgroups where there are any, else by halving.

@@ -96,7 +96,7 @@ export function storeRows(recorder: Recorder, target: WeightTarget, dtype: DType
 export const storeColumns = (recorder: Recorder, { columns, values }: GpuLinear): void =>
   recorder.write(columns, 0, bytesOf(values));
 
-export const bytesOf = (x: Float32Array | Uint16Array | Int8Array): Uint8Array =>
+export const bytesOf = (x: Float32Array | Int32Array | Uint16Array | Int8Array): Uint8Array =>
   new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
 
 export function padRows(x: Float32Array, cols: number, stride: number): Float32Array {

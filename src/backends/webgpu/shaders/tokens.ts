@@ -1,22 +1,5 @@
 /** Pixels to patches, patches to tokens, tokens to vectors: one thread an element of the result, zeros behind a row. */
-import { LINEAR, type Shader, THREADS } from "../shader.js";
-
-/** `main` of a shader whose thread computes `value(row, column)` of out. */
-const elementwise = (value: string): string => `
-${LINEAR}
-@compute @workgroup_size(${THREADS})
-fn main(
-  @builtin(workgroup_id) g: vec3u,
-  @builtin(num_workgroups) n: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = groupOf(g, n) * ${THREADS}u + lane;
-  if (i >= p.rows * p.outStride) { return; }
-  let row = i / p.outStride;
-  let column = i % p.outStride;
-  if (column >= p.cols) { out[i] = 0.0; return; }
-  ${value}
-}`;
+import { elementwise, type Shader } from "../shader.js";
 
 export const patchify: Shader = {
   name: "patchify",
