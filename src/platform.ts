@@ -1,5 +1,5 @@
 /**
- * Files and threads, wherever the library runs: the only module of the library that touches `node:`, and only when
+ * Files and threads, wherever the library runs: the only module of the library that touches what is Node's, and only when
  * something is read or started. Node, Deno and Bun have a file system; elsewhere (browsers, edge hosts) a path is an
  * address relative to the page.
  */
@@ -22,6 +22,11 @@ export const isEdge = (): boolean => "WebSocketPair" in globalThis || "EdgeRunti
 /** Whether paths name files here, as they do in Node, Deno and Bun. */
 export const hasFileSystem = (): boolean =>
   !isEdge() && ("Deno" in globalThis || Boolean(globalThis.process?.versions?.node));
+
+/**
+ * A module of Node's, where there is a file system. Not by `import`: bundlers for browsers would look for it, and most fail.
+ */
+const builtin: NodeJS.Process["getBuiltinModule"] = (name: string) => process.getBuiltinModule(name) as never;
 
 /** Whether this is a page's own thread, which must not be kept busy, and workers can take its work. */
 export const isPage = (): boolean => "document" in globalThis && typeof Worker !== "undefined";
@@ -51,7 +56,7 @@ export async function readFile(
     checkLength(Number(response.headers.get("content-length") ?? 0));
     return describeFailure(source, async () => new Uint8Array(await response.arrayBuffer()), signal);
   }
-  const fs = await import("node:fs/promises");
+  const fs = builtin("node:fs/promises");
   const stats = await describeFailure(source, () => fs.stat(place.at));
   if (stats.isDirectory()) throw new Error(`file: "${nameOf(source)}" is a directory, not a file`);
   checkLength(stats.size);
@@ -66,7 +71,7 @@ export async function readFile(
 export async function openFile(path: string | URL): Promise<OpenFile> {
   const place = locate(path);
   if (place.kind === "web") throw new Error(`file: "${nameOf(path)}" is not on a file system that can be read here`);
-  const fs = await import("node:fs/promises");
+  const fs = builtin("node:fs/promises");
   // Asked before it is opened: opening a pipe would wait for a writer.
   const stats = await describeFailure(path, () => fs.stat(place.at));
   if (stats.isDirectory()) throw new Error(`file: "${nameOf(path)}" is a directory, not a file`);
@@ -92,7 +97,7 @@ export async function openFile(path: string | URL): Promise<OpenFile> {
 export async function isDirectory(path: string | URL): Promise<boolean> {
   const place = locate(path);
   if (place.kind === "web") return false;
-  const fs = await import("node:fs/promises");
+  const fs = builtin("node:fs/promises");
   return fs.stat(place.at).then(
     (stats) => stats.isDirectory(),
     () => false,
@@ -103,7 +108,7 @@ export async function isDirectory(path: string | URL): Promise<boolean> {
 export async function listDirectory(path: string | URL): Promise<string[]> {
   const place = locate(path);
   if (place.kind === "web") throw new Error(`file: "${nameOf(path)}" is not on a file system that can be read here`);
-  const fs = await import("node:fs/promises");
+  const fs = builtin("node:fs/promises");
   return (await describeFailure(path, () => fs.readdir(place.at))).sort();
 }
 
@@ -115,11 +120,9 @@ export async function listDirectory(path: string | URL): Promise<string[]> {
 export async function fingerprint(source: string | URL, names: RegExp): Promise<string | undefined> {
   const place = locate(source);
   if (place.kind === "web") return undefined;
-  const [fs, { basename, dirname, join }, { fileURLToPath }] = await Promise.all([
-    import("node:fs/promises"),
-    import("node:path"),
-    import("node:url"),
-  ]);
+  const fs = builtin("node:fs/promises");
+  const { basename, dirname, join } = builtin("node:path");
+  const { fileURLToPath } = builtin("node:url");
   const path = place.at instanceof URL ? fileURLToPath(place.at) : place.at;
   try {
     const isFolder = (await fs.stat(path)).isDirectory();
@@ -172,7 +175,7 @@ async function describeFailure<T>(source: string | URL, operation: () => Promise
 /** Threads that can run at the same time. */
 export async function processors(): Promise<number> {
   if (globalThis.navigator?.hardwareConcurrency) return navigator.hardwareConcurrency;
-  return hasFileSystem() ? (await import("node:os")).availableParallelism() : 1;
+  return hasFileSystem() ? builtin("node:os").availableParallelism() : 1;
 }
 
 /** Whether V8's flags can be set while it runs: flags are Node's. */
@@ -218,7 +221,7 @@ export async function compileEagerly(
   flags: readonly string[],
 ): Promise<WebAssembly.Module | undefined> {
   if (!canSetEngineFlags()) return undefined;
-  const { setFlagsFromString } = await import("node:v8");
+  const { setFlagsFromString } = builtin("node:v8");
   // V8 reads flags when it compiles: nothing else runs between setting and undoing them.
   for (const [flag] of EAGER) setFlagsFromString(flag);
   for (const flag of flags) setFlagsFromString(flag);
@@ -253,14 +256,23 @@ interface ThreadEvents {
   end(reason: string): void;
 }
 
+/** The address of a module beside another, in words in which bundlers do not find it; see `startWorker`. */
+export const beside = (module: string, name: string): URL => new URL(name, module);
+
 /**
  * Starts a worker on a module that calls `receive`.
- * @param url of the module: `new URL("./x.js", import.meta.url)`.
+ * @param url of the module, by `beside`.
+ * @param create makes one of the web's: `new Worker(new URL("./x.js", import.meta.url), { type: "module" })`, since in these
+ * words bundlers look for the modules of workers.
  * @throws Error: one sentence, where there are no workers or the module does not load.
  */
-export async function startWorker(url: URL, { onMessage, onEnd }: WorkerEvents): Promise<WorkerThread> {
+export async function startWorker(
+  url: URL,
+  { onMessage, onEnd }: WorkerEvents,
+  create = () => new Worker(url, { type: "module" }),
+): Promise<WorkerThread> {
   // Deno and Bun have both kinds; only Node's end with a status, and let the process end before them.
-  const spawn = hasFileSystem() && url.protocol === "file:" ? await nodeWorkers() : webWorker;
+  const spawn = hasFileSystem() && url.protocol === "file:" ? nodeWorkers() : webWorkers(create);
   return new Promise((resolve, reject) => {
     let state: "starting" | "running" | "ended" = "starting";
     let thread: WorkerThread | undefined;
@@ -300,8 +312,8 @@ export async function startWorker(url: URL, { onMessage, onEnd }: WorkerEvents):
 
 type Spawn = (url: URL, events: ThreadEvents) => WorkerThread;
 
-async function nodeWorkers(): Promise<Spawn> {
-  const { Worker } = await import("node:worker_threads");
+function nodeWorkers(): Spawn {
+  const { Worker } = builtin("node:worker_threads");
   return (url, events) => {
     // Options of the process hold for its workers too, but no file can be started with this one.
     const options = process.execArgv.some((option) => option.startsWith("--input-type")) ? { execArgv: [] } : {};
@@ -325,30 +337,32 @@ async function nodeWorkers(): Promise<Spawn> {
 /** Those that start or owe an answer. Firefox takes away a worker that nothing else refers to, and its answer with it. */
 const kept = new Set<Worker>();
 
-const webWorker: Spawn = (url, events) => {
-  if (typeof Worker === "undefined") throw new Error("there are no workers here");
-  const worker = new Worker(url, { type: "module" });
-  kept.add(worker);
-  worker.onmessage = ({ data }) => events.message(data);
-  const end = (event: Event) => {
-    // After an error the thread would live on, in a state that nobody knows. It is reported here, not by the host.
-    event.preventDefault();
-    kept.delete(worker);
-    worker.terminate();
-    events.end((event as ErrorEvent).message || "its script or a message cannot be read");
-  };
-  worker.onerror = end;
-  worker.onmessageerror = end;
-  return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer),
-    ref: () => void kept.add(worker),
-    unref: () => void kept.delete(worker),
-    async terminate() {
+const webWorkers =
+  (create: () => Worker): Spawn =>
+  (_, events) => {
+    if (typeof Worker === "undefined") throw new Error("there are no workers here");
+    const worker = create();
+    kept.add(worker);
+    worker.onmessage = ({ data }) => events.message(data);
+    const end = (event: Event) => {
+      // After an error the thread would live on, in a state that nobody knows. It is reported here, not by the host.
+      event.preventDefault();
       kept.delete(worker);
       worker.terminate();
-    },
+      events.end((event as ErrorEvent).message || "its script or a message cannot be read");
+    };
+    worker.onerror = end;
+    worker.onmessageerror = end;
+    return {
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
+      ref: () => void kept.add(worker),
+      unref: () => void kept.delete(worker),
+      async terminate() {
+        kept.delete(worker);
+        worker.terminate();
+      },
+    };
   };
-};
 
 /** Sends a message to whoever started this worker. */
 export type Post = (message: unknown, transfer?: Transferable[]) => void;
@@ -357,8 +371,8 @@ export type Post = (message: unknown, transfer?: Transferable[]) => void;
  * The worker's side of `startWorker`: says that the module has loaded, then hands each message to `handle`. What `handle`
  * throws, or its promise rejects with, ends the worker.
  */
-export async function receive(handle: (message: unknown, post: Post) => unknown): Promise<void> {
-  const nodes = hasFileSystem() ? (await import("node:worker_threads")).parentPort : null;
+export function receive(handle: (message: unknown, post: Post) => unknown): void {
+  const nodes = hasFileSystem() ? builtin("node:worker_threads").parentPort : null;
   const parent = (nodes ?? globalThis) as unknown as DedicatedWorker;
   const post: Post = (message, transfer = []) => parent.postMessage(message, transfer);
   parent.onmessage = async ({ data }) => {

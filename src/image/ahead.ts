@@ -8,7 +8,7 @@
  * 1.04 where it takes 52 ms (f32); preprocessing alone 0.65 to 0.92. Passes of 2, 4 and 8 images took 0.94 to 1.00 of the
  * time an image of passes of one, which in lists did not show; they need as many times the memory. So images pass one by one.
  */
-import { processors, startWorker, type WorkerThread } from "../platform.js";
+import { beside, processors, startWorker, type WorkerThread } from "../platform.js";
 import { nextTask } from "../tasks.js";
 import type { RgbImage } from "./decode.js";
 import type { PixelAnswer, PixelJob } from "./image-worker.js";
@@ -65,15 +65,15 @@ export function createImageWorkers(): ImageWorkers {
 
   async function start(): Promise<void> {
     const jobs: Helper["jobs"] = new Map();
-    const thread = await startWorker(new URL("./image-worker.js", import.meta.url), {
-      onMessage(message) {
-        const { id, pixels } = message as PixelAnswer;
-        jobs.get(id)?.(pixels);
-        jobs.delete(id);
-        if (jobs.size === 0) thread.unref();
-      },
-      onEnd: () => drop(worker),
-    });
+    const onMessage = (message: unknown) => {
+      const { id, pixels } = message as PixelAnswer;
+      jobs.get(id)?.(pixels);
+      jobs.delete(id);
+      if (jobs.size === 0) thread.unref();
+    };
+    const create = () => new Worker(new URL("./image-worker.js", import.meta.url), { type: "module" });
+    const url = beside(import.meta.url, "image-worker.js");
+    const thread = await startWorker(url, { onMessage, onEnd: () => drop(worker) }, create);
     const worker: Helper = { thread, jobs };
     if (disposed) void thread.terminate();
     else workers.add(worker);

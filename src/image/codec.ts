@@ -4,7 +4,7 @@
  */
 import { assets } from "../assets.js";
 import { importPackage } from "../packages.js";
-import { hasFileSystem, readFile } from "../platform.js";
+import { unpack } from "../packed.js";
 import { broken, type ImageFile } from "./file.js";
 
 type Codec = "jpeg" | "webp";
@@ -16,28 +16,17 @@ interface Decoder {
 /** An image of more bytes than this takes its decoder's memory with it. */
 const KEPT_BYTES = 64 << 20;
 
-const modules: Partial<Record<Codec, Promise<WebAssembly.Module | undefined>>> = {};
+const modules: Partial<Record<Codec, Promise<WebAssembly.Module>>> = {};
 const ready: Partial<Record<Codec, Promise<Decoder>>> = {};
 
-/** Where there are no files, the codec fetches its .wasm from beside its script, which bundlers know how to place. */
-async function compile(codec: Codec): Promise<WebAssembly.Module | undefined> {
+async function compile(codec: Codec): Promise<WebAssembly.Module> {
   const asset = assets[codec];
-  if (asset instanceof WebAssembly.Module || (!asset && !hasFileSystem())) return asset;
-  const bytes = asset instanceof Uint8Array ? asset : await readFile(asset ?? besideItsScript(codec));
-  return WebAssembly.compile(bytes as BufferSource);
-}
-
-function besideItsScript(codec: Codec): URL {
-  try {
-    const url = {
-      jpeg: () => import.meta.resolve("@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm"),
-      webp: () => import.meta.resolve("@jsquash/webp/codec/dec/webp_dec.wasm"),
-    }[codec]();
-    return new URL(url);
-  } catch (cause) {
-    const what = `image: the package @jsquash/${codec} must lie beside the program, or its .wasm be bundled into it`;
-    throw new Error(`${what}; it is not found: ${(cause as Error).message}`, { cause });
-  }
+  if (asset instanceof WebAssembly.Module) return asset;
+  const { base64 } = await {
+    jpeg: () => import("./jpeg-codec.gen.js"),
+    webp: () => import("./webp-codec.gen.js"),
+  }[codec]();
+  return WebAssembly.compile(await unpack(base64));
 }
 
 async function start(codec: Codec): Promise<Decoder> {
@@ -47,14 +36,13 @@ async function start(codec: Codec): Promise<Decoder> {
   }[codec]()) as unknown as Decoder;
   modules[codec] ??= compile(codec);
   const module = await modules[codec];
-  // What the codec would print is not for the user's terminal: what it warns of is checked before.
-  const options = { print() {}, printErr() {} };
   const instantiateWasm = (imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) => {
-    const instance = new WebAssembly.Instance(module as WebAssembly.Module, imports);
+    const instance = new WebAssembly.Instance(module, imports);
     done(instance);
     return instance.exports;
   };
-  await decoder.init(module ? { ...options, instantiateWasm } : options);
+  // Nothing is to be found. What the codec would print is not for the user's terminal: what it warns of is checked before.
+  await decoder.init({ instantiateWasm, locateFile: String, print() {}, printErr() {} });
   return decoder;
 }
 

@@ -28,7 +28,7 @@ async function work({ input, preprocessing, pixelLimit }: PixelJob): Promise<Rgb
 // Not more than one decoded image at a time.
 let last: Promise<unknown> = Promise.resolve();
 
-await receive((message, post) => {
+receive((message, post) => {
   const job = message as PixelJob;
   last = last.then(async () => {
     const pixels = await work(job);

@@ -3,7 +3,8 @@
  * what structured cloning alone would lose (errors whole, signals) or would take too long over (the bytes of weights).
  */
 
-import type { Model, Progress } from "../index.js";
+import type { Model } from "../calls.js";
+import type { Progress } from "../io/checkpoint.js";
 import type { Bytes } from "../io/source.js";
 
 /** Methods whose first argument is images. */

@@ -2,11 +2,12 @@
  * A model on a page: all of it, from reading the checkpoint to the labels, is in a worker (worker.ts), so that the page is
  * never blocked. What only a page has, its address, elements and streams, is read here and sent.
  */
-import { openImage } from "../image/index.js";
-import type { CheckpointParts, ImageInput, LoadOptions, Model } from "../index.js";
+import type { LoadOptions, Model } from "../calls.js";
+import { type ImageInput, openImage } from "../image/index.js";
+import type { CheckpointParts } from "../io/checkpoint.js";
 import type { Bytes } from "../io/source.js";
 import { locatePackages } from "../packages.js";
-import { startWorker, type WorkerThread } from "../platform.js";
+import { beside, startWorker, type WorkerThread } from "../platform.js";
 import {
   type Answer,
   type Facts,
@@ -75,7 +76,8 @@ export async function loadInWorker(
     end(new Error("model: its worker ended, so it cannot go on; load it again", { cause }));
 
   try {
-    worker = await startWorker(new URL("./worker.js", import.meta.url), { onMessage, onEnd });
+    const create = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    worker = await startWorker(beside(import.meta.url, "worker.js"), { onMessage, onEnd }, create);
   } catch (error) {
     return { reason: `on the page's own thread: ${(error as Error).message}` };
   }

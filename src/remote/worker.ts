@@ -1,5 +1,5 @@
 /** The worker's side of page.ts: one model, loaded and called as the page says. */
-import { type LoadOptions, load, type Model } from "../index.js";
+import { type LoadOptions, loadHere, type Model } from "../calls.js";
 import type { Bytes } from "../io/source.js";
 import { setPackages } from "../packages.js";
 import { receive } from "../platform.js";
@@ -18,7 +18,7 @@ import {
 let model: Model | undefined;
 const signals = new Map<number, AbortController>();
 
-await receive(async (message, post) => {
+receive(async (message, post) => {
   const request = message as Request;
   if ("abort" in request) {
     signals.get(request.abort)?.abort();
@@ -51,7 +51,7 @@ async function run(
     case "load": {
       setPackages(packages!);
       const source = await takeSource(first);
-      model = await load(source as never, progress ? { ...options, onProgress } : options);
+      model = await loadHere(source as never, progress ? { ...options, onProgress } : options);
       const { config, labels } = model;
       return { config, labels } satisfies Facts;
     }

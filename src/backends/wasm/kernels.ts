@@ -1,4 +1,5 @@
 /** The compiled kernels (assembly/): which build an engine can run, compiled once a process, and its typed exports. */
+import { unpack } from "../../packed.js";
 import { compileEagerly, readFile } from "../../platform.js";
 import { base64, id, names, sizes } from "./kernels.gen.js";
 
@@ -191,16 +192,11 @@ let inflated: Promise<Uint8Array> | undefined;
 
 /** The bytes of a build: all of them are inflated once, in less than a millisecond. */
 export async function binaryOf(name: BinaryName): Promise<Uint8Array> {
-  inflated ??= inflate(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+  inflated ??= unpack(base64);
   const all = await inflated;
   const index = names.indexOf(name);
   const begin = sizes.slice(0, index).reduce((sum, size) => sum + size, 0);
   return all.subarray(begin, begin + sizes[index]!);
-}
-
-async function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 /** An empty custom section. V8 shares the code of equal bytes, whatever the flags: wide kernels must not equal the others. */

@@ -11,7 +11,7 @@ export interface ThreadStart {
   readonly threads: number;
 }
 
-await receive(async (message, post) => {
+receive(async (message, post) => {
   const { module, memory, thread, threads } = message as ThreadStart;
   const { kernels } = await instantiate(module, memory, { thread, threads });
   post("ready");

@@ -1,5 +1,5 @@
 /** The threads that share the kernels' memory with the main one; assembly/threads.ts says how they work together. */
-import { processors, startWorker, type WorkerThread } from "../../platform.js";
+import { beside, processors, startWorker, type WorkerThread } from "../../platform.js";
 import type { Kernels } from "./kernels.js";
 import type { ThreadStart } from "./thread.js";
 
@@ -66,7 +66,9 @@ export function startPool(
       lose(new Error(`wasm: thread ${thread} of the model ended, so it cannot go on; load it again`, { cause }));
       failed(cause);
     };
-    const worker = await startWorker(new URL("./thread.js", import.meta.url), { onMessage: () => ready(), onEnd });
+    const create = () => new Worker(new URL("./thread.js", import.meta.url), { type: "module" });
+    const url = beside(import.meta.url, "thread.js");
+    const worker = await startWorker(url, { onMessage: () => ready(), onEnd }, create);
     workers.push(worker);
     if (disposed) return void worker.terminate();
     worker.ref();
