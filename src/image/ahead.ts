@@ -13,7 +13,7 @@ import { nextTask } from "../tasks.js";
 import type { RgbImage } from "./decode.js";
 import type { PixelAnswer, PixelJob } from "./image-worker.js";
 import { type Preprocessing, toRgb } from "./preprocess.js";
-import { type ImageInput, openImage } from "./source.js";
+import { type ImageInput, openImageFor } from "./source.js";
 
 /** Images that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
 const QUEUE = 2;
@@ -33,9 +33,10 @@ export async function pixelsOf(
   input: ImageInput,
   { preprocessing, pixelLimit, signal }: PixelOptions,
 ): Promise<RgbImage> {
-  const image = await openImage(input, { pixelLimit, signal });
-  signal?.throwIfAborted();
-  return toRgb(image, preprocessing);
+  return openImageFor(input, { pixelLimit, signal }, (image) => {
+    signal?.throwIfAborted();
+    return toRgb(image, preprocessing);
+  });
 }
 
 /** The threads that decode and resize. */

@@ -3,7 +3,7 @@
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
 import { upright } from "./exif.js";
-import { ascii, broken, type ImageFile, type StoredImage } from "./file.js";
+import { ascii, broken, type ImageFile, type Reader } from "./file.js";
 import { decodeGif } from "./gif.js";
 import { decodeJpeg } from "./jpeg.js";
 import { decodePng } from "./png.js";
@@ -26,15 +26,13 @@ export interface DecodeOptions {
   name?: string;
 }
 
-type Reader = (file: ImageFile) => Promise<StoredImage>;
-
 /** By the first bytes; a file's name says nothing. */
 function readerOf({ bytes }: ImageFile): Reader | undefined {
   const start = ascii(bytes, 0, 12);
   if (start.startsWith("\xff\xd8\xff")) return decodeJpeg;
-  if (start.startsWith("\x89PNG\r\n\x1a\n")) return decodePng;
+  if (start.startsWith("\x89PNG\r\n\x1a\n")) return async (file, use) => use(await decodePng(file));
   if (start.startsWith("RIFF") && start.endsWith("WEBP")) return decodeWebp;
-  if (/^GIF8[79]a/.test(start)) return decodeGif;
+  if (/^GIF8[79]a/.test(start)) return async (file, use) => use(await decodeGif(file));
   return undefined;
 }
 
@@ -44,6 +42,20 @@ function readerOf({ bytes }: ImageFile): Reader | undefined {
  * @throws Error: one sentence that names the file, for one that is truncated, corrupt, too large or of another format.
  */
 export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
+  return decodeFor(bytes, options, kept);
+}
+
+/** An image whose pixels stay. */
+export const kept = ({ data, width, height }: RgbImage): RgbImage => {
+  const isPart = data.byteLength < data.buffer.byteLength;
+  return { data: isPart ? data.slice() : data, width, height };
+};
+
+/**
+ * What `use` makes of an image, as `decode` gives it, but where its pixels lie: they may be gone when it returns. A photo then
+ * takes the memory of its pixels once.
+ */
+export async function decodeFor<T>(bytes: Uint8Array, options: DecodeOptions, use: (image: RgbImage) => T): Promise<T> {
   const { pixelLimit = PIXEL_LIMIT, name } = options;
   const file: ImageFile = { bytes, label: name === undefined ? "the image" : `"${name}"`, pixelLimit };
   const read = readerOf(file);
@@ -51,7 +63,7 @@ export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Pr
     const found = bytes.length === 0 ? "it is empty" : `it begins with ${printable(bytes.subarray(0, 8))}`;
     throw broken(file, `is not a JPEG, PNG, WebP or GIF file; ${found}`);
   }
-  return upright(await read(file));
+  return read(file, (stored) => use(upright(stored)));
 }
 
 /** Text in quotes, with what is not ASCII as hexadecimal. */

@@ -18,6 +18,9 @@ export interface StoredImage {
   orientation: number;
 }
 
+/** Reads a format. What `use` is given may lie in a decoder's memory, and be gone when it returns. */
+export type Reader = <T>(file: ImageFile, use: (image: StoredImage) => T) => Promise<T>;
+
 /** The error for a file that cannot be decoded: `what` continues the sentence after the file's name. */
 export const broken = (file: ImageFile, what: string): Error => new Error(`decode: ${file.label} ${what}`);
 
@@ -36,10 +39,16 @@ export function checkSize(file: ImageFile, width: number, height: number): void 
 /** Pixels that go through the kernel's memory at once: few enough to stay in the cache. */
 const BAND = 1 << 15;
 
-/** RGB of RGBA: alpha is dropped, not composited, as in Pillow's convert("RGB"). */
-export function dropAlpha(rgba: Uint8Array | Uint8ClampedArray): Uint8Array {
+/**
+ * RGB of RGBA: alpha is dropped, not composited, as in Pillow's convert("RGB").
+ * @param into where it is put, which may be where the RGBA begins.
+ */
+export function dropAlpha(
+  rgba: Uint8Array | Uint8ClampedArray,
+  into: Uint8Array = new Uint8Array((rgba.length / 4) * 3),
+): Uint8Array {
   const pixels = rgba.length / 4;
-  const rgb = new Uint8Array(3 * pixels);
+  const rgb = into.subarray(0, 3 * pixels);
   const { bytes, drop_alpha } = kernelWith(7 * BAND + 16);
   for (let at = 0; at < pixels; at += BAND) {
     const count = Math.min(BAND, pixels - at);

@@ -2,7 +2,7 @@
 import { receive } from "../platform.js";
 import type { RgbImage } from "./decode.js";
 import { type Preprocessing, toRgb } from "./preprocess.js";
-import { type ImageInput, openImage } from "./source.js";
+import { type ImageInput, openImageFor } from "./source.js";
 
 export interface PixelJob {
   readonly id: number;
@@ -19,7 +19,7 @@ export interface PixelAnswer {
 
 async function work({ input, preprocessing, pixelLimit }: PixelJob): Promise<RgbImage | undefined> {
   try {
-    return toRgb(await openImage(input, { pixelLimit }), preprocessing);
+    return await openImageFor(input, { pixelLimit }, (image) => toRgb(image, preprocessing));
   } catch {
     return undefined;
   }

@@ -17,8 +17,9 @@ import {
 /** RGB as Pillow makes it of CMYK, whose samples it takes to be inverted, as Adobe writes them. */
 export async function decodeCmyk(file: ImageFile, header: JpegHeader): Promise<Uint8Array> {
   const isYcck = header.adobe !== undefined && header.adobe !== 0;
-  const colours = await decodeWith("jpeg", file, withoutComponent(file, header, 3, isYcck));
-  const withBlack = await decodeWith("jpeg", file, withoutComponent(file, header, 2, false));
+  const decode = (bytes: Uint8Array) => decodeWith("jpeg", file, bytes, (rgba) => rgba.slice());
+  const colours = await decode(withoutComponent(file, header, 3, isYcck));
+  const withBlack = await decode(withoutComponent(file, header, 2, false));
   const rgb = new Uint8Array((colours.length / 4) * 3);
   for (let from = 0, to = 0; from < colours.length; from += 4) {
     const white = withBlack[from + 2];

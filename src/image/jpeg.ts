@@ -4,7 +4,7 @@
  */
 import { decodeWith } from "./codec.js";
 import { orientationOf } from "./exif.js";
-import { ascii, broken, checkSize, concatenate, dropAlpha, type ImageFile, type StoredImage, viewOf } from "./file.js";
+import { ascii, broken, checkSize, concatenate, dropAlpha, type ImageFile, type Reader, viewOf } from "./file.js";
 import { decodeCmyk } from "./jpeg-cmyk.js";
 import { decodeLossless } from "./jpeg-lossless.js";
 
@@ -46,16 +46,17 @@ const isFrame = (marker: number) =>
   marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 
 /** @throws Error: one sentence, for a file that is truncated, corrupt, too large or of a kind that is not decoded. */
-export async function decodeJpeg(file: ImageFile): Promise<StoredImage> {
+export const decodeJpeg: Reader = async (file, use) => {
   const header = readHeader(file);
   const { width, height, components, frame, orientation } = header;
-  if (frame === 0xc3) return { data: decodeLossless(file, header), width, height, orientation };
-  if (components.length === 4) return { data: await decodeCmyk(file, header), width, height, orientation };
+  const stored = (data: Uint8Array) => ({ data, width, height, orientation });
+  if (frame === 0xc3) return use(stored(decodeLossless(file, header)));
+  if (components.length === 4) return use(stored(await decodeCmyk(file, header)));
   if (components.length !== 1 && components.length !== 3) {
     throw broken(file, `is a JPEG with ${components.length} components; 1, 3 and 4 are decoded`);
   }
-  return { data: dropAlpha(await decodeWith("jpeg", file)), width, height, orientation };
-}
+  return decodeWith("jpeg", file, file.bytes, (rgba) => use(stored(dropAlpha(rgba, rgba))));
+};
 
 function readHeader(file: ImageFile): JpegHeader {
   const { bytes } = file;

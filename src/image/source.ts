@@ -1,6 +1,6 @@
 /** Everything that counts as an image for the library, read into RGB. */
 import { readFile } from "../platform.js";
-import { type DecodeOptions, decode, PIXEL_LIMIT, type RgbImage } from "./decode.js";
+import { type DecodeOptions, decodeFor, kept, PIXEL_LIMIT, type RgbImage } from "./decode.js";
 import { checkSize, dropAlpha } from "./file.js";
 
 /** Pixels in memory: RGB or RGBA, 8 bits, row by row. ImageData is one. */
@@ -25,19 +25,28 @@ export interface OpenImageOptions extends DecodeOptions {
  * @throws Error: one sentence that names the image, see `decode`; TypeError for something that is not an image.
  */
 export async function openImage(input: ImageInput, options: OpenImageOptions = {}): Promise<RgbImage> {
+  return openImageFor(input, options, kept);
+}
+
+/** What `use` makes of an image, whose pixels may be gone when it returns; see `decodeFor`. */
+export async function openImageFor<T>(
+  input: ImageInput,
+  options: OpenImageOptions,
+  use: (image: RgbImage) => T,
+): Promise<T> {
   const { signal, pixelLimit = PIXEL_LIMIT, name = nameOf(input) } = options;
   signal?.throwIfAborted();
   // No format takes more bytes a pixel than 16-bit RGBA.
   const encoded = await encodedBytes(input, 8 * pixelLimit, signal);
   signal?.throwIfAborted();
-  if (encoded) return decode(encoded, { pixelLimit, name });
+  if (encoded) return decodeFor(encoded, { pixelLimit, name }, use);
 
   const label = name === undefined ? "the image" : `"${name}"`;
   const check = (width: number, height: number) =>
     checkSize({ bytes: new Uint8Array(), label, pixelLimit }, width, height);
   if (isPixels(input)) {
     check(input.width, input.height);
-    return copyPixels(input, label);
+    return use(copyPixels(input, label));
   }
   const size = drawableSize(input);
   if (!size) {
@@ -47,7 +56,7 @@ export async function openImage(input: ImageInput, options: OpenImageOptions = {
     );
   }
   check(...size);
-  return draw(input as Drawable, ...size);
+  return use(draw(input as Drawable, ...size));
 }
 
 /** The name for messages, where the input has one. */

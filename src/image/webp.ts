@@ -4,7 +4,17 @@
  */
 import { decodeWith } from "./codec.js";
 import { orientationOf } from "./exif.js";
-import { ascii, broken, checkSize, concatenate, dropAlpha, type ImageFile, type StoredImage, viewOf } from "./file.js";
+import {
+  ascii,
+  broken,
+  checkSize,
+  concatenate,
+  dropAlpha,
+  type ImageFile,
+  type Reader,
+  type StoredImage,
+  viewOf,
+} from "./file.js";
 
 /** A chunk of RIFF: four letters, and the bytes with their header and padding, or without. */
 interface Chunk {
@@ -19,7 +29,7 @@ const EXIF = 8;
 const ALPHA = 16;
 
 /** @throws Error: one sentence, for a file that is truncated, corrupt or too large. */
-export async function decodeWebp(file: ImageFile): Promise<StoredImage> {
+export const decodeWebp: Reader = async (file, use) => {
   const { bytes } = file;
   const claimed = viewOf(bytes).getUint32(4, true) + 8;
   if (bytes.length < claimed) {
@@ -29,7 +39,7 @@ export async function decodeWebp(file: ImageFile): Promise<StoredImage> {
   const chunks = readChunks(bytes.subarray(12, claimed));
   const [extended] = chunks;
   if (extended?.type !== "VP8X" || extended.payload.length < 10) {
-    return { ...(await decodeFrame(file, chunks)), orientation: 1 };
+    return decodeFrame(file, chunks, (picture) => use({ ...picture, orientation: 1 }));
   }
   const { payload } = extended;
   const flags = payload[0];
@@ -41,26 +51,31 @@ export async function decodeWebp(file: ImageFile): Promise<StoredImage> {
     flags & EXIF ? find("EXIF") : undefined,
     xmp && new TextDecoder("latin1").decode(xmp),
   );
-  if (!(flags & ANIMATION)) return { ...(await decodeFrame(file, chunks)), orientation };
+  if (!(flags & ANIMATION)) return decodeFrame(file, chunks, (picture) => use({ ...picture, orientation }));
 
   const frame = find("ANMF");
   if (!frame || frame.length < 16) throw broken(file, "is an animated WebP without a frame");
   const [left, top] = [2 * uint24(frame, 0), 2 * uint24(frame, 3)];
-  const picture = await decodeFrame(file, readChunks(frame.subarray(16)));
-  if (left + picture.width > width || top + picture.height > height) {
-    const found = `${picture.width}×${picture.height} at (${left}, ${top})`;
-    throw broken(file, `has a frame of ${found}, which is not inside its ${width}×${height} pixels`);
-  }
-  const data = new Uint8Array(3 * width * height);
-  for (let y = 0; y < picture.height; y++) {
-    const row = picture.data.subarray(3 * y * picture.width, 3 * (y + 1) * picture.width);
-    data.set(row, 3 * ((top + y) * width + left));
-  }
-  return { data, width, height, orientation };
-}
+  return decodeFrame(file, readChunks(frame.subarray(16)), (picture) => {
+    if (left + picture.width > width || top + picture.height > height) {
+      const found = `${picture.width}×${picture.height} at (${left}, ${top})`;
+      throw broken(file, `has a frame of ${found}, which is not inside its ${width}×${height} pixels`);
+    }
+    const data = new Uint8Array(3 * width * height);
+    for (let y = 0; y < picture.height; y++) {
+      const row = picture.data.subarray(3 * y * picture.width, 3 * (y + 1) * picture.width);
+      data.set(row, 3 * ((top + y) * width + left));
+    }
+    return use({ data, width, height, orientation });
+  });
+};
 
 /** A still image from its chunks: VP8 (lossy, with ALPH for its alpha) or VP8L (lossless). */
-async function decodeFrame(file: ImageFile, chunks: Chunk[]): Promise<Omit<StoredImage, "orientation">> {
+async function decodeFrame<T>(
+  file: ImageFile,
+  chunks: Chunk[],
+  use: (picture: Omit<StoredImage, "orientation">) => T,
+): Promise<T> {
   const picture = chunks.find(({ type }) => type === "VP8 " || type === "VP8L");
   if (!picture || picture.payload.length < 10) throw broken(file, "has no WebP pixels (VP8 or VP8L)");
   const { payload } = picture;
@@ -84,7 +99,8 @@ async function decodeFrame(file: ImageFile, chunks: Chunk[]): Promise<Omit<Store
   const riff = new Uint8Array(12);
   riff.set([0x52, 0x49, 0x46, 0x46, 0, 0, 0, 0, 0x57, 0x45, 0x42, 0x50]);
   viewOf(riff).setUint32(4, 4 + parts.reduce((sum, part) => sum + part.length, 0), true);
-  return { data: dropAlpha(await decodeWith("webp", file, concatenate([riff, ...parts]))), width, height };
+  const still = concatenate([riff, ...parts]);
+  return decodeWith("webp", file, still, (rgba) => use({ data: dropAlpha(rgba, rgba), width, height }));
 }
 
 function readChunks(bytes: Uint8Array): Chunk[] {

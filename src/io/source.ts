@@ -43,14 +43,14 @@ export function fromBytes(bytes: Bytes, name: string): ByteSource {
 
 function fromStream(stream: ReadableStream<Uint8Array>, name: string): ByteSource {
   if (stream.locked) throw new TypeError(`${name}: the stream is locked, so something else is reading it`);
-  const reader = stream.getReader();
+  const { next, cancel } = chunksOf(stream);
   let chunk: Uint8Array = new Uint8Array(0);
   let position = 0;
 
   /** Up to `length` of the next bytes; nothing at the end of the stream. */
   async function take(length: number): Promise<Uint8Array | undefined> {
     while (chunk.length === 0) {
-      const { done, value } = await reader.read();
+      const { done, value } = await next();
       if (done) return undefined;
       if (!(value instanceof Uint8Array)) {
         throw new TypeError(`${name}: the stream must give Uint8Array chunks, got ${typeof value}`);
@@ -87,6 +87,29 @@ function fromStream(stream: ReadableStream<Uint8Array>, name: string): ByteSourc
       if (await take(1)) throw new Error(`${name}: the stream goes on after ${end} bytes, where the last tensor ends`);
     },
     // A stream that failed refuses to be cancelled, with the error that its reader was given.
-    close: () => reader.cancel().catch(() => {}),
+    close: () => cancel().catch(() => {}),
   };
+}
+
+/** Bytes that a stream is asked for at once. */
+const CHUNK = 1 << 16;
+
+/** The chunks of a stream, each until the next: all in one buffer, where it can be, else as much garbage as there are weights. */
+function chunksOf(stream: ReadableStream<Uint8Array>): {
+  next(): Promise<{ done: boolean; value?: Uint8Array }>;
+  cancel(): Promise<void>;
+} {
+  try {
+    const reader = stream.getReader({ mode: "byob" });
+    let buffer = new ArrayBuffer(CHUNK);
+    const next = async () => {
+      const { done, value } = await reader.read(new Uint8Array(buffer));
+      if (value) buffer = value.buffer;
+      return { done, value };
+    };
+    return { next, cancel: () => reader.cancel() };
+  } catch {
+    const reader = stream.getReader();
+    return { next: () => reader.read(), cancel: () => reader.cancel() };
+  }
 }
