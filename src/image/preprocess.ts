@@ -2,7 +2,8 @@
  * From a decoded image to a model's input, as the checkpoint asks: Hugging Face's preprocessor_config.json or timm's
  * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
  */
-import type { RgbImage } from "./decode.js";
+import type { Readable, RgbImage } from "./decode.js";
+import { uprightSize } from "./exif.js";
 import { kernelWith } from "./kernel.js";
 import { type Filter, resize } from "./resize.js";
 
@@ -250,9 +251,11 @@ function readThree(name: string, value: unknown): Three {
  * The image resized and cropped: 8-bit RGB of the preprocessing's size, or of whole patches.
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
-export function toRgb(image: RgbImage, preprocessing: Preprocessing): RgbImage {
+export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage {
   const { filter, cropRounding } = preprocessing;
-  const resized = resizedSize(image, preprocessing.resize);
+  const stored = { orientation: 1, channels: 3, ...image } as const;
+  const [uprightWidth, uprightHeight] = uprightSize(stored);
+  const resized = resizedSize({ width: uprightWidth, height: uprightHeight }, preprocessing.resize);
   const { width, height } = preprocessing.resize.mode === "patches" ? resized : preprocessing;
   if (resized.width < width || resized.height < height) {
     const found = `${resized.width}×${resized.height}`;
@@ -262,10 +265,13 @@ export function toRgb(image: RgbImage, preprocessing: Preprocessing): RgbImage {
   }
   const offset = (space: number) => (cropRounding === "down" ? Math.floor(space / 2) : roundHalfEven(space / 2));
   const window = { left: offset(resized.width - width), top: offset(resized.height - height), width, height };
-  return { data: resize({ ...image, channels: 3 }, { ...resized, filter, window }).data, width, height };
+  return { data: resize(stored, { ...resized, filter, window }).data, width, height };
 }
 
-function resizedSize({ width, height }: RgbImage, plan: Preprocessing["resize"]): { width: number; height: number } {
+function resizedSize(
+  { width, height }: Omit<RgbImage, "data">,
+  plan: Preprocessing["resize"],
+): { width: number; height: number } {
   switch (plan.mode) {
     case "none":
       return { width, height };
