@@ -3,6 +3,7 @@
  *
  * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
  */
+import { assets } from "./assets.js";
 import type { BackendName, Precision } from "./backend.js";
 import { acquireEngine, type Engine } from "./engine.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
@@ -11,7 +12,7 @@ import type { CheckpointParts, Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { ForwardOptions } from "./model/forward.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
-import { isPage } from "./platform.js";
+import { isDirectory, isPage } from "./platform.js";
 import {
   type BatchError,
   collect,
@@ -189,6 +190,19 @@ export interface Model {
 /** The checkpoint that comes with vitrail: ten classes of CIFAR-10, models/default/README.md. Files, not code. */
 export const defaultModel = (): URL => new URL("../../models/default/", import.meta.url);
 
+/** The same where it is: in the program itself, or in its folder. */
+async function findDefault(): Promise<URL | CheckpointParts> {
+  if (assets.model) return assets.model;
+  let folder: URL | undefined;
+  try {
+    folder = defaultModel();
+  } catch {
+    // A bundle may not know where it is.
+  }
+  if (folder && (folder.protocol !== "file:" || (await isDirectory(folder)))) return folder;
+  throw new Error("load: the files of the default model are not beside this program; give load a model");
+}
+
 /**
  * Loads a checkpoint. Models of the same files, loaded with the same options, share their weights and run in turn.
  * @param source a folder in the Hugging Face Hub's layout, a .safetensors file, a file: URL of either, or
@@ -197,11 +211,9 @@ export const defaultModel = (): URL => new URL("../../models/default/", import.m
  * @example
  * using vit = await load("models/vit-base-patch16-224");
  */
-export async function load(
-  source: string | URL | CheckpointParts = defaultModel(),
-  options: LoadOptions = {},
-): Promise<Model> {
+export async function load(source?: string | URL | CheckpointParts, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
+  if (source === undefined) source = await findDefault();
   // On a page, why the model runs there after all.
   let onPage = "";
   if (isPage()) {

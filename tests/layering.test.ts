@@ -19,7 +19,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: { imports: ["index.ts", "elements.ts", "image", "io", "model", "quantise.ts", "platform.ts", "node:"] },
   "index.ts": {
-    imports: [...["backend.ts", "engine.ts", "image", "io", "model"], ...["platform.ts", "results.ts", "sharing.ts"]],
+    imports: [
+      ...["assets.ts", "backend.ts", "engine.ts", "image", "io", "model"],
+      ...["platform.ts", "results.ts", "sharing.ts"],
+    ],
     lazily: ["remote"],
   },
   // What the page calls is what the worker runs, so the arrow goes both ways.
