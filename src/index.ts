@@ -3,6 +3,7 @@
  *
  * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
  */
+import { assets } from "./assets.js";
 import type { BackendName, Precision } from "./backend.js";
 import {
   type ClassifyOptions,
@@ -19,7 +20,7 @@ import type { ImageInput } from "./image/index.js";
 import type { CheckpointParts, Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
-import { hasFileSystem, isPage, readFile } from "./platform.js";
+import { isDirectory, isPage, readFile } from "./platform.js";
 import type { BatchError, Prediction } from "./results.js";
 
 export type {
@@ -61,6 +62,16 @@ async function fetchDefaultModel(signal: AbortSignal | undefined): Promise<Check
   return { config, weights: body! };
 }
 
+/** The same where it is: in its folder, at an address, or in the program itself. */
+async function findDefault(signal: AbortSignal | undefined): Promise<URL | CheckpointParts> {
+  // A bundle may not know where it is.
+  const folder = URL.canParse(import.meta.url) ? defaultModel() : undefined;
+  if (folder && folder.protocol !== "file:") return fetchDefaultModel(signal);
+  if (folder && (await isDirectory(folder))) return folder;
+  if (assets.model) return assets.model;
+  throw new Error("load: the files of the default model are not beside this program; give load a model");
+}
+
 /**
  * Loads a checkpoint. Models of the same files, loaded with the same options, share their weights and run in turn.
  * @param source a folder in the Hugging Face Hub's layout, a .safetensors file, a file: URL of either, or
@@ -71,7 +82,7 @@ async function fetchDefaultModel(signal: AbortSignal | undefined): Promise<Check
  */
 export async function load(source?: string | URL | CheckpointParts, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
-  if (source === undefined) source = hasFileSystem() ? defaultModel() : await fetchDefaultModel(options.signal);
+  if (source === undefined) source = await findDefault(options.signal);
   // On a page, why the model runs there after all.
   let onPage = "";
   if (isPage()) {

@@ -19,7 +19,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: { imports: ["index.ts", "elements.ts", "image", "io", "model", "quantise.ts", "platform.ts", "node:"] },
   "index.ts": {
-    imports: ["backend.ts", "calls.ts", "image", "io", "model", "platform.ts", "results.ts"],
+    imports: ["assets.ts", "backend.ts", "calls.ts", "image", "io", "model", "platform.ts", "results.ts"],
     lazily: ["remote"],
   },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { upright } from "../src/image/exif.js";
 import { crop, type Raster, type ResizeOptions, resize } from "../src/image/resize.js";
 import { readBytes } from "./tensors.js";
 
@@ -67,6 +68,28 @@ test("resize: rows do not depend on each other, however the source is cut into b
     const row = crop(image, { left: 0, top: y, width, height: 1 });
     const expected = resize(row, { width: 90, height: 1, filter: "lanczos" }).data;
     assert.deepEqual(crop(whole, { left: 0, top: y, width: 90, height: 1 }).data, expected, `row ${y}`);
+  }
+});
+
+test("resize: an image that is turned meanwhile is one that was turned before", () => {
+  const [width, height] = [71, 203];
+  for (const channels of [1, 3, 4] as const) {
+    const data = Uint8Array.from({ length: channels * width * height }, (_, i) => (i * 7919 * (i % 13)) >> 5);
+    for (let orientation = 1; orientation <= 8; orientation++) {
+      const image = { data, width, height, channels, orientation };
+      const { orientation: _, ...turned } = upright(image);
+      const [uprightWidth, uprightHeight] = orientation < 5 ? [width, height] : [height, width];
+      assert.deepEqual([turned.width, turned.height], [uprightWidth, uprightHeight]);
+      for (const options of [
+        { width: 31, height: 40, filter: "bicubic" },
+        { width: uprightWidth, height: 90, filter: "bilinear" },
+        { width: 20, height: uprightHeight, filter: "lanczos" },
+        { width: uprightWidth, height: uprightHeight, filter: "box" },
+        { width: 50, height: 60, filter: "nearest" },
+      ] as const) {
+        assert.deepEqual(resize(image, options), resize(turned, options), `${channels}, ${orientation}`);
+      }
+    }
   }
 });
 

@@ -45,17 +45,22 @@ export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Pr
   return decodeFor(bytes, options, kept);
 }
 
-/** An image whose pixels stay. */
-export const kept = ({ data, width, height }: RgbImage): RgbImage => {
+/** An image that is upright, and whose pixels stay. */
+export function kept(image: Readable): RgbImage {
+  const { data, width, height } = upright({ orientation: 1, channels: 3, ...image });
   const isPart = data.byteLength < data.buffer.byteLength;
   return { data: isPart ? data.slice() : data, width, height };
-};
+}
+
+/** An image whose pixels may lie in a decoder's memory, and be as they are stored. */
+export type Readable = RgbImage & { orientation?: number };
 
 /**
- * What `use` makes of an image, as `decode` gives it, but where its pixels lie: they may be gone when it returns. A photo then
- * takes the memory of its pixels once.
+ * What `use` makes of an image as it is stored, whose pixels may be gone when it returns. A photo then takes the memory of its
+ * pixels once.
+ * @throws Error as `decode`.
  */
-export async function decodeFor<T>(bytes: Uint8Array, options: DecodeOptions, use: (image: RgbImage) => T): Promise<T> {
+export async function decodeFor<T>(bytes: Uint8Array, options: DecodeOptions, use: (image: Readable) => T): Promise<T> {
   const { pixelLimit = PIXEL_LIMIT, name } = options;
   const file: ImageFile = { bytes, label: name === undefined ? "the image" : `"${name}"`, pixelLimit };
   const read = readerOf(file);
@@ -63,7 +68,7 @@ export async function decodeFor<T>(bytes: Uint8Array, options: DecodeOptions, us
     const found = bytes.length === 0 ? "it is empty" : `it begins with ${printable(bytes.subarray(0, 8))}`;
     throw broken(file, `is not a JPEG, PNG, WebP or GIF file; ${found}`);
   }
-  return read(file, (stored) => use(upright(stored)));
+  return read(file, use);
 }
 
 /** Text in quotes, with what is not ASCII as hexadecimal. */

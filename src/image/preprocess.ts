@@ -2,7 +2,8 @@
  * From a decoded image to a model's input, as the checkpoint asks: Hugging Face's preprocessor_config.json or timm's
  * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
  */
-import type { RgbImage } from "./decode.js";
+import type { Readable, RgbImage } from "./decode.js";
+import { uprightSize } from "./exif.js";
 import { kernelWith } from "./kernel.js";
 import { type Filter, type Part, resize } from "./resize.js";
 
@@ -250,18 +251,20 @@ function readThree(name: string, value: unknown): Three {
  * The image resized and cropped: 8-bit RGB of the preprocessing's size, or of whole patches.
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
-export function toRgb(image: RgbImage, preprocessing: Preprocessing): RgbImage {
-  const { resized, window } = placeOf(image, preprocessing);
+export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage {
   const { filter } = preprocessing;
+  const stored = { orientation: 1, channels: 3, ...image } as const;
+  const [uprightWidth, uprightHeight] = uprightSize(stored);
+  const { resized, window } = placeOf({ width: uprightWidth, height: uprightHeight }, preprocessing);
   const { width, height } = window;
-  return { data: resize({ ...image, channels: 3 }, { ...resized, filter, window }).data, width, height };
+  return { data: resize(stored, { ...resized, filter, window }).data, width, height };
 }
 
-/** What an image is resized to, and which part of it is kept. */
+/** What an upright image is resized to, and which part of it is kept. */
 export function placeOf(
-  image: { readonly width: number; readonly height: number },
+  image: Omit<RgbImage, "data">,
   preprocessing: Preprocessing,
-): { resized: { width: number; height: number }; window: Part } {
+): { resized: Omit<RgbImage, "data">; window: Part } {
   const { cropRounding } = preprocessing;
   const resized = resizedSize(image, preprocessing.resize);
   const { width, height } = preprocessing.resize.mode === "patches" ? resized : preprocessing;
@@ -277,7 +280,7 @@ export function placeOf(
 }
 
 function resizedSize(
-  { width, height }: { readonly width: number; readonly height: number },
+  { width, height }: Omit<RgbImage, "data">,
   plan: Preprocessing["resize"],
 ): { width: number; height: number } {
   switch (plan.mode) {

@@ -2,6 +2,7 @@
  * Resizing, to the byte as Pillow does it: antialiased, with 8-bit fixed-point weights and an 8-bit image between the
  * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts.
  */
+import { readUpright, upright, uprightSize } from "./exif.js";
 import { kernelWith } from "./kernel.js";
 
 /** 8-bit samples, row by row, the channels of a pixel side by side: gray, RGB, or RGB with straight alpha. */
@@ -11,6 +12,8 @@ export interface Raster {
   width: number;
   height: number;
   channels: 1 | 3 | 4;
+  /** How EXIF says to turn it before anything else, from 1 to 8. Default: 1, it is upright. */
+  orientation?: number;
 }
 
 export type Filter = "nearest" | "box" | "bilinear" | "hamming" | "bicubic" | "lanczos";
@@ -80,24 +83,27 @@ const BAND_BYTES = 1 << 17;
  * @returns an image of the window's size (by default width × height) and the same channels; always a new buffer.
  * @throws RangeError for sizes that are not positive integers, a box or window that is not inside, or wrong data length.
  */
-export function resize(image: Raster, options: ResizeOptions): Raster & { data: Uint8Array } {
+export function resize(raster: Raster, options: ResizeOptions): Raster & { data: Uint8Array } {
   const { width, height, filter, order = "pillow12" } = options;
+  const stored = { orientation: 1, ...raster };
+  const [imageWidth, imageHeight] = uprightSize(stored);
+  const image = { ...raster, width: imageWidth, height: imageHeight };
   check(image, options);
   const box = (options.box ?? [0, 0, image.width, image.height]).map(Math.fround);
   const window = options.window ?? { left: 0, top: 0, width, height };
   const [left, top, right, bottom] = box;
-  if (filter === "nearest") return nearest(image, options, box, window);
+  if (filter === "nearest") return nearest(upright(stored), options, box, window);
 
   const horizontal = width !== image.width || left !== 0 || right !== width;
   const vertical = height !== image.height || top !== 0 || bottom !== height;
-  if (!horizontal && !vertical) return crop(image, window);
+  if (!horizontal && !vertical) return crop(upright(stored), window);
 
   const columns = horizontal ? axisTaps(image.width, left, right, width, filter, window.left, window.width) : undefined;
   const rows = vertical ? axisTaps(image.height, top, bottom, height, filter, window.top, window.height) : undefined;
   const shrink = image.height - height;
   const verticalFirst = order === "pillow13" && shrink > 0 && shrink > 2 * (image.width - width);
 
-  const source = image.channels === 4 ? { ...image, data: premultiplied(image.data) } : image;
+  const source = stored.channels === 4 ? { ...stored, data: premultiplied(stored.data) } : stored;
   const data = convolve(source, window, columns, rows, verticalFirst);
   if (image.channels === 4) unpremultiply(data);
   return { data, width: window.width, height: window.height, channels: image.channels };
@@ -225,12 +231,14 @@ const align = (n: number, to: number) => Math.ceil(n / to) * to;
 
 /** One or two passes in kernel memory; an axis without taps keeps its size. */
 function convolve(
-  { data, width, channels }: Raster,
+  stored: Required<Raster>,
   window: Part,
   columns: Taps[] | undefined,
   rows: Taps[] | undefined,
   verticalFirst: boolean,
 ): Uint8Array {
+  const { channels } = stored;
+  const [width] = uprightSize(stored);
   const xs = columns ? reach(columns) : { first: window.left, end: window.left + window.width };
   const ys = rows ? reach(rows) : { first: window.top, end: window.top + window.height };
   const rowBytes = width * channels;
@@ -278,7 +286,7 @@ function convolve(
   for (let y = 0; y < sourceRows; y += bandRows) {
     const first = ys.first + y;
     const count = Math.min(bandRows, sourceRows - y);
-    bytes.set(data.subarray(first * rowBytes, (first + count) * rowBytes), source);
+    readUpright(stored, first, bytes.subarray(source, source + count * rowBytes));
     if (startsHorizontal) horizontal(middle + y * middleStride, middleStride, source, rowBytes, count);
   }
   if (startsHorizontal) vertical(out, outStride, middle, middleStride, window.width);

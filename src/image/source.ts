@@ -1,6 +1,6 @@
 /** Everything that counts as an image for the library, read into RGB. */
 import { readFile } from "../platform.js";
-import { type DecodeOptions, decodeFor, kept, PIXEL_LIMIT, type RgbImage } from "./decode.js";
+import { type DecodeOptions, decodeFor, kept, PIXEL_LIMIT, type Readable, type RgbImage } from "./decode.js";
 import { checkSize, dropAlpha } from "./file.js";
 
 /** Pixels in memory: RGB or RGBA, 8 bits, row by row. ImageData is one. */
@@ -32,7 +32,7 @@ export async function openImage(input: ImageInput, options: OpenImageOptions = {
 export async function openImageFor<T>(
   input: ImageInput,
   options: OpenImageOptions,
-  use: (image: RgbImage) => T,
+  use: (image: Readable) => T,
 ): Promise<T> {
   const { signal, pixelLimit = PIXEL_LIMIT, name = nameOf(input) } = options;
   signal?.throwIfAborted();

@@ -275,8 +275,8 @@ async function moduleOf(source: ArrayBuffer | Uint8Array | string | URL): Promis
   const isPlace = typeof source === "string" || source instanceof URL;
   const bytes = new Uint8Array(isPlace ? await readFile(source) : source);
   if (!WebAssembly.validate(bytes)) {
-    const what = isPlace ? `"${source}"` : "they";
-    throw new Error(`wasm: the kernels must be WebAssembly that this engine has; ${what} is not`);
+    const found = isPlace ? `"${String(source).slice(0, 60)}" is not` : `the ${bytes.length} bytes are not`;
+    throw new Error(`wasm: the option wasm must be WebAssembly that this engine has; ${found}`);
   }
   return (await compileEagerly(bytes, [])) ?? compileAllowed(bytes);
 }
