@@ -1,59 +1,102 @@
 /**
- * Deno and Bun, where they are on the PATH: what they load, on which threads, and that they end by themselves, with the
- * bits of this Node. Engines whose kernels differ are compared by tolerance: Node 20 has no relaxed SIMD, and Bun's, on x64,
- * rounds the product of a multiply-add before the sum.
+ * Every runtime that is here, in an empty project that has the packed package: what it classifies and embeds, on threads, in
+ * int8, its errors, and that the process ends by itself. Where the same build of the kernels runs, f32 and int8 have the same
+ * bits. Otherwise they are compared by tolerance: Node 20 has no relaxed SIMD, and Bun's, on x64, rounds the product of a
+ * multiply-add before the sum.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
-import { suite, test } from "node:test";
+import { before, suite, test } from "node:test";
 import { assertClose } from "./backend.cases.js";
+import { absent, find, NODES, nodeOf } from "./installed.js";
+import { createProject } from "./project.js";
 
-const PROGRAM = "dist/tests/host.js";
-
-interface Found {
-  readonly logits: number[];
+interface Calls {
+  readonly logits: readonly number[];
+  readonly row: readonly number[];
+  readonly list: readonly (readonly [index: number, logit: number])[];
   readonly threads: number;
   readonly reason: string;
 }
+interface Found {
+  readonly f32: Calls;
+  readonly threads: Calls;
+  readonly int8: Calls;
+  readonly default: readonly [label: string, logit: number];
+  readonly errors: Readonly<Record<string, string>>;
+  readonly aborted: boolean;
+}
+
+const IMAGES = "tests/fixtures/image";
+const SHARED = "../shared/models/vit-tiny-patch16-224/hf";
+const isShared = existsSync(SHARED);
+const project = createProject("hosts", {
+  vit: "tests/fixtures/checkpoints/hf-vit",
+  ...(isShared && { "vit-ti": SHARED }),
+  "photo.jpg": `${IMAGES}/rgb-420.jpg`,
+  "photo.png": `${IMAGES}/rgb-8.png`,
+  "photo.webp": `${IMAGES}/lossy.webp`,
+  "cat.jpg": "models/samples/cat-1.jpg",
+  "host.mjs": "tests/fixtures/host.mjs",
+});
 
 /** Of a process, which must end by itself and with status 0. */
-const run = (command: string, args: string[], ...rest: string[]): Found =>
-  JSON.parse(execFileSync(command, [...args, PROGRAM, ...rest], { encoding: "utf8", timeout: 60_000 }));
+function run(folder: string, command: string, args: readonly string[] = []): Found {
+  const words = [...args, "host.mjs", folder];
+  return JSON.parse(execFileSync(command, words, { cwd: project, encoding: "utf8", timeout: 100_000 }));
+}
 
-const HOSTS: Record<string, string[]> = { deno: ["run", "--allow-all"], bun: ["run"] };
-const SHARED = "../shared/models/vit-tiny-patch16-224";
-const CASES = {
-  fixture: ["tests/fixtures/checkpoints/hf-vit", "tests/fixtures/image/rgb-420.jpg"],
-  "ViT-Ti/16": [`${SHARED}/hf`, "../shared/images/imagenet/n01440764_tench.JPEG"],
-} as const;
+const HOSTS: readonly (readonly [name: string, command: string | undefined, args?: readonly string[]])[] = [
+  ...NODES.map((version) => [`Node ${version}`, nodeOf(version)] as const),
+  ["Deno", find("deno"), ["run", "--allow-read", "--allow-env", "--allow-sys"]],
+  ["Bun", find("bun")],
+];
 
-const simdOf = (reason: string) => /relaxed SIMD|SIMD/.exec(reason)?.[0];
+/** The kernels that ran: the same ones give the same bits. */
+const buildOf = (host: string, { f32 }: Found) =>
+  `${host === "Bun" && "Bun's "}${/relaxed SIMD|SIMD/.exec(f32.reason)}`;
 
-for (const [host, args] of Object.entries(HOSTS)) {
-  const command = (process.env.PATH ?? "")
-    .split(delimiter)
-    .map((folder) => join(folder, host))
-    .find(existsSync);
-  suite(host, { skip: command ? false : `there is no ${host} on the PATH` }, () => {
-    for (const [name, [folder, photo]] of Object.entries(CASES)) {
-      const skip = existsSync(folder) ? false : `${folder} is absent: the checkpoint is not part of the package`;
-      for (const precision of ["f32", "int8"]) {
-        test(`${name}, ${precision}: two threads, Node's logits`, { skip }, (t) => {
-          const expected = run(process.execPath, [], folder, photo, precision);
-          const found = run(command!, args, folder, photo, precision);
-          assert.equal(found.threads, 2);
-          assert.equal(found.logits.length, expected.logits.length);
-          if (host !== "bun" && simdOf(found.reason) === simdOf(expected.reason)) {
-            assert.deepEqual(found.logits, expected.logits);
+for (const folder of ["vit", "vit-ti"]) {
+  const skip = folder === "vit" || isShared ? false : `${SHARED} is absent: the checkpoint is not part of the package`;
+  suite(`${folder}: the package's results, errors, and an end`, { skip }, () => {
+    let here: Found;
+    const known = new Map<string, { name: string; found: Found }>();
+    before(() => {
+      here = run(folder, process.execPath);
+      known.set(buildOf("Node", here), { name: "this Node", found: here });
+    });
+
+    for (const [name, command, args] of HOSTS) {
+      test(name, { skip: absent(name, command) }, (t) => {
+        const found = run(folder, command!, args);
+        const build = buildOf(name, found);
+        const { name: other, found: expected } = known.get(build) ?? { name: "this Node", found: here };
+        const same = known.has(build);
+        known.set(build, { name, found });
+        t.diagnostic(`${found.threads.reason}; ${same ? "the bits" : "near the numbers"} of ${other}`);
+
+        for (const calls of ["f32", "threads", "int8"] as const) {
+          const { logits, row, list, threads } = found[calls];
+          assert.equal(threads, calls === "f32" ? 1 : 2);
+          if (same) {
+            assert.deepEqual([logits, row, list], [expected[calls].logits, expected[calls].row, expected[calls].list]);
           } else {
-            const tolerance = precision === "f32" ? 1e-4 : 0.5;
-            assertClose(Float32Array.from(found.logits), Float32Array.from(expected.logits), tolerance);
+            const tolerance = calls === "int8" ? 0.5 : 1e-4;
+            assertClose(Float32Array.from(logits), Float32Array.from(expected[calls].logits), tolerance);
+            assertClose(Float32Array.from(row), Float32Array.from(expected[calls].row), tolerance);
+            if (calls !== "int8") {
+              const classes = ({ list }: Calls) => list.map(([index]) => index);
+              assert.deepEqual(classes(found[calls]), classes(expected[calls]));
+            }
           }
-          t.diagnostic(found.reason);
-        });
-      }
+        }
+        assert.deepEqual(found.threads.logits, found.f32.logits, "threads change no bit");
+        assert.equal(found.default[0], "cat");
+        if (same) assert.deepEqual(found.default, expected.default);
+        assert.deepEqual(found.errors, here.errors);
+        assert.equal(found.aborted, true);
+      });
     }
   });
 }
