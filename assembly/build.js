@@ -13,6 +13,7 @@ const modules = [
     targets: ["simd", "relaxed", "simd-threads", "relaxed-threads"],
   },
   { file: "src/image/kernel.gen.ts", entry: "assembly/image.ts", targets: ["image"] },
+  { file: "src/hub/sha.gen.ts", entry: "assembly/sha.ts", targets: ["sha"] },
 ];
 /** Only bench/ runs these; they are not shipped. */
 const tools = [{ entry: "assembly/peak.ts", targets: ["peak-simd", "peak-relaxed"] }];

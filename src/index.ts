@@ -5,9 +5,10 @@
  */
 import type { BackendName, Precision } from "./backend.js";
 import { acquireEngine, type Engine } from "./engine.js";
+import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
 import { type ImageInput, type RgbImage, toPixelValues } from "./image/index.js";
-import type { CheckpointParts, Progress } from "./io/checkpoint.js";
+import type { CheckpointParts, Progress } from "./io/parts.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { ForwardOptions } from "./model/forward.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
@@ -32,6 +33,7 @@ export type {
   CheckpointParts,
   Config,
   ConfigOverrides,
+  HubOptions,
   ImageInput,
   Inputs,
   Integers,
@@ -44,7 +46,7 @@ export type {
 };
 
 /** Options of {@link load}. */
-export interface LoadOptions {
+export interface LoadOptions extends HubOptions {
   /**
    * What computes. "auto" takes the fastest that runs here: a GPU whose numbers are right and that is faster on this model,
    * else SIMD, where calls end too if the GPU goes away. An explicit backend that cannot run throws.
@@ -72,7 +74,7 @@ export interface LoadOptions {
   pixelLimit?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Called as bytes of the weights arrive. */
+  /** Called as bytes arrive: first those of files that are downloaded, then those of the weights. */
   onProgress?: (progress: Progress) => void;
 }
 
@@ -186,8 +188,9 @@ export const defaultModel = (): URL => new URL("../../models/default/", import.m
 
 /**
  * Loads a checkpoint. Models of the same files, loaded with the same options, share their weights and run in turn.
- * @param source a folder in the Hugging Face Hub's layout, a .safetensors file, a file: URL of either, or
- * `{ config, weights, preprocessor }` from memory; by default the small model that comes with vitrail.
+ * @param source a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision", unless a folder here has this
+ * name ("hf-hub:owner/name" is never one); a folder in the Hub's layout, a .safetensors file, a file: or http(s): address of
+ * either, or `{ config, weights, preprocessor }` from memory; by default the small model that comes with vitrail.
  * @throws Error: one sentence naming the file, the rule and what was found.
  * @example
  * using vit = await load("models/vit-base-patch16-224");
@@ -201,7 +204,9 @@ export async function load(
   let onPage = "";
   if (isPage()) {
     const { loadInWorker } = await import("./remote/page.js");
-    const model = await loadInWorker(source, options);
+    const model = options.fetch
+      ? { reason: "on the page's own thread: a worker cannot be given the option fetch" }
+      : await loadInWorker(source, options);
     if (!("reason" in model)) return model;
     onPage = `; ${model.reason}`;
   }
@@ -493,6 +498,18 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   pixelLimit: true,
   signal: true,
   onProgress: true,
+  revision: true,
+  cacheDir: true,
+  offline: true,
+  token: true,
+  fetch: true,
+};
+const HUB_OPTIONS: Readonly<Record<keyof HubOptions, string>> = {
+  revision: "string",
+  cacheDir: "string",
+  offline: "boolean",
+  token: "string",
+  fetch: "function",
 };
 const CLASSIFY_OPTIONS: Readonly<Record<keyof ClassifyOptions, true>> = { topK: true, signal: true };
 const EMBED_OPTIONS: Readonly<Record<keyof EmbedOptions, true>> = { pooling: true, normalize: true, signal: true };
@@ -558,6 +575,12 @@ function checkOptions(options: LoadOptions): void {
   const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1, onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${JSON.stringify(onProgress)}`);
+  }
+  for (const [name, type] of Object.entries(HUB_OPTIONS)) {
+    const value = options[name as keyof HubOptions];
+    if (value !== undefined && typeof value !== type) {
+      throw new TypeError(`load: ${name} must be a ${type}; got ${JSON.stringify(value)}`);
+    }
   }
   if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {
     throw new RangeError(`load: backend must be auto, wasm, webgpu or reference; got ${JSON.stringify(backend)}`);

@@ -17,9 +17,16 @@ interface Layer {
 /** By folder or file; a file belongs to the longest name that fits. */
 const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
-  cli: { imports: ["index.ts", "elements.ts", "image", "io", "model", "quantise.ts", "platform.ts", "node:"] },
+  cli: {
+    imports: [
+      ...["index.ts", "elements.ts", "image", "io", "model", "quantise.ts", "platform.ts", "sources.ts", "node:"],
+    ],
+  },
   "index.ts": {
-    imports: [...["backend.ts", "engine.ts", "image", "io", "model"], ...["platform.ts", "results.ts", "sharing.ts"]],
+    imports: [
+      ...["backend.ts", "engine.ts", "hub/settings.ts", "image", "io", "model"],
+      ...["platform.ts", "results.ts", "sharing.ts"],
+    ],
     lazily: ["remote"],
   },
   // What the page calls is what the worker runs, so the arrow goes both ways.
@@ -27,8 +34,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "results.ts": { imports: [] },
   "engine.ts": {
     imports: [
-      ...["backend.ts", "backends/select.ts", "image", "io", "model"],
-      ...["placement.ts", "platform.ts", "sharing.ts", "tasks.ts"],
+      ...["backend.ts", "backends/select.ts", "hub/settings.ts", "image", "io", "model"],
+      ...["placement.ts", "sharing.ts", "sources.ts", "tasks.ts"],
     ],
     lazily: ["text"],
   },
@@ -52,6 +59,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "quantise.ts": { imports: [] },
+  "sources.ts": { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform.ts"], lazily: ["hub"] },
+  hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform.ts", "tasks.ts"] },
+  // What is there before a repository is asked for.
+  "hub/reference.ts": { imports: [] },
+  "hub/settings.ts": { imports: ["platform.ts"] },
   io: { imports: ["backend.ts", "elements.ts", "packages.ts", "platform.ts"], lazily: ["unzipit"] },
   image: { imports: ["packages.ts", "platform.ts", "tasks.ts"], lazily: ["@jsquash/"] },
   "platform.ts": { imports: [], lazily: ["node:"] },

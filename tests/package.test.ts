@@ -58,14 +58,16 @@ test("everything that package.json names is in the package", () => {
   );
 });
 
-test("the package is small: 0.5 MB, 0.06 MB each for WebGPU and the command line, 2 MB for the default model", () => {
+test("the package is small: 0.5 MB, 0.06 MB each for WebGPU, the Hub and the command line, 2 MB for the default model", () => {
   const bytes = (ours: (path: string) => boolean) =>
     packed.files.filter(({ path }) => ours(path)).reduce((sum, { size }) => sum + size, 0);
   const isModel = (path: string) => path.startsWith("models/");
   const isCommand = (path: string) => path.startsWith("dist/src/cli");
   const isGpu = (path: string) => path.startsWith("dist/src/backends/webgpu");
-  const rest = bytes((path) => !isModel(path) && !isCommand(path) && !isGpu(path));
-  assert.ok(rest < 0.5e6, `${rest} bytes without models, WebGPU and command line`);
+  const isHub = (path: string) => path.startsWith("dist/src/hub");
+  const rest = bytes((path) => !isModel(path) && !isCommand(path) && !isGpu(path) && !isHub(path));
+  assert.ok(rest < 0.5e6, `${rest} bytes without models, WebGPU, Hub and command line`);
+  assert.ok(bytes(isHub) < 0.06e6, `${bytes(isHub)} bytes of Hub`);
   assert.ok(bytes(isGpu) < 0.06e6, `${bytes(isGpu)} bytes of WebGPU`);
   assert.ok(bytes(isCommand) < 0.06e6, `${bytes(isCommand)} bytes of command line`);
   assert.ok(bytes(isModel) < 2e6, `${bytes(isModel)} bytes of model`);
@@ -111,7 +113,9 @@ test("its declarations are all there: a user's strict program compiles against i
   writeFileSync(
     join(project, "user.mts"),
     `import { load, type Config, type Inputs, type Outputs, type ZeroShotOptions } from "vitrail";
+import { cached, type CachedRepository } from "vitrail/hub";
 import { decode } from "vitrail/image";
+const models: CachedRepository[] = await cached({ cacheDir: "cache" });
 const model = await load("vit", { imageSize: [32, 16], precision: "int8" });
 const config: Config = model.config;
 const turn: number | undefined = config.rotary?.kind === "axial" ? config.rotary.temperature : config.resnet?.groups;
@@ -119,7 +123,7 @@ const inputs: Inputs = { pixelValues: await model.preprocess("photo.jpg") };
 const { attentions }: Pick<Outputs, "attentions"> = await model.forward(inputs, { outputs: ["attentions"] });
 const options: ZeroShotOptions = { template: ["a {}"] };
 const [best] = await model.zeroShot("photo.jpg", ["cat"], options);
-console.log(turn, attentions.length, best?.label, decode);
+console.log(models, turn, attentions.length, best?.label, decode);
 `,
   );
   const tsc = resolve("node_modules/typescript/bin/tsc");
