@@ -1,10 +1,11 @@
 /** What a loaded model does with images and texts: `load` of index.ts gives it, on a page from a worker. */
 import type { BackendName, Precision } from "./backend.js";
 import { acquireEngine, type Engine } from "./engine.js";
+import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import { type ImageInput, type RgbImage, toPixelValues } from "./image/index.js";
-import type { CheckpointParts, Progress } from "./io/checkpoint.js";
+import type { CheckpointParts, Progress } from "./io/parts.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { ForwardOptions } from "./model/forward.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "./model/outputs.js";
@@ -23,7 +24,7 @@ import {
 import type { Lease } from "./sharing.js";
 
 /** Options of `load`. */
-export interface LoadOptions {
+export interface LoadOptions extends HubOptions {
   /**
    * What computes. "auto" takes the fastest that runs here: a GPU whose numbers are right and that is faster on this model,
    * else SIMD, where calls end too if the GPU goes away. An explicit backend that cannot run throws.
@@ -56,7 +57,7 @@ export interface LoadOptions {
   pixelLimit?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Called as bytes of the weights arrive. */
+  /** Called as bytes arrive: first those of files that are downloaded, then those of the weights. */
   onProgress?: (progress: Progress) => void;
 }
 

@@ -1,16 +1,11 @@
 /** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
 import type { Precision } from "./backend.js";
 import type { Choice } from "./backends/select.js";
+import type { HubOptions } from "./hub/settings.js";
 import { createDrawing, noisePicture } from "./image/drawn.js";
 import { type Preprocessing, parsePreprocessing } from "./image/index.js";
-import {
-  type Checkpoint,
-  type CheckpointParts,
-  openCheckpoint,
-  type Progress,
-  type TensorConsumer,
-  twice,
-} from "./io/checkpoint.js";
+import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "./io/checkpoint.js";
+import type { Progress } from "./io/parts.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import { imageSettings } from "./model/families/bare.js";
 import { type ForwardOptions, forward } from "./model/forward.js";
@@ -18,12 +13,12 @@ import type { Inputs, OutputName, Outputs } from "./model/outputs.js";
 import { parseConfig } from "./model/recognise.js";
 import { planWeights, type Weights } from "./model/weights.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
-import { fingerprint } from "./platform.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
+import { keyOf, openSource, type Source } from "./sources.js";
 import { drawsAlike } from "./trial.js";
 
 /** What of LoadOptions matters to an engine. */
-export interface EngineOptions extends Choice {
+export interface EngineOptions extends Choice, HubOptions {
   readonly precision?: Precision;
   readonly imageSize?: number | readonly [number, number];
   readonly patchSize?: number | readonly [number, number];
@@ -68,37 +63,31 @@ const share = createSharing<Engine, Progress>();
 
 /**
  * The engine of a checkpoint: the one that there is, if it was made of the same files with the same options and the files
- * have not changed since, or a new one. Checkpoints in memory are not compared, nor kernels that are given.
+ * have not changed since, or a new one. Checkpoints in memory and at web addresses are not compared, nor kernels that are
+ * given.
  */
-export async function acquireEngine(
-  source: string | URL | CheckpointParts,
-  options: EngineOptions,
-): Promise<Lease<Engine>> {
+export async function acquireEngine(source: Source, options: EngineOptions): Promise<Lease<Engine>> {
   const { backend, precision, threads, wide, wasm, imageSize, patchSize, config, signal, onProgress } = options;
-  const files = wasm === undefined ? await filesOf(source) : undefined;
+  const opened = await openSource(source, options);
+  const files = wasm === undefined ? await keyOf(opened) : undefined;
   const key = files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, config]);
   signal?.throwIfAborted();
-  return share(key, (waiting) => createEngine(source, { ...options, ...waiting }), { signal, onProgress });
+  return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }), { signal, onProgress });
 }
 
-/** What tells the files of a checkpoint from later ones; undefined in memory. */
-const filesOf = async (source: string | URL | CheckpointParts): Promise<string | undefined> =>
-  typeof source === "string" || source instanceof URL
-    ? fingerprint(source, /\.(json|safetensors|npz|txt)$/)
-    : undefined;
-
 export async function createEngine(
-  source: string | URL | CheckpointParts,
+  source: Source,
   options: EngineOptions,
   search: GpuSearch = GPU_SEARCH,
 ): Promise<Engine> {
   const { signal, onProgress } = options;
+  const opened = await openSource(source, options);
   const gpu = await gpuFor(options, search);
   const free = () => "device" in gpu && gpu.device.destroy();
-  const files = await filesOf(source);
+  const files = await keyOf(opened);
   // A GPU may go away, with the weights that it has.
-  const { now, again } = "reason" in gpu ? { now: source, again: async () => source } : twice(source);
-  const checkpoint = await openCheckpoint(now, { signal }).catch((error) => {
+  const { now, again } = "reason" in gpu ? { now: opened, again: async () => opened } : twice(opened);
+  const checkpoint = await openCheckpoint(now, { signal, onProgress }).catch((error) => {
     free();
     throw error;
   });
@@ -114,13 +103,13 @@ export async function createEngine(
     );
     const plan = (blocks?: number) => planWeights(name, { config, named, stored, blocks }, tensors);
     const { precision = plan().precision } = options;
-    let opened = true;
+    let fresh = true;
     async function read(consumer: TensorConsumer, waiting: Waiting<Progress>): Promise<void> {
-      if (opened) {
-        opened = false;
+      if (fresh) {
+        fresh = false;
         return checkpoint.read(consumer, waiting);
       }
-      if ((await filesOf(source)) !== files) {
+      if ((await keyOf(opened)) !== files) {
         throw new Error(`load: the files of "${name}" have changed since it was loaded; load it again`);
       }
       const reopened = await openCheckpoint(await again(), waiting);

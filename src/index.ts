@@ -16,8 +16,9 @@ import {
   type TextOptions,
   type ZeroShotOptions,
 } from "./calls.js";
+import type { HubOptions } from "./hub/settings.js";
 import type { ImageInput } from "./image/index.js";
-import type { CheckpointParts, Progress } from "./io/checkpoint.js";
+import type { CheckpointParts, Progress } from "./io/parts.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { isDirectory, isPage, readFile } from "./platform.js";
@@ -31,6 +32,7 @@ export type {
   Config,
   ConfigOverrides,
   EmbedOptions,
+  HubOptions,
   ImageInput,
   Inputs,
   Integers,
@@ -74,8 +76,9 @@ async function findDefault(signal: AbortSignal | undefined): Promise<URL | Check
 
 /**
  * Loads a checkpoint. Models of the same files, loaded with the same options, share their weights and run in turn.
- * @param source a folder in the Hugging Face Hub's layout, a .safetensors file, a file: URL of either, or
- * `{ config, weights, preprocessor }` from memory; by default the small model that comes with vitrail.
+ * @param source a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision", unless a folder here has this
+ * name ("hf-hub:owner/name" is never one); a folder in the Hub's layout, a .safetensors file, a file: or http(s): address of
+ * either, or `{ config, weights, preprocessor }` from memory; by default the small model that comes with vitrail.
  * @throws Error: one sentence naming the file, the rule and what was found.
  * @example
  * using vit = await load("models/vit-base-patch16-224");
@@ -87,7 +90,9 @@ export async function load(source?: string | URL | CheckpointParts, options: Loa
   let onPage = "";
   if (isPage()) {
     const { loadInWorker } = await import("./remote/page.js");
-    const model = await loadInWorker(source, options);
+    const model = options.fetch
+      ? { reason: "on the page's own thread: a worker cannot be given the option fetch" }
+      : await loadInWorker(source, options);
     if (!("reason" in model)) return model;
     onPage = `; ${model.reason}`;
   }
@@ -106,6 +111,18 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   pixelLimit: true,
   signal: true,
   onProgress: true,
+  revision: true,
+  cacheDir: true,
+  offline: true,
+  token: true,
+  fetch: true,
+};
+const HUB_OPTIONS: Readonly<Record<keyof HubOptions, string>> = {
+  revision: "string",
+  cacheDir: "string",
+  offline: "boolean",
+  token: "string",
+  fetch: "function",
 };
 
 function checkOptions(options: LoadOptions): void {
@@ -114,6 +131,12 @@ function checkOptions(options: LoadOptions): void {
   const { wasm = "", onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${JSON.stringify(onProgress)}`);
+  }
+  for (const [name, type] of Object.entries(HUB_OPTIONS)) {
+    const value = options[name as keyof HubOptions];
+    if (value !== undefined && typeof value !== type) {
+      throw new TypeError(`load: ${name} must be a ${type}; got ${JSON.stringify(value)}`);
+    }
   }
   if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {
     throw new RangeError(`load: backend must be auto, wasm, webgpu or reference; got ${JSON.stringify(backend)}`);

@@ -9,7 +9,8 @@ import {
   leavesOpen,
   type Selected,
 } from "./backends/select.js";
-import { type Progress, type TensorConsumer, withSecond } from "./io/checkpoint.js";
+import { type TensorConsumer, withSecond } from "./io/checkpoint.js";
+import type { Progress } from "./io/parts.js";
 import type { Config } from "./model/config.js";
 import type { WeightPlan } from "./model/plan.js";
 import type { Weights } from "./model/weights.js";

@@ -104,6 +104,46 @@ export async function isDirectory(path: string | URL): Promise<boolean> {
   );
 }
 
+/** Whether a path names anything; false where no file system is. */
+export async function pathExists(path: string | URL): Promise<boolean> {
+  const place = locate(path);
+  if (place.kind === "web") return false;
+  const fs = builtin("node:fs/promises");
+  return fs.stat(place.at).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** What a cache on disk is kept with: Node's modules, which Deno and Bun have too; only where there is a file system. */
+export const diskTools = () => ({
+  fs: builtin("node:fs/promises"),
+  path: builtin("node:path"),
+  os: builtin("node:os"),
+  crypto: builtin("node:crypto"),
+});
+export type DiskTools = ReturnType<typeof diskTools>;
+
+/** Of this process, and whether another one, of the same machine, still runs. */
+export const processId = (): number => process.pid;
+export function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // It runs, and is someone else's.
+    return (error as { code?: string }).code === "EPERM";
+  }
+}
+
+/** A variable of the environment; undefined where there is none, or it may not be read. */
+export function environment(name: string): string | undefined {
+  try {
+    return globalThis.process?.env?.[name];
+  } catch {
+    return undefined;
+  }
+}
+
 /** Names in a directory, sorted. */
 export async function listDirectory(path: string | URL): Promise<string[]> {
   const place = locate(path);

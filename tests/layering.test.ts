@@ -17,22 +17,31 @@ interface Layer {
 /** By folder or file; a file belongs to the longest name that fits. */
 const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
-  cli: { imports: ["index.ts", "elements.ts", "image", "io", "model", "quantise.ts", "platform.ts", "node:"] },
+  cli: {
+    imports: [
+      ...["index.ts", "elements.ts", "image", "io", "model", "quantise.ts", "platform.ts", "sources.ts", "node:"],
+    ],
+  },
   "index.ts": {
-    imports: ["assets.ts", "backend.ts", "calls.ts", "image", "io", "model", "platform.ts", "results.ts"],
+    imports: [
+      ...["assets.ts", "backend.ts", "calls.ts", "hub/settings.ts", "image", "io", "model"],
+      ...["platform.ts", "results.ts"],
+    ],
     lazily: ["remote"],
   },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
   remote: { imports: ["calls.ts", "image", "io", "packages.ts", "platform.ts"] },
-  "calls.ts": { imports: ["backend.ts", "engine.ts", "image", "io", "model", "results.ts", "sharing.ts"] },
+  "calls.ts": {
+    imports: ["backend.ts", "engine.ts", "hub/settings.ts", "image", "io", "model", "results.ts", "sharing.ts"],
+  },
   // Entries of some hosts, and the files that these import in their own ways.
   hosts: { imports: ["assets.ts", "image", "index.ts", "@jsquash/", "../kernels/"] },
   "assets.ts": { imports: [] },
   "results.ts": { imports: [] },
   "engine.ts": {
     imports: [
-      ...["backend.ts", "backends/select.ts", "image", "io", "model"],
-      ...["placement.ts", "platform.ts", "sharing.ts", "tasks.ts", "trial.ts"],
+      ...["backend.ts", "backends/select.ts", "hub/settings.ts", "image", "io", "model"],
+      ...["placement.ts", "sharing.ts", "sources.ts", "tasks.ts", "trial.ts"],
     ],
     lazily: ["text"],
   },
@@ -57,6 +66,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "quantise.ts": { imports: [] },
+  "sources.ts": { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform.ts"], lazily: ["hub"] },
+  hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform.ts", "tasks.ts"] },
+  // What is there before a repository is asked for.
+  "hub/reference.ts": { imports: [] },
+  "hub/settings.ts": { imports: ["platform.ts"] },
   io: { imports: ["backend.ts", "elements.ts", "packages.ts", "platform.ts"], lazily: ["unzipit"] },
   image: {
     imports: ["assets.ts", "backend.ts", "packages.ts", "packed.ts", "platform.ts", "tasks.ts"],

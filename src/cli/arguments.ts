@@ -1,9 +1,10 @@
 /** What may be said on the command line, what was said, and the help. */
 import { parseArgs } from "node:util";
-import type { EmbedOptions, LoadOptions } from "../index.js";
+import type { EmbedOptions, HubOptions, LoadOptions } from "../index.js";
 
 /** Options of the commands that open a model. */
-const MODEL = ["model", "backend", "precision", "threads", "wide"] as const;
+const HUB = ["revision", "cache-dir", "offline", "token"] as const;
+const MODEL = ["model", "backend", "precision", "threads", "wide", ...HUB] as const;
 
 /** The commands, what they take beside options, and the options that not all have. */
 export const COMMANDS = {
@@ -11,7 +12,7 @@ export const COMMANDS = {
   embed: { operands: "images", options: [...MODEL, "out", "pooling", "normalize"] },
   inspect: { operands: "none", options: MODEL },
   bench: { operands: "none", options: [...MODEL, "batch", "seconds"] },
-  quantize: { operands: "source", options: ["out"] },
+  quantize: { operands: "source", options: ["out", ...HUB] },
 } as const satisfies Record<string, { operands: "images" | "none" | "source"; options: readonly OptionName[] }>;
 
 export type CommandName = keyof typeof COMMANDS;
@@ -24,6 +25,10 @@ const OPTIONS = {
   precision: { type: "string" },
   threads: { type: "string" },
   wide: { type: "boolean" },
+  revision: { type: "string" },
+  "cache-dir": { type: "string" },
+  offline: { type: "boolean" },
+  token: { type: "string" },
   json: { type: "boolean" },
   quiet: { type: "boolean" },
   top: { type: "string" },
@@ -45,6 +50,8 @@ export interface Arguments {
   readonly model: string | undefined;
   /** For `load`, which knows what it can do and refuses the rest. */
   readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide">;
+  /** For `load` as well: where models that are named by owner/name come from. */
+  readonly hub: HubOptions;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly top: number;
@@ -96,6 +103,12 @@ export function parseArguments(argv: readonly string[]): Arguments {
       threads: (threads === "auto" ? threads : count("threads", "")) as LoadOptions["threads"],
       wide: given.wide !== undefined,
     },
+    hub: {
+      revision: given.revision,
+      cacheDir: given["cache-dir"],
+      offline: given.offline === undefined ? undefined : true,
+      token: given.token,
+    },
     json: given.json !== undefined,
     quiet: given.quiet !== undefined,
     top: count("top", "5"),
@@ -139,8 +152,7 @@ usage: vitrail COMMAND [options]
     --top 5             how many
   embed IMAGES...       one feature vector an image
     --out FILE          .safetensors, .npy or .jsonl; or print them with --json
-    --pooling head      or token, mean, pooler
-    --normalize         scale each vector to length 1
+    --pooling head      or token, mean, pooler;  --normalize: to length 1
   quantize SOURCE       the same model in int8, a quarter of the size
     --out DIR           a new folder for it
   inspect               what the model is; its weights are not read
@@ -148,7 +160,8 @@ usage: vitrail COMMAND [options]
     --batch 1           images a call
     --seconds 5         how long to measure
 
-  --model PATH          a folder or .safetensors file; without it, a small ViT
+  --model NAME          owner/name of Hugging Face, or a folder, file or URL
+    --revision main     which version;  --token, --cache-dir, --offline
   --backend auto        or wasm, reference;  --precision f32, f16 or int8
   --threads auto        how many;  --wide: 256-bit vectors (Node 24 on x64)
   --json                one JSON object a line;  --quiet;  --help;  --version

@@ -5,12 +5,16 @@ import { type Config, gridOf } from "../model/config.js";
 import { imageSettings } from "../model/families/bare.js";
 import { scaleOf } from "../model/plan.js";
 import { parseConfig } from "../model/recognise.js";
-import { bytesText, grouped, type Invocation, modelName, sourceOf } from "./invocation.js";
+import { openSource } from "../sources.js";
+import { bytesText, grouped, type Invocation, modelName, progressOf, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
   const model = modelName(args);
-  const checkpoint = await openCheckpoint(sourceOf(args), { signal });
+  const checkpoint = await openCheckpoint(await openSource(sourceOf(args), { ...args.hub, signal }), {
+    signal,
+    onProgress: progressOf(terminal),
+  });
   await checkpoint.close();
   const { config, named, labels } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const preprocessing = parsePreprocessing(

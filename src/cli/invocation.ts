@@ -2,7 +2,7 @@
 import process from "node:process";
 import { addAbortSignal } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { defaultModel, type ImageInput, load, type Model } from "../index.js";
+import { defaultModel, type ImageInput, load, type Model, type Progress } from "../index.js";
 import type { Arguments } from "./arguments.js";
 import { messageOf, type Terminal } from "./terminal.js";
 
@@ -19,12 +19,15 @@ export const sourceOf = ({ model }: Arguments): string | URL => model ?? default
 /** The same for people. */
 export const modelName = ({ model }: Arguments): string => model ?? "default";
 
-/** The model, with a progress bar while its weights are read. */
+/** The model, with a progress bar while its weights are downloaded or read. */
 export function loadModel({ args, terminal, signal }: Invocation): Promise<Model> {
-  const onProgress = ({ loaded, total }: { loaded: number; total: number }) =>
-    terminal.progress("loading weights", loaded, total);
-  return load(sourceOf(args), { ...args.load, signal, onProgress });
+  return load(sourceOf(args), { ...args.load, ...args.hub, signal, onProgress: progressOf(terminal) });
 }
+
+export const progressOf =
+  (terminal: Terminal) =>
+  ({ phase, loaded, total }: Progress): void =>
+    terminal.progress(phase === "download" ? "downloading" : "loading weights", loaded, total);
 
 /** Runs a task on each image; one that fails is reported, sets exit status 1 and leaves the others to be done. */
 export async function forEachImage(

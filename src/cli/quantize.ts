@@ -5,11 +5,11 @@
  * does not read are left out.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { widen } from "../elements.js";
 import { type Checkpoint, openCheckpoint } from "../io/checkpoint.js";
+import type { Folder } from "../io/folder.js";
 import { aligned, type ConvertibleTensor, encodeHeader } from "../io/safetensors.js";
 import { QUANTISED } from "../model/config.js";
 import { scaleOf, type WeightPlan } from "../model/plan.js";
@@ -17,18 +17,21 @@ import { parseConfig } from "../model/recognise.js";
 import { planWeights } from "../model/weights.js";
 import { isDirectory } from "../platform.js";
 import { quantiseRow, WEIGHT_RANGE } from "../quantise.js";
-import { bytesText, type Invocation, since } from "./invocation.js";
+import { openSource } from "../sources.js";
+import { bytesText, type Invocation, progressOf, since } from "./invocation.js";
 import { messageOf } from "./terminal.js";
 
 /** `__metadata__` of the weights. */
 const METADATA = { format: "vitrail-int8", version: "1" };
 
 export async function quantize({ args, terminal, signal }: Invocation): Promise<void> {
-  const source = /^file:/i.test(args.operands[0]!) ? fileURLToPath(args.operands[0]!) : args.operands[0]!;
+  const source = args.operands[0]!;
   const { out } = args;
   if (out === undefined) throw new Error("quantize needs --out DIR, a folder for the result");
   const start = performance.now();
-  const checkpoint = await openCheckpoint(source, { signal });
+  // A name is never a checkpoint in memory.
+  const folder = (await openSource(source, { ...args.hub, signal })) as Folder;
+  const checkpoint = await openCheckpoint(folder, { signal, onProgress: progressOf(terminal) });
   try {
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
@@ -47,7 +50,7 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
         onProgress: ({ loaded, total }) => terminal.progress("quantising", loaded, total),
       });
       await writeFile(place("config.json"), `${JSON.stringify(texts, undefined, 2)}\n`);
-      for (const file of await jsonFiles(source)) await copyFile(file.path, place(file.name));
+      for (const name of await jsonFiles(folder)) await writeFile(place(name), await folder.bytes(name, { signal }));
       signal.throwIfAborted();
       // Last: a folder without its weights cannot be mistaken for a model.
       await rename(partial, place("model.safetensors"));
@@ -101,16 +104,18 @@ async function fillFolder<T>(
 }
 
 /** JSON files that belong to the checkpoint, besides config.json and a shards' index. */
-async function jsonFiles(source: string): Promise<{ name: string; path: string }[]> {
-  const inFolder = await isDirectory(source);
-  const folder = inFolder ? source : dirname(source);
+async function jsonFiles(folder: Folder): Promise<string[]> {
+  const { file, names } = folder;
   // Beside a single file may lie anything.
-  const belongs = (name: string) =>
-    inFolder
-      ? name.endsWith(".json") && name !== "config.json" && !name.endsWith(".index.json")
-      : name === "preprocessor_config.json";
-  const names = await readdir(folder);
-  return names.filter(belongs).map((name) => ({ name, path: join(folder, name) }));
+  if (names && file === undefined) {
+    return names.filter((name) => name.endsWith(".json") && name !== "config.json" && !name.endsWith(".index.json"));
+  }
+  const known = [
+    "preprocessor_config.json",
+    ...(file === undefined ? ["tokenizer.json", "tokenizer_config.json"] : []),
+  ];
+  const there = await Promise.all(known.map((name) => folder.has(name)));
+  return known.filter((_, i) => there[i]);
 }
 
 /** Writes the weights while they are read, a chunk of rows at a time. Returns the size of the file. */

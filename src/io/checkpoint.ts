@@ -5,28 +5,10 @@
  */
 import { ELEMENT_BYTES } from "../backend.js";
 import { widen } from "../elements.js";
-import { isDirectory, listDirectory, readFile } from "../platform.js";
-import {
-  type ConvertibleTensor,
-  headerLength,
-  isConvertible,
-  MAX_HEADER_BYTES,
-  parseHeader,
-  type TensorInfo,
-} from "./safetensors.js";
-import { type ByteSource, type Bytes, fromBytes, fromFile } from "./source.js";
-
-/** Bytes read of all that will be read. */
-export type Progress = { phase: string; file: string; loaded: number; total: number };
-
-/** A checkpoint in memory: the parsed JSON files and the safetensors bytes, a list of them for shards. */
-export interface CheckpointParts {
-  readonly config?: unknown;
-  readonly preprocessor?: unknown;
-  /** Of an image-text model: "tokenizer.json" and "tokenizer_config.json", parsed. */
-  readonly tokenizer?: Readonly<Record<string, unknown>>;
-  readonly weights: Bytes | readonly Bytes[];
-}
+import { type Folder, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
+import type { CheckpointParts } from "./parts.js";
+import { type ConvertibleTensor, headerLength, isConvertible, parseHeader, type TensorInfo } from "./safetensors.js";
+import { type ByteSource, type Bytes, fromBytes } from "./source.js";
 
 /** Takes a checkpoint's weights in, as `Checkpoint.read` walks them. */
 export interface TensorConsumer {
@@ -58,10 +40,7 @@ export interface Checkpoint {
    * @throws Error for a wanted tensor of a type that does not convert, for NaN and infinite weights, for a file that
    * ends early; the signal's reason when it is aborted.
    */
-  read(
-    consumer: TensorConsumer,
-    options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
-  ): Promise<void>;
+  read(consumer: TensorConsumer, waiting?: Waiting): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -69,9 +48,9 @@ export interface Checkpoint {
  * A source to be read now, and a way to the same bytes again: what streams give is kept aside while it passes, in Blobs, which
  * browsers move to disk.
  */
-export function twice(source: string | URL | CheckpointParts): {
-  readonly now: string | URL | CheckpointParts;
-  readonly again: () => Promise<string | URL | CheckpointParts>;
+export function twice(source: CheckpointParts | Folder): {
+  readonly now: CheckpointParts | Folder;
+  readonly again: () => Promise<CheckpointParts | Folder>;
 } {
   if (typeof source !== "object" || source === null || !("weights" in source)) {
     return { now: source, again: async () => source };
@@ -114,15 +93,16 @@ interface WeightFile {
 
 /**
  * Opens a checkpoint and reads its headers.
- * @param source a folder, a `.safetensors` file (JSON files beside it are used), a `file:` URL of either, or the parts.
+ * @param source a folder, a `.safetensors` file (JSON files beside it are used), an address of either, or the parts.
+ * @param waiting its progress is that of files that have to be brought here first.
  * @throws Error: one sentence that names the file, the rule and what was found.
  */
 export async function openCheckpoint(
-  source: string | URL | CheckpointParts,
-  options: { signal?: AbortSignal } = {},
+  source: string | URL | CheckpointParts | Folder,
+  waiting: Waiting = {},
 ): Promise<Checkpoint> {
-  const { signal } = options;
-  const inMemory = typeof source !== "string" && !(source instanceof URL);
+  const { signal } = waiting;
+  const place = typeof source === "string" || source instanceof URL ? await openFolder(source) : source;
   const {
     name,
     config,
@@ -130,7 +110,7 @@ export async function openCheckpoint(
     file: fileOf,
     shards,
     placement,
-  } = inMemory ? fromParts(source) : await find(source, signal);
+  } = isFolder(place) ? await find(place, waiting) : fromParts(place);
 
   const files: WeightFile[] = [];
   const tensors = new Map<string, TensorInfo>();
@@ -199,62 +179,66 @@ function fromParts(parts: CheckpointParts): Layout {
   return { name: "weights", config, preprocessor, file, shards };
 }
 
-/** Finds the files of a checkpoint on disk. */
-async function find(source: string | URL, signal?: AbortSignal): Promise<Layout> {
-  const at = typeof source === "string" && /^[a-z]+:\/\//i.test(source) ? new URL(source) : source;
-  if (at instanceof URL && at.protocol !== "file:") {
-    throw new Error(`checkpoint: "${source}" is not on disk; expected a folder, a file, a file: URL or bytes`);
+export const isFolder = (source: CheckpointParts | Folder): source is Folder =>
+  typeof source === "object" && source !== null && "open" in source;
+
+/** Finds the files of a checkpoint in a folder. */
+async function find(folder: Folder, waiting: Waiting): Promise<Layout> {
+  const { signal } = waiting;
+  const { files, placement } = await findWeights(folder, signal);
+  const openClip = folder.file === undefined && files[0] === OPEN_CLIP && (await folder.has(OPEN_CLIP_CONFIG, signal));
+  const config = openClip ? OPEN_CLIP_CONFIG : "config.json";
+  const beside: string[] = [];
+  for (const name of openClip ? [config] : [config, "preprocessor_config.json"]) {
+    if (await folder.has(name, signal)) beside.push(name);
   }
-  const isFolder = await isDirectory(at);
-  const folder = isFolder ? at : parent(at);
-  // A missing file is found when it is opened below, under the name that was given.
-  const names = isFolder ? await listDirectory(folder) : await listDirectory(folder).catch(() => []);
-  const json = async (name: string) => (names.includes(name) ? readJson(join(folder, name), signal) : undefined);
-  const weights = isFolder ? await findWeights(folder, names, signal) : { shards: [() => fromFile(at)] };
-  const openClip = "openClip" in weights && names.includes(OPEN_CLIP_CONFIG);
-  const optional = async (name: string) =>
-    names.includes(name) ? readFile(join(folder, name), { signal }) : undefined;
+  await folder.bring?.([...beside, ...files], waiting);
+  const json = async (name: string) => (beside.includes(name) ? readJson(folder, name, signal) : undefined);
   return {
-    name: String(source),
-    config: await json(openClip ? OPEN_CLIP_CONFIG : "config.json"),
-    preprocessor: openClip ? undefined : await json("preprocessor_config.json"),
-    file: optional,
-    ...weights,
+    name: folder.name,
+    config: await json(config),
+    preprocessor: await json("preprocessor_config.json"),
+    file: async (name) => ((await folder.has(name)) ? folder.bytes(name) : undefined),
+    shards: files.map((name) => () => folder.open(name, signal)),
+    placement,
   };
 }
 
-/** The weights of a folder: the file or index of the usual name, else the only safetensors file. */
+/** The weights of a folder: the file that was asked for, that or the index of the usual name, else the only one. */
 async function findWeights(
-  folder: string | URL,
-  names: string[],
-  signal?: AbortSignal,
-): Promise<Pick<Layout, "shards" | "placement"> & { openClip?: true }> {
+  folder: Folder,
+  signal: AbortSignal | undefined,
+): Promise<{ files: string[] } & Pick<Layout, "placement">> {
+  if (folder.file !== undefined) return { files: [folder.file] };
+  const { names } = folder;
   const only = (ending: string) => {
-    const all = names.filter((name) => name.endsWith(ending));
-    return all.length === 1 ? all[0] : undefined;
+    const all = names?.filter((name) => name.endsWith(ending));
+    return all?.length === 1 ? all[0] : undefined;
   };
-  const usual = ["model.safetensors", INDEX, OPEN_CLIP, "model.npz"].find((name) => names.includes(name));
-  const name = usual ?? only(".safetensors") ?? only(".npz");
+  let name: string | undefined;
+  for (const usual of ["model.safetensors", INDEX, OPEN_CLIP, "model.npz"]) {
+    if (name === undefined && (await folder.has(usual, signal))) name = usual;
+  }
+  name ??= only(".safetensors") ?? only(".npz");
   if (name === undefined) {
-    const found = names.length > 12 ? [...names.slice(0, 12), "…"] : names;
+    const found = names && names.length > 12 ? [...names.slice(0, 12), "…"] : names;
     throw new Error(
-      `checkpoint: folder "${folder}" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; ` +
-        `it holds ${found.join(", ") || "nothing"}`,
+      `checkpoint: folder "${folder.name}" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; ` +
+        `it holds ${found ? found.join(", ") || "nothing" : "none of the usual names"}`,
     );
   }
-  const path = join(folder, name);
-  if (name !== INDEX) return { shards: [() => fromFile(path)], ...(usual === OPEN_CLIP ? { openClip: true } : {}) };
+  if (name !== INDEX) return { files: [name] };
 
-  const index = String(path);
-  const shardOf = parseIndex(await readJson(path, signal), index);
-  const shards = [...new Set(shardOf.values())].sort();
-  const missing = shards.filter((shard) => !names.includes(shard));
+  const index = folder.path(INDEX);
+  const shardOf = parseIndex(await readJson(folder, INDEX, signal), index);
+  const files = [...new Set(shardOf.values())].sort();
+  const missing = names ? files.filter((shard) => !names.includes(shard)) : [];
   if (missing.length > 0) {
     throw new Error(`checkpoint: "${index}" names ${quotedList(missing)}, which the folder does not hold`);
   }
   return {
-    shards: shards.map((shard) => () => fromFile(join(folder, shard))),
-    placement: { index, shardOf: new Map([...shardOf].map(([tensor, at]) => [tensor, String(join(folder, at))])) },
+    files,
+    placement: { index, shardOf: new Map([...shardOf].map(([tensor, at]) => [tensor, folder.path(at)])) },
   };
 }
 
@@ -292,8 +276,9 @@ function checkPlacement({ index, shardOf }: NonNullable<Layout["placement"]>, te
 const quotedList = (names: string[]): string =>
   names.length > 1 ? `"${names[0]}" (and ${names.length - 1} more)` : `"${names[0]}"`;
 
-async function readJson(path: string | URL, signal?: AbortSignal): Promise<unknown> {
-  const bytes = await readFile(path, { signal, maxBytes: MAX_HEADER_BYTES });
+async function readJson(folder: Folder, name: string, signal: AbortSignal | undefined): Promise<unknown> {
+  const bytes = await folder.bytes(name, { signal, maxBytes: MAX_JSON_BYTES });
+  const path = folder.path(name);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -304,16 +289,6 @@ async function readJson(path: string | URL, signal?: AbortSignal): Promise<unkno
     throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${JSON.stringify(value).slice(0, 60)}`);
   }
   return value;
-}
-
-function join(folder: string | URL, name: string): string | URL {
-  if (typeof folder === "string") return `${folder.replace(/[/\\]$/, "")}/${name}`;
-  return new URL(encodeURIComponent(name), folder.href.endsWith("/") ? folder : `${folder.href}/`);
-}
-
-function parent(file: string | URL): string | URL {
-  if (file instanceof URL) return new URL(".", file);
-  return file.replace(/[^/\\]*$/, "") || ".";
 }
 
 /** The first bytes of a zip: of its first member, or of the end of an empty one. */
@@ -334,9 +309,8 @@ async function openWeights(source: ByteSource): Promise<readonly WeightFile[]> {
 async function readWeights(
   files: readonly WeightFile[],
   consumer: TensorConsumer,
-  options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
+  { signal, onProgress }: Waiting = {},
 ): Promise<void> {
-  const { signal, onProgress } = options;
   // Every file's wanted tensors are known, and known to convert, before the first byte is read.
   const plan = files.map((file) => ({
     ...file,

@@ -4,7 +4,7 @@
  */
 
 import type { Model } from "../calls.js";
-import type { Progress } from "../io/checkpoint.js";
+import type { Progress } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
 
 /** Methods whose first argument is images. */

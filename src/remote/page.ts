@@ -4,7 +4,7 @@
  */
 import type { LoadOptions, Model } from "../calls.js";
 import { type ImageInput, openImage } from "../image/index.js";
-import type { CheckpointParts } from "../io/checkpoint.js";
+import type { CheckpointParts } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
 import { locatePackages } from "../packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform.js";

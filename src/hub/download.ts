@@ -1,0 +1,264 @@
+/**
+ * Files from servers that cut, stall, refuse for a while or answer with something else: asked for again from the byte where
+ * it stopped, until all is there or the patience is over. Whether the bytes are right is for the caller to check.
+ */
+import { abortable } from "../tasks.js";
+
+export type Fetch = typeof globalThis.fetch;
+
+/** What is asked for. */
+export interface Request {
+  /** At the start of messages. */
+  readonly name: string;
+  /** Used in place of the runtime's. */
+  readonly fetch?: Fetch;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export interface Patience {
+  /** How often a server is asked while no byte comes. One that never answered is asked twice at most. */
+  readonly tries: number;
+  /** Milliseconds before the second try, twice as many before each later one, unless the server says how many. */
+  readonly pause: number;
+  /** Milliseconds without a byte after which a connection is given up. */
+  readonly stall: number;
+}
+
+export const PATIENCE: Patience = { tries: 5, pause: 1000, stall: 30_000 };
+
+/** Longer than this, in milliseconds, no server is waited for. */
+const LONGEST_PAUSE = 120_000;
+
+/** What went wrong with one try. */
+interface Failure extends Error {
+  /** Asking again would not help. */
+  final?: boolean;
+  /** Of an answer. */
+  status?: number;
+  /** Milliseconds to wait before the next try. */
+  pause?: number;
+}
+
+const failure = (message: string, facts: Partial<Failure>): Failure => Object.assign(new Error(message), facts);
+
+/** The status that a failed request was answered with; undefined if the server could not be reached or made no sense. */
+export const statusOf = (error: unknown): number | undefined => (error as Failure).status;
+
+interface Connection {
+  readonly response: Response;
+  /** The next bytes; undefined at the end. */
+  next(): Promise<Uint8Array | undefined>;
+  close(): void;
+}
+
+async function connect(url: string | URL, request: Request, stall: number): Promise<Connection> {
+  const { signal, headers } = request;
+  // Called without an object, as a browser's own wants it.
+  const fetch = request.fetch ?? globalThis.fetch;
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const abort = () => controller.abort(signal!.reason);
+  signal?.addEventListener("abort", abort);
+
+  function close(): void {
+    signal?.removeEventListener("abort", abort);
+    controller.abort();
+  }
+
+  /** A step that takes as long as the server lets us wait for its next byte. */
+  async function inTime<T>(step: Promise<T>): Promise<T> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no byte came for ${stall / 1000} seconds`)), stall);
+    });
+    try {
+      return await abortable(Promise.race([step, late]), signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  try {
+    const response = await inTime(fetch(url, { headers, signal: controller.signal }));
+    const reader = response.body?.getReader();
+    return { response, next: async () => (reader ? (await inTime(reader.read())).value : undefined), close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Throws unless an answer is what was asked for. */
+function checkStatus({ status, statusText, ok, headers }: Response): void {
+  if (ok) return;
+  const message = `was answered with ${status} ${statusText}`.trim();
+  if (status !== 408 && status !== 429 && status < 500) throw failure(message, { final: true, status });
+  const after = headers.get("retry-after") ?? "";
+  const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
+  const pause = Number.isNaN(seconds) ? undefined : Math.max(0, seconds * 1000);
+  if (pause === undefined || pause <= LONGEST_PAUSE) throw failure(message, { status, pause });
+  throw failure(`${message} and asks to wait for ${Math.round(seconds)} seconds`, { final: true, status });
+}
+
+/** Counts tries: `failed` waits for the next one, or throws what ended the last. */
+function createTries({ name, signal }: Request, { tries, pause }: Patience) {
+  let made = 0;
+  let answered = false;
+  return {
+    /** @param bytes whether some of the file came, rather than an answer alone. */
+    progressed(bytes: boolean): void {
+      answered = true;
+      if (bytes) made = 0;
+    },
+    async failed(error: Failure): Promise<void> {
+      if (signal?.aborted) throw signal.reason;
+      made++;
+      answered ||= error.status !== undefined;
+      if (error.final || made >= (answered ? tries : Math.min(tries, 2))) throw described(name, error);
+      await sleep(error.pause ?? pause * 2 ** (made - 1), signal);
+    },
+  };
+}
+
+/** One sentence. */
+function described(name: string, error: Failure): Failure {
+  // fetch says no more than that it failed; why is in the cause.
+  const { message } = error.cause instanceof Error && error.cause.message ? error.cause : error;
+  const own = error.status !== undefined || error.final;
+  const { status } = error;
+  return Object.assign(new Error(own ? `${name} ${message}` : `${name} cannot be read: ${message}`, { cause: error }), {
+    status,
+  });
+}
+
+export async function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const passed = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  try {
+    await abortable(passed, signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * The bytes of a file.
+ * @param request from: the first byte that is wanted; size: bytes in the file, if they are known.
+ * @throws Error: one sentence that begins with the request's name; `statusOf` tells the server's refusal. The signal's reason
+ * as soon as it is aborted.
+ */
+export async function* download(
+  url: string | URL,
+  request: Request & { readonly from?: number; readonly size?: number },
+  patience: Patience = PATIENCE,
+): AsyncGenerator<Uint8Array, void> {
+  const { from = 0, size, headers } = request;
+  const tries = createTries(request, patience);
+  let at = from;
+  let tag: string | null = null;
+  let ranges = true;
+  while (size === undefined || at < size) {
+    let connection: Connection | undefined;
+    try {
+      const range = at > 0 && ranges ? { Range: `bytes=${at}-` } : undefined;
+      connection = await connect(url, { ...request, headers: { ...headers, ...range } }, patience.stall);
+      const { response } = connection;
+      const begin = response.status === 206 ? firstByte(response) : 0;
+      // What a server cannot give from there on, or gives from elsewhere, is asked for as a whole.
+      if (response.status === 416 || begin > at) {
+        ranges = false;
+        throw failure(`does not go on from byte ${at}`, { status: response.status, pause: 0 });
+      }
+      checkStatus(response);
+      tries.progressed(false);
+      const found = response.headers.get("etag");
+      if (size === undefined && tag !== null && found !== tag) {
+        throw failure("changed while it was read", { final: true });
+      }
+      tag = found;
+      let skipped = at - begin;
+      for (let chunk = await connection.next(); chunk; chunk = await connection.next()) {
+        const part = chunk.subarray(Math.min(skipped, chunk.length));
+        skipped -= chunk.length - part.length;
+        if (part.length === 0) continue;
+        at += part.length;
+        if (size !== undefined && at > size) {
+          throw failure(`goes on after ${size} bytes, where it must end`, { final: true });
+        }
+        tries.progressed(true);
+        yield part;
+      }
+      if (size === undefined || at === size) return;
+      throw new Error(`it ended after ${at} bytes; ${size} were expected`);
+    } catch (error) {
+      await tries.failed(error as Failure);
+    } finally {
+      connection?.close();
+    }
+  }
+}
+
+/** Of a part; what does not say where it begins is of no use. */
+const firstByte = ({ headers }: Response): number =>
+  Number(/^bytes (\d+)-/.exec(headers.get("content-range") ?? "")?.[1] ?? Number.POSITIVE_INFINITY);
+
+/** All bytes of a file that is at most `maxBytes` long. */
+export async function downloadAll(
+  url: string | URL,
+  request: Request & { readonly maxBytes: number },
+  patience?: Patience,
+): Promise<Uint8Array> {
+  const { name, maxBytes } = request;
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of download(url, request, patience)) {
+    length += chunk.length;
+    if (length > maxBytes) throw new Error(`${name} has more than ${maxBytes.toLocaleString("en-US")} bytes`);
+    chunks.push(chunk);
+  }
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}
+
+/** Whether a server has a file; what it answers with is not read. */
+export async function isThere(url: string | URL, request: Request, patience: Patience = PATIENCE): Promise<boolean> {
+  const tries = createTries(request, patience);
+  for (;;) {
+    let connection: Connection | undefined;
+    try {
+      connection = await connect(url, request, patience.stall);
+      const { status, headers } = connection.response;
+      if (status === 404 || status === 410) return false;
+      checkStatus(connection.response);
+      // Servers of applications answer with their page whatever is asked for.
+      return !headers.get("content-type")?.startsWith("text/html");
+    } catch (error) {
+      await tries.failed(error as Failure);
+    } finally {
+      connection?.close();
+    }
+  }
+}
+
+/** A stream of what is downloaded, which asks for more only when it is read. */
+export function streamOf(chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await chunks.next();
+        if (done) controller.close();
+        else controller.enqueue(value as Uint8Array<ArrayBuffer>);
+      },
+      cancel: async () => void (await chunks.return()),
+    },
+    { highWaterMark: 0 },
+  );
+}

@@ -1,0 +1,244 @@
+/**
+ * A repository of the Hugging Face Hub as a folder of files. One request says what a revision is: its commit, and the size and
+ * digest of each file. Files come from the cache, or are downloaded into it, those alone that are asked for.
+ */
+import { type Folder, MAX_JSON_BYTES, type Waiting } from "../io/folder.js";
+import { type ByteSource, fromBytes } from "../io/source.js";
+import { hasFileSystem } from "../platform.js";
+import { createDigest } from "./digest.js";
+import { download, downloadAll, PATIENCE, type Request, statusOf, streamOf } from "./download.js";
+import { checkRevision, isCommit, type Reference } from "./reference.js";
+import { endpointOf, type HubOptions, isOffline, tokenOf } from "./settings.js";
+import { type HubFile, type KnownFile, wrongBytes } from "./store.js";
+import { openStore } from "./stores.js";
+
+/** What the Hub says of a revision. */
+interface Listing {
+  readonly commit: string;
+  readonly files: ReadonlyMap<string, KnownFile>;
+}
+
+/** Where a cached revision will do, the Hub has ten seconds to say whether there is a newer one. */
+const BRIEF = { tries: 1, pause: 0, stall: 10_000 };
+
+const PREPROCESSOR = "preprocessor_config.json";
+
+/**
+ * Finds out what a revision is.
+ * @throws Error: one sentence, if the Hub does not have it, or cannot be asked and the cache does not have it either;
+ * RangeError for a revision that cannot be one.
+ */
+export async function openRepository(
+  reference: Reference,
+  options: HubOptions & { readonly signal?: AbortSignal } = {},
+): Promise<Folder> {
+  const { repo } = reference;
+  const { fetch } = options;
+  const revision = revisionOf(reference, options);
+  const endpoint = endpointOf();
+  const offline = isOffline(options);
+  const token = await tokenOf(options, hasFileSystem());
+  const store = await openStore(options);
+
+  const request = (what: string, signal: AbortSignal | undefined): Request => ({
+    name: `hub: ${what}`,
+    fetch,
+    signal,
+    headers: token ? { Authorization: `Bearer ${token}` } : {},
+  });
+
+  /** What the Hub's refusal means. */
+  function refusal(error: unknown): unknown {
+    const status = statusOf(error);
+    const message =
+      status === 404
+        ? `hub: ${endpoint} has no "${repo}" at ${revision}${reference.certain ? "" : ", and no folder here has this name"}`
+        : status !== 401 && status !== 403
+          ? undefined
+          : token
+            ? `hub: the token does not open "${repo}"; ask for access at ${endpoint}/${repo} if it is gated`
+            : `hub: "${repo}" is private, gated or does not exist, and no token was given; give one as token or HF_TOKEN`;
+    return message ? new Error(message, { cause: error }) : error;
+  }
+
+  async function ask(signal: AbortSignal | undefined, brief: boolean): Promise<Listing | undefined> {
+    const url = `${endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
+    const asked = { ...request(`"${repo}" at ${revision}`, signal), maxBytes: MAX_JSON_BYTES };
+    try {
+      return parseListing(repo, await downloadAll(url, asked, brief ? BRIEF : PATIENCE));
+    } catch (error) {
+      const status = statusOf(error);
+      const unreachable = status === undefined || status === 429 || status >= 500;
+      if (brief && unreachable && !signal?.aborted) return undefined;
+      throw refusal(error);
+    }
+  }
+
+  const recalled = isCommit(revision) ? revision : await store?.commitOf(repo, revision);
+  const kept = (recalled && (await store?.known(repo, recalled))) || new Map<string, boolean>();
+  const isKept = [...kept.values()].includes(true);
+  if (offline && !isKept) {
+    throw new Error(
+      `hub: "${repo}" at ${revision} is not in ${store?.name ?? "any cache"}, and the Hub is not asked offline`,
+    );
+  }
+  // A commit is what it was: it is asked for when something is missing.
+  const later = !offline && isCommit(revision) && isKept;
+  let listing = offline || later ? undefined : await ask(options.signal, isKept);
+  const commit = listing?.commit ?? recalled!;
+  const known = commit === recalled ? kept : ((await store?.known(repo, commit)) ?? new Map());
+
+  let asked = !later;
+  /** What the Hub says, which is asked now if it was not yet. */
+  async function listed(signal: AbortSignal | undefined): Promise<Listing | undefined> {
+    if (!asked) listing = await ask(signal, true);
+    asked = true;
+    return listing;
+  }
+
+  const path = (name: string) => `${repo}/${name}`;
+  const fileOf = (name: string): HubFile => listing?.files.get(name) ?? { repo, commit, name };
+
+  async function has(name: string, signal?: AbortSignal): Promise<boolean> {
+    const there = listing ? listing.files.has(name) : known.get(name);
+    if (there === undefined && (await listed(signal))) return has(name, signal);
+    if (there === false && known.get(name) === undefined) await store?.markAbsent(fileOf(name));
+    // Without it, images would be resized by defaults.
+    if (there === undefined && name === PREPROCESSOR && (await isOfTransformers())) {
+      throw new Error(
+        `hub: ${store!.name} does not say whether "${repo}" has ${name}; load it once when the Hub can be asked`,
+      );
+    }
+    return there ?? false;
+  }
+
+  async function isOfTransformers(): Promise<boolean> {
+    if (!known.get("config.json")) return false;
+    const { model_type, pretrained_cfg } = JSON.parse(new TextDecoder().decode(await bytes("config.json")));
+    return model_type !== undefined && pretrained_cfg === undefined;
+  }
+
+  async function knownFile(name: string, signal: AbortSignal | undefined): Promise<KnownFile> {
+    const file = (await listed(signal))?.files.get(name);
+    if (file) return file;
+    const why = listing ? "the Hub does not have it" : "the Hub could not be asked";
+    throw new Error(`hub: "${name}" of "${repo}" is not in ${store?.name ?? "any cache"}, and ${why}`);
+  }
+
+  async function* arrive(file: KnownFile, from: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void> {
+    const url = `${endpoint}/${repo}/resolve/${commit}/${encodeURIComponent(file.name)}`;
+    try {
+      yield* download(url, { ...request(`"${file.name}" of "${repo}"`, signal), from, size: file.size });
+    } catch (error) {
+      throw refusal(error);
+    }
+  }
+
+  async function bring(names: readonly string[], { signal, onProgress }: Waiting = {}): Promise<void> {
+    if (!store) return;
+    const missing: KnownFile[] = [];
+    for (const name of names) if (!(await store.has(fileOf(name)))) missing.push(await knownFile(name, signal));
+    const total = missing.reduce((sum, { size }) => sum + size, 0);
+    let before = 0;
+    for (const file of missing) {
+      signal?.throwIfAborted();
+      const report = (bytes: number) =>
+        onProgress?.({ phase: "download", file: path(file.name), loaded: before + bytes, total });
+      await store.keep(file, (from) => arrive(file, from, signal), { signal, report });
+      before += file.size;
+    }
+    if (listing && !isCommit(revision)) await store.remember(repo, revision, commit);
+  }
+
+  async function open(name: string, signal?: AbortSignal): Promise<ByteSource> {
+    await bring([name], { signal });
+    if (store) return store.open(fileOf(name));
+    // Nothing can be kept: it is read as it arrives.
+    const file = await knownFile(name, signal);
+    const stream = streamOf(checked(file, arrive(file, 0, signal)));
+    return fromBytes(name.endsWith(".npz") ? await new Response(stream).blob() : stream, path(name));
+  }
+
+  async function bytes(name: string, { signal, maxBytes = MAX_JSON_BYTES }: Parameters<Folder["bytes"]>[1] = {}) {
+    const source = await open(name, signal);
+    try {
+      const size = Number.isFinite(source.size) ? source.size : (await knownFile(name, signal)).size;
+      if (size > maxBytes) {
+        const [found, limit] = [size, maxBytes].map((n) => n.toLocaleString("en-US"));
+        throw new Error(`hub: "${name}" of "${repo}" has ${found} bytes, and at most ${limit} are read`);
+      }
+      const all = new Uint8Array(size);
+      await source.read(all, 0);
+      await source.finish(size);
+      return all;
+    } finally {
+      await source.close();
+    }
+  }
+
+  return {
+    name: repo,
+    get names() {
+      const names = listing ? listing.files.keys() : [...known].filter(([, there]) => there).map(([name]) => name);
+      return [...names].sort();
+    },
+    has,
+    path,
+    bring,
+    open,
+    bytes,
+    key: async () => JSON.stringify([endpoint, repo, commit]),
+  };
+}
+
+function revisionOf({ repo, revision: named }: Reference, { revision: given }: HubOptions): string {
+  if (named !== undefined && given !== undefined && named !== given) {
+    throw new RangeError(
+      `hub: "${repo}" can be loaded at one revision; got ${named} in its name and ${given} as option`,
+    );
+  }
+  const revision = given ?? named ?? "main";
+  checkRevision(revision);
+  return revision;
+}
+
+/** Bytes on their way, and an error at their end if they are not those of the file. */
+async function* checked(file: KnownFile, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  const digest = await createDigest(file);
+  for await (const chunk of chunks) {
+    digest.update(chunk);
+    yield chunk;
+  }
+  const found = digest.hex();
+  if (found !== file.digest) throw wrongBytes(file, found);
+}
+
+/** A name that is safe as a file's own: no way to another folder, no drive or stream, nothing hidden. */
+const isPlain = (name: unknown): name is string =>
+  typeof name === "string" && /^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name);
+
+/** Files in folders of a repository are none of a checkpoint's. */
+function parseListing(repo: string, bytes: Uint8Array): Listing {
+  const refuse = (rule: string, got: unknown): never => {
+    throw new Error(`hub: the answer about "${repo}" must ${rule}; got ${JSON.stringify(got)?.slice(0, 80)}`);
+  };
+  const text = new TextDecoder().decode(bytes);
+  let answer: { sha?: unknown; siblings?: unknown } | null = null;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    refuse("be JSON", text);
+  }
+  const { sha, siblings } = answer ?? {};
+  if (typeof sha !== "string" || !isCommit(sha)) return refuse("name a commit", sha);
+  if (!Array.isArray(siblings)) return refuse("list files", siblings);
+  const files = new Map<string, KnownFile>();
+  for (const { rfilename: name, size, blobId, lfs } of siblings.map(Object)) {
+    if (!isPlain(name)) continue;
+    const digest = lfs?.sha256 ?? blobId;
+    if (!Number.isSafeInteger(size) || size < 0) return refuse(`give the size of "${name}"`, size);
+    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(digest)) return refuse(`give the digest of "${name}"`, digest);
+    files.set(name, { repo, commit: sha, name, size, digest });
+  }
+  return { commit: sha, files };
+}

@@ -1,0 +1,35 @@
+/** A web address below which a checkpoint's files lie in the Hub's layout, or that of its weights with the others beside it. */
+import { type Folder, MAX_JSON_BYTES } from "../io/folder.js";
+import { fromBytes } from "../io/source.js";
+import { download, downloadAll, type Fetch, isThere, streamOf } from "./download.js";
+
+/** Nothing is kept: bytes go from the server into the model. What a server has cannot be listed, but asked for. */
+export function webFolder(at: URL, fetch: Fetch | undefined): Folder {
+  const file = /\.(safetensors|npz)$/.test(at.pathname) ? at.pathname.replace(/^.*\//, "") : undefined;
+  const base = new URL(file === undefined ? at.pathname.replace(/\/?$/, "/") : ".", at);
+  const urlOf = (name: string): URL => {
+    const url = name === file ? new URL(at) : new URL(encodeURIComponent(name), base);
+    // What opens one file to someone opens those beside it.
+    url.search = at.search;
+    return url;
+  };
+  const path = (name: string) => withoutSearch(urlOf(name));
+  const request = (name: string, signal: AbortSignal | undefined) => ({ name: `file: "${path(name)}"`, fetch, signal });
+  return {
+    name: withoutSearch(at),
+    file,
+    has: async (name, signal) => name === file || isThere(urlOf(name), request(name, signal)),
+    path,
+    async open(name, signal) {
+      const stream = streamOf(download(urlOf(name), request(name, signal)));
+      // An archive is read from its end.
+      return fromBytes(name.endsWith(".npz") ? await new Response(stream).blob() : stream, path(name));
+    },
+    bytes: (name, { signal, maxBytes = MAX_JSON_BYTES } = {}) =>
+      downloadAll(urlOf(name), { ...request(name, signal), maxBytes }),
+    key: async () => undefined,
+  };
+}
+
+/** For messages: what comes after the path may be a secret. */
+const withoutSearch = ({ origin, pathname }: URL): string => origin + pathname;

@@ -1,0 +1,70 @@
+/**
+ * Where a checkpoint's files lie side by side: a folder on disk, or what has the same few methods, a repository of the Hub
+ * (src/hub/repository.ts) or a web address (src/hub/web.ts).
+ */
+import { fingerprint, isDirectory, listDirectory, readFile } from "../platform.js";
+import type { Progress } from "./parts.js";
+import { type ByteSource, fromFile } from "./source.js";
+
+/** Of whoever wants files. */
+export interface Waiting {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface Folder {
+  /** For messages. */
+  readonly name: string;
+  /** The file of weights that was asked for by name; undefined where it is one of the usual names. */
+  readonly file?: string;
+  /** Of all files, sorted; undefined where files can be asked for, but not listed. */
+  readonly names?: readonly string[];
+  has(name: string, signal?: AbortSignal): Promise<boolean>;
+  /** A file's name for messages. */
+  path(name: string): string;
+  /** Brings files that are far away near, before they are read: together, for the sake of progress. */
+  bring?(names: readonly string[], waiting?: Waiting): Promise<void>;
+  /** @param signal ends also the reading of what is opened, if it comes from far. */
+  open(name: string, signal?: AbortSignal): Promise<ByteSource>;
+  /** All bytes of a file, refused if they are more than `maxBytes`. */
+  bytes(name: string, options?: { signal?: AbortSignal; maxBytes?: number }): Promise<Uint8Array>;
+  /** What tells these files from later ones; undefined if nothing does. */
+  key(): Promise<string | undefined>;
+}
+
+/** JSON files of more bytes are not read: safetensors' own limit on a header, and of tokenizers some have 30 MB. */
+export const MAX_JSON_BYTES = 100_000_000;
+
+/** The folder of a path or a `file:` URL, which may also name one file in it. */
+export async function openFolder(source: string | URL): Promise<Folder> {
+  const at = typeof source === "string" && /^[a-z]+:\/\//i.test(source) ? new URL(source) : source;
+  if (at instanceof URL && at.protocol !== "file:") {
+    throw new Error(`checkpoint: "${source}" is not on disk; expected a folder, a file, a file: URL or bytes`);
+  }
+  const isFolder = await isDirectory(at);
+  const folder = isFolder ? at : parent(at);
+  // A missing file is found when it is opened, under the name that was given.
+  const names = isFolder ? await listDirectory(folder) : await listDirectory(folder).catch(() => []);
+  const file = isFolder ? undefined : String(at).replace(/^.*[/\\]/, "");
+  const pathOf = (name: string) => (name === file ? at : join(folder, name));
+  return {
+    name: String(source),
+    file,
+    names,
+    has: async (name) => names.includes(name),
+    path: (name) => String(pathOf(name)),
+    open: (name) => fromFile(pathOf(name)),
+    bytes: (name, options) => readFile(pathOf(name), options),
+    key: () => fingerprint(at, /\.(json|safetensors|npz|txt)$/),
+  };
+}
+
+function join(folder: string | URL, name: string): string | URL {
+  if (typeof folder === "string") return `${folder.replace(/[/\\]$/, "")}/${name}`;
+  return new URL(encodeURIComponent(name), folder.href.endsWith("/") ? folder : `${folder.href}/`);
+}
+
+function parent(file: string | URL): string | URL {
+  if (file instanceof URL) return new URL(".", file);
+  return file.replace(/[^/\\]*$/, "") || ".";
+}

@@ -1,0 +1,46 @@
+/** From what `load` is given to the files that it means. */
+import { parseReference } from "./hub/reference.js";
+import type { HubOptions } from "./hub/settings.js";
+import { isFolder } from "./io/checkpoint.js";
+import { type Folder, openFolder } from "./io/folder.js";
+import type { CheckpointParts } from "./io/parts.js";
+import { hasFileSystem, pathExists } from "./platform.js";
+
+export type Source = string | URL | CheckpointParts | Folder;
+
+/**
+ * What a source stands for. The Hub is asked at once for a name of its own, so that the commit is known; files are brought when
+ * they are needed.
+ */
+export async function openSource(
+  source: Source,
+  options: HubOptions & { readonly signal?: AbortSignal } = {},
+): Promise<CheckpointParts | Folder> {
+  if (isOpened(source)) return source;
+  const reference = typeof source === "string" ? parseReference(source) : undefined;
+  if (reference && (reference.certain || !(await pathExists(source as string)))) {
+    const { openRepository } = await import("./hub/repository.js");
+    return openRepository(reference, options);
+  }
+  if (options.revision !== undefined) {
+    const got = typeof source === "string" || source instanceof URL ? JSON.stringify(source) : "what is in memory";
+    throw new RangeError(`load: revision needs a repository of the Hub; got ${got}`);
+  }
+  if (typeof source !== "string" && !(source instanceof URL)) return source;
+  const address = addressOf(source);
+  return address ? (await import("./hub/web.js")).webFolder(address, options.fetch) : openFolder(source);
+}
+
+const isOpened = (source: Source): source is Folder =>
+  typeof source !== "string" && !(source instanceof URL) && isFolder(source);
+
+/** Of a source on the web; without a file system, paths are relative to the page's address. */
+function addressOf(source: string | URL): URL | undefined {
+  if (/^https?:/i.test(String(source))) return new URL(source);
+  const page = globalThis.location?.href;
+  return page && !hasFileSystem() && /^\.{0,2}\//.test(String(source)) ? new URL(source, page) : undefined;
+}
+
+/** What tells the files of a source from later ones; undefined in memory. */
+export const keyOf = async (source: CheckpointParts | Folder): Promise<string | undefined> =>
+  isFolder(source) ? source.key() : undefined;
