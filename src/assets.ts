@@ -14,7 +14,7 @@ export interface Assets {
   jpeg?: WasmAsset;
   webp?: WasmAsset;
   /** The default model, as `load` takes it. */
-  model?: { readonly config: unknown; readonly weights: Blob };
+  model?: { readonly config: unknown; readonly weights: Blob | Uint8Array };
 }
 
 export const assets: Assets = {};

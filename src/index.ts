@@ -190,16 +190,12 @@ export interface Model {
 /** The checkpoint that comes with vitrail: ten classes of CIFAR-10, models/default/README.md. Files, not code. */
 export const defaultModel = (): URL => new URL("../../models/default/", import.meta.url);
 
-/** The same where it is: in the program itself, or in its folder. */
+/** The same where it is: in its folder, or in the program itself. */
 async function findDefault(): Promise<URL | CheckpointParts> {
-  if (assets.model) return assets.model;
-  let folder: URL | undefined;
-  try {
-    folder = defaultModel();
-  } catch {
-    // A bundle may not know where it is.
-  }
+  // A bundle may not know where it is.
+  const folder = URL.canParse(import.meta.url) ? defaultModel() : undefined;
   if (folder && (folder.protocol !== "file:" || (await isDirectory(folder)))) return folder;
+  if (assets.model) return assets.model;
   throw new Error("load: the files of the default model are not beside this program; give load a model");
 }
 
