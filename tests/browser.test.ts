@@ -86,8 +86,11 @@ for (const browser of Object.keys(BROWSERS)) {
       assert.ok(found.turns.turns >= 3, `${found.turns.turns} turns while 500 images were computed`);
     });
 
-    test("a page that may not: one thread, and why", async () => {
-      const { facts } = await visit(browser, ["facts"]);
+    test("a page that may not: one thread, and why; kernels that it is given", async () => {
+      const { facts, kernels } = await visit(browser, ["facts", "kernels"]);
+      assert.equal(kernels.reasons.length, 4);
+      for (const reason of kernels.reasons)
+        assert.match(reason, /; SIMD, .*; one thread: these kernels share no memory$/);
       assert.deepEqual([facts.isolated, facts.backend.threads], [false, 1]);
       assert.match(
         facts.backend.reason,

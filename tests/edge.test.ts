@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -13,7 +13,8 @@ import { randomWeights, safetensors, timmConfig } from "../bench/models.js";
 import { binaryOf } from "../src/backends/wasm/kernels.js";
 import { type LoadOptions, load, type Prediction } from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
-import { absent, bundle, FOR_WORKERS, project, remove, type Served, serve } from "./workerd.js";
+import { bundle, createProject } from "./project.js";
+import { absent, FOR_WORKERS, type Served, serve } from "./workerd.js";
 
 const DEFAULT = "models/default";
 const IMAGES = "tests/fixtures/image";
@@ -130,11 +131,11 @@ export default {
 `;
 
 suite("workerd", { skip: absent }, () => {
-  const folder = project();
+  const folder = createProject("edge");
   const servers: Served[] = [];
   after(async () => {
     for (const server of servers) await server.stop();
-    remove(folder);
+    rmSync(folder, { recursive: true, force: true });
   });
   const start = async (...args: Parameters<typeof serve>) => {
     const server = await serve(...args);

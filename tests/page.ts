@@ -90,6 +90,18 @@ const TASKS = {
     return { ...result, after, logits: [...logits.data], dims: logits.dims, states: hiddenStates!.map((x) => x.dims) };
   },
 
+  async kernels() {
+    const address = "../../dist/kernels/simd.wasm";
+    const module = await WebAssembly.compileStreaming(fetch(address));
+    const reasons: string[] = [];
+    for (const wasm of [address, new URL(address, document.baseURI), module, await bytesOf(address)]) {
+      const model = await load(await parts(await bytesOf(WEIGHTS)), { wasm });
+      reasons.push(model.backend.reason);
+      model.dispose();
+    }
+    return { reasons };
+  },
+
   async sources() {
     const all = await bytesOf(WEIGHTS);
     const stream = async () => (await fetch(WEIGHTS)).body!;

@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after } from "node:test";
-import { HOSTS } from "./installed.js";
+import { find, HOSTS, installed } from "./installed.js";
 
 export interface Packed {
   readonly filename: string;
@@ -63,4 +63,12 @@ export function createProject(name: string, files: Readonly<Record<string, strin
   install(project);
   for (const [to, from] of Object.entries(files)) cpSync(from, join(project, to), { recursive: true });
   return project;
+}
+
+export const esbuild = find("esbuild") ?? installed(".bin/esbuild");
+
+/** Bundles a module of a project into its folder `out`. */
+export function bundle(project: string, entry: string, options: readonly string[]): void {
+  const args = [entry, "--bundle", "--target=es2022", "--log-level=error", "--outdir=out", ...options];
+  execFileSync(esbuild!, args, { cwd: project, stdio: ["ignore", "ignore", "inherit"] });
 }

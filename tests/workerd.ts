@@ -1,28 +1,17 @@
-/** workerd, the runtime of Cloudflare's Workers: bundles a Worker that uses the package by its name, and serves it. */
-import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+/** workerd, the runtime of Cloudflare's Workers: serves what was bundled for it. */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { find } from "./browser.js";
+import { esbuild } from "./project.js";
 
 export const workerd = process.env.VITRAIL_WORKERD ?? find("workerd");
-export const esbuild = find("esbuild");
-
 /** What is missing, for `skip`. */
 export const absent = !workerd
   ? "there is no workerd on the PATH, nor in VITRAIL_WORKERD"
   : !esbuild && "there is no esbuild on the PATH";
-
-/** A folder of a user's, who has installed the package as it is compiled here. */
-export function project(): string {
-  const folder = mkdtempSync(join(tmpdir(), "vitrail-program-"));
-  const installed = join(folder, "node_modules/vitrail");
-  mkdirSync(installed, { recursive: true });
-  for (const name of ["dist", "models", "package.json"]) symlinkSync(resolve(name), join(installed, name));
-  return folder;
-}
 
 /** Options of a bundle for Workers, as Wrangler has them. */
 export const FOR_WORKERS = [
@@ -31,11 +20,6 @@ export const FOR_WORKERS = [
   "--external:node:*",
   "--loader:.wasm=copy",
 ];
-
-export function bundle(folder: string, entry: string, options: readonly string[]): void {
-  const args = [entry, "--bundle", "--target=es2022", "--log-level=error", "--outdir=out", ...options];
-  execFileSync(esbuild!, args, { cwd: folder, stdio: ["ignore", "ignore", "inherit"] });
-}
 
 export interface Served {
   fetch(init?: RequestInit): Promise<Response>;
@@ -114,5 +98,3 @@ function memoryOf(pid: number): Served["megabytes"] {
     return undefined;
   }
 }
-
-export const remove = (folder: string): void => rmSync(folder, { recursive: true });

@@ -24,7 +24,7 @@ const ready: Partial<Record<Codec, Promise<Emscripten>>> = {};
 
 async function compile(codec: Codec): Promise<WebAssembly.Module> {
   const asset = assets[codec];
-  if (asset instanceof WebAssembly.Module) return asset;
+  if (asset) return asset;
   const { base64 } = await {
     jpeg: () => import("./jpeg-codec.gen.js"),
     webp: () => import("./webp-codec.gen.js"),

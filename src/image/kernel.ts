@@ -17,12 +17,9 @@ const KEPT_BYTES = 64 << 20;
 let module: WebAssembly.Module | undefined;
 let kept: WebAssembly.Exports | undefined;
 
-const compile = (source: WebAssembly.Module | Uint8Array): WebAssembly.Module =>
-  source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source as BufferSource);
-
 /** The kernel with `size` bytes of memory at least. */
 export function kernelWith(size: number): ImageKernel {
-  module ??= compile(assets.image ?? Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+  module ??= assets.image ?? new WebAssembly.Module(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
   const exports = kept ?? new WebAssembly.Instance(module).exports;
   const memory = exports.memory as WebAssembly.Memory;
   const missing = size - memory.buffer.byteLength;

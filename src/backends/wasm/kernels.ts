@@ -190,14 +190,15 @@ export type BinaryName = (typeof names)[number];
 
 let inflated: Promise<Uint8Array> | undefined;
 
-/** The bytes of a build: all of them are inflated once, in less than a millisecond. */
+/** The bytes of a build: all of them are inflated once. */
 export async function binaryOf(name: BinaryName): Promise<Uint8Array> {
   inflated ??= unpack(base64);
   const all = await inflated;
-  const index = names.indexOf(name);
-  const begin = sizes.slice(0, index).reduce((sum, size) => sum + size, 0);
-  return all.subarray(begin, begin + sizes[index]!);
+  const begin = total(sizes.slice(0, names.indexOf(name)));
+  return all.subarray(begin, begin + sizes[names.indexOf(name)]!);
 }
+
+const total = (lengths: readonly number[]) => lengths.reduce((sum, length) => sum + length, 0);
 
 /** An empty custom section. V8 shares the code of equal bytes, whatever the flags: wide kernels must not equal the others. */
 const WIDE_SECTION = [0, 5, 4, ...[..."wide"].map((c) => c.charCodeAt(0))];

@@ -1,3 +1,3 @@
-import "./bun.js";
+import "./embedded.js";
 
 export * from "../index.js";

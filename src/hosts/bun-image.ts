@@ -1,3 +1,0 @@
-import "./bun.js";
-
-export * from "../image/index.js";
