@@ -134,7 +134,8 @@ export async function startHub(files: Record<string, Uint8Array>): Promise<HubSe
       if (hub.pace > 0) await new Promise((resolve) => setTimeout(resolve, hub.pace));
     }
     if (fault?.kind === "stall") return;
-    if (stop < all.length) return void response.destroy();
+    // Not destroyed: what is on its way must arrive.
+    if (stop < all.length) return void request.socket.end();
     response.end();
   });
 
