@@ -101,6 +101,7 @@ export async function createEngine(
       config.imageSize,
       options.imageSize !== undefined,
     );
+    if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
     const plan = (blocks?: number) => planWeights(name, { config, named, stored, blocks }, tensors);
     const { precision = plan().precision } = options;
     let fresh = true;
@@ -173,6 +174,9 @@ function resized(config: Config, { imageSize, patchSize }: EngineOptions): Confi
   return result;
 }
 
+const TOKENIZER = "tokenizer.json";
+const TOKENIZER_CONFIG = "tokenizer_config.json";
+
 /** Reads the tokenizer for the first text. */
 function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["tokenize"] {
   let made: Promise<(text: string) => number[]> | undefined;
@@ -181,9 +185,9 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
       const bytes = await file(path);
       return bytes && JSON.parse(new TextDecoder().decode(bytes));
     };
-    const tokenizer = await json("tokenizer.json");
-    if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold tokenizer.json; it holds none`);
-    const config = (await json("tokenizer_config.json")) ?? {};
+    const tokenizer = await json(TOKENIZER);
+    if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold ${TOKENIZER}; it holds none`);
+    const config = (await json(TOKENIZER_CONFIG)) ?? {};
     const { createTokenizer } = await import("./text/tokenizer.js");
     return createTokenizer(tokenizer, config, { length: text!.length, pad: text!.pooling === "last" });
   }

@@ -1,10 +1,11 @@
 /** Pages in a real browser: the same numbers as here, from a worker, with the page free meanwhile. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 import { load, type Model, type Prediction } from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
 import { BROWSERS, find, visit } from "./browser.js";
+import { COMMIT, startHub } from "./hub-server.js";
 import type { Found, Logits } from "./page.js";
 
 const FIXTURE = "tests/fixtures/checkpoints/hf-vit";
@@ -111,6 +112,65 @@ for (const browser of Object.keys(BROWSERS)) {
         assert.match(facts.backend.reason, reason);
         assert.equal(facts.logits.length, 14);
       }
+    });
+
+    test("models by name: the browser keeps them, whole or in parts, and gives them back", async (t) => {
+      const files = Object.fromEntries(
+        readdirSync(FIXTURE).map((name) => [name, new Uint8Array(readFileSync(`${FIXTURE}/${name}`))]),
+      );
+      const hub = await startHub(files);
+      t.after(hub.close);
+      using model = await load(FIXTURE);
+      const expected = logitsOf(await model.classify(`${IMAGES}/rgb-8.png`));
+      const same = (logits: Logits, reason: string) =>
+        assertSame(logits, expected, [reason, model.backend.reason], 1e-5);
+      const bodies = () => hub.asked.filter(({ what }) => what === "body").map(({ file, range }) => [file, range]);
+
+      const right = { kind: "whole" } as const;
+      hub.faults["model.safetensors"] = [{ kind: "wrong" }, right, right, { kind: "wrong" }];
+      const { hub: found } = await visit(browser, ["hub"], { isolated: true, hub: hub.endpoint });
+      for (const { message } of [found.wrong, found.uncachedWrong]) {
+        assert.match(message, /^hub: "model.safetensors" of "a\/b" must have the SHA-256 .{64}; what arrived has/);
+      }
+      for (const { logits, reason } of [...found.both, found.again, found.offline, found.page, found.uncached]) {
+        same(logits, reason);
+      }
+      const total = ["preprocessor_config.json", "model.safetensors"].reduce(
+        (sum, name) => sum + files[name]!.length,
+        0,
+      );
+      const downloads = found.seen.filter(({ phase }) => phase === "download");
+      assert.ok(downloads.length > 0 && downloads.every((progress) => progress.total <= total + 1000));
+      assert.equal(downloads.at(-1)!.loaded, downloads.at(-1)!.total);
+      const bytes = total + files["config.json"]!.length;
+      assert.deepEqual(found.listed, [{ repo: "a/b", revisions: ["main"], commits: [COMMIT], bytes }]);
+      assert.match(found.page.reason, /; on the page's own thread: a worker cannot be given the option fetch$/);
+      assert.deepEqual([found.asked, found.left, found.cleared], [1, 1, []]);
+      assert.match(found.gone.message, /^hub: "a\/b" at main is not in the browser's cache/);
+
+      // 20 MB, most of them in the header.
+      const [weights] = [files["model.safetensors"]!];
+      const length = Number(new DataView(weights.buffer).getBigUint64(0, true));
+      const header = JSON.parse(new TextDecoder().decode(weights.subarray(8, 8 + length)));
+      header.__metadata__ = { ...header.__metadata__, padding: "x".repeat(20_000_000) };
+      const text = new TextEncoder().encode(JSON.stringify(header));
+      const large = new Uint8Array(8 + text.length + weights.length - 8 - length);
+      new DataView(large.buffer).setBigUint64(0, BigInt(text.length), true);
+      large.set(text, 8);
+      large.set(weights.subarray(8 + length), 8 + text.length);
+      hub.files = { ...files, "model.safetensors": large };
+      hub.pace = 5;
+      hub.asked.length = 0;
+      const { hubResumed } = await visit(browser, ["hubResumed"], { isolated: true, hub: hub.endpoint });
+      same(hubResumed.logits, hubResumed.reason);
+      const piece = 2 ** 23;
+      assert.equal(
+        hubResumed.bytes,
+        hubResumed.first + files["config.json"]!.length + files["preprocessor_config.json"]!.length,
+      );
+      assert.ok(hubResumed.first === piece || hubResumed.first === 2 * piece, `${hubResumed.first} bytes were there`);
+      const ranges = bodies().flatMap(([file, range]) => (file === "model.safetensors" ? [range] : []));
+      assert.deepEqual(ranges, [undefined, `bytes=${hubResumed.first}-`]);
     });
 
     const absent = existsSync(SHARED) ? false : `${SHARED} is absent: the checkpoint is not part of the package`;

@@ -50,6 +50,8 @@ export interface Site {
   readonly headers?: Record<string, string>;
   /** A file that it does not have. */
   readonly missing?: string;
+  /** What stands for the Hub. */
+  readonly hub?: string;
   /** Whether the browser has WebGPU, on a processor, and what checkpoints it is tested on. */
   readonly folders?: readonly string[];
 }
@@ -93,7 +95,10 @@ export async function visit(browser: string, tasks: (keyof Found)[], site: Site 
     response.setHeader("Content-Type", TYPES[extname(file)] ?? "application/octet-stream");
     // Workers have no import maps.
     const nodes = bytes && /^\/dist\/tests\/.*\.js$/.test(pathname);
-    response.end(nodes ? String(bytes).replace(/"node:[\w/]+"/g, '"/dist/tests/node.js"') : bytes);
+    // Pages have no environment to say where the Hub is.
+    const names = bytes && site.hub && pathname === "/dist/src/hub/settings.js";
+    if (names) response.end(String(bytes).replace("https://huggingface.co", site.hub!));
+    else response.end(nodes ? String(bytes).replace(/"node:[\w/]+"/g, '"/dist/tests/node.js"') : bytes);
   });
   try {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

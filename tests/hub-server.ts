@@ -16,7 +16,7 @@ export type Fault =
   | { readonly kind: "cut"; readonly bytes: number }
   /** Sends so many bytes, then nothing more. */
   | { readonly kind: "stall"; readonly bytes: number }
-  /** Sends other bytes. */
+  /** Sends another last byte. */
   | { readonly kind: "wrong" }
   /** Sends all, whatever range is asked for. */
   | { readonly kind: "whole" }
@@ -126,15 +126,16 @@ export async function startHub(files: Record<string, Uint8Array>): Promise<HubSe
     });
     const stop = fault?.kind === "cut" || fault?.kind === "stall" ? begin + fault.bytes : all.length;
     for (let at = begin; at < stop; at += 65536) {
-      let piece = all.slice(at, Math.min(at + 65536, stop));
-      if (fault?.kind === "wrong") piece = piece.map((byte) => byte ^ 1);
+      const piece = all.slice(at, Math.min(at + 65536, stop));
+      if (fault?.kind === "wrong" && at + piece.length === all.length) piece[piece.length - 1]! ^= 1;
       if (response.destroyed) return;
       sent.set(file, (sent.get(file) ?? 0) + piece.length);
       await new Promise((resolve) => response.write(piece, resolve));
       if (hub.pace > 0) await new Promise((resolve) => setTimeout(resolve, hub.pace));
     }
     if (fault?.kind === "stall") return;
-    if (stop < all.length) return void response.destroy();
+    // Not destroyed: what is on its way must arrive.
+    if (stop < all.length) return void request.socket.end();
     response.end();
   });
 

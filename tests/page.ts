@@ -1,5 +1,15 @@
 /** What tests/browser.test.ts has a browser run on a page: everything that a page can do with the library, as JSON. */
-import { type CheckpointParts, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
+
+import { cached, clear } from "../src/hub/index.js";
+import {
+  type CheckpointParts,
+  type ImageInput,
+  type LoadOptions,
+  load,
+  type Model,
+  type Prediction,
+  type Progress,
+} from "../src/index.js";
 import type { Ran } from "./page.gpu.js";
 
 const FIXTURES = "../fixtures";
@@ -250,6 +260,68 @@ const TASKS = {
     const [few, many] = [batchOf(model, 1), batchOf(model, 500)];
     await model.forward(few);
     return { turns: await turnsDuring(model.forward(many)) };
+  },
+
+  /** The Hub's a/b, into the browser's cache and out of it. */
+  async hub() {
+    const image = `${FIXTURES}/image/rgb-8.png`;
+    const logits = async (options: LoadOptions) => {
+      using model = await load("a/b", options);
+      return { logits: logitsOf(await model.classify(image)), reason: model.backend.reason };
+    };
+    const wrong = await failureOf(load("a/b"));
+    const seen: Progress[] = [];
+    const both = await Promise.all([logits({ onProgress: (progress) => seen.push(progress) }), logits({})]);
+    const again = await logits({});
+    const offline = await logits({ offline: true });
+    const listed = await cached();
+    // Neither without the cache nor with a function can a worker do it.
+    const fetched: string[] = [];
+    const own: typeof fetch = (url, init) => {
+      fetched.push(String(url));
+      return fetch(url, init);
+    };
+    const page = await logits({ fetch: own });
+    const asked = fetched.length;
+    const kept = caches;
+    const setCaches = (value: unknown) => Object.defineProperty(globalThis, "caches", { configurable: true, value });
+    setCaches(undefined);
+    const uncached = await logits({ fetch: own });
+    const uncachedWrong = await failureOf(load("a/b", { fetch: own }));
+    setCaches(kept);
+    await clear("c/d");
+    const left = (await cached()).length;
+    await clear("a/b");
+    const cleared = await cached();
+    const gone = await failureOf(load("a/b", { offline: true }));
+    return { wrong, seen, both, again, offline, listed, page, asked, uncached, uncachedWrong, left, cleared, gone };
+  },
+
+  /** Loads in a frame that says how far it is, and goes away in the middle; then here. */
+  async hubResumed() {
+    const frame = document.createElement("iframe");
+    frame.src = "?tasks=hubBegins";
+    const far = new Promise<void>((resolve) => {
+      window.addEventListener("message", ({ data }) => data > 12_000_000 && resolve());
+    });
+    document.body.append(frame);
+    await far;
+    frame.remove();
+    const [{ bytes } = { bytes: 0 }] = await cached();
+    const seen: Progress[] = [];
+    using model = await load("a/b", { onProgress: (progress) => seen.push(progress) });
+    const logits = logitsOf(await model.classify(`${FIXTURES}/image/rgb-8.png`));
+    return {
+      bytes,
+      first: seen.find(({ file }) => file === "a/b/model.safetensors")!.loaded,
+      logits,
+      reason: model.backend.reason,
+    };
+  },
+
+  async hubBegins() {
+    await load("a/b", { onProgress: ({ loaded }) => parent.postMessage(loaded) });
+    return {};
   },
 
   /** On the page's own thread. */

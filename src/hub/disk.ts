@@ -44,7 +44,7 @@ export async function diskStore(root: string): Promise<Store> {
     try {
       return await task();
     } catch (error) {
-      const { code = "", syscall, message } = error as NodeJS.ErrnoException;
+      const { code = "", syscall, message } = Object(error) as NodeJS.ErrnoException;
       if (!syscall) throw error;
       const why = { ENOSPC: "is full", EDQUOT: "is full", EROFS: "is read-only", EACCES: "may not be written" }[code];
       throw new Error(`hub: ${cache} ${why ?? "cannot be written"}, so ${what} is not downloaded: ${message}`, {

@@ -43,7 +43,7 @@ interface Failure extends Error {
 const failure = (message: string, facts: Partial<Failure>): Failure => Object.assign(new Error(message), facts);
 
 /** The status that a failed request was answered with; undefined if the server could not be reached or made no sense. */
-export const statusOf = (error: unknown): number | undefined => (error as Failure).status;
+export const statusOf = (error: unknown): number | undefined => Object(error).status;
 
 interface Connection {
   readonly response: Response;
@@ -166,7 +166,7 @@ export async function* download(
       const range = at > 0 && ranges ? { Range: `bytes=${at}-` } : undefined;
       connection = await connect(url, { ...request, headers: { ...headers, ...range } }, patience.stall);
       const { response } = connection;
-      const begin = response.status === 206 ? firstByte(response) : 0;
+      const begin = response.status === 206 ? firstByte(response, size === undefined ? Infinity : at) : 0;
       // What a server cannot give from there on, or gives from elsewhere, is asked for as a whole.
       if (response.status === 416 || begin > at) {
         ranges = false;
@@ -201,9 +201,11 @@ export async function* download(
   }
 }
 
-/** Of a part; what does not say where it begins is of no use. */
-const firstByte = ({ headers }: Response): number =>
-  Number(/^bytes (\d+)-/.exec(headers.get("content-range") ?? "")?.[1] ?? Number.POSITIVE_INFINITY);
+/** Of a part. Pages may not be shown what it says of that; `unsaid` is believed of files that are checked in the end. */
+const firstByte = ({ headers }: Response, unsaid: number): number => {
+  const range = headers.get("content-range");
+  return range === null ? unsaid : Number(/^bytes (\d+)-/.exec(range)?.[1] ?? Infinity);
+};
 
 /** All bytes of a file that is at most `maxBytes` long. */
 export async function downloadAll(

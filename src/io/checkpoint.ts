@@ -32,6 +32,8 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Bytes of another file beside the weights, such as tokenizer.json; undefined if there is none. */
   file(name: string): Promise<Uint8Array | undefined>;
+  /** Brings such files near, if they are far away, so that `file` has them later. */
+  bring(names: readonly string[], waiting?: Waiting): Promise<void>;
   /** Of all tensors. */
   readonly bytes: number;
   /**
@@ -108,6 +110,7 @@ export async function openCheckpoint(
     config,
     preprocessor,
     file: fileOf,
+    bring = async () => {},
     shards,
     placement,
   } = isFolder(place) ? await find(place, waiting) : fromParts(place);
@@ -143,6 +146,7 @@ export async function openCheckpoint(
     config,
     preprocessor,
     file: fileOf,
+    bring,
     tensors,
     bytes,
     read: (...args) => readWeights(files, ...args),
@@ -156,6 +160,7 @@ interface Layout {
   config: unknown;
   preprocessor: unknown;
   file(name: string): Promise<Uint8Array | undefined>;
+  bring?: Checkpoint["bring"];
   shards: (() => ByteSource | Promise<ByteSource>)[];
   placement?: { index: string; shardOf: Map<string, string> };
 }
@@ -193,12 +198,18 @@ async function find(folder: Folder, waiting: Waiting): Promise<Layout> {
     if (await folder.has(name, signal)) beside.push(name);
   }
   await folder.bring?.([...beside, ...files], waiting);
+  const bring = async (names: readonly string[], waiting?: Waiting) => {
+    const there: string[] = [];
+    for (const name of names) if (await folder.has(name, waiting?.signal)) there.push(name);
+    await folder.bring!(there, waiting);
+  };
   const json = async (name: string) => (beside.includes(name) ? readJson(folder, name, signal) : undefined);
   return {
     name: folder.name,
     config: await json(config),
     preprocessor: await json("preprocessor_config.json"),
     file: async (name) => ((await folder.has(name)) ? folder.bytes(name) : undefined),
+    bring: folder.bring && bring,
     shards: files.map((name) => () => folder.open(name, signal)),
     placement,
   };
