@@ -2,7 +2,9 @@
 import type { BackendName, Precision } from "./backend.js";
 import { acquireEngine, type Engine } from "./engine.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
-import { type ImageInput, type RgbImage, toPixelValues } from "./image/index.js";
+import type { RgbImage } from "./image/decode.js";
+import { toPixelValues } from "./image/preprocess.js";
+import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { ForwardOptions } from "./model/forward.js";

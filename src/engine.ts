@@ -1,7 +1,7 @@
 /** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
 import type { Precision } from "./backend.js";
 import type { Choice } from "./backends/select.js";
-import { type Preprocessing, parsePreprocessing } from "./image/index.js";
+import { type Preprocessing, parsePreprocessing } from "./image/preprocess.js";
 import {
   type Checkpoint,
   type CheckpointParts,

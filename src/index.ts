@@ -15,7 +15,7 @@ import {
   type TextOptions,
   type ZeroShotOptions,
 } from "./calls.js";
-import type { ImageInput } from "./image/index.js";
+import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/checkpoint.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";

@@ -3,7 +3,7 @@
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
 import { upright } from "./exif.js";
-import { ascii, broken, type ImageFile, type StoredImage } from "./file.js";
+import { ascii, broken, type ImageFile, PIXEL_LIMIT, type StoredImage } from "./file.js";
 import { decodeGif } from "./gif.js";
 import { decodeJpeg } from "./jpeg.js";
 import { decodePng } from "./png.js";
@@ -15,9 +15,6 @@ export interface RgbImage {
   width: number;
   height: number;
 }
-
-/** Where Pillow refuses: twice its MAX_IMAGE_PIXELS, which is a quarter of a gibibyte of RGB. */
-export const PIXEL_LIMIT = 178_956_970;
 
 export interface DecodeOptions {
   /** A file with more pixels is refused before anything is allocated for them. Default: 178,956,970, as in Pillow. */

@@ -1,7 +1,7 @@
 /** Everything that counts as an image for the library, read into RGB. */
 import { readFile } from "../platform.js";
-import { type DecodeOptions, decode, PIXEL_LIMIT, type RgbImage } from "./decode.js";
-import { checkSize, dropAlpha } from "./file.js";
+import type { DecodeOptions, RgbImage } from "./decode.js";
+import { checkSize, dropAlpha, PIXEL_LIMIT } from "./file.js";
 
 /** Pixels in memory: RGB or RGBA, 8 bits, row by row. ImageData is one. */
 export interface Pixels {
@@ -30,7 +30,11 @@ export async function openImage(input: ImageInput, options: OpenImageOptions = {
   // No format takes more bytes a pixel than 16-bit RGBA.
   const encoded = await encodedBytes(input, 8 * pixelLimit, signal);
   signal?.throwIfAborted();
-  if (encoded) return decode(encoded, { pixelLimit, name });
+  if (encoded) {
+    // Pixels need no decoder: a bundle loads them for the first file.
+    const { decode } = await import("./decode.js");
+    return decode(encoded, { pixelLimit, name });
+  }
 
   const label = name === undefined ? "the image" : `"${name}"`;
   const check = (width: number, height: number) =>
