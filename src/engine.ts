@@ -3,7 +3,7 @@ import type { Precision } from "./backend.js";
 import type { Choice } from "./backends/select.js";
 import type { HubOptions } from "./hub/settings.js";
 import { createDrawing, noisePicture } from "./image/drawn.js";
-import { type Preprocessing, parsePreprocessing } from "./image/index.js";
+import { type Preprocessing, parsePreprocessing } from "./image/preprocess.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "./io/checkpoint.js";
 import type { Progress } from "./io/parts.js";
 import type { Config, ConfigOverrides } from "./model/config.js";

@@ -17,7 +17,7 @@ import {
   type ZeroShotOptions,
 } from "./calls.js";
 import type { HubOptions } from "./hub/settings.js";
-import type { ImageInput } from "./image/index.js";
+import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";

@@ -16,14 +16,14 @@ const packages = [
   ...["deno@2", "bun@1", "workerd@1"],
   ...["vite@8", "esbuild@0.28", "webpack@5", "webpack-cli@7", "rollup@4", "@rollup/plugin-node-resolve@16"],
   ...["next@16", "react@19", "react-dom@19", "hono@4", "@hono/node-server@2"],
-  ...["publint@0.3", "@arethetypeswrong/cli@0.18"],
+  ...["publint@0.3", "@arethetypeswrong/cli@0.18", "typedoc@0.28", "typescript@6"],
 ];
 
 /** The folder of a package in node_modules. */
 const placeOf = (specifier: string) => join(FOLDER, "node_modules", specifier.replace(/(?<=.)@.*/, ""));
 
 function install(specifiers: readonly string[]): void {
-  const args = ["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", ...specifiers];
+  const args = ["install", "--silent", "--no-audit", "--no-fund", ...specifiers];
   execFileSync("npm", args, { cwd: FOLDER, stdio: "pipe", shell: process.platform === "win32" });
 }
 

@@ -44,7 +44,7 @@ const project = createProject("hosts", {
 /** Of a process, which must end by itself and with status 0. */
 function run(folder: string, command: string, args: readonly string[] = []): Found {
   const words = [...args, "host.mjs", folder];
-  return JSON.parse(execFileSync(command, words, { cwd: project, encoding: "utf8", timeout: 100_000 }));
+  return JSON.parse(execFileSync(command, words, { cwd: project, encoding: "utf8", stdio: "pipe", timeout: 100_000 }));
 }
 
 const HOSTS: readonly (readonly [name: string, command: string | undefined, args?: readonly string[]])[] = [

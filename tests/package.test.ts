@@ -1,29 +1,16 @@
 /** What npm would publish: the files, their size, and that they run by name in an empty project. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { after, test } from "node:test";
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+import { thirdParty } from "./licences.js";
+import { createProject, dependencies, npm, pack } from "./project.js";
 
-interface Packed {
-  readonly filename: string;
-  readonly files: readonly { readonly path: string; readonly size: number }[];
-}
-
-const project = mkdtempSync(join(tmpdir(), "vitrail-package-"));
-after(() => rmSync(project, { recursive: true }));
-
-/** npm of the node that runs this, without a shell: the same on every system. */
-function npm(...args: string[]): string {
-  const besideNode = join(dirname(process.execPath), "node_modules/npm/bin/npm-cli.js");
-  const cli = [process.env.npm_execpath, besideNode].find((path) => path?.endsWith("npm-cli.js") && existsSync(path));
-  const command: [string, string[]] = cli ? [process.execPath, [cli, ...args]] : ["npm", args];
-  return execFileSync(command[0], command[1], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-}
-
-const [packed] = JSON.parse(npm("pack", "--json", "--ignore-scripts", "--pack-destination", project)) as [Packed];
+const packed = pack();
 const paths = packed.files.map(({ path }) => path);
+
+const project = createProject("package");
 
 test("the package holds the compiled library, its declarations, the default model and the documents, nothing else", () => {
   const compiled = paths.filter((path) => path.startsWith("dist/"));
@@ -31,6 +18,7 @@ test("the package holds the compiled library, its declarations, the default mode
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
+    "THIRD-PARTY.md",
     "models/default/README.md",
     "models/default/compare.svg",
     "models/default/config.json",
@@ -38,18 +26,21 @@ test("the package holds the compiled library, its declarations, the default mode
     "package.json",
   ]);
   const unexpected = compiled.filter((path) => {
-    if (["relaxed", "simd", "image"].some((name) => path === `dist/kernels/${name}.wasm`)) return false;
+    if (/^dist\/kernels\/(relaxed\.wasm|simd\.wasm|image\.wasm|module\.d\.ts)$/.test(path)) return false;
     const source = /^dist\/(src\/.*)(\.d\.ts|\.js)$/.exec(path)?.[1];
     return !source || !existsSync(`${source}.ts`);
   });
   assert.deepEqual(unexpected, [], "not compiled from src/; npm run clean removes what older builds left");
 });
 
-test("everything that package.json names is in the package", () => {
+test("everything that package.json names is in the package, every entry with its types", () => {
   const { exports, bin } = JSON.parse(readFileSync("package.json", "utf8")) as {
     exports: Record<string, string | Record<string, string>>;
     bin: Record<string, string>;
   };
+  for (const [name, entry] of Object.entries(exports)) {
+    if (!name.endsWith(".json")) assert.ok((entry as Record<string, string>).types?.endsWith(".d.ts"), name);
+  }
   const entries = Object.values(exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)));
   const named = [...entries, ...Object.values(bin)].map((path) => path.replace(/^\.\//, "").replace("*", "relaxed"));
   assert.ok(named.length >= 5, named.join());
@@ -66,7 +57,9 @@ test("the package is small: an engine of 0.5 MB, and what lies beside it", () =>
   const isCommand = (path: string) => path.startsWith("dist/src/cli");
   const isGpu = (path: string) => path.startsWith("dist/src/backends/webgpu");
   const isKernel = (path: string) => path.startsWith("dist/kernels");
+  // With their licences.
   const isCodec = (path: string) =>
+    path === "THIRD-PARTY.md" ||
     /^dist\/src\/image\/(codec|decode|exif|file|gif|inflate|jpeg.*|png|webp.*)\.(d\.ts|js)$/.test(path);
   const isHub = (path: string) => path.startsWith("dist/src/hub");
   const rest = bytes((path) => ![isModel, isCommand, isGpu, isHub, isKernel, isCodec].some((is) => is(path)));
@@ -79,14 +72,18 @@ test("the package is small: an engine of 0.5 MB, and what lies beside it", () =>
   assert.ok(bytes(isModel) < 2e6, `${bytes(isModel)} bytes of model`);
 });
 
+test("installed with all that it depends on, it takes 6 MB", (t) => {
+  const files = readdirSync(join(project, "node_modules"), { recursive: true, withFileTypes: true });
+  const sizes = files
+    .filter((file) => file.isFile())
+    .map(({ parentPath, name }) => statSync(join(parentPath, name)).size);
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  t.diagnostic(`${bytes} bytes in ${sizes.length} files`);
+  assert.ok(bytes < 6e6, `${bytes} bytes`);
+});
+
 test("installed in an empty project, it runs by its name and from the command line", () => {
   const modules = join(project, "node_modules");
-  mkdirSync(join(modules, "vitrail"), { recursive: true });
-  execFileSync("tar", ["-xzf", join(project, packed.filename), "--strip-components=1", "-C", join(modules, "vitrail")]);
-  for (const name of Object.keys(JSON.parse(readFileSync("package.json", "utf8")).dependencies)) {
-    mkdirSync(dirname(join(modules, name)), { recursive: true });
-    symlinkSync(resolve("node_modules", name), join(modules, name), "junction");
-  }
   cpSync("tests/fixtures/checkpoints/hf-vit", join(project, "vit"), { recursive: true });
   cpSync("tests/fixtures/image/rgb-420.jpg", join(project, "photo.jpg"));
   const { probabilities } = JSON.parse(readFileSync(join(project, "vit/case.json"), "utf8")).classify;
@@ -139,4 +136,38 @@ console.log(models, turn, attentions.length, best?.label, decode);
     cwd: project,
     stdio: "pipe",
   });
+});
+
+test("what is installed with it runs nothing at installation and holds nothing native", () => {
+  const folders = dependencies();
+  assert.ok(folders.length >= 4, folders.join());
+  for (const folder of folders) {
+    const { scripts = {} } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    assert.deepEqual(
+      ["preinstall", "install", "postinstall"].filter((name) => name in scripts),
+      [],
+      folder,
+    );
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
+    assert.deepEqual(
+      files.filter((file) => /\.(node|gyp|so|dll|dylib|exe)$/.test(file)),
+      [],
+      folder,
+    );
+  }
+});
+
+test("THIRD-PARTY.md is what npm run licences writes, and npm's bill of materials names the same", () => {
+  assert.equal(readFileSync("THIRD-PARTY.md", "utf8"), thirdParty());
+  const bill = createProject("bill");
+  const manifest = { name: "bill", version: "1.0.0", dependencies: { vitrail: "*" } };
+  writeFileSync(join(bill, "package.json"), JSON.stringify(manifest));
+  const { components } = JSON.parse(npm(["sbom", "--sbom-format", "cyclonedx"], bill)) as {
+    components: { name: string; version: string; licenses: { license: { id: string } }[] }[];
+  };
+  const rows = components
+    .filter(({ name }) => name !== "vitrail")
+    .map(({ name, version, licenses }) => `| ${name} | ${version} | ${licenses[0]!.license.id} |`);
+  assert.equal(rows.length, dependencies().length);
+  for (const row of rows) assert.ok(thirdParty().includes(row), row);
 });

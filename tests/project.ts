@@ -3,7 +3,6 @@ import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { after } from "node:test";
 import { find, HOSTS, installed } from "./installed.js";
 
 export interface Packed {
@@ -22,15 +21,21 @@ export function npm(args: readonly string[], cwd = "."): string {
 /** What is installed with the package, by folder, as the lock file has it. */
 export function dependencies(): string[] {
   const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8")) as {
-    packages: Record<string, { dev?: boolean; optional?: boolean }>;
+    packages: Record<string, { dev?: boolean; extraneous?: boolean }>;
   };
-  return Object.keys(packages).filter((folder) => folder !== "" && !packages[folder]!.dev);
+  const isInstalled = (folder: string) => folder !== "" && !packages[folder]!.dev && !packages[folder]!.extraneous;
+  return Object.keys(packages).filter(isInstalled);
 }
 
-/** A folder that goes when the tests are over; inside that of the hosts, if there is one, so that its packages are found. */
+const folders: string[] = [];
+process.on("exit", () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+});
+
+/** A folder that goes when the process ends; inside that of the hosts, if there is one, so that its packages are found. */
 export function temporary(name: string): string {
   const folder = mkdtempSync(join(HOSTS ?? tmpdir(), `vitrail-${name}-`));
-  after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  folders.push(folder);
   return folder;
 }
 
@@ -47,13 +52,19 @@ export function pack(): Packed {
   return packed;
 }
 
+/** The package as one file. */
+export function packedFile(): string {
+  pack();
+  return tarball;
+}
+
 /** Puts the package and what it depends on in a project, as npm would; nothing comes from the network. */
 export function install(project: string): void {
-  pack();
+  const file = packedFile();
   for (const folder of dependencies()) cpSync(folder, join(project, folder), { recursive: true });
   const own = join(project, "node_modules/vitrail");
   mkdirSync(own, { recursive: true });
-  execFileSync("tar", ["-xzf", tarball, "--strip-components=1", "-C", own]);
+  execFileSync("tar", ["-xzf", file, "--strip-components=1", "-C", own]);
 }
 
 /** An empty project with the package, and `files` in it: their paths there, and here. */

@@ -17,7 +17,7 @@ import { after, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { load, type Prediction } from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
-import { find } from "./browser.js";
+import { find } from "./installed.js";
 import { bundle, createProject, esbuild } from "./project.js";
 
 const PROGRAM = `import { load } from "vitrail";

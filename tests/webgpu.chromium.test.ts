@@ -6,9 +6,10 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { find, visit } from "./browser.js";
+import { visit } from "./browser.js";
 import { isPlain, ROOTS } from "./checkpoints.js";
 import { allOfGpu, takesMinutes } from "./gpu.js";
+import { find } from "./installed.js";
 
 const noChromium = find("chromium") ? false : "there is no chromium on the PATH";
 suite("chromium", { skip: noChromium }, () => {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { find } from "./browser.js";
+import { find } from "./installed.js";
 import { esbuild } from "./project.js";
 
 export const workerd = process.env.VITRAIL_WORKERD ?? find("workerd");

@@ -2,8 +2,8 @@
  * Decoding JPEG, PNG, WebP and GIF to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
-import { upright } from "./exif.js";
-import { ascii, broken, type ImageFile, type Reader } from "./file.js";
+import { kept } from "./exif.js";
+import { ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader } from "./file.js";
 import { decodeGif } from "./gif.js";
 import { decodeJpeg } from "./jpeg.js";
 import { decodePng } from "./png.js";
@@ -15,9 +15,6 @@ export interface RgbImage {
   width: number;
   height: number;
 }
-
-/** Where Pillow refuses: twice its MAX_IMAGE_PIXELS, which is a quarter of a gibibyte of RGB. */
-export const PIXEL_LIMIT = 178_956_970;
 
 export interface DecodeOptions {
   /** A file with more pixels is refused before anything is allocated for them. Default: 178,956,970, as in Pillow. */
@@ -43,13 +40,6 @@ function readerOf({ bytes }: ImageFile): Reader | undefined {
  */
 export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
   return decodeFor(bytes, options, kept);
-}
-
-/** An image that is upright, and whose pixels stay. */
-export function kept(image: Readable): RgbImage {
-  const { data, width, height } = upright({ orientation: 1, channels: 3, ...image });
-  const isPart = data.byteLength < data.buffer.byteLength;
-  return { data: isPart ? data.slice() : data, width, height };
 }
 
 /** An image whose pixels may lie in a decoder's memory, and be as they are stored. */

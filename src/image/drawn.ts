@@ -1,6 +1,6 @@
 /** Images that a GPU reads by itself: bitmaps, frames and canvases, whose pixels never come to the processor. */
 import type { Sampling } from "../backend.js";
-import { PIXEL_LIMIT } from "./decode.js";
+import { PIXEL_LIMIT } from "./file.js";
 import { type Preprocessing, pixelValueTables, placeOf, toPixelValues, toRgb } from "./preprocess.js";
 import { axisSampling } from "./resize.js";
 import { type Drawable, draw, drawableSize, type ImageInput } from "./source.js";

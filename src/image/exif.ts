@@ -2,6 +2,7 @@
  * Which way up a photo is: the orientation tag of EXIF (JEITA CP-3451, tag 0x0112) or, where EXIF has none, of XMP,
  * found as Pillow's Image.getexif finds it, and applied as its ImageOps.exif_transpose does.
  */
+import type { Readable, RgbImage } from "./decode.js";
 import { ascii, viewOf } from "./file.js";
 
 /** Orientation 1 to 8 of an EXIF block (TIFF bytes, with or without "Exif\0\0" before) or an XMP packet; 1 if unknown. */
@@ -78,4 +79,11 @@ export function upright<Image extends Turned>(image: Image): Image {
   readUpright(image, 0, data);
   const [width, height] = uprightSize(image);
   return { ...image, data, width, height, orientation: 1 };
+}
+
+/** An image that is upright, and whose pixels stay. */
+export function kept(image: Readable): RgbImage {
+  const { data, width, height } = upright({ orientation: 1, channels: 3, ...image });
+  const isPart = data.byteLength < data.buffer.byteLength;
+  return { data: isPart ? data.slice() : data, width, height };
 }

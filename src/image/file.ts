@@ -1,6 +1,9 @@
 /** What the readers of the formats share: the file they are given, how they fail, and the bytes they return. */
 import { kernelWith } from "./kernel.js";
 
+/** Where Pillow refuses: twice its MAX_IMAGE_PIXELS, which is a quarter of a gibibyte of RGB. */
+export const PIXEL_LIMIT = 178_956_970;
+
 /** An encoded image on its way through a reader. */
 export interface ImageFile {
   bytes: Uint8Array;

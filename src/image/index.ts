@@ -1,4 +1,7 @@
-/** Images for models: decoding, resizing and preprocessing with the bytes of Pillow. Needs neither model nor backend. */
+/**
+ * Images for models: decoding, resizing and preprocessing with the bytes of Pillow. Needs neither model nor backend. For users;
+ * the library imports the parts, since bundlers take a module for needed at first with all that it exports.
+ */
 export { type DecodeOptions, decode, type RgbImage } from "./decode.js";
 export { type Preprocessing, parsePreprocessing, toPixelValues, toRgb } from "./preprocess.js";
 export { type Filter, type Raster, type ResizeOptions, resize } from "./resize.js";

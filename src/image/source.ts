@@ -1,7 +1,8 @@
 /** Everything that counts as an image for the library, read into RGB. */
 import { readFile } from "../platform.js";
-import { type DecodeOptions, decodeFor, kept, PIXEL_LIMIT, type Readable, type RgbImage } from "./decode.js";
-import { checkSize, dropAlpha } from "./file.js";
+import type { DecodeOptions, Readable, RgbImage } from "./decode.js";
+import { kept } from "./exif.js";
+import { checkSize, dropAlpha, PIXEL_LIMIT } from "./file.js";
 
 /** Pixels in memory: RGB or RGBA, 8 bits, row by row. ImageData is one. */
 export interface Pixels {
@@ -39,7 +40,11 @@ export async function openImageFor<T>(
   // No format takes more bytes a pixel than 16-bit RGBA.
   const encoded = await encodedBytes(input, 8 * pixelLimit, signal);
   signal?.throwIfAborted();
-  if (encoded) return decodeFor(encoded, { pixelLimit, name }, use);
+  if (encoded) {
+    // Pixels need no decoder: a bundle loads them for the first file.
+    const { decodeFor } = await import("./decode.js");
+    return decodeFor(encoded, { pixelLimit, name }, use);
+  }
 
   const label = name === undefined ? "the image" : `"${name}"`;
   const check = (width: number, height: number) =>

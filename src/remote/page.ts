@@ -3,7 +3,7 @@
  * never blocked. What only a page has, its address, elements and streams, is read here and sent.
  */
 import type { LoadOptions, Model } from "../calls.js";
-import { type ImageInput, openImage } from "../image/index.js";
+import { type ImageInput, openImage } from "../image/source.js";
 import type { CheckpointParts } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
 import { locatePackages } from "../packages.js";

@@ -32,13 +32,13 @@ export default function Page() {
     controller.current = new AbortController();
     const { signal } = controller.current;
     setResults([]);
-    for (const file of target.files) {
+    for (const [id, file] of [...target.files].entries()) {
       let result;
       try {
         const [best] = await (await model.current).classify(file, { signal });
-        result = { text: `${file.name}: ${best.label} `, probability: best.probability };
+        result = { id, text: `${file.name}: ${best.label} `, probability: best.probability };
       } catch (error) {
-        result = { text: signal.aborted ? `${file.name}: cancelled` : error.message };
+        result = { id, text: signal.aborted ? `${file.name}: cancelled` : error.message };
       }
       setResults((before) => [...before, result]);
     }
@@ -52,8 +52,8 @@ export default function Page() {
       </button>
       <progress max={progress.total} value={progress.loaded} />
       <ol>
-        {results.map(({ text, probability }) => (
-          <li key={text}>
+        {results.map(({ id, text, probability }) => (
+          <li key={id}>
             {text}
             {probability && <meter value={probability} />}
           </li>
