@@ -10,16 +10,22 @@ async function loadFrom(assets) {
 
 let model;
 
+/** Of all requests, the first loads it; one that failed is loaded anew by the next. */
+function shared(assets) {
+  model ??= loadFrom(assets).catch((error) => {
+    model = undefined;
+    throw error;
+  });
+  return model;
+}
+
 export default {
   async fetch(request, env) {
     if (request.method !== "POST") return new Response("POST a JPEG, PNG, WebP or GIF\n", { status: 405 });
-    model ??= loadFrom(env.ASSETS);
+    const vit = await shared(env.ASSETS);
     try {
-      const vit = await model;
       return Response.json({ classes: await vit.classify(await request.bytes()), backend: vit.backend });
     } catch (error) {
-      // What failed to load is loaded anew by the next request.
-      model = await model.catch(() => undefined);
       return Response.json({ error: error.message }, { status: 400 });
     }
   },
