@@ -66,10 +66,10 @@ async function fetchDefaultModel(signal: AbortSignal | undefined): Promise<Check
 
 /** The same where it is: in its folder, at an address, or in the program itself. */
 async function findDefault(signal: AbortSignal | undefined): Promise<URL | CheckpointParts> {
-  // A bundle may not know where it is.
-  const folder = URL.canParse(import.meta.url) ? defaultModel() : undefined;
-  if (folder && folder.protocol !== "file:") return fetchDefaultModel(signal);
-  if (folder && (await isDirectory(folder))) return folder;
+  // A bundle may not know where it is, and may hold the smaller file as a data: URL.
+  const config = URL.canParse(import.meta.url) ? defaultConfig() : undefined;
+  if (config && config.protocol !== "file:") return fetchDefaultModel(signal);
+  if (config && (await isDirectory(defaultModel()))) return defaultModel();
   if (assets.model) return assets.model;
   throw new Error("load: the files of the default model are not beside this program; give load a model");
 }

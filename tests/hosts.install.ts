@@ -17,7 +17,7 @@ const packages = [
   ...["vite@8", "esbuild@0.28", "webpack@5", "webpack-cli@7", "rollup@4", "@rollup/plugin-node-resolve@16"],
   ...["next@16", "react@19", "react-dom@19", "hono@4", "@hono/node-server@2"],
   ...["publint@0.3", "@arethetypeswrong/cli@0.18", "typedoc@0.28", "typescript@6"],
-  ...["postject@1", "@electron/asar@4"],
+  ...["postject@1.0.0-alpha.6", "@electron/asar@4"],
 ];
 
 /** The folder of a package in node_modules. */
