@@ -370,6 +370,8 @@ test("the server: lists that lie or lead elsewhere", async (t) => {
     await messageOf(open({ cacheDir: newCache() })),
     'hub: the answer about "a/b" must be JSON; got "<!doctype html>"',
   );
+  const pinned = open({ cacheDir: newCache(), revision: "f".repeat(40) });
+  assert.match(await messageOf(pinned), /has no "a\/b" at f{40}/);
   hub.commit = "main";
   assert.equal(await messageOf(open({ cacheDir })), 'hub: the answer about "a/b" must name a commit; got "main"');
 });

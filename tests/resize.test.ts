@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { upright } from "../src/image/exif.js";
 import { crop, type Raster, type ResizeOptions, resize } from "../src/image/resize.js";
+import { upright } from "../src/image/upright.js";
 import { readBytes } from "./tensors.js";
 
 interface Case {

@@ -47,27 +47,27 @@ export async function openRepository(
     headers: token ? { Authorization: `Bearer ${token}` } : {},
   });
 
-  /** What the Hub's refusal means. */
+  /** What it means that the Hub does not let us in. */
   function refusal(error: unknown): unknown {
     const status = statusOf(error);
-    const message =
-      status === 404
-        ? `hub: ${endpoint} has no "${repo}" at ${revision}${reference.certain ? "" : ", and no folder here has this name"}`
-        : status !== 401 && status !== 403
-          ? undefined
-          : token
-            ? `hub: the token does not open "${repo}"; ask for access at ${endpoint}/${repo} if it is gated`
-            : `hub: "${repo}" is private, gated or does not exist, and no token was given; give one as token or HF_TOKEN`;
-    return message ? new Error(message, { cause: error }) : error;
+    if (status !== 401 && status !== 403) return error;
+    const message = token
+      ? `the token does not open "${repo}"; ask for access at ${endpoint}/${repo} if it is gated`
+      : `"${repo}" is private, gated or does not exist, and no token was given; give one as token or HF_TOKEN`;
+    return new Error(`hub: ${message}`, { cause: error });
   }
 
   async function ask(signal: AbortSignal | undefined, brief: boolean): Promise<Listing | undefined> {
     const url = `${endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
     const asked = { ...request(`"${repo}" at ${revision}`, signal), maxBytes: MAX_JSON_BYTES };
     try {
-      return parseListing(repo, await downloadAll(url, asked, brief ? BRIEF : PATIENCE));
+      return parseListing(repo, revision, await downloadAll(url, asked, brief ? BRIEF : PATIENCE));
     } catch (error) {
       const status = statusOf(error);
+      if (status === 404) {
+        const nor = reference.certain ? "" : ", and no folder here has this name";
+        throw new Error(`hub: ${endpoint} has no "${repo}" at ${revision}${nor}`, { cause: error });
+      }
       const unreachable = status === undefined || status === 429 || status >= 500;
       if (brief && unreachable && !signal?.aborted) return undefined;
       throw refusal(error);
@@ -114,8 +114,8 @@ export async function openRepository(
 
   async function isOfTransformers(): Promise<boolean> {
     if (!known.get("config.json")) return false;
-    const { model_type, pretrained_cfg } = JSON.parse(new TextDecoder().decode(await bytes("config.json")));
-    return model_type !== undefined && pretrained_cfg === undefined;
+    const config = new TextDecoder().decode(await bytes("config.json"));
+    return config.includes('"model_type"') && !config.includes('"pretrained_cfg"');
   }
 
   async function knownFile(name: string, signal: AbortSignal | undefined): Promise<KnownFile> {
@@ -218,7 +218,7 @@ const isPlain = (name: unknown): name is string =>
   typeof name === "string" && /^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name);
 
 /** Files in folders of a repository are none of a checkpoint's. */
-function parseListing(repo: string, bytes: Uint8Array): Listing {
+function parseListing(repo: string, revision: string, bytes: Uint8Array): Listing {
   const refuse = (rule: string, got: unknown): never => {
     throw new Error(`hub: the answer about "${repo}" must ${rule}; got ${JSON.stringify(got)?.slice(0, 80)}`);
   };
@@ -231,6 +231,7 @@ function parseListing(repo: string, bytes: Uint8Array): Listing {
   }
   const { sha, siblings } = answer ?? {};
   if (typeof sha !== "string" || !isCommit(sha)) return refuse("name a commit", sha);
+  if (isCommit(revision) && sha !== revision) return refuse(`be about ${revision}`, sha);
   if (!Array.isArray(siblings)) return refuse("list files", siblings);
   const files = new Map<string, KnownFile>();
   for (const { rfilename: name, size, blobId, lfs } of siblings.map(Object)) {

@@ -2,11 +2,12 @@
  * Decoding JPEG, PNG, WebP and GIF to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
-import { kept } from "./exif.js";
+
 import { ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader } from "./file.js";
 import { decodeGif } from "./gif.js";
 import { decodeJpeg } from "./jpeg.js";
 import { decodePng } from "./png.js";
+import { kept } from "./upright.js";
 import { decodeWebp } from "./webp.js";
 
 /** 8-bit RGB: width · height · 3 bytes, row by row. */

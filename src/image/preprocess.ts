@@ -3,9 +3,9 @@
  * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
  */
 import type { Readable, RgbImage } from "./decode.js";
-import { uprightSize } from "./exif.js";
 import { kernelWith } from "./kernel.js";
 import { type Filter, type Part, resize } from "./resize.js";
+import { uprightSize } from "./upright.js";
 
 type Three = readonly [number, number, number];
 

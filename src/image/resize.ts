@@ -2,8 +2,9 @@
  * Resizing, to the byte as Pillow does it: antialiased, with 8-bit fixed-point weights and an 8-bit image between the
  * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts.
  */
-import { readUpright, upright, uprightSize } from "./exif.js";
+
 import { kernelWith } from "./kernel.js";
+import { readUpright, upright, uprightSize } from "./upright.js";
 
 /** 8-bit samples, row by row, the channels of a pixel side by side: gray, RGB, or RGB with straight alpha. */
 export interface Raster {

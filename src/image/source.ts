@@ -1,8 +1,8 @@
 /** Everything that counts as an image for the library, read into RGB. */
 import { readFile } from "../platform.js";
 import type { DecodeOptions, Readable, RgbImage } from "./decode.js";
-import { kept } from "./exif.js";
 import { checkSize, dropAlpha, PIXEL_LIMIT } from "./file.js";
+import { kept } from "./upright.js";
 
 /** Pixels in memory: RGB or RGBA, 8 bits, row by row. ImageData is one. */
 export interface Pixels {
