@@ -51,7 +51,8 @@ if (missing.length > 0) {
 
 const named = process.argv.slice(2);
 const tests = (named.length > 0 ? named : TESTS).map((name) => `dist/tests/${name}.test.js`);
-const PATH = [join(FOLDER, "node_modules/.bin"), process.env.PATH].join(delimiter);
+// Behind what the user has: there is a node among them.
+const PATH = [process.env.PATH, join(FOLDER, "node_modules/.bin")].join(delimiter);
 const env = { ...process.env, PATH, VITRAIL_HOSTS: FOLDER };
 const { status } = spawnSync(process.execPath, ["--test", ...tests.filter(existsSync)], { stdio: "inherit", env });
 process.exitCode = status ?? 1;
