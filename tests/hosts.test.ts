@@ -1,8 +1,8 @@
 /**
  * Every runtime that is here, in an empty project that has the packed package: what it classifies and embeds, on threads, in
- * int8, its errors, and that the process ends by itself. Where the same build of the kernels runs, f32 and int8 have the same
- * bits. Otherwise they are compared by tolerance: Node 20 has no relaxed SIMD, and Bun's, on x64, rounds the product of a
- * multiply-add before the sum.
+ * int8, its errors, and that the process ends by itself. Where the same build of the kernels runs and multiply-adds round alike,
+ * f32 and int8 have the same bits. Otherwise they are compared by tolerance: Node 20 has no relaxed SIMD, and Bun's, on x64,
+ * rounds the product of a multiply-add before the sum, which the program finds out.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -20,6 +20,8 @@ interface Calls {
   readonly reason: string;
 }
 interface Found {
+  /** Whether relaxed SIMD has a multiply-add that rounds once. */
+  readonly fused: boolean;
   readonly f32: Calls;
   readonly threads: Calls;
   readonly int8: Calls;
@@ -53,9 +55,9 @@ const HOSTS: readonly (readonly [name: string, command: string | undefined, args
   ["Bun", find("bun")],
 ];
 
-/** The kernels that ran: the same ones give the same bits. */
-const buildOf = (host: string, { f32 }: Found) =>
-  `${host === "Bun" && "Bun's "}${/relaxed SIMD|SIMD/.exec(f32.reason)}`;
+/** What ran: the same kernels and roundings give the same bits. */
+const buildOf = ({ f32, fused }: Found) =>
+  `${/relaxed SIMD|SIMD/.exec(f32.reason)}, multiply-adds ${fused ? "fused" : "in two steps"}`;
 
 for (const folder of ["vit", "vit-ti"]) {
   const skip = folder === "vit" || isShared ? false : `${SHARED} is absent: the checkpoint is not part of the package`;
@@ -64,17 +66,17 @@ for (const folder of ["vit", "vit-ti"]) {
     const known = new Map<string, { name: string; found: Found }>();
     before(() => {
       here = run(folder, process.execPath);
-      known.set(buildOf("Node", here), { name: "this Node", found: here });
+      known.set(buildOf(here), { name: "this Node", found: here });
     });
 
     for (const [name, command, args] of HOSTS) {
       test(name, { skip: absent(name, command) }, (t) => {
         const found = run(folder, command!, args);
-        const build = buildOf(name, found);
+        const build = buildOf(found);
         const { name: other, found: expected } = known.get(build) ?? { name: "this Node", found: here };
         const same = known.has(build);
         known.set(build, { name, found });
-        t.diagnostic(`${found.threads.reason}; ${same ? "the bits" : "near the numbers"} of ${other}`);
+        t.diagnostic(`${found.threads.reason}; ${build}; ${same ? "the bits" : "near the numbers"} of ${other}`);
 
         for (const calls of ["f32", "threads", "int8"] as const) {
           const { logits, row, list, threads } = found[calls];
