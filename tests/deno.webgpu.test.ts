@@ -6,16 +6,13 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
+import { absent, find } from "./installed.js";
 
 const LAVAPIPE = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
-const deno = (process.env.PATH ?? "")
-  .split(delimiter)
-  .map((folder) => join(folder, "deno"))
-  .find(existsSync);
-const lacking = deno ? undefined : "there is no deno on the PATH";
-const skip = lacking ?? (existsSync(LAVAPIPE) ? false : `${LAVAPIPE} is absent`);
+const deno = find("deno");
+const skip = absent("deno", deno) || (existsSync(LAVAPIPE) ? false : `${LAVAPIPE} is absent`);
 
 for (const file of ["webgpu.test.js", "webgpu.golden.test.js", "webgpu.loss.test.js", "webgpu.vit-tiny.test.js"]) {
   test(`deno: ${file}`, { skip, timeout: 400_000 }, (t) => {

@@ -9,7 +9,7 @@ import { delimiter, join } from "node:path";
 import { NODES } from "./installed.js";
 
 const FOLDER = process.env.VITRAIL_HOSTS ?? join(tmpdir(), "vitrail-hosts");
-const TESTS = ["hosts", "bundlers", "examples", "edge", "single", "publish", "browser"];
+const TESTS = ["hosts", "bundlers", "examples", "edge", "single", "publish", "deno.webgpu"];
 
 const packages = [
   ...NODES.map((version) => `node${version}@npm:node-${process.platform}-${process.arch}@${version}`),
