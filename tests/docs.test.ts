@@ -28,9 +28,9 @@ import type { Results } from "../bench/sections.js";
 import { DOCUMENTS as MADE, marked } from "./families.js";
 
 const PATHS: Readonly<Record<string, string>> = {
-  "vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
+  "google/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
   "models/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
-  "clip-vit-base-patch32": "tests/fixtures/checkpoints/hf-clip",
+  "openai/clip-vit-base-patch32": "tests/fixtures/checkpoints/hf-clip",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
 };
@@ -84,7 +84,7 @@ test("every example of a docstring compiles and runs", () => {
   assert.ok(examples.length >= 2, `${examples.length} examples`);
   const bodies = examples.map((code) => {
     const name = /\bclip\./.test(code) ? "clip" : "vit";
-    const folder = name === "clip" ? "clip-vit-base-patch32" : "vit-base-patch16-224";
+    const folder = name === "clip" ? "openai/clip-vit-base-patch32" : "google/vit-base-patch16-224";
     const model = /\bvit =/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
     return `{\n${model}${code}}\n`;
   });

@@ -13,7 +13,10 @@ let model;
 
 async function classify(image) {
   try {
-    model ??= open();
+    model ??= open().catch((error) => {
+      model = undefined;
+      throw error;
+    });
     const vit = await model;
     const response = await fetch(image);
     return Response.json(await vit.classify(await response.blob(), { topK: 3 }));
