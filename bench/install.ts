@@ -1,12 +1,21 @@
-/** Size on disk of what a user installs: vitrail as it is packed, and Transformers.js, each in an empty folder. */
+/**
+ * Size on disk of what a user installs, vitrail as it is packed, and Transformers.js, each in an empty folder; and of the
+ * WebAssembly that a page loads of it for models, compressed as servers do.
+ */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { ROOT } from "./files.js";
 
 export interface InstallResults {
-  readonly installs: readonly { readonly name: string; readonly bytes: number; readonly packages: number }[];
+  readonly installs: readonly {
+    readonly name: string;
+    readonly bytes: number;
+    readonly packages: number;
+    readonly wasm: number;
+  }[];
   readonly refused: readonly { readonly name: string; readonly refused: string }[];
 }
 
@@ -18,12 +27,20 @@ export function measureInstall(transformers: string | undefined): InstallResults
   mkdirSync(ROOT, { recursive: true });
   const tarball = execFileSync("npm", pack, { cwd: repository, encoding: "utf8" }).trim();
   const wanted = [
-    { name: "vitrail", specifier: join(ROOT, tarball) },
-    ...(transformers ? [{ name: "transformers.js", specifier: `@huggingface/transformers@${transformers}` }] : []),
+    { name: "vitrail", specifier: join(ROOT, tarball), wasm: "vitrail/dist/src/backends/wasm/kernels.gen.js" },
+    ...(transformers
+      ? [
+          {
+            name: "transformers.js",
+            specifier: `@huggingface/transformers@${transformers}`,
+            wasm: "onnxruntime-web/dist/ort-wasm-simd-threaded.asyncify.wasm",
+          },
+        ]
+      : []),
   ];
-  const installs: { name: string; bytes: number; packages: number }[] = [];
+  const installs: { name: string; bytes: number; packages: number; wasm: number }[] = [];
   const refused: { name: string; refused: string }[] = [];
-  for (const { name, specifier } of wanted) {
+  for (const { name, specifier, wasm } of wanted) {
     const cwd = join(ROOT, `install-${name}`);
     rmSync(cwd, { recursive: true, force: true });
     mkdirSync(cwd, { recursive: true });
@@ -31,7 +48,8 @@ export function measureInstall(transformers: string | undefined): InstallResults
     const install = ["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", specifier];
     try {
       execFileSync("npm", install, { cwd, stdio: "pipe" });
-      installs.push({ name, ...sizeOf(join(cwd, "node_modules")) });
+      const modules = join(cwd, "node_modules");
+      installs.push({ name, ...sizeOf(modules), wasm: gzipSync(readFileSync(join(modules, wasm))).length });
     } catch (error) {
       refused.push({ name, refused: `npm could not install it: ${(error as Error).message.split("\n")[0]}` });
     }

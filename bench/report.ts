@@ -153,8 +153,13 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
   ],
   install: ({ installs, refused }) => [
     table(
-      ["npm install, no scripts", "packages", "MB"],
-      installs.map(({ name, bytes, packages }) => [name, `${packages}`, (bytes / 1e6).toFixed(1)]),
+      ["npm install, no scripts", "packages", "MB", "WebAssembly of a page, gzip, MB"],
+      installs.map(({ name, bytes, packages, wasm }) => [
+        name,
+        `${packages}`,
+        (bytes / 1e6).toFixed(1),
+        (wasm / 1e6).toFixed(2),
+      ]),
     ),
     listOf(refusals(refused)),
   ],
