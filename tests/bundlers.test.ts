@@ -276,4 +276,22 @@ console.log(await vit.classify("cat.jpg"));
     t.diagnostic(`${bytes} bytes gzip in ${initial.length + needed.length} files`);
     assert.ok(bytes < 150_000, `${bytes} bytes`);
   });
+
+  test("a page of Vite whose workers are modules loads 150 kB gzip besides codecs", {
+    skip: absent("Chromium", BROWSERS.chromium.command),
+  }, async (t) => {
+    writeFileSync(join(project, "modules.config.js"), 'export default { worker: { format: "es" } };\n');
+    tool(project, BUNDLERS.Vite!.path, "build", "--outDir", "out-modules", "--config", "modules.config.js");
+    const serve = fromFolder(project, "out-modules");
+    const sizes = new Map<string, number>();
+    const seen = await seenBy("chromium", async (pathname) => {
+      const bytes = await serve(pathname);
+      if (pathname.endsWith(".js") && !/codec|_dec/.test(pathname)) sizes.set(pathname, gzipSync(bytes).length);
+      return bytes;
+    });
+    assert.doesNotMatch(check(seen, project), /page's own thread/);
+    const sum = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
+    t.diagnostic(`${sum} bytes gzip in ${sizes.size} files`);
+    assert.ok(sum < 150_000, [...sizes].map((entry) => entry.join(": ")).join(", "));
+  });
 });
