@@ -1,6 +1,7 @@
 /** What a loaded model does with images and texts: `load` of index.ts gives it, on a page from a worker. */
 import type { BackendName, Precision } from "./backend.js";
-import { acquireEngine, type Engine } from "./engine.js";
+import { acquireEngine, type Engine } from "./engine/engine.js";
+import type { Lease } from "./engine/sharing.js";
 import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
 import type { RgbImage } from "./image/decode.js";
@@ -23,7 +24,6 @@ import {
   toRow,
   toUnit,
 } from "./results.js";
-import type { Lease } from "./sharing.js";
 
 /** Options of `load`. */
 export interface LoadOptions extends HubOptions {

@@ -3,7 +3,7 @@
  *
  * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
  */
-import { assets } from "./assets.js";
+
 import type { BackendName, Precision } from "./backend.js";
 import {
   type ClassifyOptions,
@@ -21,7 +21,9 @@ import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
-import { isDirectory, isPage, readFile } from "./platform.js";
+import { assets } from "./platform/assets.js";
+import { isDirectory, readFile } from "./platform/files.js";
+import { isPage } from "./platform/host.js";
 import type { BatchError, Prediction } from "./results.js";
 
 export type {

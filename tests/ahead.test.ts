@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { createImageWorkers, type ImageWorkers, type PixelOptions, pixelsAhead, pixelsOf } from "../src/image/ahead.js";
 import type { RgbImage } from "../src/image/index.js";
 import { type ImageInput, parsePreprocessing } from "../src/image/index.js";
-import { processors } from "../src/platform.js";
+import { processors } from "../src/platform/host.js";
 
 const FOLDER = "tests/fixtures/image";
 const IMAGES = readdirSync(FOLDER)

@@ -128,7 +128,7 @@ export async function browse(name: BrowserName, visit: Visit): Promise<unknown> 
   } finally {
     child?.removeAllListeners("exit");
     const gone = new Promise((resolve) => child?.once("exit", resolve) ?? resolve(undefined));
-    if (child?.pid !== undefined && child.exitCode === null) {
+    if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       process.kill(-child.pid);
       await gone;
     }

@@ -20,7 +20,7 @@ import { pathToFileURL } from "node:url";
 import { widen } from "../src/elements.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer } from "../src/io/checkpoint.js";
 import { encode, isConvertible, type TensorInfo } from "../src/io/safetensors.js";
-import { openFile, readFile } from "../src/platform.js";
+import { openFile, readFile } from "../src/platform/files.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "vitrail-"));
 after(() => rmSync(scratch, { recursive: true }));

@@ -19,38 +19,43 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: {
     imports: [
-      ...["index.ts", "elements.ts", "image", "io", "model", "quantise.ts", "platform.ts", "sources.ts", "node:"],
+      "index.ts",
+      "elements.ts",
+      "engine/sources.ts",
+      "image",
+      "io",
+      "model",
+      "quantise.ts",
+      "platform",
+      "node:",
     ],
   },
   "index.ts": {
-    imports: [
-      ...["assets.ts", "backend.ts", "calls.ts", "hub/settings.ts", "image", "io", "model"],
-      ...["platform.ts", "results.ts"],
-    ],
+    imports: ["backend.ts", "calls.ts", "hub/settings.ts", "image", "io", "model", "platform", "results.ts"],
     lazily: ["remote"],
   },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
-  remote: { imports: ["calls.ts", "image", "io", "packages.ts", "platform.ts"] },
+  remote: { imports: ["calls.ts", "image", "io", "platform"] },
   "calls.ts": {
-    imports: ["backend.ts", "engine.ts", "hub/settings.ts", "image", "io", "model", "results.ts", "sharing.ts"],
+    imports: ["backend.ts", "engine", "engine/sharing.ts", "hub/settings.ts", "image", "io", "model", "results.ts"],
   },
   // Entries of some hosts, and the files that these import in their own ways.
-  hosts: { imports: ["assets.ts", "image", "index.ts", "@jsquash/", "../kernels/", "../../models/"] },
-  "assets.ts": { imports: [] },
+  hosts: { imports: ["platform", "image", "index.ts", "@jsquash/", "../kernels/", "../../models/"] },
   "results.ts": { imports: [] },
-  "engine.ts": {
+  engine: {
     imports: [
-      ...["backend.ts", "backends/select.ts", "hub/settings.ts", "image", "io", "model"],
-      ...["placement.ts", "sharing.ts", "sources.ts", "tasks.ts", "trial.ts"],
+      ...["backend.ts", "backends/select.ts", "hub/settings.ts", "image", "io", "model", "tasks.ts"],
+      ...["engine/placement.ts", "engine/sharing.ts", "engine/sources.ts", "engine/trial.ts"],
     ],
     lazily: ["text"],
   },
-  "placement.ts": { imports: ["backends/select.ts", "io", "model", "sharing.ts", "trial.ts"] },
-  "trial.ts": { imports: ["backend.ts", "model"] },
-  text: { imports: ["packages.ts"], lazily: ["@huggingface/tokenizers"] },
-  "packages.ts": { imports: [] },
-  "packed.ts": { imports: [] },
-  "sharing.ts": { imports: ["tasks.ts"] },
+  "engine/placement.ts": {
+    imports: ["backends/select.ts", "engine/sharing.ts", "engine/trial.ts", "io", "model"],
+  },
+  "engine/trial.ts": { imports: ["backend.ts", "model"] },
+  "engine/sharing.ts": { imports: ["tasks.ts"] },
+  "engine/sources.ts": { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform"], lazily: ["hub"] },
+  text: { imports: ["platform"], lazily: ["@huggingface/tokenizers"] },
   "tasks.ts": { imports: [] },
   model: { imports: ["backend.ts", "elements.ts", "quantise.ts", "tasks.ts"] },
   "elements.ts": { imports: ["backend.ts"] },
@@ -60,24 +65,18 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     lazily: ["backends/reference.ts", "backends/wasm", "backends/webgpu"],
   },
   "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts", "quantise.ts"] },
-  "backends/wasm": { imports: ["assets.ts", "backend.ts", "backends/shapes.ts", "packed.ts", "platform.ts"] },
-  "backends/webgpu": {
-    imports: ["backend.ts", "backends/shapes.ts", "elements.ts", "platform.ts", "quantise.ts"],
-  },
+  "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform"] },
+  "backends/webgpu": { imports: ["backend.ts", "backends/shapes.ts", "elements.ts", "platform", "quantise.ts"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "quantise.ts": { imports: [] },
-  "sources.ts": { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform.ts"], lazily: ["hub"] },
-  hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform.ts", "tasks.ts"] },
+  hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform", "tasks.ts"] },
   // What is there before a repository is asked for.
   "hub/reference.ts": { imports: [] },
-  "hub/settings.ts": { imports: ["platform.ts"] },
-  io: { imports: ["backend.ts", "elements.ts", "packages.ts", "platform.ts"], lazily: ["unzipit"] },
-  image: {
-    imports: ["assets.ts", "backend.ts", "packages.ts", "packed.ts", "platform.ts", "tasks.ts"],
-    lazily: ["@jsquash/"],
-  },
+  "hub/settings.ts": { imports: ["platform"] },
+  io: { imports: ["backend.ts", "elements.ts", "platform"], lazily: ["unzipit"] },
+  image: { imports: ["backend.ts", "platform", "tasks.ts"], lazily: ["@jsquash/"] },
   // Not even lazily what is Node's: bundlers for browsers would follow.
-  "platform.ts": { imports: [] },
+  platform: { imports: [] },
 };
 
 const layerOf = (file: string): string | undefined =>
@@ -127,7 +126,7 @@ test("arrows the wrong way are found, however they are written", () => {
   const cases: [file: string, source: string, found: string | undefined][] = [
     ["model/vit.ts", 'import { f } from "../cli.js";', "model/vit.ts may not import cli.ts"],
     ["model/vit.ts", 'export * from "../io/checkpoint.js";', "model/vit.ts may not import io/checkpoint.ts"],
-    ["model/vit.ts", 'import "../platform.js";', "model/vit.ts may not import platform.ts"],
+    ["model/vit.ts", 'import "../platform/host.js";', "model/vit.ts may not import platform/host.ts"],
     ["model/vit.ts", 'import {\n  type A,\n} from "../index.js";', "model/vit.ts may not import index.ts"],
     ["model/vit.ts", 'await import("../io/source.js");', "model/vit.ts may not import lazily io/source.ts"],
     ["backends/select.ts", 'import "./wasm/index.js";', "backends/select.ts may not import backends/wasm/index.ts"],
@@ -139,8 +138,8 @@ test("arrows the wrong way are found, however they are written", () => {
     ["image/codec.ts", 'await import("sharp");', "image/codec.ts may not import lazily sharp"],
     ["model/vit.ts", 'import a from "../../kernels/a.wasm";', "model/vit.ts may not import ../kernels/a.wasm"],
     ["hosts/edge.ts", 'import a from "../../kernels/a.wasm?module";', undefined],
-    ["platform.ts", 'import fs from "node:fs";', "platform.ts may not import node:fs"],
-    ["platform.ts", 'await import("node:fs");', "platform.ts may not import lazily node:fs"],
+    ["platform/files.ts", 'import fs from "node:fs";', "platform/files.ts may not import node:fs"],
+    ["platform/files.ts", 'await import("node:fs");', "platform/files.ts may not import lazily node:fs"],
     ["helpers.ts", "", "helpers.ts is in no layer"],
     ["io/source.ts", '/** @example\n * import { load } from "vitrail";\n */\n// from "node:fs"', undefined],
   ];

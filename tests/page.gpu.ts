@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type Gpu, requestGpu } from "../src/backends/webgpu/device.js";
 import { createWebgpuBackend } from "../src/backends/webgpu/index.js";
-import { createEngine } from "../src/engine.js";
+import { createEngine } from "../src/engine/engine.js";
 import { createDrawing } from "../src/image/drawn.js";
 import type { Preprocessing } from "../src/image/index.js";
 import { load } from "../src/index.js";

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { acquireEngine, type EngineOptions } from "../src/engine.js";
+import { acquireEngine, type EngineOptions } from "../src/engine/engine.js";
+import { createSharing, type Lease } from "../src/engine/sharing.js";
 import { load, type Progress } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
-import { createSharing, type Lease } from "../src/sharing.js";
 import { readTensors } from "./tensors.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { BackendName } from "../src/backend.js";
-import { createEngine } from "../src/engine.js";
+import { createEngine } from "../src/engine/engine.js";
+import type { GpuSearch } from "../src/engine/placement.js";
 import type { CheckpointParts } from "../src/io/parts.js";
-import type { GpuSearch } from "../src/placement.js";
 import { assertClose, noise } from "./backend.cases.js";
 import { gpuForTests } from "./gpu.js";
 

@@ -1,4 +1,4 @@
-/** Worker threads as `platform.ts` starts them: messages, memory, failures, ends, and what the process waits for. */
+/** Worker threads as `platform/workers.ts` starts them: messages, memory, failures, ends, and what the process waits for. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { startWorker, type WorkerThread } from "../src/platform.js";
+import { startWorker, type WorkerThread } from "../src/platform/workers.js";
 
-const PLATFORM = new URL("../src/platform.js", import.meta.url).href;
+const PLATFORM = new URL("../src/platform/workers.js", import.meta.url).href;
 const temporary = mkdtempSync(join(tmpdir(), "vitrail-workers-"));
 after(() => rmSync(temporary, { recursive: true }));
 

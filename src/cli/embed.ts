@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { dirname, extname } from "node:path";
 import { encode } from "../io/safetensors.js";
-import { isDirectory } from "../platform.js";
+import { isDirectory } from "../platform/files.js";
 import { forEachImage, type Invocation, loadModel, since } from "./invocation.js";
 import { messageOf } from "./terminal.js";
 

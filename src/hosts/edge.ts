@@ -3,6 +3,6 @@ import jpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm?module";
 import webp from "@jsquash/webp/codec/dec/webp_dec.wasm?module";
 import image from "../../kernels/image.wasm?module";
 import kernels from "../../kernels/relaxed.wasm?module";
-import { assets } from "../assets.js";
+import { assets } from "../platform/assets.js";
 
 Object.assign(assets, { kernels, image, jpeg, webp });

@@ -4,7 +4,7 @@
  */
 import config from "../../../models/default/config.json" with { type: "json" };
 import weights from "../../../models/default/model.safetensors";
-import { assets } from "../assets.js";
+import { assets } from "../platform/assets.js";
 
 declare const Bun: { file(path: string): Blob; fileURLToPath(url: URL): string };
 

@@ -1,5 +1,6 @@
 /** The digest by which the Hub names a file: SHA-256, or, of files that git itself keeps, git's SHA-1. */
-import { diskTools, hasFileSystem } from "../platform.js";
+import { diskTools } from "../platform/files.js";
+import { hasFileSystem } from "../platform/host.js";
 import { createSha, type Digest } from "./sha.js";
 import type { KnownFile } from "./store.js";
 

@@ -9,7 +9,7 @@
  *     .locks/models--owner--name/ETAG.vitrail.lock         while one process downloads it
  */
 import { fromFile } from "../io/source.js";
-import { type DiskTools, diskTools } from "../platform.js";
+import { type DiskTools, diskTools } from "../platform/files.js";
 import { createDigest } from "./digest.js";
 import { locked } from "./lock.js";
 import { isCommit } from "./reference.js";

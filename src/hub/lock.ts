@@ -1,6 +1,7 @@
 /** One writer at a time among processes, by a file that names the one and is touched while it lives. */
 
-import { type DiskTools, isRunning, processId } from "../platform.js";
+import type { DiskTools } from "../platform/files.js";
+import { isRunning, processId } from "../platform/host.js";
 import { sleep } from "./download.js";
 
 /** Milliseconds: how often the file is touched, how old it is when its owner is taken for dead, how often others look. */

@@ -4,7 +4,7 @@
  */
 import { type Folder, MAX_JSON_BYTES, type Waiting } from "../io/folder.js";
 import { type ByteSource, fromBytes } from "../io/source.js";
-import { hasFileSystem } from "../platform.js";
+import { hasFileSystem } from "../platform/host.js";
 import { createDigest } from "./digest.js";
 import { download, downloadAll, PATIENCE, type Request, statusOf, streamOf } from "./download.js";
 import { checkRevision, isCommit, type Reference } from "./reference.js";

@@ -1,5 +1,6 @@
 /** Where the Hub and its cache are, and how to get in: options, then the environment variables of huggingface_hub. */
-import { diskTools, environment } from "../platform.js";
+import { diskTools } from "../platform/files.js";
+import { environment } from "../platform/host.js";
 
 /** Options of `load` for models that are named by "owner/name". */
 export interface HubOptions {

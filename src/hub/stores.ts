@@ -1,5 +1,5 @@
 /** The cache of this host. */
-import { hasFileSystem } from "../platform.js";
+import { hasFileSystem } from "../platform/host.js";
 import { cacheDirOf, endpointOf, type HubOptions } from "./settings.js";
 import type { Store } from "./store.js";
 

@@ -8,7 +8,8 @@
  * 1.04 where it takes 52 ms (f32); preprocessing alone 0.65 to 0.92. Passes of 2, 4 and 8 images took 0.94 to 1.00 of the
  * time an image of passes of one, which in lists did not show; they need as many times the memory. So images pass one by one.
  */
-import { beside, processors, startWorker, type WorkerThread } from "../platform.js";
+import { processors } from "../platform/host.js";
+import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { nextTask } from "../tasks.js";
 import type { RgbImage } from "./decode.js";
 import type { PixelAnswer, PixelJob } from "./image-worker.js";

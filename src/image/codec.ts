@@ -2,9 +2,9 @@
  * The two WebAssembly decoders of jSquash: MozJPEG (libjpeg-turbo's code) and libwebp, whose pixels are Pillow's.
  * Loaded on first use, and anew after each failure or large image: memory that they took is never given back otherwise.
  */
-import { assets } from "../assets.js";
-import { importPackage } from "../packages.js";
-import { unpack } from "../packed.js";
+import { assets } from "../platform/assets.js";
+import { importPackage } from "../platform/packages.js";
+import { unpack } from "../platform/packed.js";
 import { broken, type ImageFile } from "./file.js";
 
 type Codec = "jpeg" | "webp";

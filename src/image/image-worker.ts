@@ -1,5 +1,5 @@
 /** The thread's side of image/ahead.ts: images in, pixels out, one after the other. */
-import { receive } from "../platform.js";
+import { receive } from "../platform/workers.js";
 import type { RgbImage } from "./decode.js";
 import { type Preprocessing, toRgb } from "./preprocess.js";
 import { type ImageInput, openImageFor } from "./source.js";

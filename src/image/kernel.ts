@@ -1,5 +1,5 @@
 /** The compiled assembly/image.ts. Its memory holds one call's data at a time: each caller lays it out from 0. */
-import { assets } from "../assets.js";
+import { assets } from "../platform/assets.js";
 import { base64 } from "./kernel.gen.js";
 
 /** The exports of assembly/image.ts, which says what their arguments are; and its memory, seen as bytes. */

@@ -1,5 +1,5 @@
 /** Everything that counts as an image for the library, read into RGB. */
-import { readFile } from "../platform.js";
+import { readFile } from "../platform/files.js";
 import type { DecodeOptions, Readable, RgbImage } from "./decode.js";
 import { checkSize, dropAlpha, PIXEL_LIMIT } from "./file.js";
 import { kept } from "./upright.js";

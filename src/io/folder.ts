@@ -2,7 +2,7 @@
  * Where a checkpoint's files lie side by side: a folder on disk, or what has the same few methods, a repository of the Hub
  * (src/hub/repository.ts) or a web address (src/hub/web.ts).
  */
-import { fingerprint, isDirectory, listDirectory, readFile } from "../platform.js";
+import { fingerprint, isDirectory, listDirectory, readFile } from "../platform/files.js";
 import type { Progress } from "./parts.js";
 import { type ByteSource, fromFile } from "./source.js";
 

@@ -6,7 +6,7 @@
  * no dependency, no native part, on every runtime.
  */
 import { type DType, ELEMENT_BYTES } from "../backend.js";
-import { importPackage } from "../packages.js";
+import { importPackage } from "../platform/packages.js";
 import type { TensorInfo } from "./safetensors.js";
 import { type ByteSource, fromBytes } from "./source.js";
 

@@ -1,5 +1,5 @@
 /** Where bytes come from: a file, memory, a Blob or a stream, all read the same way, straight into a given place. */
-import { openFile } from "../platform.js";
+import { openFile } from "../platform/files.js";
 
 export interface ByteSource {
   /** For messages. */

@@ -6,8 +6,8 @@ import type { LoadOptions, Model } from "../calls.js";
 import { type ImageInput, openImage } from "../image/source.js";
 import type { CheckpointParts } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
-import { locatePackages } from "../packages.js";
-import { beside, startWorker, type WorkerThread } from "../platform.js";
+import { locatePackages } from "../platform/packages.js";
+import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import {
   type Answer,
   type Facts,

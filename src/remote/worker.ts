@@ -1,8 +1,8 @@
 /** The worker's side of page.ts: one model, loaded and called as the page says. */
 import { type LoadOptions, loadHere, type Model } from "../calls.js";
 import type { Bytes } from "../io/source.js";
-import { setPackages } from "../packages.js";
-import { receive } from "../platform.js";
+import { setPackages } from "../platform/packages.js";
+import { receive } from "../platform/workers.js";
 import {
   type Answer,
   type Facts,

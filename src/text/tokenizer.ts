@@ -2,7 +2,7 @@
  * Texts to token ids by a checkpoint's own tokenizer.json, with Hugging Face's tokenizers in plain JavaScript: maintained by
  * those who define the format, no dependency, no native part, 0.4 MB, on every runtime. Loaded for the first text.
  */
-import { importPackage } from "../packages.js";
+import { importPackage } from "../platform/packages.js";
 
 export interface TokenizerOptions {
   /** Most tokens of a text. */

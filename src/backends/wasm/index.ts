@@ -1,6 +1,5 @@
 /** The WASM SIMD backend: maps the contract's ops to the kernels in assembly/, packs weights, lays out memory. */
 
-import { assets } from "../../assets.js";
 import {
   type Activation,
   type Backend,
@@ -10,6 +9,7 @@ import {
   type Precision,
   type Tensor,
 } from "../../backend.js";
+import { assets } from "../../platform/assets.js";
 import {
   checkAssembleTokens,
   checkAttention,

@@ -1,6 +1,8 @@
 /** The compiled kernels (assembly/): which build an engine can run, compiled once a process, and its typed exports. */
-import { unpack } from "../../packed.js";
-import { compileEagerly, readFile } from "../../platform.js";
+
+import { readFile } from "../../platform/files.js";
+import { unpack } from "../../platform/packed.js";
+import { compileEagerly } from "../../platform/v8.js";
 import { base64, id, names, sizes } from "./kernels.gen.js";
 
 /** Exports of assembly/index.ts. Pointers and strides in bytes, sizes in elements; see there for the layouts. */

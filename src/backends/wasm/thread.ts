@@ -1,5 +1,5 @@
 /** What a thread of the pool runs (threads.ts): an instance of the kernels on the model's memory, until it is ended. */
-import { receive } from "../../platform.js";
+import { receive } from "../../platform/workers.js";
 import { instantiate } from "./kernels.js";
 
 export interface ThreadStart {

@@ -1,5 +1,6 @@
 /** The threads that share the kernels' memory with the main one; assembly/threads.ts says how they work together. */
-import { beside, processors, startWorker, type WorkerThread } from "../../platform.js";
+import { processors } from "../../platform/host.js";
+import { beside, startWorker, type WorkerThread } from "../../platform/workers.js";
 import type { Kernels } from "./kernels.js";
 import type { ThreadStart } from "./thread.js";
 

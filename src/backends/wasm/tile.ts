@@ -1,6 +1,6 @@
 /** Choosing the register tiles of the matrix products by measuring them, once a process for each build. */
 import type { Precision } from "../../backend.js";
-import { isEdge } from "../../platform.js";
+import { isEdge } from "../../platform/host.js";
 import { type CompiledKernels, instantiate } from "./kernels.js";
 
 /** By the numbers of assembly/tiles.js. Results do not depend on the choice. */

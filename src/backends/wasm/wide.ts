@@ -5,7 +5,7 @@
  * loop has a remainder.
  */
 import type { Precision } from "../../backend.js";
-import { canSetEngineFlags } from "../../platform.js";
+import { canSetEngineFlags } from "../../platform/host.js";
 import { type CompiledKernels, compileKernels, type Kernels } from "./kernels.js";
 import { candidates, instantiateAlone, PRECISIONS, tileOf } from "./tile.js";
 

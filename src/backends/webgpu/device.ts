@@ -1,5 +1,5 @@
 /** The GPU that this runtime offers, and what of it a backend may use. */
-import { gpuOf } from "../../platform.js";
+import { gpuOf } from "../../platform/gpu.js";
 
 export interface Gpu {
   readonly device: GPUDevice;

@@ -1,10 +1,11 @@
 /** From what `load` is given to the files that it means. */
-import { parseReference } from "./hub/reference.js";
-import type { HubOptions } from "./hub/settings.js";
-import { isFolder } from "./io/checkpoint.js";
-import { type Folder, openFolder } from "./io/folder.js";
-import type { CheckpointParts } from "./io/parts.js";
-import { hasFileSystem, pathExists } from "./platform.js";
+import { parseReference } from "../hub/reference.js";
+import type { HubOptions } from "../hub/settings.js";
+import { isFolder } from "../io/checkpoint.js";
+import { type Folder, openFolder } from "../io/folder.js";
+import type { CheckpointParts } from "../io/parts.js";
+import { pathExists } from "../platform/files.js";
+import { hasFileSystem } from "../platform/host.js";
 
 export type Source = string | URL | CheckpointParts | Folder;
 
@@ -19,7 +20,7 @@ export async function openSource(
   if (isOpened(source)) return source;
   const reference = typeof source === "string" ? parseReference(source) : undefined;
   if (reference && (reference.certain || !(await pathExists(source as string)))) {
-    const { openRepository } = await import("./hub/repository.js");
+    const { openRepository } = await import("../hub/repository.js");
     return openRepository(reference, options);
   }
   if (options.revision !== undefined) {
@@ -28,7 +29,7 @@ export async function openSource(
   }
   if (typeof source !== "string" && !(source instanceof URL)) return source;
   const address = addressOf(source);
-  return address ? (await import("./hub/web.js")).webFolder(address, options.fetch) : openFolder(source);
+  return address ? (await import("../hub/web.js")).webFolder(address, options.fetch) : openFolder(source);
 }
 
 const isOpened = (source: Source): source is Folder =>

@@ -1,17 +1,17 @@
 /** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
-import type { Precision } from "./backend.js";
-import type { Choice } from "./backends/select.js";
-import type { HubOptions } from "./hub/settings.js";
-import { createDrawing, noisePicture } from "./image/drawn.js";
-import { type Preprocessing, parsePreprocessing } from "./image/preprocess.js";
-import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "./io/checkpoint.js";
-import type { Progress } from "./io/parts.js";
-import type { Config, ConfigOverrides } from "./model/config.js";
-import { imageSettings } from "./model/families/bare.js";
-import { type ForwardOptions, forward } from "./model/forward.js";
-import type { Inputs, OutputName, Outputs } from "./model/outputs.js";
-import { parseConfig } from "./model/recognise.js";
-import { planWeights, type Weights } from "./model/weights.js";
+import type { Precision } from "../backend.js";
+import type { Choice } from "../backends/select.js";
+import type { HubOptions } from "../hub/settings.js";
+import { createDrawing, noisePicture } from "../image/drawn.js";
+import { type Preprocessing, parsePreprocessing } from "../image/preprocess.js";
+import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
+import type { Progress } from "../io/parts.js";
+import type { Config, ConfigOverrides } from "../model/config.js";
+import { imageSettings } from "../model/families/bare.js";
+import { type ForwardOptions, forward } from "../model/forward.js";
+import type { Inputs, OutputName, Outputs } from "../model/outputs.js";
+import { parseConfig } from "../model/recognise.js";
+import { planWeights, type Weights } from "../model/weights.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
 import { keyOf, openSource, type Source } from "./sources.js";
@@ -188,7 +188,7 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
     const tokenizer = await json(TOKENIZER);
     if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold ${TOKENIZER}; it holds none`);
     const config = (await json(TOKENIZER_CONFIG)) ?? {};
-    const { createTokenizer } = await import("./text/tokenizer.js");
+    const { createTokenizer } = await import("../text/tokenizer.js");
     return createTokenizer(tokenizer, config, { length: text!.length, pad: text!.pooling === "last" });
   }
   return async (texts) => {
