@@ -54,6 +54,7 @@ writeModule("src/image/kernel.gen.ts", { base64: image.toString("base64") });
 writeFileSync("dist/kernels/module.d.ts", "declare const module: WebAssembly.Module;\nexport default module;\n");
 const sha = await compile("assembly/sha.ts", "sha");
 writeModule("src/hub/sha.gen.ts", { base64: sha.toString("base64") });
+writeFileSync("dist/kernels/sha.wasm", sha);
 writeFileSync("dist/kernels/image.wasm", image);
 
 // Only bench/ runs these; they are not shipped.

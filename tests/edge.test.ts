@@ -13,6 +13,7 @@ import { randomWeights, safetensors, timmConfig } from "../bench/models.js";
 import { binaryOf } from "../src/backends/wasm/kernels.js";
 import { type LoadOptions, load, type Prediction } from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
+import { COMMIT, etagOf } from "./hub-server.js";
 import { bundle, createProject } from "./project.js";
 import { absent, FOR_WORKERS, type Served, serve } from "./workerd.js";
 
@@ -98,6 +99,7 @@ const WORKER = `
 import { load } from "vitrail";
 import simd from "vitrail/kernels/simd.wasm?module";
 import bytes from "./bytes.bin";
+import listing from "./listing.json";
 let last;
 const open = async ({ ASSETS }, options) => {
   const get = (name) => ASSETS.fetch("https://assets/" + name);
@@ -113,6 +115,12 @@ const calls = {
     const signal = new AbortController().signal;
     const [one, two] = await model.classify([image, image], { signal });
     return { one, two, backend: model.backend };
+  },
+  named: async (env, image) => {
+    const answer = async (url) =>
+      url.includes("/api/") ? Response.json(listing) : env.ASSETS.fetch("https://assets/" + url.split("/").at(-1));
+    using model = await load("a/b", { fetch: answer, threads: 1 });
+    return { classes: await model.classify(image), backend: model.backend };
   },
   keep: async (env) => (last = await open(env)).memory,
   photo: async (env, image) => ({ classes: await last.classify(image), memory: last.memory }),
@@ -143,6 +151,14 @@ suite("workerd", { skip: absent }, () => {
     return server;
   };
   const write = (name: string, content: string | Uint8Array) => writeFileSync(join(folder, name), content);
+  /** What the Hub would say of the default model. */
+  const siblings = ["config.json", "model.safetensors"].map((name) => {
+    const file = readFileSync(join(DEFAULT, name));
+    const digest = etagOf(name, file);
+    const kept = digest.length === 64 ? { lfs: { sha256: digest, size: file.length } } : {};
+    return { rfilename: name, size: file.length, blobId: digest, ...kept };
+  });
+  write("listing.json", JSON.stringify({ sha: COMMIT, siblings }));
   const post = async (server: Served, call: string, body?: Uint8Array) =>
     (await server.fetch({ method: "POST", headers: { call }, body: body as BodyInit })).json();
 
@@ -194,6 +210,12 @@ suite("workerd", { skip: absent }, () => {
       );
 
       const photo = readFileSync(`${IMAGES}/rgb-420.jpg`);
+      const { classes, backend: named } = await post(server, "named", photo);
+      assert.match(named.reason, /relaxed SIMD/);
+      using expectedOfName = await load(DEFAULT, { threads: 1 });
+      const names = (all: Prediction[]) => all.map(({ label }) => label);
+      assert.deepEqual(names(classes), names(await expectedOfName.classify(photo)));
+
       const { one, two, backend } = await post(server, "given", photo);
       assert.deepEqual([backend.name, backend.threads], ["wasm", 1]);
       assert.match(backend.reason, /; SIMD, .*; one thread: these kernels share no memory$/);

@@ -26,7 +26,7 @@ test("the package holds the compiled library, its declarations, the default mode
     "package.json",
   ]);
   const unexpected = compiled.filter((path) => {
-    if (/^dist\/kernels\/(relaxed\.wasm|simd\.wasm|image\.wasm|module\.d\.ts)$/.test(path)) return false;
+    if (/^dist\/kernels\/(relaxed\.wasm|simd\.wasm|image\.wasm|sha\.wasm|module\.d\.ts)$/.test(path)) return false;
     const source = /^dist\/(src\/.*)(\.d\.ts|\.js)$/.exec(path)?.[1];
     return !source || !existsSync(`${source}.ts`);
   });
