@@ -570,6 +570,34 @@ test("command line: a model that is not there, and offline", async (t) => {
   assert.equal((await classify(cacheDir, "--offline").ended).status, 0);
 });
 
+test("command line: inspect reads the beginning of the weights and keeps nothing", async (t) => {
+  const files = fixture();
+  const weights = Buffer.from(files[WEIGHTS]!);
+  const begin = 8 + Number(weights.readBigUInt64LE());
+  const size = weights.length - begin;
+  const more = 30_000_000;
+  const header = JSON.stringify({
+    ...JSON.parse(weights.toString("utf8", 8, begin)),
+    more: { dtype: "U8", shape: [more], data_offsets: [size, size + more] },
+  });
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  files[WEIGHTS] = Buffer.concat([length, Buffer.from(header), weights.subarray(begin), Buffer.alloc(more)]);
+  const hub = await hubOf(t, files);
+  hub.pace = 10;
+  const cacheDir = newCache();
+  const args = [CLI, "inspect", "--model", "a/b", "--cache-dir", cacheDir, "--json"];
+  const child = spawn(process.execPath, args, { env: process.env, stdio: ["ignore", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.on("data", (part) => {
+    text += part;
+  });
+  assert.equal(await new Promise((resolve) => child.on("exit", resolve)), 0);
+  assert.equal(JSON.parse(text).family, "vit");
+  assert.ok(hub.sent.get(WEIGHTS)! < more / 2, `${hub.sent.get(WEIGHTS)} bytes were sent`);
+  assert.deepEqual(await cached({ cacheDir }), []);
+});
+
 test("a disk that is full", async (t) => {
   const folder = newCache();
   mkdirSync(folder);

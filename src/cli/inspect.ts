@@ -12,7 +12,7 @@ import { activationBytes, multiplyAdds } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
   const model = modelName(args);
-  const checkpoint = await openCheckpoint(await openSource(sourceOf(args), { ...args.hub, signal }), {
+  const checkpoint = await openCheckpoint(await openSource(sourceOf(args), { ...args.hub, signal, headers: true }), {
     signal,
     onProgress: progressOf(terminal),
   });

@@ -1,6 +1,6 @@
 /** From what `load` is given to the files that it means. */
 import { parseReference } from "../hub/reference.js";
-import type { HubOptions } from "../hub/settings.js";
+import type { OpenOptions } from "../hub/settings.js";
 import { isFolder } from "../io/checkpoint.js";
 import { type Folder, openFolder } from "../io/folder.js";
 import type { CheckpointParts } from "../io/parts.js";
@@ -13,10 +13,7 @@ export type Source = string | URL | CheckpointParts | Folder;
  * What a source stands for. The Hub is asked at once for a name of its own, so that the commit is known; files are brought when
  * they are needed.
  */
-export async function openSource(
-  source: Source,
-  options: HubOptions & { readonly signal?: AbortSignal } = {},
-): Promise<CheckpointParts | Folder> {
+export async function openSource(source: Source, options: OpenOptions = {}): Promise<CheckpointParts | Folder> {
   if (isOpened(source)) return source;
   const reference = typeof source === "string" ? parseReference(source) : undefined;
   if (reference && (reference.certain || !(await pathExists(source as string)))) {

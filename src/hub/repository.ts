@@ -8,7 +8,7 @@ import { hasFileSystem } from "../platform/host.js";
 import { createDigest } from "./digest.js";
 import { download, downloadAll, PATIENCE, type Request, statusOf, streamOf } from "./download.js";
 import { checkRevision, isCommit, type Reference } from "./reference.js";
-import { endpointOf, type HubOptions, isOffline, tokenOf } from "./settings.js";
+import { endpointOf, type HubOptions, isOffline, type OpenOptions, tokenOf } from "./settings.js";
 import { type HubFile, type KnownFile, wrongBytes } from "./store.js";
 import { openStore } from "./stores.js";
 
@@ -28,10 +28,7 @@ const PREPROCESSOR = "preprocessor_config.json";
  * @throws Error: one sentence, if the Hub does not have it, or cannot be asked and the cache does not have it either;
  * RangeError for a revision that cannot be one.
  */
-export async function openRepository(
-  reference: Reference,
-  options: HubOptions & { readonly signal?: AbortSignal } = {},
-): Promise<Folder> {
+export async function openRepository(reference: Reference, options: OpenOptions = {}): Promise<Folder> {
   const { repo } = reference;
   const { fetch } = options;
   const revision = revisionOf(reference, options);
@@ -135,7 +132,7 @@ export async function openRepository(
   }
 
   async function bring(names: readonly string[], { signal, onProgress }: Waiting = {}): Promise<void> {
-    if (!store) return;
+    if (!store || options.headers) return;
     const missing: KnownFile[] = [];
     for (const name of names) if (!(await store.has(fileOf(name)))) missing.push(await knownFile(name, signal));
     const total = missing.reduce((sum, { size }) => sum + size, 0);
@@ -152,8 +149,8 @@ export async function openRepository(
 
   async function open(name: string, signal?: AbortSignal): Promise<ByteSource> {
     await bring([name], { signal });
-    if (store) return store.open(fileOf(name));
-    // Nothing can be kept: it is read as it arrives.
+    if (store && (!options.headers || (await store.has(fileOf(name))))) return store.open(fileOf(name));
+    // Nothing is kept: it is read as it arrives.
     const file = await knownFile(name, signal);
     const stream = streamOf(checked(file, arrive(file, 0, signal)));
     return fromBytes(name.endsWith(".npz") ? await new Response(stream).blob() : stream, path(name));

@@ -19,6 +19,13 @@ export interface HubOptions {
   readonly fetch?: typeof globalThis.fetch;
 }
 
+/** What a repository is opened with. */
+export interface OpenOptions extends HubOptions {
+  readonly signal?: AbortSignal;
+  /** Nothing more is to be read than the beginning of files: what is not in the cache stays on the Hub. */
+  readonly headers?: boolean;
+}
+
 /** A repository in the cache. */
 export interface CachedRepository {
   /** "owner/name". */
