@@ -210,3 +210,14 @@ test("openImage: errors name the image", async () => {
   const aborted = AbortSignal.abort(new Error("enough"));
   await assert.rejects(openImage(data, { signal: aborted }), /enough/);
 });
+
+test("decoding leaves the globals that it hides from decoders as they were", async () => {
+  const names = ["Uint8ClampedArray", "ImageData"];
+  const before = names.map((name) => Object.getOwnPropertyDescriptor(globalThis, name));
+  await decode(new Uint8Array(readFileSync("tests/fixtures/image/rgb-420.jpg")));
+  await assert.rejects(decode(new Uint8Array(readFileSync("tests/fixtures/image/rgb-420.jpg")).subarray(0, 700)));
+  assert.deepEqual(
+    names.map((name) => Object.getOwnPropertyDescriptor(globalThis, name)),
+    before,
+  );
+});

@@ -69,7 +69,11 @@ class Looking {
 function decodeInPlace<T>(decode: () => unknown, take: (rgba: Uint8Array) => T): { readonly value: T } | undefined {
   const { Uint8ClampedArray: array, ImageData: image } = globalThis;
   const hide = () => Object.assign(globalThis, { Uint8ClampedArray: Looking, ImageData: Looking });
-  const restore = () => Object.assign(globalThis, { Uint8ClampedArray: array, ImageData: image });
+  const restore = () => {
+    Object.assign(globalThis, { Uint8ClampedArray: array, ImageData: image });
+    // Others ask whether there is one.
+    if (!image) Reflect.deleteProperty(globalThis, "ImageData");
+  };
   let result: { readonly value: T } | undefined;
   let failure: { readonly error: unknown } | undefined;
   look = (rgba) => {

@@ -104,7 +104,7 @@ function nodeWorkers(): Spawn {
 }
 
 /** Those that start or owe an answer. Firefox takes away a worker that nothing else refers to, and its answer with it. */
-export const kept = new Set<Worker>();
+const kept = new Set<Worker>();
 
 const webWorkers =
   (create: () => Worker): Spawn =>
