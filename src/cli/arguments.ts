@@ -162,7 +162,7 @@ usage: vitrail COMMAND [options]
 
   --model NAME          owner/name of Hugging Face, or a folder, file or URL
     --revision main     which version;  --token, --cache-dir, --offline
-  --backend auto        or wasm, reference;  --precision f32, f16 or int8
+  --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
   --threads auto        how many;  --wide: 256-bit vectors (Node 24 on x64)
   --json                one JSON object a line;  --quiet;  --help;  --version
 
