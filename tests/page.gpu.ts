@@ -89,34 +89,36 @@ export async function drawing(): Promise<Ran> {
   if ("reason" in gpu) throw new Error(gpu.reason);
   const backend = createWebgpuBackend(gpu);
   const kinds = {
-    canvas: (canvas: OffscreenCanvas) => canvas,
     bitmap: (canvas: OffscreenCanvas) => createImageBitmap(canvas),
+    canvas: (canvas: OffscreenCanvas) => canvas,
     frame: (canvas: OffscreenCanvas) => new VideoFrame(canvas, { timestamp: 0, alpha: "discard" }),
   };
-  const cases = PREPROCESSINGS.flatMap((preprocessing) =>
+  const cases = PREPROCESSINGS.flatMap((preprocessing, i) =>
     SIZES.flatMap(([width, height]) =>
-      Object.entries(kinds).map(([kind, make]) => ({
-        name: `${kind} of ${width}×${height}, ${preprocessing.resize.mode}, ${preprocessing.filter}`,
-        async run() {
-          const image = await make(picture(width, height));
-          const drawn = createDrawing(preprocessing)(image);
-          const tooSmall = preprocessing.resize.mode === "none" && (width < 9 || height < 7);
-          assert.equal(drawn === undefined, tooSmall, "whether it can be drawn");
-          if (!drawn) return;
-          const mark = backend.mark();
-          const pixels = backend.createTensor(3, preprocessing.width * preprocessing.height);
-          const read = backend.draw!(pixels, image, drawn.sampling);
-          if ("close" in image) image.close();
-          const values = await backend.read(pixels);
-          backend.release(mark);
-          // SwiftShader reads no frames.
-          assert.equal(read || kind === "frame", true, "whether it was drawn");
-          if (!read) return;
-          const again = createDrawing(preprocessing)(picture(width, height))!;
-          const wrong = values.findIndex((value, i) => value !== again.data[i]);
-          assert.equal(wrong, -1, `element ${wrong} is ${values[wrong]}, not ${again.data[wrong]}`);
-        },
-      })),
+      Object.entries(kinds)
+        .slice(0, i === 0 ? undefined : 1)
+        .map(([kind, make]) => ({
+          name: `${kind} of ${width}×${height}, ${preprocessing.resize.mode}, ${preprocessing.filter}`,
+          async run() {
+            const image = await make(picture(width, height));
+            const drawn = createDrawing(preprocessing)(image);
+            const tooSmall = preprocessing.resize.mode === "none" && (width < 9 || height < 7);
+            assert.equal(drawn === undefined, tooSmall, "whether it can be drawn");
+            if (!drawn) return;
+            const mark = backend.mark();
+            const pixels = backend.createTensor(3, preprocessing.width * preprocessing.height);
+            const read = backend.draw!(pixels, image, drawn.sampling);
+            if ("close" in image) image.close();
+            const values = await backend.read(pixels);
+            backend.release(mark);
+            // SwiftShader reads no frames.
+            assert.equal(read || kind === "frame", true, "whether it was drawn");
+            if (!read) return;
+            const again = createDrawing(preprocessing)(picture(width, height))!;
+            const wrong = values.findIndex((value, i) => value !== again.data[i]);
+            assert.equal(wrong, -1, `element ${wrong} is ${values[wrong]}, not ${again.data[wrong]}`);
+          },
+        })),
     ),
   );
   const result = await ran(cases);

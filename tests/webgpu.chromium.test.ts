@@ -54,7 +54,10 @@ suite("chromium", { skip: noChromium }, () => {
   });
 
   test("plain ViTs' goldens in a worker", async (t) => {
-    const { goldens } = await visit("chromium", ["goldens"], { isolated: true, folders: addresses(plain.flat()) });
+    const { goldens } = await visit("chromium", ["goldens"], {
+      isolated: true,
+      folders: addresses(plain.filter(({ length }) => length > 0).at(-1)!),
+    });
     assert.deepEqual(goldens.failures, []);
     assert.ok(goldens.count > 0);
     const long = goldens.long.map(Math.round).join(", ") || "none";
