@@ -4,5 +4,5 @@ import { createRequire } from "node:module";
 
 const biome = createRequire(import.meta.url).resolve("@biomejs/biome/bin/biome");
 execFileSync(process.execPath, [biome, "format", "--write", "--config-path=biome.dist.json", "dist/src"], {
-  stdio: ["ignore", "ignore", "inherit"],
+  stdio: "pipe",
 });

@@ -5,7 +5,9 @@ if (process.argv.length === 2) {
   const samples = readdirSync("models/samples").filter((name) => name.endsWith(".jpg"));
   process.argv.push("classify", "--top", "3", ...samples.map((name) => `models/samples/${name}`));
   process.once("exit", () => {
-    console.log("\nNext: npm start -- classify your.jpg, or with --model FOLDER, a ViT of your choice in safetensors.");
+    console.log(
+      "\nNext: npm start -- classify your.jpg --model google/vit-base-patch16-224, or another ViT of Hugging Face.",
+    );
   });
 }
 await import("../dist/src/cli.js");
