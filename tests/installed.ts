@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /** The folder of `npm run test:hosts`, whose node_modules has hosts and tools. */
-export const HOSTS = process.env.VITRAIL_HOSTS;
+export const HOSTS = [process.env.VITRAIL_HOSTS].find((folder) => folder !== undefined && existsSync(folder));
 
 /** A program on the PATH. */
 export const find = (name: string): string | undefined =>
