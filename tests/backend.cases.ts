@@ -71,6 +71,8 @@ export function runBackendCases(options: {
   /** Where products are not of f32, or round in another place: instead of `tolerance`, or of the same bits for int8. */
   tolerances?: { readonly f16?: number; readonly rescaled?: number; readonly int8?: number };
   skip?: readonly Skip[];
+  /** Names of the cases to run, all unless given. */
+  only?: RegExp;
 }): void {
   const { tolerance, tolerances = {} } = options;
   const reference = createReferenceBackend();
@@ -78,6 +80,7 @@ export function runBackendCases(options: {
   const backend = () => (shared ??= options.create());
 
   function define(name: string, run: (b: Backend) => Promise<void>): void {
+    if (options.only && !options.only.test(name)) return;
     const skipped = options.skip?.find((s) => s.tests.includes(name));
     test(name, { skip: skipped?.reason }, async () => run(await backend()));
   }
