@@ -1,5 +1,4 @@
 /** The WebGPU tests on a page: the conformance file on the page's own thread, goldens where `load` puts the model. */
-
 import assert from "node:assert/strict";
 import { type Gpu, requestGpu } from "../src/backends/webgpu/device.js";
 import { createWebgpuBackend } from "../src/backends/webgpu/index.js";

@@ -10,7 +10,7 @@ export interface Choice {
   readonly threads?: "auto" | number;
   readonly wide?: boolean;
   readonly precision?: Precision;
-  readonly wasm?: WebAssembly.Module | ArrayBuffer | Uint8Array | string | URL;
+  readonly wasm?: import("./wasm/kernels.js").KernelSource;
 }
 
 export interface Selected {

@@ -1,5 +1,4 @@
 /** `vitrail inspect`: what a checkpoint is, from its headers and JSON files; the weights are not read. */
-
 import { openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";

@@ -2,6 +2,8 @@
  * Files from servers that cut, stall, refuse for a while or answer with something else: asked for again from the byte where
  * it stopped, until all is there or the patience is over. Whether the bytes are right is for the caller to check.
  */
+import { type ByteSource, fromBytes } from "../io/source.js";
+import { concatenate } from "../platform/bytes.js";
 import { abortable } from "../tasks.js";
 
 export type Fetch = typeof globalThis.fetch;
@@ -221,13 +223,7 @@ export async function downloadAll(
     if (length > maxBytes) throw new Error(`${name} has more than ${maxBytes.toLocaleString("en-US")} bytes`);
     chunks.push(chunk);
   }
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.length;
-  }
-  return all;
+  return concatenate(chunks);
 }
 
 /** Whether a server has a file; what it answers with is not read. */
@@ -250,8 +246,14 @@ export async function isThere(url: string | URL, request: Request, patience: Pat
   }
 }
 
+/** A file of weights as it arrives; an archive is read from its end, so that all of it is there first. */
+export async function arriving(chunks: AsyncGenerator<Uint8Array, void>, path: string): Promise<ByteSource> {
+  const stream = streamOf(chunks);
+  return fromBytes(path.endsWith(".npz") ? await new Response(stream).blob() : stream, path);
+}
+
 /** A stream of what is downloaded, which asks for more only when it is read. */
-export function streamOf(chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {
+function streamOf(chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {

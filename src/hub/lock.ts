@@ -1,5 +1,4 @@
 /** One writer at a time among processes, by a file that names the one and is touched while it lives. */
-
 import type { DiskTools } from "../platform/files.js";
 import { isRunning, processId } from "../platform/host.js";
 import { sleep } from "./download.js";

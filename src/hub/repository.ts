@@ -3,10 +3,10 @@
  * digest of each file. Files come from the cache, or are downloaded into it, those alone that are asked for.
  */
 import { type Folder, MAX_JSON_BYTES, type Waiting } from "../io/folder.js";
-import { type ByteSource, fromBytes } from "../io/source.js";
+import type { ByteSource } from "../io/source.js";
 import { hasFileSystem } from "../platform/host.js";
 import { createDigest } from "./digest.js";
-import { download, downloadAll, PATIENCE, type Request, statusOf, streamOf } from "./download.js";
+import { arriving, download, downloadAll, PATIENCE, type Request, statusOf } from "./download.js";
 import { checkRevision, isCommit, type Reference } from "./reference.js";
 import { endpointOf, type HubOptions, isOffline, type OpenOptions, tokenOf } from "./settings.js";
 import { type HubFile, type KnownFile, wrongBytes } from "./store.js";
@@ -152,8 +152,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     if (store && (!options.headers || (await store.has(fileOf(name))))) return store.open(fileOf(name));
     // Nothing is kept: it is read as it arrives.
     const file = await knownFile(name, signal);
-    const stream = streamOf(checked(file, arrive(file, 0, signal)));
-    return fromBytes(name.endsWith(".npz") ? await new Response(stream).blob() : stream, path(name));
+    return arriving(checked(file, arrive(file, 0, signal)), path(name));
   }
 
   async function bytes(name: string, { signal, maxBytes = MAX_JSON_BYTES }: Parameters<Folder["bytes"]>[1] = {}) {

@@ -1,5 +1,6 @@
 /** SHA-1 and SHA-256 of bytes that arrive in pieces, on the compiled assembly/sha.ts. */
 import { assets } from "../platform/assets.js";
+import { fromBase64 } from "../platform/bytes.js";
 import { base64 } from "./sha.gen.js";
 
 export interface Digest {
@@ -19,7 +20,7 @@ const [STATE, SCHEDULE, INPUT, END] = [4096, 4160, 8192, 65536];
 let module: WebAssembly.Module | undefined;
 
 export function createSha(kind: keyof typeof START): Digest {
-  module ??= assets.sha ?? new WebAssembly.Module(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+  module ??= assets.sha ?? new WebAssembly.Module(fromBase64(base64));
   type Blocks = (state: number, blocks: number, count: number, schedule: number) => void;
   const { memory, sha1_blocks, sha256_blocks } = new WebAssembly.Instance(module).exports as {
     memory: WebAssembly.Memory;

@@ -1,7 +1,6 @@
 /** A web address below which a checkpoint's files lie in the Hub's layout, or that of its weights with the others beside it. */
 import { type Folder, MAX_JSON_BYTES } from "../io/folder.js";
-import { fromBytes } from "../io/source.js";
-import { download, downloadAll, type Fetch, isThere, streamOf } from "./download.js";
+import { arriving, download, downloadAll, type Fetch, isThere } from "./download.js";
 
 /** Nothing is kept: bytes go from the server into the model. What a server has cannot be listed, but asked for. */
 export function webFolder(at: URL, fetch: Fetch | undefined): Folder {
@@ -20,11 +19,7 @@ export function webFolder(at: URL, fetch: Fetch | undefined): Folder {
     file,
     has: async (name, signal) => name === file || isThere(urlOf(name), request(name, signal)),
     path,
-    async open(name, signal) {
-      const stream = streamOf(download(urlOf(name), request(name, signal)));
-      // An archive is read from its end.
-      return fromBytes(name.endsWith(".npz") ? await new Response(stream).blob() : stream, path(name));
-    },
+    open: (name, signal) => arriving(download(urlOf(name), request(name, signal)), path(name)),
     bytes: (name, { signal, maxBytes = MAX_JSON_BYTES } = {}) =>
       downloadAll(urlOf(name), { ...request(name, signal), maxBytes }),
     key: async () => undefined,

@@ -2,7 +2,6 @@
  * Decoding JPEG, PNG, WebP and GIF to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
-
 import { ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader } from "./file.js";
 import { decodeGif } from "./gif.js";
 import { decodeJpeg } from "./jpeg.js";

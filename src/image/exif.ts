@@ -1,6 +1,6 @@
 /**
  * Which way up a photo is: the orientation tag of EXIF (JEITA CP-3451, tag 0x0112) or, where EXIF has none, of XMP,
- * found as Pillow's Image.getexif finds it, and applied as its ImageOps.exif_transpose does.
+ * found as Pillow's Image.getexif finds it; upright.ts turns by it.
  */
 import { ascii, viewOf } from "./file.js";
 

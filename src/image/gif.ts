@@ -1,5 +1,6 @@
 /** The first frame of a GIF (CompuServe, version 89a), as Pillow shows it: transparency is ignored. */
-import { broken, checkSize, concatenate, type ImageFile, type StoredImage, viewOf } from "./file.js";
+import { concatenate } from "../platform/bytes.js";
+import { broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
 
 /** First row and step of the four passes of an interlaced frame. */
 const PASSES = [

@@ -3,8 +3,9 @@
  * again without its third, and both are decoded. The coefficients are not touched: of the entropy-coded data, the bits
  * of a dropped component's blocks are left out and those of the others copied, so that the samples are libjpeg's.
  */
+import { concatenate } from "../platform/bytes.js";
 import { decodeWith } from "./codec.js";
-import { broken, concatenate, type ImageFile } from "./file.js";
+import { broken, type ImageFile } from "./file.js";
 import type { JpegHeader, Segment } from "./jpeg.js";
 import {
   type BitReader,

@@ -2,9 +2,10 @@
  * JPEG (ITU-T T.81): the markers are read here, and all checks made, before MozJPEG decodes the pixels.
  * MozJPEG fills truncated files with gray and knows neither four components nor lossless scans.
  */
+import { concatenate } from "../platform/bytes.js";
 import { decodeWith } from "./codec.js";
 import { orientationOf } from "./exif.js";
-import { ascii, broken, checkSize, concatenate, dropAlpha, type ImageFile, type Reader, viewOf } from "./file.js";
+import { ascii, broken, checkSize, dropAlpha, type ImageFile, type Reader, viewOf } from "./file.js";
 import { decodeCmyk } from "./jpeg-cmyk.js";
 import { decodeLossless } from "./jpeg-lossless.js";
 

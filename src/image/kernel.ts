@@ -1,5 +1,6 @@
 /** The compiled assembly/image.ts. Its memory holds one call's data at a time: each caller lays it out from 0. */
 import { assets } from "../platform/assets.js";
+import { fromBase64 } from "../platform/bytes.js";
 import { base64 } from "./kernel.gen.js";
 
 /** The exports of assembly/image.ts, which says what their arguments are; and its memory, seen as bytes. */
@@ -19,7 +20,7 @@ let kept: WebAssembly.Exports | undefined;
 
 /** The kernel with `size` bytes of memory at least. */
 export function kernelWith(size: number): ImageKernel {
-  module ??= assets.image ?? new WebAssembly.Module(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+  module ??= assets.image ?? new WebAssembly.Module(fromBase64(base64));
   const exports = kept ?? new WebAssembly.Instance(module).exports;
   const memory = exports.memory as WebAssembly.Memory;
   const missing = size - memory.buffer.byteLength;

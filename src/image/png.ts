@@ -2,8 +2,9 @@
  * PNG (W3C, third edition): all colour types, depths and interlacing, with Pillow's choices where it has some:
  * which checksums count, what a damaged stream is, 16 bits to the upper 8 (for gray, where Pillow saturates, too).
  */
+import { concatenate } from "../platform/bytes.js";
 import { orientationOf } from "./exif.js";
-import { ascii, broken, checkSize, concatenate, type ImageFile, type StoredImage, viewOf } from "./file.js";
+import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
 import { inflate } from "./inflate.js";
 
 interface PngHeader {

@@ -2,7 +2,6 @@
  * Resizing, to the byte as Pillow does it: antialiased, with 8-bit fixed-point weights and an 8-bit image between the
  * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts.
  */
-
 import { kernelWith } from "./kernel.js";
 import { readUpright, upright, uprightSize } from "./upright.js";
 

@@ -2,19 +2,10 @@
  * WebP (Google's container specification): libwebp decodes the pixels of a still image; of an animation, the first
  * frame is made into a still image first and then put in its place on a black canvas.
  */
+import { concatenate } from "../platform/bytes.js";
 import { decodeWith } from "./codec.js";
 import { orientationOf } from "./exif.js";
-import {
-  ascii,
-  broken,
-  checkSize,
-  concatenate,
-  dropAlpha,
-  type ImageFile,
-  type Reader,
-  type StoredImage,
-  viewOf,
-} from "./file.js";
+import { ascii, broken, checkSize, dropAlpha, type ImageFile, type Reader, type StoredImage, viewOf } from "./file.js";
 
 /** A chunk of RIFF: four letters, and the bytes with their header and padding, or without. */
 interface Chunk {

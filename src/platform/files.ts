@@ -2,6 +2,7 @@
  * Files, wherever the library runs. Node, Deno and Bun have a file system; elsewhere (browsers, edge hosts) a path is an address
  * relative to the page.
  */
+import { fromBase64 } from "./bytes.js";
 import { builtin, hasFileSystem } from "./host.js";
 
 /** A file open for reading at any position. */
@@ -32,7 +33,7 @@ export async function readFile(
   };
   // Pages whose policy lets nothing be fetched may still have it.
   const [, inline] = /^data:[^,]*;base64,(.*)$/s.exec(String(place.at)) ?? [];
-  if (inline !== undefined) return Uint8Array.from(atob(inline), (c) => c.charCodeAt(0));
+  if (inline !== undefined) return fromBase64(inline);
   if (place.kind === "web") {
     const response = await describeFailure(source, () => fetch(place.at, { signal }), signal);
     if (!response.ok) {

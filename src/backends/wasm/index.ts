@@ -1,5 +1,4 @@
 /** The WASM SIMD backend: maps the contract's ops to the kernels in assembly/, packs weights, lays out memory. */
-
 import {
   type Activation,
   type Backend,

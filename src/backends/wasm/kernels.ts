@@ -1,5 +1,4 @@
 /** The compiled kernels (assembly/): which build an engine can run, compiled once a process, and its typed exports. */
-
 import { readFile } from "../../platform/files.js";
 import { unpack } from "../../platform/packed.js";
 import { compileEagerly } from "../../platform/v8.js";

@@ -54,8 +54,8 @@ export function groupsFor(count: number): [number, number] {
   return [Math.ceil(count / rows), rows];
 }
 
-/** `main` of a shader whose thread computes `value(row, column)` of out; behind a row are zeros. */
-export const elementwise = (value: string, zero = "0.0"): string => `
+/** `main` of a shader of which each thread is told its number `i` in a dispatch of `groupsFor(threads / THREADS)`. */
+export const perThread = (body: string): string => `
 ${LINEAR}
 @compute @workgroup_size(${THREADS})
 fn main(
@@ -64,12 +64,17 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = groupOf(g, n) * ${THREADS}u + lane;
+  ${body}
+}`;
+
+/** The same where a thread computes `value(row, column)` of out; behind a row are zeros. */
+export const elementwise = (value: string, zero = "0.0"): string =>
+  perThread(`
   if (i >= p.rows * p.outStride) { return; }
   let row = i / p.outStride;
   let column = i % p.outStride;
   if (column >= p.cols) { out[i] = ${zero}; return; }
-  ${value}
-}`;
+  ${value}`);
 
 /**
  * `total(x, lane)` and `largest(x, lane)` of the values of all threads of a workgroup, the same in each of them. By

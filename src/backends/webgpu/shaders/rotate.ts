@@ -1,25 +1,17 @@
 /** Rotary positions, in place: one thread a pair of a token's query or key. */
-import { LINEAR, type Shader, THREADS } from "../shader.js";
+import { perThread, type Shader } from "../shader.js";
 
 export const rotate = ({ halves, own }: { halves: boolean; own: boolean }): Shader => ({
   name: `rotate ${halves} ${own}`,
   reads: { cos: "f32", sin: "f32" },
   writes: { qkv: "f32" },
   params: ["rows", "heads", "d", "stride", "tokens", "tableStride"],
-  code: `
-${LINEAR}
-@compute @workgroup_size(${THREADS})
-fn main(
-  @builtin(workgroup_id) g: vec3u,
-  @builtin(num_workgroups) n: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
+  code: perThread(`
   let pairs = p.d / 2u;
-  let number = groupOf(g, n) * ${THREADS}u + lane;
-  let pair = number % pairs;
+  let pair = i % pairs;
   // Heads of the queries, then of the keys.
-  let head = number / pairs % (2u * p.heads);
-  let row = number / (pairs * 2u * p.heads);
+  let head = i / pairs % (2u * p.heads);
+  let row = i / (pairs * 2u * p.heads);
   if (row >= p.rows) { return; }
   let a = ${halves ? "pair" : "2u * pair"};
   let b = ${halves ? "pair + pairs" : "2u * pair + 1u"};
@@ -28,6 +20,5 @@ fn main(
   let x = qkv[at + a];
   let y = qkv[at + b];
   qkv[at + a] = x * cos[table + a] + y * sin[table + a];
-  qkv[at + b] = y * cos[table + b] + x * sin[table + b];
-}`,
+  qkv[at + b] = y * cos[table + b] + x * sin[table + b];`),
 });
