@@ -190,6 +190,32 @@ export async function drawnByModel(): Promise<Ran> {
       },
     },
     {
+      name: "a device that is lost while it is tried out on a picture: SIMD has the call",
+      async run() {
+        const { createTexture } = GPUDevice.prototype;
+        GPUDevice.prototype.createTexture = function (...args) {
+          this.destroy();
+          return createTexture.apply(this, args);
+        };
+        try {
+          const find = async () => {
+            const found = await requestGpu();
+            return "reason" in found ? found : { ...found, software: false };
+          };
+          const engine = await createEngine(source, {}, { find, judge: async () => ({ preferred: true, reason: "" }) });
+          assert.equal(engine.draws, false, "whether its GPU draws");
+          const image = createDrawing(engine.preprocessing)((await bitmaps())[0]!);
+          const { preLogits } = await engine.forward({ pixelValues: image! }, ["preLogits"], () => {});
+          const row = [...preLogits!.data];
+          assert.ok(row.length > 0 && row.every((value, i) => Math.abs(value - expected[i]!) < 1e-4), "SIMD's row");
+          assert.equal(engine.backend.name, "wasm", "where it is");
+          engine.dispose();
+        } finally {
+          GPUDevice.prototype.createTexture = createTexture;
+        }
+      },
+    },
+    {
       name: "one that was closed",
       async run() {
         const [good, closed] = await bitmaps();

@@ -141,7 +141,8 @@ export async function createEngine(
 async function drawsRight({ backend }: Placement, preprocessing: Preprocessing): Promise<boolean> {
   const picture = backend.draw && noisePicture(preprocessing);
   const drawn = picture && createDrawing(preprocessing)(picture);
-  return drawn !== undefined && drawsAlike(backend, drawn);
+  // A GPU that goes away here is found gone by the first call.
+  return drawn !== undefined && (await drawsAlike(backend, drawn).catch(() => false));
 }
 
 /** The config of images and patches of the sizes that are asked for. */

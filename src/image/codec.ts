@@ -91,6 +91,8 @@ function decodeInPlace<T>(decode: () => unknown, take: (rgba: Uint8Array) => T):
     decode();
   } finally {
     restore();
+    // It holds what was taken.
+    look = () => {};
   }
   if (failure) throw failure.error;
   return result;
