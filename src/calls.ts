@@ -3,9 +3,10 @@ import type { BackendName, Precision } from "./backend.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
 import type { HubOptions } from "./hub/settings.js";
-import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
+import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import type { RgbImage } from "./image/decode.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
+import { pixelsOf } from "./image/pixels.js";
 import { toPixelValues } from "./image/preprocess.js";
 import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
@@ -57,6 +58,8 @@ export interface LoadOptions extends HubOptions {
   config?: ConfigOverrides;
   /** Most pixels that an image may have; more is refused before any of them is decoded. */
   pixelLimit?: number;
+  /** Most milliseconds of work on an image, decoding and resizing; it is refused when they are over. Default: no limit. */
+  decodeTimeout?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called as bytes arrive: first those of files that are downloaded, then those of the weights. */
@@ -177,10 +180,14 @@ export async function loadHere(
   options: LoadOptions,
   onPage = "",
 ): Promise<Model> {
-  return createModel(await acquireEngine(source, options), options.pixelLimit, onPage);
+  return createModel(await acquireEngine(source, options), options, onPage);
 }
 
-function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPage: string): Model {
+function createModel(
+  loaded: Lease<Engine>,
+  { pixelLimit, decodeTimeout }: Pick<LoadOptions, "pixelLimit" | "decodeTimeout">,
+  onPage: string,
+): Model {
   const { config, labels, preprocessing } = loaded.value;
   let { backend } = loaded.value;
   const { height, width } = preprocessing;
@@ -280,7 +287,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
         `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
       );
     }
-    const options = { preprocessing, pixelLimit, signal };
+    const options = { preprocessing, pixelLimit, decodeTimeout, signal };
     return call(signal, async (check) => {
       if (images.length === 1) {
         return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, options)), check)];

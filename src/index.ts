@@ -111,6 +111,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   patchSize: true,
   config: true,
   pixelLimit: true,
+  decodeTimeout: true,
   signal: true,
   onProgress: true,
   revision: true,
@@ -130,7 +131,7 @@ const HUB_OPTIONS: Readonly<Record<keyof HubOptions, string>> = {
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
   const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1 } = options;
-  const { wasm = "", onProgress } = options;
+  const { wasm = "", decodeTimeout = 1, onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${JSON.stringify(onProgress)}`);
   }
@@ -163,6 +164,9 @@ function checkOptions(options: LoadOptions): void {
     throw new TypeError(`load: wasm must be a WebAssembly.Module, bytes or a URL; got ${JSON.stringify(wasm)}`);
   }
   if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${JSON.stringify(wide)}`);
+  if (!(typeof decodeTimeout === "number" && decodeTimeout > 0)) {
+    throw new RangeError(`load: decodeTimeout must be a positive number; got ${JSON.stringify(decodeTimeout)}`);
+  }
   if (!(typeof pixelLimit === "number" && pixelLimit > 0)) {
     throw new RangeError(`load: pixelLimit must be a positive number; got ${JSON.stringify(pixelLimit)}`);
   }
