@@ -24,7 +24,6 @@ const LAYERS: Readonly<Record<string, Layer>> = {
       "engine/sources.ts",
       "image",
       "io",
-      "json.ts",
       "model",
       "quantise.ts",
       "platform",

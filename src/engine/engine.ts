@@ -6,6 +6,7 @@ import { createDrawing, noisePicture } from "../image/drawn.js";
 import { type Preprocessing, parsePreprocessing } from "../image/preprocess.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
+import { parseJson } from "../json.js";
 import type { Config, ConfigOverrides } from "../model/config.js";
 import { imageSettings } from "../model/families/bare.js";
 import { type ForwardOptions, forward } from "../model/forward.js";
@@ -205,7 +206,7 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
   async function make() {
     const json = async (path: string) => {
       const bytes = await file(path);
-      return bytes && JSON.parse(new TextDecoder().decode(bytes));
+      return bytes && (parseJson(bytes, `tokenizer: "${path}" of "${name}"`) as Readonly<Record<string, unknown>>);
     };
     const tokenizer = await json(TOKENIZER);
     if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold ${TOKENIZER}; it holds none`);
