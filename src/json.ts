@@ -32,15 +32,24 @@ export function checkContainers(bytes: Uint8Array, what: string): void {
   let containers = 0;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];
-    if (byte === QUOTE) {
-      for (i++; i < bytes.length && bytes[i] !== QUOTE; i++) if (bytes[i] === BACKSLASH) i++;
-    } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
+    if (byte === QUOTE) i = endOfText(bytes, i);
+    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
       if (++depth > MAX_NESTING) throw new Error(`${what} nests values deeper than ${MAX_NESTING} levels`);
       if (++containers > MAX_CONTAINERS) {
         throw new Error(`${what} holds more than ${MAX_CONTAINERS.toLocaleString("en-US")} objects and arrays`);
       }
     } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth--;
   }
+}
+
+/** Where the text that begins at `start` has its last quote: one before which an even number of backslashes stands. */
+function endOfText(bytes: Uint8Array, start: number): number {
+  for (let end = bytes.indexOf(QUOTE, start + 1); end >= 0; end = bytes.indexOf(QUOTE, end + 1)) {
+    let before = end;
+    while (bytes[before - 1] === BACKSLASH) before--;
+    if ((end - before) % 2 === 0) return end;
+  }
+  return bytes.length;
 }
 
 /**

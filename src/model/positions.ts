@@ -14,8 +14,8 @@ const MAX_PLACES = 16;
 
 /**
  * Bounds what a grid's places take beside the tokens themselves: BEiT's bias of every pair of tokens, which grows by the
- * square of the image's area, and rotary turns of their own for every block. 16 times a block's activations are a grid of
- * 96×96 for heads of 64 columns, images of 1536×1536 in patches of 16×16.
+ * square of the image's area, and rotary turns of their own for every block. For heads of 64 columns 16 times
+ * a block's activations are a grid of 95×95, images of 1520×1520 in patches of 16×16.
  * @param what has the grid, at the start of the message.
  * @returns a message if it is too much.
  */
