@@ -138,6 +138,31 @@ const forbidden: [what: string, bytes: Uint8Array, message: string][] = [
     file(header(["x", "U8", [2 ** 53], 0, 2]), 2),
     'header of "a.safetensors" must give "x" a shape of whole numbers; it holds [9007199254740992]',
   ],
+  ...["1.0", "1e0", "1E0", "0.1e1", "10e-1"].map((one): (typeof forbidden)[number] => [
+    `size of ${one}`,
+    file(`{"x":{"dtype":"F32","shape":[${one}],"data_offsets":[0,4]}}`, 4),
+    `header of "a.safetensors" must write the whole numbers of "shape" in digits alone; it holds ${one}`,
+  ]),
+  ...["-0", "0.0", "-0.0", "0e5"].map((zero): (typeof forbidden)[number] => [
+    `offset of ${zero}`,
+    file(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[${zero},4]}}`, 4),
+    `header of "a.safetensors" must write the whole numbers of "data_offsets" in digits alone; it holds ${zero}`,
+  ]),
+  [
+    "number out of range",
+    file('{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"scale":-1e999}}', 4),
+    'header of "a.safetensors" has a number out of range: -1e999',
+  ],
+  [
+    "nesting of 128 levels",
+    file(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"y":${"[".repeat(126)}${"]".repeat(126)}}}`, 4),
+    'header of "a.safetensors" nests values deeper than 127 levels',
+  ],
+  [
+    "half a character",
+    file(String.raw`{"x\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4),
+    String.raw`header of "a.safetensors" has a text that is no Unicode: "x\ud800"`,
+  ],
   [
     "shape a text",
     file(header(["x", "F32", "1", 0, 4]), 4),
@@ -257,11 +282,18 @@ test("takes what the format allows", () => {
   ]);
 });
 
+test("what Rust's reader takes beside the rules is taken: unknown fields of numbers, 127 levels, escaped pairs", () => {
+  const nested = `${"[".repeat(125)}${"]".repeat(125)}`;
+  const entry = `{"dtype":"F32","shape":[1],"data_offsets":[0,4],"y":${nested},"z":[1.5,-1e-3]}`;
+  const [info] = parse(file(`{"${String.raw`\ud83d\ude00`}":${entry}}`, 4));
+  assert.deepEqual([info!.name, info!.shape], ["😀", [1]]);
+});
+
 test("a long header is checked without exhausting the stack", () => {
   const name = '\\"'.repeat(2e6);
   assert.equal(parse(file(`{"${name}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`)).length, 1);
   const deep = `${'{"a":'.repeat(1e5)}0${"}".repeat(1e5)}`;
-  assert.throws(() => parse(file(`{"x":${deep}}`)), /gives "x" the dtype nothing/);
+  assert.throws(() => parse(file(`{"x":${deep}}`)), /nests values deeper than 127 levels/);
 });
 
 test("where the size of a stream is unknown, its end is not compared", () => {

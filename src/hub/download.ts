@@ -246,10 +246,35 @@ export async function isThere(url: string | URL, request: Request, patience: Pat
   }
 }
 
-/** A file of weights as it arrives; an archive is read from its end, so that all of it is there first. */
-export async function arriving(chunks: AsyncGenerator<Uint8Array, void>, path: string): Promise<ByteSource> {
-  const stream = streamOf(chunks);
-  return fromBytes(path.endsWith(".npz") ? await new Response(stream).blob() : stream, path);
+/** Most bytes of an archive that is kept as a whole: the paper's largest has 2.5 GB. */
+const MAX_ARCHIVE_BYTES = 2 ** 32;
+
+/**
+ * A file of weights as it arrives; an archive is read from its end, so that all of it is there first.
+ * @param most bytes of an archive; one that goes on is given up there.
+ */
+export async function arriving(
+  chunks: AsyncGenerator<Uint8Array, void>,
+  path: string,
+  most = MAX_ARCHIVE_BYTES,
+): Promise<ByteSource> {
+  if (!path.endsWith(".npz")) return fromBytes(streamOf(chunks), path);
+  return fromBytes(await new Response(streamOf(upTo(most, chunks, path))).blob(), path);
+}
+
+async function* upTo(
+  most: number,
+  chunks: AsyncGenerator<Uint8Array, void>,
+  path: string,
+): AsyncGenerator<Uint8Array, void> {
+  let length = 0;
+  for await (const chunk of chunks) {
+    length += chunk.length;
+    if (length > most) {
+      throw new Error(`file: "${path}" has more than ${most.toLocaleString("en-US")} bytes, the most of an archive`);
+    }
+    yield chunk;
+  }
 }
 
 /** A stream of what is downloaded, which asks for more only when it is read. */

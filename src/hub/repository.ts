@@ -4,6 +4,7 @@
  */
 import { type Folder, MAX_JSON_BYTES, type Waiting } from "../io/folder.js";
 import type { ByteSource } from "../io/source.js";
+import { checkContainers, excerpt } from "../json.js";
 import { hasFileSystem } from "../platform/host.js";
 import { createDigest } from "./digest.js";
 import { arriving, download, downloadAll, PATIENCE, type Request, statusOf } from "./download.js";
@@ -211,13 +212,14 @@ async function* checked(file: KnownFile, chunks: AsyncIterable<Uint8Array>): Asy
 
 /** A name that is safe as a file's own: no way to another folder, no drive or stream, nothing hidden. */
 const isPlain = (name: unknown): name is string =>
-  typeof name === "string" && /^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name);
+  typeof name === "string" && name.length <= 255 && /^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name);
 
 /** Files in folders of a repository are none of a checkpoint's. */
 function parseListing(repo: string, revision: string, bytes: Uint8Array): Listing {
   const refuse = (rule: string, got: unknown): never => {
-    throw new Error(`hub: the answer about "${repo}" must ${rule}; got ${JSON.stringify(got)?.slice(0, 80)}`);
+    throw new Error(`hub: the answer about "${repo}" must ${rule}; got ${excerpt(got)}`);
   };
+  checkContainers(bytes, `hub: the answer about "${repo}"`);
   const text = new TextDecoder().decode(bytes);
   let answer: { sha?: unknown; siblings?: unknown } | null = null;
   try {
@@ -234,7 +236,8 @@ function parseListing(repo: string, revision: string, bytes: Uint8Array): Listin
     if (!isPlain(name)) continue;
     const digest = lfs?.sha256 ?? blobId;
     if (!Number.isSafeInteger(size) || size < 0) return refuse(`give the size of "${name}"`, size);
-    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(digest)) return refuse(`give the digest of "${name}"`, digest);
+    if (typeof digest !== "string" || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(digest))
+      return refuse(`give the digest of "${name}"`, digest);
     files.set(name, { repo, commit: sha, name, size, digest });
   }
   return { commit: sha, files };

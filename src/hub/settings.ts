@@ -60,12 +60,21 @@ export async function cacheDirOf({ cacheDir }: Pick<HubOptions, "cacheDir">): Pr
   return path.resolve(cacheDir ?? first("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") ?? path.join(await homeOf(), "hub"));
 }
 
-/** @param onDisk whether there is a file system, which may hold one. */
+/**
+ * @param onDisk whether there is a file system, which may hold one.
+ * @throws RangeError for one that cannot be sent; it does not show it.
+ */
 export async function tokenOf({ token }: HubOptions, onDisk: boolean): Promise<string | undefined> {
   const given = token ?? first("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN");
-  if (given !== undefined || !onDisk) return given?.trim() || undefined;
+  if (given !== undefined || !onDisk) return sendable(given ?? "", token === undefined ? "HF_TOKEN" : "token");
   const { fs, path } = diskTools();
   const file = first("HF_TOKEN_PATH") ?? path.join(await homeOf(), "token");
-  const text = await fs.readFile(file, "utf8").catch(() => "");
-  return text.trim() || undefined;
+  return sendable(await fs.readFile(file, "utf8").catch(() => ""), file);
+}
+
+/** Checked here, as a header of anything else is refused by `fetch` in a message that quotes it. */
+function sendable(text: string, from: string): string | undefined {
+  const token = text.trim();
+  if (/^[\x21-\x7e]*$/.test(token)) return token || undefined;
+  throw new RangeError(`hub: the token of ${from} must be one line of ASCII letters, digits and marks without spaces`);
 }

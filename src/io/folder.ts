@@ -35,6 +35,9 @@ export interface Folder {
 /** JSON files of more bytes are not read: safetensors' own limit on a header, and of tokenizers some have 30 MB. */
 export const MAX_JSON_BYTES = 100_000_000;
 
+/** The same of a config, a preprocessor or an index of shards: the names of 21,841 classes, twice, take 2 MB. */
+export const MAX_CONFIG_BYTES = 2 ** 24;
+
 /** The folder of a path or a `file:` URL, which may also name one file in it. */
 export async function openFolder(source: string | URL): Promise<Folder> {
   const at = typeof source === "string" && /^[a-z]+:\/\//i.test(source) ? new URL(source) : source;
