@@ -1,5 +1,5 @@
 /** Where the Hub and its cache are, and how to get in: options, then the environment variables of huggingface_hub. */
-import { diskTools } from "../platform/files.js";
+import { diskTools, readNote } from "../platform/files.js";
 import { environment } from "../platform/host.js";
 
 /** Options of `load` for models that are named by "owner/name". */
@@ -39,7 +39,15 @@ export interface CachedRepository {
 
 const first = (...names: string[]): string | undefined => names.map(environment).find((value) => value);
 
-export const endpointOf = (): string => (first("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/+$/, "");
+/** @throws Error for an address that `fetch` does not take; without it, as it may hold a password. */
+export function endpointOf(): string {
+  const endpoint = first("HF_ENDPOINT") ?? "https://huggingface.co";
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (!/^https?:$/.test(url?.protocol ?? "") || url?.username || url?.password || url?.search || url?.hash) {
+    throw new Error("hub: HF_ENDPOINT must be an http(s) address without user name, password and query; it is another");
+  }
+  return endpoint.replace(/\/+$/, "");
+}
 
 const isSet = (name: string): boolean => /^(1|on|yes|true)$/i.test(environment(name) ?? "");
 
@@ -60,12 +68,20 @@ export async function cacheDirOf({ cacheDir }: Pick<HubOptions, "cacheDir">): Pr
   return path.resolve(cacheDir ?? first("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") ?? path.join(await homeOf(), "hub"));
 }
 
-/** @param onDisk whether there is a file system, which may hold one. */
+/**
+ * @param onDisk whether there is a file system, which may hold one.
+ * @throws Error for what no header can carry: `fetch` would quote it.
+ */
 export async function tokenOf({ token }: HubOptions, onDisk: boolean): Promise<string | undefined> {
-  const given = token ?? first("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN");
-  if (given !== undefined || !onDisk) return given?.trim() || undefined;
-  const { fs, path } = diskTools();
-  const file = first("HF_TOKEN_PATH") ?? path.join(await homeOf(), "token");
-  const text = await fs.readFile(file, "utf8").catch(() => "");
-  return text.trim() || undefined;
+  const given = (token ?? first("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") ?? (onDisk ? await keptToken() : ""))?.trim();
+  if (!given) return undefined;
+  if (/^[\x21-\x7e]+$/.test(given)) return given;
+  const found = /[\r\n]/.test(given) ? "a line break" : "others";
+  throw new Error(`hub: the token must be of visible ASCII characters alone; there is ${found} in it`);
+}
+
+/** What `hf auth login` kept. */
+async function keptToken(): Promise<string | undefined> {
+  const { path } = diskTools();
+  return readNote(first("HF_TOKEN_PATH") ?? path.join(await homeOf(), "token"));
 }

@@ -5,7 +5,8 @@
  */
 import { ELEMENT_BYTES } from "../backend.js";
 import { widen } from "../elements.js";
-import { type Folder, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
+import { type Folder, openFolder, type Waiting } from "./folder.js";
+import { kindOf, MAX_TOKENIZER_BYTES, parseJson } from "./json.js";
 import type { CheckpointParts } from "./parts.js";
 import { type ConvertibleTensor, headerLength, isConvertible, parseHeader, type TensorInfo } from "./safetensors.js";
 import { type ByteSource, type Bytes, fromBytes } from "./source.js";
@@ -208,7 +209,8 @@ async function find(folder: Folder, waiting: Waiting): Promise<Layout> {
     name: folder.name,
     config: await json(config),
     preprocessor: await json("preprocessor_config.json"),
-    file: async (name) => ((await folder.has(name)) ? folder.bytes(name) : undefined),
+    file: async (name) =>
+      (await folder.has(name)) ? folder.bytes(name, { maxBytes: MAX_TOKENIZER_BYTES }) : undefined,
     bring: folder.bring && bring,
     shards: files.map((name) => () => folder.open(name, signal)),
     placement,
@@ -262,13 +264,15 @@ const OPEN_CLIP_CONFIG = "open_clip_config.json";
 function parseIndex(index: unknown, path: string): Map<string, string> {
   const map = (index as { weight_map?: unknown }).weight_map;
   if (typeof map !== "object" || map === null || Array.isArray(map)) {
-    throw new Error(`checkpoint: "${path}" must hold an object "weight_map"; got ${JSON.stringify(map)?.slice(0, 60)}`);
+    throw new Error(`checkpoint: "${path}" must hold an object "weight_map"; got ${kindOf(map)}`);
   }
   const shardOf = new Map<string, string>();
   for (const [tensor, shard] of Object.entries(map)) {
     if (typeof shard !== "string" || !/^[^/\\]+\.safetensors$/.test(shard)) {
-      const got = JSON.stringify(shard).slice(0, 120);
-      throw new Error(`checkpoint: "${path}" must name .safetensors files of its own folder; "${tensor}" is in ${got}`);
+      const got = typeof shard === "string" ? "another file" : kindOf(shard);
+      throw new Error(
+        `checkpoint: "${path}" must name .safetensors files of its own folder; "${tensor.slice(0, 80)}" is in ${got}`,
+      );
     }
     shardOf.set(tensor, shard);
   }
@@ -288,16 +292,10 @@ const quotedList = (names: string[]): string =>
   names.length > 1 ? `"${names[0]}" (and ${names.length - 1} more)` : `"${names[0]}"`;
 
 async function readJson(folder: Folder, name: string, signal: AbortSignal | undefined): Promise<unknown> {
-  const bytes = await folder.bytes(name, { signal, maxBytes: MAX_JSON_BYTES });
   const path = folder.path(name);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new Error(`checkpoint: "${path}" is not valid JSON: ${(cause as Error).message}`, { cause });
-  }
+  const value = parseJson(await folder.bytes(name, { signal }), `checkpoint: "${path}"`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${JSON.stringify(value).slice(0, 60)}`);
+    throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${kindOf(value)}`);
   }
   return value;
 }

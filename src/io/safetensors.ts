@@ -111,7 +111,7 @@ export function parseHeader(header: Uint8Array, file: { name: string; fileSize: 
 /** The header's JSON object, without repeated names. */
 function parseObject(header: Uint8Array, fail: (found: string) => never): Record<string, unknown> {
   if (header[0] !== 0x7b) {
-    fail(`must start with "{"; it starts with ${excerpt(new TextDecoder().decode(header.subarray(0, 24)))}`);
+    fail('must start with "{"');
   }
   let json = "";
   try {
@@ -123,7 +123,7 @@ function parseObject(header: Uint8Array, fail: (found: string) => never): Record
   try {
     value = JSON.parse(json);
   } catch {
-    fail(`is not valid JSON; it starts with ${excerpt(json.slice(0, 60))}`);
+    fail("is not valid JSON");
   }
   const name = repeatedName(json);
   if (name !== undefined) fail(`has ${quoted(name)} twice`);
