@@ -11,9 +11,9 @@
 import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { nextTask } from "../tasks.js";
-import type { RgbImage } from "./decode.js";
 import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
 import { type PixelOptions, pixelsOf } from "./pixels.js";
+import type { SeenImage } from "./preprocess.js";
 import { type ImageInput, isAddress, readEncoded } from "./source.js";
 
 /** Images that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
@@ -122,7 +122,7 @@ function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
 interface Slot<Own> {
   input: ImageInput;
   options: PixelOptions;
-  result?: RgbImage | Own | Error;
+  result?: SeenImage | Own | Error;
   /** Settles when what it waits for is over: its bytes have come, or the thread that has it is through. */
   busy?: Promise<void>;
   /** Its bytes have been asked for at its address. */
@@ -142,7 +142,7 @@ export async function* pixelsAhead<Own = never>(
   options: PixelOptions,
   check: () => void,
   drawn: (input: ImageInput) => Own | undefined = () => undefined,
-): AsyncGenerator<RgbImage | Own | Error> {
+): AsyncGenerator<SeenImage | Own | Error> {
   const slots: Slot<Own>[] = [];
   let next = 0;
 
