@@ -276,6 +276,34 @@ test("a private repository: by option, environment or file; the token goes to no
   }
 });
 
+test("a token that cannot be sent is refused without being shown", async (t) => {
+  const hub = await hubOf(t, large);
+  const shown = (error: unknown): string =>
+    error instanceof Error ? `${error.stack} ${error.message} ${shown(error.cause)}` : String(error);
+  for (const token of [
+    "hf_one\nhf_two",
+    "hf_one\r\nX-Evil: hf_two",
+    "hf_one hf_two",
+    "hf_one\0hf_two",
+    "hf_one’hf_two",
+  ]) {
+    const ways: [from: string, options: object][] = [
+      ["token", { token }],
+      ["HF_TOKEN", {}],
+    ];
+    for (const [from, options] of ways) {
+      // An environment holds no zero.
+      if (from === "HF_TOKEN") process.env.HF_TOKEN = token.replace("\0", "\u0001");
+      const error = await bring({ cacheDir: newCache(), ...options }).catch((error) => error);
+      delete process.env.HF_TOKEN;
+      const rule = "must be one line of ASCII letters, digits and marks without spaces";
+      assert.equal(error.message, `hub: the token of ${from} ${rule}`);
+      assert.doesNotMatch(shown(error), /hf_one|hf_two/);
+    }
+  }
+  assert.deepEqual(hub.asked, []);
+});
+
 /** Of a connection that is cut, the last bytes may be lost with it. */
 const aboutCut = (range: string | undefined) => {
   const from = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1]);

@@ -205,30 +205,33 @@ export async function isThere(url: string | URL, request: Request, patience: Pat
   }
 }
 
-/** No model of more bytes runs, and an archive is kept whole while it is read. */
+/** Most bytes of an archive that is kept as a whole: the paper's largest has 2.5 GB. */
 const MAX_ARCHIVE_BYTES = 2 ** 32;
 
-/** A file of weights as it arrives; an archive is read from its end, so that all of it is there first. */
+/**
+ * A file of weights as it arrives; an archive is read from its end, so that all of it is there first.
+ * @param most bytes of an archive; one that goes on is given up there.
+ */
 export async function arriving(
   chunks: AsyncGenerator<Uint8Array, void>,
   path: string,
-  maxBytes = MAX_ARCHIVE_BYTES,
+  most = MAX_ARCHIVE_BYTES,
 ): Promise<ByteSource> {
   if (!path.endsWith(".npz")) return fromBytes(streamOf(chunks), path);
-  return fromBytes(await new Response(streamOf(atMost(chunks, path, maxBytes))).blob(), path);
+  return fromBytes(await new Response(streamOf(upTo(most, chunks, path))).blob(), path);
 }
 
-/** Chunks as they are, and an error when they are no zip or more than can be kept. */
-async function* atMost(
+async function* upTo(
+  most: number,
   chunks: AsyncGenerator<Uint8Array, void>,
   path: string,
-  maxBytes: number,
 ): AsyncGenerator<Uint8Array, void> {
   let length = 0;
   for await (const chunk of chunks) {
-    if (length === 0 && chunk[0] !== 0x50) throw new Error(`npz: "${path}" must be a zip of .npy files`);
     length += chunk.length;
-    if (length > maxBytes) throw new Error(`npz: "${path}" has more than ${maxBytes.toLocaleString("en-US")} bytes`);
+    if (length > most) {
+      throw new Error(`file: "${path}" has more than ${most.toLocaleString("en-US")} bytes, the most of an archive`);
+    }
     yield chunk;
   }
 }

@@ -70,18 +70,19 @@ export async function cacheDirOf({ cacheDir }: Pick<HubOptions, "cacheDir">): Pr
 
 /**
  * @param onDisk whether there is a file system, which may hold one.
- * @throws Error for what no header can carry: `fetch` would quote it.
+ * @throws RangeError for one that cannot be sent; it does not show it.
  */
 export async function tokenOf({ token }: HubOptions, onDisk: boolean): Promise<string | undefined> {
-  const given = (token ?? first("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") ?? (onDisk ? await keptToken() : ""))?.trim();
-  if (!given) return undefined;
-  if (/^[\x21-\x7e]+$/.test(given)) return given;
-  const found = /[\r\n]/.test(given) ? "a line break" : "others";
-  throw new Error(`hub: the token must be of visible ASCII characters alone; there is ${found} in it`);
+  const given = token ?? first("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN");
+  if (given !== undefined || !onDisk) return sendable(given ?? "", token === undefined ? "HF_TOKEN" : "token");
+  const { path } = diskTools();
+  const file = first("HF_TOKEN_PATH") ?? path.join(await homeOf(), "token");
+  return sendable((await readNote(file)) ?? "", file);
 }
 
-/** What `hf auth login` kept. */
-async function keptToken(): Promise<string | undefined> {
-  const { path } = diskTools();
-  return readNote(first("HF_TOKEN_PATH") ?? path.join(await homeOf(), "token"));
+/** Checked here, as a header of anything else is refused by `fetch` in a message that quotes it. */
+function sendable(text: string, from: string): string | undefined {
+  const token = text.trim();
+  if (/^[\x21-\x7e]*$/.test(token)) return token || undefined;
+  throw new RangeError(`hub: the token of ${from} must be one line of ASCII letters, digits and marks without spaces`);
 }

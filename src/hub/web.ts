@@ -1,6 +1,5 @@
 /** A web address below which a checkpoint's files lie in the Hub's layout, or that of its weights with the others beside it. */
-import type { Folder } from "../io/folder.js";
-import { MAX_JSON_BYTES } from "../io/json.js";
+import { type Folder, MAX_CONFIG_BYTES } from "../io/folder.js";
 import { type Fetch, withoutSecrets } from "../platform/web.js";
 import { arriving, download, downloadAll, isThere, type Request } from "./download.js";
 
@@ -27,7 +26,7 @@ export function webFolder(at: URL, fetch: Fetch | undefined): Folder {
     has: async (name, signal) => name === file || isThere(urlOf(name), request(name, signal)),
     path,
     open: (name, signal) => arriving(download(urlOf(name), request(name, signal)), path(name)),
-    bytes: (name, { signal, maxBytes = MAX_JSON_BYTES } = {}) =>
+    bytes: (name, { signal, maxBytes = MAX_CONFIG_BYTES } = {}) =>
       downloadAll(urlOf(name), { ...request(name, signal), maxBytes }),
     key: async () => undefined,
   };
