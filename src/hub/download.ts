@@ -228,6 +228,9 @@ async function* upTo(
 ): AsyncGenerator<Uint8Array, void> {
   let length = 0;
   for await (const chunk of chunks) {
+    // A zip begins with a P; what does not need not arrive.
+    if (length === 0 && chunk[0] !== 0x50)
+      throw new Error(`npz: "${path}" must be a zip of .npy files; it is something else`);
     length += chunk.length;
     if (length > most) {
       throw new Error(`file: "${path}" has more than ${most.toLocaleString("en-US")} bytes, the most of an archive`);

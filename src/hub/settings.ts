@@ -15,7 +15,11 @@ export interface HubOptions {
   readonly offline?: boolean;
   /** For private and gated repositories; by default HF_TOKEN, or the one that `hf auth login` kept. */
   readonly token?: string;
-  /** Used in place of the runtime's `fetch`. A page cannot hand it to a worker, so the model then runs on the page's thread. */
+  /**
+   * Used in place of the runtime's `fetch`, also for checkpoints and images at http: and https: addresses: what may be asked for,
+   * and where redirections may lead, is for it to say. A page cannot hand it to a worker, so the model then runs on the page's
+   * thread.
+   */
   readonly fetch?: typeof globalThis.fetch;
 }
 

@@ -250,19 +250,17 @@ export async function fingerprint(source: string | URL, names: RegExp): Promise<
 
 /** Where a source is: on disk, or to be fetched. One letter before the colon is a Windows drive, not a scheme. */
 function locate(source: string | URL): { kind: "disk" | "web"; at: string | URL } {
-  const text = String(source);
-  if (/^https?:/i.test(text)) return { kind: "web", at: parseAddress(source) };
-  const isUrl = /^(file|data|blob):/i.test(text);
-  if (isUrl && !URL.canParse(text)) throw new Error(`file: "${nameOf(text)}" is not a valid address`);
-  const at = isUrl ? new URL(text) : source;
-  const onDisk = hasFileSystem() && (typeof at === "string" || at.protocol === "file:");
-  return { kind: onDisk ? "disk" : "web", at };
+  const disk = hasFileSystem();
+  const isUrl = typeof source !== "string" || SCHEMES.test(source) || (!disk && URL.canParse(source));
+  const at = isUrl ? parseAddress(source) : source;
+  return { kind: disk && (typeof at === "string" || at.protocol === "file:") ? "disk" : "web", at };
 }
+
+const SCHEMES = /^(https?|file|data|blob):/i;
 
 /** Whether a source is a file, rather than an address that is fetched. Without a file system a path is an address as well. */
 export function isFile(source: string | URL): boolean {
-  if (/^file:/i.test(String(source))) return true;
-  return typeof source === "string" && hasFileSystem() && !/^(https?|data|blob):/i.test(source);
+  return /^file:/i.test(String(source)) || (typeof source === "string" && hasFileSystem() && !SCHEMES.test(source));
 }
 
 const REASONS: Record<string, string> = {

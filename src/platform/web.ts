@@ -112,7 +112,7 @@ export function reasonOf(error: unknown): string {
 }
 
 /**
- * An http(s) address.
+ * An address, of any scheme.
  * @throws Error: one sentence, for what is none, and for one with a user name or password: fetch refuses it, and quotes it.
  */
 export function parseAddress(source: string | URL): URL {
