@@ -130,10 +130,7 @@ for (const [args, message] of [
     'load: backend must be auto, wasm, webgpu or reference; got "gpu"',
   ],
   [["classify", "--model", "absent", IMAGE], 'file: "absent" does not exist'],
-  [
-    ["inspect", "--model", TEXT],
-    `safetensors: header of "${TEXT}" says 2^53 bytes or more but the file has 12`,
-  ],
+  [["inspect", "--model", TEXT], `safetensors: header of "${TEXT}" says 2^53 bytes or more but the file has 12`],
 ] as const) {
   test(`exit status 2 and one line: vitrail ${args.join(" ")}`, () => {
     assert.deepEqual(run(args), { status: 2, stdout: "", stderr: `vitrail: ${message}\n` });

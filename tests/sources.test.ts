@@ -25,6 +25,7 @@ import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { gzipSync } from "node:zlib";
+import { imageOf } from "../src/cli/invocation.js";
 import { download, isThere } from "../src/hub/download.js";
 import { openImage } from "../src/image/index.js";
 import { type BatchError, type ImageInput, type LoadOptions, load, type Model } from "../src/index.js";
@@ -337,15 +338,17 @@ test("servers that send without end, or 1,000 times what they sent, are counted 
     `file: "${base}/endless" has more than 1,000,000 bytes, and at most 1,000,000 are read`,
   );
   await stopped("/endless");
-  const before = process.memoryUsage().rss;
   assert.match(await messageOf(read("/bomb")), /\/bomb" has more than 1,000,000 bytes, and at most/);
   assert.match(await messageOf(read("/long", { maxBytes: 1000 })), /cannot be read: |no byte came/);
+  assert.match(
+    await messageOf(readFile(`${base}/endless`)),
+    /has more than 100,000,000 bytes, and at most 100,000,000 are/,
+  );
   assert.equal(
     await messageOf(read("/longer")),
     `file: "${base}/longer" has 5,000,000,000 bytes, and at most 1,000,000 are read`,
   );
   assert.match(await messageOf(read("/short")), /^file: "http:\S*\/short" cannot be read: /);
-  assert.ok(process.memoryUsage().rss - before < 100 * MB);
 
   // Images have a limit by their pixels.
   written.clear();
@@ -366,6 +369,20 @@ async function stopped(path: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
+
+test("standard input is counted", async () => {
+  const chunks = async function* () {
+    for (;;) yield new Uint8Array(1000);
+  };
+  const few = (async function* () {
+    yield JPEG;
+  })();
+  assert.equal((await imageOf(few, JPEG.length)).size, JPEG.length);
+  assert.equal(
+    await messageOf(imageOf(chunks(), 10_000)),
+    'image: "-" has more than 10,000 bytes, and at most 10,000 are read',
+  );
+});
 
 test("servers that stall, or drip, are given up; a signal ends at once", { timeout: SOON }, async () => {
   for (const path of ["/silent", "/stalled"]) {
@@ -453,6 +470,15 @@ test("checkpoints at addresses: JSON, listings and archives that never end are s
   assert.equal(
     await messageOf(load(`${base}/npz/model.npz`)),
     `npz: "${base}/npz/model.npz" must be a zip of .npy files; it is something else`,
+  );
+  const clip = "tests/fixtures/checkpoints/hf-clip";
+  for (const name of readdirSync(clip))
+    pages[`/clip/${name}`] = (_, response) => response.end(readFileSync(join(clip, name)));
+  pages["/clip/tokenizer.json"] = pages["/endless"]!;
+  using model = await load(`${base}/clip`);
+  assert.equal(
+    await messageOf(model.text!.embed("a")),
+    `file: "${base}/clip/tokenizer.json" has more than 100,000,000 bytes`,
   );
   process.env.HF_ENDPOINT = base;
   for (const page of ["/endless", "/bomb"]) {
@@ -630,4 +656,20 @@ test("user names and passwords of addresses are in no error", async () => {
     `file: "${base}/x" must be given without its user name and password, which the option fetch can send`,
   );
   assert.deepEqual(asked, []);
+});
+
+test("SECURITY.md's section names tests that there are", () => {
+  const [, section] = /\n## Addresses and files\n(.*?)(?=\n## |$)/s.exec(readFileSync("SECURITY.md", "utf8"))!;
+  const rows = [...section!.matchAll(/^\|(?! *-|.* test *\|$)[^|]+\|[^|]+\|([^|]+)\|$/gm)].map(([, tests]) =>
+    tests!.trim(),
+  );
+  assert.ok(rows.length > 15);
+  for (const row of rows) {
+    let file = "tests/sources.test.ts";
+    for (const part of row.split("; ")) {
+      const [, named, title] = /^(?:`(.*?)`: )?(.*)$/.exec(part)!;
+      file = named ?? file;
+      assert.ok(readFileSync(file, "utf8").includes(title!), `${file}: ${title}`);
+    }
+  }
 });

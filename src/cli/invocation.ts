@@ -38,7 +38,7 @@ export async function forEachImage(
   for (const image of args.operands) {
     signal.throwIfAborted();
     try {
-      await task(image, image === "-" ? await standardInput(signal) : image);
+      await task(image, image === "-" ? await imageOf(addAbortSignal(signal, process.stdin)) : image);
     } catch (error) {
       signal.throwIfAborted();
       process.exitCode = 1;
@@ -52,13 +52,14 @@ export async function forEachImage(
   }
 }
 
-/** A File, for the name in messages. */
-async function standardInput(signal: AbortSignal): Promise<File> {
-  const [chunks, most]: [Uint8Array<ArrayBuffer>[], number] = [[], mostBytes()];
+/** An image from a stream, as a File, for the name in messages. */
+export async function imageOf(stream: AsyncIterable<Uint8Array<ArrayBuffer>>, most = mostBytes()): Promise<File> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
-  for await (const chunk of addAbortSignal(signal, process.stdin)) {
+  for await (const chunk of stream) {
     length += chunk.length;
-    if (length > most) throw new Error(`image: "-" has more than ${grouped(most)} bytes, and no more are read`);
+    if (length > most)
+      throw new Error(`image: "-" has more than ${grouped(most)} bytes, and at most ${grouped(most)} are read`);
     chunks.push(chunk);
   }
   return new File(chunks, "-");
