@@ -7,9 +7,9 @@
 import type { BackendName, Precision } from "./backend.js";
 import type { HubOptions } from "./hub/settings.js";
 import type { Geometry } from "./image/geometry.js";
-import type { ImageInput } from "./image/source.js";
+import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
-import { excerpt } from "./json.js";
+import { excerpt, parseJson } from "./json.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
@@ -35,6 +35,7 @@ export type {
   Geometry,
   HubOptions,
   ImageInput,
+  ImageSource,
   Inputs,
   Integers,
   LoadOptions,
@@ -58,12 +59,12 @@ const defaultWeights = () => new URL("../../models/default/model.safetensors", i
 /** The checkpoint that comes with vitrail: ten classes of CIFAR-10, models/default/README.md. Files, not code. */
 export const defaultModel = (): URL => new URL(".", defaultConfig());
 
-/** The same where there are no folders, its weights as they arrive. */
+/** The same where there are no folders. */
 async function fetchDefaultModel(signal: AbortSignal | undefined): Promise<CheckpointParts> {
-  const config = JSON.parse(new TextDecoder().decode(await readFile(defaultConfig(), { signal })));
-  const { ok, status, body, url } = await fetch(defaultWeights(), { signal });
-  if (!ok) throw new Error(`load: the default model, "${url}", was answered with ${status}`);
-  return { config, weights: body! };
+  const [config, weights] = await Promise.all(
+    [defaultConfig(), defaultWeights()].map((at) => readFile(at, { signal })),
+  );
+  return { config: parseJson(config!, "load: the config of the default model"), weights: weights! };
 }
 
 /** The same where it is: in its folder, at an address, or in the program itself. */
@@ -112,6 +113,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   config: true,
   pixelLimit: true,
   decodeTimeout: true,
+  sources: true,
   signal: true,
   onProgress: true,
   revision: true,
@@ -141,9 +143,12 @@ function checkOptions(options: LoadOptions): void {
   for (const [name, type] of Object.entries(HUB_OPTIONS)) {
     const value = options[name as keyof HubOptions];
     if (value !== undefined && typeof value !== type) {
-      throw new TypeError(`load: ${name} must be a ${type}; got ${excerpt(value)}`);
+      // What is no token may hold one.
+      const got = name === "token" ? typeof value : excerpt(value);
+      throw new TypeError(`load: ${name} must be a ${type}; got ${got}`);
     }
   }
+  checkSources("load", options.sources);
   if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {
     throw new RangeError(`load: backend must be auto, wasm, webgpu or reference; got ${excerpt(backend)}`);
   }

@@ -15,14 +15,24 @@ const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [
  * Parses a file.
  * @param what the file, at the start of messages.
  * @throws Error: one sentence, for what is not UTF-8 or JSON, nests deeper than {@link MAX_NESTING} or has more than
- * {@link MAX_CONTAINERS} objects and arrays; those are counted before anything is made of them.
+ * {@link MAX_CONTAINERS} objects and arrays; those are counted before anything is made of them. Nothing of the file is in it:
+ * engines quote what they cannot parse, and it may be any file.
  */
 export function parseJson(bytes: Uint8Array, what: string): unknown {
   checkContainers(bytes, what);
+  let text: string;
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new Error(`${what} is not valid JSON: ${(cause as Error).message}`, { cause });
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error(`${what} is not valid JSON: it is not UTF-8`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const { message } = error as Error;
+    const [where] = /position \d+|line \d+ column \d+/.exec(message) ?? [];
+    const why = /^Unexpected end/.test(message) ? "it ends early" : "a character is out of place";
+    throw new Error(`${what} is not valid JSON: ${why}${where ? `, at ${where}` : ""}`);
   }
 }
 
@@ -50,6 +60,13 @@ function endOfText(bytes: Uint8Array, start: number): number {
     if ((end - before) % 2 === 0) return end;
   }
   return bytes.length;
+}
+
+/** What a value is, for messages about files that may be anything: of texts, lists and objects no more than that they are. */
+export function kindOf(value: unknown): string {
+  if (typeof value === "string") return "a text";
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
 }
 
 /**

@@ -134,10 +134,7 @@ for (const [args, message] of [
     'load: backend must be auto, wasm, webgpu or reference; got "gpu"',
   ],
   [["classify", "--model", "absent", IMAGE], 'file: "absent" does not exist'],
-  [
-    ["inspect", "--model", TEXT],
-    `safetensors: header of "${TEXT}" says 7,575,175,936,672,558,958 bytes but the file has 12`,
-  ],
+  [["inspect", "--model", TEXT], `safetensors: header of "${TEXT}" says 2^53 bytes or more but the file has 12`],
 ] as const) {
   test(`exit status 2 and one line: vitrail ${args.join(" ")}`, () => {
     assert.deepEqual(run(args), { status: 2, stdout: "", stderr: `vitrail: ${message}\n` });
@@ -182,7 +179,7 @@ const absent = join(scratch, "absent.jpg");
 const BAD: readonly (readonly [image: string, message: RegExp])[] = [
   [absent, /^file: ".*absent\.jpg" does not exist$/],
   [folder, /^file: ".*folder\.jpg.*" is a directory, not a file$/],
-  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP or GIF file; it begins with "not an i"$/],
+  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP or GIF file$/],
   [cut, /^decode: ".*cut\.jpg" .*$/],
 ];
 

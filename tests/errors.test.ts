@@ -50,7 +50,7 @@ const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]
   ],
   "a text": [
     () => new TextEncoder().encode("weights, said the text file"),
-    'safetensors: header of "weights" says 3,203,031,751,750,935,927 bytes but the file has 27',
+    'safetensors: header of "weights" says 2^53 bytes or more but the file has 27',
   ],
   "a truncated file": [
     () => WEIGHTS.subarray(0, -1),
@@ -310,7 +310,7 @@ test("of several images, a bad one fails alone and by name", async () => {
     settled.map((result) => (result.status === "fulfilled" ? "done" : result.reason.message)),
     [
       "done",
-      `decode: "${text}" is not a JPEG, PNG, WebP or GIF file; it begins with "not a pi"`,
+      `decode: "${text}" is not a JPEG, PNG, WebP or GIF file`,
       'file: "tests/fixtures/image/absent.png" does not exist',
       'file: "tests/fixtures/image" is a directory, not a file',
       "done",

@@ -386,7 +386,7 @@ test("the server: lists that lie or lead elsewhere", async (t) => {
   assert.equal(existsSync(snapshot(cacheDir)), false);
 
   const wrong: [object, string][] = [
-    [{ size: 1, blobId: "../../x" }, `give the digest of "x"; got "../../x"`],
+    [{ size: 1, blobId: "../../x" }, `give the digest of "x"; got a text`],
     [{ size: -1, blobId: digest }, `give the size of "x"; got -1`],
   ];
   for (const [facts, message] of wrong) {
@@ -396,12 +396,12 @@ test("the server: lists that lie or lead elsewhere", async (t) => {
   hub.faults[""] = [{ kind: "page" }];
   assert.equal(
     await messageOf(open({ cacheDir: newCache() })),
-    'hub: the answer about "a/b" must be JSON; got "<!doctype html>"',
+    'hub: the answer about "a/b" is not valid JSON: a character is out of place',
   );
   const pinned = open({ cacheDir: newCache(), revision: "f".repeat(40) });
   assert.match(await messageOf(pinned), /has no "a\/b" at f{40}/);
   hub.commit = "main";
-  assert.equal(await messageOf(open({ cacheDir })), 'hub: the answer about "a/b" must name a commit; got "main"');
+  assert.equal(await messageOf(open({ cacheDir })), 'hub: the answer about "a/b" must name a commit; got a text');
 });
 
 test("a part that was left is gone on with; one that is wrong, too long or whole is not believed", async (t) => {

@@ -79,7 +79,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   io: { imports: ["backend.ts", "elements.ts", "json.ts", "platform"], lazily: ["unzipit"] },
   image: { imports: ["backend.ts", "json.ts", "platform", "tasks.ts"], lazily: ["@jsquash/"] },
   // Not even lazily what is Node's: bundlers for browsers would follow.
-  platform: { imports: [] },
+  platform: { imports: ["tasks.ts"] },
 };
 
 const layerOf = (file: string): string | undefined =>

@@ -158,7 +158,7 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
     ]),
     /^npz: "weights" holds "x\.npy" twice$/,
   ],
-  "another magic": [one(npy(HEAD, [], { magic: "NUMPY!" })), /must begin with NumPy's magic; got 78,85,77,80,89,33$/],
+  "another magic": [one(npy(HEAD, [], { magic: "NUMPY!" })), /must begin with NumPy's magic; got other bytes$/],
   "another version": [one(npy(HEAD, [], { version: 9 })), /must be of version 1, 2 or 3; got 9$/],
   "a head without a shape": [
     one(npy("{'descr': '<f4', 'fortran_order': False}")),

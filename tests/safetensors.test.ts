@@ -57,32 +57,20 @@ const forbidden: [what: string, bytes: Uint8Array, message: string][] = [
   [
     "header of 2^64 - 1",
     file("{}", 0, 2n ** 64n - 1n),
-    'header of "a.safetensors" says 18,446,744,073,709,551,615 bytes but the file has 10',
+    'header of "a.safetensors" says 2^53 bytes or more but the file has 10',
   ],
   [
     "Git LFS pointer",
     latin1("version https://git-lfs.github.com/spec/v1\n"),
     '"a.safetensors" is a Git LFS pointer, not the file that it stands for',
   ],
-  ["empty header", file(""), 'header of "a.safetensors" must start with "{"; it starts with ""'],
-  ["array as header", file("[1]"), 'header of "a.safetensors" must start with "{"; it starts with "[1]"'],
-  ["space before", file(" {}"), 'header of "a.safetensors" must start with "{"; it starts with " {}"'],
-  [
-    "byte order mark",
-    file(latin1("\xef\xbb\xbf{}")),
-    'header of "a.safetensors" must start with "{"; it starts with "{}"',
-  ],
+  ["empty header", file(""), 'header of "a.safetensors" must start with "{"'],
+  ["array as header", file("[1]"), 'header of "a.safetensors" must start with "{"'],
+  ["space before", file(" {}"), 'header of "a.safetensors" must start with "{"'],
+  ["byte order mark", file(latin1("\xef\xbb\xbf{}")), 'header of "a.safetensors" must start with "{"'],
   ["bad UTF-8", file(latin1('{"\xff":0}')), 'header of "a.safetensors" is not valid UTF-8'],
-  [
-    "cut JSON",
-    file('{"a":{"dtype"'),
-    String.raw`header of "a.safetensors" is not valid JSON; it starts with "{\"a\":{\"dtype\""`,
-  ],
-  [
-    "zeros after",
-    file("{}\0\0"),
-    String.raw`header of "a.safetensors" is not valid JSON; it starts with "{}\u0000\u0000"`,
-  ],
+  ["cut JSON", file('{"a":{"dtype"'), 'header of "a.safetensors" is not valid JSON'],
+  ["zeros after", file("{}\0\0"), 'header of "a.safetensors" is not valid JSON'],
   [
     "same name twice",
     file(

@@ -1,8 +1,8 @@
 /** From an image to the bytes that a model reads of it. */
 import { type Preprocessing, type SeenImage, toRgb } from "./preprocess.js";
-import { type ImageInput, type OpenImageOptions, openImageFor } from "./source.js";
+import { type ImageInput, type OpenImageOptions, openImageFor, type ReadOptions } from "./source.js";
 
-export interface PixelOptions extends OpenImageOptions {
+export interface PixelOptions extends OpenImageOptions, ReadOptions {
   readonly preprocessing: Preprocessing;
 }
 

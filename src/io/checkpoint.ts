@@ -5,7 +5,7 @@
  */
 import { ELEMENT_BYTES } from "../backend.js";
 import { widen } from "../elements.js";
-import { excerpt, parseJson } from "../json.js";
+import { excerpt, kindOf, parseJson } from "../json.js";
 import { type Folder, MAX_CONFIG_BYTES, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
 import type { CheckpointParts } from "./parts.js";
 import { type ConvertibleTensor, headerLength, isConvertible, parseHeader, type TensorInfo } from "./safetensors.js";
@@ -291,14 +291,14 @@ const OPEN_CLIP_CONFIG = "open_clip_config.json";
 function parseIndex(index: unknown, path: string): Map<string, string> {
   const map = (index as { weight_map?: unknown }).weight_map;
   if (typeof map !== "object" || map === null || Array.isArray(map)) {
-    throw new Error(`checkpoint: "${path}" must hold an object "weight_map"; got ${excerpt(map, 60)}`);
+    throw new Error(`checkpoint: "${path}" must hold an object "weight_map"; got ${kindOf(map)}`);
   }
   const shardOf = new Map<string, string>();
   const shards = new Set<string>();
   for (const [tensor, shard] of Object.entries(map)) {
     // 255 is the longest name of file systems.
     if (typeof shard !== "string" || shard.length > 255 || !/^[^/\\]+\.safetensors$/.test(shard)) {
-      const [name, got] = [excerpt(tensor, 120), excerpt(shard, 120)];
+      const [name, got] = [excerpt(tensor, 120), typeof shard === "string" ? "another file" : kindOf(shard)];
       throw new Error(`checkpoint: "${path}" must name .safetensors files of its own folder; ${name} is in ${got}`);
     }
     shardOf.set(tensor, shard);
@@ -328,7 +328,7 @@ async function readJson(folder: Folder, name: string, signal: AbortSignal | unde
   const path = folder.path(name);
   const value = parseJson(bytes, `checkpoint: "${path}"`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${excerpt(value, 60)}`);
+    throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${kindOf(value)}`);
   }
   return value;
 }

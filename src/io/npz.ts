@@ -149,8 +149,7 @@ async function openMember(archive: ByteSource, entry: ZipEntry): Promise<NpzMemb
     const magic = new Uint8Array(12);
     if (entry.size < magic.length) refuse("begin with the head of an array", `${entry.size} bytes`);
     await head.read(magic, 0);
-    if (String.fromCharCode(...magic.subarray(0, 6)) !== "\x93NUMPY")
-      refuse("begin with NumPy's magic", magic.subarray(0, 6));
+    if (String.fromCharCode(...magic.subarray(0, 6)) !== "\x93NUMPY") refuse("begin with NumPy's magic", "other bytes");
     const view = new DataView(magic.buffer);
     const [before, length] = magic[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
     if (magic[6]! < 1 || magic[6]! > 3) refuse("be of version 1, 2 or 3", magic[6]);
@@ -163,8 +162,8 @@ async function openMember(archive: ByteSource, entry: ZipEntry): Promise<NpzMemb
     await head.close();
   }
   const { descr, fortran, shape } =
-    parseHead(text) ?? refuse("have a head that says descr, fortran_order and shape", text.trim());
-  const dtype = DTYPES[descr] ?? refuse(`be of a type among ${Object.keys(DTYPES).join(", ")}`, descr);
+    parseHead(text) ?? refuse("have a head that says descr, fortran_order and shape", "another");
+  const dtype = DTYPES[descr] ?? refuse(`be of a type among ${Object.keys(DTYPES).join(", ")}`, descr.slice(0, 80));
   if (fortran && shape.length > 1) refuse("be in C order", "Fortran order");
   if (shape.length > MAX_DIMENSIONS) refuse(`have at most ${MAX_DIMENSIONS} dimensions`, shape.length);
   const bytes = shape.reduce((product, n) => product * n, 1) * ELEMENT_BYTES[dtype];

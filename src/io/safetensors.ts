@@ -56,15 +56,13 @@ export function headerLength(first8: Uint8Array, fileSize: number, name: string)
     throw new Error(`safetensors: "${name}" is a Git LFS pointer, not the file that it stands for`);
   }
   const length = new DataView(first8.buffer, first8.byteOffset).getBigUint64(0, true);
+  // A number of this size is eight characters of some text, which are not to be told.
+  const says = `says ${length < 2n ** 53n ? `${grouped(length)} bytes` : "2^53 bytes or more"}`;
   if (Number(length) > fileSize - 8) {
-    throw new Error(
-      `safetensors: header of "${name}" says ${grouped(length)} bytes but the file has ${grouped(fileSize)}`,
-    );
+    throw new Error(`safetensors: header of "${name}" ${says} but the file has ${grouped(fileSize)}`);
   }
   if (length > MAX_HEADER_BYTES) {
-    throw new Error(
-      `safetensors: header of "${name}" says ${grouped(length)} bytes; the format allows ${grouped(MAX_HEADER_BYTES)}`,
-    );
+    throw new Error(`safetensors: header of "${name}" ${says}; the format allows ${grouped(MAX_HEADER_BYTES)}`);
   }
   return Number(length);
 }
@@ -112,7 +110,7 @@ export function parseHeader(header: Uint8Array, file: { name: string; fileSize: 
 /** The header's JSON object, without repeated names. */
 function parseObject(header: Uint8Array, fail: (found: string) => never): Record<string, unknown> {
   if (header[0] !== 0x7b) {
-    fail(`must start with "{"; it starts with ${excerpt(new TextDecoder().decode(header.subarray(0, 24)))}`);
+    fail('must start with "{"');
   }
   let json = "";
   try {
@@ -125,7 +123,7 @@ function parseObject(header: Uint8Array, fail: (found: string) => never): Record
   try {
     value = JSON.parse(json);
   } catch {
-    fail(`is not valid JSON; it starts with ${excerpt(json.slice(0, 60))}`);
+    fail("is not valid JSON");
   }
   return value as Record<string, unknown>;
 }
