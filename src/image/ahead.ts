@@ -11,10 +11,10 @@
 import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { nextTask } from "../tasks.js";
-import type { RgbImage } from "./decode.js";
-import type { PixelAnswer, PixelJob } from "./image-worker.js";
-import { type Preprocessing, toRgb } from "./preprocess.js";
-import { type ImageInput, openImageFor } from "./source.js";
+import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
+import { type PixelOptions, pixelsOf } from "./pixels.js";
+import type { SeenImage } from "./preprocess.js";
+import { type ImageInput, isAddress, readEncoded } from "./source.js";
 
 /** Images that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
 const QUEUE = 2;
@@ -22,33 +22,18 @@ const QUEUE = 2;
 const AHEAD = 8;
 /** A photo is decoded and resized in 5 ms. */
 const MOST_THREADS = 4;
-
-export interface PixelOptions {
-  readonly preprocessing: Preprocessing;
-  readonly pixelLimit: number | undefined;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** 8-bit RGB, [height, width, 3], of an image as the preprocessing says. */
-export async function pixelsOf(
-  input: ImageInput,
-  { preprocessing, pixelLimit, signal }: PixelOptions,
-): Promise<RgbImage> {
-  return openImageFor(input, { pixelLimit, signal }, (image) => {
-    signal?.throwIfAborted();
-    return toRgb(image, preprocessing);
-  });
-}
+/** Images at addresses that are on their way or wait to be decoded: their bytes are in memory. */
+const FETCHED = 4;
 
 /** The threads that decode and resize. */
 export interface ImageWorkers {
   /** Starts as many as there are processors and images to spare; does not wait for them. */
   start(images: number): void;
   /**
-   * Gives an image to the least busy thread, if one has started and has time for it. The promise has nothing if the thread
-   * could not do it, for whatever reason.
+   * Gives an image to the least busy thread, if one has started and has time for it. The promise has an error if the image
+   * is bad, and nothing if the thread could not do it for another reason.
    */
-  take(input: ImageInput, options: PixelOptions): Promise<RgbImage | undefined> | undefined;
+  take(input: ImageInput, options: PixelOptions): Promise<PixelAnswer["pixels"]> | undefined;
   /** Ends them; what they had is not done. */
   dispose(): void;
 }
@@ -56,7 +41,7 @@ export interface ImageWorkers {
 interface Helper {
   readonly thread: WorkerThread;
   /** What is to be told of the jobs that it has, by their id. */
-  readonly jobs: Map<number, (pixels: RgbImage | undefined) => void>;
+  readonly jobs: Map<number, (pixels: PixelAnswer["pixels"]) => void>;
 }
 
 export function createImageWorkers(): ImageWorkers {
@@ -93,11 +78,11 @@ export function createImageWorkers(): ImageWorkers {
       // One that cannot be started, or has ended, is not replaced: the caller does its work.
       for (; started < most; started++) start().catch(() => {});
     },
-    take(input, { preprocessing, pixelLimit }) {
+    take(input, { signal, fetch: _, ...options }) {
       const [worker] = [...workers].sort((a, b) => a.jobs.size - b.jobs.size);
       if (!worker || worker.jobs.size >= QUEUE) return undefined;
       const id = ids++;
-      const [message, transfer] = messageOf({ id, input, preprocessing, pixelLimit });
+      const [message, transfer] = messageOf({ id, input, ...options });
       try {
         worker.thread.post(message, transfer);
       } catch {
@@ -105,7 +90,14 @@ export function createImageWorkers(): ImageWorkers {
         return undefined;
       }
       worker.thread.ref();
-      return new Promise((resolve) => worker.jobs.set(id, resolve));
+      const cancel = () => worker.thread.post({ cancel: id } satisfies PixelRequest, []);
+      signal?.addEventListener("abort", cancel);
+      return new Promise((resolve) =>
+        worker.jobs.set(id, (pixels) => {
+          signal?.removeEventListener("abort", cancel);
+          resolve(pixels);
+        }),
+      );
     },
     dispose() {
       disposed = true;
@@ -128,10 +120,13 @@ function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
 
 /** An image on its way. */
 interface Slot<Own> {
-  readonly input: ImageInput;
-  result?: RgbImage | Own | Error;
-  /** Settles when the thread that has it is through. */
-  taken?: Promise<void>;
+  input: ImageInput;
+  options: PixelOptions;
+  result?: SeenImage | Own | Error;
+  /** Settles when what it waits for is over: its bytes have come, or the thread that has it is through. */
+  busy?: Promise<void>;
+  /** Its bytes have been asked for at its address. */
+  fetched?: boolean;
   /** A thread could not do it; here it succeeds, or fails with the error to report. */
   failed?: boolean;
 }
@@ -147,15 +142,33 @@ export async function* pixelsAhead<Own = never>(
   options: PixelOptions,
   check: () => void,
   drawn: (input: ImageInput) => Own | undefined = () => undefined,
-): AsyncGenerator<RgbImage | Own | Error> {
+): AsyncGenerator<SeenImage | Own | Error> {
   const slots: Slot<Own>[] = [];
   let next = 0;
 
+  /** Has the bytes of an image come: to this thread, which alone has the signal and a fetch of the caller's. */
+  function bring(slot: Slot<Own>): void {
+    slot.fetched = true;
+    slot.busy = readEncoded(slot.input, slot.options)
+      .then(
+        (read) => {
+          slot.input = read!.bytes;
+          slot.options = { ...slot.options, ...read!.options };
+        },
+        (error: Error) => {
+          slot.result = error;
+        },
+      )
+      .finally(() => {
+        slot.busy = undefined;
+      });
+  }
+
   function offer(slot: Slot<Own>): void {
-    slot.taken = workers.take(slot.input, options)?.then((pixels) => {
+    slot.busy = workers.take(slot.input, slot.options)?.then((pixels) => {
       slot.result = pixels;
       slot.failed = !pixels;
-      slot.taken = undefined;
+      slot.busy = undefined;
     });
   }
 
@@ -163,21 +176,26 @@ export async function* pixelsAhead<Own = never>(
   for (;;) {
     while (slots.length < AHEAD && next < images.length) {
       const input = images[next++]!;
-      slots.push({ input, result: drawn(input) });
+      slots.push({ input, options, result: drawn(input) });
     }
     const [first] = slots;
     if (!first) return;
-    for (const slot of slots) if (!slot.result && !slot.taken && !slot.failed) offer(slot);
+    const idle = () => slots.filter(({ result, busy }) => !result && !busy);
+    for (const slot of idle()) {
+      if (!isAddress(slot.input)) {
+        if (!slot.failed) offer(slot);
+      } else if (slots.filter(({ fetched, result }) => fetched && !result).length < FETCHED) bring(slot);
+    }
     // Answers of the threads come in.
     await nextTask();
     check();
 
-    const free = slots.find(({ result, taken }) => !result && !taken);
+    const free = idle().find(({ input }) => !isAddress(input));
     if (first.result) {
       slots.shift();
       yield first.result;
-    } else if (free) free.result = await pixelsOf(free.input, options).catch((error: Error) => error);
-    else await first.taken;
+    } else if (free) free.result = await pixelsOf(free.input, free.options).catch((error: Error) => error);
+    else await Promise.race(slots.flatMap(({ busy }) => busy ?? []));
     check();
   }
 }
