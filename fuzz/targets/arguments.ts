@@ -20,15 +20,16 @@ const target: Target = {
   run(input) {
     const words = readJson<string[]>(input);
     if (!Array.isArray(words) || !words.every((word) => typeof word === "string")) return undefined;
-    const { command, operands, top, batch, seconds } = parseArguments(words);
+    const { command, operands, task, batch, seconds } = parseArguments(words);
+    const counts = [batch, ...Object.values(task)];
     expect(command === undefined || Object.hasOwn(COMMANDS, command), () => `the command ${command}`);
     expect(
       operands.every((operand) => words.includes(operand)),
       () => `operands ${operands}`,
     );
     expect(
-      [top, batch].every((n) => Number.isSafeInteger(n) && n > 0) && seconds > 0,
-      () => `${top}, ${batch}, ${seconds}`,
+      counts.every((n) => Number.isSafeInteger(n) && (n as number) > 0) && seconds > 0,
+      () => `${counts}, ${seconds}`,
     );
     return undefined;
   },
