@@ -3,7 +3,7 @@
 // The stream has transforms, of which two have small images as their data, then the image: codes, of which there may be 65,536
 // groups, and pixels. All are read before the first row is written, since a pixel may be a copy of any before it.
 // The pixels lie at the end of a piece of four bytes a pixel, at whose beginning RGB may be written: it never passes them.
-import { beginBits, isPastEnd, read } from "./bits";
+import { beginBits, isPastEnd, moveTo, read } from "./bits";
 import { addCross, addGreen, addPrediction, lookUpColors } from "./inverse";
 import { allot, allotZeros, mark, release } from "./memory";
 import {
@@ -115,7 +115,8 @@ export function lossless_begin(
   stride: usize,
   end: usize,
 ): i32 {
-  alpha_begin(data + 5, length - 5, w, h);
+  alpha_begin(data, length, w, h);
+  moveTo(5 << 3);
   out = rgb;
   outStride = stride;
   pixelsEnd = end;

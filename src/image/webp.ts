@@ -53,6 +53,7 @@ function* readContainer(file: ImageFile): Slices<Container> {
   const { bytes } = file;
   const view = viewOf(bytes);
   const end = view.getUint32(4, true) + 8;
+  if (end < 12) throw broken(file, `says in its header that it is ${end} bytes long, which is less than the header`);
   if (bytes.length < end) {
     const [says, has] = [end, bytes.length].map((n) => n.toLocaleString("en-US"));
     throw broken(file, `is cut off: its header says ${says} bytes and it has ${has}`);
@@ -160,8 +161,12 @@ function* readContainer(file: ImageFile): Slices<Container> {
       if (!hasAnim) throw broken(file, "has a WebP chunk ANMF without ANIM before it");
       if (next - start < 16) throw broken(file, "has a frame without a header in its animated WebP");
       const [left, top] = [2 * uint24(start), 2 * uint24(start + 3)];
+      const [claimedWidth, claimedHeight] = [1 + uint24(start + 6), 1 + uint24(start + 9)];
+      // Else they are not looked at: those of the picture count.
+      if (claimedWidth * claimedHeight >= 2 ** 32) {
+        throw broken(file, `says that it has a frame of ${claimedWidth}×${claimedHeight} pixels`);
+      }
       at = start + 16;
-      // Its width and height are not looked at: the picture's count.
       const found = readFrame();
       if (at > next) throw broken(file, "has a frame of an animated WebP that is longer than its chunk");
       if (!isAnimated || !(found.image || found.alpha)) continue;
