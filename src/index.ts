@@ -5,26 +5,23 @@
  */
 
 import type { BackendName, Precision } from "./backend.js";
-import {
-  type ClassifyOptions,
-  checkNames,
-  type EmbedOptions,
-  type LoadOptions,
-  loadHere,
-  type Model,
-  type TextMethods,
-  type TextOptions,
-  type ZeroShotOptions,
-} from "./calls.js";
 import type { HubOptions } from "./hub/settings.js";
+import type { Geometry } from "./image/geometry.js";
 import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import type { Config, ConfigOverrides } from "./model/config.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
+import { type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
-import type { BatchError, Prediction } from "./results.js";
+import type { BatchError } from "./tasks/batch.js";
+import type { ClassifyOptions } from "./tasks/classify.js";
+import type { EmbedOptions } from "./tasks/embed.js";
+import type { TaskName } from "./tasks/index.js";
+import type { Prediction } from "./tasks/predictions.js";
+import { checkNames } from "./tasks/task.js";
+import type { ZeroShotOptions } from "./tasks/zero-shot.js";
 
 export type {
   BackendName,
@@ -34,6 +31,7 @@ export type {
   Config,
   ConfigOverrides,
   EmbedOptions,
+  Geometry,
   HubOptions,
   ImageInput,
   Inputs,
@@ -45,6 +43,7 @@ export type {
   Precision,
   Prediction,
   Progress,
+  TaskName,
   Tensor,
   TextMethods,
   TextOptions,

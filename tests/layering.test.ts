@@ -27,21 +27,23 @@ const LAYERS: Readonly<Record<string, Layer>> = {
       "model",
       "quantise.ts",
       "platform",
+      "tasks",
       "node:",
     ],
   },
   "index.ts": {
-    imports: ["backend.ts", "calls.ts", "hub/settings.ts", "image", "io", "model", "platform", "results.ts"],
+    imports: ["backend.ts", "model.ts", "hub/settings.ts", "image", "io", "model", "platform", "tasks"],
     lazily: ["remote"],
   },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
-  remote: { imports: ["calls.ts", "image", "io", "platform"] },
-  "calls.ts": {
-    imports: ["backend.ts", "engine", "engine/sharing.ts", "hub/settings.ts", "image", "io", "model", "results.ts"],
+  remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
+  "model.ts": {
+    imports: ["backend.ts", "engine", "engine/sharing.ts", "hub/settings.ts", "image", "io", "model", "tasks"],
   },
   // Entries of some hosts, and the files that these import in their own ways.
   hosts: { imports: ["platform", "image", "index.ts", "@jsquash/", "../kernels/", "../../models/"] },
-  "results.ts": { imports: [] },
+  // What is asked of a model and what its results are: no backend, no files.
+  tasks: { imports: ["image", "model"] },
   engine: {
     imports: [
       ...["backend.ts", "backends/select.ts", "hub/settings.ts", "image", "io", "model", "tasks.ts"],

@@ -16,8 +16,10 @@ test("the package holds the compiled library, its declarations, the default mode
   const compiled = paths.filter((path) => path.startsWith("dist/"));
   assert.deepEqual(paths.filter((path) => !compiled.includes(path)).sort(), [
     "CHANGELOG.md",
+    "FAMILIES.md",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "THIRD-PARTY.md",
     "models/default/README.md",
     "models/default/compare.svg",

@@ -11,9 +11,9 @@
 import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { nextTask } from "../tasks.js";
-import type { RgbImage } from "./decode.js";
 import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
 import { type PixelOptions, pixelsOf } from "./pixels.js";
+import type { SeenImage } from "./preprocess.js";
 import type { ImageInput } from "./source.js";
 
 /** Images that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
@@ -119,7 +119,7 @@ function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
 /** An image on its way. */
 interface Slot<Own> {
   readonly input: ImageInput;
-  result?: RgbImage | Own | Error;
+  result?: SeenImage | Own | Error;
   /** Settles when the thread that has it is through. */
   taken?: Promise<void>;
   /** A thread could not do it; here it succeeds, or fails with the error to report. */
@@ -137,7 +137,7 @@ export async function* pixelsAhead<Own = never>(
   options: PixelOptions,
   check: () => void,
   drawn: (input: ImageInput) => Own | undefined = () => undefined,
-): AsyncGenerator<RgbImage | Own | Error> {
+): AsyncGenerator<SeenImage | Own | Error> {
   const slots: Slot<Own>[] = [];
   let next = 0;
 

@@ -1,7 +1,7 @@
 /** The thread's side of image/ahead.ts: images in, pixels out, one after the other. */
 import { receive } from "../platform/workers.js";
-import type { RgbImage } from "./decode.js";
 import { type PixelOptions, pixelsOf } from "./pixels.js";
+import type { SeenImage } from "./preprocess.js";
 import { type ImageInput, nameOf, readEncoded } from "./source.js";
 
 export interface PixelJob extends Omit<PixelOptions, "signal"> {
@@ -18,7 +18,7 @@ export interface PixelAnswer {
    * An error for a bad image. Nothing if it could not be read: whoever gave the job does it again, and has the error at first
    * hand.
    */
-  readonly pixels: RgbImage | Error | undefined;
+  readonly pixels: SeenImage | Error | undefined;
 }
 
 async function work({ id, input, ...options }: PixelJob, signal: AbortSignal): Promise<PixelAnswer["pixels"]> {
