@@ -5,7 +5,7 @@
 import { orientationOf } from "./exif.js";
 import { broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
 import type { Slices } from "./slices.js";
-import { borrowDecoder } from "./webp-kernel.js";
+import { borrowDecoder } from "./webp-codec.js";
 
 /** Four letters as they lie in the file. */
 const tag = (letters: string) => viewOf(new TextEncoder().encode(letters)).getUint32(0);
