@@ -21,8 +21,8 @@ export const OUTPUT: usize = memory.data(<i32>(WINDOW + PIECE + SLACK), 16);
 const OUTPUT_END: usize = OUTPUT + WINDOW + PIECE;
 
 // What step() returns.
-const NEEDS_INPUT: i32 = 0;
-const NEEDS_ROOM: i32 = 1;
+export const NEEDS_INPUT: i32 = 0;
+export const NEEDS_ROOM: i32 = 1;
 const NEEDS_TIME: i32 = 2;
 const ENDED: i32 = 3;
 // Errors; src/image/inflate.ts says them in words.
@@ -101,6 +101,14 @@ let index: i32 = 0;
 let adlerA: u32 = 1;
 let adlerB: u32 = 0;
 let hasFixed: bool = false;
+
+/** Bits of the whole symbol that waits for room. */
+let waiting: i32 = 0;
+
+/** Bits of input that zlib would not have read: it takes a symbol before it looks for room. */
+export function unread_bits(): i32 {
+  return bits + (<i32>(inputEnd - next) << 3) - waiting;
+}
 
 /** Begins a stream. */
 export function begin(): void {
@@ -271,6 +279,7 @@ function fail(code: i32): i32 {
  */
 export function step(room: usize): i32 {
   if (failure) return failure;
+  waiting = 0;
   const from = at;
   const end = at + min(room, OUTPUT_END - at);
   const result = run(end);
@@ -412,6 +421,13 @@ function readCodeLengths(): i32 {
   return isGood ? 1 : BAD_CODES;
 }
 
+// @ts-ignore: decorator
+@inline
+function waits(available: i32): i32 {
+  waiting = bits - available;
+  return NEEDS_ROOM;
+}
+
 const END_OF_SYMBOLS: i32 = -100;
 
 /** Symbols of a block. @returns NEEDS_INPUT, NEEDS_ROOM, END_OF_SYMBOLS or an error. */
@@ -442,7 +458,7 @@ function symbolsUpTo(end: usize): i32 {
     available -= length;
     const kind = entry & KIND;
     if (kind == LITERAL) {
-      if (at == end) return NEEDS_ROOM;
+      if (at == end) return waits(available);
       store<u8>(at++, <u8>(entry >> 16));
     } else if (kind == BASE) {
       let extra = <i32>(entry >> 4) & 15;
@@ -465,7 +481,7 @@ function symbolsUpTo(end: usize): i32 {
       distance = <usize>(entry >> 16) + (<usize>held & ((1 << extra) - 1));
       held >>= extra;
       available -= extra;
-      if (at == end) return NEEDS_ROOM;
+      if (at == end) return waits(available);
       if (distance > at - OUTPUT) return BAD_DISTANCE;
       const now = min(count, end - at);
       repeat(now);

@@ -5,8 +5,8 @@
 //
 // Filters of pixels of 3 to 8 bytes are undone a pixel at a time on SIMD, since each pixel waits for the one before; "up" 16
 // bytes at a time. Pixels become RGB by one shuffle of as many as fit 16 bytes, or by a table of 256 colours.
-export { at, begin, feed, INPUT, OUTPUT, slide, step } from "./inflate";
-import { at, OUTPUT, PIECE, slide, step } from "./inflate";
+export { at, begin, feed, INPUT, OUTPUT, slide, step, unread_bits } from "./inflate";
+import { at, NEEDS_INPUT, NEEDS_ROOM, OUTPUT, PIECE, slide, step, unread_bits } from "./inflate";
 
 /** Colours of gray levels and palettes, as u32 of which three bytes count. */
 export const COLOURS: usize = memory.data(256 * 4, 16);
@@ -83,16 +83,25 @@ export function begin_pass(
 
 /**
  * Goes on with the stream and the pass, for a piece of output. When all rows are there, it goes on up to what would be more.
+ * @param isLast whether the input's end is near: rows are then taken one by one, and none begins without input, since Pillow
+ *   goes on to the next row only if there is some.
  * @returns as step() of inflate.ts, or -8 for a filter that does not exist.
  */
-export function advance(): i32 {
-  const begun = hasFilter ? position + 1 : 0;
-  const missing = <u64>rows * <u64>(rowBytes + 1) - <u64>begun - <u64>(at - taken);
-  const result = step(<usize>min<u64>(missing, PIECE));
-  if (result < 0) return result;
-  if (!takeRows()) return BAD_FILTER;
-  taken -= slide(taken);
-  return result;
+export function advance(isLast: bool): i32 {
+  let done: usize = 0;
+  while (true) {
+    const begun = (hasFilter ? position + 1 : 0) + (at - taken);
+    let room = <usize>min<u64>(<u64>rows * <u64>(rowBytes + 1) - <u64>begun, PIECE);
+    if (isLast && rows > 0) room = min(room, rowBytes + 1 - begun);
+    const result = step(room);
+    if (result < 0) return result;
+    if (!takeRows()) return BAD_FILTER;
+    taken -= slide(taken);
+    done += room;
+    if (!isLast || result != NEEDS_ROOM || rows == 0) return result;
+    if (!is_within_row() && unread_bits() < 8) return NEEDS_INPUT;
+    if (done >= PIECE) return result;
+  }
 }
 
 /** Rows of the pass that are not complete. */

@@ -23,8 +23,9 @@ export interface PngKernel {
   end(): number;
   begin_rows(): void;
   begin_pass(...numbers: number[]): void;
-  advance(): number;
+  advance(isLast: boolean): number;
   rows_left(): number;
+  unread_bits(): number;
   is_within_row(): number;
   /** Lets others use it; one that has failed is dropped instead. */
   free(): void;

@@ -48,6 +48,8 @@ const MOST_TEXTS = 64 * MOST_TEXT;
 const MOST_ROW_BITS = 2 ** 31 - 1;
 /** Deflate makes at most 258 bytes of two bits. */
 const MOST_PER_BYTE = 1032;
+/** Bytes at the end of a piece in which it matters how much of them zlib has read after each row: more than a symbol's. */
+const NEAR_END = 64;
 /** Bytes that a checksum counts between two yields, and of a file whose chunks are looked at. */
 const STRETCH = 1 << 18;
 
@@ -66,6 +68,8 @@ interface Png {
   kind?: Kind;
   isInterlaced: boolean;
   palette?: Uint8Array;
+  /** Whether one colour of the palette is transparent and the others are opaque. */
+  isOneTransparent?: boolean;
   /** Frames of an animation, and the number of the last chunk that belongs to one. */
   frames?: number;
   sequence?: number;
@@ -87,8 +91,11 @@ export function* readPng(file: ImageFile): Slices<StoredImage> {
   checkSize(file, width, height);
   const isAnimated = png.frames !== undefined && (png.frames > 1 || !png.box);
   const data = createData(png, first);
+  const { palette } = png;
   const kernel = yield* readPixels(png, png.kind, data);
   yield* readTrailer(png, data.end(), isAnimated);
+  if (png.kind.mode === "palette" && !palette && png.isOneTransparent)
+    throw broken(file, "has a transparent colour of a PNG palette, and no palette");
   const { heap, bytes } = kernel;
   return {
     data: bytes.subarray(heap, heap + 3 * width * height),
@@ -200,6 +207,7 @@ function* readChunk(png: Png, type: string, payload: Uint8Array): Slices<void> {
       return;
     case "tRNS":
       if (png.kind?.mode === "rgb") shortest(6);
+      else if (png.kind?.mode === "palette") png.isOneTransparent = isOneTransparent(payload);
       else if (png.kind?.mode === "gray" || png.kind?.mode === "gray16") shortest(2);
       return;
     case "gAMA":
@@ -245,6 +253,11 @@ function* readChunk(png: Png, type: string, payload: Uint8Array): Slices<void> {
       yield* readText(png, type, payload);
   }
 }
+
+const isOneTransparent = (alphas: Uint8Array) =>
+  alphas.every((alpha) => alpha === 0 || alpha === 255) &&
+  alphas.indexOf(0) >= 0 &&
+  alphas.indexOf(0) === alphas.lastIndexOf(0);
 
 const RAW_PROFILE = "Raw profile type exif";
 const XMP = "XML:com.adobe.xmp";
@@ -377,6 +390,10 @@ function* readPixels(png: Png, kind: Kind, data: Data): Slices<PngKernel> {
     const place = isInterlaced ? 3 * (y * width + x) : 3 * (top * width + left);
     return size[0] > 0 && size[1] > 0 ? [[...size, bits, step, heap + place, 3 * dx, 3 * dy * width]] : [];
   });
+  // Where no pixel is written there is the first colour of the palette.
+  const picture = bytes.subarray(heap, heap + area);
+  const isInOrder = !isInterlaced && columns === width && rows === height;
+  if (!isInOrder) yield* paint(picture, colours[0]!);
   kernel.begin();
   kernel.begin_rows();
   let pass = 0;
@@ -385,27 +402,45 @@ function* readPixels(png: Png, kind: Kind, data: Data): Slices<PngKernel> {
     const piece = data.next();
     if (!piece) throw truncated();
     read += piece.length;
-    bytes.set(piece, kernel.input);
-    kernel.feed(piece.length);
     // As Pillow reads a piece after the other, it sees an end or an error after a row only if they are in one with its last byte.
     let hasRow = false;
-    for (let status = -1; status !== NEEDS_INPUT; ) {
-      const before = kernel.rows_left();
-      status = kernel.advance();
-      if (status < 0) throw broken(file, `has PNG data that cannot be decompressed: ${errorText(status)}`);
-      if (kernel.rows_left() < before) hasRow = true;
-      const isWhole = kernel.rows_left() === 0;
-      if (status === ENDED) {
-        if (isWhole || (hasRow && !kernel.is_within_row())) return kernel;
-        throw truncated();
+    for (const isLast of [false, true]) {
+      const end = Math.max(0, piece.length - NEAR_END);
+      const part = isLast ? piece.subarray(end) : piece.subarray(0, end);
+      bytes.set(part, kernel.input);
+      kernel.feed(part.length);
+      for (let status = -1; status !== NEEDS_INPUT; ) {
+        const before = kernel.rows_left();
+        status = kernel.advance(isLast);
+        if (status < 0) throw broken(file, `has PNG data that cannot be decompressed: ${errorText(status)}`);
+        if (kernel.rows_left() < before) hasRow = true;
+        const isWhole = kernel.rows_left() === 0;
+        const isDone = isWhole && pass === passes.length - 1;
+        if (status === ENDED && !isDone) {
+          if (!hasRow || kernel.is_within_row()) throw truncated();
+          if (isInOrder) yield* paint(picture.subarray(3 * width * (rows - kernel.rows_left())), colours[0]!);
+          return kernel;
+        }
+        if (isDone && status !== NEEDS_TIME && (isLast || status !== NEEDS_INPUT)) return kernel;
+        if (isWhole && !isDone) {
+          kernel.begin_pass(heap + lineBuffer, ...passes[++pass]!);
+          if (isLast && kernel.unread_bits() < 8) break;
+        }
+        yield;
       }
-      if (isWhole && pass === passes.length - 1 && status !== NEEDS_TIME) return kernel;
-      if (isWhole && pass < passes.length - 1) {
-        pass++;
-        kernel.begin_pass(heap + lineBuffer, ...passes[pass]!);
-      }
-      yield;
     }
+  }
+}
+
+/** Makes black pixels of a colour. */
+function* paint(pixels: Uint8Array, colour: number): Slices<void> {
+  if (colour === 0 || pixels.length === 0) return;
+  pixels.set([colour & 255, (colour >> 8) & 255, colour >> 16]);
+  for (let done = 3; done < pixels.length; ) {
+    const count = Math.min(done, 3 * STRETCH, pixels.length - done);
+    pixels.copyWithin(done, 0, count);
+    done += count;
+    yield;
   }
 }
 
