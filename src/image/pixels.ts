@@ -1,6 +1,6 @@
 /** From an image to the bytes that a model reads of it. */
 import type { RgbImage } from "./decode.js";
-import { type Preprocessing, toRgb } from "./preprocess.js";
+import { fitting, type Preprocessing } from "./preprocess.js";
 import { type ImageInput, type OpenImageOptions, openImageFor } from "./source.js";
 
 export interface PixelOptions extends OpenImageOptions {
@@ -9,6 +9,4 @@ export interface PixelOptions extends OpenImageOptions {
 
 /** 8-bit RGB, [height, width, 3], of an image, resized and cropped as the preprocessing says. */
 export const pixelsOf = (input: ImageInput, { preprocessing, ...options }: PixelOptions): Promise<RgbImage> =>
-  openImageFor(input, options, function* (image) {
-    return toRgb(image, preprocessing);
-  });
+  openImageFor(input, options, (image) => fitting(image, preprocessing));

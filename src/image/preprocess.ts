@@ -4,7 +4,8 @@
  */
 import type { Readable, RgbImage } from "./decode.js";
 import { kernelWith } from "./kernel.js";
-import { type Filter, type Part, resize } from "./resize.js";
+import { type Filter, type Part, resizing } from "./resize.js";
+import { atOnce, type Slices } from "./slices.js";
 import { uprightSize } from "./upright.js";
 
 type Three = readonly [number, number, number];
@@ -252,12 +253,18 @@ function readThree(name: string, value: unknown): Three {
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
 export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage {
+  return atOnce(fitting(image, preprocessing));
+}
+
+/** The same in slices. */
+export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<RgbImage> {
   const { filter } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const { resized, window } = placeOf({ width: uprightWidth, height: uprightHeight }, preprocessing);
   const { width, height } = window;
-  return { data: resize(stored, { ...resized, filter, window }).data, width, height };
+  const { data } = yield* resizing(stored, { ...resized, filter, window });
+  return { data, width, height };
 }
 
 /** What an upright image is resized to, and which part of it is kept. */
