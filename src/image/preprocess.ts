@@ -6,7 +6,8 @@ import { excerpt } from "../json.js";
 import type { Readable, RgbImage } from "./decode.js";
 import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
-import { type Filter, type Part, resize } from "./resize.js";
+import { type Filter, type Part, resizing } from "./resize.js";
+import { atOnce, type Slices } from "./slices.js";
 import { uprightSize } from "./upright.js";
 
 type Three = readonly [number, number, number];
@@ -299,13 +300,18 @@ export interface SeenImage extends RgbImage {
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
 export function toRgb(image: Readable, preprocessing: Preprocessing): SeenImage {
+  return atOnce(fitting(image, preprocessing));
+}
+
+/** The same in slices. */
+export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
   const { filter } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const photo = { width: uprightWidth, height: uprightHeight };
   const { resized, window } = placeOf(photo, preprocessing);
   const { width, height } = window;
-  const { data } = resize(stored, { ...resized, filter, window });
+  const { data } = yield* resizing(stored, { ...resized, filter, window });
   return { data, width, height, geometry: geometryOf(photo, { resized, window }) };
 }
 
