@@ -269,7 +269,7 @@ const vit = await load();
 console.log(await vit.classify("cat.jpg"));
 `);
     // What this image may not need, or another one needs: codecs, other backends, texts, archives, names of ImageNet.
-    const onDemand = /-codec\.gen|@jsquash|webgpu\/(index|shader)|reference|tokenizer|npz|unzipit|imagenet1k/;
+    const onDemand = /-codec\.gen|jpeg-kernel\.gen|@jsquash|webgpu\/(index|shader)|reference|tokenizer|npz|unzipit|imagenet1k/;
     const needed = lazy.filter((path) => !modules(path).some((module) => onDemand.test(module)));
     assert.ok(needed.flatMap(modules).some((module) => module.endsWith("kernels.gen.js")));
     const bytes = gzip([...initial, ...needed]);

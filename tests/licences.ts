@@ -9,13 +9,11 @@ import { dependencies } from "./project.js";
 /** What each is there for. */
 const USES: Readonly<Record<string, string>> = {
   "@huggingface/tokenizers": "texts of image-text models",
-  "@jsquash/jpeg": "JPEG: MozJPEG in WebAssembly",
   "@jsquash/webp": "WebP: libwebp in WebAssembly",
   unzipit: "archives of NumPy",
   "wasm-feature-detect": "comes with @jsquash/webp, not used",
 };
 const DECODERS: Readonly<Record<string, string>> = {
-  "MozJPEG, after libjpeg-turbo": "node_modules/@jsquash/jpeg/codec/LICENSE.codec.md",
   libwebp: "node_modules/@jsquash/webp/codec/LICENSE.codec.md",
 };
 
@@ -35,8 +33,8 @@ export function thirdParty(): string {
 | ------- | ------- | ------- | --- |
 ${rows.join("\n")}
 
-\`npm sbom --sbom-format cyclonedx\` lists them for programs. The package holds the WebAssembly of two decoders, as jSquash
-compiled it. This software is based in part on the work of the Independent JPEG Group.
+\`npm sbom --sbom-format cyclonedx\` lists them for programs. The package holds the WebAssembly of a decoder, as jSquash compiled
+it.
 
 ${texts.join("\n")}`;
 }

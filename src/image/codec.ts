@@ -1,18 +1,18 @@
 /**
- * The two WebAssembly decoders of jSquash: MozJPEG (libjpeg-turbo's code) and libwebp, whose pixels are Pillow's.
- * Loaded on first use, and anew after each failure or large image: memory that they took is never given back otherwise.
+ * The WebAssembly decoder of jSquash: libwebp, whose pixels are Pillow's. Loaded on first use, and anew after each failure or
+ * large image: memory that it took is never given back otherwise.
  */
 import { assets } from "../platform/assets.js";
 import { importPackage } from "../platform/packages.js";
 import { unpack } from "../platform/packed.js";
 import { broken, type ImageFile } from "./file.js";
 
-type Codec = "jpeg" | "webp";
+type Codec = "webp";
 
 /** As Emscripten makes them. */
 interface Emscripten {
   /** Nothing if the bytes cannot be decoded. */
-  decode(bytes: Uint8Array, preserveOrientation?: boolean): unknown;
+  decode(bytes: Uint8Array): unknown;
 }
 type Factory = (options: Record<string, unknown>) => Promise<Emscripten>;
 
@@ -26,7 +26,6 @@ async function compile(codec: Codec): Promise<WebAssembly.Module> {
   const asset = assets[codec];
   if (asset) return asset;
   const { base64 } = await {
-    jpeg: () => import("./jpeg-codec.gen.js"),
     webp: () => import("./webp-codec.gen.js"),
   }[codec]();
   return WebAssembly.compile(await unpack(base64));
@@ -34,8 +33,6 @@ async function compile(codec: Codec): Promise<WebAssembly.Module> {
 
 async function start(codec: Codec): Promise<Emscripten> {
   const script = {
-    jpeg: () =>
-      importPackage("@jsquash/jpeg/codec/dec/mozjpeg_dec.js", () => import("@jsquash/jpeg/codec/dec/mozjpeg_dec.js")),
     webp: () =>
       importPackage("@jsquash/webp/codec/dec/webp_dec.js", () => import("@jsquash/webp/codec/dec/webp_dec.js")),
   }[codec]() as Promise<{ default: unknown }>;
@@ -114,7 +111,7 @@ export async function decodeWith<T>(
   let taking = false;
   try {
     const found = decodeInPlace(
-      () => (codec === "jpeg" ? decoder.decode(bytes, false) : decoder.decode(bytes)),
+      () => decoder.decode(bytes),
       (rgba) => {
         taking = true;
         if (rgba.length > KEPT_BYTES) delete ready[codec];
@@ -126,7 +123,7 @@ export async function decodeWith<T>(
   } catch (error) {
     if (taking) throw error;
     delete ready[codec];
-    const format = { jpeg: "JPEG", webp: "WebP" }[codec];
+    const format = { webp: "WebP" }[codec];
     throw new Error(broken(file, `has ${format} data that cannot be decoded`).message, { cause: error });
   }
 }
