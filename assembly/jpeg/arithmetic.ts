@@ -5,8 +5,9 @@
 // After a code that cannot be, nothing changes until the next restart marker; after a marker come zeros. libjpeg does not wait
 // for bytes here: the data must not go beyond `scan.limit`.
 import { reader } from "./bits";
-import { Coding, Component, scan, scanned, ZIGZAG } from "./frame";
-import { blockIndex } from "./sequential";
+import { blockIndex, placeOf } from "./blocks";
+import { Coding, Component, scan, scanned } from "./frame";
+
 
 /** Table D.3: Qe, 16 bits; next index after the less probable symbol, bit 7 of which swaps the senses; after the more probable one. */
 const STATES: usize = memory.data<u32>([
@@ -202,7 +203,7 @@ function decodeAc(part: Component, block: usize, from: i32, to: i32, low: i32): 
       }
     }
     const value = magnitude(state + 14, m);
-    store<i16>(block + ((<usize>load<u8>(ZIGZAG + k)) << 1), (isNegative ? -value : value) << low);
+    store<i16>(placeOf(block, k), (isNegative ? -value : value) << low);
     last = k;
   }
   return last;
@@ -213,12 +214,12 @@ function refineAc(part: Component, block: usize, last: i32): i32 {
   const statistics = AC_STATISTICS + ((<usize>part.acSlot) << 8);
   const bit = 1 << scan.low;
   let known = min(scan.bandEnd, last);
-  while (known > 0 && !load<i16>(block + ((<usize>load<u8>(ZIGZAG + known)) << 1))) known--;
+  while (known > 0 && !load<i16>(placeOf(block, known))) known--;
   for (let k = scan.bandStart; k <= scan.bandEnd; k++) {
     let state = statistics + 3 * (k - 1);
     if (k > known && decide(state)) break;
     for (;;) {
-      const at = block + ((<usize>load<u8>(ZIGZAG + k)) << 1);
+      const at = placeOf(block, k);
       const value = <i32>load<i16>(at);
       if (value) {
         if (decide(state + 2)) store<i16>(at, value + (value < 0 ? -bit : bit));

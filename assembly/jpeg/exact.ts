@@ -6,10 +6,11 @@
 // - Errors after the only scan: they count if they lie before `scan.limit`, which moves on by 65,536 bytes, as Pillow
 //   reads, each time that libjpeg runs out of bytes and takes back an MCU.
 import { findMarker, reader } from "./bits";
-import { Coding, Component, scan, scanned, ZIGZAG } from "./frame";
+import { blockIndex, inNaturalOrder, placeOf } from "./blocks";
+import { Coding, Component, scan, scanned } from "./frame";
 import { limitOf, symbolOf } from "./huffman";
 import { samplesOf, transform } from "./idct";
-import { blockIndex } from "./sequential";
+
 
 /** Bytes that Pillow reads at a time. */
 const CHUNK: usize = 65536;
@@ -152,7 +153,7 @@ function decodeBlock(block: usize, part: Component): bool {
     k += run;
     if (!bits) continue;
     if (!hasExtra(bits)) return false;
-    store<i16>(block + (<usize>load<u8>(ZIGZAG + k) << 1), extra(bits));
+    store<i16>(placeOf(block, k), extra(bits));
   }
   return true;
 }
@@ -250,7 +251,7 @@ function keep(column: i32): void {
       for (let x = 0; x < part.mcuWide; x++) {
         const at = column * part.mcuWide + x;
         if (!scan.isOnly) store<u8>(part.lasts + blockIndex(part, y, at), 63);
-        else transform(part, blockAt(part, n++, y, at), 63, samplesOf(part, scan.row, scan.line + y, at));
+        else transform(part, inNaturalOrder(blockAt(part, n++, y, at), 63), 63, samplesOf(part, scan.row, scan.line + y, at));
       }
     }
   }

@@ -12,8 +12,8 @@ export const COMPONENTS: i32 = 4;
   h: i32; v: i32;
   /** Blocks (samples, if lossless) in a row and rows of them, without padding; and in a row with its padding to whole MCUs. */
   blocksWide: i32; blocksHigh: i32; blockStride: i32;
-  /** Unless a scan is decoded straight to samples: i16 [rows, blockStride, 64], in natural order, and u8 [rows, blockStride],
-   * the largest index in zigzag order at which a block may have a nonzero coefficient. */
+  /** Unless a scan is decoded straight to samples: i16 [rows, blockStride, 64] in zigzag order, and u8 [rows, blockStride], the
+   * last place at which a block may have a nonzero coefficient. */
   coefficients: usize; lasts: usize;
   /** i16 [64] in natural order. */
   quantizer: usize;

@@ -3,6 +3,7 @@
 // of its own, whose memory is dropped with whatever a damaged file may have written.
 import { CONDITIONING } from "./arithmetic";
 import { reader } from "./bits";
+import { inNaturalOrder } from "./blocks";
 import { component, frame, scan } from "./frame";
 import { buildTable, tableAt } from "./huffman";
 import { samplesOf, transform } from "./idct";
@@ -53,13 +54,19 @@ export function position(): usize {
   return reader.raw;
 }
 
+/** Where the bytes end that libjpeg would have been given. */
+export function limit(): usize {
+  return scan.limit;
+}
+
 /** The samples of one row of blocks: of a component, in a row of MCUs. */
 export function transform_row(index: i32, row: i32, line: i32): void {
   const part = component(index);
   const first = <usize>((row * part.v + line) * part.blockStride);
   let block = part.coefficients + (first << 7);
   for (let x = 0; x < part.blocksWide; x++, block += 128) {
-    transform(part, block, load<u8>(part.lasts + first + x), samplesOf(part, row, line, x));
+    const last = <i32>load<u8>(part.lasts + first + x);
+    transform(part, inNaturalOrder(block, last), last, samplesOf(part, row, line, x));
   }
 }
 

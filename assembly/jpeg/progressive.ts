@@ -5,9 +5,9 @@
 // A run of blocks without anything new is skipped by its length, and blocks whose band is empty by their `lasts`: a scan
 // over 179 megapixels costs nothing if it says nothing.
 import { isLacking, more, reader } from "./bits";
-import { Component, scan, scanned, ZIGZAG } from "./frame";
+import { blockIndex, placeOf } from "./blocks";
+import { Component, scan, scanned } from "./frame";
 import { LOOKUP, resolve, SLOW } from "./huffman";
-import { blockIndex } from "./sequential";
 
 /** @returns whether no sum of differences left 32 bits. */
 export function decodeDcFirst(count: i32): bool {
@@ -119,7 +119,7 @@ function acFirst(part: Component, block: usize): i32 {
     k += step;
     if (entry >> 16) {
       last = min(k, 63);
-      store<i16>(block + (<usize>load<u8>(ZIGZAG + k) << 1), (<i32>entry >> 16) << low);
+      store<i16>(placeOf(block, k), (<i32>entry >> 16) << low);
     }
   } while (k < bandEnd);
   reader.bits = bits;
@@ -142,63 +142,99 @@ export function decodeAcRefine(count: i32): void {
   }
 }
 
-/** Adds a bit, which is next, to a coefficient that is not zero, unless it has it. */
+/** The places of a block up to `last` whose coefficients are not zero. */
 // @ts-ignore: decorator
 @inline
-function refine(place: usize, value: i32, bit: i32): void {
-  if (nextBit() && !(value & bit)) store<i16>(place, value + (value < 0 ? -bit : bit));
+function nonzeros(block: usize, last: i32): u64 {
+  const zero = i64x2.splat(0);
+  let places: u64 = 0;
+  for (let k = 0; k <= last; k += 8) {
+    const eight = i16x8.bitmask(i16x8.ne(v128.load(block + (<usize>k << 1)), zero));
+    places |= <u64>eight << <u64>k;
+  }
+  return places;
+}
+
+/** A coefficient with the bit added to its magnitude if `isSet`, -1 or 0, unless it has it. */
+// @ts-ignore: decorator
+@inline
+function refined(value: i32, bit: i32, isSet: i32): i32 {
+  const sign = value >> 31;
+  const isNew = ((value & bit) - 1) >> 31;
+  return value + (((bit ^ sign) - sign) & isSet & isNew);
 }
 
 /** @returns the last place of the block that may be nonzero, which was `last`. */
 function acRefine(part: Component, block: usize, last: i32): i32 {
   if (reader.at < reader.floor) more();
+  let bits = reader.bits;
+  let held = reader.held;
+  let at = reader.at;
+  const table = part.acTable;
   const bit = 1 << scan.low;
   const bandEnd = scan.bandEnd;
-  let k = scan.bandStart;
-  if (!scan.eobRun) {
-    for (; k <= bandEnd; k++) {
-      reader.bits |= load<u64>(reader.at) >> reader.held;
-      reader.at -= <usize>((63 - reader.held) >> 3);
-      reader.held |= 56;
-      let entry = load<u32>(part.acTable + (<usize>(reader.bits >> (64 - LOOKUP)) << 2));
-      if (entry & SLOW) entry = resolve(part.acTable, entry, reader.bits);
-      const length = <u64>(entry & 63);
-      reader.bits <<= length;
-      reader.held -= length;
+  // Of the band, what is left of it.
+  const band = (<u64>-1 << scan.bandStart) & (<u64>-1 >> (63 - bandEnd));
+  let old = nonzeros(block, last) & band;
+  let zeros = band & ~old;
+  while (old | zeros) {
+    let run = -1;
+    let fresh = 0;
+    if (!scan.eobRun) {
+      bits |= load<u64>(at) >> held;
+      at -= <usize>((63 - held) >> 3);
+      held |= 56;
+      let entry = load<u32>(table + (<usize>(bits >> (64 - LOOKUP)) << 2));
+      if (entry & SLOW) entry = resolve(table, entry, bits);
+      bits <<= <u64>(entry & 63);
+      held -= <u64>(entry & 63);
       const symbol = (entry >> 8) & 255;
-      let run = <i32>(symbol >> 4);
-      let fresh = 0;
-      if (symbol & 15) fresh = nextBit() ? bit : -bit;
-      else if (run < 15) {
+      run = <i32>(symbol >> 4);
+      if (symbol & 15) {
+        fresh = <i64>bits < 0 ? bit : -bit;
+        bits <<= 1;
+        held--;
+      } else if (run < 15) {
         scan.eobRun = 1 << run;
         if (run) {
-          scan.eobRun += <i32>(reader.bits >> <u64>(64 - run));
-          reader.bits <<= <u64>run;
-          reader.held -= <u64>run;
+          scan.eobRun += <i32>(bits >> <u64>(64 - run));
+          bits <<= <u64>run;
+          held -= <u64>run;
         }
-        break;
-      }
-      // Past `run` zeros, and all others on the way.
-      do {
-        const place = block + (<usize>load<u8>(ZIGZAG + k) << 1);
-        const value = <i32>load<i16>(place);
-        if (value) refine(place, value, bit);
-        else if (--run < 0) break;
-        k++;
-      } while (k <= bandEnd);
-      if (fresh) {
-        store<i16>(block + (<usize>load<u8>(ZIGZAG + k) << 1), fresh);
-        last = max(last, min(k, 63));
+        run = -1;
       }
     }
-  }
-  if (scan.eobRun) {
-    for (const end = min(bandEnd, last); k <= end; k++) {
-      const place = block + (<usize>load<u8>(ZIGZAG + k) << 1);
-      const value = <i32>load<i16>(place);
-      if (value) refine(place, value, bit);
+    // Up to the zero after `run` others, or to the end.
+    let place = bandEnd + 1;
+    if (run >= 0) {
+      for (; run && zeros; run--) zeros &= zeros - 1;
+      if (zeros) place = <i32>ctz(zeros);
     }
-    scan.eobRun--;
+    const before = place < 64 ? (<u64>1 << place) - 1 : -1;
+    for (let corrected = old & before; corrected; corrected &= corrected - 1) {
+      if (!held) {
+        bits = load<u64>(at);
+        at -= 7;
+        held = 56;
+      }
+      const to = block + (<usize>ctz(corrected) << 1);
+      store<i16>(to, refined(load<i16>(to), bit, <i32>(<i64>bits >> 63)));
+      bits <<= 1;
+      held--;
+    }
+    if (scan.eobRun) break;
+    if (fresh) {
+      store<i16>(placeOf(block, place), fresh);
+      last = max(last, min(place, 63));
+    }
+    // What comes after that place.
+    const after = place < 63 ? <u64>-2 << place : 0;
+    old &= after;
+    zeros &= after;
   }
+  if (scan.eobRun) scan.eobRun--;
+  reader.bits = bits;
+  reader.held = held;
+  reader.at = at;
   return last;
 }

@@ -2,15 +2,16 @@
 // one that is due (§F.2.2.5, and libjpeg's jpeg_resync_to_restart).
 import { beginArithmetic, decodeArithmetic } from "./arithmetic";
 import { beginData, beginSegment, findMarker, isLacking, reader } from "./bits";
+import { prepareOffsets } from "./blocks";
 import { beginExact, decodeExact, exact, findMarkerExact, isExact } from "./exact";
 import { Coding, frame, Status, scan, scanned } from "./frame";
 import { decodeLossless, finishLosslessRow, restartPredictions } from "./lossless";
 import { decodeAcFirst, decodeAcRefine, decodeDcFirst, decodeDcRefine } from "./progressive";
-import { decodeToCoefficients, decodeToSamples, prepareSequential } from "./sequential";
+import { decodeToCoefficients, decodeToSamples } from "./sequential";
 
 /** Begins the scan that the host has described. */
 export function beginScan(): void {
-  prepareSequential();
+  prepareOffsets();
   scan.row = 0;
   scan.line = 0;
   scan.column = 0;
@@ -20,6 +21,7 @@ export function beginScan(): void {
   scan.eobRun = 0;
   reader.marker = 0;
   reader.raw = scan.start;
+  reader.isWhole = false;
   for (let c = 0; c < scan.components; c++) scanned(c).prediction = 0;
   restartPredictions();
   if (isExact()) {
@@ -32,6 +34,7 @@ export function beginScan(): void {
 /** Decodes at most `count` MCUs, up to the end of a row of MCUs of a scan that becomes samples at once. @returns a Status. */
 export function decode(count: i32): i32 {
   while (count > 0) {
+    if (isIdle()) return Status.DONE;
     const columns = min(count, scan.columns - scan.column);
     const status = decodeColumns(columns);
     if (status != Status.MORE) return status;
@@ -47,6 +50,12 @@ export function decode(count: i32): i32 {
   return Status.MORE;
 }
 
+/** Whether nothing that is kept can change any more: no bits are left, and no restart marker will be found. */
+function isIdle(): bool {
+  if (scan.isOnly || (scan.coding != Coding.PROGRESSIVE && scan.coding != Coding.SEQUENTIAL) || !isLacking()) return false;
+  return !scan.restartInterval || (reader.marker >= 0xc0 && (reader.marker < 0xd0 || reader.marker > 0xd7));
+}
+
 /** Rows of MCUs of the scan in one of the frame. */
 function linesOfRow(): i32 {
   if (scan.components > 1) return 1;
@@ -57,14 +66,18 @@ function linesOfRow(): i32 {
 function decodeColumns(columns: i32): i32 {
   for (const end = scan.column + columns; scan.column < end; ) {
     let count = end - scan.column;
+    // For smoothing: libjpeg looks at an MCU before it looks for the restart marker that comes first.
+    const wasLacking = isLacking();
     if (scan.restartInterval) {
       if (!scan.untilRestart) {
         const status = restart();
         if (status != Status.MORE) return status;
+        if (wasLacking) count = 1;
       }
       count = min(count, scan.untilRestart);
       scan.untilRestart -= count;
     }
+    if (!wasLacking) scan.lastGoodRow = scan.row;
     const status = decodeMcus(count);
     if (status != Status.MORE) return status;
     scan.column += count;
@@ -81,7 +94,6 @@ function decodeMcus(count: i32): i32 {
       break;
     }
     case Coding.PROGRESSIVE: {
-      if (!isLacking()) scan.lastGoodRow = scan.row;
       if (scan.bandStart) {
         if (scan.high) decodeAcRefine(count);
         else decodeAcFirst(count);
@@ -97,10 +109,8 @@ function decodeMcus(count: i32): i32 {
       return decodeExact(count) ? Status.MORE : Status.TRUNCATED;
     case Coding.EXACT_LOSSLESS:
       return decodeLossless(count) ? Status.MORE : Status.TRUNCATED;
-    default: {
-      scan.lastGoodRow = scan.row;
+    default:
       return decodeArithmetic(count) ? Status.MORE : Status.BROKEN;
-    }
   }
   return reader.isCut ? Status.TRUNCATED : Status.MORE;
 }

@@ -5,7 +5,8 @@
 //     |coefficient| = (128 q + |q0 Σ w DC|) div (256 q), less than 2^Al if a scan has told its upper bits
 //
 // Where no AC is known, nine are guessed and DC as well, with the wider kernels. Sums are of 32 bits, products with q0 of 64.
-import { Component, component, frame, scan } from "./frame";
+import { inNaturalOrder } from "./blocks";
+import { component, frame, scan } from "./frame";
 import { samplesOf, transform } from "./idct";
 
 /** The kernels' 25 weights, by row, and seven zeros. */
@@ -34,9 +35,8 @@ const KNOWN: usize = memory.data<i16>([
 /** Natural indices of DC and of what is guessed. */
 const PLACES: usize = memory.data<u8>([0, 1, 8, 16, 9, 2, 3, 10, 17, 24]);
 
-/** DC values around a block, i16 [32], and the block as it is guessed. */
+/** DC values around a block, i16 [32]. */
 const AROUND: usize = memory.data(64, 16);
-const BLOCK: usize = memory.data(128, 16);
 
 /**
  * As the host writes it, by component, i32 [4, 2, 10]: how many low bits of the first ten places in zigzag order are unknown
@@ -70,23 +70,22 @@ export function smoothRow(index: i32, row: i32, line: i32): void {
     gather(middle, x, part.blocksWide, 20);
     gather(below, x, part.blocksWide, 30);
     gather(below2, x, part.blocksWide, 40);
-    const block = middle + (<usize>x << 7);
     const out = samplesOf(part, row, line, x);
     const last = <i32>load<u8>(part.lasts + <usize>((row * part.v + line) * part.blockStride + x));
+    const block = inNaturalOrder(middle + (<usize>x << 7), last);
     if (isFlat()) {
       transform(part, block, last, out);
       continue;
     }
-    memory.copy(BLOCK, block, 128);
     const q0 = <i64>load<u16>(part.quantizer);
     for (let k: usize = 1; k <= guesses; k++) {
       const bits = load<i32>(precision + (k << 2));
       const natural = <usize>load<u8>(PLACES + k) << 1;
-      if (!bits || load<i16>(BLOCK + natural)) continue;
-      store<i16>(BLOCK + natural, guess(kernels + ((k - 1) << 6), q0, load<u16>(part.quantizer + natural), bits));
+      if (!bits || load<i16>(block + natural)) continue;
+      store<i16>(block + natural, guess(kernels + ((k - 1) << 6), q0, load<u16>(part.quantizer + natural), bits));
     }
-    if (isUnknown) store<i16>(BLOCK, guess(UNKNOWN + (9 << 6), q0, q0, -1));
-    transform(part, BLOCK, max(last, 9), out);
+    if (isUnknown) store<i16>(block, guess(UNKNOWN + (9 << 6), q0, q0, -1));
+    transform(part, block, max(last, 9), out);
   }
 }
 

@@ -18,6 +18,7 @@ export interface JpegExports {
   decode(mcus: number): number;
   marker(): number;
   position(): number;
+  limit(): number;
   transform_row(component: number, row: number, line: number): void;
   smooth_row(component: number, row: number, line: number): void;
   emit(from: number, to: number): void;
@@ -42,14 +43,23 @@ const KEPT_BYTES = 64 << 20;
 let module: WebAssembly.Module | undefined;
 let kept: JpegKernel | undefined;
 
-/** A kernel for one image. It is lost unless `keepKernel` is called: after a failure nobody knows its state. */
-export function takeKernel(): JpegKernel {
-  const kernel = kept;
-  kept = undefined;
-  if (kernel) return kernel;
+function createKernel(): JpegKernel {
   module ??= assets.jpeg ?? new WebAssembly.Module(fromBase64(base64));
   const exports = new WebAssembly.Instance(module).exports as unknown as JpegExports;
   return { exports, used: 0, tables: [] };
+}
+
+/** The first byte of a kernel's memory that is not its own. */
+export function firstByte(): number {
+  kept ??= createKernel();
+  return kept.exports.heap();
+}
+
+/** A kernel for one image. It is lost unless `keepKernel` is called: after a failure nobody knows its state. */
+export function takeKernel(): JpegKernel {
+  const kernel = kept ?? createKernel();
+  kept = undefined;
+  return kernel;
 }
 
 /** Keeps the kernel for the next image, unless its memory is large. */

@@ -233,27 +233,41 @@ export function createMarkers(file: ImageFile): JpegMarkers {
     at += Math.max(0, length - 2);
   }
 
-  /** What is to be done at each marker that has a payload or a meaning, but for scans and the end. */
-  const actions = new Map<number, () => void>([
-    [0xd8, begin],
-    [0xc0, () => readFrame("sequential", false)],
-    [0xc1, () => readFrame("sequential", false)],
-    [0xc2, () => readFrame("progressive", false)],
-    [0xc3, () => readFrame("lossless", false)],
-    [0xc9, () => readFrame("sequential", true)],
-    [0xca, () => readFrame("progressive", true)],
-    [0xc4, readHuffman],
-    [0xcc, readConditioning],
-    [0xdb, readQuantizers],
-    [0xdd, readRestartInterval],
-    [0xdc, skip],
-    [0xe0, readApplication],
-    [0xee, readApplication],
-    [0xfe, skip],
-    [0x01, () => {}],
-  ]);
-  for (let code = 0xe1; code <= 0xef; code++) if (code !== 0xee) actions.set(code, skip);
-  for (let code = 0xd0; code <= 0xd7; code++) actions.set(code, () => {});
+  /** Does what a marker asks for, other than those of scans and the end. */
+  function act(): void {
+    switch (marker) {
+      case 0xd8:
+        return begin();
+      case 0xc0:
+      case 0xc1:
+        return readFrame("sequential", false);
+      case 0xc2:
+        return readFrame("progressive", false);
+      case 0xc3:
+        return readFrame("lossless", false);
+      case 0xc9:
+        return readFrame("sequential", true);
+      case 0xca:
+        return readFrame("progressive", true);
+      case 0xc4:
+        return readHuffman();
+      case 0xcc:
+        return readConditioning();
+      case 0xdb:
+        return readQuantizers();
+      case 0xdd:
+        return readRestartInterval();
+      case 0xe0:
+      case 0xee:
+        return readApplication();
+      case 0xdc:
+      case 0xfe:
+        return skip();
+    }
+    if (marker >= 0xe1 && marker <= 0xef) return skip();
+    const hasMeaning = marker !== 0x01 && (marker < 0xd0 || marker > 0xd7);
+    if (hasMeaning) throw refused(`its marker 0x${marker.toString(16).padStart(2, "0")} is not known`);
+  }
 
   function read(): JpegScan | "end" {
     for (;;) {
@@ -275,9 +289,7 @@ export function createMarkers(file: ImageFile): JpegMarkers {
         hasBegun = false;
         continue;
       }
-      const action = actions.get(marker);
-      if (!action) throw refused(`its marker 0x${marker.toString(16).padStart(2, "0")} is not known`);
-      action();
+      act();
       marker = 0;
     }
   }

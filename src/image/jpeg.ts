@@ -7,9 +7,9 @@
 import { broken, type ImageFile, type StoredImage } from "./file.js";
 import { type JpegHeader, readHeader } from "./jpeg-header.js";
 import { growMemory, type JpegKernel, keepKernel, takeKernel } from "./jpeg-kernel.js";
+import { ceilDiv, type Layout, layOut, type Part, writeFrame, writePart, writeScan } from "./jpeg-layout.js";
 import {
   createMarkers,
-  type JpegComponent,
   type JpegFrame,
   type JpegMarkers,
   type JpegScan,
@@ -29,9 +29,8 @@ const MAX_SIDE = 65500;
 const MAX_BLOCKS = 10;
 const MAX_SHIFT = 13;
 
-/** Numbers of assembly/jpeg/: kinds of tables, colors, codings, and what `decode` returns. */
+/** Numbers of assembly/jpeg/: kinds of tables, codings, and what `decode` returns. */
 const KIND = { dc: 0, ac: 1, acFirst: 2, acRefine: 3 } as const;
-const COLOR = { gray: 0, rgb: 1, ycc: 2, cmyk: 3, ycck: 4 } as const;
 const HUFFMAN = { sequential: 0, progressive: 1, lossless: 2 } as const;
 const ARITHMETIC = { sequential: 3, progressive: 4, lossless: 2 } as const;
 const EXACT = { sequential: 5, progressive: 1, lossless: 6 } as const;
@@ -40,53 +39,15 @@ const STATUS = { row: 1, done: 2, truncated: 3, broken: 4 } as const;
 /** Natural indices of the first ten places in zigzag order: DC and what smoothing can guess. */
 const SMOOTHED = [0, 1, 8, 16, 9, 2, 3, 10, 17, 24];
 
-/** Fields of the structs in assembly/jpeg/frame.ts, in their order, of 4 bytes each. */
-const PART_FIELDS = [
-  ...(["h", "v", "blocksWide", "blocksHigh", "blockStride", "coefficients", "lasts", "quantizerAt", "size"] as const),
-  ...(["plane", "planeStride", "planeRows", "width", "height", "repeatX", "repeatY", "row"] as const),
-  ...(["mcuWide", "mcuHigh", "dcTable", "acTable", "dc", "ac", "differences", "values"] as const),
-] as const;
-const FRAME_FIELDS = ["components", "width", "height", "out", "color", "interpolates", "rows"] as const;
-const SCAN_FIELDS = [
-  ...(["start", "end", "limit", "coding", "isOnly", "components", "first", "second", "third", "fourth"] as const),
-  ...(["bandStart", "bandEnd", "high", "low", "columns", "restartInterval"] as const),
-] as const;
-const LIMIT_FIELD = 2;
-
-/** A component of the frame as the decoder has it; see assembly/jpeg/frame.ts. */
-interface Part extends JpegComponent, Record<(typeof PART_FIELDS)[number], number> {
-  /** Whether it was in a scan; its quantization table from then on. */
-  isScanned: boolean;
-  table?: Uint16Array;
-  /** By place in zigzag order: how many low bits are not known, -1 for all; and before its last scan. */
-  precision: Int8Array;
-  precisionBefore: Int8Array;
-}
-
 /** A picture that is being decoded. */
-interface Picture {
+interface Picture extends Layout {
   file: ImageFile;
   header: JpegHeader;
   markers: JpegMarkers;
   frame: JpegFrame;
   kernel: JpegKernel;
-  parts: Part[];
-  /** Size of the result, and rows of MCUs. */
-  width: number;
-  height: number;
-  rows: number;
-  /** Rows of the result that a row of MCUs makes, and how many of them wait for samples of the next. */
-  rowHeight: number;
-  lag: number;
-  /** Whether scans are decoded until the end of the image is read. */
-  hasScans: boolean;
-  /** Whether MCUs become samples at once. */
-  isDirect: boolean;
+  /** Scans that have begun. */
   scans: number;
-  /** Addresses of the file, of room for a Huffman table, of the pixels. */
-  fileAt: number;
-  specAt: number;
-  out: number;
   /** Rows of the result that are written. */
   emitted: number;
 }
@@ -102,8 +63,12 @@ export function* readJpeg(file: ImageFile): Slices<StoredImage> {
   checkFrame(file, header, frame);
   checkLength(file, header, frame, scan);
 
-  const picture = layOut(file, header, markers, frame, scan);
-  const { kernel, width, height, out } = picture;
+  const layout = layOut(file, markers, frame, scan);
+  const { width, height, out } = layout;
+  const kernel = takeKernel();
+  growMemory(kernel, layout.end);
+  writeFrame(kernel, layout);
+  const picture = { ...layout, file, header, markers, frame, kernel, scans: 0, emitted: 0 };
   yield* copyFile(picture);
   yield* picture.hasScans ? decodeScans(picture, scan) : decodeScan(picture, scan);
   if (!picture.isDirect) yield* finish(picture);
@@ -130,153 +95,28 @@ function checkFrame(file: ImageFile, { width, height, layers }: JpegHeader, fram
   }
 }
 
-/** Whether a marker follows that ends any scan; only restart markers and reserved ones may come after it. */
-function isBounded({ bytes }: ImageFile, { from }: JpegScan): boolean {
+/** The last marker of the file after `from`, 0 for none. */
+function lastMarker({ bytes }: ImageFile, from: number): number {
   for (let at = bytes.lastIndexOf(0xff); at >= from; at = bytes.lastIndexOf(0xff, at - 1)) {
     const marker = bytes[at + 1] ?? 0xff;
-    if (marker !== 0 && marker !== 0xff) return marker >= 0xc0 && (marker < 0xd0 || marker > 0xd7);
+    if (marker !== 0 && marker !== 0xff) return marker;
   }
-  return false;
+  return 0;
 }
 
-/** A Huffman-coded MCU takes a bit at least: so little data that nothing ends are not the picture, nor worth its memory. */
+/** Whether the data of a scan surely end with a marker. One that is due, or none at all, may be dropped after them. */
+function isBounded(file: ImageFile, { from, restartInterval }: JpegScan): boolean {
+  const marker = lastMarker(file, from);
+  return restartInterval ? marker >= 0xc0 && (marker < 0xd0 || marker > 0xd7) : marker !== 0;
+}
+
+/** A Huffman-coded MCU takes a bit at least: so little data without a marker are not the picture, nor worth its memory. */
 function checkLength(file: ImageFile, header: JpegHeader, frame: JpegFrame, scan: JpegScan): void {
-  if (frame.isArithmetic || isBounded(file, scan)) return;
+  if (frame.isArithmetic || lastMarker(file, scan.from)) return;
   const unit = frame.coding === "lossless" ? 1 : 8;
   const most = (factor: "h" | "v") => Math.max(...frame.components.map((component) => component[factor]));
   const mcus = Math.ceil(frame.width / (unit * most("h"))) * Math.ceil(frame.height / (unit * most("v")));
   if (8 * (file.bytes.length - scan.from) < mcus) throw truncated(file, header);
-}
-
-/** The denominator that Pillow's `Image.draft` chooses: the picture stays at least as large as what is asked for. */
-function draftScale({ draft }: ImageFile, { width, height, coding }: JpegFrame): number {
-  if (!draft || coding === "lossless") return 1;
-  const scale = Math.min(Math.floor(width / draft.width), Math.floor(height / draft.height));
-  return [8, 4, 2].find((s) => s <= scale) ?? 1;
-}
-
-function colorOf({ file, markers, frame }: Pick<Picture, "file" | "markers" | "frame">): number {
-  const { jfif, adobe } = markers;
-  const { components, coding } = frame;
-  const isLossless = coding === "lossless";
-  const isRgb = String.fromCharCode(...components.map(({ id }) => id)) === "RGB";
-  let color: number = COLOR.gray;
-  if (components.length === 3) {
-    if (jfif || adobe) color = COLOR.ycc;
-    else color = adobe === 0 || isRgb || isLossless ? COLOR.rgb : COLOR.ycc;
-  } else if (components.length === 4) color = adobe ? COLOR.ycck : COLOR.cmyk;
-  if (isLossless && (color === COLOR.ycc || color === COLOR.ycck)) {
-    throw undecodable(file, "it is lossless, and its colors would have to be converted");
-  }
-  return color;
-}
-
-const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
-const roundUp = (a: number, b: number) => ceilDiv(a, b) * b;
-
-/** Gives everything its place in the decoder's memory. */
-function layOut(file: ImageFile, header: JpegHeader, markers: JpegMarkers, frame: JpegFrame, scan: JpegScan): Picture {
-  const { components, coding, isArithmetic } = frame;
-  const isLossless = coding === "lossless";
-  const color = colorOf({ file, markers, frame });
-  const maxH = Math.max(...components.map(({ h }) => h));
-  const maxV = Math.max(...components.map(({ v }) => v));
-  const unit = isLossless ? 1 : 8;
-  // A block becomes `least` samples on a side at least.
-  const least = unit / draftScale(file, frame);
-  const [width, height] = [ceilDiv(frame.width * least, unit), ceilDiv(frame.height * least, unit)];
-  const rows = ceilDiv(frame.height, unit * maxV);
-  const hasScans = coding === "progressive" || scan.components.length < components.length;
-  const isDirect = !hasScans && !isLossless && !isArithmetic;
-
-  const kernel = takeKernel();
-  const { exports } = kernel;
-  let end = exports.heap();
-  const place = (bytes: number) => {
-    const at = roundUp(end, 16);
-    end = at + bytes;
-    return at;
-  };
-  const fileAt = place(file.bytes.length + 32);
-  const specAt = place(272);
-  const parts = components.map((component): Part => {
-    const { h, v } = component;
-    // Smaller blocks where a component would be upsampled otherwise: of 4:2:0 at half its size, luma is reduced, chroma is not.
-    let size = least;
-    while (size < unit && (maxH * least) % (2 * h * size) === 0 && (maxV * least) % (2 * v * size) === 0) size *= 2;
-    const [repeatX, repeatY] = [(maxH * least) / (h * size), (maxV * least) / (v * size)];
-    if (!Number.isInteger(repeatX) || !Number.isInteger(repeatY)) {
-      throw undecodable(file, `samples of a component at ${h}×${v} of ${maxH}×${maxV} would be repeated in parts`);
-    }
-    const blocksWide = ceilDiv(frame.width * h, maxH * unit);
-    const blocksHigh = ceilDiv(frame.height * v, maxV * unit);
-    const [blockStride, blockRows] = [roundUp(blocksWide, h), roundUp(blocksHigh, v)];
-    const partWidth = ceilDiv(frame.width * h * size, maxH * unit);
-    const partHeight = ceilDiv(frame.height * v * size, maxV * unit);
-    const planeRows = isLossless ? blockRows : 2 * v * size;
-    const planeStride = roundUp(blockStride * size + 48, 16);
-    const blocks = isDirect || isLossless ? 0 : blockStride * blockRows;
-    return {
-      ...component,
-      ...{ blocksWide, blocksHigh, blockStride, size, planeStride, planeRows, repeatX, repeatY },
-      width: partWidth,
-      height: partHeight,
-      mcuWide: 1,
-      mcuHigh: 1,
-      quantizerAt: place(128),
-      plane: place(planeStride * planeRows + 64) + 16,
-      row: place(repeatX * partWidth + 96),
-      lasts: place(blocks),
-      coefficients: place(128 * blocks),
-      differences: place(isLossless ? 2 * v * blockStride : 0),
-      values: place(isLossless ? 2 * v * blockStride : 0),
-      ...{ dc: 0, ac: 0, dcTable: 0, acTable: 0 },
-      isScanned: false,
-      precision: new Int8Array(64).fill(-1),
-      precisionBefore: new Int8Array(64).fill(-1),
-    };
-  });
-  const out = place(3 * width * height + 48);
-  growMemory(kernel, end);
-
-  const interpolates = least > 1 && !isLossless;
-  const lag = interpolates && parts.some(({ repeatY }) => repeatY === 2) ? 1 : 0;
-  const frameFields = { components: parts.length, width, height, out, color, interpolates: Number(interpolates), rows };
-  writeFields(kernel, exports.frame_at(), FRAME_FIELDS, frameFields);
-  return {
-    ...{
-      file,
-      header,
-      markers,
-      frame,
-      kernel,
-      parts,
-      width,
-      height,
-      rows,
-      lag,
-      hasScans,
-      isDirect,
-      fileAt,
-      specAt,
-      out,
-    },
-    rowHeight: maxV * least,
-    scans: 0,
-    emitted: 0,
-  };
-}
-
-function writeFields<Field extends string>(
-  { exports }: JpegKernel,
-  at: number,
-  names: readonly Field[],
-  values: Record<Field, number>,
-): void {
-  const fields = new Uint32Array(exports.memory.buffer, at, names.length);
-  names.forEach((name, i) => {
-    fields[i] = values[name];
-  });
 }
 
 /** Puts the file into the decoder's memory, and zeros where coefficients will be. */
@@ -308,9 +148,8 @@ function* decodeScan(picture: Picture, scan: JpegScan): Slices<void> {
     startScan(picture, scan, isExact, limit);
     yield* runScan(picture);
     markers.resume(kernel.exports.marker(), kernel.exports.position() - fileAt);
-    if (isExact) {
-      markers.limit = new Uint32Array(kernel.exports.memory.buffer, kernel.exports.scan_at())[LIMIT_FIELD]! - fileAt;
-    } else if (mayBeExact) markers.limit = file.bytes.length;
+    if (isExact) markers.limit = kernel.exports.limit() - fileAt;
+    else if (mayBeExact) markers.limit = file.bytes.length;
     try {
       if (typeof markers.next(false) === "object") throw undecodable(file, "a scan follows after all have been read");
       return;
@@ -359,17 +198,18 @@ function startScan(picture: Picture, scan: JpegScan, isExact: boolean, limit: nu
   const { exports } = kernel;
   const { coding, isArithmetic } = frame;
   const { bandStart, bandEnd, high, low, restartInterval } = scan;
-  const scanned = scan.components.map(({ index, dc, ac }) => Object.assign(parts[index]!, { dc, ac }));
+  const scanned = scan.components.map(({ index }) => parts[index]!);
   const [only] = scanned;
   picture.scans++;
 
   const isLossless = coding === "lossless";
   const unit = isLossless ? 1 : 8;
   let columns = only!.blocksWide;
-  for (const part of scanned) {
-    part.isScanned = true;
-    [part.mcuWide, part.mcuHigh] = scanned.length > 1 ? [part.h, part.v] : [1, 1];
-  }
+  scanned.forEach((part, i) => {
+    const { dc, ac } = scan.components[i]!;
+    const isAlone = scanned.length === 1;
+    Object.assign(part, { dc, ac, isScanned: true, mcuWide: isAlone ? 1 : part.h, mcuHigh: isAlone ? 1 : part.v });
+  });
   if (scanned.length > 1) {
     const blocks = scanned.reduce((sum, { h, v }) => sum + h * v, 0);
     if (blocks > MAX_BLOCKS) throw undecodable(file, `an MCU has ${blocks} blocks; at most ${MAX_BLOCKS} are allowed`);
@@ -390,18 +230,15 @@ function startScan(picture: Picture, scan: JpegScan, isExact: boolean, limit: nu
       part.acTable = tableFor(picture, "ac", part.ac, kind);
     }
   }
-  parts.forEach((part, i) => {
-    writeFields(kernel, exports.component_at(i), PART_FIELDS, part);
-  });
-  const [first = 0, second = 0, third = 0, fourth = 0] = scan.components.map(({ index }) => index);
-  writeFields(kernel, exports.scan_at(), SCAN_FIELDS, {
-    ...{ bandStart, bandEnd, high, low, restartInterval, columns, first, second, third, fourth },
+  for (const { index } of scan.components) writePart(kernel, index, parts[index]!);
+  const numbers = isArithmetic ? ARITHMETIC : isExact ? EXACT : HUFFMAN;
+  writeScan(kernel, scan, {
     start: fileAt + scan.from,
     end: fileAt + file.bytes.length,
     limit: fileAt + limit,
-    coding: (isArithmetic ? ARITHMETIC : isExact ? EXACT : HUFFMAN)[coding],
-    isOnly: Number(picture.isDirect),
-    components: scanned.length,
+    coding: numbers[coding],
+    isDirect: picture.isDirect,
+    columns,
   });
   exports.begin_scan();
 }
@@ -460,13 +297,17 @@ function tableFor(
   const largest = kind !== KIND.dc ? 255 : frame.coding === "lossless" ? 16 : 15;
   const place = group === "dc" ? slot : 4 + slot;
   const made = tables[place];
-  if (made && made.kind === kind && made.largest === largest && made.spec.every((byte, i) => byte === spec[i]))
-    return made.at;
+  if (made && made.kind === kind && made.largest === largest && isSame(made.spec, spec)) return made.at;
   new Uint8Array(exports.memory.buffer).set(spec, specAt);
   const at = exports.build_table(place, specAt, kind, largest);
   if (!at) throw undecodable(file, `Huffman table ${slot} is not a prefix code`);
   tables[place] = { spec, kind, largest, at };
   return at;
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function* runScan(picture: Picture): Slices<void> {
