@@ -56,6 +56,7 @@ test("the package is small: an engine of 0.5 MB, and what lies beside it", () =>
   const bytes = (ours: (path: string) => boolean) =>
     packed.files.filter(({ path }) => ours(path)).reduce((sum, { size }) => sum + size, 0);
   const isModel = (path: string) => path.startsWith("models/");
+  const isDocument = (path: string) => path.endsWith(".md");
   const isCommand = (path: string) => path.startsWith("dist/src/cli");
   const isGpu = (path: string) => path.startsWith("dist/src/backends/webgpu");
   const isKernel = (path: string) => path.startsWith("dist/kernels") && !isCodec(path);
@@ -63,8 +64,9 @@ test("the package is small: an engine of 0.5 MB, and what lies beside it", () =>
     /^dist\/kernels\/(jpeg|png|webp)\.wasm$/.test(path) ||
     /^dist\/src\/image\/(decode|exif|file|gif|inflate|jpeg.*|png.*|webp.*)\.(d\.ts|js)$/.test(path);
   const isHub = (path: string) => path.startsWith("dist/src/hub");
-  const rest = bytes((path) => ![isModel, isCommand, isGpu, isHub, isKernel, isCodec].some((is) => is(path)));
+  const rest = bytes((path) => ![isModel, isDocument, isCommand, isGpu, isHub, isKernel, isCodec].some((is) => is(path)));
   assert.ok(rest < 0.5e6, `${rest} bytes of engine`);
+  assert.ok(bytes(isDocument) < 0.1e6, `${bytes(isDocument)} bytes of documents`);
   assert.ok(bytes(isHub) < 0.06e6, `${bytes(isHub)} bytes of Hub`);
   assert.ok(bytes(isKernel) < 0.06e6, `${bytes(isKernel)} bytes of kernels as files`);
   assert.ok(bytes(isCodec) < 0.24e6, `${bytes(isCodec)} bytes of decoders`);
