@@ -172,7 +172,9 @@ export const CASES: Readonly<Record<string, Case>> = {
   },
   "labels that are lists of lists": {
     base: "hf-vit",
-    files: config({ id2label: { 0: [[[[[[[[]]]]]]]], 1: {}, 2: null, 3: "d", 4: "e", 5: "f", 6: "g", 7: "h", 8: "i" } }),
+    files: config({
+      id2label: { 0: [[[[[[[[]]]]]]]], 1: {}, 2: null, 3: "d", 4: "e", 5: "f", 6: "g", 7: "h", 8: "i" },
+    }),
     does: all,
     message: /^load: ".*" has 9 classes by its config, but its head has \d+$/,
   },
@@ -239,7 +241,8 @@ export const CASES: Readonly<Record<string, Case>> = {
     base: "hf-beit",
     files: config({ image_size: 16 }),
     does: ["load", "quantize", "classify"],
-    message: /^weights: the tensors of ".*" do not fit its config; misshapen: ".*relative_position_bias_table" should be \(52, 3\), got \(28, 3\)/,
+    message:
+      /^weights: the tensors of ".*" do not fit its config; misshapen: ".*relative_position_bias_table" should be \(52, 3\), got \(28, 3\)/,
   },
   "BEiT's tables of a large grid in a small file": {
     base: "hf-beit",
@@ -296,7 +299,8 @@ export const CASES: Readonly<Record<string, Case>> = {
     base: "hf-dinov3",
     files: config({ num_attention_heads: 24 }),
     does: all,
-    message: /^load: heads of ".*" turn by rotary positions, so they must have pairs of columns; got 1 of 24 and 24 heads$/,
+    message:
+      /^load: heads of ".*" turn by rotary positions, so they must have pairs of columns; got 1 of 24 and 24 heads$/,
   },
   "a patch of a billion": {
     base: "hf-vit",
@@ -345,6 +349,18 @@ export const CASES: Readonly<Record<string, Case>> = {
     files: config({ model_args: { ref_feat_shape: [1e300, 1e300] } }),
     does: all,
     message: /^load: "ref_feat_shape" of ".*" must be one or two positive integers; got \[1e\+300,1e\+300\]$/,
+  },
+  "a text tower of 5000 tokens": {
+    base: "hf-clip",
+    files: () => ({
+      "model.safetensors": weights("hf-clip", (tensors) => {
+        const name = "text_model.embeddings.position_embedding.weight";
+        const width = tensors.get(name)!.dims[1]!;
+        tensors.set(name, { dims: [5000, width], data: new Float32Array(5000 * width) });
+      }),
+    }),
+    does: all,
+    message: /^load: texts of ".*" must have at most 4096 tokens; got 5000$/,
   },
   "eos_token_id of a fraction": {
     base: "hf-clip",
@@ -494,11 +510,16 @@ export const CASES: Readonly<Record<string, Case>> = {
     base: "hf-clip",
     files: preprocessor({ image_processor_type: "CLIPImageProcessor", size: { shortest_edge: 1e9 }, crop_size: 12 }),
     does: ["load", "inspect"],
-    message: /^preprocessing: images before the crop must have at most 16777216 pixels; got \{"mode":"shortest","size":1000000000\}$/,
+    message:
+      /^preprocessing: images before the crop must have at most 16777216 pixels; got \{"mode":"shortest","size":1000000000\}$/,
   },
   "a resize to a billion": {
     base: "hf-vit",
-    files: preprocessor({ image_processor_type: "DeiTImageProcessor", size: { height: 1e9, width: 1e9 }, crop_size: 12 }),
+    files: preprocessor({
+      image_processor_type: "DeiTImageProcessor",
+      size: { height: 1e9, width: 1e9 },
+      crop_size: 12,
+    }),
     does: ["load", "inspect"],
     message: /^preprocessing: images before the crop must have at most 16777216 pixels; got \{"mode":"exact",/,
   },
@@ -554,7 +575,8 @@ export const CASES: Readonly<Record<string, Case>> = {
       }),
     }),
     does: ["classify", "embed"],
-    message: /^forward: ".*" must give finite numbers, but element 0 of (logits|preLogits) is NaN; look for enormous weights/,
+    message:
+      /^forward: ".*" must give finite numbers, but element 0 of (logits|preLogits) is NaN; look for enormous weights/,
   },
   "a deviation that makes pixels of 1e38": {
     base: "timm-vit",
@@ -580,7 +602,8 @@ export const CASES: Readonly<Record<string, Case>> = {
       }),
     }),
     does: ["load", "zeroShot"],
-    message: /^weights: exp\(logit_scale\) and logit_bias of ".*" must make finite scores; got logit_scale 9\.99.*e\+37, logit_bias 0$/,
+    message:
+      /^weights: exp\(logit_scale\) and logit_bias of ".*" must make finite scores; got logit_scale 9\.99.*e\+37, logit_bias 0$/,
   },
 
   // Tensors.
@@ -606,7 +629,8 @@ export const CASES: Readonly<Record<string, Case>> = {
       ),
     }),
     does: all,
-    message: /^load: ".*" must have the tensors of a known family; closest is the layout of dinov3, but its "embeddings\.patch_embeddings\.weight" or first block is missing$/,
+    message:
+      /^load: ".*" must have the tensors of a known family; closest is the layout of dinov3, but its "embeddings\.patch_embeddings\.weight" or first block is missing$/,
   },
   "a layer of number a billion": {
     base: "hf-vit",
@@ -624,7 +648,8 @@ export const CASES: Readonly<Record<string, Case>> = {
     base: "hf-clip",
     files: split("(a|a)*b"),
     does: ["text"],
-    message: /^tokenizer: regular expressions of a tokenizer must take linear time; got "repeats what can be repeated or read in several ways: \(a\|a\)\*b"$/,
+    message:
+      /^tokenizer: regular expressions of a tokenizer must take linear time; got "repeats what can be repeated or read in several ways: \(a\|a\)\*b"$/,
   },
   "a Split of (a+)+b": {
     base: "hf-clip",
@@ -744,7 +769,11 @@ export const CASES: Readonly<Record<string, Case>> = {
   "added tokens of 16 MB": {
     base: "hf-clip",
     files: tokenizer({
-      added_tokens: Array.from({ length: 16000 }, (_, id) => ({ id, content: `${id}`.padEnd(256, "x"), special: true })),
+      added_tokens: Array.from({ length: 16000 }, (_, id) => ({
+        id,
+        content: `${id}`.padEnd(256, "x"),
+        special: true,
+      })),
     }),
     does: ["text"],
     message: /^tokenizer: "added_tokens" must have at most 262144 letters; got 4096000$/,

@@ -219,7 +219,10 @@ const WRONG_OPTIONS: [options: object, message: string][] = [
   [{ precision: "int4" }, 'load: precision must be f32, f16 or int8; got "int4"'],
   [{ threads: 0 }, "load: threads must be auto or from 1 to 256; got 0"],
   [{ threads: 1e9 }, "load: threads must be auto or from 1 to 256; got 1000000000"],
-  [{ imageSize: 1e9 }, "load: images of \"tests/fixtures/checkpoints/hf-vit\" must have at most 16777216 pixels; got 1000000000×1000000000"],
+  [
+    { imageSize: 1e9 },
+    'load: images of "tests/fixtures/checkpoints/hf-vit" must have at most 16777216 pixels; got 1000000000×1000000000',
+  ],
   [{ patchSize: 129, imageSize: 1290 }, "load: patches are resampled up to 128 pixels a side; got 4×4 to 129×129"],
   [{ wide: 1 }, "load: wide must be true or false; got 1"],
   [{ config: { heads: 5 } }, `load: width 36 of "${FOLDER}" must be a multiple of its heads; got 5 heads`],

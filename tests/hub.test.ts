@@ -280,7 +280,13 @@ test("a token that cannot be sent is refused without being shown", async (t) => 
   const hub = await hubOf(t, large);
   const shown = (error: unknown): string =>
     error instanceof Error ? `${error.stack} ${error.message} ${shown(error.cause)}` : String(error);
-  for (const token of ["hf_one\nhf_two", "hf_one\r\nX-Evil: hf_two", "hf_one hf_two", "hf_one\0hf_two", "hf_one’hf_two"]) {
+  for (const token of [
+    "hf_one\nhf_two",
+    "hf_one\r\nX-Evil: hf_two",
+    "hf_one hf_two",
+    "hf_one\0hf_two",
+    "hf_one’hf_two",
+  ]) {
     const ways: [from: string, options: object][] = [
       ["token", { token }],
       ["HF_TOKEN", {}],

@@ -102,7 +102,10 @@ const FOLDER = "tests/fixtures/checkpoints/hf-clip";
 const read = (file: string) => JSON.parse(readFileSync(`${FOLDER}/${file}`, "utf8"));
 
 test("a text longer than any tower reads is refused, the longest is read", async () => {
-  const tokenize = await createTokenizer(read("tokenizer.json"), read("tokenizer_config.json"), { length: 12, pad: false });
+  const tokenize = await createTokenizer(read("tokenizer.json"), read("tokenizer_config.json"), {
+    length: 12,
+    pad: false,
+  });
   assert.equal(tokenize("a ".repeat(2 ** 13)).length, 12);
   assert.throws(() => tokenize("a ".repeat(2 ** 13 + 1)), {
     name: "RangeError",

@@ -202,7 +202,10 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
     claiming(1, 2 ** 31, 0),
     /must be a zip of \.npy files; its directory has 2147483648 bytes, and at most 1048576 are read$/,
   ],
-  "more members than the directory has": [claiming(60000, 51, 175), /must be a zip of \.npy files; invalid central directory/],
+  "more members than the directory has": [
+    claiming(60000, 51, 175),
+    /must be a zip of \.npy files; invalid central directory/,
+  ],
   "2^60 members in a directory of one": [
     claiming64(2n ** 60n, 51n, 175n),
     /must be a zip of \.npy files; invalid central directory/,
@@ -212,7 +215,14 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
     /must be a zip of \.npy files; its directory has 1152921504606847000 bytes, and at most 1048576 are read$/,
   ],
   "an array of 65 dimensions": [
-    one(npy(HEAD.replace("(3,)", `(3,${"1,".repeat(64)})`).replaceAll(" ", "").padEnd(255), undefined)),
+    one(
+      npy(
+        HEAD.replace("(3,)", `(3,${"1,".repeat(64)})`)
+          .replaceAll(" ", "")
+          .padEnd(255),
+        undefined,
+      ),
+    ),
     /must have at most 64 dimensions; got 65$/,
   ],
   "a stream": [

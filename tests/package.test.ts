@@ -159,6 +159,10 @@ test("what is installed with it runs nothing at installation and holds nothing n
 
 test("THIRD-PARTY.md is what npm run licences writes, and npm's bill of materials names the same", () => {
   assert.equal(readFileSync("THIRD-PARTY.md", "utf8"), thirdParty());
+  // What is written into the package as text: each is ours, or named with its terms.
+  const ours = /\/(kernels|kernel|sha)\.gen\.js$/;
+  const written = paths.filter((path) => path.endsWith(".gen.js") && !ours.test(path));
+  for (const path of written) assert.ok(thirdParty().includes(path), path);
   const bill = createProject("bill");
   const manifest = { name: "bill", version: "1.0.0", dependencies: { vitrail: "*" } };
   writeFileSync(join(bill, "package.json"), JSON.stringify(manifest));

@@ -236,7 +236,8 @@ function parseListing(repo: string, revision: string, bytes: Uint8Array): Listin
     if (!isPlain(name)) continue;
     const digest = lfs?.sha256 ?? blobId;
     if (!Number.isSafeInteger(size) || size < 0) return refuse(`give the size of "${name}"`, size);
-    if (typeof digest !== "string" || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(digest)) return refuse(`give the digest of "${name}"`, digest);
+    if (typeof digest !== "string" || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(digest))
+      return refuse(`give the digest of "${name}"`, digest);
     files.set(name, { repo, commit: sha, name, size, digest });
   }
   return { commit: sha, files };

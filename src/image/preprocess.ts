@@ -151,7 +151,10 @@ function readPreprocessing(preprocessor: unknown, model: unknown, imageSize: rea
 
 function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
   const type = config.image_processor_type ?? config.feature_extractor_type ?? "ViTImageProcessor";
-  const family = (typeof type === "string" ? type.slice(0, 100) : "").replace(/(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/, "");
+  const family = (typeof type === "string" ? type.slice(0, 100) : "").replace(
+    /(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/,
+    "",
+  );
   if (!Object.hasOwn(PROCESSORS, family)) {
     throw unsupported("image_processor_type", `must be that of ${Object.keys(PROCESSORS).join(", ")}`, type);
   }

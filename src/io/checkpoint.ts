@@ -204,7 +204,9 @@ function fromParts(parts: CheckpointParts): Layout {
       return new TextEncoder().encode(JSON.stringify(value));
     } catch (cause) {
       // What is deep or leads to itself.
-      throw new TypeError(`checkpoint: tokenizer "${name}" must be what JSON can hold: ${(cause as Error).message}`, { cause });
+      throw new TypeError(`checkpoint: tokenizer "${name}" must be what JSON can hold: ${(cause as Error).message}`, {
+        cause,
+      });
     }
   };
   return { name: "weights", config, preprocessor, file, shards };
@@ -301,7 +303,8 @@ function parseIndex(index: unknown, path: string): Map<string, string> {
     }
     shardOf.set(tensor, shard);
     shards.add(shard);
-    if (shards.size > MAX_SHARDS) throw new Error(`checkpoint: "${path}" must name at most ${MAX_SHARDS} files; got more`);
+    if (shards.size > MAX_SHARDS)
+      throw new Error(`checkpoint: "${path}" must name at most ${MAX_SHARDS} files; got more`);
   }
   return shardOf;
 }

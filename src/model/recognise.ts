@@ -51,9 +51,7 @@ export async function parseConfig(
   overrides: ConfigOverrides = {},
 ): Promise<{ config: Config; named: Named; labels: readonly string[] }> {
   if (json !== undefined && !isRecord(json)) {
-    throw new TypeError(
-      `load: config must be an object, config.json parsed; got ${excerpt(json, 60)}`,
-    );
+    throw new TypeError(`load: config must be an object, config.json parsed; got ${excerpt(json, 60)}`);
   }
   const file: Json = json ?? {};
   const quantised = isRecord(file.quantization_config) ? file.quantization_config : QUANTISED;
@@ -130,7 +128,9 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   }
   if (rotary && (width / heads) % (rotary.kind === "mixed" ? 2 : 4) !== 0) {
     const found = `${width / heads} of ${width} and ${heads} heads`;
-    throw new Error(`load: heads of "${name}" turn by rotary positions, so they must have pairs of columns; got ${found}`);
+    throw new Error(
+      `load: heads of "${name}" turn by rotary positions, so they must have pairs of columns; got ${found}`,
+    );
   }
   // A head that is missing is named with the other tensors.
   if (classes > 0 && seen.classes > 0 && classes !== seen.classes) {

@@ -126,7 +126,8 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
 
 function rotaryOf(architecture: string, read: ReturnType<typeof reader>, args: Json): Rotary | undefined {
   const rule = ruleOf(ROTARY, architecture);
-  if (rule?.kind === "dinov3") return { ...rule, temperature: read.number("rope_temperature", rule.temperature, TEMPERATURES) };
+  if (rule?.kind === "dinov3")
+    return { ...rule, temperature: read.number("rope_temperature", rule.temperature, TEMPERATURES) };
   if (rule?.kind !== "axial") return rule;
   return {
     ...rule,

@@ -128,7 +128,8 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     qkvBias: read.flag("qkv_bias", seen.qkvBias),
     headNorm: seen.headNorm,
     postNorm: false,
-    rotary: type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : undefined,
+    rotary:
+      type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : undefined,
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
