@@ -541,6 +541,12 @@ export const CASES: Readonly<Record<string, Case>> = {
     does: ["load"],
     message: /^load: preprocessing of ".*" must give whole patches of \d+ pixels; got sides of 7$/,
   },
+  "a filter that is the length of the list of filters": {
+    base: "hf-vit",
+    files: preprocessor({ image_processor_type: "ViTImageProcessor", size: 12, resample: "length" }),
+    does: ["load", "inspect"],
+    message: /^preprocessing: resample must be a number from 0 to 5; got "length"$/,
+  },
   "std of 5e-324": {
     base: "timm-vit",
     files: config({ pretrained_cfg: { std: 5e-324 } }),
@@ -783,6 +789,12 @@ export const CASES: Readonly<Record<string, Case>> = {
     files: tokenizer({ model: { type: "WordPiece", max_input_chars_per_word: 1e9 } }),
     does: ["text"],
     message: /^tokenizer: "max_input_chars_per_word" must be from 1 to 200; got 1000000000$/,
+  },
+  "a tokenizer's config that is a text of 8 MB": {
+    base: "hf-clip",
+    files: () => ({ "tokenizer_config.json": JSON.stringify(LONG) }),
+    does: ["text"],
+    message: /^tokenizer: "tokenizer_config\.json" of ".*" must hold a JSON object; it holds "xxx.*…$/,
   },
   "a tokenizer of an unknown kind": {
     base: "hf-clip",

@@ -6,10 +6,11 @@ import { createDrawing, noisePicture } from "../image/drawn.js";
 import { type Preprocessing, parsePreprocessing } from "../image/preprocess.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
-import { parseJson } from "../json.js";
+import { excerpt, parseJson } from "../json.js";
 import type { Config, ConfigOverrides } from "../model/config.js";
 import { imageSettings } from "../model/families/bare.js";
 import { type ForwardOptions, forward } from "../model/forward.js";
+import { isRecord } from "../model/json.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "../model/outputs.js";
 import { faultOfSizes, parseConfig } from "../model/recognise.js";
 import { planWeights, type Weights } from "../model/weights.js";
@@ -206,7 +207,9 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
   async function make() {
     const json = async (path: string) => {
       const bytes = await file(path);
-      return bytes && (parseJson(bytes, `tokenizer: "${path}" of "${name}"`) as Readonly<Record<string, unknown>>);
+      const value = bytes && parseJson(bytes, `tokenizer: "${path}" of "${name}"`);
+      if (value === undefined || isRecord(value)) return value;
+      throw new Error(`tokenizer: "${path}" of "${name}" must hold a JSON object; it holds ${excerpt(value)}`);
     };
     const tokenizer = await json(TOKENIZER);
     if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold ${TOKENIZER}; it holds none`);

@@ -196,7 +196,9 @@ function streamOf(archive: ByteSource, entry: ZipEntry): ByteSource {
   const name = `${archive.name}: ${entry.name}`;
   const open = () => {
     // A chunk is allocated for each member, of which there may be many.
-    opened ??= entry.stream({ chunkSize: Math.max(1, Math.min(CHUNK, entry.size)) }).then((stream) => fromBytes(stream, name));
+    opened ??= entry
+      .stream({ chunkSize: Math.max(1, Math.min(CHUNK, entry.size)) })
+      .then((stream) => fromBytes(stream, name));
     return opened;
   };
   return {
