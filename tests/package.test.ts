@@ -64,7 +64,9 @@ test("the package is small: an engine of 0.5 MB, and what lies beside it", () =>
     /^dist\/kernels\/(jpeg|png|webp)\.wasm$/.test(path) ||
     /^dist\/src\/image\/(decode|exif|file|gif|inflate|jpeg.*|png.*|webp.*)\.(d\.ts|js)$/.test(path);
   const isHub = (path: string) => path.startsWith("dist/src/hub");
-  const rest = bytes((path) => ![isModel, isDocument, isCommand, isGpu, isHub, isKernel, isCodec].some((is) => is(path)));
+  const rest = bytes(
+    (path) => ![isModel, isDocument, isCommand, isGpu, isHub, isKernel, isCodec].some((is) => is(path)),
+  );
   assert.ok(rest < 0.5e6, `${rest} bytes of engine`);
   assert.ok(bytes(isDocument) < 0.1e6, `${bytes(isDocument)} bytes of documents`);
   assert.ok(bytes(isHub) < 0.06e6, `${bytes(isHub)} bytes of Hub`);
@@ -162,6 +164,10 @@ test("what is installed with it runs nothing at installation and holds nothing n
 
 test("THIRD-PARTY.md is what npm run licences writes, and npm's bill of materials names the same", () => {
   assert.equal(readFileSync("THIRD-PARTY.md", "utf8"), thirdParty());
+  // What is written into the package as text: each is ours, or named with its terms.
+  const ours = /\/(kernels|kernel|sha)\.gen\.js$/;
+  const written = paths.filter((path) => path.endsWith(".gen.js") && !ours.test(path));
+  for (const path of written) assert.ok(thirdParty().includes(path), path);
   const bill = createProject("bill");
   const manifest = { name: "bill", version: "1.0.0", dependencies: { vitrail: "*" } };
   writeFileSync(join(bill, "package.json"), JSON.stringify(manifest));
