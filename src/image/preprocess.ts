@@ -6,7 +6,8 @@ import { excerpt } from "../json.js";
 import type { Readable, RgbImage } from "./decode.js";
 import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
-import { type Filter, type Part, resize } from "./resize.js";
+import { type Filter, type Part, resizing } from "./resize.js";
+import { atOnce, type Slices } from "./slices.js";
 import { uprightSize } from "./upright.js";
 
 type Three = readonly [number, number, number];
@@ -64,6 +65,8 @@ const PROCESSORS: Record<
 
 /** PIL.Image.Resampling, by number. */
 const RESAMPLE: Filter[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
+
+const filterOf = (number: unknown): Filter | undefined => (typeof number === "number" ? RESAMPLE[number] : undefined);
 
 const unsupported = (name: string, rule: string, found: unknown) =>
   new RangeError(`preprocessing: ${name} ${rule}; got ${excerpt(found)}`);
@@ -179,7 +182,7 @@ function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
     throw unsupported("crop_size", `must not be more than the size ${excerpt(config.size)}`, config.crop_size);
   }
 
-  const filter = RESAMPLE[(config.resample ?? defaults.resample) as number];
+  const filter = filterOf(config.resample ?? defaults.resample);
   if (!filter) throw unsupported("resample", "must be a number from 0 to 5", config.resample);
   const normalizes = flag("do_normalize");
   return {
@@ -218,7 +221,7 @@ function parsePatches(config: Record<string, unknown>): Preprocessing {
   const side = Math.floor(Math.sqrt(most)) * patch;
   return {
     resize: config.do_resize === false ? { mode: "none" } : { mode: "patches", patch, most },
-    filter: RESAMPLE[(config.resample ?? 2) as number] ?? (readPositive("resample", undefined) as never),
+    filter: filterOf(config.resample ?? 2) ?? (readPositive("resample", undefined) as never),
     width: side,
     height: side,
     cropRounding: "down",
@@ -299,13 +302,18 @@ export interface SeenImage extends RgbImage {
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
 export function toRgb(image: Readable, preprocessing: Preprocessing): SeenImage {
+  return atOnce(fitting(image, preprocessing));
+}
+
+/** The same in slices. */
+export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
   const { filter } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const photo = { width: uprightWidth, height: uprightHeight };
   const { resized, window } = placeOf(photo, preprocessing);
   const { width, height } = window;
-  const { data } = resize(stored, { ...resized, filter, window });
+  const { data } = yield* resizing(stored, { ...resized, filter, window });
   return { data, width, height, geometry: geometryOf(photo, { resized, window }) };
 }
 
