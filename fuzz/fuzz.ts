@@ -36,8 +36,8 @@ export interface Report extends Progress {
 
 /** More ends of the process are not worth going on after. */
 const MOST_RESTARTS = 20;
-/** Times the limit of an input, after which it is stopped: the machine may be busy, and the code counts. */
-const PATIENCE = 10;
+/** Milliseconds after which an input of a limit is stopped: the machine may be busy, and the code counts. */
+const patienceOf = (milliseconds: number): number => Math.max(5000, 10 * milliseconds);
 /** Of the process that fuzzes: V8's heap, so that what takes more is found. */
 const HEAP_MB = 512;
 
@@ -102,7 +102,7 @@ async function run(
     written = (written + chunk).slice(-10_000);
   });
 
-  const patience = PATIENCE * (target.milliseconds ?? MILLISECONDS);
+  const patience = patienceOf(target.milliseconds ?? MILLISECONDS);
   let [seen, since, isHung] = [-1, performance.now(), false];
   const watch = setInterval(() => {
     const { executions } = readState(state);
@@ -163,7 +163,7 @@ export async function replay(name: string, target: Target, file: string, counted
   const { milliseconds = MILLISECONDS, bytes: mostBytes = BYTES, turns } = target;
   const child = start("replay.js", [name, file, counted ? "counted" : ""]);
   child.stderr!.resume();
-  const patience = RUNS * PATIENCE * milliseconds;
+  const patience = RUNS * patienceOf(milliseconds);
   let replayed: Replayed | undefined;
   let timer: NodeJS.Timeout | undefined;
   createInterface(child.stdout!).on("line", (line) => {

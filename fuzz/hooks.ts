@@ -5,7 +5,7 @@ import { instrument } from "./instrument.js";
 const WANTED = [
   new URL("../src/", import.meta.url).href,
   new URL("./targets/planted", import.meta.url).href,
-  ...["@huggingface/tokenizers", "@jsquash", "unzipit"].map((name) => `/node_modules/${name}/`),
+  ...["@huggingface/tokenizers", "unzipit"].map((name) => `/node_modules/${name}/`),
 ];
 
 export const load: LoadHook = async (url, context, nextLoad) => {

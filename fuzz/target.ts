@@ -20,6 +20,8 @@ export interface Target {
   readonly milliseconds?: number;
   /** Bytes for one input. Default: 64 MB and 16 for each of the 2^20 pixels that targets of images allow. */
   readonly bytes?: number;
+  /** Longest message of a refusal. Default: 400 characters. */
+  readonly longestMessage?: number;
   /** The event loop has to turn at least every 50 ms. */
   readonly turns?: boolean;
   /**

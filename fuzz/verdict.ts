@@ -20,7 +20,7 @@ export const outline = (text: string): string =>
     .slice(0, 80);
 
 /** Judges what a target threw; undefined for a refusal, which is one sentence of the library. */
-export function judge(error: unknown, { refusal }: Pick<Target, "refusal">): Verdict | undefined {
+export function judge(error: unknown, target: Pick<Target, "refusal" | "longestMessage">): Verdict | undefined {
   if (!(error instanceof Error))
     return { signature: "thrown value", message: `it threw ${String(error).slice(0, 100)}` };
   const { name, message } = error;
@@ -33,9 +33,10 @@ export function judge(error: unknown, { refusal }: Pick<Target, "refusal">): Ver
     };
   };
   if (error instanceof Fault) return verdict("wrong result");
-  if (error instanceof WebAssembly.RuntimeError || !refusal.test(message)) return verdict("no sentence of ours");
+  if (error instanceof WebAssembly.RuntimeError || !target.refusal.test(message)) return verdict("no sentence of ours");
   // Control characters and the two line separators of Unicode.
   if (/[\p{Cc}\u2028\u2029]/u.test(message)) return verdict("line break or control character");
-  if (message.length > LONGEST_MESSAGE) return verdict(`more than ${LONGEST_MESSAGE} characters`);
+  const { longestMessage = LONGEST_MESSAGE } = target;
+  if (message.length > longestMessage) return verdict(`more than ${longestMessage} characters`);
   return undefined;
 }

@@ -24,6 +24,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
       "engine/sources.ts",
       "image",
       "io",
+      "json.ts",
       "model",
       "quantise.ts",
       "platform",

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { decode } from "../../src/image/decode.js";
+import { fromBase64 } from "../../src/platform/bytes.js";
 import type { Mutator } from "../mutate/mutator.js";
 import { type Answer, expect, PIXEL_LIMIT, type Target } from "../target.js";
 import { outline } from "../verdict.js";
@@ -11,10 +12,17 @@ import { fixture } from "./json.js";
 const FIXTURES = fixture("image/");
 const MOST_SEED_BYTES = 2048;
 
+/** WebP files by what is special about them; see make.py there. */
+const WEBP: Readonly<Record<string, { webp: string; error?: string }>> = JSON.parse(
+  readFileSync(fixture("webp/cases.json"), "utf8"),
+);
+
 /** The target of a format, by the ending of its files. */
 export function imageTarget(ending: string, mutators: readonly Mutator[]): Target {
   const names = readdirSync(FIXTURES).filter((name) => name.endsWith(ending));
-  const seeds = names.map((name) => new Uint8Array(readFileSync(new URL(name, FIXTURES))));
+  const files = names.map((name) => new Uint8Array(readFileSync(new URL(name, FIXTURES))));
+  const cases = Object.values(ending === ".webp" ? WEBP : {}).filter(({ error }) => error === undefined);
+  const seeds = [...files, ...cases.map(({ webp }) => fromBase64(webp))];
   return {
     seeds: seeds.filter(({ length }) => length <= MOST_SEED_BYTES),
     mutators,

@@ -34,11 +34,11 @@ const target: Target = {
     if (typeof image !== "object" || typeof options !== "object" || !image || !options) return undefined;
     const { width, height, channels } = image;
     // Pictures are made here, of any length that can be made.
-    const length = width * height * channels;
+    const length = product(width, height, channels);
     const data = noise(length >= 0 && length <= MOST_PIXELS ? length : 0);
     // What the caller asks for, the caller gets.
     const { window = options } = options;
-    if (window && window.width * window.height > MOST_PIXELS) return undefined;
+    if (product(window?.width, window?.height) > MOST_PIXELS) return undefined;
     const result = resize({ ...image, data }, options);
     expect(result.width === window.width && result.height === window.height, () => `${result.width}×${result.height}`);
     expect(result.data.length === result.width * result.height * result.channels, () => `${result.data.length} bytes`);
@@ -46,3 +46,7 @@ const target: Target = {
   },
 };
 export default target;
+
+/** Of what may be no numbers; then 0. */
+const product = (...sizes: readonly unknown[]): number =>
+  sizes.reduce<number>((product, size) => product * (typeof size === "number" ? size : 0), 1);

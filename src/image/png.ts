@@ -4,6 +4,7 @@
  * What is refused is what Pillow 12.3 refuses (its PngImagePlugin.py and ZipDecode.c), but for metadata that has no say in pixels
  * or orientation and would take more memory than it is worth.
  */
+import { excerpt } from "../json.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
 import { borrowPng, ENDED, errorText, inflate, NEEDS_INPUT, NEEDS_TIME, PIECE, type PngKernel } from "./inflate.js";
@@ -127,8 +128,7 @@ function* readHeader(png: Png): Slices<Chunk> {
     const chunk = chunkAt(file, at);
     if (!chunk) {
       const name = ascii(bytes, at + 4, at + 8);
-      if (name.length === 4)
-        throw broken(file, `has a PNG chunk named ${JSON.stringify(name)}; names are four letters`);
+      if (name.length === 4) throw broken(file, `has a PNG chunk named ${excerpt(name)}; names are four letters`);
       throw broken(file, "has no PNG pixels (IDAT)");
     }
     const { type, from, length } = chunk;

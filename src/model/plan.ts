@@ -2,6 +2,7 @@
  * The plan of a checkpoint: which tensors it must have, of which shape, and where each goes. Nothing is allocated before all
  * names and shapes are known to fit; then tensors pass once, in any order, in chunks of rows.
  */
+
 import {
   type Backend,
   type DType,
@@ -13,6 +14,7 @@ import {
   type WeightTarget,
 } from "../backend.js";
 import { widen } from "../elements.js";
+import { excerpt } from "../json.js";
 import { WEIGHT_RANGE } from "../quantise.js";
 import type { Shapes } from "./config.js";
 import { biasOf, type Layout, scaleOf as normScaleOf, shiftOf, weightOf } from "./layouts.js";
@@ -409,9 +411,9 @@ function compare(
   add("of another type", mistyped, (finding) => finding);
   add("missing", missing, (tensor) => {
     const near = nearest(tensor, unexpected.slice(0, COMPARED));
-    return near ? `"${tensor}" (nearest is "${near}")` : `"${tensor}"`;
+    return near ? `"${tensor}" (nearest is ${excerpt(near)})` : `"${tensor}"`;
   });
-  add("unexpected", unexpected, (tensor) => `"${tensor}"`);
+  add("unexpected", unexpected, (tensor) => excerpt(tensor));
   if (findings.length > 0)
     throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
 }
