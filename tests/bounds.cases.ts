@@ -448,7 +448,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       "model.safetensors": undefined,
     }),
     does: all,
-    message: /must name \.safetensors files of its own folder; "x" is in "xxx.*…$/,
+    message: /must name \.safetensors files of its own folder; "x" is in another file$/,
   },
 
   // Preprocessing.
