@@ -8,13 +8,7 @@ import { broken, type ImageFile, type StoredImage } from "./file.js";
 import { type JpegHeader, readHeader } from "./jpeg-header.js";
 import { growMemory, type JpegKernel, keepKernel, takeKernel } from "./jpeg-kernel.js";
 import { ceilDiv, type Layout, layOut, type Part, writeFrame, writePart, writeScan } from "./jpeg-layout.js";
-import {
-  createMarkers,
-  type JpegFrame,
-  type JpegMarkers,
-  type JpegScan,
-  undecodable,
-} from "./jpeg-markers.js";
+import { createMarkers, type JpegFrame, type JpegMarkers, type JpegScan, undecodable } from "./jpeg-markers.js";
 import { standardTables } from "./jpeg-tables.js";
 import type { Slices } from "./slices.js";
 
