@@ -249,7 +249,11 @@ export function axisSampling(
     most = Math.max(most, axis.end(i) - axis.first(i));
   }
   const weights = new Int32Array(count * most);
-  for (let i = 0; i < count; i++) weights.set(atOnce(axis.weights(i)), i * most);
+  for (let i = 0; i < count; i++) {
+    const made = axis.weights(i);
+    const all = made instanceof Int32Array ? made : atOnce(made);
+    weights.set(all.subarray(0, axis.end(i) - first[i]!), i * most);
+  }
   return { first, weights };
 }
 
@@ -317,7 +321,6 @@ function* convolve({ channels, rowBytes, columns, rows, rowsFirst, read }: Plan)
     );
   try {
     for (const [i, table] of across?.entries() ?? []) bytes.set(new Uint8Array(table.buffer), acrossTables[i]!);
-    if (rows.axis) bytes.fill(0, done, done + rows.results * stride);
     const spanTable = new Int32Array(bytes.buffer, spans, SPANS * 5);
     const tapTable = new Int16Array(bytes.buffer, taps, pairs * 4);
     const current = new Map<number, Int32Array>();
@@ -347,32 +350,31 @@ function* convolve({ channels, rowBytes, columns, rows, rowsFirst, read }: Plan)
         resize_vertical(from, fromStride, spans, taps, middleBytes, spanCount);
         spanCount = pairCount = 0;
       };
-      for (let row = next; row < axis.count && axis.first(row) < first + count; row++) {
-        const begin = Math.max(axis.first(row), first);
-        const end = Math.min(axis.end(row), first + count);
+      for (let row = next; row < axis.count; row++) {
+        const [rowFirst, rowEnd] = [axis.first(row), axis.end(row)];
+        if (rowFirst >= first + count) break;
+        const begin = Math.max(rowFirst, first);
+        const end = Math.min(rowEnd, first + count);
         const needed = (end - begin + 1) >> 1;
         if (pairCount + needed > pairs || spanCount === SPANS || (pairCount + needed) * middleBytes > WORK) {
           add();
           yield;
         }
-        const weights = current.get(row) ?? (yield* axis.weights(row));
-        const isLast = end === axis.end(row);
-        spanTable.set(
-          [
-            (begin - first) * fromStride,
-            needed,
-            begin === axis.first(row) ? 1 : 0,
-            sums + (row % Math.max(1, slots)) * 4 * stride,
-            isLast ? done + row * stride : 0,
-          ],
-          5 * spanCount++,
-        );
-        encodeTaps(weights, begin - axis.first(row), end - begin, 2, tapTable, 4 * pairCount);
+        const made = current.get(row) ?? axis.weights(row);
+        const weights = made instanceof Int32Array ? made : yield* made;
+        const isLast = end === rowEnd;
+        const at = 5 * spanCount++;
+        spanTable[at] = (begin - first) * fromStride;
+        spanTable[at + 1] = needed;
+        spanTable[at + 2] = begin === rowFirst ? 1 : 0;
+        spanTable[at + 3] = sums + (row % Math.max(1, slots)) * 4 * stride;
+        spanTable[at + 4] = isLast ? done + row * stride : 0;
+        encodeTaps(weights, begin - rowFirst, end - begin, 2, tapTable, 4 * pairCount);
         pairCount += needed;
         if (isLast) {
           current.delete(row);
           next = row + 1;
-        } else current.set(row, weights);
+        } else if (!current.has(row)) current.set(row, weights.slice(0, rowEnd - rowFirst));
       }
       if (spanCount > 0) add();
       yield;
@@ -419,14 +421,13 @@ function* encode(axis: Axis, origin: number, channels: number): Slices<[Int32Arr
     groups += spans[2 * i + 1]!;
   }
   const taps = new Int16Array(8 * groups);
-  let at = 0;
-  for (let i = 0, made = 0; i < axis.count; i++) {
-    const weights = yield* axis.weights(i);
-    encodeTaps(weights, 0, weights.length, 4, taps, at);
+  for (let i = 0, at = 0, seen = 0; i < axis.count; i++) {
+    const made = axis.weights(i);
+    const weights = made instanceof Int32Array ? made : yield* made;
+    encodeTaps(weights, 0, axis.end(i) - axis.first(i), 4, taps, at);
     at += 8 * spans[2 * i + 1]!;
-    made += weights.length;
-    if (made < STRETCH / 16) continue;
-    made = 0;
+    if (at - seen < STRETCH) continue;
+    seen = at;
     yield;
   }
   return [spans, taps];
@@ -441,15 +442,14 @@ function encodeTaps(
   taps: Int16Array,
   to: number,
 ): void {
-  const whole = from + count;
   let at = to;
-  for (let i = from; i < whole; i += group, at += 2 * group) {
-    for (let x = 0; x < group; x++) {
-      const weight = i + x < whole ? weights[i + x]! : 0;
-      taps[at + x] = weight >> 11;
-      taps[at + group + x] = weight & 2047;
-    }
+  for (let i = 0; i < count; i++) {
+    const weight = weights[from + i]!;
+    taps[at] = weight >> 11;
+    taps[at + group] = weight & 2047;
+    at += i % group === group - 1 ? group + 1 : 1;
   }
+  for (let i = count; i % group !== 0; i++, at++) taps[at] = taps[at + group] = 0;
 }
 
 const samples = (from: number, count: number) => Int32Array.from({ length: count }, (_, i) => from + i);

@@ -57,8 +57,11 @@ export interface Axis {
   /** The samples that result `i` of those that are wanted reads: from `first` up to `end`, which never go back. */
   first(i: number): number;
   end(i: number): number;
-  /** What they count, in units of 1 / FRACTION. */
-  weights(i: number): Slices<Int32Array>;
+  /**
+   * What they count, in units of 1 / FRACTION; where they are many, in slices. They begin an array that has the next ones when
+   * this is called again.
+   */
+  weights(i: number): Int32Array | Slices<Int32Array>;
 }
 
 export function createAxis({ size, from, to, out, start, count, isMirrored }: AxisOptions, filter: Kernel): Axis {
@@ -68,37 +71,50 @@ export function createAxis({ size, from, to, out, start, count, isMirrored }: Ax
   const reach = support * filterScale;
   const inverse = 1 / filterScale;
   const centerOf = (i: number) => from + (start + (isMirrored ? count - 1 - i : i) + 0.5) * scale;
-  const low = (center: number) => Math.max(0, Math.trunc(center - reach + 0.5));
-  const high = (center: number) => Math.min(size, Math.trunc(center + reach + 0.5));
+  // At least one, even if rounding puts a center at the very end: it counts nothing then.
+  const low = (center: number) => Math.min(size - 1, Math.max(0, Math.trunc(center - reach + 0.5)));
+  const high = (center: number) => Math.min(size, Math.max(low(center) + 1, Math.trunc(center + reach + 0.5)));
   let unrounded = new Float64Array(64);
+  let rounded = new Int32Array(64);
+  /** Weights `from` to `to`, which do not add up to 1 yet. @returns their sum, on top of the one so far. */
+  const weigh = (center: number, first: number, from: number, to: number, sum: number) => {
+    for (let i = from; i < to; i++) sum += unrounded[i] = weight((first + i - center + 0.5) * inverse);
+    return sum;
+  };
+  const round = (taps: number, from: number, to: number, sum: number) => {
+    for (let i = from; i < to; i++) {
+      const x = sum === 0 ? unrounded[i]! : unrounded[i]! / sum;
+      rounded[isMirrored ? taps - 1 - i : i] = x * FRACTION + (x < 0 ? -0.5 : 0.5);
+    }
+  };
+  function* inStretches(center: number, first: number, taps: number): Slices<Int32Array> {
+    let sum = 0;
+    for (let i = 0; i < taps; i += STRETCH) {
+      sum = weigh(center, first, i, Math.min(i + STRETCH, taps), sum);
+      yield;
+    }
+    for (let i = 0; i < taps; i += STRETCH) {
+      round(taps, i, Math.min(i + STRETCH, taps), sum);
+      yield;
+    }
+    return rounded;
+  }
 
   return {
     count,
     first: (i) => (isMirrored ? size - high(centerOf(i)) : low(centerOf(i))),
     end: (i) => (isMirrored ? size - low(centerOf(i)) : high(centerOf(i))),
-    *weights(i) {
+    weights(i) {
       const center = centerOf(i);
       const first = low(center);
-      const taps = Math.max(0, high(center) - first);
-      if (unrounded.length < taps) unrounded = new Float64Array(taps);
-      const w = unrounded;
-      let sum = 0;
-      for (let done = 0; done < taps; ) {
-        for (const end = Math.min(taps, done + STRETCH); done < end; done++) {
-          sum += w[done] = weight((first + done - center + 0.5) * inverse);
-        }
-        if (done < taps) yield;
+      const taps = high(center) - first;
+      if (unrounded.length < taps) {
+        unrounded = new Float64Array(taps);
+        rounded = new Int32Array(taps);
       }
-      if (sum === 0) sum = 1;
-      const result = new Int32Array(taps);
-      for (let done = 0; done < taps; ) {
-        for (const end = Math.min(taps, done + STRETCH); done < end; done++) {
-          const x = w[done]! / sum;
-          result[done] = x * FRACTION + (x < 0 ? -0.5 : 0.5);
-        }
-        if (done < taps) yield;
-      }
-      return isMirrored ? result.reverse() : result;
+      if (taps > STRETCH) return inStretches(center, first, taps);
+      round(taps, 0, taps, weigh(center, first, 0, taps, 0));
+      return rounded;
     },
   };
 }
