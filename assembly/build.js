@@ -80,6 +80,9 @@ const png = await compile("assembly/png.ts", "png");
 writeModule("src/image/png.gen.ts", { base64: png.toString("base64") });
 // What the bundler of a host that compiles nothing makes of an import of them.
 writeFileSync("dist/kernels/module.d.ts", "declare const module: WebAssembly.Module;\nexport default module;\n");
+const webp = await compile("assembly/webp/index.ts", "webp");
+writeModule("src/image/webp-codec.gen.ts", { base64: webp.toString("base64") });
+writeFileSync("dist/kernels/webp.wasm", webp);
 const sha = await compile("assembly/sha.ts", "sha");
 writeModule("src/hub/sha.gen.ts", { base64: sha.toString("base64") });
 writeFileSync("dist/kernels/sha.wasm", sha);

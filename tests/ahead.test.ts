@@ -4,8 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { createImageWorkers, type ImageWorkers, pixelsAhead } from "../src/image/ahead.js";
-import type { RgbImage } from "../src/image/index.js";
-import { type ImageInput, parsePreprocessing } from "../src/image/index.js";
+import { type ImageInput, parsePreprocessing, type SeenImage } from "../src/image/index.js";
 import { type PixelOptions, pixelsOf } from "../src/image/pixels.js";
 import { processors } from "../src/platform/host.js";
 
@@ -19,7 +18,7 @@ const OPTIONS: PixelOptions = {
 const go = () => {};
 
 /** A promise once a thread has started and has time. */
-async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<RgbImage | Error | undefined> {
+async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<SeenImage | Error | undefined> {
   for (;;) {
     const taken = workers.take(input, OPTIONS);
     if (taken) return taken;
@@ -72,8 +71,8 @@ test("a thread takes two images at once; dispose settles them as not done", {
   assert.equal(workers.take(bytes, OPTIONS), undefined);
 });
 
-async function all(images: readonly ImageInput[], workers: ImageWorkers): Promise<(RgbImage | string)[]> {
-  const results: (RgbImage | string)[] = [];
+async function all(images: readonly ImageInput[], workers: ImageWorkers): Promise<(SeenImage | string)[]> {
+  const results: (SeenImage | string)[] = [];
   for await (const pixels of pixelsAhead(images, workers, OPTIONS, go)) {
     results.push(pixels instanceof Error ? pixels.message : pixels);
   }
@@ -81,7 +80,7 @@ async function all(images: readonly ImageInput[], workers: ImageWorkers): Promis
 }
 
 /** Threads that take what `takes` says, and answer later, the last first. */
-function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => Promise<RgbImage | undefined>) {
+function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => Promise<SeenImage | undefined>) {
   const waiting: (() => void)[] = [];
   let asked = 0;
   let most = 0;

@@ -10,7 +10,15 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Backend } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
-import { type BatchError, defaultModel, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
+import {
+  type BatchError,
+  defaultModel,
+  type ImageInput,
+  load,
+  type Model,
+  type Prediction,
+  type Tensor,
+} from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
 import { forward } from "../src/model/forward.js";
 import { parseConfig } from "../src/model/recognise.js";
@@ -86,7 +94,7 @@ test("of a long list, images that fail fail alone, each with its own error", asy
 
 test("lists, images and raw calls at once have the results that they have in turn", async () => {
   using model = await load(FOLDER);
-  const pixels = [await model.preprocess(IMAGES)];
+  const pixels: Tensor[] = [await model.preprocess(IMAGES)];
   for (const image of IMAGES) pixels.push(await model.preprocess(image));
   // With a signal, passes pause between layers.
   const { signal } = new AbortController();

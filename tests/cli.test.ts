@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseArguments } from "../src/cli/arguments.js";
-import { bar, createTerminal } from "../src/cli/terminal.js";
+import { createTerminal } from "../src/cli/terminal.js";
 import { load } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
+import { bar } from "../src/tasks/bar.js";
 import { readTensors } from "./tensors.js";
 
 const CLI = fileURLToPath(new URL("../src/cli.js", import.meta.url));
@@ -63,19 +64,23 @@ test("--version is the package's", () => {
 
 test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
-    [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, inspect, bench, quantize'],
+    [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, quantize, inspect, bench'],
     [["classify", "--topk", "3"], 'there is no option --topk; "vitrail --help" lists all'],
     [["-x"], 'there is no option -x; "vitrail --help" lists all'],
     [["classify", "--out", "a.npy"], "--out is an option of embed, quantize, not of classify"],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
-    [["classify", "--top", "0"], '--top must be a whole number above 0; got "0"'],
-    [["classify", "--top="], '--top must be a whole number above 0; got ""'],
-    [["classify", "--top", "five"], '--top must be a whole number above 0; got "five"'],
+    [["classify", "--top", "0"], '--top must be a whole number from 1 to 1000000; got "0"'],
+    [["classify", "--top="], '--top must be a whole number from 1 to 1000000; got ""'],
+    [["classify", "--top", "five"], '--top must be a whole number from 1 to 1000000; got "five"'],
     [["classify", "--json=yes"], '--json takes no value; got "yes"'],
-    [["classify", "--threads", "no"], '--threads must be a whole number above 0; got "no"'],
-    [["bench", "--seconds", "-1"], '--seconds must be a number above 0; got "-1"'],
-    [["bench", "--batch", "1.5"], '--batch must be a whole number above 0; got "1.5"'],
+    [["classify", "--threads", "no"], '--threads must be a whole number from 1 to 256; got "no"'],
+    [["classify", "--threads", "1e9"], '--threads must be a whole number from 1 to 256; got "1e9"'],
+    [["classify", "--top", "Infinity"], '--top must be a whole number from 1 to 1000000; got "Infinity"'],
+    [["bench", "--batch", "1e7"], '--batch must be a whole number from 1 to 1024; got "1e7"'],
+    [["bench", "--seconds", "1e9"], '--seconds must be above 0 and at most a day, 86400; got "1e9"'],
+    [["bench", "--seconds", "-1"], '--seconds must be above 0 and at most a day, 86400; got "-1"'],
+    [["bench", "--batch", "1.5"], '--batch must be a whole number from 1 to 1024; got "1.5"'],
   ];
   for (const [args, message] of cases) assert.throws(() => parseArguments(args), { message });
 });
@@ -83,15 +88,15 @@ test("a wrong command, option or value is one sentence", () => {
 test("what is given arrives, in any order, and the rest is by default", () => {
   const args = parseArguments(["--top", "3", "classify", "--model=m", "a.jpg", "--", "--b.jpg", "-"]);
   assert.deepEqual(
-    [args.command, args.operands, args.model, args.top],
-    ["classify", ["a.jpg", "--b.jpg", "-"], "m", 3],
+    [args.command, args.operands, args.model, args.task],
+    ["classify", ["a.jpg", "--b.jpg", "-"], "m", { topK: 3 }],
   );
   assert.deepEqual(args.load, { backend: undefined, precision: undefined, threads: "auto", wide: false });
-  const { top, batch, seconds, json, quiet, out } = parseArguments([]);
+  assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
+  const { batch, seconds, json, quiet, out } = parseArguments([]);
   assert.deepEqual(
-    { top, batch, seconds, json, quiet, out },
+    { batch, seconds, json, quiet, out },
     {
-      top: 5,
       batch: 1,
       seconds: 5,
       json: false,
@@ -107,7 +112,7 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, embed, inspect, bench, quantize"],
+  [["--json"], "a command must be given: classify, embed, quantize, inspect, bench"],
   [["classify", "--frob", IMAGE], 'there is no option --frob; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],
@@ -129,10 +134,7 @@ for (const [args, message] of [
     'load: backend must be auto, wasm, webgpu or reference; got "gpu"',
   ],
   [["classify", "--model", "absent", IMAGE], 'file: "absent" does not exist'],
-  [
-    ["inspect", "--model", TEXT],
-    `safetensors: header of "${TEXT}" says 7,575,175,936,672,558,958 bytes but the file has 12`,
-  ],
+  [["inspect", "--model", TEXT], `safetensors: header of "${TEXT}" says 2^53 bytes or more but the file has 12`],
 ] as const) {
   test(`exit status 2 and one line: vitrail ${args.join(" ")}`, () => {
     assert.deepEqual(run(args), { status: 2, stdout: "", stderr: `vitrail: ${message}\n` });
@@ -177,7 +179,7 @@ const absent = join(scratch, "absent.jpg");
 const BAD: readonly (readonly [image: string, message: RegExp])[] = [
   [absent, /^file: ".*absent\.jpg" does not exist$/],
   [folder, /^file: ".*folder\.jpg.*" is a directory, not a file$/],
-  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP or GIF file; it begins with "not an i"$/],
+  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP or GIF file$/],
   [cut, /^decode: ".*cut\.jpg" .*$/],
 ];
 
@@ -210,7 +212,7 @@ test("with --json, images that fail are objects among the others and nothing is 
 
 test("a checkpoint without a classifier is refused once", () => {
   const path = inScratch("headless.safetensors", headless());
-  const message = "classify: the checkpoint must have a classifier; this one has none";
+  const message = "classify: the checkpoint must have a classifier; this one has none, and can embed";
   assert.deepEqual(run(["classify", "--model", path, IMAGE, OTHER]), {
     status: 2,
     stdout: "",

@@ -10,13 +10,10 @@ import { dependencies } from "./project.js";
 const USES: Readonly<Record<string, string>> = {
   "@huggingface/tokenizers": "texts of image-text models",
   "@jsquash/jpeg": "JPEG: MozJPEG in WebAssembly",
-  "@jsquash/webp": "WebP: libwebp in WebAssembly",
   unzipit: "archives of NumPy",
-  "wasm-feature-detect": "comes with @jsquash/webp, not used",
 };
 const DECODERS: Readonly<Record<string, string>> = {
   "MozJPEG, after libjpeg-turbo": "node_modules/@jsquash/jpeg/codec/LICENSE.codec.md",
-  libwebp: "node_modules/@jsquash/webp/codec/LICENSE.codec.md",
 };
 
 export function thirdParty(): string {
@@ -35,7 +32,7 @@ export function thirdParty(): string {
 | ------- | ------- | ------- | --- |
 ${rows.join("\n")}
 
-\`npm sbom --sbom-format cyclonedx\` lists them for programs. The package holds the WebAssembly of two decoders, as jSquash
+\`npm sbom --sbom-format cyclonedx\` lists them for programs. The package holds the WebAssembly of a decoder, as jSquash
 compiled it. This software is based in part on the work of the Independent JPEG Group.
 
 ${texts.join("\n")}`;

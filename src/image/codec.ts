@@ -1,5 +1,5 @@
 /**
- * The two WebAssembly decoders of jSquash: MozJPEG (libjpeg-turbo's code) and libwebp, whose pixels are Pillow's.
+ * The WebAssembly decoder of jSquash: MozJPEG (libjpeg-turbo's code), whose pixels are Pillow's.
  * Loaded on first use, and anew after each failure or large image: memory that they took is never given back otherwise.
  */
 import { assets } from "../platform/assets.js";
@@ -7,7 +7,7 @@ import { importPackage } from "../platform/packages.js";
 import { unpack } from "../platform/packed.js";
 import { broken, type ImageFile } from "./file.js";
 
-type Codec = "jpeg" | "webp";
+type Codec = "jpeg";
 
 /** As Emscripten makes them. */
 interface Emscripten {
@@ -27,7 +27,6 @@ async function compile(codec: Codec): Promise<WebAssembly.Module> {
   if (asset) return asset;
   const { base64 } = await {
     jpeg: () => import("./jpeg-codec.gen.js"),
-    webp: () => import("./webp-codec.gen.js"),
   }[codec]();
   return WebAssembly.compile(await unpack(base64));
 }
@@ -36,8 +35,6 @@ async function start(codec: Codec): Promise<Emscripten> {
   const script = {
     jpeg: () =>
       importPackage("@jsquash/jpeg/codec/dec/mozjpeg_dec.js", () => import("@jsquash/jpeg/codec/dec/mozjpeg_dec.js")),
-    webp: () =>
-      importPackage("@jsquash/webp/codec/dec/webp_dec.js", () => import("@jsquash/webp/codec/dec/webp_dec.js")),
   }[codec]() as Promise<{ default: unknown }>;
   const factory = (await script).default as Factory;
   modules[codec] ??= compile(codec);
@@ -114,7 +111,7 @@ export async function decodeWith<T>(
   let taking = false;
   try {
     const found = decodeInPlace(
-      () => (codec === "jpeg" ? decoder.decode(bytes, false) : decoder.decode(bytes)),
+      () => decoder.decode(bytes, false),
       (rgba) => {
         taking = true;
         if (rgba.length > KEPT_BYTES) delete ready[codec];
@@ -126,7 +123,7 @@ export async function decodeWith<T>(
   } catch (error) {
     if (taking) throw error;
     delete ready[codec];
-    const format = { jpeg: "JPEG", webp: "WebP" }[codec];
+    const format = { jpeg: "JPEG" }[codec];
     throw new Error(broken(file, `has ${format} data that cannot be decoded`).message, { cause: error });
   }
 }

@@ -1,10 +1,10 @@
 /** The thread's side of image/ahead.ts: images in, pixels out, one after the other. */
 import { receive } from "../platform/workers.js";
-import type { RgbImage } from "./decode.js";
 import { type PixelOptions, pixelsOf } from "./pixels.js";
-import { type ImageInput, nameOf, readEncoded } from "./source.js";
+import type { SeenImage } from "./preprocess.js";
+import { type Encoded, type ImageInput, readEncoded } from "./source.js";
 
-export interface PixelJob extends Omit<PixelOptions, "signal"> {
+export interface PixelJob extends Omit<PixelOptions, "signal" | "fetch"> {
   readonly id: number;
   readonly input: ImageInput;
 }
@@ -18,18 +18,18 @@ export interface PixelAnswer {
    * An error for a bad image. Nothing if it could not be read: whoever gave the job does it again, and has the error at first
    * hand.
    */
-  readonly pixels: RgbImage | Error | undefined;
+  readonly pixels: SeenImage | Error | undefined;
 }
 
 async function work({ id, input, ...options }: PixelJob, signal: AbortSignal): Promise<PixelAnswer["pixels"]> {
-  let encoded: Uint8Array | undefined;
+  let read: Encoded | undefined;
   try {
-    encoded = await readEncoded(input, { ...options, signal });
+    read = await readEncoded(input, { ...options, signal });
   } catch {
     return undefined;
   }
   try {
-    return await pixelsOf(encoded ?? input, { name: nameOf(input), ...options, signal });
+    return await pixelsOf(read?.bytes ?? input, { ...options, ...read?.options, signal });
   } catch (error) {
     return error as Error;
   }

@@ -2,7 +2,9 @@
  * From a decoded image to a model's input, as the checkpoint asks: Hugging Face's preprocessor_config.json or timm's
  * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
  */
+import { excerpt } from "../json.js";
 import type { Readable, RgbImage } from "./decode.js";
+import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
 import { type Filter, type Part, resizing } from "./resize.js";
 import { atOnce, type Slices } from "./slices.js";
@@ -65,7 +67,14 @@ const PROCESSORS: Record<
 const RESAMPLE: Filter[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
 const unsupported = (name: string, rule: string, found: unknown) =>
-  new RangeError(`preprocessing: ${name} ${rule}; got ${JSON.stringify(found)}`);
+  new RangeError(`preprocessing: ${name} ${rule}; got ${excerpt(found)}`);
+
+/**
+ * Most pixels of an image before and after the crop, 4096×4096, and most patches of one: more than any model takes. Of the
+ * short side alone the square counts.
+ */
+const MAX_PIXELS = 2 ** 24;
+const MAX_PATCHES = 2 ** 16;
 
 /**
  * What a checkpoint says about its input.
@@ -83,7 +92,33 @@ export function parsePreprocessing(
   resized = false,
 ): Preprocessing {
   const own = readPreprocessing(preprocessor, model, imageSize);
-  return resized ? scaledTo(own, imageSize) : own;
+  const result = resized ? scaledTo(own, imageSize) : own;
+  checkNumbers(result);
+  return result;
+}
+
+/** Compares what a resize makes with the bounds, and tries all values that a byte can become. */
+function checkNumbers(preprocessing: Preprocessing): void {
+  const { resize, width, height, rescale, mean, std } = preprocessing;
+  const largest: readonly [number, number] =
+    resize.mode === "shortest"
+      ? [resize.size, resize.size]
+      : resize.mode === "patches"
+        ? [resize.patch * resize.patch, resize.most]
+        : resize.mode === "none"
+          ? [height, width]
+          : [resize.height, resize.width];
+  const most = `must have at most ${MAX_PIXELS} pixels`;
+  if (height * width > MAX_PIXELS) throw unsupported("images", most, [height, width]);
+  if (largest[0] * largest[1] > MAX_PIXELS) {
+    throw unsupported(resize.mode === "patches" ? "patches" : "images before the crop", most, resize);
+  }
+  if (resize.mode === "patches" && resize.most > MAX_PATCHES) {
+    throw unsupported("max_num_patches", `must be at most ${MAX_PATCHES}`, resize.most);
+  }
+  if (!pixelValueTables(preprocessing).every(Number.isFinite)) {
+    throw unsupported("rescale, mean and std", "must give finite pixel values", { rescale, mean, std });
+  }
 }
 
 /** For images of another size: what is resized before the crop grows or shrinks with it. */
@@ -118,7 +153,10 @@ function readPreprocessing(preprocessor: unknown, model: unknown, imageSize: rea
 
 function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
   const type = config.image_processor_type ?? config.feature_extractor_type ?? "ViTImageProcessor";
-  const family = String(type).replace(/(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/, "");
+  const family = (typeof type === "string" ? type.slice(0, 100) : "").replace(
+    /(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/,
+    "",
+  );
   if (!Object.hasOwn(PROCESSORS, family)) {
     throw unsupported("image_processor_type", `must be that of ${Object.keys(PROCESSORS).join(", ")}`, type);
   }
@@ -139,7 +177,7 @@ function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
     (plan.mode === "shortest" && plan.size < Math.max(width, height)) ||
     (plan.mode === "exact" && (plan.width < width || plan.height < height))
   ) {
-    throw unsupported("crop_size", `must not be more than the size ${JSON.stringify(config.size)}`, config.crop_size);
+    throw unsupported("crop_size", `must not be more than the size ${excerpt(config.size)}`, config.crop_size);
   }
 
   const filter = RESAMPLE[(config.resample ?? defaults.resample) as number];
@@ -198,6 +236,10 @@ function parseTimm(config: Record<string, unknown>, [height, width]: readonly [n
   }
   const pct = readPositive("crop_pct", config.crop_pct ?? 0.875);
   if (pct > 1) throw unsupported("crop_pct", "must be at most 1", pct);
+  if ((height / pct) * (width / pct) > MAX_PIXELS) {
+    const rule = `must leave images of ${height}×${width} at most ${MAX_PIXELS} pixels before the crop`;
+    throw unsupported("crop_pct", rule, pct);
+  }
   if (mode !== "center" && mode !== "squash") throw unsupported("crop_mode", `must be "center" or "squash"`, mode);
   const scaled = { width: Math.floor(width / pct), height: Math.floor(height / pct) };
   let plan: Preprocessing["resize"] = { mode: "exact", ...scaled };
@@ -248,24 +290,42 @@ function readThree(name: string, value: unknown): Three {
   throw unsupported(name, "must be three numbers", value);
 }
 
+/** 8-bit RGB that a model sees, and how the photo lies in it. */
+export interface SeenImage extends RgbImage {
+  readonly geometry: Geometry;
+}
+
 /**
  * The image resized and cropped: 8-bit RGB of the preprocessing's size, or of whole patches.
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
-export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage {
+export function toRgb(image: Readable, preprocessing: Preprocessing): SeenImage {
   return atOnce(fitting(image, preprocessing));
 }
 
 /** The same in slices. */
-export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<RgbImage> {
+export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
   const { filter } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
-  const { resized, window } = placeOf({ width: uprightWidth, height: uprightHeight }, preprocessing);
+  const photo = { width: uprightWidth, height: uprightHeight };
+  const { resized, window } = placeOf(photo, preprocessing);
   const { width, height } = window;
   const { data } = yield* resizing(stored, { ...resized, filter, window });
-  return { data, width, height };
+  return { data, width, height, geometry: geometryOf(photo, { resized, window }) };
 }
+
+/** The geometry of a photo that is resized and of which a window is kept. */
+export const geometryOf = (
+  { width, height }: Omit<RgbImage, "data">,
+  { resized, window }: ReturnType<typeof placeOf>,
+): Geometry => ({
+  photo: { width, height },
+  resized: { width: resized.width, height: resized.height },
+  // Not -0, which is another value for some comparisons.
+  offset: [0 - window.left, 0 - window.top],
+  model: { width: window.width, height: window.height },
+});
 
 /** What an upright image is resized to, and which part of it is kept. */
 export function placeOf(
@@ -367,4 +427,20 @@ export function pixelValueTables({
     }
   }
   return tables;
+}
+
+/** Patches of pixel values [3, H, W], row by row, each in the order (y, x, channel), and their grid. */
+export function patchesOf(values: Float32Array, { width, height }: { width: number; height: number }, patch: number) {
+  const grid = [height / patch, width / patch] as const;
+  const data = new Float32Array(values.length);
+  let i = 0;
+  for (let row = 0; row < grid[0]; row++)
+    for (let column = 0; column < grid[1]; column++)
+      for (let y = row * patch; y < (row + 1) * patch; y++)
+        for (let x = column * patch; x < (column + 1) * patch; x++)
+          for (let c = 0; c < 3; c++) data[i++] = values[(c * height + y) * width + x]!;
+  return {
+    pixelValues: { dims: [1, grid[0] * grid[1], 3 * patch * patch], data },
+    spatialShapes: { dims: [1, 2], data: grid },
+  };
 }
