@@ -350,6 +350,18 @@ export const CASES: Readonly<Record<string, Case>> = {
     does: all,
     message: /^load: "ref_feat_shape" of ".*" must be one or two positive integers; got \[1e\+300,1e\+300\]$/,
   },
+  "a text tower of 5000 tokens": {
+    base: "hf-clip",
+    files: () => ({
+      "model.safetensors": weights("hf-clip", (tensors) => {
+        const name = "text_model.embeddings.position_embedding.weight";
+        const width = tensors.get(name)!.dims[1]!;
+        tensors.set(name, { dims: [5000, width], data: new Float32Array(5000 * width) });
+      }),
+    }),
+    does: all,
+    message: /^load: texts of ".*" must have at most 4096 tokens; got 5000$/,
+  },
   "eos_token_id of a fraction": {
     base: "hf-clip",
     files: config({ text_config: { eos_token_id: 0.1 } }),
@@ -448,7 +460,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       "model.safetensors": undefined,
     }),
     does: all,
-    message: /must name \.safetensors files of its own folder; "x" is in "xxx.*…$/,
+    message: /must name \.safetensors files of its own folder; "x" is in another file$/,
   },
 
   // Preprocessing.
@@ -528,6 +540,12 @@ export const CASES: Readonly<Record<string, Case>> = {
     files: preprocessor({ image_processor_type: "Siglip2ImageProcessor", patch_size: 7, max_num_patches: 9 }),
     does: ["load"],
     message: /^load: preprocessing of ".*" must give whole patches of \d+ pixels; got sides of 7$/,
+  },
+  "a filter that is the length of the list of filters": {
+    base: "hf-vit",
+    files: preprocessor({ image_processor_type: "ViTImageProcessor", size: 12, resample: "length" }),
+    does: ["load", "inspect"],
+    message: /^preprocessing: resample must be a number from 0 to 5; got "length"$/,
   },
   "std of 5e-324": {
     base: "timm-vit",
@@ -771,6 +789,12 @@ export const CASES: Readonly<Record<string, Case>> = {
     files: tokenizer({ model: { type: "WordPiece", max_input_chars_per_word: 1e9 } }),
     does: ["text"],
     message: /^tokenizer: "max_input_chars_per_word" must be from 1 to 200; got 1000000000$/,
+  },
+  "a tokenizer's config that is a text of 8 MB": {
+    base: "hf-clip",
+    files: () => ({ "tokenizer_config.json": JSON.stringify(LONG) }),
+    does: ["text"],
+    message: /^tokenizer: "tokenizer_config\.json" of ".*" must hold a JSON object; it holds a text$/,
   },
   "a tokenizer of an unknown kind": {
     base: "hf-clip",

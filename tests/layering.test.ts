@@ -41,7 +41,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ["backend.ts", "engine", "engine/sharing.ts", "hub/settings.ts", "image", "io", "model", "tasks"],
   },
   // Entries of some hosts, and the files that these import in their own ways.
-  hosts: { imports: ["platform", "image", "index.ts", "@jsquash/", "../kernels/", "../../models/"] },
+  hosts: { imports: ["platform", "image", "index.ts", "../kernels/", "../../models/"] },
   // What is asked of a model and what its results are: no backend, no files.
   tasks: { imports: ["image", "model"] },
   engine: {
@@ -77,7 +77,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "hub/reference.ts": { imports: [] },
   "hub/settings.ts": { imports: ["platform"] },
   io: { imports: ["backend.ts", "elements.ts", "json.ts", "platform"], lazily: ["unzipit"] },
-  image: { imports: ["backend.ts", "json.ts", "platform", "tasks.ts"], lazily: ["@jsquash/"] },
+  image: { imports: ["backend.ts", "json.ts", "platform", "tasks.ts"] },
   // Not even lazily what is Node's: bundlers for browsers would follow.
   platform: { imports: ["tasks.ts"] },
 };
@@ -137,8 +137,8 @@ test("arrows the wrong way are found, however they are written", () => {
     ["backends/reference.ts", 'import "./wasm/a.js";', "backends/reference.ts may not import backends/wasm/a.ts"],
     ["backends/wasm/index.ts", 'import "./heap.js";', undefined],
     ["io/source.ts", 'import { open } from "node:fs";', "io/source.ts may not import node:fs"],
-    ["image/codec.ts", 'import d from "@jsquash/jpeg";', "image/codec.ts may not import @jsquash/jpeg"],
-    ["image/codec.ts", 'await import("sharp");', "image/codec.ts may not import lazily sharp"],
+    ["image/jpeg.ts", 'import d from "sharp";', "image/jpeg.ts may not import sharp"],
+    ["image/jpeg.ts", 'await import("sharp");', "image/jpeg.ts may not import lazily sharp"],
     ["model/vit.ts", 'import a from "../../kernels/a.wasm";', "model/vit.ts may not import ../kernels/a.wasm"],
     ["hosts/edge.ts", 'import a from "../../kernels/a.wasm?module";', undefined],
     ["platform/files.ts", 'import fs from "node:fs";', "platform/files.ts may not import node:fs"],

@@ -208,9 +208,9 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
     const json = async (path: string) => {
       const bytes = await file(path);
       if (!bytes) return undefined;
-      const value = parseJson(bytes, `tokenizer: ${path} of "${name}"`);
+      const value = parseJson(bytes, `tokenizer: "${path}" of "${name}"`);
       if (isRecord(value)) return value;
-      throw new Error(`tokenizer: ${path} of "${name}" must hold a JSON object; it holds ${kindOf(value)}`);
+      throw new Error(`tokenizer: "${path}" of "${name}" must hold a JSON object; it holds ${kindOf(value)}`);
     };
     const tokenizer = await json(TOKENIZER);
     if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold ${TOKENIZER}; it holds none`);

@@ -28,7 +28,7 @@ export interface DecodeOptions {
 function readerOf(file: ImageFile): (() => Promise<Reader>) | undefined {
   const { bytes } = file;
   const start = ascii(bytes, 0, 12);
-  if (start.startsWith("\xff\xd8\xff")) return async () => (await import("./jpeg.js")).decodeJpeg(file);
+  if (start.startsWith("\xff\xd8\xff")) return async () => (await import("./jpeg.js")).readJpeg;
   if (start.startsWith("\x89PNG\r\n\x1a\n")) return async () => (await import("./png.js")).readPng;
   if (start.startsWith("RIFF") && start.endsWith("WEBP")) return async () => (await import("./webp.js")).readWebp;
   if (/^GIF8[79]a/.test(start)) return async () => (await import("./gif.js")).readGif;

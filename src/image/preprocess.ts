@@ -66,6 +66,8 @@ const PROCESSORS: Record<
 /** PIL.Image.Resampling, by number. */
 const RESAMPLE: Filter[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
+const filterOf = (number: unknown): Filter | undefined => (typeof number === "number" ? RESAMPLE[number] : undefined);
+
 const unsupported = (name: string, rule: string, found: unknown) =>
   new RangeError(`preprocessing: ${name} ${rule}; got ${excerpt(found)}`);
 
@@ -180,7 +182,7 @@ function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
     throw unsupported("crop_size", `must not be more than the size ${excerpt(config.size)}`, config.crop_size);
   }
 
-  const filter = RESAMPLE[(config.resample ?? defaults.resample) as number];
+  const filter = filterOf(config.resample ?? defaults.resample);
   if (!filter) throw unsupported("resample", "must be a number from 0 to 5", config.resample);
   const normalizes = flag("do_normalize");
   return {
@@ -219,7 +221,7 @@ function parsePatches(config: Record<string, unknown>): Preprocessing {
   const side = Math.floor(Math.sqrt(most)) * patch;
   return {
     resize: config.do_resize === false ? { mode: "none" } : { mode: "patches", patch, most },
-    filter: RESAMPLE[(config.resample ?? 2) as number] ?? (readPositive("resample", undefined) as never),
+    filter: filterOf(config.resample ?? 2) ?? (readPositive("resample", undefined) as never),
     width: side,
     height: side,
     cropRounding: "down",

@@ -39,7 +39,7 @@ const MAX_DIMENSIONS = 64;
 const MAX_DIRECTORY = 2 ** 20;
 
 /** Most members; models have 500 arrays. */
-const MAX_MEMBERS = 4096;
+const MAX_MEMBERS = 2048;
 
 /**
  * How many times its bytes an archive may unpack to, and how many bytes it may in any case. Weights hardly shrink: the paper's are
@@ -194,7 +194,10 @@ function streamOf(archive: ByteSource, entry: ZipEntry): ByteSource {
   let opened: Promise<ByteSource> | undefined;
   const name = `${archive.name}: ${entry.name}`;
   const open = () => {
-    opened ??= entry.stream({ chunkSize: CHUNK }).then((stream) => fromBytes(stream, name));
+    // A chunk is allocated for each member, of which there may be many.
+    opened ??= entry
+      .stream({ chunkSize: Math.max(1, Math.min(CHUNK, entry.size)) })
+      .then((stream) => fromBytes(stream, name));
     return opened;
   };
   return {

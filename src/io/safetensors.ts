@@ -178,7 +178,7 @@ const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\ud
 function checkHeader(json: string, fail: (found: string) => never): void {
   // What lies deeper than a tensor's entry means nothing to the format.
   const names = [new Set<string>(), new Set<string>()];
-  const number = /-?\d[\d.eE+-]*/y;
+  const number = /-?[\d.eE+-]*/y;
   let [objects, depth, containers] = [0, 0, 0];
   let text = { start: 0, end: 0 };
   let field = "";
@@ -212,8 +212,10 @@ function checkHeader(json: string, fail: (found: string) => never): void {
       if (objects === 2) field = name;
     } else if (char === "-" || (char >= "0" && char <= "9")) {
       number.lastIndex = i;
-      const found = number.exec(json)?.[0] ?? char;
+      const found = number.exec(json)![0];
       i += found.length - 1;
+      // Nearly all are a few digits.
+      if (found.length < 16 && !/[^\d]/.test(found)) continue;
       const value = Number(found);
       const counts = objects === 2 && (field === "shape" || field === "data_offsets");
       if (counts && isSize(value) && !/^\d+$/.test(found)) {

@@ -25,7 +25,7 @@ export const isEps = (x: unknown): x is number => inside(x, EPS_RANGE);
 
 /** A file's entries, each with what holds when it is absent. */
 export function reader(name: string, file: Json) {
-  const valueOf = (key: string, absent: unknown) => (has(key) ? file[key] : absent);
+  const entryOf = (key: string, absent: unknown) => (has(key) ? file[key] : absent);
   const refuse = (key: string, rule: string, found: unknown): never => {
     throw new Error(`load: "${key}" of "${name}" must be ${rule}; got ${excerpt(found)}`);
   };
@@ -42,20 +42,20 @@ export function reader(name: string, file: Json) {
     text,
     flag: (key: string, absent: boolean) => (typeof file[key] === "boolean" ? file[key] : absent),
     count(key: string, absent: number): number {
-      const value = valueOf(key, absent);
+      const value = entryOf(key, absent);
       return positive(value) ? value : refuse(key, "a positive integer", value);
     },
     /** A count that may be 0. */
     whole(key: string, absent: number): number {
-      const value = valueOf(key, absent);
+      const value = entryOf(key, absent);
       return value === 0 || positive(value) ? value : refuse(key, "a whole number", value);
     },
     number(key: string, absent: number, range: Range): number {
-      const value = valueOf(key, absent);
+      const value = entryOf(key, absent);
       return inside(value, range) ? value : refuse(key, `a number from ${range[0]} to ${range[1]}`, value);
     },
     size(key: string, absent: readonly [number, number]): [number, number] {
-      const value = valueOf(key, absent);
+      const value = entryOf(key, absent);
       const pair = Array.isArray(value) ? value : [value, value];
       return pair.length === 2 && pair.every(positive)
         ? (pair as [number, number])

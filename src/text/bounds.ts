@@ -132,7 +132,7 @@ function textsOf(step: Json): number {
 }
 
 function checkModel(model: unknown): void {
-  if (!isRecord(model)) return refuse('"model" of tokenizer.json', "be an object", model);
+  if (!isRecord(model)) refuse('"model" of tokenizer.json', "be an object", model);
   const { vocab, merges = [], max_input_chars_per_word: word = 100 } = model;
   for (const key of ["unk_token", "continuing_subword_prefix", "continuing_subword_suffix", "end_of_word_suffix"]) {
     const text = model[key] ?? "";
@@ -150,7 +150,7 @@ function checkModel(model: unknown): void {
     }
   } else refuse('"vocab" of tokenizer.json', "be an object or a list", vocab);
   if (!Array.isArray(merges) || merges.length > MAX_TOKENS) {
-    return refuse('"merges" of tokenizer.json', `be a list of at most ${MAX_TOKENS}`, merges);
+    refuse('"merges" of tokenizer.json', `be a list of at most ${MAX_TOKENS}`, merges);
   }
   for (const merge of merges) {
     const pair = typeof merge === "string" ? merge : isPair(merge) ? `${merge[0]} ${merge[1]}` : undefined;
@@ -177,7 +177,7 @@ function checkUnigram(vocab: readonly unknown[], unknown: unknown): void {
   }
   let letters = 0;
   for (const [i, entry] of vocab.entries()) {
-    if (!Array.isArray(entry)) return refuse("entries of a vocabulary", "be tokens with scores", entry);
+    if (!Array.isArray(entry)) refuse("entries of a vocabulary", "be tokens with scores", entry);
     checkToken(entry[0], i, MAX_UNIGRAM_TOKEN);
     if (!Number.isFinite(entry[1])) refuse("scores of a vocabulary", "be finite numbers", entry[1]);
     letters += entry[0].length;
@@ -188,11 +188,11 @@ function checkUnigram(vocab: readonly unknown[], unknown: unknown): void {
 
 function checkAdded(added: unknown): void {
   if (!Array.isArray(added) || added.length > MAX_ADDED) {
-    return refuse('"added_tokens"', `be a list of at most ${MAX_ADDED}`, added);
+    refuse('"added_tokens"', `be a list of at most ${MAX_ADDED}`, added);
   }
   let letters = 0;
   for (const token of added) {
-    if (!isRecord(token)) return refuse('"added_tokens"', "be objects", token);
+    if (!isRecord(token)) refuse('"added_tokens"', "be objects", token);
     checkToken(token.content, token.id, MAX_TOKEN);
     letters += (token.content as string).length;
   }

@@ -162,13 +162,13 @@ function parse(source: string): readonly Sequence[] | string {
   function atom(depth: number): Node {
     const start = at;
     const rest = source.slice(at);
-    const escape =
-      /^\\(?:[pP]\{[^}]*\}|u\{[^}]*\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|c[A-Za-z]|k<[^>]*>|[0-9]+|[^])/u.exec(rest);
-    if (escape) {
-      at += escape[0].length;
-      if (/^\\(k|[1-9])/.test(escape[0])) fault = "refers back to a group";
-      if (/^\\[bB]$/.test(escape[0])) return { kind: "look", ways: 1 };
-      return { kind: "character", source: escape[0] };
+    const escaped =
+      /^\\(?:[pP]\{[^}]*\}|u\{[^}]*\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|c[A-Za-z]|k<[^>]*>|[0-9]+|.)/su.exec(rest);
+    if (escaped) {
+      at += escaped[0].length;
+      if (/^\\(k|[1-9])/.test(escaped[0])) fault = "refers back to a group";
+      if (/^\\[bB]$/.test(escaped[0])) return { kind: "look", ways: 1 };
+      return { kind: "character", source: escaped[0] };
     }
     if (rest[0] === "^" || rest[0] === "$") {
       at++;
