@@ -10,6 +10,11 @@ export interface ImageKernel {
   pixel_values(out: number, src: number, tables: number, area: number): void;
   resize_horizontal(...sizes: number[]): void;
   resize_vertical(...sizes: number[]): void;
+  resize_horizontal_i16(...sizes: number[]): void;
+  resize_vertical_i16(...sizes: number[]): void;
+  resize_horizontal_f32(...sizes: number[]): void;
+  resize_vertical_f32(...sizes: number[]): void;
+  blur_f32(...sizes: number[]): void;
 }
 
 /** A kernel that nobody else uses until it is freed. */
