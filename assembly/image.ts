@@ -486,6 +486,35 @@ export function drop_alpha(out: usize, src: usize, pixels: i32): void {
   }
 }
 
+// Two pixels of RGBA in 16 bits: round((c * a + 255 * (255 - a)) / 255). The division is exact: the dividend plus 128 is at
+// most 65,153.
+// @ts-ignore: decorator
+@inline
+function onWhite(pixels: v128): v128 {
+  const white = i16x8.splat(255);
+  const alpha = v128.shuffle<u16>(pixels, pixels, 3, 3, 3, 3, 7, 7, 7, 7);
+  const sum = i16x8.add(i16x8.mul(pixels, alpha), i16x8.mul(white, i16x8.sub(white, alpha)));
+  const rounded = i16x8.add(sum, i16x8.splat(128));
+  return i16x8.shr_u(i16x8.add(rounded, i16x8.shr_u(rounded, 8)), 8);
+}
+
+/**
+ * out[i, c] = round((src[i, c] * src[i, 3] + 255 * (255 - src[i, 3])) / 255) for each of `pixels` RGBA pixels and c < 3:
+ * Pillow's alpha_composite on opaque white
+ *
+ * Four pixels are done at once: up to 12 bytes after src are read and up to 15 after out are overwritten.
+ */
+export function lay_on_white(out: usize, src: usize, pixels: i32): void {
+  const rgb = i8x16(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 16, 16, 16);
+  for (const end = src + (<usize>pixels << 2); src < end; src += 16) {
+    const rgba = v128.load(src);
+    const low = onWhite(i16x8.extend_low_i8x16_u(rgba));
+    const high = onWhite(i16x8.extend_high_i8x16_u(rgba));
+    v128.store(out, i8x16.swizzle(i8x16.narrow_i16x8_u(low, high), rgb));
+    out += 12;
+  }
+}
+
 /**
  * out[c, i] = tables[c, src[i, c]]
  *

@@ -21,6 +21,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     checkpoint.preprocessor,
     imageSettings(checkpoint.config, config),
     config.imageSize,
+    { processor: args.load.processor },
   );
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
   const scales = new Set(used.map(({ name }) => scaleOf(name)));

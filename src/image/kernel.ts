@@ -7,6 +7,7 @@ import { base64 } from "./kernel.gen.js";
 export interface ImageKernel {
   bytes: Uint8Array;
   drop_alpha(out: number, src: number, pixels: number): void;
+  lay_on_white(out: number, src: number, pixels: number): void;
   pixel_values(out: number, src: number, tables: number, area: number): void;
   resize_horizontal(...sizes: number[]): void;
   resize_vertical(...sizes: number[]): void;

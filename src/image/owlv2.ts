@@ -106,8 +106,7 @@ export function* interpolateValues(
   const row = lastTwo((y, target) => {
     readUpright(stored, y, source);
     let at = 0;
-    for (const x of samples)
-      for (let c = 0; c < channels; c++) target[at++] = values[source[x * channels + c]!]!;
+    for (const x of samples) for (let c = 0; c < channels; c++) target[at++] = values[source[x * channels + c]!]!;
   }, samples.length * channels);
   return { data: yield* interpolated(row, axes, places, channels), width, height, channels };
 }
@@ -183,7 +182,7 @@ export function* resizeBlurred(
     new Int32Array(buffer, offsets, samples.length).set(samples.map((x) => 12 * x));
     new Float32Array(buffer, weightsAt, weights.length).set(weights);
     const under = new Int32Array(buffer, addresses, vertical!.length);
-    const blurred = new Float32Array(buffer, out, 3 * samples.length);
+    const blurred = new Float32Array(buffer, out, 3 * seen);
     const values = valuesOfBytes(factor);
     const source = new Uint8Array(3 * photoWidth);
     const inRing = new Int32Array(vertical!.length).fill(-1);
@@ -221,8 +220,9 @@ export function* resizeBlurred(
         under[i] = rowAt(at < paddedHeight ? at : 2 * (paddedHeight - 1) - at);
       }
       kernel.blur_f32(out, addresses, offsets, weightsAt, vertical!.length, horizontal!.length, seen);
+      // The others stay 0.
       target.set(blurred);
-    }, blurred.length);
+    }, 3 * samples.length);
     return { data: yield* interpolated(row, axes, places, 3), width, height, channels: 3 };
   } finally {
     kernel.free();

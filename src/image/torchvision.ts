@@ -414,8 +414,12 @@ export function* resizeBytes(raster: Raster, options: TorchvisionOptions): Slice
       rows: down ? axis(height, options.height) : undefined,
     };
     const rowBytes = width * channels;
-    data = yield* convolve({ data: undefined, width, height, channels }, window, axes, BYTES, (memory, at, first, count) =>
-      readUpright(stored, first, memory.subarray(at, at + count * rowBytes)),
+    data = yield* convolve(
+      { data: undefined, width, height, channels },
+      window,
+      axes,
+      BYTES,
+      (memory, at, first, count) => readUpright(stored, first, memory.subarray(at, at + count * rowBytes)),
     );
   }
   return { data, width: window.width, height: window.height, channels };
