@@ -372,6 +372,25 @@ function tapsSum(p: usize, step: usize, weights: usize, count: i32): v128 {
 }
 
 /**
+ * out[i] = src[i] * factor, as f32, for each of `count` bytes
+ *
+ * 16 are done at once: up to 15 bytes after src are read and 60 after out are overwritten. src may lie in the last quarter of out.
+ */
+export function values_of_bytes(out: usize, src: usize, factor: f32, count: i32): void {
+  const scale = f32x4.splat(factor);
+  for (const end = src + <usize>count; src < end; src += 16) {
+    const bytes = v128.load(src);
+    const low = i16x8.extend_low_i8x16_u(bytes);
+    const high = i16x8.extend_high_i8x16_u(bytes);
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(low)), scale));
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(low)), scale), 16);
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(high)), scale), 32);
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(high)), scale), 48);
+    out += 64;
+  }
+}
+
+/**
  * out[y, x, :] = sum over i of src[y, first(x) + i, :] * k(x, i), every step rounded to f32
  *
  * src, out: rows of interleaved f32 pixels of at most 4 channels. Up to 12 bytes after the last pixel of a span are read, and

@@ -219,7 +219,7 @@ ${Object.values(COMMANDS)
   --model NAME          owner/name of Hugging Face, or a folder, file or URL
     --revision main     which version;  --token, --cache-dir, --offline
   --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
-  --threads auto        how many;  --wide: 256-bit vectors (Node 24 on x64)
+  --threads auto        how many;  --wide: 256 bits;  --processor torchvision
   --json                one JSON object a line;  --quiet;  --help;  --version
 
 example: vitrail classify cat.jpg`.split("\n");

@@ -13,6 +13,7 @@ export interface ImageKernel {
   resize_vertical(...sizes: number[]): void;
   resize_horizontal_i16(...sizes: number[]): void;
   resize_vertical_i16(...sizes: number[]): void;
+  values_of_bytes(out: number, src: number, factor: number, count: number): void;
   resize_horizontal_f32(...sizes: number[]): void;
   resize_vertical_f32(...sizes: number[]): void;
   blur_f32(...sizes: number[]): void;

@@ -54,61 +54,39 @@ function* interpolated(
   [columns, rows]: readonly [Axis, Axis],
   places: ReadonlyMap<number, number>,
   channels: number,
-): Slices<Float32Array> {
+): Slices<Samples<Float32Array>> {
   const [width, height] = [columns.first.length, rows.first.length];
-  const [lefts, rights] = [columns.first, columns.second].map((samples) =>
-    samples.map((sample) => channels * places.get(sample)!),
-  ) as [Int32Array, Int32Array];
-  const { firstWeight: leftWeight, secondWeight: rightWeight } = columns;
-  const result = new Float32Array(width * height * channels);
+  const lefts = columns.first.map((sample) => channels * places.get(sample)!);
+  const rights = columns.second.map((sample) => channels * places.get(sample)!);
+  const { firstWeight, secondWeight } = columns;
+  const data = new Float32Array(width * height * channels);
   // Small results have another kernel in torch, which multiplies the weights first.
   const products = width + height <= 128;
   let at = 0;
   for (let y = 0; y < height; y++) {
     const upper = row(rows.first[y]!);
     const lower = row(rows.second[y]!);
-    const [v0, v1] = [rows.firstWeight[y]!, rows.secondWeight[y]!];
+    const v0 = rows.firstWeight[y]!;
+    const v1 = rows.secondWeight[y]!;
     for (let x = 0; x < width; x++) {
-      const [left, right] = [lefts[x]!, rights[x]!];
-      const [h0, h1] = [leftWeight[x]!, rightWeight[x]!];
+      const left = lefts[x]!;
+      const right = rights[x]!;
+      const h0 = firstWeight[x]!;
+      const h1 = secondWeight[x]!;
       for (let c = 0; c < channels; c++) {
-        const [a, b, d, e] = [upper[left + c]!, upper[right + c]!, lower[left + c]!, lower[right + c]!];
+        const a = upper[left + c]!;
+        const b = upper[right + c]!;
+        const d = lower[left + c]!;
+        const e = lower[right + c]!;
         if (products) {
-          const sum = fma(a, fround(v0 * h0), fround(b * fround(v0 * h1)));
-          result[at++] = fma(e, fround(v1 * h1), fma(d, fround(v1 * h0), sum));
-        } else {
-          const [u, l] = [fma(a, h0, fround(b * h1)), fma(d, h0, fround(e * h1))];
-          result[at++] = fma(u, v0, fround(l * v1));
-        }
+          const sum = fma(d, fround(v1 * h0), fma(a, fround(v0 * h0), fround(b * fround(v0 * h1))));
+          data[at++] = fma(e, fround(v1 * h1), sum);
+        } else data[at++] = fma(fma(a, h0, fround(b * h1)), v0, fround(fma(d, h0, fround(e * h1)) * v1));
       }
     }
     yield;
   }
-  return result;
-}
-
-/**
- * Rescales bytes to f32 values and interpolates between these, bilinearly and without antialiasing.
- * @param factor each byte times this, as f32, is a value.
- */
-export function* interpolateValues(
-  raster: Raster,
-  factor: number,
-  { width, height }: { width: number; height: number },
-): Slices<Samples<Float32Array>> {
-  const stored = { orientation: 1, ...raster };
-  const { channels } = stored;
-  const [sourceWidth, sourceHeight] = uprightSize(stored);
-  const axes = [axisOf(sourceWidth, width), axisOf(sourceHeight, height)] as const;
-  const { samples, places } = needed(axes[0]);
-  const values = valuesOfBytes(factor);
-  const source = new Uint8Array(sourceWidth * channels);
-  const row = lastTwo((y, target) => {
-    readUpright(stored, y, source);
-    let at = 0;
-    for (const x of samples) for (let c = 0; c < channels; c++) target[at++] = values[source[x * channels + c]!]!;
-  }, samples.length * channels);
-  return { data: yield* interpolated(row, axes, places, channels), width, height, channels };
+  return { data, width, height, channels };
 }
 
 /** Keeps the last two rows. */
@@ -125,67 +103,75 @@ function lastTwo(fill: (y: number, target: Float32Array) => void, length: number
   };
 }
 
+export interface Owlv2Options {
+  /** Size of the result. */
+  width: number;
+  height: number;
+  /** Whether to pad the image with zeros, below and to the right, to a square. */
+  pad: boolean;
+}
+
+/** Width and height of the padded image. */
+function paddedSize(photo: readonly [number, number], pad: boolean): readonly [number, number] {
+  const side = Math.max(...photo);
+  const [width, height] = pad ? [side, side] : photo;
+  if (width * height <= PIXEL_LIMIT) return [width, height];
+  const [found, limit] = [width * height, PIXEL_LIMIT].map((n) => n.toLocaleString("en-US"));
+  throw new RangeError(
+    `resize: an image of ${photo.join("×")} would be padded to ${found} pixels, and the limit is ${limit}`,
+  );
+}
+
 /**
  * The whole resize of RGB.
- * @param pad whether to pad with zeros, below and to the right, to a square.
+ * @param factor each byte times this, as f32, is a value.
  * @throws RangeError for a square of more pixels than an image may have, or one that is smaller than the blur.
  */
-export function* resizeBlurred(
-  raster: Raster,
-  factor: number,
-  { width, height, pad }: { width: number; height: number; pad: boolean },
-): Slices<Samples<Float32Array>> {
+export function* resizeBlurred(raster: Raster, factor: number, options: Owlv2Options): Slices<Samples<Float32Array>> {
+  const { width, height, pad } = options;
   const stored = { orientation: 1, ...raster };
   const [photoWidth, photoHeight] = uprightSize(stored);
-  const side = Math.max(photoWidth, photoHeight);
-  const [paddedWidth, paddedHeight] = pad ? [side, side] : [photoWidth, photoHeight];
-  if (paddedWidth * paddedHeight > PIXEL_LIMIT) {
-    const [found, limit] = [paddedWidth * paddedHeight, PIXEL_LIMIT].map((n) => n.toLocaleString("en-US"));
-    throw new RangeError(
-      `resize: an image of ${photoWidth}×${photoHeight} would be padded to ${found} pixels, and the limit is ${limit}`,
-    );
-  }
-  const axes = [axisOf(paddedWidth, width), axisOf(paddedHeight, height)] as const;
-  const { samples, places } = needed(axes[0]);
-
+  const [paddedWidth, paddedHeight] = paddedSize([photoWidth, photoHeight], pad);
   const sigmas = [sigmaOf(paddedHeight, height), sigmaOf(paddedWidth, width)] as const;
-  const blurs = sigmas[0] > 0 && sigmas[1] > 0;
+  if (sigmas.includes(0)) return yield* interpolateValues(raster, factor, options);
+
   // The processor gives the height's as the blur's first, which torchvision takes for the horizontal one.
-  const [horizontal, vertical] = blurs ? sigmas.map(gaussian) : [Float32Array.of(1), Float32Array.of(1)];
-  const [rx, ry] = [(horizontal!.length - 1) / 2, (vertical!.length - 1) / 2];
+  const [horizontal, vertical] = [gaussian(sigmas[0]), gaussian(sigmas[1])];
+  const [rx, ry] = [(horizontal.length - 1) / 2, (vertical.length - 1) / 2];
   if (rx >= paddedWidth || ry >= paddedHeight) {
-    const kernel = `${horizontal!.length}×${vertical!.length}`;
+    const kernel = `${horizontal.length}×${vertical.length}`;
     throw new RangeError(`resize: an image of ${paddedWidth}×${paddedHeight} is smaller than its blur of ${kernel}`);
   }
-  const weights = new Float32Array(horizontal!.length * vertical!.length);
-  for (const [y, wy] of vertical!.entries())
-    for (const [x, wx] of horizontal!.entries()) weights[y * horizontal!.length + x] = wy * wx;
+  const weights = new Float32Array(horizontal.length * vertical.length);
+  for (const [y, wy] of vertical.entries())
+    for (const [x, wx] of horizontal.entries()) weights[y * horizontal.length + x] = wy * wx;
 
+  const axes = [axisOf(paddedWidth, width), axisOf(paddedHeight, height)] as const;
+  const { samples, places } = needed(axes[0]);
   // Columns of which the kernel sees something of the photo.
   const count = samples.findIndex((x) => x - rx >= photoWidth);
   const seen = count < 0 ? samples.length : count;
-  const rowBytes = 12 * (paddedWidth + 2 * rx) + 16;
+  const rowBytes = 12 * (paddedWidth + 2 * rx) + 64;
   let end = 0;
   const reserve = (bytes: number) => {
     const at = end;
     end = Math.ceil((end + bytes + 16) / 16) * 16;
     return at;
   };
-  const ring = reserve(vertical!.length * rowBytes);
-  const addresses = reserve(4 * vertical!.length);
+  const ring = reserve(vertical.length * rowBytes);
+  const addresses = reserve(4 * vertical.length);
   const offsets = reserve(4 * samples.length);
   const weightsAt = reserve(weights.byteLength);
   const out = reserve(12 * samples.length);
   const kernel = borrowKernel(end);
   try {
-    const { buffer } = kernel.bytes;
+    const { bytes } = kernel;
+    const { buffer } = bytes;
     new Int32Array(buffer, offsets, samples.length).set(samples.map((x) => 12 * x));
     new Float32Array(buffer, weightsAt, weights.length).set(weights);
-    const under = new Int32Array(buffer, addresses, vertical!.length);
+    const under = new Int32Array(buffer, addresses, vertical.length);
     const blurred = new Float32Array(buffer, out, 3 * seen);
-    const values = valuesOfBytes(factor);
-    const source = new Uint8Array(3 * photoWidth);
-    const inRing = new Int32Array(vertical!.length).fill(-1);
+    const inRing = new Int32Array(vertical.length).fill(-1);
 
     /** The address of a row of values, its border reflected. */
     function rowAt(y: number): number {
@@ -193,19 +179,20 @@ export function* resizeBlurred(
       const at = ring + slot * rowBytes;
       if (inRing[slot] === y) return at;
       inRing[slot] = y;
-      const target = new Float32Array(buffer, at, 3 * (paddedWidth + 2 * rx));
+      const values = new Float32Array(buffer, at, 3 * (paddedWidth + 2 * rx));
       if (y >= photoHeight) {
-        target.fill(0);
+        values.fill(0);
         return at;
       }
-      readUpright(stored, y, source);
-      let to = 3 * rx;
-      for (let i = 0; i < source.length; i++) target[to++] = values[source[i]!]!;
-      target.fill(0, to, 3 * (rx + paddedWidth));
+      // The bytes begin at the end of their place, where the values arrive last.
+      const photo = at + 12 * rx;
+      readUpright(stored, y, bytes.subarray(photo + 9 * photoWidth, photo + 12 * photoWidth));
+      kernel.values_of_bytes(photo, photo + 9 * photoWidth, factor, 3 * photoWidth);
+      values.fill(0, 3 * (rx + photoWidth));
       for (let x = 1; x <= rx; x++)
         for (let c = 0; c < 3; c++) {
-          target[3 * (rx - x) + c] = target[3 * (rx + x) + c]!;
-          target[3 * (rx + paddedWidth - 1 + x) + c] = target[3 * (rx + paddedWidth - 1 - x) + c]!;
+          values[3 * (rx - x) + c] = values[3 * (rx + x) + c]!;
+          values[3 * (rx + paddedWidth - 1 + x) + c] = values[3 * (rx + paddedWidth - 1 - x) + c]!;
         }
       return at;
     }
@@ -219,14 +206,41 @@ export function* resizeBlurred(
         const at = Math.abs(y - ry + i);
         under[i] = rowAt(at < paddedHeight ? at : 2 * (paddedHeight - 1) - at);
       }
-      kernel.blur_f32(out, addresses, offsets, weightsAt, vertical!.length, horizontal!.length, seen);
+      kernel.blur_f32(out, addresses, offsets, weightsAt, vertical.length, horizontal.length, seen);
       // The others stay 0.
       target.set(blurred);
     }, 3 * samples.length);
-    return { data: yield* interpolated(row, axes, places, 3), width, height, channels: 3 };
+    return yield* interpolated(row, axes, places, 3);
   } finally {
     kernel.free();
   }
+}
+
+/** The resize without the blur, of any channels. */
+export function* interpolateValues(
+  raster: Raster,
+  factor: number,
+  { width, height, pad }: Owlv2Options,
+): Slices<Samples<Float32Array>> {
+  const stored = { orientation: 1, ...raster };
+  const { channels } = stored;
+  const [photoWidth, photoHeight] = uprightSize(stored);
+  const [paddedWidth, paddedHeight] = paddedSize([photoWidth, photoHeight], pad);
+  const axes = [axisOf(paddedWidth, width), axisOf(paddedHeight, height)] as const;
+  const { samples, places } = needed(axes[0]);
+  const values = valuesOfBytes(factor);
+  const source = new Uint8Array(photoWidth * channels);
+  const row = lastTwo((y, target) => {
+    target.fill(0);
+    if (y >= photoHeight) return;
+    readUpright(stored, y, source);
+    for (let i = 0; i < samples.length; i++) {
+      const x = samples[i]!;
+      if (x >= photoWidth) break;
+      for (let c = 0; c < channels; c++) target[i * channels + c] = values[source[x * channels + c]!]!;
+    }
+  }, samples.length * channels);
+  return yield* interpolated(row, axes, places, channels);
 }
 
 /** Standard deviation of the blur before a resize of an axis; 0 where it grows. */

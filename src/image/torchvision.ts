@@ -5,7 +5,7 @@
  * channel. The inner loops are in assembly/image.ts.
  */
 import { PIXEL_LIMIT } from "./file.js";
-import { borrowKernel } from "./kernel.js";
+import { borrowKernel, type ImageKernel } from "./kernel.js";
 import { FILTERS, type Part, type Raster } from "./resize.js";
 import type { Slices } from "./slices.js";
 import { readUpright, uprightSize } from "./upright.js";
@@ -91,7 +91,10 @@ function antialiased(size: number, out: number, filter: "bilinear" | "bicubic" |
         weights[j] = w;
         if (w > largest) largest = w;
       }
-      return Object.assign(taps, { first, count, largest });
+      taps.first = first;
+      taps.count = count;
+      taps.largest = largest;
+      return taps;
     },
   };
 }
@@ -132,7 +135,10 @@ function interpolated(size: number, out: number, filter: "bilinear" | "bicubic")
         // Looked at after each addition, and so also what is not the last.
         if (w > largest) largest = w;
       }
-      return Object.assign(taps, { first, count, largest });
+      taps.first = first;
+      taps.count = count;
+      taps.largest = largest;
+      return taps;
     },
   };
 }
@@ -165,7 +171,9 @@ function antialiasedValues(size: number, out: number, filter: "bilinear" | "bicu
         sum = fround(sum + w);
       }
       if (sum !== 0) for (let j = 0; j < count; j++) weights[j] = weights[j]! / sum;
-      return Object.assign(taps, { first, count });
+      taps.first = first;
+      taps.count = count;
+      return taps;
     },
   };
 }
@@ -189,10 +197,12 @@ interface Kind {
   readonly down: number;
   /** Rows that are computed at once in the horizontal pass. */
   readonly rows: number;
+  /** A byte of the source times this is a sample. */
+  readonly factor: number;
 }
 
-const BYTES: Kind = { sample: 1, weight: 2, across: 4, down: 2, rows: 4 };
-const VALUES: Kind = { sample: 4, weight: 4, across: 1, down: 1, rows: 1 };
+const BYTES: Kind = { sample: 1, weight: 2, across: 4, down: 2, rows: 4, factor: 1 };
+const valuesBy = (factor: number): Kind => ({ sample: 4, weight: 4, across: 1, down: 1, rows: 1, factor });
 
 /** An axis of which some outputs are wanted: what its taps reach, and how much room they take. */
 interface Measured extends Axis {
@@ -274,17 +284,15 @@ function* write(
   }
 }
 
-/**
- * One or two passes, horizontal first; an axis that is not resized keeps its samples.
- * @param load puts rows of the source, turned upright, at a place in the memory.
- */
+/** One or two passes, horizontal first; an axis that is not resized keeps its samples. */
 function* convolve(
-  { width, height, channels }: Samples<unknown>,
+  stored: Required<Raster>,
   window: Part,
   axes: { columns: Axis | undefined; rows: Axis | undefined },
   kind: Kind,
-  load: (memory: Uint8Array, at: number, first: number, count: number) => void,
 ): Slices<Uint8Array> {
+  const { channels } = stored;
+  const [width, height] = uprightSize(stored);
   const columns = axes.columns && (yield* measured(axes.columns, window.left, window.width, kind));
   const rows = axes.rows && (yield* measured(axes.rows, window.top, window.height, kind));
   const pixel = channels * kind.sample;
@@ -307,11 +315,12 @@ function* convolve(
   };
   const across = columns && place(columns, kind.across);
   const down = rows && place(rows, kind.down);
-  const slack = columns ? kind.across * pixel : rows ? sourceStride : 0;
-  const band = columns ? align(Math.max(1, Math.floor(BAND_BYTES / sourceStride)), kind.rows) : sourceRows;
-  const source = reserve(band * sourceStride, slack);
+  const band = align(Math.max(1, Math.floor(BAND_BYTES / sourceStride)), kind.rows);
+  const source = columns ? reserve(band * sourceStride, kind.across * pixel + 64) : 0;
   const middleStride = columns ? outStride : sourceStride;
-  const middle = columns ? reserve((align(sourceRows, kind.rows) + (rows ? 1 : 0)) * outStride) : source;
+  const middle = columns
+    ? reserve((align(sourceRows, kind.rows) + 1) * outStride)
+    : reserve((sourceRows + 1) * sourceStride, 64);
   const out = rows ? reserve(window.height * outStride) : middle;
   checkRoom(end, width, height);
 
@@ -323,41 +332,21 @@ function* convolve(
 
     for (let y = 0; y < sourceRows; y += band) {
       const count = Math.min(band, sourceRows - y);
-      load(bytes, source, ys.first + y, count);
+      const samples = count * width * channels;
+      const at = columns ? source : middle + y * sourceStride;
+      // Bytes that become values begin at the end of their place, where the values arrive last.
+      const from = at + (kind.sample - 1) * samples;
+      readUpright(stored, ys.first + y, bytes.subarray(from, from + samples));
+      if (kind !== BYTES) kernel.values_of_bytes(at, from, kind.factor, samples);
       yield;
-      if (!columns) continue;
-      const most = Math.max(1, Math.floor(WORK / (columns.longest * band)));
-      for (let x = 0; x < window.width; x += most) {
-        const { spans, weights, stride } = across!;
-        const to = middle + y * outStride + x * pixel;
-        const taps = [spans + 8 * x, weights + x * stride, stride];
-        const size = [Math.min(most, window.width - x), align(count, kind.rows)];
-        if (kind === BYTES) {
-          const { resize_horizontal_i16: resize } = kernel;
-          resize(channels, to, outStride, source, sourceStride, ...taps, columns.precision, ...size);
-        } else kernel.resize_horizontal_f32(channels, to, outStride, source, sourceStride, ...taps, ...size);
-        yield;
+      if (columns) {
+        const to = { at: middle + y * outStride, stride: outStride };
+        yield* resizeAcross(kernel, kind, columns, across!, channels, to, { at, stride: sourceStride }, count);
       }
     }
-
     if (rows) {
-      const rowBytes = window.width * pixel;
-      const from = columns ? middle : middle + window.left * pixel;
-      const { spans, weights, stride } = down!;
-      const mostBytes = Math.max(16, Math.floor(WORK / rows.longest) & ~15);
-      for (let j = 0; j < rowBytes; j += mostBytes) {
-        const some = Math.min(mostBytes, rowBytes - j);
-        const most = Math.max(1, Math.floor(WORK / (rows.longest * some)));
-        for (let y = 0; y < window.height; y += most) {
-          const to = out + y * outStride + j;
-          const taps = [spans + 8 * y, weights + y * stride, stride];
-          const size = [some / kind.sample, Math.min(most, window.height - y)];
-          if (kind === BYTES) {
-            kernel.resize_vertical_i16(to, outStride, from + j, middleStride, ...taps, rows.precision, ...size);
-          } else kernel.resize_vertical_f32(to, outStride, from + j, middleStride, ...taps, ...size);
-          yield;
-        }
-      }
+      const from = { at: columns ? middle : middle + window.left * pixel, stride: middleStride };
+      yield* resizeDown(kernel, kind, rows, down!, { at: out, stride: outStride }, from, window.width * pixel);
     }
 
     const tight = window.width * pixel;
@@ -368,6 +357,63 @@ function* convolve(
     return result;
   } finally {
     kernel.free();
+  }
+}
+
+/** Where rows lie in the kernel's memory, and how many bytes are from one to the next. */
+interface Rows {
+  readonly at: number;
+  readonly stride: number;
+}
+
+/** The horizontal pass of some rows. */
+function* resizeAcross(
+  kernel: ImageKernel,
+  kind: Kind,
+  { count, longest, precision }: Measured,
+  { spans, weights, stride }: Placed,
+  channels: number,
+  to: Rows,
+  from: Rows,
+  rows: number,
+): Slices<void> {
+  const whole = align(rows, kind.rows);
+  const most = Math.max(1, Math.floor(WORK / (longest * whole)));
+  for (let x = 0; x < count; x += most) {
+    const out = to.at + x * channels * kind.sample;
+    const taps = [spans + 8 * x, weights + x * stride, stride];
+    const size = [Math.min(most, count - x), whole];
+    if (kind !== BYTES) kernel.resize_horizontal_f32(channels, out, to.stride, from.at, from.stride, ...taps, ...size);
+    else {
+      const { resize_horizontal_i16: resize } = kernel;
+      resize(channels, out, to.stride, from.at, from.stride, ...taps, precision, ...size);
+    }
+    yield;
+  }
+}
+
+/** The vertical pass of all rows. */
+function* resizeDown(
+  kernel: ImageKernel,
+  kind: Kind,
+  { count, longest, precision }: Measured,
+  { spans, weights, stride }: Placed,
+  to: Rows,
+  from: Rows,
+  rowBytes: number,
+): Slices<void> {
+  const mostBytes = Math.max(16, Math.floor(WORK / longest) & ~15);
+  for (let j = 0; j < rowBytes; j += mostBytes) {
+    const some = Math.min(mostBytes, rowBytes - j);
+    const most = Math.max(1, Math.floor(WORK / (longest * some)));
+    for (let y = 0; y < count; y += most) {
+      const out = to.at + y * to.stride + j;
+      const taps = [spans + 8 * y, weights + y * stride, stride];
+      const size = [some / kind.sample, Math.min(most, count - y)];
+      if (kind !== BYTES) kernel.resize_vertical_f32(out, to.stride, from.at + j, from.stride, ...taps, ...size);
+      else kernel.resize_vertical_i16(out, to.stride, from.at + j, from.stride, ...taps, precision, ...size);
+      yield;
+    }
   }
 }
 
@@ -413,14 +459,7 @@ export function* resizeBytes(raster: Raster, options: TorchvisionOptions): Slice
       columns: across ? axis(width, options.width) : undefined,
       rows: down ? axis(height, options.height) : undefined,
     };
-    const rowBytes = width * channels;
-    data = yield* convolve(
-      { data: undefined, width, height, channels },
-      window,
-      axes,
-      BYTES,
-      (memory, at, first, count) => readUpright(stored, first, memory.subarray(at, at + count * rowBytes)),
-    );
+    data = yield* convolve(stored, window, axes, BYTES);
   }
   return { data, width: window.width, height: window.height, channels };
 }
@@ -448,20 +487,7 @@ export function* resizeValues(
       columns: across ? antialiasedValues(width, options.width, filter) : undefined,
       rows: down ? antialiasedValues(height, options.height, filter) : undefined,
     };
-    const row = new Uint8Array(width * channels);
-    const result = yield* convolve(
-      { data: undefined, width, height, channels },
-      window,
-      axes,
-      VALUES,
-      (memory, at, first, count) => {
-        const floats = new Float32Array(memory.buffer, at, count * row.length);
-        for (let y = 0, i = 0; y < count; y++) {
-          readUpright(stored, first + y, row);
-          for (let x = 0; x < row.length; x++) floats[i++] = values[row[x]!]!;
-        }
-      },
-    );
+    const result = yield* convolve(stored, window, axes, valuesBy(fround(factor)));
     data = new Float32Array(result.buffer);
   }
   return { data, width: window.width, height: window.height, channels };
