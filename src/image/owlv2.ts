@@ -249,7 +249,8 @@ const sigmaOf = (size: number, out: number): number => Math.max(fround((fround(s
 /** The kernel of torchvision's gaussian_blur over 3 deviations to each side. */
 function gaussian(sigma: number): Float32Array {
   const size = 2 * Math.ceil(fround(3 * sigma)) + 1;
-  const limit = fround((size - 1) / (2 * Math.sqrt(2)));
+  // The processor gives the size as a tensor: so this is a division in f32.
+  const limit = fround((size - 1) / fround(2 * Math.sqrt(2)));
   const step = fround(fround(2 * limit) / (size - 1));
   const exponents = Float32Array.from({ length: size }, (_, i) => {
     const point = i < size >> 1 ? fma(step, i, -limit) : fma(-step, size - 1 - i, limit);
