@@ -51,7 +51,7 @@ interface Taps {
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
 
 /** Support (half width at scale 1) and shape of each filter; hamming's two constants are C floats in Pillow. */
-export const FILTERS: Record<Exclude<Filter, "nearest">, { support: number; weight: (x: number) => number }> = {
+const FILTERS: Record<Exclude<Filter, "nearest">, { support: number; weight: (x: number) => number }> = {
   box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   hamming: {
