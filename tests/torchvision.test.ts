@@ -16,7 +16,7 @@ import {
   type TorchvisionFilter,
   type TorchvisionOptions,
 } from "../src/image/torchvision.js";
-import { upright } from "../src/image/upright.js";
+import { turning } from "../src/image/upright.js";
 import { load } from "../src/index.js";
 import { readBytes, readShapes } from "./tensors.js";
 
@@ -107,7 +107,7 @@ test("resize: a window of torchvision's result, and an image that is turned mean
     const data = Uint8Array.from({ length: channels * width * height }, (_, i) => (i * 7919 * (i % 13)) >> 5);
     for (let orientation = 1; orientation <= 8; orientation++) {
       const image: Raster = { data, width, height, channels, orientation };
-      const turned = upright({ ...image, orientation });
+      const turned: Raster = { ...atOnce(turning({ ...image, orientation })), channels };
       for (const options of OPTIONS) {
         const name = `${channels} channels turned ${orientation} to ${JSON.stringify(options)}`;
         const whole = atOnce(resizeBytes(turned, options));

@@ -14,4 +14,11 @@ export {
   toSeen,
 } from "./preprocess.js";
 export { type Filter, type Raster, type ResizeOptions, resize } from "./resize.js";
-export { type Drawable, type ImageInput, type OpenImageOptions, openImage, type Pixels } from "./source.js";
+export {
+  type Drawable,
+  type ImageInput,
+  type ImageSource,
+  type OpenImageOptions,
+  openImage,
+  type Pixels,
+} from "./source.js";

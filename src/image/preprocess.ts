@@ -3,13 +3,14 @@
  * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm, or
  * of transformers' torchvision image processors.
  */
+import { excerpt } from "../json.js";
 import type { Readable, RgbImage } from "./decode.js";
 import type { Alpha } from "./file.js";
 import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
 import { resizeBlurred } from "./owlv2.js";
 import { geometryOf, type Place, type Placing, placeOf } from "./place.js";
-import { type Filter, type Part, type Raster, resize } from "./resize.js";
+import { type Filter, type Part, type Raster, resizing } from "./resize.js";
 import { atOnce, type Slices } from "./slices.js";
 import { resizeBytes, resizeValues, type TorchvisionFilter } from "./torchvision.js";
 import { uprightSize } from "./upright.js";
@@ -84,10 +85,19 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
 /** PIL.Image.Resampling, by number. */
 const RESAMPLE: Filter[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
+const filterOf = (number: unknown): Filter | undefined => (typeof number === "number" ? RESAMPLE[number] : undefined);
+
 const { fround } = Math;
 
 const unsupported = (name: string, rule: string, found: unknown) =>
-  new RangeError(`preprocessing: ${name} ${rule}; got ${JSON.stringify(found)}`);
+  new RangeError(`preprocessing: ${name} ${rule}; got ${excerpt(found)}`);
+
+/**
+ * Most pixels of an image before and after the crop, 4096×4096, and most patches of one: more than any model takes. Of the
+ * short side alone the square counts.
+ */
+const MAX_PIXELS = 2 ** 24;
+const MAX_PATCHES = 2 ** 16;
 
 /**
  * What a checkpoint says about its input.
@@ -108,7 +118,42 @@ export function parsePreprocessing(
     throw unsupported("processor", "must be pillow or torchvision", processor);
   }
   const own = readPreprocessing(preprocessor, model, imageSize, processor);
-  return resized ? scaledTo(own, imageSize) : own;
+  const result = resized ? scaledTo(own, imageSize) : own;
+  checkNumbers(result);
+  return result;
+}
+
+/** Compares what a resize makes with the bounds, and tries all values that a byte can become. */
+function checkNumbers(preprocessing: Preprocessing): void {
+  const { resize, width, height, rescale, mean, std } = preprocessing;
+  const largest = largestOf(resize) ?? [height, width];
+  const most = `must have at most ${MAX_PIXELS} pixels`;
+  if (height * width > MAX_PIXELS) throw unsupported("images", most, [height, width]);
+  if (largest[0] * largest[1] > MAX_PIXELS) {
+    throw unsupported(resize.mode === "patches" ? "patches" : "images before the crop", most, resize);
+  }
+  if (resize.mode === "patches" && resize.most > MAX_PATCHES) {
+    throw unsupported("max_num_patches", `must be at most ${MAX_PATCHES}`, resize.most);
+  }
+  if (!pixelValueTables(preprocessing).every(Number.isFinite)) {
+    throw unsupported("rescale, mean and std", "must give finite pixel values", { rescale, mean, std });
+  }
+}
+
+/** The size that a plan is about. */
+function largestOf(plan: Placing["resize"]): readonly [number, number] | undefined {
+  switch (plan.mode) {
+    case "none":
+      return undefined;
+    case "shortest":
+      return [plan.size, plan.size];
+    case "bounded":
+      return [plan.shortest, plan.longest];
+    case "patches":
+      return [plan.patch * plan.patch, plan.most];
+    default:
+      return [plan.height, plan.width];
+  }
 }
 
 /** For images of another size: what is resized before the crop grows or shrinks with it. */
@@ -156,14 +201,17 @@ function readPreprocessing(
 
 function parseHuggingFace(config: Record<string, unknown>, processor: Processor): Preprocessing {
   const type = config.image_processor_type ?? config.feature_extractor_type ?? "ViTImageProcessor";
-  const family = String(type).replace(/(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/, "");
+  const family = (typeof type === "string" ? type.slice(0, 100) : "").replace(
+    /(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/,
+    "",
+  );
   if (!Object.hasOwn(PROCESSORS, family)) {
     throw unsupported("image_processor_type", `must be that of ${Object.keys(PROCESSORS).join(", ")}`, type);
   }
   const defaults = PROCESSORS[family]!;
   const flag = (name: string, fallback = true) => (config[name] ?? fallback) === true;
   const torchvision = processor === "torchvision";
-  const filter = RESAMPLE[(config.resample ?? defaults.resample) as number];
+  const filter = filterOf(config.resample ?? defaults.resample);
   if (!filter) throw unsupported("resample", "must be a number from 0 to 5", config.resample);
   if (torchvision && (filter === "box" || filter === "hamming")) {
     throw unsupported(
@@ -219,7 +267,7 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
     ((plan.mode === "shortest" && plan.size < Math.max(width, height)) ||
       (plan.mode === "exact" && (plan.width < width || plan.height < height)))
   ) {
-    throw unsupported("crop_size", `must not be more than the size ${JSON.stringify(config.size)}`, config.crop_size);
+    throw unsupported("crop_size", `must not be more than the size ${excerpt(config.size)}`, config.crop_size);
   }
   return { resize: plan, width, height, cropRounding };
 }
@@ -316,6 +364,10 @@ function parseTimm(config: Record<string, unknown>, [height, width]: readonly [n
   }
   const pct = readPositive("crop_pct", config.crop_pct ?? 0.875);
   if (pct > 1) throw unsupported("crop_pct", "must be at most 1", pct);
+  if ((height / pct) * (width / pct) > MAX_PIXELS) {
+    const rule = `must leave images of ${height}×${width} at most ${MAX_PIXELS} pixels before the crop`;
+    throw unsupported("crop_pct", rule, pct);
+  }
   if (mode !== "center" && mode !== "squash") throw unsupported("crop_mode", `must be "center" or "squash"`, mode);
   const scaled = { width: Math.floor(width / pct), height: Math.floor(height / pct) };
   let plan: Placing["resize"] = { mode: "exact", ...scaled };
@@ -396,10 +448,11 @@ export function checkBytes(name: string, { rescaleFirst }: Preprocessing): void 
 }
 
 /** The same of every preprocessing: bytes or values. */
-export const toSeen = (image: Readable, preprocessing: Preprocessing): SeenImage => atOnce(seen(image, preprocessing));
+export const toSeen = (image: Readable, preprocessing: Preprocessing): SeenImage =>
+  atOnce(fitting(image, preprocessing));
 
 /** The same in slices. */
-export function* seen(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
+export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
   const { filter, processor } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
@@ -407,20 +460,20 @@ export function* seen(image: Readable, preprocessing: Preprocessing): Slices<See
   const place = placeOf(photo, preprocessing);
   const { resized, window } = place;
   const { width, height } = window;
-  const data =
+  const { data } =
     processor === "pillow"
-      ? resize(stored, { ...resized, filter, window }).data
-      : yield* seenByTorchvision(stored, preprocessing, place);
+      ? yield* resizing(stored, { ...resized, filter, window })
+      : yield* fittingByTorchvision(stored, preprocessing, place);
   return { data, width, height, geometry: geometryOf(photo, place) };
 }
 
 /** What transformers' processors on torchvision have before they normalize. */
-function* seenByTorchvision(
+function* fittingByTorchvision(
   stored: Raster,
   { resize: plan, filter, rescaleFirst, rescale }: Preprocessing,
   { resized, window }: Place,
-): Slices<Uint8Array | Float32Array> {
-  if (plan.mode === "blurred") return (yield* resizeBlurred(stored, rescale, plan)).data;
+): Slices<{ data: Uint8Array | Float32Array }> {
+  if (plan.mode === "blurred") return yield* resizeBlurred(stored, rescale, plan);
   const left = Math.max(window.left, 0);
   const top = Math.max(window.top, 0);
   const inside: Part = {
@@ -431,15 +484,14 @@ function* seenByTorchvision(
   };
   const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };
   const { data } = rescaleFirst ? yield* resizeValues(stored, rescale, options) : yield* resizeBytes(stored, options);
-  if (inside.width === window.width && inside.height === window.height) return data;
-  const padded = rescaleFirst
-    ? new Float32Array(3 * window.width * window.height)
-    : new Uint8Array(3 * window.width * window.height);
+  if (inside.width === window.width && inside.height === window.height) return { data };
+  const size = 3 * window.width * window.height;
+  const padded = rescaleFirst ? new Float32Array(size) : new Uint8Array(size);
   for (let y = 0; y < inside.height; y++) {
     const row = data.subarray(3 * y * inside.width, 3 * (y + 1) * inside.width);
     padded.set(row, 3 * ((y + top - window.top) * window.width + left - window.left));
   }
-  return padded;
+  return { data: padded };
 }
 
 /** Filters by Pillow's names. */

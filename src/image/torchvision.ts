@@ -8,6 +8,7 @@ import { PIXEL_LIMIT } from "./file.js";
 import { borrowKernel, type ImageKernel } from "./kernel.js";
 import type { Part, Raster } from "./resize.js";
 import type { Slices } from "./slices.js";
+import { FILTERS } from "./taps.js";
 import { readUpright, uprightSize } from "./upright.js";
 
 /** Its names; "nearest-exact" is what processors take for PIL's nearest. */
@@ -62,23 +63,8 @@ interface Axis {
   readonly taps: (i: number) => Taps;
 }
 
-/** Keys' cubic by the distance, of which 2 and more counts nothing. */
-function cubic(x: number, a: number): number {
-  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
-}
-
-const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
-
-/** Reach and weights by the distance where torch averages. */
-const FILTERS = {
-  bilinear: { support: 1, weight: (x: number) => Math.max(0, 1 - x) },
-  bicubic: { support: 2, weight: (x: number) => cubic(x, -0.5) },
-  lanczos: { support: 3, weight: (x: number) => (x < 3 ? sinc(x) * sinc(x / 3) : 0) },
-};
-
 /** Of bytes, antialiased, in f64: Pillow's weights before they are rounded. */
-function antialiased(size: number, out: number, filter: keyof typeof FILTERS): Axis {
+function antialiased(size: number, out: number, filter: "bilinear" | "bicubic" | "lanczos"): Axis {
   const { support, weight } = FILTERS[filter];
   const scale = size / out;
   const shrink = Math.max(scale, 1);
@@ -96,7 +82,7 @@ function antialiased(size: number, out: number, filter: keyof typeof FILTERS): A
       const count = Math.min(Math.min(size, Math.trunc(center + reach + 0.5)) - first, most);
       let sum = 0;
       for (let j = 0; j < count; j++) {
-        const w = weight(Math.abs((j + first - center + 0.5) * inverse));
+        const w = weight((j + first - center + 0.5) * inverse);
         weights[j] = w;
         sum += w;
       }
@@ -114,11 +100,17 @@ function antialiased(size: number, out: number, filter: keyof typeof FILTERS): A
   };
 }
 
+/** Keys' cubic with a = -0.75, which torch takes where it does not average; by the distance. */
+function cubic(x: number): number {
+  const a = -0.75;
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+}
+
 /** Of bytes, between the nearest samples: those outside count for the border's. */
 function interpolated(size: number, out: number, filter: "bilinear" | "bicubic"): Axis {
   const half = filter === "bilinear" ? 1 : 2;
-  // Keys' -0.75, and -0.5 where it averages.
-  const weight = filter === "bilinear" ? FILTERS.bilinear.weight : (x: number) => cubic(x, -0.75);
+  const weight = filter === "bilinear" ? FILTERS.bilinear.weight : cubic;
   const scale = size / out;
   const weights = new Float64Array(2 * half);
   const taps: Taps = { first: 0, count: 0, weights, largest: 0 };

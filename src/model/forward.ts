@@ -197,7 +197,7 @@ function toUnits({ dims, data }: Tensor): Tensor {
   for (let at = 0; at < data.length; at += width) {
     const row = data.subarray(at, at + width);
     const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
-    for (let i = 0; i < width; i++) out[at + i] = length > 0 ? row[i]! / length : 0;
+    for (let i = 0; i < width; i++) out[at + i] = length === 0 ? 0 : row[i]! / length;
   }
   return { dims, data: out };
 }

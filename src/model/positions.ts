@@ -1,10 +1,34 @@
 /** Resampling of what a checkpoint learned on a grid, with the arithmetic of PyTorch's interpolate, align_corners=False. */
+import type { Config } from "./config.js";
 
 type Size = readonly [number, number];
 
 export interface Resampling {
   readonly filter: "bicubic" | "bilinear";
   readonly antialias: boolean;
+}
+
+/** Bytes that places may take on any grid, and how many times those of a block's activations on a large one. */
+const FREE_PLACES = 2 ** 28;
+const MAX_PLACES = 16;
+
+/**
+ * Bounds what a grid's places take beside the tokens themselves: BEiT's bias of every pair of tokens, which grows by the
+ * square of the image's area, and rotary turns of their own for every block. For heads of 64 columns 16 times
+ * a block's activations are a grid of 95×95, images of 1520×1520 in patches of 16×16.
+ * @param what has the grid, at the start of the message.
+ * @returns a message if it is too much.
+ */
+export function faultOfPlaces(what: string, config: Config, grid: readonly [number, number]): string | undefined {
+  const { width, mlpWidth, gated, heads, depth, prefixTokens, relativePositions, rotary } = config;
+  const tokens = prefixTokens + grid[0] * grid[1];
+  const bias = relativePositions ? heads * tokens * tokens : 0;
+  const turns = rotary?.kind === "mixed" ? 2 * depth * tokens * width : 0;
+  const bytes = 4 * (bias + turns);
+  const most = Math.max(FREE_PLACES, MAX_PLACES * 4 * tokens * (5 * width + (gated ? 3 : 1) * mlpWidth));
+  if (bytes <= most) return undefined;
+  const of = `${relativePositions ? "relative" : "rotary"} positions of ${grid.join("×")} patches`;
+  return `${what} must be smaller: ${of} take ${bytes} bytes, and at most ${most} may be, ${MAX_PLACES} times the activations`;
 }
 
 /** Samples that one result is the weighted sum of. */

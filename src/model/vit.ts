@@ -6,7 +6,7 @@ import type { Backend, Tensor as Matrix } from "../backend.js";
 import { type Config, gridOf } from "./config.js";
 import { encode, type Places, type Sequence } from "./encoder.js";
 import { type DrawnValues, type OutputName, type Pending, type Tensor, tensorOf } from "./outputs.js";
-import { resample } from "./positions.js";
+import { faultOfPlaces, resample } from "./positions.js";
 import { type FeatureMap, runResNet } from "./resnet.js";
 import { pairsOf, rotaryTables } from "./rope.js";
 import { type AttentionPool, positionRows, positionsAt, type Weights } from "./weights.js";
@@ -166,6 +166,8 @@ const constants = new WeakMap<Weights, GridConstants>();
 function constantsOf(weights: Weights, config: Config, grid: readonly [number, number]): GridConstants {
   const known = constants.get(weights);
   if (known && known.grid[0] === grid[0] && known.grid[1] === grid[1]) return known;
+  const fault = faultOfPlaces("forward: images", config, grid);
+  if (fault !== undefined) throw new RangeError(fault);
   const { prefixTokens, width, heads } = config;
   const own = gridOf(config, config.imageSize);
   const native = grid[0] === own[0] && grid[1] === own[1];

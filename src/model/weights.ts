@@ -181,9 +181,10 @@ export function planWeights(
   const frequencies = optional(layout.frequencies !== undefined && has(prefix + layout.frequencies), () =>
     planner.values(prefix + layout.frequencies!, [2, config.depth, config.heads, half]),
   );
-  const blocks = named.block ? planBlocks(planner, config, named.blockPrefix, named.block, count ?? config.depth) : [];
+  const tower = { ...config, relativeTable: tableShape(config, stored) };
+  const blocks = named.block ? planBlocks(planner, tower, named.blockPrefix, named.block, count ?? config.depth) : [];
   const shared = `${prefix}encoder.relative_position_bias.relative_position_bias_table`;
-  const relativePositions = optional(has(shared), () => planner.values(shared, tableShape(config, stored)));
+  const relativePositions = optional(has(shared), () => planner.values(shared, tower.relativeTable));
 
   const normName =
     config.norm === "pooled" && has(`${prefix}${layout.pooledNorm}.weight`) ? layout.pooledNorm! : layout.norm;
@@ -234,9 +235,19 @@ export function planWeights(
     heads: heads.map((head) => head()),
     pooler: pooler?.(),
     projection: projection?.(),
-    similarity: scale && { scale: Math.exp(scale()[0]!), bias: bias?.()[0] ?? 0, independent: bias !== undefined },
+    similarity: scale && similarityOf(name, scale()[0]!, bias?.()[0]),
     text: text?.(),
   }));
+}
+
+/** @throws Error where the score of equal vectors is no f32. */
+function similarityOf(name: string, logScale: number, bias: number | undefined): Similarity {
+  const scale = Math.exp(logScale);
+  if (!Number.isFinite(Math.fround(scale + Math.abs(bias ?? 0)))) {
+    const found = `logit_scale ${logScale}, logit_bias ${bias ?? 0}`;
+    throw new Error(`weights: exp(logit_scale) and logit_bias of "${name}" must make finite scores; got ${found}`);
+  }
+  return { scale, bias: bias ?? 0, independent: bias !== undefined };
 }
 
 /** E of eq. 1, a convolution of stride P on pixels or on what the stem makes of them. */
@@ -332,10 +343,14 @@ function tableShape(config: Config, stored: Stored): [number, number] {
   return [(2 * height - 1) * (2 * width - 1) + 3, config.heads];
 }
 
+/** What blocks have to know of a tower. `relativeTable`: shape of BEiT's table, in towers of images. */
+type TowerConfig = EncoderConfig &
+  Pick<Partial<Config>, "qkvBias"> & { readonly relativeTable?: readonly [number, number] };
+
 /** Blocks of a tower. Which parts they have, the first one tells. */
 export function planBlocks(
   planner: Planner,
-  config: EncoderConfig & Pick<Partial<Config>, "qkvBias">,
+  config: TowerConfig,
   prefix: string,
   names: BlockNames,
   depth: number,
@@ -390,7 +405,7 @@ function planInProj(
 
 function planAttention(
   planner: Planner,
-  config: EncoderConfig & Pick<Partial<Config>, "qkvBias">,
+  config: TowerConfig,
   { at, first, like }: Places,
   names: AttentionNames,
   fused: (() => Linear) | undefined,
@@ -432,8 +447,8 @@ function planAttention(
   const key = optionalNorm(names.keyNorm, width / heads);
   const table = names.relativePositions;
   const relative =
-    table !== undefined && has(first + table)
-      ? planner.values(at + table, planner.shapeOf(at + table) ?? planner.shapeOf(first + table)!)
+    table !== undefined && config.relativeTable && has(first + table)
+      ? planner.values(at + table, config.relativeTable)
       : undefined;
   const innerNorm = optionalNorm(names.innerNorm, width);
   const out = planner.linear({

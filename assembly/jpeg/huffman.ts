@@ -1,0 +1,135 @@
+// Huffman tables (annex C, §F.2.2.3), as lookups by the next bits that find a symbol, its extra bits and the number that these
+// make in one step. An entry, u32, from the lowest bit:
+//
+//     6 bits   length of the code and of its extra bits
+//     1 bit    unused
+//     1 bit    SLOW: the code, or its extra bits, go beyond the lookup; `resolve` makes the entry
+//     8 bits   step: places in zigzag order from the last coefficient to this one
+//     16 bits  value: the coefficient or difference
+//
+// Bits that are no code take 17 bits and are the symbol 0, as in libjpeg.
+//
+// Tried: 9, 10, 11 and 12 bits of lookup, see sequential.ts.
+
+/** Bits of a lookup. */
+export const LOOKUP: u64 = 10;
+const ENTRIES: u32 = 1 << <u32>LOOKUP;
+
+export const SLOW: u32 = 1 << 7;
+/** Step to after the end of a block, beyond all places that a run can lead to. */
+export const END: i32 = 128;
+
+/** Kinds of tables. */
+export namespace Kind {
+  /** Differences of DC or of lossless samples; the step counts for nothing. */
+  export const DC: i32 = 0;
+  /** Sequential AC: a run of zeros and a coefficient; the end of the block steps by END. */
+  export const AC: i32 = 1;
+  /** First progressive scan of AC: an end-of-band run has step 0, its value is the number of blocks after this one. */
+  export const AC_FIRST: i32 = 2;
+  /** Refinement of AC: the step is the symbol, as its bits are not all extra bits. */
+  export const AC_REFINE: i32 = 3;
+}
+
+// Of a table: the lookup, then these.
+const LIMITS: usize = <usize>ENTRIES << 2;
+const OFFSETS: usize = LIMITS + 68;
+const KIND: usize = OFFSETS + 68;
+const SYMBOLS: usize = KIND + 8;
+const TABLE_BYTES: usize = SYMBOLS + 256;
+
+/** Tables of DC in slots 0 to 3 and of AC in slots 4 to 7. */
+const TABLES: usize = memory.data(8 * ((4 << 10) + 400), 16);
+
+export function tableAt(slot: i32): usize {
+  return TABLES + <usize>slot * TABLE_BYTES;
+}
+
+/** Left-justified in 16 bits: the first pattern that is neither a code of this length nor begins with a shorter one. */
+// @ts-ignore: decorator
+@inline
+export function limitOf(table: usize, length: i32): u32 {
+  return load<u32>(table + (<usize>length << 2), LIMITS);
+}
+
+/** The symbol of a code of `length` bits. */
+// @ts-ignore: decorator
+@inline
+export function symbolOf(table: usize, code: u32, length: i32): u32 {
+  return load<u8>(table + <usize>((load<u32>(table + (<usize>length << 2), OFFSETS) + code) & 255), SYMBOLS);
+}
+
+/**
+ * Makes a table of its 16 counts, u8, and up to 256 symbols after them, which together must be `count`.
+ * @returns whether no code is all ones and all symbols are allowed.
+ */
+export function buildTable(table: usize, spec: usize, kind: i32, largest: u32): bool {
+  memory.copy(table + SYMBOLS, spec + 16, 256);
+  store<i32>(table, kind, KIND);
+  let last = 16;
+  while (last > 0 && !load<u8>(spec + last - 1)) last--;
+  let code: u32 = 0;
+  let index: u32 = 0;
+  let filled: u32 = 0;
+  for (let length = 1; length <= 16; length++) {
+    const count = load<u8>(spec + length - 1);
+    code <<= 1;
+    store<u32>(table + (<usize>length << 2), index - code, OFFSETS);
+    for (let i: u32 = 0; i < count; i++, code++, index++) {
+      const symbol = load<u8>(spec + 16 + index);
+      if (symbol > largest) return false;
+      if (length > <i32>LOOKUP) continue;
+      const rest = <i32>LOOKUP - length;
+      for (const end = (code + 1) << rest; filled < end && filled < ENTRIES; filled++) {
+        store<u32>(table + (filled << 2), entryOf(kind, symbol, length, filled << (32 - <u32>LOOKUP), <i32>LOOKUP));
+      }
+    }
+    if (index > 0 && length <= last && code >= <u32>1 << length) return false;
+    store<u32>(table + (<usize>length << 2), code << (16 - length), LIMITS);
+  }
+  for (; filled < ENTRIES; filled++) store<u32>(table + (filled << 2), SLOW);
+  return true;
+}
+
+/** Extra bits of a symbol. */
+// @ts-ignore: decorator
+@inline
+function sizeOf(kind: i32, symbol: u32): i32 {
+  if (kind == Kind.AC_REFINE) return 0;
+  // The difference 32768 has none.
+  if (kind == Kind.DC) return symbol < 16 ? symbol : 0;
+  const size = symbol & 15;
+  return kind == Kind.AC_FIRST && !size && symbol < 0xf0 ? symbol >> 4 : size;
+}
+
+/**
+ * The entry of a symbol whose code is the first `length` bits of `bits`.
+ * @param bits left-justified. @param known how many are known.
+ */
+function entryOf(kind: i32, symbol: u32, length: i32, bits: u32, known: i32): u32 {
+  const size = sizeOf(kind, symbol);
+  if (length + size > known) return SLOW | ((symbol & 255) << 8) | length;
+  const extra = size ? (bits << length) >> (32 - size) : 0;
+  const value = size && extra < <u32>1 << (size - 1) ? extra - (1 << size) + 1 : extra;
+  let step = 0;
+  if (kind == Kind.AC_REFINE) step = symbol;
+  else if (kind == Kind.AC || kind == Kind.AC_FIRST) {
+    if (symbol & 15 || symbol == 0xf0) step = (symbol >> 4) + 1;
+    else if (kind == Kind.AC) step = END;
+    else return (((1 << size) + extra - 1) << 16) | (length + size);
+  } else if (symbol == 16) return (32768 << 16) | length;
+  return (value << 16) | (step << 8) | (length + size);
+}
+
+/** The entry for an entry that is SLOW; at least 32 bits must be held. */
+export function resolve(table: usize, entry: u32, bits: u64): u32 {
+  let symbol = (entry >> 8) & 255;
+  let length = <i32>(entry & 63);
+  if (!length) {
+    const window = <u32>(bits >> 48);
+    length = <i32>LOOKUP + 1;
+    while (length <= 16 && window >= limitOf(table, length)) length++;
+    symbol = length <= 16 ? symbolOf(table, window >> (16 - length), length) : 0;
+  }
+  return entryOf(load<i32>(table, KIND), symbol, length, <u32>(bits >> 32), 32);
+}
