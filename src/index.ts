@@ -110,6 +110,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   wasm: true,
   imageSize: true,
   patchSize: true,
+  processor: true,
   config: true,
   pixelLimit: true,
   decodeTimeout: true,
@@ -136,7 +137,7 @@ const MAX_THREADS = 256;
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
   const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1 } = options;
-  const { wasm = "", decodeTimeout = 1, onProgress } = options;
+  const { wasm = "", decodeTimeout = 1, processor = "pillow", onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${excerpt(onProgress)}`);
   }
@@ -170,6 +171,9 @@ function checkOptions(options: LoadOptions): void {
     ![WebAssembly.Module, ArrayBuffer, Uint8Array, URL].some((type) => (wasm as unknown) instanceof type)
   ) {
     throw new TypeError(`load: wasm must be a WebAssembly.Module, bytes or a URL; got ${excerpt(wasm)}`);
+  }
+  if (!["pillow", "torchvision"].includes(processor)) {
+    throw new RangeError(`load: processor must be pillow or torchvision; got ${excerpt(processor)}`);
   }
   if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${excerpt(wide)}`);
   if (!(typeof decodeTimeout === "number" && decodeTimeout > 0)) {

@@ -3,7 +3,7 @@ import type { Precision } from "../backend.js";
 import type { Choice } from "../backends/select.js";
 import type { HubOptions } from "../hub/settings.js";
 import { createDrawing, noisePicture } from "../image/drawn.js";
-import { type Preprocessing, parsePreprocessing } from "../image/preprocess.js";
+import { type Preprocessing, type Processor, parsePreprocessing } from "../image/preprocess.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
 import { kindOf, parseJson } from "../json.js";
@@ -24,6 +24,7 @@ export interface EngineOptions extends Choice, HubOptions {
   readonly precision?: Precision;
   readonly imageSize?: number | readonly [number, number];
   readonly patchSize?: number | readonly [number, number];
+  readonly processor?: Processor;
   readonly config?: ConfigOverrides;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -69,10 +70,12 @@ const share = createSharing<Engine, Progress>();
  * given.
  */
 export async function acquireEngine(source: Source, options: EngineOptions): Promise<Lease<Engine>> {
-  const { backend, precision, threads, wide, wasm, imageSize, patchSize, config, signal, onProgress } = options;
+  const { backend, precision, threads, wide, wasm, imageSize, patchSize, processor, config } = options;
+  const { signal, onProgress } = options;
   const opened = await openSource(source, options);
   const files = wasm === undefined ? await keyOf(opened) : undefined;
-  const key = files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, config]);
+  const key =
+    files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, processor, config]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }), { signal, onProgress });
 }
@@ -101,7 +104,7 @@ export async function createEngine(
       checkpoint.preprocessor,
       imageSettings(checkpoint.config, config),
       config.imageSize,
-      options.imageSize !== undefined,
+      { resized: options.imageSize !== undefined, processor: options.processor },
     );
     checkFits(name, config, preprocessing);
     if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
