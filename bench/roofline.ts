@@ -7,8 +7,8 @@ import { pathToFileURL } from "node:url";
 import type { Backend, Precision } from "../src/backend.js";
 import type { Gpu } from "../src/backends/select.js";
 import { createWebgpuBackend } from "../src/backends/webgpu/index.js";
-import { encode } from "../src/model/encoder.js";
-import type { Block } from "../src/model/weights.js";
+import type { Block } from "../src/checkpoint/weights.js";
+import { encode } from "../src/vit/encoder.js";
 import { table } from "./markdown.js";
 
 interface Machine {

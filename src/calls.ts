@@ -2,6 +2,7 @@
 import type { BackendName, Precision } from "./backend.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
 import type { RgbImage } from "./image/decode.js";
@@ -9,9 +10,6 @@ import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import { toPixelValues } from "./image/preprocess.js";
 import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
-import type { Config, ConfigOverrides } from "./model/config.js";
-import type { ForwardOptions } from "./model/forward.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import {
   type BatchError,
   collect,
@@ -24,6 +22,8 @@ import {
   toRow,
   toUnit,
 } from "./results.js";
+import type { Config, ConfigOverrides } from "./vit/config.js";
+import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 /** Options of `load`. */
 export interface LoadOptions extends HubOptions {

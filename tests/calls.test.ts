@@ -10,11 +10,11 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Backend } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
+import { parseConfig } from "../src/checkpoint/recognise.js";
+import { planWeights } from "../src/checkpoint/weights.js";
+import { forward } from "../src/forward/forward.js";
 import { type BatchError, defaultModel, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
-import { forward } from "../src/model/forward.js";
-import { parseConfig } from "../src/model/recognise.js";
-import { planWeights } from "../src/model/weights.js";
 import { noise } from "./backend.cases.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";

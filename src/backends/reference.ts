@@ -11,7 +11,7 @@ import {
   type Norm,
   type Tensor,
 } from "../backend.js";
-import { ACTIVATION_RANGE, quantiseRow, roundToEven, WEIGHT_RANGE } from "../quantise.js";
+import { ACTIVATION_RANGE, quantiseRow, roundToEven, WEIGHT_RANGE } from "../numerics/quantise.js";
 import {
   checkAssembleTokens,
   checkAttention,

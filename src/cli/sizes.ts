@@ -1,5 +1,5 @@
 /** What a model costs, from its config alone. Names as in Dosovitskiy et al. 2021: N patches, T tokens, D width. */
-import { type Config, type EncoderConfig, gridOf } from "../model/config.js";
+import { type Config, type EncoderConfig, gridOf } from "../vit/config.js";
 
 function sequenceOf(config: Config) {
   const [rows, columns] = gridOf(config, config.imageSize);

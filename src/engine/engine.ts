@@ -1,17 +1,17 @@
 /** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
 import type { Precision } from "../backend.js";
 import type { Choice } from "../backends/select.js";
+import { imageSettings } from "../checkpoint/families/bare.js";
+import { parseConfig } from "../checkpoint/recognise.js";
+import { planWeights, type Weights } from "../checkpoint/weights.js";
+import { type ForwardOptions, forward } from "../forward/forward.js";
 import type { HubOptions } from "../hub/settings.js";
 import { createDrawing, noisePicture } from "../image/drawn.js";
 import { type Preprocessing, parsePreprocessing } from "../image/preprocess.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
-import type { Config, ConfigOverrides } from "../model/config.js";
-import { imageSettings } from "../model/families/bare.js";
-import { type ForwardOptions, forward } from "../model/forward.js";
-import type { Inputs, OutputName, Outputs } from "../model/outputs.js";
-import { parseConfig } from "../model/recognise.js";
-import { planWeights, type Weights } from "../model/weights.js";
+import type { Config, ConfigOverrides } from "../vit/config.js";
+import type { Inputs, OutputName, Outputs } from "../vit/outputs.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
 import { keyOf, openSource, type Source } from "./sources.js";

@@ -9,11 +9,11 @@ import {
   leavesOpen,
   type Selected,
 } from "../backends/select.js";
+import type { WeightPlan } from "../checkpoint/plan.js";
+import type { Weights } from "../checkpoint/weights.js";
 import { type TensorConsumer, withSecond } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
-import type { Config } from "../model/config.js";
-import type { WeightPlan } from "../model/plan.js";
-import type { Weights } from "../model/weights.js";
+import type { Config } from "../vit/config.js";
 import type { Waiting } from "./sharing.js";
 import { compare, type Placed, tokensOf } from "./trial.js";
 

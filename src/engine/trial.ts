@@ -1,9 +1,9 @@
 /** A GPU's trial: the first block of a model, on its own weights, on both backends. Drivers compute wrong, and small models wait. */
 import type { Backend, Precision } from "../backend.js";
-import type { Config } from "../model/config.js";
-import { forward } from "../model/forward.js";
-import type { DrawnValues, Inputs } from "../model/outputs.js";
-import type { Weights } from "../model/weights.js";
+import type { Weights } from "../checkpoint/weights.js";
+import { forward } from "../forward/forward.js";
+import type { Config } from "../vit/config.js";
+import type { DrawnValues, Inputs } from "../vit/outputs.js";
 
 /** A model on a backend; of its blocks there may be fewer than its config says. */
 export interface Placed {

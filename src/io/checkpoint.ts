@@ -4,7 +4,7 @@
  * source straight into memory that the consumer gives.
  */
 import { ELEMENT_BYTES } from "../backend.js";
-import { widen } from "../elements.js";
+import { widen } from "../numerics/elements.js";
 import { type Folder, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
 import type { CheckpointParts } from "./parts.js";
 import { type ConvertibleTensor, headerLength, isConvertible, parseHeader, type TensorInfo } from "./safetensors.js";

@@ -1,8 +1,8 @@
 /** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
 import type { Backend, Tensor as Matrix, Pairs } from "../backend.js";
+import type { Attention, Block, Mlp } from "../checkpoint/weights.js";
 import { nextTask } from "../tasks.js";
 import type { EncoderConfig } from "./config.js";
-import type { Attention, Block, Mlp } from "./weights.js";
 
 /** What the tokens' places add to attention: to the scores, or by turning queries and keys. */
 export interface Places {

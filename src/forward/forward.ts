@@ -1,7 +1,7 @@
 /** A call of the model: checks what is given and asked, and runs the towers that it takes. */
 import type { Backend } from "../backend.js";
-import { concatenated, padTogether, passes } from "./batches.js";
-import { type Config, gridOf } from "./config.js";
+import type { Weights } from "../checkpoint/weights.js";
+import { type Config, gridOf } from "../vit/config.js";
 import {
   arrived,
   type Inputs,
@@ -12,10 +12,10 @@ import {
   type Outputs,
   type Pending,
   type Tensor,
-} from "./outputs.js";
-import { runText } from "./text.js";
-import { type ImageBatch, runImages } from "./vit.js";
-import type { Weights } from "./weights.js";
+} from "../vit/outputs.js";
+import { runText } from "../vit/text.js";
+import { type ImageBatch, runImages } from "../vit/vit.js";
+import { concatenated, padTogether, passes } from "./batches.js";
 
 export interface ForwardOptions {
   /** Images of other sizes than the config's are taken, and position embeddings resampled as the checkpoint's library does. */

@@ -1,5 +1,5 @@
 /** What the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
-import type { Shapes } from "./config.js";
+import type { Shapes } from "../vit/config.js";
 import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, weightOf } from "./layouts.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */

@@ -1,8 +1,8 @@
 /** The images of a call in as many passes as a backend's memory asks for, and what they give as one. */
 import type { Backend } from "../backend.js";
-import { type Config, gridOf } from "./config.js";
-import type { OutputName, Outputs, Tensor } from "./outputs.js";
-import type { ImageBatch } from "./vit.js";
+import { type Config, gridOf } from "../vit/config.js";
+import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
+import type { ImageBatch } from "../vit/vit.js";
 
 /** As few passes as there can be if no matrix may be larger than the backend's largest. One image may be too large still. */
 export function passes(backend: Backend, config: Config, batch: ImageBatch, attentions: boolean): ImageBatch[] {

@@ -2,10 +2,10 @@
  * timm: config.json names an architecture; model_args override what the function of that name sets. What of it the tensors
  * do not tell is a rule on the name here; tests/timm.test.ts holds the rules against all of timm's architectures.
  */
-import type { Config } from "../config.js";
+import type { Config } from "../../vit/config.js";
+import type { Rotary } from "../../vit/rope.js";
 import { isRecord, type Json, reader } from "../json.js";
 import type { Facts } from "../recognise.js";
-import type { Rotary } from "../rope.js";
 import { alone, BIT, headsOf, plain, squareSize, TIMM_INTERPOLATION } from "./bare.js";
 
 /** The first row whose pattern fits an architecture's name. */

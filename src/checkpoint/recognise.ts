@@ -1,5 +1,5 @@
 /** From a checkpoint's tensors and its JSON file to a Config. */
-import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
+import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "../vit/config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import { fromOpenClip } from "./families/openclip.js";
 import { fromTimm } from "./families/timm.js";

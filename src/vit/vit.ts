@@ -3,13 +3,13 @@
  * and class scores. Written once for every family and backend: what a checkpoint has, its weights and its config say.
  */
 import type { Backend, Tensor as Matrix } from "../backend.js";
+import { type AttentionPool, positionRows, positionsAt, type Weights } from "../checkpoint/weights.js";
 import { type Config, gridOf } from "./config.js";
 import { encode, type Places, type Sequence } from "./encoder.js";
 import { type DrawnValues, type OutputName, type Pending, type Tensor, tensorOf } from "./outputs.js";
 import { resample } from "./positions.js";
 import { type FeatureMap, runResNet } from "./resnet.js";
 import { pairsOf, rotaryTables } from "./rope.js";
-import { type AttentionPool, positionRows, positionsAt, type Weights } from "./weights.js";
 
 /** Images of one size, or one sequence of patches. */
 export type ImageBatch =

@@ -1,6 +1,6 @@
 /** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
 import type { Activation } from "../../backend.js";
-import type { Config, Interpolation, TextConfig } from "../config.js";
+import type { Config, Interpolation, TextConfig } from "../../vit/config.js";
 import { isRecord, type Json, reader } from "../json.js";
 import { observeText } from "../observe.js";
 import type { Facts } from "../recognise.js";

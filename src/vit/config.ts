@@ -4,7 +4,7 @@
  * not tell, and the forward pass (vit.ts, resnet.ts, text.ts) reads both.
  */
 import type { Activation } from "../backend.js";
-import type { LayoutName } from "./layouts.js";
+import type { LayoutName } from "../checkpoint/layouts.js";
 import type { Rotary } from "./rope.js";
 
 /** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */

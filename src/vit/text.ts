@@ -1,9 +1,9 @@
 /** The text tower of CLIP (Radford et al. 2021, section 2.4) and SigLIP (Zhai et al. 2023): one text at a time. */
 import type { Backend, Tensor as Matrix } from "../backend.js";
+import type { TextWeights } from "../checkpoint/weights.js";
 import type { TextConfig } from "./config.js";
 import { encode } from "./encoder.js";
 import { type OutputName, type Pending, tensorOf } from "./outputs.js";
-import type { TextWeights } from "./weights.js";
 
 /** Token ids of a text, and which of them count, if not all. */
 export interface Text {

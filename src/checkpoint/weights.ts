@@ -1,11 +1,11 @@
 /** From named tensors of a checkpoint to the weights that the forward pass reads. Which parts there are, the tensors tell. */
 import type { Backend, Linear, Norm, Tensor } from "../backend.js";
-import { type Config, type EncoderConfig, gridOf, type Shapes } from "./config.js";
+import { type Config, type EncoderConfig, gridOf, type Shapes } from "../vit/config.js";
+import { resample, resamplePatches } from "../vit/positions.js";
+import { convolutionRows, planResNet, type ResNet } from "../vit/resnet.js";
 import { type AttentionNames, type BlockNames, biasOf, type MlpNames, weightOf } from "./layouts.js";
 import { blockAt, choose, type Named } from "./observe.js";
 import { createPlanner, type Planner, type WeightPlan } from "./plan.js";
-import { resample, resamplePatches } from "./positions.js";
-import { convolutionRows, planResNet, type ResNet } from "./resnet.js";
 
 /** Multi-head self-attention of a block, eq. 2 and 5 to 8. */
 export interface Attention {

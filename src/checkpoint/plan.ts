@@ -12,9 +12,9 @@ import {
   type Tensor,
   type WeightTarget,
 } from "../backend.js";
-import { widen } from "../elements.js";
-import { WEIGHT_RANGE } from "../quantise.js";
-import type { Shapes } from "./config.js";
+import { widen } from "../numerics/elements.js";
+import { WEIGHT_RANGE } from "../numerics/quantise.js";
+import type { Shapes } from "../vit/config.js";
 import { biasOf, type Layout, scaleOf as normScaleOf, shiftOf, weightOf } from "./layouts.js";
 
 /** Rows of a tensor that go to one place. `width`: elements of a row of the place. */

@@ -1,5 +1,5 @@
 /** Checkpoints without a JSON file: torchvision's and google-research's. Also what all families share. */
-import type { Config, Interpolation, ResNetConfig } from "../config.js";
+import type { Config, Interpolation, ResNetConfig } from "../../vit/config.js";
 import type { Seen } from "../observe.js";
 import type { Facts } from "../recognise.js";
 

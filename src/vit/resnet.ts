@@ -3,10 +3,10 @@
  * compares, and the stem of its hybrids (section 3.1), where the norm comes after the convolution.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm, Window } from "../backend.js";
+import { weightOf } from "../checkpoint/layouts.js";
+import { type Named, unitAt } from "../checkpoint/observe.js";
+import type { Arrange, Planner } from "../checkpoint/plan.js";
 import type { Padding, ResNetConfig } from "./config.js";
-import { weightOf } from "./layouts.js";
-import { type Named, unitAt } from "./observe.js";
-import type { Arrange, Planner } from "./plan.js";
 
 /** Added to the variance of a filter, and of a group. */
 const FILTER_EPS = 1e-8;

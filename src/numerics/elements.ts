@@ -1,5 +1,5 @@
 /** Elements of a checkpoint as f32, where no backend converts them. */
-import { type DType, ELEMENT_BYTES } from "./backend.js";
+import { type DType, ELEMENT_BYTES } from "../backend.js";
 
 /** f16 to number, exact: 1 sign, 5 exponent, 10 fraction bits (IEEE 754 binary16). */
 function half(bits: number): number {

@@ -1,5 +1,5 @@
 /** OpenCLIP (open_clip_config.json) and OpenAI's archives, which have none. */
-import type { Config } from "../config.js";
+import type { Config } from "../../vit/config.js";
 import { isRecord, type Json, reader } from "../json.js";
 import { observeText } from "../observe.js";
 import type { Facts } from "../recognise.js";

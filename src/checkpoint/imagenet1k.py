@@ -1,6 +1,6 @@
 """Writes imagenet1k.ts beside this file: the class names of ImageNet-1k as timm gives them (WordNet lemmas).
 
-pip install timm==1.0.31; python src/model/imagenet1k.py
+pip install timm==1.0.31; python src/checkpoint/imagenet1k.py
 """
 
 import importlib.util
