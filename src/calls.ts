@@ -1,5 +1,6 @@
 /** What a loaded model does with images and texts: `load` of index.ts gives it, on a page from a worker. */
 import type { BackendName, Precision } from "./backend.js";
+import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
 import type { ForwardOptions } from "./forward/forward.js";
@@ -22,7 +23,6 @@ import {
   toRow,
   toUnit,
 } from "./results.js";
-import type { Config, ConfigOverrides } from "./vit/config.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 /** Options of `load`. */

@@ -16,6 +16,7 @@ import {
   type TextOptions,
   type ZeroShotOptions,
 } from "./calls.js";
+import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
 import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
@@ -23,7 +24,6 @@ import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
 import type { BatchError, Prediction } from "./results.js";
-import type { Config, ConfigOverrides } from "./vit/config.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type {

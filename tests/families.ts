@@ -165,7 +165,7 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
     "checkpoint/families/timm.ts",
   ],
   ["torchvision and google-research: their names", "torchvision", "flax", "checkpoint/families/bare.ts"],
-  ["hybrids and BiT", "bit", "vit/resnet.ts"],
+  ["hybrids and BiT", "bit", "vit/resnet.ts", "checkpoint/resnet.ts"],
   ["DINOv3, EVA-02, PE, RoPE-ViT: rotary positions", "dinov3", "vit/rope.ts"],
   ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "vit/text.ts"],
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],

@@ -1,5 +1,6 @@
 /** What the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
-import type { Shapes } from "../vit/config.js";
+import type { Shapes } from "./config.js";
+import type { Json } from "./json.js";
 import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, weightOf } from "./layouts.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
@@ -163,6 +164,17 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
 }
 
 export type Seen = ReturnType<typeof observe>;
+
+/** Of a checkpoint that is being recognised. */
+export interface Facts {
+  /** Of the checkpoint, for messages. */
+  readonly name: string;
+  /** config.json or what its library has instead; empty without. */
+  readonly file: Json;
+  readonly seen: Seen;
+  readonly named: Named;
+  readonly tensors: Shapes;
+}
 
 /** Tensors that a message names. */
 const NAMED = 4;

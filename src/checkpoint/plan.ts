@@ -14,7 +14,7 @@ import {
 } from "../backend.js";
 import { widen } from "../numerics/elements.js";
 import { WEIGHT_RANGE } from "../numerics/quantise.js";
-import type { Shapes } from "../vit/config.js";
+import type { Shapes } from "./config.js";
 import { biasOf, type Layout, scaleOf as normScaleOf, shiftOf, weightOf } from "./layouts.js";
 
 /** Rows of a tensor that go to one place. `width`: elements of a row of the place. */

@@ -1,23 +1,12 @@
 /** From a checkpoint's tensors and its JSON file to a Config. */
-import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "../vit/config.js";
+import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import { fromOpenClip } from "./families/openclip.js";
 import { fromTimm } from "./families/timm.js";
 import { fromTransformers } from "./families/transformers.js";
 import { isRecord, type Json, positive } from "./json.js";
 import type { LayoutName } from "./layouts.js";
-import { type Named, observe, recogniseLayout, type Seen } from "./observe.js";
-
-/** Of a checkpoint that is being recognised. */
-export interface Facts {
-  /** Of the checkpoint, for messages. */
-  readonly name: string;
-  /** config.json or what its library has instead; empty without. */
-  readonly file: Json;
-  readonly seen: Seen;
-  readonly named: Named;
-  readonly tensors: Shapes;
-}
+import { type Facts, type Named, observe, recogniseLayout } from "./observe.js";
 
 /** Who reads the JSON file beside tensors of a layout. */
 const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layout">>> = {

@@ -1,119 +1,16 @@
 /** From named tensors of a checkpoint to the weights that the forward pass reads. Which parts there are, the tensors tell. */
-import type { Backend, Linear, Norm, Tensor } from "../backend.js";
-import { type Config, type EncoderConfig, gridOf, type Shapes } from "../vit/config.js";
-import { resample, resamplePatches } from "../vit/positions.js";
-import { convolutionRows, planResNet, type ResNet } from "../vit/resnet.js";
+import type { Backend, Linear, Tensor } from "../backend.js";
+import type { Weights } from "../forward/model.js";
+import type { AttentionPool } from "../heads/attention-pool.js";
+import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
+import { gridOf } from "../vit/places.js";
+import { type Positions, positionRows, positionsAt, resamplePatches } from "../vit/positions.js";
+import type { TextWeights } from "../vit/text.js";
+import type { Config, Shapes } from "./config.js";
 import { type AttentionNames, type BlockNames, biasOf, type MlpNames, weightOf } from "./layouts.js";
 import { blockAt, choose, type Named } from "./observe.js";
 import { createPlanner, type Planner, type WeightPlan } from "./plan.js";
-
-/** Multi-head self-attention of a block, eq. 2 and 5 to 8. */
-export interface Attention {
-  readonly kind: "attention";
-  readonly norm: Norm;
-  /** U_qkv of eq. 5, all heads: D → [q | k | v] */
-  readonly qkv: Linear;
-  readonly headNorm: { readonly query: Norm; readonly key: Norm } | undefined;
-  /** BEiT's table, [(2h-1)(2w-1)+3, heads]. */
-  readonly relativePositions: Float32Array | undefined;
-  readonly innerNorm: Norm | undefined;
-  /** U_msa of eq. 8: D → D */
-  readonly out: Linear;
-}
-
-/** MLP of a block, eq. 3. */
-export interface Mlp {
-  readonly kind: "mlp";
-  readonly norm: Norm;
-  /** D → mlpWidth, or gate and value side by side, D → 2·mlpWidth. */
-  readonly fc1: Linear;
-  readonly gated: boolean;
-  readonly innerNorm: Norm | undefined;
-  readonly out: Linear;
-}
-
-/** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
-export type Block = readonly (readonly (Attention | Mlp)[])[];
-
-/** Attention pooling: the q rows of `qkv` are zero and their biases the projected query, so that all tokens ask the same. */
-export interface AttentionPool {
-  readonly qkv: Linear;
-  readonly proj: Linear;
-  readonly norm: Norm;
-  readonly fc1: Linear;
-  readonly fc2: Linear;
-}
-
-/** E_pos of eq. 1. */
-export interface Positions {
-  /** [rows before the grid's + grid, D], as in the checkpoint. */
-  readonly table: Float32Array;
-  /** Grid that the table is of. */
-  readonly grid: readonly [number, number];
-  /** Rows before the grid's: of the first prefix tokens. */
-  readonly prefix: number;
-}
-
-/** A row for every token: of zeros for those without. */
-export function positionRows(
-  { table, prefix }: Positions,
-  { prefixTokens, width }: Pick<Config, "prefixTokens" | "width">,
-): Float32Array {
-  if (prefix === prefixTokens) return table;
-  const rows = new Float32Array(table.length + (prefixTokens - prefix) * width);
-  rows.set(table.subarray(0, prefix * width));
-  rows.set(table.subarray(prefix * width), prefixTokens * width);
-  return rows;
-}
-
-export interface TextWeights {
-  /** [vocabulary, D] */
-  readonly embedding: Float32Array;
-  /** [length, D] */
-  readonly positions: Float32Array;
-  readonly blocks: readonly Block[];
-  readonly norm: Norm;
-  readonly projection: Linear | undefined;
-}
-
-export interface Weights {
-  readonly resnet: ResNet | undefined;
-  /** E of eq. 1: C·Ph·Pw → D */
-  readonly patchEmbed: Linear | undefined;
-  readonly patchNorm: Norm | undefined;
-  /** Class token, distillation token, registers, [prefixTokens, D]. */
-  readonly prefix: Tensor | undefined;
-  readonly positions: Positions | undefined;
-  /** Their rows for images of the config's size, [prefixTokens + N, D]. */
-  readonly nativePositions: Tensor | undefined;
-  /** Learned frequencies of rotary positions, [2, L, heads, d/2]. */
-  readonly frequencies: Float32Array | undefined;
-  readonly preNorm: Norm | undefined;
-  readonly blocks: readonly Block[];
-  /** BEiT's, when all blocks share one. */
-  readonly relativePositions: Float32Array | undefined;
-  /** Grid that tables of relative positions are of. */
-  readonly relativeGrid: readonly [number, number];
-  /** Of eq. 4. */
-  readonly norm: Norm | undefined;
-  readonly attentionPool: AttentionPool | undefined;
-  /** One for each vector that is pooled. */
-  readonly heads: readonly Linear[];
-  /** Hugging Face's, before its tanh. */
-  readonly pooler: Linear | undefined;
-  /** Of images into the space that they share with texts. */
-  readonly projection: Linear | undefined;
-  /** exp(logit_scale) of CLIP, and logit_bias of SigLIP. */
-  readonly similarity: Similarity | undefined;
-  readonly text: TextWeights | undefined;
-}
-
-/** Scores are scale · cosine + bias; independent ones are a sigmoid's each, the others a softmax's (Zhai et al. 2023). */
-export interface Similarity {
-  readonly scale: number;
-  readonly bias: number;
-  readonly independent: boolean;
-}
+import { convolutionRows, planResNet } from "./resnet.js";
 
 /** What a checkpoint has been found to be. */
 export interface Known {
@@ -231,7 +128,7 @@ export function planWeights(
     relativeGrid: gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize),
     norm: norm?.(),
     attentionPool: attentionPool?.(),
-    heads: heads.map((head) => head()),
+    classifiers: heads.map((head) => head()),
     pooler: pooler?.(),
     projection: projection?.(),
     similarity: scale && { scale: Math.exp(scale()[0]!), bias: bias?.()[0] ?? 0, independent: bias !== undefined },
@@ -310,20 +207,6 @@ function planPositions(
     );
     return resampled;
   };
-}
-
-/** Positions of another grid; rows before the grid's stay as they are. */
-export function positionsAt(
-  positions: Positions,
-  grid: readonly [number, number],
-  { width, interpolation }: Pick<Config, "width" | "interpolation">,
-): Positions {
-  const { table, grid: from, prefix } = positions;
-  if (from[0] === grid[0] && from[1] === grid[1]) return positions;
-  const result = new Float32Array((prefix + grid[0] * grid[1]) * width);
-  result.set(table.subarray(0, prefix * width));
-  result.set(resample(table.subarray(prefix * width), from, grid, interpolation), prefix * width);
-  return { table: result, grid, prefix };
 }
 
 /** Rows of BEiT's table and its columns. */

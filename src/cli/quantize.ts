@@ -7,6 +7,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { QUANTISED } from "../checkpoint/config.js";
 import { scaleOf, type WeightPlan } from "../checkpoint/plan.js";
 import { parseConfig } from "../checkpoint/recognise.js";
 import { planWeights } from "../checkpoint/weights.js";
@@ -17,7 +18,6 @@ import { aligned, type ConvertibleTensor, encodeHeader } from "../io/safetensors
 import { widen } from "../numerics/elements.js";
 import { quantiseRow, WEIGHT_RANGE } from "../numerics/quantise.js";
 import { isDirectory } from "../platform/files.js";
-import { QUANTISED } from "../vit/config.js";
 import { bytesText, type Invocation, progressOf, since } from "./invocation.js";
 import { messageOf } from "./terminal.js";
 

@@ -1,11 +1,12 @@
 /** The images of a call in as many passes as a backend's memory asks for, and what they give as one. */
 import type { Backend } from "../backend.js";
-import { type Config, gridOf } from "../vit/config.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
+import { gridOf } from "../vit/places.js";
 import type { ImageBatch } from "../vit/vit.js";
+import type { ModelConfig } from "./model.js";
 
 /** As few passes as there can be if no matrix may be larger than the backend's largest. One image may be too large still. */
-export function passes(backend: Backend, config: Config, batch: ImageBatch, attentions: boolean): ImageBatch[] {
+export function passes(backend: Backend, config: ModelConfig, batch: ImageBatch, attentions: boolean): ImageBatch[] {
   const { mostBytes } = backend;
   if (mostBytes === undefined || !("pixels" in batch)) return [batch];
   const { dims } = batch.pixels;
@@ -23,7 +24,7 @@ export function passes(backend: Backend, config: Config, batch: ImageBatch, atte
 }
 
 /** Elements of the largest matrix that an image needs, rows filled to eight columns. */
-function largest(config: Config, imageSize: readonly [number, number], attentions: boolean): number {
+function largest(config: ModelConfig, imageSize: readonly [number, number], attentions: boolean): number {
   const { depth, width, mlpWidth, gated, heads, patchSize, prefixTokens, poolerWidth, features, classes } = config;
   const to8 = (n: number) => Math.ceil(n / 8) * 8;
   const area = imageSize[0] * imageSize[1];

@@ -1,9 +1,10 @@
 /** A call of the model: checks what is given and asked, and runs the towers that it takes. */
 import type { Backend } from "../backend.js";
-import type { Weights } from "../checkpoint/weights.js";
-import { type Config, gridOf } from "../vit/config.js";
+import { similarities, toUnits } from "../heads/contrastive.js";
+import { runHeads } from "../heads/index.js";
 import {
   arrived,
+  type Call,
   type Inputs,
   type Integers,
   needs,
@@ -13,9 +14,11 @@ import {
   type Pending,
   type Tensor,
 } from "../vit/outputs.js";
+import { gridOf } from "../vit/places.js";
 import { runText } from "../vit/text.js";
-import { type ImageBatch, runImages } from "../vit/vit.js";
+import { encodeImages, type ImageBatch } from "../vit/vit.js";
 import { concatenated, padTogether, passes } from "./batches.js";
+import type { ModelConfig, Weights } from "./model.js";
 
 export interface ForwardOptions {
   /** Images of other sizes than the config's are taken, and position embeddings resampled as the checkpoint's library does. */
@@ -32,7 +35,7 @@ export interface ForwardOptions {
 export async function forward(
   backend: Backend,
   weights: Weights,
-  config: Config,
+  config: ModelConfig,
   inputs: Inputs,
   wanted: readonly OutputName[],
   options: ForwardOptions = {},
@@ -48,12 +51,16 @@ export async function forward(
   if (wanted.some((name) => needs(name, "image"))) {
     const batches = imagesOf(config, inputs, options.interpolatePositions ?? false);
     for (const batch of batches.flatMap((batch) => passes(backend, config, batch, wants("attentions")))) {
-      images.push(await runImages(backend, weights, config, batch, wants, options.signal));
+      const outputs: Pending = {};
+      await runImages(backend, weights, config, batch, { wants, outputs, ...options });
+      images.push(outputs);
     }
   }
   if (wanted.some((name) => needs(name, "text"))) {
     for (const text of textsOf(config, inputs)) {
-      texts.push(await runText(backend, weights.text!, config.text!, text, wants, options.signal));
+      const outputs: Pending = {};
+      await runText(backend, weights.text!, config.text!, text, { wants, outputs, ...options });
+      texts.push(outputs);
     }
   }
 
@@ -76,7 +83,24 @@ export async function forward(
   return { outputs: finish() };
 }
 
-function checkWanted(config: Config, wanted: readonly OutputName[]): void {
+/** Calls the ops of images; the values of what is wanted arrive later. */
+async function runImages(
+  backend: Backend,
+  weights: Weights,
+  config: ModelConfig,
+  batch: ImageBatch,
+  call: Call,
+): Promise<void> {
+  const mark = backend.mark();
+  try {
+    const encoded = await encodeImages(backend, weights, config, batch, call);
+    runHeads(backend, weights, config, encoded, call);
+  } finally {
+    backend.release(mark);
+  }
+}
+
+function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   const lacks = (name: string, what: string) =>
     new RangeError(`forward: ${name} needs a checkpoint with ${what}; this one has none`);
   for (const name of wanted) {
@@ -86,8 +110,7 @@ function checkWanted(config: Config, wanted: readonly OutputName[]): void {
     if (needs(name, "text") && !config.text) throw lacks(name, "a text tower");
   }
   if (wanted.includes("pooled") && config.pooled === "none") throw lacks("pooled", "a pooler");
-  if (wanted.includes("logits") && config.classes === 0 && config.layout !== "timm") {
-    // timm's models without a head give what the head would read; DINO's and MAE's files are such models.
+  if (wanted.includes("logits") && config.classes === 0 && !config.headless) {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   for (const name of ["clsLogits", "distillationLogits"] as const) {
@@ -104,7 +127,7 @@ function checkWanted(config: Config, wanted: readonly OutputName[]): void {
 }
 
 /** Images of a call: all at once, or one by one where each has a grid of its own. */
-function imagesOf(config: Config, inputs: Inputs, interpolate: boolean): ImageBatch[] {
+function imagesOf(config: ModelConfig, inputs: Inputs, interpolate: boolean): ImageBatch[] {
   const { pixelValues } = inputs;
   if (!Array.isArray(pixelValues?.dims)) {
     throw new TypeError("forward: inputs must be { pixelValues: { dims, data } }; got no dims");
@@ -113,9 +136,7 @@ function imagesOf(config: Config, inputs: Inputs, interpolate: boolean): ImageBa
   const [height, width] = config.imageSize;
   const { dims } = pixelValues!;
   const whole = dims.length === 4 && dims.every((n) => Number.isSafeInteger(n) && n > 0) && dims[1] === 3;
-  // timm fits a spline of scipy's to relative positions, on a geometric grid, once at load.
-  const fixed = config.relativePositions && config.layout === "timm";
-  const any = (interpolate || config.interpolation.always) && !fixed;
+  const any = (interpolate || config.interpolation.always) && !config.fixedSize;
   const large = whole && gridOf(config, [dims[2]!, dims[3]!]).every((n) => n > 0);
   if (!whole || !large || (!any && (dims[2] !== height || dims[3] !== width))) {
     const rule = any ? `at least ${config.patchSize.join("×")} pixels` : `${height}, ${width}]`;
@@ -127,7 +148,11 @@ function imagesOf(config: Config, inputs: Inputs, interpolate: boolean): ImageBa
 }
 
 /** Each image's patches without the padding. */
-function sequencesOf(config: Config, { pixelAttentionMask, spatialShapes }: Inputs, pixelValues: Tensor): ImageBatch[] {
+function sequencesOf(
+  config: ModelConfig,
+  { pixelAttentionMask, spatialShapes }: Inputs,
+  pixelValues: Tensor,
+): ImageBatch[] {
   const { dims, data } = pixelValues;
   const [images = 0, most = 0, cols = 0] = dims;
   const inputs = 3 * config.patchSize[0] * config.patchSize[1];
@@ -150,7 +175,7 @@ function sequencesOf(config: Config, { pixelAttentionMask, spatialShapes }: Inpu
   });
 }
 
-function textsOf({ text }: Config, { inputIds, attentionMask }: Inputs) {
+function textsOf({ text }: ModelConfig, { inputIds, attentionMask }: Inputs) {
   if (!Array.isArray(inputIds?.dims))
     throw new TypeError("forward: inputs must have inputIds: { dims, data }; got no dims");
   const [texts = 0, tokens = 0] = inputIds!.dims;
@@ -188,29 +213,4 @@ function checkData(name: string, { dims, data }: Tensor): void {
     const got = data instanceof Float32Array ? data.length : typeof data;
     throw new RangeError(`forward: ${name} of [${dims.join(", ")}] must have ${count} floats; got ${got}`);
   }
-}
-
-/** Rows scaled to length 1. */
-function toUnits({ dims, data }: Tensor): Tensor {
-  const width = dims.at(-1)!;
-  const out = new Float32Array(data.length);
-  for (let at = 0; at < data.length; at += width) {
-    const row = data.subarray(at, at + width);
-    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
-    for (let i = 0; i < width; i++) out[at + i] = length > 0 ? row[i]! / length : 0;
-  }
-  return { dims, data: out };
-}
-
-/** scale · a bᵀ + bias */
-function similarities(a: Tensor, b: Tensor, scale: number, bias: number): Tensor {
-  const [rows, cols] = [a.dims[0]!, b.dims[0]!];
-  const width = a.dims[1]!;
-  const data = Float32Array.from({ length: rows * cols }, (_, i) => {
-    const [row, col] = [Math.floor(i / cols) * width, (i % cols) * width];
-    let sum = 0;
-    for (let k = 0; k < width; k++) sum += a.data[row + k]! * b.data[col + k]!;
-    return scale * sum + bias;
-  });
-  return { dims: [rows, cols], data };
 }

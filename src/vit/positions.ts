@@ -1,10 +1,59 @@
-/** Resampling of what a checkpoint learned on a grid, with the arithmetic of PyTorch's interpolate, align_corners=False. */
+/**
+ * Position embeddings, E_pos of eq. 1, and the resampling of what a checkpoint learned on a grid, with the arithmetic of
+ * PyTorch's interpolate, align_corners=False.
+ */
 
 type Size = readonly [number, number];
 
 export interface Resampling {
   readonly filter: "bicubic" | "bilinear";
   readonly antialias: boolean;
+}
+
+/** How position embeddings get to another grid, as the checkpoint's library does it. */
+export interface Interpolation {
+  readonly filter: "bicubic" | "bilinear";
+  readonly antialias: boolean;
+  /** Without being asked: every size is taken. */
+  readonly always: boolean;
+  /** Images are padded with zeros at the bottom and right to whole patches (timm's dynamic_img_pad). */
+  readonly pad?: boolean;
+}
+
+/** E_pos of eq. 1. */
+export interface Positions {
+  /** [rows before the grid's + grid, D], as in the checkpoint. */
+  readonly table: Float32Array;
+  /** Grid that the table is of. */
+  readonly grid: readonly [number, number];
+  /** Rows before the grid's: of the first prefix tokens. */
+  readonly prefix: number;
+}
+
+/** A row for every token: of zeros for those without. */
+export function positionRows(
+  { table, prefix }: Positions,
+  { prefixTokens, width }: { readonly prefixTokens: number; readonly width: number },
+): Float32Array {
+  if (prefix === prefixTokens) return table;
+  const rows = new Float32Array(table.length + (prefixTokens - prefix) * width);
+  rows.set(table.subarray(0, prefix * width));
+  rows.set(table.subarray(prefix * width), prefixTokens * width);
+  return rows;
+}
+
+/** Positions of another grid; rows before the grid's stay as they are. */
+export function positionsAt(
+  positions: Positions,
+  grid: readonly [number, number],
+  { width, interpolation }: { readonly width: number; readonly interpolation: Interpolation },
+): Positions {
+  const { table, grid: from, prefix } = positions;
+  if (from[0] === grid[0] && from[1] === grid[1]) return positions;
+  const result = new Float32Array((prefix + grid[0] * grid[1]) * width);
+  result.set(table.subarray(0, prefix * width));
+  result.set(resample(table.subarray(prefix * width), from, grid, interpolation), prefix * width);
+  return { table: result, grid, prefix };
 }
 
 /** Samples that one result is the weighted sum of. */

@@ -3,23 +3,38 @@
  * compares, and the stem of its hybrids (section 3.1), where the norm comes after the convolution.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm, Window } from "../backend.js";
-import { weightOf } from "../checkpoint/layouts.js";
-import { type Named, unitAt } from "../checkpoint/observe.js";
-import type { Arrange, Planner } from "../checkpoint/plan.js";
-import type { Padding, ResNetConfig } from "./config.js";
+import { type Tensor, tensorOf } from "./outputs.js";
 
-/** Added to the variance of a filter, and of a group. */
-const FILTER_EPS = 1e-8;
-const GROUP_EPS = 1e-5;
+/** As in TensorFlow, where what is odd goes behind; the same on both sides, whatever the stride; or none. */
+export type Padding = "same" | "symmetric" | "valid";
 
-interface Convolution {
+/** A ResNetV2 (He et al. 2016, Kolesnikov et al. 2020): the stem of a hybrid, or BiT. */
+export interface ResNetConfig {
+  /** Units of each stage; none for a stem alone. */
+  readonly units: readonly number[];
+  /** Of the first convolution, then of what each stage puts out; units are four times narrower inside. */
+  readonly channels: readonly number[];
+  /** Groups of GroupNorm. */
+  readonly groups: number;
+  /** BiT: norm and ReLU before each convolution, and one norm after the last stage. */
+  readonly preActivation: boolean;
+  readonly padding: Padding;
+  /** The same of the first max pool, and what lies around its map: 0 or -Infinity. */
+  readonly poolPadding: Padding;
+  readonly poolFill: number;
+  /** hiddenStates begin with the map before the first pool (timm), or behind it. */
+  readonly statesBeforePool: boolean;
+}
+
+/** Filters, and how they stand. */
+export interface Convolution {
   readonly weights: Linear;
   readonly kernel: number;
   readonly stride: number;
 }
 
 /** A bottleneck: 1×1, 3×3, 1×1. */
-interface Unit {
+export interface Unit {
   readonly convolutions: readonly [Convolution, Convolution, Convolution];
   readonly norms: readonly [Norm, Norm, Norm];
   readonly shortcut: { readonly convolution: Convolution; readonly norm: Norm | undefined } | undefined;
@@ -37,96 +52,6 @@ export interface FeatureMap {
   readonly x: Matrix;
   readonly height: number;
   readonly width: number;
-}
-
-/** Filters of the checkpoint, [O, I, k, k] or Flax's [k, k, I, O], as rows in the order (y, x, channel); standardised if asked. */
-export const convolutionRows =
-  (
-    { outputs, channels, kernel, flax }: { outputs: number; channels: number; kernel: number; flax: boolean },
-    standardise = false,
-  ): Arrange =>
-  (values) => {
-    const spots = kernel * kernel;
-    const inputs = spots * channels;
-    const rows = new Float32Array(values.length);
-    for (let o = 0; o < outputs; o++) {
-      for (let spot = 0; spot < spots; spot++)
-        for (let c = 0; c < channels; c++) {
-          const from = flax ? (spot * channels + c) * outputs + o : (o * channels + c) * spots + spot;
-          rows[o * inputs + spot * channels + c] = values[from]!;
-        }
-      if (standardise) standardiseRow(rows.subarray(o * inputs, (o + 1) * inputs));
-    }
-    return rows;
-  };
-
-/** (w - mean) / √(var + ε), over all inputs of a filter (Qiao et al. 2019). */
-function standardiseRow(row: Float32Array): void {
-  const mean = row.reduce((sum, x) => sum + x, 0) / row.length;
-  const variance = row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / row.length;
-  const scale = 1 / Math.sqrt(variance + FILTER_EPS);
-  for (let i = 0; i < row.length; i++) row[i] = (row[i]! - mean) * scale;
-}
-
-export function planResNet(
-  planner: Planner,
-  prefix: string,
-  names: NonNullable<Named["resnet"]>,
-  config: ResNetConfig,
-): { channels: number; weights: () => ResNet } {
-  const { layout, has, shapeOf } = planner;
-  const flax = layout.kernels === true;
-
-  /** Sizes are what the tensor says; a wrong one shows where the next does not fit. */
-  function convolution(name: string, stride: number, channels: number) {
-    const shape = shapeOf(weightOf(layout, name)) ?? [];
-    const [outputs = 1, kernel = 1] = flax ? [shape[3], shape[0]] : [shape[0], shape[2]];
-    const expected = flax ? [kernel, kernel, channels, outputs] : [outputs, channels, kernel, kernel];
-    const weights = planner.linear({
-      names: [name],
-      outputs,
-      inputs: kernel * kernel * channels,
-      shape: expected,
-      arrange: convolutionRows({ outputs, channels, kernel, flax }, true),
-      biases: [undefined],
-    });
-    return { outputs, make: (): Convolution => ({ weights: weights(), kernel, stride }) };
-  }
-  const norm = (name: string, cols: number) => planner.norm(name, cols, GROUP_EPS, undefined);
-
-  const stem = convolution(prefix + names.stem, 2, 3);
-  const stemNorm = config.preActivation ? undefined : norm(prefix + names.stemNorm, stem.outputs);
-  let channels = stem.outputs;
-  const stages = config.units.map((count, stage) =>
-    Array.from({ length: count }, (_, i) => {
-      const at = prefix + unitAt(names, stage, i);
-      const stride = i === 0 && stage > 0 ? 2 : 1;
-      const inputs = channels;
-      const convs = names.convolutions.map((name, k) => {
-        const made = convolution(at + name, k === 1 ? stride : 1, channels);
-        const before = channels;
-        channels = made.outputs;
-        return { make: made.make, norm: norm(at + names.norms[k]!, config.preActivation ? before : channels) };
-      });
-      const hasShortcut = has(weightOf(layout, at + names.shortcut));
-      const shortcut = hasShortcut ? convolution(at + names.shortcut, stride, inputs) : undefined;
-      const shortcutNorm = hasShortcut && !config.preActivation ? norm(at + names.shortcutNorm, channels) : undefined;
-      return (): Unit => ({
-        convolutions: convs.map(({ make }) => make()) as unknown as Unit["convolutions"],
-        norms: convs.map(({ norm }) => norm()) as unknown as Unit["norms"],
-        shortcut: shortcut && { convolution: shortcut.make(), norm: shortcutNorm?.() },
-      });
-    }),
-  );
-  const last = config.preActivation ? norm(prefix + names.last, channels) : undefined;
-  return {
-    channels,
-    weights: () => ({
-      stem: { convolution: stem.make(), norm: stemNorm?.() },
-      stages: stages.map((units) => units.map((unit) => unit())),
-      norm: last?.(),
-    }),
-  };
 }
 
 /**
@@ -217,6 +142,20 @@ export function runResNet(
     backend.release(mark);
     return out;
   }
+}
+
+/** [B·H·W, C] to [B, C, H, W]. */
+export function planes(backend: Backend, { x, height, width }: FeatureMap, images: number): Promise<Tensor> {
+  const [channels, area] = [x.cols, height * width];
+  const values = backend.read(x).then((rows) => {
+    const data = new Float32Array(rows.length);
+    for (let image = 0; image < images; image++)
+      for (let i = 0; i < area; i++)
+        for (let c = 0; c < channels; c++)
+          data[(image * channels + c) * area + i] = rows[(image * area + i) * channels + c]!;
+    return data;
+  });
+  return tensorOf(values, [images, channels, height, width]);
 }
 
 /** Where a window of a convolution or pool stands. */

@@ -1,9 +1,30 @@
 /** The text tower of CLIP (Radford et al. 2021, section 2.4) and SigLIP (Zhai et al. 2023): one text at a time. */
-import type { Backend, Tensor as Matrix } from "../backend.js";
-import type { TextWeights } from "../checkpoint/weights.js";
-import type { TextConfig } from "./config.js";
-import { encode } from "./encoder.js";
-import { type OutputName, type Pending, tensorOf } from "./outputs.js";
+import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
+import { type Block, type EncoderConfig, encode } from "./encoder.js";
+import { listsOf } from "./lists.js";
+import { type Call, tensorOf } from "./outputs.js";
+
+/** The text tower of an image-text model. */
+export interface TextConfig extends EncoderConfig {
+  /** Token ids are below it. */
+  readonly vocabulary: number;
+  /** Most tokens of a text. */
+  readonly length: number;
+  /** Whether a token sees only those before it. */
+  readonly causal: boolean;
+  /** Which token stands for the text: the last, the one of the largest id, or the first of a certain id. */
+  readonly pooling: "last" | "largest" | number;
+}
+
+export interface TextWeights {
+  /** [vocabulary, D] */
+  readonly embedding: Float32Array;
+  /** [length, D] */
+  readonly positions: Float32Array;
+  readonly blocks: readonly Block[];
+  readonly norm: Norm;
+  readonly projection: Linear | undefined;
+}
 
 /** Token ids of a text, and which of them count, if not all. */
 export interface Text {
@@ -17,10 +38,9 @@ export async function runText(
   weights: TextWeights,
   config: TextConfig,
   { ids, mask }: Text,
-  wants: (name: OutputName) => boolean,
-  signal?: AbortSignal,
-): Promise<Pending> {
-  const outputs: Pending = {};
+  call: Call,
+): Promise<void> {
+  const { wants, outputs, signal } = call;
   const { width, heads } = config;
   const tokens = ids.length;
   const tensor = (x: Matrix, ...dims: number[]) => tensorOf(backend.read(x), dims);
@@ -33,19 +53,12 @@ export async function runText(
     }
     const positions = backend.createTensor(tokens, width, weights.positions.subarray(0, tokens * width));
     backend.assembleTokens(z, undefined, backend.createTensor(tokens, width, rows), positions);
-    if (wants("textHiddenStates")) outputs.textHiddenStates = [tensor(z, 1, tokens, width)];
-    if (wants("textAttentions")) outputs.textAttentions = [];
 
     const bias = maskOf(config, tokens, mask);
     const places = { bias: bias && backend.createTensor(tokens, tokens, bias) };
-    await encode(backend, config, weights.blocks, z, { images: 1, tokens }, places, {
-      attentions: wants("textAttentions"),
-      signal,
-      each(probabilities) {
-        outputs.textHiddenStates?.push(tensor(z, 1, tokens, width));
-        outputs.textAttentions?.push(tensor(probabilities ?? z, 1, heads, tokens, tokens));
-      },
-    });
+    const names = { states: "textHiddenStates", attentions: "textAttentions" } as const;
+    const taps = listsOf(backend, z, { images: 1, tokens }, heads, call, names);
+    await encode(backend, config, weights.blocks, z, { images: 1, tokens }, places, { taps, signal });
     backend.layerNorm(z, z, weights.norm);
     if (wants("textLastHiddenState")) outputs.textLastHiddenState = tensor(z, 1, tokens, width);
 
@@ -57,7 +70,6 @@ export async function runText(
     outputs.textFeatures = tensor(projected, 1, projected.cols);
     // transformers calls the projected vector pooler_output.
     outputs.textPooled = outputs.textFeatures;
-    return outputs;
   } finally {
     backend.release(mark);
   }

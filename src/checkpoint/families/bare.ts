@@ -1,7 +1,8 @@
 /** Checkpoints without a JSON file: torchvision's and google-research's. Also what all families share. */
-import type { Config, Interpolation, ResNetConfig } from "../../vit/config.js";
-import type { Seen } from "../observe.js";
-import type { Facts } from "../recognise.js";
+import type { Interpolation } from "../../vit/positions.js";
+import type { ResNetConfig } from "../../vit/resnet.js";
+import type { Config } from "../config.js";
+import type { Facts, Seen } from "../observe.js";
 
 /** Heads of 64 columns, as in every model of table 1; a checkpoint without config does not say. */
 export const headsOf = (width: number): number => Math.max(1, Math.round(width / 64));
@@ -53,8 +54,10 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     norm: seen.pooledNorm ? "pooled" : seen.norm ? "tokens" : "none",
     pooled: "none",
     classes: seen.classes,
+    headless: false,
     poolerWidth: 0,
     features: 0,
+    fixedSize: false,
     flexible: false,
     resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,
     text: undefined,

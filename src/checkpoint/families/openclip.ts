@@ -1,8 +1,7 @@
 /** OpenCLIP (open_clip_config.json) and OpenAI's archives, which have none. */
-import type { Config } from "../../vit/config.js";
+import type { Config } from "../config.js";
 import { isRecord, type Json, reader } from "../json.js";
-import { observeText } from "../observe.js";
-import type { Facts } from "../recognise.js";
+import { type Facts, observeText } from "../observe.js";
 import { headsOf, plain, TIMM_INTERPOLATION } from "./bare.js";
 import { fromTimm } from "./timm.js";
 
@@ -40,6 +39,7 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
     interpolation: TIMM_INTERPOLATION,
     pooled: "none",
     classes: 0,
+    headless: false,
     features: seen.features || seen.width,
     text: seenText && {
       ...seenText,

@@ -2,10 +2,11 @@
  * timm: config.json names an architecture; model_args override what the function of that name sets. What of it the tensors
  * do not tell is a rule on the name here; tests/timm.test.ts holds the rules against all of timm's architectures.
  */
-import type { Config } from "../../vit/config.js";
+
 import type { Rotary } from "../../vit/rope.js";
+import type { Config } from "../config.js";
 import { isRecord, type Json, reader } from "../json.js";
-import type { Facts } from "../recognise.js";
+import type { Facts } from "../observe.js";
 import { alone, BIT, headsOf, plain, squareSize, TIMM_INTERPOLATION } from "./bare.js";
 
 /** The first row whose pattern fits an architecture's name. */
@@ -113,6 +114,9 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
     pooling: seen.distilledHead ? "distilled" : POOLINGS[pooling as keyof typeof POOLINGS],
     poolHeads: read.count("attn_pool_num_heads", /^vit_pe_/.test(architecture) ? 8 : heads),
     classes: typeof file.num_classes === "number" ? file.num_classes : seen.classes,
+    headless: true,
+    // timm fits a spline of scipy's to relative positions, on a geometric grid, once at load.
+    fixedSize: seen.relativePositions,
   };
   if (!convolutions) return config;
   const resnet = { ...BIT, units: seen.units, channels: seen.channels, statesBeforePool: true };

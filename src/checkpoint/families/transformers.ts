@@ -1,9 +1,10 @@
 /** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
 import type { Activation } from "../../backend.js";
-import type { Config, Interpolation, TextConfig } from "../../vit/config.js";
+import type { Interpolation } from "../../vit/positions.js";
+import type { TextConfig } from "../../vit/text.js";
+import type { Config } from "../config.js";
 import { isRecord, type Json, reader } from "../json.js";
-import { observeText } from "../observe.js";
-import type { Facts } from "../recognise.js";
+import { type Facts, observeText } from "../observe.js";
 import { alone, BIT, headsOf, squareSize } from "./bare.js";
 
 interface Family {
@@ -134,8 +135,10 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     norm,
     pooled: seen.poolerWidth > 0 ? "pooler" : (family.pooled ?? "none"),
     classes,
+    headless: false,
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
+    fixedSize: false,
     flexible: seen.flexible,
     resnet: undefined,
     text,

@@ -1,0 +1,73 @@
+/** Class scores: a linear layer on what is pooled, and two of them where two vectors are. */
+import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
+import { type Call, sideBySide, type Tensor, tensorOf } from "../vit/outputs.js";
+import type { Pooled, PoolingConfig } from "./pooling.js";
+
+export interface ClassifierConfig extends PoolingConfig {
+  /** Outputs of the head, 0 without one. */
+  readonly classes: number;
+  /** Whether logits without a head are what it would read, as timm's models give without one: DINO's and MAE's files. */
+  readonly headless: boolean;
+}
+
+export interface ClassifierWeights {
+  /** One for each vector that is pooled. */
+  readonly classifiers: readonly Linear[];
+}
+
+/** Of a vector its scores; of class token and mean their sum; of class and distillation token both, and their mean. */
+export function classify(
+  backend: Backend,
+  { classifiers: [first, second] }: ClassifierWeights,
+  { pooling }: ClassifierConfig,
+  pooled: () => Pooled,
+  { wants, outputs }: Call,
+): void {
+  const scored = wants("logits") || wants("clsLogits") || wants("distillationLogits");
+  if (!scored && !wants("preLogits")) return;
+  const [a, b] = pooled() as readonly [Matrix, Matrix?];
+  const rows = (x: Matrix) => tensorOf(backend.read(x), [x.rows, x.cols]);
+  if (wants("preLogits") || (scored && !first)) {
+    const vectors = preLogits(backend, pooling, a, b);
+    if (wants("preLogits")) outputs.preLogits = vectors;
+    if (!first) outputs.logits = vectors;
+  }
+  if (!scored || !first) return;
+  const scores = backend.createTensor(a.rows, first.outputs);
+  backend.linear(scores, a, first);
+  if (pooling === "token+mean") backend.linear(scores, b!, second!, { accumulate: true });
+  if (pooling !== "distilled") {
+    outputs.logits = rows(scores);
+    return;
+  }
+  const other = backend.createTensor(a.rows, second!.outputs);
+  backend.linear(other, b!, second!);
+  outputs.clsLogits = rows(scores);
+  outputs.distillationLogits = rows(other);
+  outputs.logits = meanOfTwo(outputs.clsLogits, outputs.distillationLogits);
+}
+
+/** The vector before the classifier; of two, their mean when distilled, else one after the other. */
+function preLogits(
+  backend: Backend,
+  pooling: ClassifierConfig["pooling"],
+  a: Matrix,
+  b: Matrix | undefined,
+): Promise<Tensor> {
+  const first = tensorOf(backend.read(a), [a.rows, a.cols]);
+  if (!b) return first;
+  const second = tensorOf(backend.read(b), [b.rows, b.cols]);
+  if (pooling === "distilled") return meanOfTwo(first, second);
+  const joined = Promise.all([first, second]).then((both) =>
+    sideBySide(
+      both.map(({ data }) => data),
+      a.rows,
+    ),
+  );
+  return tensorOf(joined, [a.rows, a.cols + b.cols]);
+}
+
+async function meanOfTwo(first: Promise<Tensor>, second: Promise<Tensor>): Promise<Tensor> {
+  const [{ dims, data }, other] = await Promise.all([first, second]);
+  return { dims, data: data.map((x, i) => (x + other.data[i]!) / 2) };
+}
