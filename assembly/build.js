@@ -1,19 +1,45 @@
 // Compiles the kernels (asconfig.json has the targets) and writes each binary where its user can import it: as base64 in
 // a module, since that is the one form which every runtime, bundler and worker loads without configuration. Builds of the
 // same kernels are deflated together, in which they take a fifth of the room: they share most of their code. Hosts that
-// compile nothing while they run import files instead, from dist/kernels/.
+// compile nothing while they run import files instead, from dist/kernels/. A kernel is compiled again when its sources, its
+// target or the compiler changed, by their hash in build/*.key.
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { posix } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
 import { writeTiles } from "./tiles.js";
 
+const config = JSON.parse(readFileSync("asconfig.json", "utf8"));
+const compiler = ["assemblyscript", "binaryen"].map((name) => readFileSync(`node_modules/${name}/package.json`));
+
+/** A file and all that it imports. */
+function sourcesOf(file, found = new Set()) {
+  if (found.has(file)) return found;
+  found.add(file);
+  const imports = readFileSync(file, "utf8").matchAll(/\bfrom "(\.[^"]+)"/g);
+  for (const [, path] of imports) sourcesOf(`${posix.join(posix.dirname(file), path)}.ts`, found);
+  return found;
+}
+
+function keyOf(entry, target) {
+  const hash = createHash("sha256").update(JSON.stringify([config.options, config.targets[target]]));
+  for (const part of compiler) hash.update(part);
+  for (const file of [...sourcesOf(entry)].sort()) hash.update(file).update(readFileSync(file));
+  return hash.digest("hex");
+}
+
 async function compile(entry, target) {
-  const { error, stderr } = await asc.main([entry, "--target", target]);
-  if (error) throw new Error(`build: ${entry} does not compile for ${target}: ${stderr.toString()}`);
-  const binary = readFileSync(`build/${target}.wasm`);
-  console.log(`${target.padEnd(15)} ${binary.length} bytes`);
-  return binary;
+  const { outFile } = config.targets[target];
+  const kept = `build/${target}.key`;
+  const key = keyOf(entry, target);
+  if (!existsSync(outFile) || !existsSync(kept) || readFileSync(kept, "utf8") !== key) {
+    const { error, stderr } = await asc.main([entry, "--target", target]);
+    if (error) throw new Error(`build: ${entry} does not compile for ${target}: ${stderr.toString()}`);
+    writeFileSync(kept, key);
+    console.log(`${target.padEnd(15)} ${readFileSync(outFile).length} bytes`);
+  }
+  return readFileSync(outFile);
 }
 
 function writeModule(file, constants) {

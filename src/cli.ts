@@ -7,18 +7,25 @@
  */
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { COMMANDS, helpText, parseArguments } from "./cli/arguments.js";
+import { COMMANDS, type CommandName, helpText, parseArguments } from "./cli/arguments.js";
 import type { Invocation } from "./cli/invocation.js";
 import { createTerminal, type Terminal } from "./cli/terminal.js";
 
-/** Each is loaded when it is called for, so that help and mistakes are answered at once. */
-const commands = {
-  classify: async () => (await import("./cli/classify.js")).classify,
+type Execute = (invocation: Invocation) => Promise<void>;
+
+/** Commands of their own; those of tasks are rows. Each is loaded when it is called for: help and mistakes are answered at once. */
+const OWN: Readonly<Record<string, () => Promise<Execute>>> = {
   embed: async () => (await import("./cli/embed.js")).embed,
   inspect: async () => (await import("./cli/inspect.js")).inspect,
   bench: async () => (await import("./cli/bench.js")).bench,
   quantize: async () => (await import("./cli/quantize.js")).quantize,
-} satisfies Record<keyof typeof COMMANDS, () => Promise<(invocation: Invocation) => Promise<void>>>;
+};
+
+async function commandOf(name: CommandName): Promise<Execute> {
+  const { task } = COMMANDS[name]!;
+  if (task) return (await import("./cli/task.js")).taskCommand(task);
+  return OWN[name]!();
+}
 
 const version = (): string =>
   JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version as string;
@@ -30,7 +37,7 @@ async function run(argv: readonly string[], terminal: Terminal, signal: AbortSig
   if (args.version) return terminal.print(version());
   if (!args.command) throw new Error(`a command must be given: ${Object.keys(COMMANDS).join(", ")}`);
   const { command } = args;
-  const { operands } = COMMANDS[command];
+  const { operands } = COMMANDS[command]!;
   const given = args.operands;
   if (operands === "images" && given.length === 0) throw new Error(`${command} takes at least one image; got none`);
   if (operands === "none" && given.length > 0) {
@@ -39,7 +46,7 @@ async function run(argv: readonly string[], terminal: Terminal, signal: AbortSig
   if (operands === "source" && given.length !== 1) {
     throw new Error(`${command} takes one folder or .safetensors file; got ${given.length || "none"}`);
   }
-  const execute = await commands[command]();
+  const execute = await commandOf(command);
   await execute({ args, terminal, signal });
 }
 

@@ -5,25 +5,22 @@
  */
 
 import type { BackendName, Precision } from "./backend.js";
-import {
-  type ClassifyOptions,
-  checkNames,
-  type EmbedOptions,
-  type LoadOptions,
-  loadHere,
-  type Model,
-  type TextMethods,
-  type TextOptions,
-  type ZeroShotOptions,
-} from "./calls.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
+import type { Geometry } from "./image/geometry.js";
 import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
+import { type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
-import type { BatchError, Prediction } from "./results.js";
+import type { BatchError } from "./tasks/batch.js";
+import type { ClassifyOptions } from "./tasks/classify.js";
+import type { EmbedOptions } from "./tasks/embed.js";
+import type { TaskName } from "./tasks/index.js";
+import type { Prediction } from "./tasks/predictions.js";
+import { checkNames } from "./tasks/task.js";
+import type { ZeroShotOptions } from "./tasks/zero-shot.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type {
@@ -34,6 +31,7 @@ export type {
   Config,
   ConfigOverrides,
   EmbedOptions,
+  Geometry,
   HubOptions,
   ImageInput,
   Inputs,
@@ -45,6 +43,7 @@ export type {
   Precision,
   Prediction,
   Progress,
+  TaskName,
   Tensor,
   TextMethods,
   TextOptions,
@@ -111,6 +110,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   patchSize: true,
   config: true,
   pixelLimit: true,
+  decodeTimeout: true,
   signal: true,
   onProgress: true,
   revision: true,
@@ -130,7 +130,7 @@ const HUB_OPTIONS: Readonly<Record<keyof HubOptions, string>> = {
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
   const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1 } = options;
-  const { wasm = "", onProgress } = options;
+  const { wasm = "", decodeTimeout = 1, onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${JSON.stringify(onProgress)}`);
   }
@@ -163,6 +163,9 @@ function checkOptions(options: LoadOptions): void {
     throw new TypeError(`load: wasm must be a WebAssembly.Module, bytes or a URL; got ${JSON.stringify(wasm)}`);
   }
   if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${JSON.stringify(wide)}`);
+  if (!(typeof decodeTimeout === "number" && decodeTimeout > 0)) {
+    throw new RangeError(`load: decodeTimeout must be a positive number; got ${JSON.stringify(decodeTimeout)}`);
+  }
   if (!(typeof pixelLimit === "number" && pixelLimit > 0)) {
     throw new RangeError(`load: pixelLimit must be a positive number; got ${JSON.stringify(pixelLimit)}`);
   }

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { createImageWorkers, type ImageWorkers, type PixelOptions, pixelsAhead, pixelsOf } from "../src/image/ahead.js";
-import type { RgbImage } from "../src/image/index.js";
-import { type ImageInput, parsePreprocessing } from "../src/image/index.js";
+import { createImageWorkers, type ImageWorkers, pixelsAhead } from "../src/image/ahead.js";
+import { type ImageInput, parsePreprocessing, type SeenImage } from "../src/image/index.js";
+import { type PixelOptions, pixelsOf } from "../src/image/pixels.js";
 import { processors } from "../src/platform/host.js";
 
 const FOLDER = "tests/fixtures/image";
@@ -14,13 +14,11 @@ const IMAGES = readdirSync(FOLDER)
   .map((name) => `${FOLDER}/${name}`);
 const OPTIONS: PixelOptions = {
   preprocessing: parsePreprocessing({ size: 16 }, undefined, [16, 16]),
-  pixelLimit: undefined,
-  signal: undefined,
 };
 const go = () => {};
 
 /** A promise once a thread has started and has time. */
-async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<RgbImage | undefined> {
+async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<SeenImage | Error | undefined> {
   for (;;) {
     const taken = workers.take(input, OPTIONS);
     if (taken) return taken;
@@ -46,8 +44,11 @@ test("a thread makes the pixels that the caller makes", { skip: alone, timeout: 
     assert.deepEqual(await takenBy(workers, input), wanted);
   }
   assert.equal(larger.length, bytes.length + 10);
-  for (const input of ["absent.png", new Uint8Array(3), 5 as never]) {
-    assert.equal(await takenBy(workers, input), undefined);
+  // A file that cannot be read may be one that only the caller can read; a bad image is bad wherever it is decoded.
+  assert.equal(await takenBy(workers, "absent.png"), undefined);
+  for (const input of [new Uint8Array(3), 5 as never]) {
+    const reason = await pixelsOf(input, OPTIONS).catch((error: Error) => error);
+    assert.deepEqual(await takenBy(workers, input), reason);
   }
   // What cannot be sent is not taken, and takes no place.
   for (let i = 0; i < 3; i++) assert.equal(workers.take({ data: go } as never, OPTIONS), undefined);
@@ -70,8 +71,8 @@ test("a thread takes two images at once; dispose settles them as not done", {
   assert.equal(workers.take(bytes, OPTIONS), undefined);
 });
 
-async function all(images: readonly ImageInput[], workers: ImageWorkers): Promise<(RgbImage | string)[]> {
-  const results: (RgbImage | string)[] = [];
+async function all(images: readonly ImageInput[], workers: ImageWorkers): Promise<(SeenImage | string)[]> {
+  const results: (SeenImage | string)[] = [];
   for await (const pixels of pixelsAhead(images, workers, OPTIONS, go)) {
     results.push(pixels instanceof Error ? pixels.message : pixels);
   }
@@ -79,7 +80,7 @@ async function all(images: readonly ImageInput[], workers: ImageWorkers): Promis
 }
 
 /** Threads that take what `takes` says, and answer later, the last first. */
-function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => Promise<RgbImage | undefined>) {
+function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => Promise<SeenImage | undefined>) {
   const waiting: (() => void)[] = [];
   let asked = 0;
   let most = 0;

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { load, type Model, type OutputName, type Tensor } from "../src/index.js";
+import { TASK_NAMES } from "../src/tasks/index.js";
 
 const CHECKPOINTS = "tests/fixtures/checkpoints";
 const IMAGES = ["rgb-420.jpg", "rgba-8.png", "lossy.webp", "plain.gif"].map((name) => `tests/fixtures/image/${name}`);
@@ -333,5 +334,19 @@ test("config.classes 0 leaves the classifier out, whether the file has one or no
     assert.ok(without.memory.weights < whole.memory.weights);
     assert.deepEqual(without.labels, []);
     await assert.rejects(without.classify(IMAGE), /the checkpoint must have a classifier; this one has none/);
+  }
+});
+
+test("tasks: what a checkpoint can do, and every other one says what it lacks and what can be done", async () => {
+  using classifier = await load();
+  assert.deepEqual(classifier.tasks, ["classify", "embed"]);
+  for (const name of TASK_NAMES) {
+    assert.equal(typeof classifier[name], "function");
+    if (classifier.tasks.includes(name)) continue;
+    const call = (classifier[name] as (image: string, ...rest: unknown[]) => Promise<unknown>)(IMAGE, []);
+    await assert.rejects(call, {
+      name: "RangeError",
+      message: /: the checkpoint must have .*, and can classify, embed$/,
+    });
   }
 });

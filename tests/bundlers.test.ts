@@ -253,7 +253,7 @@ const vit = await load();
 console.log(await vit.embed(new ImageData(8, 8)));
 `);
     const found = initial.flatMap(modules);
-    assert.ok(found.includes("vitrail/dist/src/calls.js"), found.join());
+    assert.ok(found.includes("vitrail/dist/src/model.js"), found.join());
     const unwanted =
       /image\/(decode|jpeg|png|webp|gif|codec|exif|inflate)|@jsquash|src\/cli|webgpu|src\/text\/|tokenizers|unzipit/;
     assert.deepEqual(

@@ -13,7 +13,15 @@ import { createReferenceBackend } from "../src/backends/reference.js";
 import { parseConfig } from "../src/checkpoint/recognise.js";
 import { planWeights } from "../src/checkpoint/weights.js";
 import { forward } from "../src/forward/forward.js";
-import { type BatchError, defaultModel, type ImageInput, load, type Model, type Prediction } from "../src/index.js";
+import {
+  type BatchError,
+  defaultModel,
+  type ImageInput,
+  load,
+  type Model,
+  type Prediction,
+  type Tensor,
+} from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
 import { noise } from "./backend.cases.js";
 
@@ -86,7 +94,7 @@ test("of a long list, images that fail fail alone, each with its own error", asy
 
 test("lists, images and raw calls at once have the results that they have in turn", async () => {
   using model = await load(FOLDER);
-  const pixels = [await model.preprocess(IMAGES)];
+  const pixels: Tensor[] = [await model.preprocess(IMAGES)];
   for (const image of IMAGES) pixels.push(await model.preprocess(image));
   // With a signal, passes pause between layers.
   const { signal } = new AbortController();

@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseArguments } from "../src/cli/arguments.js";
-import { bar, createTerminal } from "../src/cli/terminal.js";
+import { createTerminal } from "../src/cli/terminal.js";
 import { load } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
+import { bar } from "../src/tasks/bar.js";
 import { readTensors } from "./tensors.js";
 
 const CLI = fileURLToPath(new URL("../src/cli.js", import.meta.url));
@@ -63,7 +64,7 @@ test("--version is the package's", () => {
 
 test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
-    [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, inspect, bench, quantize'],
+    [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, quantize, inspect, bench'],
     [["classify", "--topk", "3"], 'there is no option --topk; "vitrail --help" lists all'],
     [["-x"], 'there is no option -x; "vitrail --help" lists all'],
     [["classify", "--out", "a.npy"], "--out is an option of embed, quantize, not of classify"],
@@ -83,15 +84,15 @@ test("a wrong command, option or value is one sentence", () => {
 test("what is given arrives, in any order, and the rest is by default", () => {
   const args = parseArguments(["--top", "3", "classify", "--model=m", "a.jpg", "--", "--b.jpg", "-"]);
   assert.deepEqual(
-    [args.command, args.operands, args.model, args.top],
-    ["classify", ["a.jpg", "--b.jpg", "-"], "m", 3],
+    [args.command, args.operands, args.model, args.task],
+    ["classify", ["a.jpg", "--b.jpg", "-"], "m", { topK: 3 }],
   );
   assert.deepEqual(args.load, { backend: undefined, precision: undefined, threads: "auto", wide: false });
-  const { top, batch, seconds, json, quiet, out } = parseArguments([]);
+  assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
+  const { batch, seconds, json, quiet, out } = parseArguments([]);
   assert.deepEqual(
-    { top, batch, seconds, json, quiet, out },
+    { batch, seconds, json, quiet, out },
     {
-      top: 5,
       batch: 1,
       seconds: 5,
       json: false,
@@ -107,7 +108,7 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, embed, inspect, bench, quantize"],
+  [["--json"], "a command must be given: classify, embed, quantize, inspect, bench"],
   [["classify", "--frob", IMAGE], 'there is no option --frob; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],
@@ -210,7 +211,7 @@ test("with --json, images that fail are objects among the others and nothing is 
 
 test("a checkpoint without a classifier is refused once", () => {
   const path = inScratch("headless.safetensors", headless());
-  const message = "classify: the checkpoint must have a classifier; this one has none";
+  const message = "classify: the checkpoint must have a classifier; this one has none, and can embed";
   assert.deepEqual(run(["classify", "--model", path, IMAGE, OTHER]), {
     status: 2,
     stdout: "",

@@ -18,33 +18,27 @@ interface Layer {
 const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: {
-    imports: ["index.ts", "checkpoint", "engine/sources.ts", "image", "io", "numerics", "vit", "platform", "node:"],
+    imports: [
+      ...["checkpoint", "engine/sources.ts", "image", "index.ts", "io", "numerics", "platform", "tasks"],
+      ...["vit", "node:"],
+    ],
   },
   "index.ts": {
-    imports: [
-      "backend.ts",
-      "calls.ts",
-      "hub/settings.ts",
-      "image",
-      "io",
-      "checkpoint",
-      "platform",
-      "results.ts",
-      "vit",
-    ],
+    imports: ["backend.ts", "checkpoint", "hub/settings.ts", "image", "io", "model.ts", "platform", "tasks", "vit"],
     lazily: ["remote"],
   },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
-  remote: { imports: ["calls.ts", "image", "io", "platform"] },
-  "calls.ts": {
+  remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
+  "model.ts": {
     imports: [
       ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "forward", "hub/settings.ts"],
-      ...["image", "io", "results.ts", "vit"],
+      ...["image", "io", "tasks", "vit"],
     ],
   },
   // Entries of some hosts, and the files that these import in their own ways.
   hosts: { imports: ["platform", "image", "index.ts", "@jsquash/", "../kernels/", "../../models/"] },
-  "results.ts": { imports: [] },
+  // What is asked of a model and what its results are: no backend, no files.
+  tasks: { imports: ["checkpoint", "image", "vit"] },
   engine: {
     imports: [
       ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "heads", "hub/settings.ts"],
@@ -61,7 +55,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "engine/sources.ts": { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform"], lazily: ["hub"] },
   text: { imports: ["platform"], lazily: ["@huggingface/tokenizers"] },
   "tasks.ts": { imports: [] },
-  // What publishers call tensors ends here: a forward pass never asks whose checkpoint it was.
+  // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.
   checkpoint: { imports: ["backend.ts", "forward/model.ts", "heads", "numerics", "vit"] },
   forward: { imports: ["backend.ts", "forward/model.ts", "heads", "vit"] },
   "forward/model.ts": { imports: ["heads", "vit"] },

@@ -1,23 +1,82 @@
 /** What may be said on the command line, what was said, and the help. */
 import { parseArgs } from "node:util";
 import type { EmbedOptions, HubOptions, LoadOptions } from "../index.js";
+import { TASKS, type TaskName } from "../tasks/index.js";
 
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
 const MODEL = ["model", "backend", "precision", "threads", "wide", ...HUB] as const;
 
-/** The commands, what they take beside options, and the options that not all have. */
-export const COMMANDS = {
-  classify: { operands: "images", options: [...MODEL, "top"] },
-  embed: { operands: "images", options: [...MODEL, "out", "pooling", "normalize"] },
-  inspect: { operands: "none", options: MODEL },
-  bench: { operands: "none", options: [...MODEL, "batch", "seconds"] },
-  quantize: { operands: "source", options: ["out", ...HUB] },
-} as const satisfies Record<string, { operands: "images" | "none" | "source"; options: readonly OptionName[] }>;
+interface CommandRow {
+  readonly operands: "images" | "none" | "source";
+  /** Options that not all commands have. */
+  readonly options: readonly string[];
+  /** The task that it does. */
+  readonly task?: TaskName;
+  /** Lines of the help: an option or the command's operands, and what it is. */
+  readonly help: readonly (readonly [string, string])[];
+}
 
-export type CommandName = keyof typeof COMMANDS;
+/** Commands of tasks, by the names of the methods. */
+const TASK_COMMANDS = Object.fromEntries(
+  Object.entries(TASKS).flatMap(([name, { command }]): [string, CommandRow][] => {
+    if (!command) return [];
+    const options = Object.keys(command.options);
+    const help = Object.entries(command.options).map(([option, { absent, help }]) => [`  --${option} ${absent}`, help]);
+    return [
+      [
+        name,
+        {
+          operands: "images",
+          options: [...MODEL, ...options],
+          task: name as TaskName,
+          help: [[`${name} IMAGES...`, command.help], ...(help as [string, string][])],
+        },
+      ],
+    ];
+  }),
+);
 
-const OPTIONS = {
+/** The commands by name. */
+export const COMMANDS: Readonly<Record<string, CommandRow>> = {
+  ...TASK_COMMANDS,
+  embed: {
+    operands: "images",
+    options: [...MODEL, "out", "pooling", "normalize"],
+    help: [
+      ["embed IMAGES...", "one feature vector an image"],
+      ["  --out FILE", ".safetensors, .npy or .jsonl; or print them with --json"],
+      ["  --pooling head", "or token, mean, pooler;  --normalize: to length 1"],
+    ],
+  },
+  quantize: {
+    operands: "source",
+    options: ["out", ...HUB],
+    help: [
+      ["quantize SOURCE", "the same model in int8, a quarter of the size"],
+      ["  --out DIR", "a new folder for it"],
+    ],
+  },
+  inspect: { operands: "none", options: MODEL, help: [["inspect", "what the model is; its weights are not read"]] },
+  bench: {
+    operands: "none",
+    options: [...MODEL, "batch", "seconds"],
+    help: [
+      ["bench", "how fast it is on this machine"],
+      ["  --batch 1", "images a call"],
+      ["  --seconds 5", "how long to measure"],
+    ],
+  },
+};
+
+export type CommandName = string;
+
+/** Options of tasks: a value each. */
+const TASK_OPTIONS = Object.assign({}, ...Object.values(TASKS).map(({ command }) => command?.options)) as Readonly<
+  Record<string, unknown>
+>;
+
+const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; readonly short?: string }>> = {
   help: { type: "boolean", short: "h" },
   version: { type: "boolean" },
   model: { type: "string" },
@@ -31,15 +90,13 @@ const OPTIONS = {
   token: { type: "string" },
   json: { type: "boolean" },
   quiet: { type: "boolean" },
-  top: { type: "string" },
+  ...Object.fromEntries(Object.keys(TASK_OPTIONS).map((name) => [name, { type: "string" as const }])),
   out: { type: "string" },
   pooling: { type: "string" },
   normalize: { type: "boolean" },
   batch: { type: "string" },
   seconds: { type: "string" },
-} as const;
-
-type OptionName = keyof typeof OPTIONS;
+};
 
 export interface Arguments {
   readonly command: CommandName | undefined;
@@ -54,7 +111,8 @@ export interface Arguments {
   readonly hub: HubOptions;
   readonly json: boolean;
   readonly quiet: boolean;
-  readonly top: number;
+  /** Options of the command's task. */
+  readonly task: Readonly<Record<string, unknown>>;
   readonly out: string | undefined;
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
   readonly batch: number;
@@ -78,19 +136,21 @@ export function parseArguments(argv: readonly string[]): Arguments {
   if (command !== undefined && !isCommand(command)) {
     throw new Error(`there is no command ${JSON.stringify(command)}; there are ${Object.keys(COMMANDS).join(", ")}`);
   }
-  const given: Partial<Record<OptionName, string>> = {};
+  const given: Partial<Record<string, string>> = {};
   for (const token of tokens) {
     if (token.kind === "option") given[checkName(token.name, token.rawName, command)] = checkValue(token);
   }
 
-  const number = (name: OptionName, absent: string, rule: string, holds: (x: number) => boolean): number => {
+  const number = (name: string, absent: string, rule: string, holds: (x: number) => boolean): number => {
     const text = given[name] ?? absent;
     if (holds(Number(text))) return Number(text);
     throw new Error(`--${name} must be ${rule}; got ${JSON.stringify(text)}`);
   };
   const isCount = (x: number) => Number.isSafeInteger(x) && x > 0;
-  const count = (name: OptionName, absent: string) => number(name, absent, "a whole number above 0", isCount);
+  const count = (name: string, absent: string) => number(name, absent, "a whole number above 0", isCount);
   const { threads = "auto" } = given;
+  const { task } = COMMANDS[command ?? ""] ?? {};
+  const taskOptions = task ? TASKS[task].command!.options : {};
   return {
     command,
     operands,
@@ -111,7 +171,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
     },
     json: given.json !== undefined,
     quiet: given.quiet !== undefined,
-    top: count("top", "5"),
+    task: Object.fromEntries(
+      Object.entries(taskOptions).map(([name, { option, absent }]) => [option, count(name, absent)]),
+    ),
     out: given.out,
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
     batch: count("batch", "1"),
@@ -121,19 +183,19 @@ export function parseArguments(argv: readonly string[]): Arguments {
 
 const isCommand = (name: string): name is CommandName => Object.hasOwn(COMMANDS, name);
 
-function checkName(name: string, rawName: string, command: CommandName | undefined): OptionName {
+function checkName(name: string, rawName: string, command: CommandName | undefined): string {
   if (!Object.hasOwn(OPTIONS, name)) throw new Error(`there is no option ${rawName}; "vitrail --help" lists all`);
-  const owners = Object.entries(COMMANDS).filter(([, { options }]) => (options as readonly string[]).includes(name));
+  const owners = Object.entries(COMMANDS).filter(([, { options }]) => options.includes(name));
   if (command && owners.length > 0 && owners.every(([owner]) => owner !== command)) {
     throw new Error(`${rawName} is an option of ${owners.map(([owner]) => owner).join(", ")}, not of ${command}`);
   }
-  return name as OptionName;
+  return name;
 }
 
 /** The value of an option; the empty text for a flag. */
 function checkValue(token: { name: string; rawName: string; value?: string; inlineValue?: boolean }): string {
   const { name, rawName, value, inlineValue } = token;
-  if (OPTIONS[name as OptionName].type === "boolean") {
+  if (OPTIONS[name]!.type === "boolean") {
     if (value !== undefined) throw new Error(`${rawName} takes no value; got ${JSON.stringify(value)}`);
     return "";
   }
@@ -148,17 +210,9 @@ vitrail ${version}: Vision Transformers from their original weights
 
 usage: vitrail COMMAND [options]
 
-  classify IMAGES...    the best classes of each image; - is standard input
-    --top 5             how many
-  embed IMAGES...       one feature vector an image
-    --out FILE          .safetensors, .npy or .jsonl; or print them with --json
-    --pooling head      or token, mean, pooler;  --normalize: to length 1
-  quantize SOURCE       the same model in int8, a quarter of the size
-    --out DIR           a new folder for it
-  inspect               what the model is; its weights are not read
-  bench                 how fast it is on this machine
-    --batch 1           images a call
-    --seconds 5         how long to measure
+${Object.values(COMMANDS)
+  .flatMap(({ help }) => help.map(([words, meaning]) => `  ${words.padEnd(20)}  ${meaning}`))
+  .join("\n")}
 
   --model NAME          owner/name of Hugging Face, or a folder, file or URL
     --revision main     which version;  --token, --cache-dir, --offline

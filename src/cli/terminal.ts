@@ -1,5 +1,7 @@
 /** Where the commands write: results to standard output; errors, notes and progress to standard error. */
 
+import { bar } from "../tasks/bar.js";
+
 /** What is used of process.stdout and process.stderr. */
 export interface Output {
   readonly isTTY?: boolean;
@@ -69,11 +71,3 @@ export const messageOf = (error: unknown): string => (error instanceof Error ? e
 
 /** On one line, and harmless to the terminal. */
 const printable = (text: string): string => text.replace(/\p{Cc}+/gu, " ");
-
-const EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-
-/** `part` (0 to 1) of `width` columns, to an eighth of a column, with spaces after it. */
-export function bar(part: number, width: number): string {
-  const eighths = Math.round(part * width * 8);
-  return `${"█".repeat(eighths >> 3)}${EIGHTHS[eighths & 7]}`.padEnd(width);
-}

@@ -11,10 +11,10 @@
 import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { nextTask } from "../tasks.js";
-import type { RgbImage } from "./decode.js";
-import type { PixelAnswer, PixelJob } from "./image-worker.js";
-import { type Preprocessing, toRgb } from "./preprocess.js";
-import { type ImageInput, openImageFor } from "./source.js";
+import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
+import { type PixelOptions, pixelsOf } from "./pixels.js";
+import type { SeenImage } from "./preprocess.js";
+import type { ImageInput } from "./source.js";
 
 /** Images that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
 const QUEUE = 2;
@@ -23,32 +23,15 @@ const AHEAD = 8;
 /** A photo is decoded and resized in 5 ms. */
 const MOST_THREADS = 4;
 
-export interface PixelOptions {
-  readonly preprocessing: Preprocessing;
-  readonly pixelLimit: number | undefined;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** 8-bit RGB, [height, width, 3], of an image as the preprocessing says. */
-export async function pixelsOf(
-  input: ImageInput,
-  { preprocessing, pixelLimit, signal }: PixelOptions,
-): Promise<RgbImage> {
-  return openImageFor(input, { pixelLimit, signal }, (image) => {
-    signal?.throwIfAborted();
-    return toRgb(image, preprocessing);
-  });
-}
-
 /** The threads that decode and resize. */
 export interface ImageWorkers {
   /** Starts as many as there are processors and images to spare; does not wait for them. */
   start(images: number): void;
   /**
-   * Gives an image to the least busy thread, if one has started and has time for it. The promise has nothing if the thread
-   * could not do it, for whatever reason.
+   * Gives an image to the least busy thread, if one has started and has time for it. The promise has an error if the image
+   * is bad, and nothing if the thread could not do it for another reason.
    */
-  take(input: ImageInput, options: PixelOptions): Promise<RgbImage | undefined> | undefined;
+  take(input: ImageInput, options: PixelOptions): Promise<PixelAnswer["pixels"]> | undefined;
   /** Ends them; what they had is not done. */
   dispose(): void;
 }
@@ -56,7 +39,7 @@ export interface ImageWorkers {
 interface Helper {
   readonly thread: WorkerThread;
   /** What is to be told of the jobs that it has, by their id. */
-  readonly jobs: Map<number, (pixels: RgbImage | undefined) => void>;
+  readonly jobs: Map<number, (pixels: PixelAnswer["pixels"]) => void>;
 }
 
 export function createImageWorkers(): ImageWorkers {
@@ -93,11 +76,11 @@ export function createImageWorkers(): ImageWorkers {
       // One that cannot be started, or has ended, is not replaced: the caller does its work.
       for (; started < most; started++) start().catch(() => {});
     },
-    take(input, { preprocessing, pixelLimit }) {
+    take(input, { signal, ...options }) {
       const [worker] = [...workers].sort((a, b) => a.jobs.size - b.jobs.size);
       if (!worker || worker.jobs.size >= QUEUE) return undefined;
       const id = ids++;
-      const [message, transfer] = messageOf({ id, input, preprocessing, pixelLimit });
+      const [message, transfer] = messageOf({ id, input, ...options });
       try {
         worker.thread.post(message, transfer);
       } catch {
@@ -105,7 +88,14 @@ export function createImageWorkers(): ImageWorkers {
         return undefined;
       }
       worker.thread.ref();
-      return new Promise((resolve) => worker.jobs.set(id, resolve));
+      const cancel = () => worker.thread.post({ cancel: id } satisfies PixelRequest, []);
+      signal?.addEventListener("abort", cancel);
+      return new Promise((resolve) =>
+        worker.jobs.set(id, (pixels) => {
+          signal?.removeEventListener("abort", cancel);
+          resolve(pixels);
+        }),
+      );
     },
     dispose() {
       disposed = true;
@@ -129,7 +119,7 @@ function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
 /** An image on its way. */
 interface Slot<Own> {
   readonly input: ImageInput;
-  result?: RgbImage | Own | Error;
+  result?: SeenImage | Own | Error;
   /** Settles when the thread that has it is through. */
   taken?: Promise<void>;
   /** A thread could not do it; here it succeeds, or fails with the error to report. */
@@ -147,7 +137,7 @@ export async function* pixelsAhead<Own = never>(
   options: PixelOptions,
   check: () => void,
   drawn: (input: ImageInput) => Own | undefined = () => undefined,
-): AsyncGenerator<RgbImage | Own | Error> {
+): AsyncGenerator<SeenImage | Own | Error> {
   const slots: Slot<Own>[] = [];
   let next = 0;
 

@@ -2,12 +2,9 @@
  * Decoding JPEG, PNG, WebP and GIF to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
-import { ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader } from "./file.js";
-import { decodeGif } from "./gif.js";
-import { decodeJpeg } from "./jpeg.js";
-import { decodePng } from "./png.js";
+import { ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
+import { inSlices, type Slices } from "./slices.js";
 import { kept } from "./upright.js";
-import { decodeWebp } from "./webp.js";
 
 /** 8-bit RGB: width · height · 3 bytes, row by row. */
 export interface RgbImage {
@@ -21,15 +18,21 @@ export interface DecodeOptions {
   pixelLimit?: number;
   /** What error messages call the image. */
   name?: string;
+  /** Ends decoding; the promise then rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Most milliseconds of work on the image, decoding and resizing; it is refused when they are over. Default: no limit. */
+  decodeTimeout?: number;
 }
 
-/** By the first bytes; a file's name says nothing. */
-function readerOf({ bytes }: ImageFile): Reader | undefined {
+/** How to load the reader of a file, by its first bytes; a file's name says nothing. */
+function readerOf(file: ImageFile): (() => Promise<Reader>) | undefined {
+  const { bytes } = file;
   const start = ascii(bytes, 0, 12);
-  if (start.startsWith("\xff\xd8\xff")) return decodeJpeg;
-  if (start.startsWith("\x89PNG\r\n\x1a\n")) return async (file, use) => use(await decodePng(file));
-  if (start.startsWith("RIFF") && start.endsWith("WEBP")) return decodeWebp;
-  if (/^GIF8[79]a/.test(start)) return async (file, use) => use(await decodeGif(file));
+  if (start.startsWith("\xff\xd8\xff")) return async () => (await import("./jpeg.js")).decodeJpeg(file);
+  if (start.startsWith("\x89PNG\r\n\x1a\n")) return async () => (await import("./png.js")).readPng;
+  if (start.startsWith("RIFF") && start.endsWith("WEBP"))
+    return async () => (await import("./webp.js")).decodeWebp(file);
+  if (/^GIF8[79]a/.test(start)) return async () => (await import("./gif.js")).readGif;
   return undefined;
 }
 
@@ -42,23 +45,40 @@ export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Pr
   return decodeFor(bytes, options, kept);
 }
 
-/** An image whose pixels may lie in a decoder's memory, and be as they are stored. */
-export type Readable = RgbImage & { orientation?: number };
+/** An image whose pixels may be as they are stored, and lie in a decoder's memory. */
+export type Readable = RgbImage & { readonly orientation?: number };
 
 /**
- * What `use` makes of an image as it is stored, whose pixels may be gone when it returns. A photo then takes the memory of its
- * pixels once.
+ * Decodes an image and makes something of it, in slices, one image after the other.
+ * @param use what is made of the image, whose pixels are gone afterwards; a photo then takes the memory of its pixels once.
  * @throws Error as `decode`.
  */
-export async function decodeFor<T>(bytes: Uint8Array, options: DecodeOptions, use: (image: Readable) => T): Promise<T> {
-  const { pixelLimit = PIXEL_LIMIT, name } = options;
+export async function decodeFor<T>(
+  bytes: Uint8Array,
+  options: DecodeOptions,
+  use: (image: Readable) => Slices<T>,
+): Promise<T> {
+  const { pixelLimit = PIXEL_LIMIT, name, signal, decodeTimeout: timeout } = options;
   const file: ImageFile = { bytes, label: name === undefined ? "the image" : `"${name}"`, pixelLimit };
-  const read = readerOf(file);
-  if (!read) {
+  const load = readerOf(file);
+  if (!load) {
     const found = bytes.length === 0 ? "it is empty" : `it begins with ${printable(bytes.subarray(0, 8))}`;
     throw broken(file, `is not a JPEG, PNG, WebP or GIF file; ${found}`);
   }
-  return read(file, use);
+  const read = await load();
+  let size = "";
+  function* work(): Slices<T> {
+    let image: StoredImage | undefined;
+    try {
+      image = yield* read(file);
+      size = `, which is ${image.width}×${image.height} pixels`;
+      return yield* use(image);
+    } finally {
+      image?.free?.();
+    }
+  }
+  const late = () => broken(file, `takes more than the ${timeout} ms of the option decodeTimeout${size}`);
+  return inSlices(work, { signal, timeout }, late);
 }
 
 /** Text in quotes, with what is not ASCII as hexadecimal. */

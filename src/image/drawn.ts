@@ -1,7 +1,8 @@
 /** Images that a GPU reads by itself: bitmaps, frames and canvases, whose pixels never come to the processor. */
 import type { Sampling } from "../backend.js";
 import { PIXEL_LIMIT } from "./file.js";
-import { type Preprocessing, pixelValueTables, placeOf, toPixelValues, toRgb } from "./preprocess.js";
+import type { Geometry } from "./geometry.js";
+import { geometryOf, type Preprocessing, pixelValueTables, placeOf, toPixelValues, toRgb } from "./preprocess.js";
 import { axisSampling } from "./resize.js";
 import { type Drawable, draw, drawableSize, type ImageInput } from "./source.js";
 
@@ -10,6 +11,7 @@ export interface DrawnImage {
   readonly dims: readonly number[];
   readonly image: Drawable;
   readonly sampling: Sampling;
+  readonly geometry: Geometry;
   /** Computed when it is asked for, by a canvas and on the processor. */
   readonly data: Float32Array;
 }
@@ -44,13 +46,15 @@ export function createDrawing(
   return (input) => {
     if (!isDrawn(input)) return undefined;
     const [inputWidth, inputHeight] = drawableSize(input)!;
+    const size = { width: inputWidth, height: inputHeight };
     const area = inputWidth * inputHeight;
     if (area === 0 || area > pixelLimit) return undefined;
     if (resize.mode === "none" && (inputWidth < width || inputHeight < height)) return undefined;
     return {
       dims: [1, 3, height, width],
       image: input,
-      sampling: samplingOf({ width: inputWidth, height: inputHeight }),
+      sampling: samplingOf(size),
+      geometry: geometryOf(size, placeOf(size, preprocessing)),
       get data() {
         return toPixelValues(toRgb(draw(input, inputWidth, inputHeight), preprocessing).data, preprocessing);
       },

@@ -1,5 +1,6 @@
 /** What the readers of the formats share: the file they are given, how they fail, and the bytes they return. */
 import { kernelWith } from "./kernel.js";
+import type { Slices } from "./slices.js";
 
 /** Where Pillow refuses: twice its MAX_IMAGE_PIXELS, which is a quarter of a gibibyte of RGB. */
 export const PIXEL_LIMIT = 178_956_970;
@@ -15,14 +16,20 @@ export interface ImageFile {
 
 /** Decoded pixels, as stored: RGB side by side, row by row, and how EXIF says to turn them (1 to 8, 1 is upright). */
 export interface StoredImage {
-  data: Uint8Array;
-  width: number;
-  height: number;
-  orientation: number;
+  /** 3 · width · height bytes. They may lie in a decoder's memory, and are gone when that is given back. */
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly orientation: number;
+  /** Gives back the memory of the pixels. */
+  free?(): void;
 }
 
-/** Reads a format. What `use` is given may lie in a decoder's memory, and be gone when it returns. */
-export type Reader = <T>(file: ImageFile, use: (image: StoredImage) => T) => Promise<T>;
+/**
+ * Reads a format, in slices of a few milliseconds.
+ * @throws Error: one sentence by `broken`, for a file that is truncated, corrupt, too large or of a kind that is not decoded.
+ */
+export type Reader = (file: ImageFile) => Slices<StoredImage>;
 
 /** The error for a file that cannot be decoded: `what` continues the sentence after the file's name. */
 export const broken = (file: ImageFile, what: string): Error => new Error(`decode: ${file.label} ${what}`);

@@ -1,6 +1,7 @@
 /** The first frame of a GIF (CompuServe, version 89a), as Pillow shows it: transparency is ignored. */
 import { concatenate } from "../platform/bytes.js";
 import { broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
+import type { Slices } from "./slices.js";
 
 /** First row and step of the four passes of an interlaced frame. */
 const PASSES = [
@@ -11,7 +12,7 @@ const PASSES = [
 ];
 
 /** @throws Error: one sentence, for a file that is truncated, corrupt or too large. */
-export async function decodeGif(file: ImageFile): Promise<StoredImage> {
+export function* readGif(file: ImageFile): Slices<StoredImage> {
   const { bytes } = file;
   const truncated = broken(file, `ends before its last row; ${bytes.length.toLocaleString("en-US")} bytes were read`);
   const view = viewOf(bytes);

@@ -1,38 +1,59 @@
 /** The thread's side of image/ahead.ts: images in, pixels out, one after the other. */
 import { receive } from "../platform/workers.js";
-import type { RgbImage } from "./decode.js";
-import { type Preprocessing, toRgb } from "./preprocess.js";
-import { type ImageInput, openImageFor } from "./source.js";
+import { type PixelOptions, pixelsOf } from "./pixels.js";
+import type { SeenImage } from "./preprocess.js";
+import { type ImageInput, nameOf, readEncoded } from "./source.js";
 
-export interface PixelJob {
+export interface PixelJob extends Omit<PixelOptions, "signal"> {
   readonly id: number;
   readonly input: ImageInput;
-  readonly preprocessing: Preprocessing;
-  readonly pixelLimit: number | undefined;
 }
+
+/** A job, or the end of one that nobody waits for any more. */
+export type PixelRequest = PixelJob | { readonly cancel: number };
 
 export interface PixelAnswer {
   readonly id: number;
-  /** Nothing if the image failed: whoever gave the job does it again, and has the error at first hand. */
-  readonly pixels: RgbImage | undefined;
+  /**
+   * An error for a bad image. Nothing if it could not be read: whoever gave the job does it again, and has the error at first
+   * hand.
+   */
+  readonly pixels: SeenImage | Error | undefined;
 }
 
-async function work({ input, preprocessing, pixelLimit }: PixelJob): Promise<RgbImage | undefined> {
+async function work({ id, input, ...options }: PixelJob, signal: AbortSignal): Promise<PixelAnswer["pixels"]> {
+  let encoded: Uint8Array | undefined;
   try {
-    return await openImageFor(input, { pixelLimit }, (image) => toRgb(image, preprocessing));
+    encoded = await readEncoded(input, { ...options, signal });
   } catch {
     return undefined;
   }
+  try {
+    return await pixelsOf(encoded ?? input, { name: nameOf(input), ...options, signal });
+  } catch (error) {
+    return error as Error;
+  }
 }
 
-// Not more than one decoded image at a time.
+/** What ends the jobs that are under way or wait, by their id. */
+const jobs = new Map<number, AbortController>();
+// Not more than one encoded image at a time.
 let last: Promise<unknown> = Promise.resolve();
 
 receive((message, post) => {
-  const job = message as PixelJob;
+  const request = message as PixelRequest;
+  if ("cancel" in request) {
+    jobs.get(request.cancel)?.abort();
+    return Promise.resolve();
+  }
+  const { id } = request;
+  const end = new AbortController();
+  jobs.set(id, end);
   last = last.then(async () => {
-    const pixels = await work(job);
-    post({ id: job.id, pixels } satisfies PixelAnswer, pixels ? [pixels.data.buffer as ArrayBuffer] : []);
+    const pixels = end.signal.aborted ? undefined : await work(request, end.signal);
+    jobs.delete(id);
+    const transfer = pixels && "data" in pixels ? [pixels.data.buffer as ArrayBuffer] : [];
+    post({ id, pixels } satisfies PixelAnswer, transfer);
   });
   return last;
 });

@@ -46,18 +46,20 @@ export interface JpegHeader {
 const isFrame = (marker: number) =>
   marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 
-/** @throws Error: one sentence, for a file that is truncated, corrupt, too large or of a kind that is not decoded. */
-export const decodeJpeg: Reader = async (file, use) => {
+export async function decodeJpeg(file: ImageFile): Promise<Reader> {
   const header = readHeader(file);
   const { width, height, components, frame, orientation } = header;
-  const stored = (data: Uint8Array) => ({ data, width, height, orientation });
-  if (frame === 0xc3) return use(stored(decodeLossless(file, header)));
-  if (components.length === 4) return use(stored(await decodeCmyk(file, header)));
+  const stored = (data: Uint8Array) =>
+    function* () {
+      return { data, width, height, orientation };
+    };
+  if (frame === 0xc3) return stored(decodeLossless(file, header));
+  if (components.length === 4) return stored(await decodeCmyk(file, header));
   if (components.length !== 1 && components.length !== 3) {
     throw broken(file, `is a JPEG with ${components.length} components; 1, 3 and 4 are decoded`);
   }
-  return decodeWith("jpeg", file, file.bytes, (rgba) => use(stored(dropAlpha(rgba, rgba))));
-};
+  return stored(await decodeWith("jpeg", file, file.bytes, (rgba) => dropAlpha(rgba, rgba).slice()));
+}
 
 function readHeader(file: ImageFile): JpegHeader {
   const { bytes } = file;

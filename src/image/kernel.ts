@@ -12,19 +12,34 @@ export interface ImageKernel {
   resize_vertical(...sizes: number[]): void;
 }
 
+/** A kernel that nobody else uses until it is freed. */
+export interface BorrowedKernel extends ImageKernel {
+  free(): void;
+}
+
 /** A memory of more bytes than this is not kept for the next call. */
 const KEPT_BYTES = 64 << 20;
 
 let module: WebAssembly.Module | undefined;
 let kept: WebAssembly.Exports | undefined;
 
-/** The kernel with `size` bytes of memory at least. */
+/** The kernel with `size` bytes of memory at least, until the caller returns. */
 export function kernelWith(size: number): ImageKernel {
+  const kernel = borrowKernel(size);
+  kernel.free();
+  return kernel;
+}
+
+/** The same for work in slices, between which others may need one. */
+export function borrowKernel(size: number): BorrowedKernel {
   module ??= assets.image ?? new WebAssembly.Module(fromBase64(base64));
   const exports = kept ?? new WebAssembly.Instance(module).exports;
+  kept = undefined;
   const memory = exports.memory as WebAssembly.Memory;
   const missing = size - memory.buffer.byteLength;
   if (missing > 0) memory.grow(Math.ceil(missing / 65536));
-  kept = memory.buffer.byteLength > KEPT_BYTES ? undefined : exports;
-  return { ...exports, bytes: new Uint8Array(memory.buffer) } as unknown as ImageKernel;
+  const free = () => {
+    if (memory.buffer.byteLength <= KEPT_BYTES) kept = exports;
+  };
+  return { ...exports, bytes: new Uint8Array(memory.buffer), free } as unknown as BorrowedKernel;
 }

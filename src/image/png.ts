@@ -6,6 +6,7 @@ import { concatenate } from "../platform/bytes.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
 import { inflate } from "./inflate.js";
+import type { Slices } from "./slices.js";
 
 interface PngHeader {
   width: number;
@@ -40,7 +41,7 @@ const ADAM7 = [
 const MOST_PER_BYTE = 1032;
 
 /** @throws Error: one sentence, for a file that is truncated, corrupt or too large. */
-export async function decodePng(file: ImageFile): Promise<StoredImage> {
+export function* readPng(file: ImageFile): Slices<StoredImage> {
   const { header, palette, data, orientation } = readChunks(file);
   const { width, height, depth, colour, isInterlaced } = header;
   const bits = depth * COLOURS[colour].samples;

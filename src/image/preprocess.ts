@@ -3,6 +3,7 @@
  * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
  */
 import type { Readable, RgbImage } from "./decode.js";
+import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
 import { type Filter, type Part, resize } from "./resize.js";
 import { uprightSize } from "./upright.js";
@@ -247,18 +248,37 @@ function readThree(name: string, value: unknown): Three {
   throw unsupported(name, "must be three numbers", value);
 }
 
+/** 8-bit RGB that a model sees, and how the photo lies in it. */
+export interface SeenImage extends RgbImage {
+  readonly geometry: Geometry;
+}
+
 /**
  * The image resized and cropped: 8-bit RGB of the preprocessing's size, or of whole patches.
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
-export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage {
+export function toRgb(image: Readable, preprocessing: Preprocessing): SeenImage {
   const { filter } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
-  const { resized, window } = placeOf({ width: uprightWidth, height: uprightHeight }, preprocessing);
+  const photo = { width: uprightWidth, height: uprightHeight };
+  const { resized, window } = placeOf(photo, preprocessing);
   const { width, height } = window;
-  return { data: resize(stored, { ...resized, filter, window }).data, width, height };
+  const { data } = resize(stored, { ...resized, filter, window });
+  return { data, width, height, geometry: geometryOf(photo, { resized, window }) };
 }
+
+/** The geometry of a photo that is resized and of which a window is kept. */
+export const geometryOf = (
+  { width, height }: Omit<RgbImage, "data">,
+  { resized, window }: ReturnType<typeof placeOf>,
+): Geometry => ({
+  photo: { width, height },
+  resized: { width: resized.width, height: resized.height },
+  // Not -0, which is another value for some comparisons.
+  offset: [0 - window.left, 0 - window.top],
+  model: { width: window.width, height: window.height },
+});
 
 /** What an upright image is resized to, and which part of it is kept. */
 export function placeOf(
@@ -360,4 +380,20 @@ export function pixelValueTables({
     }
   }
   return tables;
+}
+
+/** Patches of pixel values [3, H, W], row by row, each in the order (y, x, channel), and their grid. */
+export function patchesOf(values: Float32Array, { width, height }: { width: number; height: number }, patch: number) {
+  const grid = [height / patch, width / patch] as const;
+  const data = new Float32Array(values.length);
+  let i = 0;
+  for (let row = 0; row < grid[0]; row++)
+    for (let column = 0; column < grid[1]; column++)
+      for (let y = row * patch; y < (row + 1) * patch; y++)
+        for (let x = column * patch; x < (column + 1) * patch; x++)
+          for (let c = 0; c < 3; c++) data[i++] = values[(c * height + y) * width + x]!;
+  return {
+    pixelValues: { dims: [1, grid[0] * grid[1], 3 * patch * patch], data },
+    spatialShapes: { dims: [1, 2], data: grid },
+  };
 }

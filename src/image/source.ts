@@ -2,6 +2,7 @@
 import { readFile } from "../platform/files.js";
 import type { DecodeOptions, Readable, RgbImage } from "./decode.js";
 import { checkSize, dropAlpha, PIXEL_LIMIT } from "./file.js";
+import { inSlices, type Slices } from "./slices.js";
 import { kept } from "./upright.js";
 
 /** Pixels in memory: RGB or RGBA, 8 bits, row by row. ImageData is one. */
@@ -17,9 +18,7 @@ export type Drawable = HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | 
 /** A path or URL, an encoded file, pixels, or something that a browser can draw. */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | Pixels | Drawable;
 
-export interface OpenImageOptions extends DecodeOptions {
-  signal?: AbortSignal;
-}
+export type OpenImageOptions = DecodeOptions;
 
 /**
  * RGB of an image from anywhere; files are decoded, the others copied. Alpha is dropped.
@@ -29,29 +28,29 @@ export async function openImage(input: ImageInput, options: OpenImageOptions = {
   return openImageFor(input, options, kept);
 }
 
-/** What `use` makes of an image, whose pixels may be gone when it returns; see `decodeFor`. */
+/** Opens an image and makes something of it, in slices; see `decodeFor`. */
 export async function openImageFor<T>(
   input: ImageInput,
   options: OpenImageOptions,
-  use: (image: Readable) => T,
+  use: (image: Readable) => Slices<T>,
 ): Promise<T> {
-  const { signal, pixelLimit = PIXEL_LIMIT, name = nameOf(input) } = options;
+  const { signal, pixelLimit = PIXEL_LIMIT, name = nameOf(input), decodeTimeout: timeout } = options;
   signal?.throwIfAborted();
-  // No format takes more bytes a pixel than 16-bit RGBA.
-  const encoded = await encodedBytes(input, 8 * pixelLimit, signal);
+  const encoded = await readEncoded(input, { signal, pixelLimit });
   signal?.throwIfAborted();
   if (encoded) {
     // Pixels need no decoder: a bundle loads them for the first file.
     const { decodeFor } = await import("./decode.js");
-    return decodeFor(encoded, { pixelLimit, name }, use);
+    return decodeFor(encoded, { ...options, pixelLimit, name }, use);
   }
 
   const label = name === undefined ? "the image" : `"${name}"`;
   const check = (width: number, height: number) =>
     checkSize({ bytes: new Uint8Array(), label, pixelLimit }, width, height);
+  const late = () => new Error(`image: ${label} takes more than the ${timeout} ms of the option decodeTimeout`);
   if (isPixels(input)) {
     check(input.width, input.height);
-    return use(copyPixels(input, label));
+    return inSlices(() => use(copyPixels(input, label)), { signal, timeout }, late);
   }
   const size = drawableSize(input);
   if (!size) {
@@ -61,22 +60,23 @@ export async function openImageFor<T>(
     );
   }
   check(...size);
-  return use(draw(input as Drawable, ...size));
+  return inSlices(() => use(draw(input as Drawable, ...size)), { signal, timeout }, late);
 }
 
 /** The name for messages, where the input has one. */
-function nameOf(input: ImageInput): string | undefined {
+export function nameOf(input: ImageInput): string | undefined {
   if (typeof input === "string") return input.length > 200 ? `${input.slice(0, 60)}…` : input;
   if (input instanceof URL) return nameOf(input.href);
   return typeof File !== "undefined" && input instanceof File ? input.name : undefined;
 }
 
-async function encodedBytes(
+/** The bytes of an encoded image; undefined for pixels and what can be drawn. */
+export async function readEncoded(
   input: ImageInput,
-  maxBytes: number,
-  signal: AbortSignal | undefined,
+  { signal, pixelLimit = PIXEL_LIMIT }: Pick<OpenImageOptions, "signal" | "pixelLimit">,
 ): Promise<Uint8Array | undefined> {
-  if (typeof input === "string" || input instanceof URL) return readFile(input, { signal, maxBytes });
+  // No format takes more bytes a pixel than 16-bit RGBA.
+  if (typeof input === "string" || input instanceof URL) return readFile(input, { signal, maxBytes: 8 * pixelLimit });
   if (input instanceof Uint8Array) return input;
   if (input instanceof ArrayBuffer) return new Uint8Array(input);
   if (input instanceof Blob) return new Uint8Array(await input.arrayBuffer());

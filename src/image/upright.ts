@@ -1,5 +1,6 @@
 /** Photos turned upright by their orientation (exif.ts), as Pillow's ImageOps.exif_transpose does. */
 import type { Readable, RgbImage } from "./decode.js";
+import type { Slices } from "./slices.js";
 
 /** Pixels of some channels as stored, and how EXIF says to turn them. */
 interface Turned {
@@ -52,7 +53,7 @@ export function upright<Image extends Turned>(image: Image): Image {
 }
 
 /** An image that is upright, and whose pixels stay. */
-export function kept(image: Readable): RgbImage {
+export function* kept(image: Readable): Slices<RgbImage> {
   const { data, width, height } = upright({ orientation: 1, channels: 3, ...image });
   const isPart = data.byteLength < data.buffer.byteLength;
   return { data: isPart ? data.slice() : data, width, height };

@@ -19,8 +19,11 @@ const XMP = 4;
 const EXIF = 8;
 const ALPHA = 16;
 
-/** @throws Error: one sentence, for a file that is truncated, corrupt or too large. */
-export const decodeWebp: Reader = async (file, use) => {
+export async function decodeWebp(file: ImageFile): Promise<Reader> {
+  const stored = (image: StoredImage): Reader =>
+    function* () {
+      return image;
+    };
   const { bytes } = file;
   const claimed = viewOf(bytes).getUint32(4, true) + 8;
   if (bytes.length < claimed) {
@@ -30,7 +33,7 @@ export const decodeWebp: Reader = async (file, use) => {
   const chunks = readChunks(bytes.subarray(12, claimed));
   const [extended] = chunks;
   if (extended?.type !== "VP8X" || extended.payload.length < 10) {
-    return decodeFrame(file, chunks, (picture) => use({ ...picture, orientation: 1 }));
+    return stored({ ...(await decodeFrame(file, chunks)), orientation: 1 });
   }
   const { payload } = extended;
   const flags = payload[0];
@@ -42,31 +45,26 @@ export const decodeWebp: Reader = async (file, use) => {
     flags & EXIF ? find("EXIF") : undefined,
     xmp && new TextDecoder("latin1").decode(xmp),
   );
-  if (!(flags & ANIMATION)) return decodeFrame(file, chunks, (picture) => use({ ...picture, orientation }));
+  if (!(flags & ANIMATION)) return stored({ ...(await decodeFrame(file, chunks)), orientation });
 
   const frame = find("ANMF");
   if (!frame || frame.length < 16) throw broken(file, "is an animated WebP without a frame");
   const [left, top] = [2 * uint24(frame, 0), 2 * uint24(frame, 3)];
-  return decodeFrame(file, readChunks(frame.subarray(16)), (picture) => {
-    if (left + picture.width > width || top + picture.height > height) {
-      const found = `${picture.width}×${picture.height} at (${left}, ${top})`;
-      throw broken(file, `has a frame of ${found}, which is not inside its ${width}×${height} pixels`);
-    }
-    const data = new Uint8Array(3 * width * height);
-    for (let y = 0; y < picture.height; y++) {
-      const row = picture.data.subarray(3 * y * picture.width, 3 * (y + 1) * picture.width);
-      data.set(row, 3 * ((top + y) * width + left));
-    }
-    return use({ data, width, height, orientation });
-  });
-};
+  const picture = await decodeFrame(file, readChunks(frame.subarray(16)));
+  if (left + picture.width > width || top + picture.height > height) {
+    const found = `${picture.width}×${picture.height} at (${left}, ${top})`;
+    throw broken(file, `has a frame of ${found}, which is not inside its ${width}×${height} pixels`);
+  }
+  const data = new Uint8Array(3 * width * height);
+  for (let y = 0; y < picture.height; y++) {
+    const row = picture.data.subarray(3 * y * picture.width, 3 * (y + 1) * picture.width);
+    data.set(row, 3 * ((top + y) * width + left));
+  }
+  return stored({ data, width, height, orientation });
+}
 
 /** A still image from its chunks: VP8 (lossy, with ALPH for its alpha) or VP8L (lossless). */
-async function decodeFrame<T>(
-  file: ImageFile,
-  chunks: Chunk[],
-  use: (picture: Omit<StoredImage, "orientation">) => T,
-): Promise<T> {
+async function decodeFrame(file: ImageFile, chunks: Chunk[]): Promise<Omit<StoredImage, "orientation">> {
   const picture = chunks.find(({ type }) => type === "VP8 " || type === "VP8L");
   if (!picture || picture.payload.length < 10) throw broken(file, "has no WebP pixels (VP8 or VP8L)");
   const { payload } = picture;
@@ -91,7 +89,8 @@ async function decodeFrame<T>(
   riff.set([0x52, 0x49, 0x46, 0x46, 0, 0, 0, 0, 0x57, 0x45, 0x42, 0x50]);
   viewOf(riff).setUint32(4, 4 + parts.reduce((sum, part) => sum + part.length, 0), true);
   const still = concatenate([riff, ...parts]);
-  return decodeWith("webp", file, still, (rgba) => use({ data: dropAlpha(rgba, rgba), width, height }));
+  const data = await decodeWith("webp", file, still, (rgba) => dropAlpha(rgba, rgba).slice());
+  return { data, width, height };
 }
 
 function readChunks(bytes: Uint8Array): Chunk[] {

@@ -3,13 +3,14 @@
  * what structured cloning alone would lose (errors whole, signals) or would take too long over (the bytes of weights).
  */
 
-import type { Model } from "../calls.js";
 import type { Progress } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
+import type { Model } from "../model.js";
+import type { TaskName } from "../tasks/index.js";
 
 /** Methods whose first argument is images. */
-export type ImageMethod = "classify" | "embed" | "preprocess" | "preprocessBytes";
-export type Method = "load" | "forward" | "embedTexts" | "zeroShot" | ImageMethod;
+export type ImageMethod = TaskName | "preprocess" | "preprocessBytes";
+export type Method = "load" | "forward" | "embedTexts" | ImageMethod;
 
 /** From the page. */
 export type Request =
@@ -17,7 +18,8 @@ export type Request =
       /** Counts up; names the call in all that follows. */
       readonly call: number;
       readonly method: Method;
-      readonly args: readonly [unknown, object];
+      /** As the method takes them, but for the images, the bytes of weights, and the signal of the options, which come last. */
+      readonly args: readonly unknown[];
       /** Absent for a call without a signal. */
       readonly signal?: { readonly aborted: boolean };
       /** Of load: whether progress is wanted. */
@@ -37,7 +39,7 @@ export type Answer = { readonly call: number } & (
 );
 
 /** What `load` answers. */
-export type Facts = Pick<Model, "config" | "labels">;
+export type Facts = Pick<Model, "config" | "labels" | "tasks">;
 
 /** An image, or why the page could not send it: then the call fails for this image alone. */
 export type SentImage = { readonly image: unknown } | { readonly failed: SentThrown };

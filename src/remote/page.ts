@@ -2,12 +2,13 @@
  * A model on a page: all of it, from reading the checkpoint to the labels, is in a worker (worker.ts), so that the page is
  * never blocked. What only a page has, its address, elements and streams, is read here and sent.
  */
-import type { LoadOptions, Model } from "../calls.js";
 import { type ImageInput, openImage } from "../image/source.js";
 import type { CheckpointParts } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
+import type { LoadOptions, Model } from "../model.js";
 import { locatePackages } from "../platform/packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
+import { taskMethods } from "../tasks/index.js";
 import {
   type Answer,
   type Facts,
@@ -87,11 +88,15 @@ export async function loadInWorker(
   async function call(
     method: Method,
     first: unknown,
-    { signal, onProgress, ...options }: Pick<LoadOptions, "signal" | "onProgress"> = {},
-    more: { packages?: Readonly<Record<string, string>>; transfer?: Transferable[] } = {},
+    rest: readonly unknown[],
+    more: Pick<LoadOptions, "onProgress"> & {
+      readonly packages?: Readonly<Record<string, string>>;
+      readonly transfer?: Transferable[];
+    } = {},
   ): Promise<unknown> {
     if (over) throw over;
-    const { packages, transfer } = more;
+    const { onProgress, packages, transfer } = more;
+    const { signal, args } = withoutSignal(rest);
     const ready = Promise.all([first, posted]);
     posted = ready.then(
       () => {},
@@ -100,9 +105,14 @@ export async function loadInWorker(
     const [argument] = await ready;
     if (over) throw over;
     const id = calls++;
-    const state = signal && { aborted: signal.aborted };
-    const args = [argument, options] as const;
-    const request: Request = { call: id, method, args, signal: state, progress: onProgress !== undefined, packages };
+    const request: Request = {
+      call: id,
+      method,
+      args: [argument, ...args],
+      signal: signal && { aborted: signal.aborted },
+      progress: onProgress !== undefined,
+      packages,
+    };
     const abort = () => worker.post({ abort: id } satisfies Request);
     try {
       return await new Promise((resolve, reject) => {
@@ -118,19 +128,19 @@ export async function loadInWorker(
 
   const sendImages = async (images: ImageInput | readonly ImageInput[]) =>
     Array.isArray(images) ? Promise.all(images.map(sendImage)) : sendImage(images as ImageInput);
-  const onImages = (method: ImageMethod) => (images: ImageInput | readonly ImageInput[], options?: object) =>
-    call(
-      method,
-      sendImages(images).then((sent) => ({ images: sent })),
-      options,
-    );
+  const onImages =
+    (method: ImageMethod) =>
+    (images: ImageInput | readonly ImageInput[], ...rest: unknown[]) =>
+      call(method, sendImages(images), rest);
 
   let facts: Facts;
   try {
     const { sent, transfer } = sendSource(source);
+    const { onProgress, ...others } = options;
     const { wasm } = options;
     const kernels = typeof wasm === "string" || wasm instanceof URL ? { wasm: absolute(String(wasm)) } : {};
-    facts = (await call("load", sent, { ...options, ...kernels }, { packages: locatePackages(), transfer })) as Facts;
+    const more = { onProgress, packages: locatePackages(), transfer };
+    facts = (await call("load", sent, [{ ...others, ...kernels }], more)) as Facts;
   } catch (error) {
     end(error as Error);
     throw error;
@@ -146,24 +156,25 @@ export async function loadInWorker(
       if (over) throw over;
       return state!.memory;
     },
-    classify: onImages("classify") as Model["classify"],
-    embed: onImages("embed") as Model["embed"],
+    ...taskMethods((name, images, ...rest) => onImages(name)(images, ...rest)),
     preprocess: onImages("preprocess") as Model["preprocess"],
     preprocessBytes: onImages("preprocessBytes") as Model["preprocessBytes"],
     text: facts.config.text && {
-      embed: (texts, options) => call("embedTexts", texts, options) as Promise<Float32Array>,
+      embed: (texts, options) => call("embedTexts", texts, [options]) as Promise<Float32Array>,
     },
-    zeroShot: ((images: ImageInput | readonly ImageInput[], labels: readonly string[], options?: object) =>
-      call(
-        "zeroShot",
-        sendImages(images).then((sent) => ({ images: sent, labels })),
-        options,
-      )) as Model["zeroShot"],
-    forward: ((inputs, options) => call("forward", inputs, options)) as Model["forward"],
+    forward: ((inputs, options) => call("forward", inputs, [options])) as Model["forward"],
     dispose,
     [Symbol.dispose]: dispose,
     [Symbol.asyncDispose]: async () => dispose(),
   };
+}
+
+/** The arguments of a call without the signal of its options, the last of them: a signal cannot be sent. */
+function withoutSignal(args: readonly unknown[]): { args: readonly unknown[]; signal?: AbortSignal } {
+  const options = args.at(-1) as { signal?: unknown } | null | undefined;
+  if (!(options?.signal instanceof AbortSignal)) return { args };
+  const { signal, ...others } = options;
+  return { args: [...args.slice(0, -1), others], signal };
 }
 
 /** A relative address is the page's, which the worker's is not. A name of the Hub is no address. */

@@ -1,6 +1,6 @@
 /** The worker's side of page.ts: one model, loaded and called as the page says. */
-import { type LoadOptions, loadHere, type Model } from "../calls.js";
 import type { Bytes } from "../io/source.js";
+import { type LoadOptions, loadHere, type Model } from "../model.js";
 import { setPackages } from "../platform/packages.js";
 import { receive } from "../platform/workers.js";
 import {
@@ -42,34 +42,29 @@ receive(async (message, post) => {
 });
 
 async function run(
-  { method, args: [first, rest], progress, packages }: Exclude<Request, { abort: number }>,
+  { method, args: [first, ...rest], progress, packages }: Exclude<Request, { abort: number }>,
   signal: AbortSignal | undefined,
   onProgress: NonNullable<LoadOptions["onProgress"]>,
 ): Promise<unknown> {
-  const options = signal ? { ...rest, signal } : rest;
+  const args = signal ? [...rest.slice(0, -1), { ...(rest.at(-1) as object), signal }] : rest;
   switch (method) {
     case "load": {
       setPackages(packages!);
-      const source = await takeSource(first);
-      model = await loadHere(source as never, progress ? { ...options, onProgress } : options);
-      const { config, labels } = model;
-      return { config, labels } satisfies Facts;
+      const [options] = args as [LoadOptions];
+      model = await loadHere((await takeSource(first)) as never, progress ? { ...options, onProgress } : options);
+      const { config, labels, tasks } = model;
+      return { config, labels, tasks } satisfies Facts;
     }
     case "forward":
-      return model!.forward(first as never, options);
+      return model!.forward(first as never, ...(args as never[]));
     case "embedTexts":
       if (!model!.text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
-      return model!.text.embed(first as never, options);
+      return model!.text.embed(first as never, ...(args as never[]));
     default: {
-      const { images: sent, labels } = first as {
-        images: SentImage | readonly SentImage[];
-        labels?: readonly string[];
-      };
+      const sent = first as SentImage | readonly SentImage[];
       const images = Array.isArray(sent) ? sent.map(takeImage) : takeImage(sent as SentImage);
       try {
-        return await (method === "zeroShot"
-          ? model!.zeroShot(images as never, labels!, options)
-          : model![method](images as never, options));
+        return await (model![method] as (images: unknown, ...args: unknown[]) => Promise<unknown>)(images, ...args);
       } finally {
         for (const image of [images].flat()) if (image instanceof ImageBitmap) image.close();
       }
@@ -88,8 +83,12 @@ async function takeSource(source: unknown): Promise<unknown> {
   };
 }
 
-/** An image that could not be sent is a Blob that cannot be read. */
+/** An image; one that could not be sent is pixels that throw why when they are read, which no thread can be sent either. */
 function takeImage(sent: SentImage): unknown {
   if ("image" in sent) return sent.image;
-  return Object.assign(new Blob(), { arrayBuffer: () => Promise.reject(unpackThrown(sent.failed)) });
+  return {
+    get data(): never {
+      throw unpackThrown(sent.failed);
+    },
+  };
 }

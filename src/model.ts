@@ -5,24 +5,17 @@ import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
 import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
-import { createImageWorkers, pixelsAhead, pixelsOf } from "./image/ahead.js";
-import type { RgbImage } from "./image/decode.js";
+import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
-import { toPixelValues } from "./image/preprocess.js";
+import type { Geometry } from "./image/geometry.js";
+import { pixelsOf } from "./image/pixels.js";
+import { patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
 import type { ImageInput } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
-import {
-  type BatchError,
-  collect,
-  concat,
-  meanOfRows,
-  type Prediction,
-  patchesOf,
-  predictions,
-  similarityOf,
-  toRow,
-  toUnit,
-} from "./results.js";
+import { collect } from "./tasks/batch.js";
+import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
+import { concat, toUnit } from "./tasks/rows.js";
+import { checkNames, textsOf } from "./tasks/task.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 /** Options of `load`. */
@@ -57,30 +50,12 @@ export interface LoadOptions extends HubOptions {
   config?: ConfigOverrides;
   /** Most pixels that an image may have; more is refused before any of them is decoded. */
   pixelLimit?: number;
+  /** Most milliseconds of work on an image, decoding and resizing; it is refused when they are over. Default: no limit. */
+  decodeTimeout?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called as bytes arrive: first those of files that are downloaded, then those of the weights. */
   onProgress?: (progress: Progress) => void;
-}
-
-/** Options of `classify`. */
-export interface ClassifyOptions {
-  /** How many classes, best first. */
-  topK?: number;
-  signal?: AbortSignal;
-}
-
-/** Options of `embed`. */
-export interface EmbedOptions {
-  /**
-   * head: what the classification head reads, after the last norm; token: the class token; mean: the mean of the patches;
-   * map: what attention pooling makes, in checkpoints that have it; pooler: Hugging Face's pooler_output; none: all tokens,
-   * one after the other. Image-text models: features, in the space that they share with texts (the default there).
-   */
-  pooling?: "head" | "token" | "mean" | "map" | "pooler" | "none" | "features";
-  /** Scale each row to length 1. */
-  normalize?: boolean;
-  signal?: AbortSignal;
 }
 
 /** Options of `text.embed`. */
@@ -95,20 +70,8 @@ export interface TextMethods {
   embed(texts: string | readonly string[], options?: TextOptions): Promise<Float32Array>;
 }
 
-/** Options of `zeroShot`. */
-export interface ZeroShotOptions {
-  /**
-   * The text that is made of a label, {} being the label; of several the mean of their embeddings is taken, as in CLIP
-   * (Radford et al. 2021, section 3.1.4). "This is a photo of {}." by default, as in transformers.
-   */
-  template?: string | readonly string[];
-  /** How many labels, best first; all by default. */
-  topK?: number;
-  signal?: AbortSignal;
-}
-
 /** A loaded model. Calls run one after the other, in the order in which they were made. */
-export interface Model {
+export interface Model extends TaskMethods {
   readonly config: Config;
   /** Class names by index: id2label. */
   readonly labels: readonly string[];
@@ -120,34 +83,10 @@ export interface Model {
   };
   /** Bytes: packed weights, and the most that activations have taken. */
   readonly memory: { readonly weights: number; readonly activations: number };
-  /**
-   * Classes of an image, best first; of a list, one result each, in order. Images of a list are decoded on other threads,
-   * a few ahead of the model.
-   * @throws Error naming the image that cannot be read, for several {@link BatchError} when all are through; RangeError if
-   * the checkpoint has no classifier.
-   * @example
-   * const [best] = await vit.classify("cat.jpg", { topK: 5 });
-   */
-  classify(image: ImageInput, options?: ClassifyOptions): Promise<Prediction[]>;
-  classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Prediction[][]>;
-  /** Feature vectors, [images, D] in one array, one row an image. */
-  embed(images: ImageInput | readonly ImageInput[], options?: EmbedOptions): Promise<Float32Array>;
+  /** What this checkpoint can do, by the names of the methods. The others throw a RangeError that says what it lacks. */
+  readonly tasks: readonly TaskName[];
   /** Texts of image-text models; undefined in others. */
   readonly text: TextMethods | undefined;
-  /**
-   * Classes named by texts, best first, with the softmax of their scores, or with the sigmoid of each (SigLIP). Embeddings
-   * of texts are kept, so that the same labels cost nothing the next time.
-   * @param labels what stands for {} in the template.
-   * @throws RangeError if the checkpoint has no text tower.
-   * @example
-   * const [best] = await clip.zeroShot("cat.jpg", ["cat", "dog"], { template: "a photo of a {}." });
-   */
-  zeroShot(image: ImageInput, labels: readonly string[], options?: ZeroShotOptions): Promise<Prediction[]>;
-  zeroShot(
-    images: readonly ImageInput[],
-    labels: readonly string[],
-    options?: ZeroShotOptions,
-  ): Promise<Prediction[][]>;
   /**
    * The raw call.
    * @param inputs pixelValues [B, 3, H, W], as `preprocess` gives them; inputIds for a text tower.
@@ -158,8 +97,19 @@ export interface Model {
     inputs: Inputs,
     options?: { outputs?: readonly Name[]; interpolatePositions?: boolean; signal?: AbortSignal },
   ): Promise<Pick<Outputs, Name>>;
-  /** Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalised as the checkpoint says. */
-  preprocess(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Tensor>;
+  /**
+   * Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalised as the checkpoint says; and how the
+   * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read.
+   */
+  preprocess(image: ImageInput, options?: { signal?: AbortSignal }): Promise<Tensor & { geometry: Geometry }>;
+  preprocess(
+    images: readonly ImageInput[],
+    options?: { signal?: AbortSignal },
+  ): Promise<Tensor & { geometry: readonly Geometry[] }>;
+  preprocess(
+    images: ImageInput | readonly ImageInput[],
+    options?: { signal?: AbortSignal },
+  ): Promise<Tensor & { geometry: Geometry | readonly Geometry[] }>;
   /** The same before normalisation: 8-bit RGB, [images, H, W, 3]. */
   preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
   /** Ends calls that are running, which throw as later ones do, and frees what no other model shares. */
@@ -177,12 +127,17 @@ export async function loadHere(
   options: LoadOptions,
   onPage = "",
 ): Promise<Model> {
-  return createModel(await acquireEngine(source, options), options.pixelLimit, onPage);
+  return createModel(await acquireEngine(source, options), options, onPage);
 }
 
-function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPage: string): Model {
+function createModel(
+  loaded: Lease<Engine>,
+  { pixelLimit, decodeTimeout }: Pick<LoadOptions, "pixelLimit" | "decodeTimeout">,
+  onPage: string,
+): Model {
   const { config, labels, preprocessing } = loaded.value;
   let { backend } = loaded.value;
+  const tasks = tasksOf(config);
   const { height, width } = preprocessing;
   const area = height * width;
   const imageWorkers = createImageWorkers();
@@ -242,7 +197,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
   }
 
   /** Pixel values of 8-bit images of the model's size. */
-  function valuesOf(images: readonly RgbImage[]): Tensor {
+  function valuesOf(images: readonly SeenImage[]): Tensor {
     const data = new Float32Array(images.length * 3 * area);
     for (const [i, { data: bytes }] of images.entries()) {
       toPixelValues(bytes, preprocessing, data.subarray(i * 3 * area, (i + 1) * 3 * area));
@@ -256,7 +211,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
   const undrawn = () => undefined;
 
   /** What a forward pass takes of an image. */
-  function inputsOf(image: RgbImage | DrawnImage): Inputs {
+  function inputsOf(image: SeenImage | DrawnImage): Inputs {
     if ("sampling" in image) return { pixelValues: image };
     if (!config.flexible) return { pixelValues: valuesOf([image]) };
     const values = toPixelValues(image.data, { ...preprocessing, width: image.width, height: image.height });
@@ -272,7 +227,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     images: readonly ImageInput[],
     signal: AbortSignal | undefined,
     drawn: (input: ImageInput) => Own | undefined,
-    compute: (image: RgbImage | Own, check: () => void) => Promise<Result>,
+    compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
     const [rows, columns] = config.imageSize;
     if (!config.flexible && !config.interpolation.always && (height !== rows || width !== columns)) {
@@ -280,7 +235,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
         `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
       );
     }
-    const options = { preprocessing, pixelLimit, signal };
+    const options = { preprocessing, pixelLimit, decodeTimeout, signal };
     return call(signal, async (check) => {
       if (images.length === 1) {
         return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, options)), check)];
@@ -290,32 +245,32 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     });
   }
 
-  async function classify(images: ImageInput | readonly ImageInput[], options: ClassifyOptions = {}) {
+  /** Does a task on one image, or on each of a list. */
+  async function perform(name: TaskName, images: ImageInput | readonly ImageInput[], rest: readonly unknown[]) {
     live();
-    checkNames("classify", options, CLASSIFY_OPTIONS);
-    const { topK = 5, signal } = options;
-    if (config.classes === 0)
-      throw new RangeError("classify: the checkpoint must have a classifier; this one has none");
-    checkTopK("classify", topK);
-    const results = await eachOf("classify", listOf(images), signal, drawn, async (image, check) => {
-      const { logits } = await run(inputsOf(image), ["logits"], check, { signal });
-      return predictions(logits!.data, labels, topK);
+    const task = TASKS[name];
+    const args = rest.slice(0, task.arguments);
+    const { [task.arguments]: options = {} } = rest;
+    checkNames(name, options, { ...task.options, signal: true });
+    const { signal } = options as { signal?: AbortSignal };
+    const lacks = task.lacks?.(config);
+    if (lacks) {
+      const able = tasks.join(", ");
+      throw new RangeError(`${name}: the checkpoint must have ${lacks}; this one has none, and can ${able}`);
+    }
+    const { similarity } = live().value;
+    const compute = await call(signal, async (check) => {
+      const embedTexts = (texts: readonly string[]) => textDirections(texts, check, signal);
+      return task.begin({ config, labels, similarity, embedTexts }, options as object, ...args);
     });
-    return isList(images) ? results : results[0]!;
-  }
-
-  async function embed(images: ImageInput | readonly ImageInput[], options: EmbedOptions = {}): Promise<Float32Array> {
-    live();
-    checkNames("embed", options, EMBED_OPTIONS);
-    const { pooling = config.features > 0 ? "features" : "head", normalize = false, signal } = options;
-    checkPooling(pooling, config);
-    const output = POOLINGS[pooling];
-    const rows = await eachOf("embed", listOf(images), signal, drawn, async (image, check) => {
-      const outputs = await run(inputsOf(image), [output], check, { signal });
-      const { dims, data } = outputs[output] as Tensor;
-      return toRow(data, dims, { pooling, prefixTokens: config.prefixTokens, normalize });
-    });
-    return concat(rows, Float32Array);
+    const results = await eachOf(name, listOf(images), signal, drawn, (image, check) =>
+      compute({
+        geometry: image.geometry,
+        run: (outputs, inputs) => run({ ...inputsOf(image), ...inputs }, outputs, check, { signal }) as never,
+      }),
+    );
+    if (!isList(images)) return results[0]!;
+    return task.join ? task.join(results) : results;
   }
 
   /** Features of a text, of length 1, kept. */
@@ -347,53 +302,22 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     return concat(normalize ? rows.map(toUnit) : rows, Float32Array);
   }
 
-  /** The direction that stands for a label: the mean of those of its texts. */
-  async function directionOf(texts: readonly string[], check: () => void, signal?: AbortSignal): Promise<Float32Array> {
+  /** Features of texts, of length 1, from those that are kept. */
+  async function textDirections(
+    texts: readonly string[],
+    check: () => void,
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array[]> {
     const missing = texts.filter((text) => !known.has(text));
     const rows = await textFeatures(missing, check, signal);
     for (const [i, text] of missing.entries()) known.set(text, toUnit(rows[i]!));
-    const mean = meanOfRows(texts.map((text) => known.get(text)!));
+    const found = texts.map((text) => known.get(text)!);
     // Those of the longest ago make room.
     for (const text of known.keys()) {
       if (known.size <= KEPT_TEXTS) break;
       known.delete(text);
     }
-    return mean;
-  }
-
-  async function zeroShot(
-    images: ImageInput | readonly ImageInput[],
-    labels: readonly string[],
-    options: ZeroShotOptions = {},
-  ) {
-    live();
-    checkNames("zeroShot", options, { template: true, topK: true, signal: true });
-    if (!config.text) throw new RangeError("zeroShot: the checkpoint must have a text tower; this one has none");
-    const list = textsOf("zeroShot", labels);
-    const { template = "This is a photo of {}.", topK = list.length, signal } = options;
-    const templates = textsOf("zeroShot", typeof template === "string" ? [template] : template);
-    const without = templates.find((text) => !text.includes("{}"));
-    if (without !== undefined) {
-      throw new RangeError(`zeroShot: a template must have {} for the label; got ${JSON.stringify(without)}`);
-    }
-    checkTopK("zeroShot", topK);
-    const directions = await call(signal, async (check) => {
-      const all: Float32Array[] = [];
-      for (const label of list) {
-        const texts = templates.map((text) => text.replaceAll("{}", label));
-        all.push(await directionOf(texts, check, signal));
-      }
-      return all;
-    });
-    const similarity = live().value.similarity!;
-    const results = await eachOf("zeroShot", listOf(images), signal, drawn, async (image, check) => {
-      const { imageEmbeds } = await run(inputsOf(image), ["imageEmbeds"], check, { signal });
-      const logits = Float32Array.from(directions, (direction) =>
-        similarityOf(imageEmbeds!.data, direction, similarity),
-      );
-      return predictions(logits, list, topK, similarity.independent ? "sigmoid" : "softmax");
-    });
-    return isList(images) ? results : results[0]!;
+    return found;
   }
 
   async function preprocessBytes(
@@ -414,18 +338,21 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     );
   }
 
-  async function preprocess(
-    images: ImageInput | readonly ImageInput[],
-    options: { signal?: AbortSignal } = {},
-  ): Promise<Tensor> {
+  async function preprocess(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}) {
     live();
     checkNames("preprocess", options, { signal: true });
     if (config.flexible) {
       throw new RangeError("preprocess: images of this model are sequences of patches of different lengths; use embed");
     }
-    return valuesOf(
-      await eachOf<RgbImage, never>("preprocess", listOf(images), options.signal, undrawn, async (image) => image),
+    const seen = await eachOf<SeenImage, never>(
+      "preprocess",
+      listOf(images),
+      options.signal,
+      undrawn,
+      async (image) => image,
     );
+    const geometry = seen.map((image) => image.geometry);
+    return { ...valuesOf(seen), geometry: isList(images) ? geometry : geometry[0]! };
   }
 
   function dispose(): void {
@@ -446,10 +373,9 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
     get memory() {
       return live().value.memory;
     },
-    classify: classify as Model["classify"],
-    embed,
+    tasks,
+    ...taskMethods((name, images, ...rest) => perform(name, images, rest)),
     text: config.text && { embed: embedTexts },
-    zeroShot: zeroShot as Model["zeroShot"],
     async forward(inputs, options = {}) {
       live();
       checkNames("forward", options, { outputs: true, interpolatePositions: true, signal: true });
@@ -458,7 +384,7 @@ function createModel(loaded: Lease<Engine>, pixelLimit: number | undefined, onPa
         run(inputs ?? {}, outputs, check, { interpolatePositions, signal }),
       )) as never;
     },
-    preprocess,
+    preprocess: preprocess as Model["preprocess"],
     preprocessBytes,
     dispose,
     [Symbol.dispose]: dispose,
@@ -471,61 +397,5 @@ const isList = (images: ImageInput | readonly ImageInput[]): images is readonly 
 const listOf = (images: ImageInput | readonly ImageInput[]): readonly ImageInput[] =>
   isList(images) ? images : [images];
 
-const CLASSIFY_OPTIONS: Readonly<Record<keyof ClassifyOptions, true>> = { topK: true, signal: true };
-const EMBED_OPTIONS: Readonly<Record<keyof EmbedOptions, true>> = { pooling: true, normalize: true, signal: true };
-
-/** The output that each pooling is made of. */
-const POOLINGS = {
-  head: "preLogits",
-  token: "lastHiddenState",
-  mean: "lastHiddenState",
-  map: "preLogits",
-  pooler: "pooled",
-  none: "lastHiddenState",
-  features: "imageFeatures",
-} as const satisfies Record<NonNullable<EmbedOptions["pooling"]>, OutputName>;
-
 /** Embeddings of texts that a model keeps for zeroShot: 4096 of 2 KB are 8 MB. */
 const KEPT_TEXTS = 4096;
-
-function checkTopK(call: string, topK: unknown): void {
-  if (!Number.isSafeInteger(topK) || (topK as number) < 1) {
-    throw new RangeError(`${call}: topK must be a positive integer; got ${JSON.stringify(topK)}`);
-  }
-}
-
-/** A list of texts, if it is one and not empty. */
-function textsOf(call: string, texts: unknown): readonly string[] {
-  if (Array.isArray(texts) && texts.length > 0 && texts.every((text) => typeof text === "string")) return texts;
-  throw new TypeError(`${call}: texts must be strings, one at least; got ${JSON.stringify(texts)?.slice(0, 60)}`);
-}
-
-function checkPooling(pooling: NonNullable<EmbedOptions["pooling"]>, config: Config): void {
-  if (!Object.hasOwn(POOLINGS, pooling)) {
-    throw new RangeError(
-      `embed: pooling must be one of ${Object.keys(POOLINGS).join(", ")}; got ${JSON.stringify(pooling)}`,
-    );
-  }
-  const lacks = (what: string) =>
-    new RangeError(`embed: pooling ${pooling} needs a checkpoint with ${what}; this one has none`);
-  if (pooling === "token" && !config.classToken) throw lacks("a class token");
-  if (pooling === "map" && config.pooling !== "attention") throw lacks("attention pooling");
-  if (pooling === "pooler" && config.pooled === "none") throw lacks("a pooler");
-  if (pooling === "features" && config.features === 0) throw lacks("features that images and texts share");
-  if ((pooling === "token" || pooling === "none") && config.depth === 0) throw lacks("a transformer");
-}
-
-/** An option that is misspelled, or of another version, is an error rather than nothing. */
-export function checkNames(call: string, options: unknown, known: Readonly<Record<string, true>>): void {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${call}: options must be an object; got ${JSON.stringify(options)}`);
-  }
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
-  if (unknown !== undefined) {
-    throw new RangeError(`${call}: options are ${Object.keys(known).join(", ")}; got "${unknown}"`);
-  }
-  const { signal } = options as { signal?: unknown };
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`${call}: signal must be an AbortSignal; got ${JSON.stringify(signal)}`);
-  }
-}

@@ -1,0 +1,40 @@
+/** The classes of an image, by the checkpoint's own head. */
+import type { ImageInput } from "../image/source.js";
+import { type Prediction, predictionLines, predictions } from "./predictions.js";
+import { checkTopK, type Task } from "./task.js";
+
+/** Options of `classify`. */
+export interface ClassifyOptions {
+  /** How many classes, best first. */
+  topK?: number;
+  signal?: AbortSignal;
+}
+
+export interface Classify {
+  /**
+   * Classes of an image, best first; of a list, one result each, in order. Images of a list are decoded on other threads,
+   * a few ahead of the model.
+   * @throws Error naming the image that cannot be read, for several {@link BatchError} when all are through; RangeError if
+   * the checkpoint has no classifier.
+   * @example
+   * const [best] = await vit.classify("cat.jpg", { topK: 5 });
+   */
+  classify(image: ImageInput, options?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Prediction[][]>;
+}
+
+export const classify: Task<ClassifyOptions, [], Prediction[]> = {
+  options: { topK: true },
+  arguments: 0,
+  lacks: ({ classes }) => (classes === 0 ? "a classifier" : undefined),
+  begin({ labels }, { topK = 5 }) {
+    checkTopK("classify", topK);
+    return async (image) => predictions((await image.run(["logits"])).logits.data, labels, topK);
+  },
+  command: {
+    help: "the best classes of each image; - is standard input",
+    options: { top: { option: "topK", kind: "count", absent: "5", help: "how many" } },
+    json: (top) => ({ top: top.map(({ label, index, probability }) => ({ label, index, probability })) }),
+    lines: predictionLines,
+  },
+};

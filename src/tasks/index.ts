@@ -1,0 +1,32 @@
+/** The tasks: the methods of a model on images, and the commands that do them. A row each. */
+
+import type { Config } from "../checkpoint/config.js";
+import type { ImageInput } from "../image/source.js";
+import { type Classify, classify } from "./classify.js";
+import { type Embed, embed } from "./embed.js";
+import type { Task } from "./task.js";
+import { type ZeroShot, zeroShot } from "./zero-shot.js";
+
+/** Methods of a model that do tasks. */
+export interface TaskMethods extends Classify, Embed, ZeroShot {}
+
+export type TaskName = keyof TaskMethods;
+
+/** Tasks by the names of their methods. */
+export const TASKS: Readonly<Record<TaskName, Task<object, readonly unknown[], unknown, unknown>>> = {
+  classify,
+  embed,
+  zeroShot,
+};
+
+export const TASK_NAMES = Object.keys(TASKS) as readonly TaskName[];
+
+/** The tasks that a checkpoint can do. */
+export const tasksOf = (config: Config): readonly TaskName[] =>
+  TASK_NAMES.filter((name) => TASKS[name].lacks?.(config) === undefined);
+
+/** The methods, each of which does its task by `perform`. */
+export const taskMethods = (
+  perform: (name: TaskName, images: ImageInput | readonly ImageInput[], ...rest: unknown[]) => Promise<unknown>,
+): TaskMethods =>
+  Object.fromEntries(TASK_NAMES.map((name) => [name, perform.bind(undefined, name)])) as unknown as TaskMethods;

@@ -1,0 +1,91 @@
+/**
+ * A task: a method of a model that takes images, and maybe a command of the command line. It asks the model for outputs of a
+ * forward pass and makes of them a result in the photo's coordinates. A task is a file here and a row of index.ts.
+ */
+
+import type { Config } from "../checkpoint/config.js";
+import type { Geometry } from "../image/geometry.js";
+import type { Inputs, OutputName, Outputs } from "../vit/outputs.js";
+
+/** A loaded model, as far as a task is concerned. */
+export interface TaskModel {
+  readonly config: Config;
+  /** Class names by index. */
+  readonly labels: readonly string[];
+  /** How scores of images and texts are made of cosines, and whether those of different texts are independent. */
+  readonly similarity: { readonly scale: number; readonly bias: number; readonly independent: boolean } | undefined;
+  /** Features of texts, of length 1. They are kept, so that the same texts cost nothing the next time. */
+  embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
+}
+
+/** An image that is ready for the model. */
+export interface TaskImage {
+  readonly geometry: Geometry;
+  /** Runs the model on it, with more inputs where the task has them. */
+  run<Name extends OutputName>(outputs: readonly Name[], inputs?: Inputs): Promise<Pick<Outputs, Name>>;
+}
+
+export interface Task<Options extends object, Args extends readonly unknown[], Result, Joined = Result[]> {
+  /** Its options besides `signal`, which all have. */
+  readonly options: Readonly<Record<Exclude<keyof Options, "signal">, true>>;
+  /** Number of arguments between the images and the options. */
+  readonly arguments: Args["length"];
+  /** Why a checkpoint cannot do it, to continue "the checkpoint must have …"; undefined if it can. */
+  lacks?(config: Config): string | undefined;
+  /**
+   * Checks the arguments, and gives what computes the result of an image.
+   * @throws RangeError or TypeError: one sentence that names the argument.
+   */
+  begin(
+    model: TaskModel,
+    options: Options,
+    ...args: Args
+  ): ((image: TaskImage) => Promise<Result>) | Promise<(image: TaskImage) => Promise<Result>>;
+  /** Makes one value of the results of a list; by default it is the list. */
+  join?(results: Result[]): Joined;
+  readonly command?: Command<Options, Result>;
+}
+
+/** A command of the command line that does a task on each image. */
+export interface Command<Options extends object, Result> {
+  /** Line of the help. */
+  readonly help: string;
+  /** Options by their names on the command line: the option of the task that it is, its kind, its default, and its help. */
+  readonly options: Readonly<
+    Record<
+      string,
+      { readonly option: keyof Options; readonly kind: "count"; readonly absent: string; readonly help: string }
+    >
+  >;
+  /** Fields of a line of JSON. */
+  json(result: Result): object;
+  /** Lines for people. */
+  lines(result: Result): string[];
+}
+
+export function checkTopK(call: string, topK: unknown): void {
+  if (!Number.isSafeInteger(topK) || (topK as number) < 1) {
+    throw new RangeError(`${call}: topK must be a positive integer; got ${JSON.stringify(topK)}`);
+  }
+}
+
+/** A list of texts, if it is one and not empty. */
+export function textsOf(call: string, texts: unknown): readonly string[] {
+  if (Array.isArray(texts) && texts.length > 0 && texts.every((text) => typeof text === "string")) return texts;
+  throw new TypeError(`${call}: texts must be strings, one at least; got ${JSON.stringify(texts)?.slice(0, 60)}`);
+}
+
+/** Refuses an option that is misspelled, or of another version, which would do nothing. */
+export function checkNames(call: string, options: unknown, known: Readonly<Record<string, true>>): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`${call}: options must be an object; got ${JSON.stringify(options)}`);
+  }
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
+  if (unknown !== undefined) {
+    throw new RangeError(`${call}: options are ${Object.keys(known).join(", ")}; got "${unknown}"`);
+  }
+  const { signal } = options as { signal?: unknown };
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`${call}: signal must be an AbortSignal; got ${JSON.stringify(signal)}`);
+  }
+}

@@ -1,0 +1,67 @@
+/** Classes of an image that are named by texts, of models of images and texts. */
+import type { ImageInput } from "../image/source.js";
+import { type Prediction, predictions } from "./predictions.js";
+import { toUnit } from "./rows.js";
+import { checkTopK, type Task, textsOf } from "./task.js";
+
+/** Options of `zeroShot`. */
+export interface ZeroShotOptions {
+  /**
+   * The text that is made of a label, {} being the label; of several the mean of their embeddings is taken, as in CLIP
+   * (Radford et al. 2021, section 3.1.4). "This is a photo of {}." by default, as in transformers.
+   */
+  template?: string | readonly string[];
+  /** How many labels, best first; all by default. */
+  topK?: number;
+  signal?: AbortSignal;
+}
+
+export interface ZeroShot {
+  /**
+   * Classes named by texts, best first, with the softmax of their scores, or with the sigmoid of each (SigLIP). Embeddings
+   * of texts are kept, so that the same labels cost nothing the next time.
+   * @param labels what stands for {} in the template.
+   * @throws RangeError if the checkpoint has no text tower.
+   * @example
+   * const [best] = await clip.zeroShot("cat.jpg", ["cat", "dog"], { template: "a photo of a {}." });
+   */
+  zeroShot(image: ImageInput, labels: readonly string[], options?: ZeroShotOptions): Promise<Prediction[]>;
+  zeroShot(
+    images: readonly ImageInput[],
+    labels: readonly string[],
+    options?: ZeroShotOptions,
+  ): Promise<Prediction[][]>;
+}
+
+export const zeroShot: Task<ZeroShotOptions, [labels: readonly string[]], Prediction[]> = {
+  options: { template: true, topK: true },
+  arguments: 1,
+  lacks: ({ text }) => (text ? undefined : "a text tower"),
+  async begin({ similarity, embedTexts }, { template = "This is a photo of {}.", topK }, labels) {
+    const list = textsOf("zeroShot", labels);
+    const templates = textsOf("zeroShot", typeof template === "string" ? [template] : template);
+    const without = templates.find((text) => !text.includes("{}"));
+    if (without !== undefined) {
+      throw new RangeError(`zeroShot: a template must have {} for the label; got ${JSON.stringify(without)}`);
+    }
+    const most = topK ?? list.length;
+    checkTopK("zeroShot", most);
+    const directions: Float32Array[] = [];
+    for (const label of list) {
+      directions.push(meanDirection(await embedTexts(templates.map((text) => text.replaceAll("{}", label)))));
+    }
+    const { scale, bias, independent } = similarity!;
+    return async (image) => {
+      const { data } = (await image.run(["imageEmbeds"])).imageEmbeds;
+      const logits = Float32Array.from(directions, (direction) => scale * dot(data, direction) + bias);
+      return predictions(logits, list, most, independent ? "sigmoid" : "softmax");
+    };
+  },
+};
+
+/** The direction of the mean of unit vectors. */
+function meanDirection(rows: readonly Float32Array[]): Float32Array {
+  return toUnit(Float32Array.from(rows[0]!, (_, i) => rows.reduce((sum, row) => sum + row[i]!, 0) / rows.length));
+}
+
+const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
