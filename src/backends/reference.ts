@@ -4,6 +4,7 @@
  */
 import {
   type Activation,
+  type Attended,
   type Backend,
   type DType,
   ELEMENT_BYTES,
@@ -124,6 +125,16 @@ const f32 = Math.fround;
 function quantise(row: Float32Array, range: readonly [number, number]): { integers: Float32Array; scale: number } {
   const integers = new Float32Array(row.length);
   return { integers, scale: quantiseRow(integers, row, range) };
+}
+
+/** Queries, keys and values: columns of matrices, from `first` on. */
+function partsOf(from: Attended, width: number) {
+  if ("q" in from) {
+    const whole = (x: Tensor) => ({ ...matrix(x), first: 0 });
+    return { q: whole(from.q), k: whole(from.k), v: whole(from.v) };
+  }
+  const columns = (first: number) => ({ ...matrix(from), first });
+  return { q: columns(0), k: columns(width), v: columns(2 * width) };
 }
 
 /** Norm of x[at … at+width-1], added to `plus`, into the same place of out. */
@@ -331,22 +342,21 @@ export function createReferenceBackend(): Backend {
     },
 
     attention(out, qkv, shape) {
-      const { images, d } = checkAttention(out, qkv, shape);
+      const { images, queries, d, shared } = checkAttention(out, qkv, shape);
       const { heads, tokens } = shape;
-      const width = heads * d;
-      const x = matrix(qkv).data;
+      const { q, k, v } = partsOf(qkv, heads * d);
       const o = matrix(out).data;
       const p = new Float64Array(tokens);
       for (let image = 0; image < images; image++)
         for (let h = 0; h < heads; h++)
-          for (let i = 0; i < tokens; i++) {
-            const q = (image * tokens + i) * 3 * width + h * d;
+          for (let i = 0; i < queries; i++) {
+            const query = (shared ? i : image * queries + i) * q.cols + q.first + h * d;
             let max = -Infinity;
             for (let j = 0; j < tokens; j++) {
-              const k = (image * tokens + j) * 3 * width + width + h * d;
+              const key = (image * tokens + j) * k.cols + k.first + h * d;
               let dot = 0;
-              for (let e = 0; e < d; e++) dot += x[q + e]! * x[k + e]!;
-              const row = shape.bias?.rows === tokens ? i : h * tokens + i;
+              for (let e = 0; e < d; e++) dot += q.data[query + e]! * k.data[key + e]!;
+              const row = shape.bias?.rows === queries ? i : h * queries + i;
               p[j] = dot / Math.sqrt(d) + (shape.bias ? matrix(shape.bias).data[row * tokens + j]! : 0);
               max = Math.max(max, p[j]!);
             }
@@ -356,11 +366,11 @@ export function createReferenceBackend(): Backend {
             for (let e = 0; e < d; e++) {
               let value = 0;
               for (let j = 0; j < tokens; j++)
-                value += p[j]! * x[(image * tokens + j) * 3 * width + 2 * width + h * d + e]!;
-              o[(image * tokens + i) * width + h * d + e] = value;
+                value += p[j]! * v.data[(image * tokens + j) * v.cols + v.first + h * d + e]!;
+              o[(image * queries + i) * heads * d + h * d + e] = value;
             }
             if (shape.probabilities)
-              matrix(shape.probabilities).data.set(p, ((image * heads + h) * tokens + i) * tokens);
+              matrix(shape.probabilities).data.set(p, ((image * heads + h) * queries + i) * tokens);
           }
     },
 
