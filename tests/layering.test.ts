@@ -56,10 +56,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   text: { imports: ["platform"], lazily: ["@huggingface/tokenizers"] },
   "tasks.ts": { imports: [] },
   // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.
-  checkpoint: { imports: ["backend.ts", "forward/model.ts", "heads", "numerics", "vit"] },
+  checkpoint: { imports: ["backend.ts", "forward/model.ts", "heads", "numerics", "planned.ts", "vit"] },
   forward: { imports: ["backend.ts", "forward/model.ts", "heads", "vit"] },
   "forward/model.ts": { imports: ["heads", "vit"] },
-  heads: { imports: ["backend.ts", "vit"] },
+  heads: { imports: ["backend.ts", "planned.ts", "vit"] },
+  "planned.ts": { imports: ["backend.ts"] },
   vit: { imports: ["backend.ts", "tasks.ts"] },
   numerics: { imports: ["backend.ts"] },
   "backend.ts": { imports: [] },

@@ -6,6 +6,9 @@
  * for the number of a block. A list means several tensors that are stacked in this order, or the first that exists where
  * the comment says "or".
  */
+import type { AttentionPoolNames } from "../heads/attention-pool.js";
+import type { ClassifierNames } from "../heads/classifier.js";
+import type { SimilarityNames } from "../heads/contrastive.js";
 
 /** One attention of a block, eq. 2, relative to the block. */
 export interface AttentionNames {
@@ -46,17 +49,6 @@ export interface BlockNames {
   readonly inProj?: string;
 }
 
-/** Attention pooling: a learned query, then a block's MLP (Zhai et al. 2022, section 3.4). */
-export interface AttentionPoolNames {
-  readonly latent: string;
-  /** Query, then key and value; or all three in one. */
-  readonly qkv: readonly string[];
-  readonly proj: string;
-  readonly norm: string;
-  readonly fc1: string;
-  readonly fc2: string;
-}
-
 /**
  * A ResNetV2, as the stem of a hybrid or alone (BiT). "@" and "#" stand for the numbers of stage and unit, "##" for one of
  * two digits.
@@ -75,7 +67,7 @@ export interface ResNetNames {
   readonly first: 0 | 1;
 }
 
-export interface Layout {
+export interface Layout extends ClassifierNames {
   readonly name: LayoutName;
   /** May come before every encoder tensor; heads bear none. */
   readonly prefixes: readonly string[];
@@ -87,6 +79,8 @@ export interface Layout {
   readonly positions: string;
   /** Learned frequencies of rotary positions. */
   readonly frequencies?: string;
+  /** BEiT's table, where all blocks share one. */
+  readonly relativePositions?: string;
   readonly preNorm?: string;
   /** Or. */
   readonly blocks: readonly BlockNames[];
@@ -94,9 +88,6 @@ export interface Layout {
   /** Of the pooled vector. */
   readonly pooledNorm?: string;
   readonly attentionPool?: AttentionPoolNames;
-  /** Or. */
-  readonly head: readonly string[];
-  readonly distillationHead?: string;
   readonly pooler?: string;
   /** Of the pooled vector into the space that images and texts share; or. */
   readonly projection?: readonly string[];
@@ -112,7 +103,7 @@ export interface Layout {
 }
 
 /** The text tower of a layout. */
-export interface TextNames {
+export interface TextNames extends SimilarityNames {
   readonly prefix: string;
   readonly embedding: string;
   readonly positions: string;
@@ -149,6 +140,7 @@ const transformers: Layout = {
   },
   tokens: ["embeddings.cls_token", "embeddings.distillation_token", "embeddings.register_tokens"],
   positions: "embeddings.position_embeddings",
+  relativePositions: "encoder.relative_position_bias.relative_position_bias_table",
   blocks: [
     {
       at: "encoder.layer.#.",
@@ -237,6 +229,9 @@ const clipBlock: BlockNames = {
   mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
 };
 
+/** As CLIP and SigLIP have them, whoever wrote the file. */
+const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "logit_bias" };
+
 /** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2. */
 const clip: Layout = {
   name: "clip",
@@ -265,6 +260,7 @@ const clip: Layout = {
     block: clipBlock,
     norm: "final_layer_norm",
     projection: ["text_projection", "text_model.head"],
+    ...SIMILARITY,
   },
 };
 
@@ -411,6 +407,7 @@ const openClip: Layout = {
     block: openClipBlock,
     norm: "ln_final",
     projection: ["text_projection"],
+    ...SIMILARITY,
   },
 };
 

@@ -1,9 +1,9 @@
 /** The weights of a ResNetV2: filters as rows, standardised once at load. */
 
+import { type Arrange, type Planned, type Planner, source } from "../planned.js";
 import type { Convolution, ResNet, ResNetConfig, Unit } from "../vit/resnet.js";
-import { weightOf } from "./layouts.js";
+import type { Layout } from "./layouts.js";
 import { type Named, unitAt } from "./observe.js";
-import type { Arrange, Planner } from "./plan.js";
 
 /** Added to the variance of a filter, and of a group. */
 const FILTER_EPS = 1e-8;
@@ -40,61 +40,60 @@ function standardiseRow(row: Float32Array): void {
 
 export function planResNet(
   planner: Planner,
+  { kernels }: Layout,
   prefix: string,
   names: NonNullable<Named["resnet"]>,
-  config: ResNetConfig,
-): { channels: number; weights: () => ResNet } {
-  const { layout, has, shapeOf } = planner;
-  const flax = layout.kernels === true;
+  { units, preActivation }: ResNetConfig,
+): { readonly channels: number; readonly resnet: Planned<ResNet> } {
+  const { has, shapeOf, weightOf } = planner;
+  const flax = kernels === true;
 
   /** Sizes are what the tensor says; a wrong one shows where the next does not fit. */
-  function convolution(name: string, stride: number, channels: number) {
-    const shape = shapeOf(weightOf(layout, name)) ?? [];
+  function convolution(name: string, stride: number, channels: number): Planned<Convolution> {
+    const shape = shapeOf(weightOf(name)) ?? [];
     const [outputs = 1, kernel = 1] = flax ? [shape[3], shape[0]] : [shape[0], shape[2]];
     const expected = flax ? [kernel, kernel, channels, outputs] : [outputs, channels, kernel, kernel];
-    const weights = planner.linear({
-      names: [name],
-      outputs,
-      inputs: kernel * kernel * channels,
-      shape: expected,
-      arrange: convolutionRows({ outputs, channels, kernel, flax }, true),
-      biases: [undefined],
-    });
-    return { outputs, make: (): Convolution => ({ weights: weights(), kernel, stride }) };
+    const arrange = convolutionRows({ outputs, channels, kernel, flax }, true);
+    const weight = [source(weightOf(name), expected, outputs, { arrange })];
+    return {
+      weights: { place: "linear", outputs, inputs: kernel * kernel * channels, weight, bias: [] },
+      ...{ kernel, stride },
+    };
   }
-  const norm = (name: string, cols: number) => planner.norm(name, cols, GROUP_EPS, undefined);
+  const norm = (name: string, cols: number) => planner.norm(name, cols, GROUP_EPS);
 
-  const stem = convolution(prefix + names.stem, 2, 3);
-  const stemNorm = config.preActivation ? undefined : norm(prefix + names.stemNorm, stem.outputs);
-  let channels = stem.outputs;
-  const stages = config.units.map((count, stage) =>
-    Array.from({ length: count }, (_, i) => {
-      const at = prefix + unitAt(names, stage, i);
-      const stride = i === 0 && stage > 0 ? 2 : 1;
-      const inputs = channels;
-      const convs = names.convolutions.map((name, k) => {
-        const made = convolution(at + name, k === 1 ? stride : 1, channels);
-        const before = channels;
-        channels = made.outputs;
-        return { make: made.make, norm: norm(at + names.norms[k]!, config.preActivation ? before : channels) };
-      });
-      const hasShortcut = has(weightOf(layout, at + names.shortcut));
-      const shortcut = hasShortcut ? convolution(at + names.shortcut, stride, inputs) : undefined;
-      const shortcutNorm = hasShortcut && !config.preActivation ? norm(at + names.shortcutNorm, channels) : undefined;
-      return (): Unit => ({
-        convolutions: convs.map(({ make }) => make()) as unknown as Unit["convolutions"],
-        norms: convs.map(({ norm }) => norm()) as unknown as Unit["norms"],
-        shortcut: shortcut && { convolution: shortcut.make(), norm: shortcutNorm?.() },
-      });
-    }),
-  );
-  const last = config.preActivation ? norm(prefix + names.last, channels) : undefined;
-  return {
-    channels,
-    weights: () => ({
-      stem: { convolution: stem.make(), norm: stemNorm?.() },
-      stages: stages.map((units) => units.map((unit) => unit())),
-      norm: last?.(),
-    }),
+  let channels = 3;
+  /** The next convolution of a unit, and its norm. */
+  function step(at: string, i: 0 | 1 | 2, stride: number) {
+    const before = channels;
+    const planned = convolution(at + names.convolutions[i], i === 1 ? stride : 1, channels);
+    channels = planned.weights.outputs;
+    return { convolution: planned, norm: norm(at + names.norms[i], preActivation ? before : channels) };
+  }
+  function unit(at: string, stride: number): Planned<Unit> {
+    const inputs = channels;
+    const steps = [step(at, 0, stride), step(at, 1, stride), step(at, 2, stride)] as const;
+    const widens = has(weightOf(at + names.shortcut));
+    return {
+      convolutions: [steps[0].convolution, steps[1].convolution, steps[2].convolution],
+      norms: [steps[0].norm, steps[1].norm, steps[2].norm],
+      shortcut: widens
+        ? {
+            convolution: convolution(at + names.shortcut, stride, inputs),
+            norm: preActivation ? undefined : norm(at + names.shortcutNorm, channels),
+          }
+        : undefined,
+    };
+  }
+
+  const stem = convolution(prefix + names.stem, 2, channels);
+  channels = stem.weights.outputs;
+  const resnet = {
+    stem: { convolution: stem, norm: preActivation ? undefined : norm(prefix + names.stemNorm, channels) },
+    stages: units.map((count, stage) =>
+      Array.from({ length: count }, (_, i) => unit(prefix + unitAt(names, stage, i), i === 0 && stage > 0 ? 2 : 1)),
+    ),
+    norm: preActivation ? norm(prefix + names.last, channels) : undefined,
   };
+  return { channels, resnet };
 }

@@ -119,6 +119,9 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   for (const name of ["imageFeatures", "imageEmbeds"] as const) {
     if (wanted.includes(name) && config.features === 0) throw lacks(name, "features that images and texts share");
   }
+  if (wanted.includes("poolAttention") && config.pooling !== "attention") {
+    throw lacks("poolAttention", "attention pooling");
+  }
   if (config.depth === 0) {
     for (const name of ["patchEmbedding", "attentions"] as const) {
       if (wanted.includes(name)) throw lacks(name, "a transformer");

@@ -3,6 +3,7 @@
  * scores of images and texts.
  */
 import type { Backend, Linear } from "../backend.js";
+import { type LinearPlan, type Planner, source, transpose, values } from "../planned.js";
 import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
 import type { Pooled } from "./pooling.js";
 
@@ -24,6 +25,39 @@ export interface Similarity {
   readonly bias: number;
   readonly independent: boolean;
 }
+
+export interface SimilarityNames {
+  readonly logitScale: string;
+  readonly logitBias: string;
+}
+
+/** Of a tower's pooled vector: a layer, or without bias and [inputs, outputs] where it is a tensor of that name. */
+export function planProjection(
+  planner: Planner,
+  names: readonly string[],
+  inputs: number,
+  outputs: number,
+): LinearPlan | undefined {
+  const { has, shapeOf, weightOf } = planner;
+  const raw = names.find(has);
+  if (raw !== undefined) {
+    const weight = [source(raw, [inputs, outputs], outputs, { arrange: transpose(inputs) })];
+    return { place: "linear", outputs, inputs, weight, bias: [] };
+  }
+  const name = names.find((x) => has(weightOf(x)));
+  return name === undefined ? undefined : planner.linear([name], shapeOf(weightOf(name))![0]!, inputs);
+}
+
+/** The logarithm of the scale, and the bias, if there is one. */
+export const planSimilarity = ({ has }: Planner, { logitScale, logitBias }: SimilarityNames) => ({
+  scale: values(logitScale, []),
+  bias: has(logitBias) ? values(logitBias, []) : undefined,
+});
+
+export const similarityOf = (logScale: number, bias: number | undefined): Similarity => ({
+  scale: Math.exp(logScale),
+  ...{ bias: bias ?? 0, independent: bias !== undefined },
+});
 
 /** The features of images, [B, D], before they are scaled to length 1. */
 export function projectImages(

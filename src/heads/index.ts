@@ -21,7 +21,8 @@ export function runHeads(
 ): void {
   const { wants } = call;
   let vectors: Pooled | undefined;
-  const pooled = () => (vectors ??= pool(backend, weights, config, encoded));
+  const pooled = () => (vectors ??= pool(backend, weights, config, encoded, call));
+  if (wants("poolAttention")) pooled();
   const both = wants("pooled") && config.pooled === "head" && config.text !== undefined;
   if (config.features > 0 && (wants("imageFeatures") || both)) {
     projectImages(backend, weights, config, pooled, call);

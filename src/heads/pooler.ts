@@ -1,5 +1,6 @@
 /** The output that transformers calls pooler_output: BERT's tanh layer on the class token, that token, or what a head reads. */
 import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
+import type { LinearPlan, Planner } from "../planned.js";
 import { type Call, tensorOf } from "../vit/outputs.js";
 import type { Encoded } from "../vit/vit.js";
 import { type Pooled, tokenOf } from "./pooling.js";
@@ -15,6 +16,12 @@ export interface PoolerWeights {
   /** Hugging Face's, before its tanh. */
   readonly pooler: Linear | undefined;
 }
+
+export const planPooler = (
+  planner: Planner,
+  name: string,
+  { poolerWidth, width }: PoolerConfig & { readonly width: number },
+): LinearPlan => planner.linear([name], poolerWidth, width);
 
 /** Of a ResNet [B, C, 1, 1], else [B, D]. In a model of both towers transformers calls the features pooler_output. */
 export function runPooler(

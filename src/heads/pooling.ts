@@ -1,5 +1,6 @@
 /** Vectors that the heads read, [B, D]: the class token, the mean of the patches, both, or an attention's. */
 import type { Backend, Tensor as Matrix, Norm } from "../backend.js";
+import type { Call } from "../vit/outputs.js";
 import type { Encoded, VitConfig } from "../vit/vit.js";
 import { type AttentionPool, type AttentionPoolConfig, poolByAttention } from "./attention-pool.js";
 
@@ -27,13 +28,14 @@ export function pool(
   weights: PoolingWeights,
   config: PoolingConfig & Pick<VitConfig, "prefixTokens" | "norm">,
   encoded: Encoded,
+  call: Call,
 ): Pooled {
   const { pooling, prefixTokens, norm } = config;
   const token = (i: number) => tokenOf(backend, encoded, i);
   const mean = () => meanOf(backend, encoded, prefixTokens, encoded.tokens - prefixTokens);
   if (pooling === "distilled") return [token(0), token(1)];
   if (pooling === "token+mean") return [token(0), mean()];
-  if (pooling === "attention") return [poolByAttention(backend, weights.attentionPool!, config, encoded)];
+  if (pooling === "attention") return [poolByAttention(backend, weights.attentionPool!, config, encoded, call)];
   const y = pooling === "token" ? token(0) : mean();
   if (norm === "pooled") backend.layerNorm(y, y, weights.norm!);
   return [y];

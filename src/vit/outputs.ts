@@ -47,6 +47,8 @@ export interface Outputs {
   patchEmbedding: Tensor;
   hiddenStates: Tensor[];
   attentions: Tensor[];
+  /** What attention pooling looks at, after softmax: [B, heads, 1, tokens]. */
+  poolAttention: Tensor;
   imageFeatures: Tensor;
   imageEmbeds: Tensor;
   textLastHiddenState: Tensor;
@@ -118,6 +120,7 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both">> = {
   patchEmbedding: "image",
   hiddenStates: "image",
   attentions: "image",
+  poolAttention: "image",
   imageFeatures: "image",
   imageEmbeds: "image",
   textLastHiddenState: "text",
