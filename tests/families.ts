@@ -88,7 +88,7 @@ const ROWS: readonly Row[] = [
     timm: ["vit_*_18x2_*", "vit_pwee_*", "vit_*_xp_*", "vit_*_rpn_*"],
     others: [],
     tasks: CLASSES,
-    fixtures: ["timm-parallel-rms", "timm-respost"],
+    fixtures: ["timm-parallel-rms", "timm-parallel-things", "timm-respost"],
   },
 ];
 

@@ -56,38 +56,50 @@ export function concatenated(results: readonly Partial<Outputs>[]): Partial<Outp
 }
 
 /** Joins what results have by the same name, and of lists what is at the same place. */
-function eachOutput(results: readonly Partial<Outputs>[], join: (tensors: Tensor[]) => Tensor): Partial<Outputs> {
+function eachOutput(
+  results: readonly Partial<Outputs>[],
+  join: (tensors: Tensor[], name: OutputName) => Tensor,
+): Partial<Outputs> {
   const names = Object.keys(results[0] ?? {}) as OutputName[];
   return Object.fromEntries(
     names.map((name) => {
       const all = results.map((result) => result[name]!);
       const [first] = all;
-      if (!Array.isArray(first)) return [name, join(all as Tensor[])];
-      return [name, first.map((_, l) => join(all.map((list) => (list as Tensor[])[l]!)))];
+      if (!Array.isArray(first)) return [name, join(all as Tensor[], name)];
+      return [
+        name,
+        first.map((_, l) =>
+          join(
+            all.map((list) => (list as Tensor[])[l]!),
+            name,
+          ),
+        ),
+      ];
     }),
   );
 }
 
 /** Results of one image or text each, as those of a batch; sequences are filled with zeros to `tokens`. */
 export function padTogether(results: readonly Partial<Outputs>[], tokens: number): Partial<Outputs> {
-  const joined = (tensors: readonly Tensor[]): Tensor => {
-    const [, ...inner] = tensors[0]!.dims as [number, ...number[]];
-    const own = tensors.map(({ dims }) => dims[dims.length - 2]!);
-    // [1, n, D], [1, heads, n, n] or [1, D]
-    const dims = inner.length === 1 ? inner : inner.length === 2 ? [tokens, inner[1]!] : [inner[0]!, tokens, tokens];
+  return eachOutput(results, (tensors, name) => {
+    const dims = filledDims(tensors[0]!.dims.slice(1), name, tokens);
+    const [rows, cols] = [dims.at(-2) ?? 1, dims.at(-1)!];
     const size = dims.reduce((product, n) => product * n, 1);
     const data = new Float32Array(tensors.length * size);
-    for (const [i, tensor] of tensors.entries()) {
-      const n = own[i]!;
-      const cols = tensor.dims.at(-1)!;
-      const rows = inner.length === 1 ? 1 : inner.length === 2 ? n : n * inner[0]!;
-      const [padRows, padCols] = inner.length === 1 ? [1, cols] : [tokens, dims.at(-1)!];
-      for (let row = 0; row < rows; row++) {
-        const to = inner.length === 3 ? Math.floor(row / n) * padRows + (row % n) : row;
-        data.set(tensor.data.subarray(row * cols, (row + 1) * cols), i * size + to * padCols);
+    for (const [i, { dims: own, data: values }] of tensors.entries()) {
+      const [ownRows, ownCols] = [own.length > 2 ? own.at(-2)! : 1, own.at(-1)!];
+      for (let row = 0; row * ownCols < values.length; row++) {
+        const to = Math.floor(row / ownRows) * rows + (row % ownRows);
+        data.set(values.subarray(row * ownCols, (row + 1) * ownCols), i * size + to * cols);
       }
     }
     return { dims: [tensors.length, ...dims], data };
-  };
-  return eachOutput(results, joined);
+  });
+}
+
+/** Of [D], [n, D], [heads, n, n], or one query's [heads, 1, n]: the same with `tokens` in the place of n. */
+function filledDims(dims: readonly number[], name: OutputName, tokens: number): number[] {
+  if (dims.length === 1) return [...dims];
+  if (dims.length === 2) return [tokens, dims[1]!];
+  return [dims[0]!, name === "poolAttention" ? dims[1]! : tokens, tokens];
 }
