@@ -6,8 +6,17 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Backend, type DType, ELEMENT_BYTES, type Linear, type Precision, type Tensor } from "../src/backend.js";
+import {
+  type Activation,
+  type Backend,
+  type DType,
+  ELEMENT_BYTES,
+  type Linear,
+  type Precision,
+  type Tensor,
+} from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
+import { ACTIVATIONS } from "../src/numerics/activations.js";
 
 export interface Skip {
   readonly reason: string;
@@ -55,6 +64,9 @@ function encode(dtype: DType, values: readonly number[]): Uint8Array {
   for (const [i, x] of values.entries()) put[dtype](i * ELEMENT_BYTES[dtype], x);
   return bytes;
 }
+
+/** Of every row, also those to come. */
+const activations = Object.keys(ACTIVATIONS) as Activation[];
 
 /** Of a 2×2 map, a pixel outside of it. */
 const windowOf = (kernel: number, out: number) => ({
@@ -129,15 +141,7 @@ export function runBackendCases(options: {
     [197, 192, 576],
   ] as const;
   for (const [rows, inputs, outputs] of sizes) {
-    for (const epilogue of [
-      {},
-      { accumulate: true },
-      { activation: "gelu" },
-      { activation: "gelu_tanh" },
-      { activation: "quick_gelu" },
-      { activation: "tanh" },
-      { activation: "relu" },
-    ] as const) {
+    for (const epilogue of [{}, { accumulate: true }, ...activations.map((activation) => ({ activation }))] as const) {
       matches(`linear ${rows}×${inputs} → ${outputs} ${JSON.stringify(epilogue)}`, (b) =>
         during(b, async () => {
           const out = b.createTensor(rows, outputs, noise(rows * outputs, 2));
@@ -257,7 +261,7 @@ export function runBackendCases(options: {
       const identity = b.createLinear(1, 1);
       b.store({ linear: identity, part: "weight", row: 0 }, "F32", f32(Float32Array.of(1)));
       const rows: Float32Array[] = [];
-      for (const activation of ["gelu", "gelu_tanh", "quick_gelu", "tanh"] as const) {
+      for (const activation of activations) {
         const out = b.createTensor(4001, 1);
         b.linear(out, x, identity, { activation });
         rows.push(await b.read(out));

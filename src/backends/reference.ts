@@ -3,7 +3,6 @@
  * backends' tests, the place to read what an op means, and slow: seconds for an image of ViT-B.
  */
 import {
-  type Activation,
   type Attended,
   type Backend,
   type DType,
@@ -12,6 +11,7 @@ import {
   type Norm,
   type Tensor,
 } from "../backend.js";
+import { ACTIVATIONS, sigmoid } from "../numerics/activations.js";
 import { ACTIVATION_RANGE, quantiseRow, roundToEven, WEIGHT_RANGE } from "../numerics/quantise.js";
 import {
   checkAssembleTokens,
@@ -48,34 +48,6 @@ interface Weights extends Linear {
 }
 
 const matrix = (x: Tensor) => x as Matrix;
-
-/** erf, to 1e-15: the series 2/√π Σ (-1)ⁿ x^(2n+1)/(n!(2n+1)) below 3, a continued fraction of erfc above (DLMF 7.6.1, 7.9.2). */
-function erf(x: number): number {
-  const a = Math.abs(x);
-  if (a > 6) return Math.sign(x);
-  if (a < 3) {
-    let sum = a;
-    let term = a;
-    for (let n = 1; Math.abs(term) > 1e-17 * sum; n++) {
-      term *= (-a * a) / n;
-      sum += term / (2 * n + 1);
-    }
-    return Math.sign(x) * (2 / Math.sqrt(Math.PI)) * sum;
-  }
-  let fraction = 0;
-  for (let n = 60; n > 0; n--) fraction = n / 2 / (a + fraction);
-  return Math.sign(x) * (1 - Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + fraction)));
-}
-
-const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
-
-const ACTIVATIONS: Record<Activation, (x: number) => number> = {
-  gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
-  gelu_tanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
-  tanh: Math.tanh,
-  quick_gelu: (x) => x * sigmoid(1.702 * x),
-  relu: (x) => Math.max(0, x),
-};
 
 /** The elements of a checkpoint's tensor, in f64. */
 function elements(dtype: DType, bytes: Uint8Array): Float64Array {
@@ -324,7 +296,7 @@ export function createReferenceBackend(): Backend {
     linear(out, x, weights, { norm, activation, accumulate } = {}) {
       checkLinear(out, x, weights, { norm, activation, accumulate });
       const { outputs, inputs, precision, weight, bias, scales } = weights as Weights;
-      const activate = activation ? ACTIVATIONS[activation] : (y: number) => y;
+      const activate = activation ? ACTIVATIONS[activation].of : (y: number) => y;
       const o = matrix(out).data;
       for (let row = 0; row < x.rows; row++) {
         const given = matrix(x).data.slice(row * inputs, (row + 1) * inputs);

@@ -3,6 +3,7 @@
  * its library the rest (families/). Families are data: a layout names the tensors (layouts.ts), a Config says what they do
  * not tell, and the forward pass (vit/, heads/) reads both.
  */
+import type { Activation } from "../backend.js";
 import type { ModelConfig } from "../forward/model.js";
 import type { LayoutName } from "./layouts.js";
 
@@ -19,7 +20,7 @@ export interface Config extends ModelConfig {
 export interface ConfigOverrides {
   readonly heads?: number;
   readonly eps?: number;
-  readonly activation?: "gelu" | "gelu_tanh" | "quick_gelu" | "relu";
+  readonly activation?: Exclude<Activation, "tanh">;
   readonly imageSize?: readonly [number, number];
   readonly pooling?: "token" | "mean";
   /** 0 leaves the classifier out. */

@@ -1,4 +1,5 @@
 /** From a checkpoint's tensors and its JSON file to a Config. */
+import { ACTIVATIONS } from "../numerics/activations.js";
 import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import { fromOpenClip } from "./families/openclip.js";
@@ -62,14 +63,16 @@ export async function parseConfig(
   return { config, named, labels: await labelsOf(file, config) };
 }
 
+/** Activations of MLPs. */
+const HIDDEN: readonly string[] = Object.entries(ACTIVATIONS).flatMap(([name, row]) =>
+  row.hiddenAct.length > 0 ? [name] : [],
+);
+
 /** What each override must be. */
 const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, holds: (x: unknown) => boolean]>> = {
   heads: ["a positive integer", positive],
   eps: ["a number, at least 0", (x) => typeof x === "number" && x >= 0],
-  activation: [
-    "gelu, gelu_tanh, quick_gelu or relu",
-    (x) => ["gelu", "gelu_tanh", "quick_gelu", "relu"].includes(x as string),
-  ],
+  activation: [HIDDEN.join(", ").replace(/, (?=\w+$)/, " or "), (x) => HIDDEN.includes(x as string)],
   imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
   pooling: ["token or mean", (x) => x === "token" || x === "mean"],
   classes: ["0, which leaves the classifier out", (x) => x === 0],

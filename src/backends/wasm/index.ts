@@ -29,6 +29,7 @@ import {
   checkStore,
   checkSwiglu,
 } from "../shapes.js";
+import { ACTIVATION_NUMBERS } from "./activations.gen.js";
 import { align, createHeap } from "./heap.js";
 import { type Build, compileKernels, givenKernels, instantiate, type KernelSource, type Kernels } from "./kernels.js";
 import { alone, startPool, threadsFor } from "./threads.js";
@@ -62,8 +63,8 @@ const DTYPE_CODES: Record<DType, number> = {
   BOOL: 8,
 };
 
-/** Codes of assembly/linear.ts; 0 is none. */
-const ACTIVATIONS: Record<Activation, number> = { gelu: 1, gelu_tanh: 2, tanh: 3, relu: 4, quick_gelu: 5 };
+/** Numbers of the kernels that assembly/activations.js lists; 0 is none. */
+const ACTIVATIONS: Record<Activation, number> = ACTIVATION_NUMBERS;
 
 /** Of binary16 and binary32; widened infinities and NaN of the former are beyond. */
 const LARGEST_HALF = 65504;

@@ -1,5 +1,6 @@
 /** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
 import type { Activation } from "../../backend.js";
+import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
 import type { TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
@@ -65,14 +66,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
 };
 
-const HIDDEN_ACTS: Readonly<Record<string, Activation>> = {
-  gelu: "gelu",
-  gelu_new: "gelu_tanh",
-  gelu_fast: "gelu_tanh",
-  gelu_pytorch_tanh: "gelu_tanh",
-  quick_gelu: "quick_gelu",
-  relu: "relu",
-};
+const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
+  Object.entries(ACTIVATIONS).flatMap(([name, { hiddenAct }]) => hiddenAct.map((act) => [act, name as Activation])),
+);
 
 export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen, named } = facts;
