@@ -37,7 +37,7 @@ function pairMask(channels: i32, second: bool): v128 {
 // @ts-ignore: decorator
 @inline
 function combine(high: v128, low: v128): v128 {
-  return i32x4.shr_s(i32x4.add(i32x4.shl(high, LOW), low), FRACTION);
+  return i32x4.add(i32x4.shl(high, LOW), low);
 }
 
 // @ts-ignore: decorator
@@ -49,7 +49,8 @@ function addDots(sum: v128, a: v128, ka: v128, b: v128, kb: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function storePixel(out: usize, sum: v128): void {
-  const words = i16x8.narrow_i32x4_s(sum, sum);
+  const levels = i32x4.shr_s(sum, FRACTION);
+  const words = i16x8.narrow_i32x4_s(levels, levels);
   v128.store32_lane(out, i8x16.narrow_i16x8_u(words, words), 0);
 }
 
@@ -131,13 +132,13 @@ export function resize_horizontal(
 /**
  * out[y, j] = clip8((2^21 + sum over i of src[first(y) + i, j] * k(y, i)) >> 22) for every byte j of a row
  *
- * src, out: rows of u8, both strides multiples of 16; `bytes` of a row are computed, rounded up to 16.
- * spans: per output row i32 byte offset of its first source row, i32 number of pairs of taps; the second row of the
- * last pair may be slack. coefficients: 8 bytes a pair, i16 high 0, 1 then i16 low 0, 1. out must not overlap src.
+ * The sum may be added up in several calls, of some of its rows each: in between, it is kept as 32-bit integers.
+ * src, out: rows of u8; `bytes` of a row are computed, rounded up to 16. spans: five i32 per output row: byte offset of its
+ * first source row; number of pairs of taps; 1 if the sum begins; where it is kept (4 bytes for each of out's); where the row
+ * goes if the sum ends, or 0. The second row of the last pair may be slack. coefficients: 8 bytes a pair, i16 high
+ * 0, 1 then i16 low 0, 1. No alignment needed; out must not overlap src.
  */
 export function resize_vertical(
-  out: usize,
-  outStride: usize,
   src: usize,
   srcStride: usize,
   spans: usize,
@@ -150,7 +151,10 @@ export function resize_vertical(
   for (let y = 0; y < rows; y++) {
     const first = src + <usize>load<i32>(spans);
     const end = coefficients + (<usize>load<i32>(spans, 4) << 3);
-    spans += 8;
+    const begins = load<i32>(spans, 8) != 0;
+    const sums = load<usize>(spans, 12);
+    const out = load<usize>(spans, 16);
+    spans += 20;
     for (let j = 0; j < bytes; j += 16) {
       let high0 = zero;
       let high1 = zero;
@@ -160,6 +164,13 @@ export function resize_vertical(
       let low1 = half;
       let low2 = half;
       let low3 = half;
+      if (!begins) {
+        const kept = sums + (j << 2);
+        low0 = v128.load(kept);
+        low1 = v128.load(kept, 16);
+        low2 = v128.load(kept, 32);
+        low3 = v128.load(kept, 48);
+      }
       let p = first + j;
       for (let k = coefficients; k < end; k += 8) {
         const a = v128.load(p);
@@ -182,12 +193,23 @@ export function resize_vertical(
         low3 = i32x4.add(low3, i32x4.dot_i16x8_s(pair, l));
         p += srcStride << 1;
       }
-      const words0 = i16x8.narrow_i32x4_s(combine(high0, low0), combine(high1, low1));
-      const words1 = i16x8.narrow_i32x4_s(combine(high2, low2), combine(high3, low3));
-      v128.store(out + j, i8x16.narrow_i16x8_u(words0, words1));
+      const sum0 = combine(high0, low0);
+      const sum1 = combine(high1, low1);
+      const sum2 = combine(high2, low2);
+      const sum3 = combine(high3, low3);
+      if (out) {
+        const words0 = i16x8.narrow_i32x4_s(i32x4.shr_s(sum0, FRACTION), i32x4.shr_s(sum1, FRACTION));
+        const words1 = i16x8.narrow_i32x4_s(i32x4.shr_s(sum2, FRACTION), i32x4.shr_s(sum3, FRACTION));
+        v128.store(out + j, i8x16.narrow_i16x8_u(words0, words1));
+      } else {
+        const kept = sums + (j << 2);
+        v128.store(kept, sum0);
+        v128.store(kept, sum1, 16);
+        v128.store(kept, sum2, 32);
+        v128.store(kept, sum3, 48);
+      }
     }
     coefficients = end;
-    out += outStride;
   }
 }
 

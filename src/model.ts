@@ -10,7 +10,7 @@ import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Geometry } from "./image/geometry.js";
 import { pixelsOf } from "./image/pixels.js";
 import { patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
-import type { ImageInput } from "./image/source.js";
+import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { collect } from "./tasks/batch.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
@@ -50,6 +50,12 @@ export interface LoadOptions extends HubOptions {
   config?: ConfigOverrides;
   /** Most pixels that an image may have; more is refused before any of them is decoded. */
   pixelLimit?: number;
+  /**
+   * What an image may be: "bytes", encoded or as pixels; "files", by path or file: URL; "urls", which are fetched, by the option
+   * fetch if it is given. Default: all of them. A server that hands on what it is sent allows ["bytes"]: a text that it took for
+   * an image would else open any file here and any address that can be reached from here.
+   */
+  sources?: readonly ImageSource[];
   /** Most milliseconds of work on an image, decoding and resizing; it is refused when they are over. Default: no limit. */
   decodeTimeout?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
@@ -132,9 +138,11 @@ export async function loadHere(
 
 function createModel(
   loaded: Lease<Engine>,
-  { pixelLimit, decodeTimeout }: Pick<LoadOptions, "pixelLimit" | "decodeTimeout">,
+  { pixelLimit, decodeTimeout, fetch, ...options }: LoadOptions,
   onPage: string,
 ): Model {
+  // A copy: what may be opened is settled at load.
+  const sources = options.sources && [...options.sources];
   const { config, labels, preprocessing } = loaded.value;
   let { backend } = loaded.value;
   const tasks = tasksOf(config);
@@ -207,7 +215,8 @@ function createModel(
 
   const drawing = createDrawing(preprocessing, pixelLimit);
   /** Of images that the GPU reads by itself. */
-  const drawn = (input: ImageInput) => (live().value.draws ? drawing(input) : undefined);
+  const drawn = (input: ImageInput) =>
+    live().value.draws && (!sources || sources.includes("bytes")) ? drawing(input) : undefined;
   const undrawn = () => undefined;
 
   /** What a forward pass takes of an image. */
@@ -235,7 +244,7 @@ function createModel(
         `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
       );
     }
-    const options = { preprocessing, pixelLimit, decodeTimeout, signal };
+    const options = { preprocessing, pixelLimit, decodeTimeout, sources, fetch, signal };
     return call(signal, async (check) => {
       if (images.length === 1) {
         return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, options)), check)];

@@ -1,5 +1,5 @@
 /**
- * npm run families: writes the table of families in README.md, and the counts of lines in ARCHITECTURE.md, from the code and
+ * npm run families: writes the table of FAMILIES.md, and the counts of lines in ARCHITECTURE.md, from the code and
  * the fixtures. tests/docs.test.ts compares.
  */
 import assert from "node:assert/strict";
@@ -188,7 +188,7 @@ export function addedTable(): string {
 export const marked = (name: string): RegExp => new RegExp(`(<!-- ${name} -->\\n)([\\s\\S]*?)(\\n<!-- /${name} -->)`);
 
 export const DOCUMENTS: readonly (readonly [file: string, mark: string, write: () => string])[] = [
-  ["README.md", "families", () => `\n${familyTable()}\n`],
+  ["FAMILIES.md", "families", () => `\n${familyTable()}\n`],
   ["ARCHITECTURE.md", "lines", () => `\n${lineTable()}\n\n${addedTable()}\n`],
 ];
 

@@ -176,12 +176,13 @@ export interface Facts {
   readonly tensors: Shapes;
 }
 
-/** Tensors that a message names. */
+/** Tensors that a message names, and those of many that layouts are compared with. */
 const NAMED = 4;
+const COMPARED = 2000;
 
 /** The layout that fits best, and what of the checkpoint does not fit it. */
 function unknown(name: string, tensors: Shapes): string {
-  const all = [...tensors.keys()];
+  const all = [...tensors.keys()].slice(0, COMPARED);
   if (all.length === 0) return `load: "${name}" must hold the tensors of a Vision Transformer; it is empty`;
   const fits = layouts.map((layout) => {
     const known = knownNames(layout);
@@ -190,7 +191,8 @@ function unknown(name: string, tensors: Shapes): string {
   fits.sort((a, b) => a.others.length - b.others.length);
   const { layout, others } = fits[0]!;
   const quoted = (list: readonly string[]) => {
-    const more = list.length > NAMED ? `, and ${list.length - NAMED} more` : "";
+    const count = list === all ? tensors.size : list.length;
+    const more = count > NAMED ? `, and ${count - NAMED} more` : "";
     return (
       list
         .slice(0, NAMED)
@@ -200,7 +202,7 @@ function unknown(name: string, tensors: Shapes): string {
   };
   if (others.length > all.length / 2) {
     const expected = layouts.map((known) => `"${anchorOf(known)}"`).join(", ");
-    return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${all.length} tensors are ${quoted(all)}`;
+    return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${tensors.size} tensors are ${quoted(all)}`;
   }
   const anchor = anchorOf(layout);
   const unfit = others.length > 0 ? `; ${others.length} of ${all.length} tensors do not fit it: ${quoted(others)}` : "";

@@ -1,13 +1,15 @@
 /** From a checkpoint's tensors and its JSON file to a Config. */
+import { excerpt } from "../json.js";
 import { ACTIVATIONS } from "../numerics/activations.js";
+import { faultOfPlaces, gridOf } from "../vit/places.js";
 import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import { fromOpenClip } from "./families/openclip.js";
 import { fromTimm } from "./families/timm.js";
 import { fromTransformers } from "./families/transformers.js";
-import { isRecord, type Json, positive } from "./json.js";
+import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
 import type { LayoutName } from "./layouts.js";
-import { type Facts, type Named, observe, recogniseLayout } from "./observe.js";
+import { type Facts, type Named, observe, recogniseLayout, type Seen } from "./observe.js";
 
 /** Who reads the JSON file beside tensors of a layout. */
 const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layout">>> = {
@@ -39,14 +41,12 @@ export async function parseConfig(
   overrides: ConfigOverrides = {},
 ): Promise<{ config: Config; named: Named; labels: readonly string[] }> {
   if (json !== undefined && !isRecord(json)) {
-    throw new TypeError(
-      `load: config must be an object, config.json parsed; got ${JSON.stringify(json)?.slice(0, 60)}`,
-    );
+    throw new TypeError(`load: config must be an object, config.json parsed; got ${excerpt(json, 60)}`);
   }
   const file: Json = json ?? {};
   const quantised = isRecord(file.quantization_config) ? file.quantization_config : QUANTISED;
   if (quantised.quant_method !== QUANTISED.quant_method || quantised.version !== QUANTISED.version) {
-    const found = `"${quantised.quant_method}", version ${quantised.version}`;
+    const found = `${excerpt(quantised.quant_method)}, version ${excerpt(quantised.version)}`;
     throw new Error(
       `load: "${name}" must be quantised by "${QUANTISED.quant_method}", version ${QUANTISED.version}; got ${found}`,
     );
@@ -59,8 +59,8 @@ export async function parseConfig(
   // Attention pooling has the encoder's heads, unless its library says otherwise.
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
   const config: Config = { ...read, layout, poolHeads, ...stated };
-  check(name, config, tensors.size);
-  return { config, named, labels: await labelsOf(file, config) };
+  check(name, config, seen, tensors.size);
+  return { config, named, labels: await labelsOf(file, config, seen.classes) };
 }
 
 /** Activations of MLPs. */
@@ -71,7 +71,7 @@ const HIDDEN: readonly string[] = Object.entries(ACTIVATIONS).flatMap(([name, ro
 /** What each override must be. */
 const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, holds: (x: unknown) => boolean]>> = {
   heads: ["a positive integer", positive],
-  eps: ["a number, at least 0", (x) => typeof x === "number" && x >= 0],
+  eps: [`a number from ${EPS_RANGE[0]} to ${EPS_RANGE[1]}`, isEps],
   activation: [HIDDEN.join(", ").replace(/, (?=\w+$)/, " or "), (x) => HIDDEN.includes(x as string)],
   imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
   pooling: ["token or mean", (x) => x === "token" || x === "mean"],
@@ -84,36 +84,86 @@ function checkOverrides(overrides: ConfigOverrides): ConfigOverrides {
   for (const [name, value] of stated) {
     const entry = Object.entries(OVERRIDES).find(([known]) => known === name)?.[1];
     if (!entry) {
-      throw new RangeError(`load: config takes ${Object.keys(OVERRIDES).join(", ")}; got ${JSON.stringify(name)}`);
+      throw new RangeError(`load: config takes ${Object.keys(OVERRIDES).join(", ")}; got ${excerpt(name)}`);
     }
     const [rule, holds] = entry;
-    if (!holds(value)) throw new RangeError(`load: config.${name} must be ${rule}; got ${JSON.stringify(value)}`);
+    if (!holds(value)) throw new RangeError(`load: config.${name} must be ${rule}; got ${excerpt(value)}`);
   }
   return Object.fromEntries(stated);
 }
 
-function check(name: string, config: Config, tensors: number): void {
+/** Most layers of a tower, and units of a ResNet: the deepest that are published have 48 and 50. */
+const MAX_DEPTH = 1024;
+
+/** Most tokens of a text: towers take 64 to 248, and scores are made of every pair. */
+const MAX_TEXT_TOKENS = 4096;
+
+/** Most pixels and patches of an image that a model takes, 4096×4096 in patches of 16×16. */
+const MAX_PIXELS = 2 ** 24;
+const MAX_PATCHES = 2 ** 16;
+
+/** Compares the numbers of a config with the tensors, or bounds them, before anything is made of their size. */
+function check(name: string, config: Config, seen: Seen, tensors: number): void {
   for (const { width, depth, heads } of [config, ...(config.text ? [config.text] : [])]) {
     // Each layer has tensors of its own; without this bound a lying config takes all memory for their names.
     if (depth > tensors) {
       throw new Error(`load: "${name}" is of depth ${depth}, but it has ${tensors} tensors`);
     }
+    if (depth > MAX_DEPTH) throw new Error(`load: "${name}" must have at most ${MAX_DEPTH} layers; got ${depth}`);
     if (!Number.isSafeInteger(heads) || heads < 1 || width % heads !== 0) {
       throw new Error(`load: width ${width} of "${name}" must be a multiple of its heads; got ${heads} heads`);
     }
   }
-  const { imageSize, patchSize } = config;
-  for (const axis of [0, 1] as const) {
-    if (imageSize[axis] < patchSize[axis]) {
-      throw new Error(
-        `load: images of "${name}" must be at least a patch of ${patchSize.join("×")} in size; got ${imageSize.join("×")}`,
-      );
-    }
+  const { width, heads, poolHeads, rotary, classes, text, resnet, pooling } = config;
+  if (pooling === "attention" && width % poolHeads !== 0) {
+    throw new Error(`load: width ${width} of "${name}" must be a multiple of its pool's heads; got ${poolHeads} heads`);
   }
+  if (rotary && (width / heads) % (rotary.kind === "mixed" ? 2 : 4) !== 0) {
+    const found = `${width / heads} of ${width} and ${heads} heads`;
+    throw new Error(
+      `load: heads of "${name}" turn by rotary positions, so they must have pairs of columns; got ${found}`,
+    );
+  }
+  // A head that is missing is named with the other tensors.
+  if (classes > 0 && seen.classes > 0 && classes !== seen.classes) {
+    throw new Error(`load: "${name}" has ${classes} classes by its config, but its head has ${seen.classes}`);
+  }
+  if (text && text.length > MAX_TEXT_TOKENS) {
+    throw new Error(`load: texts of "${name}" must have at most ${MAX_TEXT_TOKENS} tokens; got ${text.length}`);
+  }
+  const units = resnet?.units.reduce((sum, n) => sum + n, 0) ?? 0;
+  if (units > MAX_DEPTH) throw new Error(`load: "${name}" must have at most ${MAX_DEPTH} units; got ${units}`);
+  const fault = faultOfSizes(name, config);
+  if (fault !== undefined) throw new Error(fault);
 }
 
-/** id2label of transformers; label_names of timm, whose 1000 classes are ImageNet-1k's, as torchvision's; else LABEL_i, as transformers. */
-async function labelsOf(file: Json, { classes, layout }: Config): Promise<readonly string[]> {
+/** Bounds what images and patches of these sizes take: a message if it is too much. */
+export function faultOfSizes(name: string, config: Config): string | undefined {
+  const { imageSize, patchSize, depth } = config;
+  const found = `${imageSize.join("×")} in patches of ${patchSize.join("×")}`;
+  if ([0, 1].some((axis) => !(imageSize[axis]! >= patchSize[axis]!))) {
+    return `load: images of "${name}" must be at least a patch of ${patchSize.join("×")} in size; got ${imageSize.join("×")}`;
+  }
+  if (![...imageSize, ...patchSize].every(positive)) {
+    return `load: images and patches of "${name}" must be of whole pixels; got ${found}`;
+  }
+  if (imageSize[0] * imageSize[1] > MAX_PIXELS) {
+    return `load: images of "${name}" must have at most ${MAX_PIXELS} pixels; got ${imageSize.join("×")}`;
+  }
+  if (depth === 0) return undefined;
+  const grid = gridOf(config, imageSize);
+  if (grid[0] * grid[1] > MAX_PATCHES) {
+    return `load: images of "${name}" must have at most ${MAX_PATCHES} patches; got ${found}`;
+  }
+  return faultOfPlaces(`load: images of "${name}"`, config, grid);
+}
+
+/**
+ * id2label of transformers; label_names of timm, whose 1000 classes are ImageNet-1k's, as torchvision's; else LABEL_i, as
+ * transformers.
+ * @param outputs of the head that there is.
+ */
+async function labelsOf(file: Json, { classes, layout }: Config, outputs: number): Promise<readonly string[]> {
   const id2label = isRecord(file.id2label) ? file.id2label : {};
   const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
   const imagenet = ["timm", "torchvision", "flax", "bit"].includes(layout) && classes === 1000;
@@ -122,5 +172,8 @@ async function labelsOf(file: Json, { classes, layout }: Config): Promise<readon
     : imagenet
       ? (await import("./imagenet1k.js")).IMAGENET_1K
       : [];
-  return Array.from({ length: classes }, (_, i) => String(id2label[i] ?? names[i] ?? `LABEL_${i}`));
+  return Array.from({ length: Math.min(classes, outputs) }, (_, i) => {
+    const label = id2label[i] ?? names[i];
+    return typeof label === "string" || typeof label === "number" ? String(label) : `LABEL_${i}`;
+  });
 }

@@ -62,6 +62,8 @@ export function planWeights(
   const pooledNorm = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
   const texts = count === undefined ? layout.text : undefined;
 
+  const tower = { ...config, relativeTable: tableShape(config, stored) };
+
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
     patchEmbed: encodes ? planPatchEmbed(planner, layout, config, prefix, stored, stem?.channels) : undefined,
@@ -71,9 +73,9 @@ export function planWeights(
     ...planPositions(planner, layout, config, prefix, stored),
     frequencies: optionalValues(layout.frequencies, [2, config.depth, config.heads, width / config.heads / 2]),
     blocks: named.block
-      ? planBlocks(planner, layout, config, named.blockPrefix, named.block, count ?? config.depth)
+      ? planBlocks(planner, layout, tower, named.blockPrefix, named.block, count ?? config.depth)
       : [],
-    relativePositions: optionalValues(layout.relativePositions, tableShape(config, stored)),
+    relativePositions: optionalValues(layout.relativePositions, tower.relativeTable),
     relativeGrid: gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize),
     norm: norm !== "none" && encodes ? (pooledNorm ?? planner.norm(at(layout.norm), width, eps)) : undefined,
     attentionPool:
@@ -103,7 +105,7 @@ export function planWeights(
     evidence: layout.evidence === undefined ? [] : [layout.evidence],
     finish: ({ similarity, ...weights }) => ({
       ...weights,
-      similarity: similarity && similarityOf(similarity.scale[0]!, similarity.bias?.[0]),
+      similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0]),
     }),
   });
 }
@@ -205,11 +207,15 @@ function tableShape(config: Config, stored: Stored): [number, number] {
   return [(2 * height - 1) * (2 * width - 1) + 3, config.heads];
 }
 
+/** What blocks have to know of a tower. `relativeTable`: shape of BEiT's table, in towers of images. */
+type TowerConfig = EncoderConfig &
+  Pick<Partial<Config>, "qkvBias"> & { readonly relativeTable?: readonly [number, number] };
+
 /** Blocks of a tower. Which parts they have, the first one tells. */
 function planBlocks(
   planner: Planner,
   layout: Layout,
-  config: EncoderConfig & Pick<Partial<Config>, "qkvBias">,
+  config: TowerConfig,
   prefix: string,
   names: BlockNames,
   depth: number,
@@ -261,7 +267,7 @@ function planInProj(
 
 function planAttention(
   planner: Planner,
-  config: EncoderConfig & Pick<Partial<Config>, "qkvBias">,
+  config: TowerConfig,
   place: BlockPlace,
   names: AttentionNames,
   fused: LinearPlan | undefined,
@@ -279,8 +285,8 @@ function planAttention(
     qkv: fused ?? planQkv(planner, config, place, names),
     headNorm: query && key && { query, key },
     relativePositions:
-      table !== undefined && planner.has(first + table)
-        ? values(at + table, planner.shapeOf(at + table) ?? planner.shapeOf(first + table)!)
+      table !== undefined && config.relativeTable && planner.has(first + table)
+        ? values(at + table, config.relativeTable)
         : undefined,
     innerNorm: optionalNorm(names.innerNorm, width),
     out: scaled(
@@ -294,7 +300,7 @@ function planAttention(
 
 function planQkv(
   planner: Planner,
-  { width, heads, qkvBias }: EncoderConfig & Pick<Partial<Config>, "qkvBias">,
+  { width, heads, qkvBias }: TowerConfig,
   { at, first }: BlockPlace,
   names: AttentionNames,
 ): LinearPlan {

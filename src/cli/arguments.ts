@@ -146,8 +146,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
     if (holds(Number(text))) return Number(text);
     throw new Error(`--${name} must be ${rule}; got ${JSON.stringify(text)}`);
   };
-  const isCount = (x: number) => Number.isSafeInteger(x) && x > 0;
-  const count = (name: string, absent: string) => number(name, absent, "a whole number above 0", isCount);
+  const count = (name: string, absent: string, most: number) =>
+    number(name, absent, `a whole number from 1 to ${most}`, (x) => Number.isSafeInteger(x) && x > 0 && x <= most);
   const { threads = "auto" } = given;
   const { task } = COMMANDS[command ?? ""] ?? {};
   const taskOptions = task ? TASKS[task].command!.options : {};
@@ -160,7 +160,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     load: {
       backend: given.backend as LoadOptions["backend"],
       precision: given.precision as LoadOptions["precision"],
-      threads: (threads === "auto" ? threads : count("threads", "")) as LoadOptions["threads"],
+      threads: (threads === "auto" ? threads : count("threads", "", 256)) as LoadOptions["threads"],
       wide: given.wide !== undefined,
     },
     hub: {
@@ -172,14 +172,17 @@ export function parseArguments(argv: readonly string[]): Arguments {
     json: given.json !== undefined,
     quiet: given.quiet !== undefined,
     task: Object.fromEntries(
-      Object.entries(taskOptions).map(([name, { option, absent }]) => [option, count(name, absent)]),
+      Object.entries(taskOptions).map(([name, { option, absent }]) => [option, count(name, absent, MAX_COUNT)]),
     ),
     out: given.out,
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
-    batch: count("batch", "1"),
-    seconds: number("seconds", "5", "a number above 0", (x) => x > 0 && Number.isFinite(x)),
+    batch: count("batch", "1", 1024),
+    seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
   };
 }
+
+/** Most that a task may be asked for, such as classes. */
+const MAX_COUNT = 1_000_000;
 
 const isCommand = (name: string): name is CommandName => Object.hasOwn(COMMANDS, name);
 

@@ -54,10 +54,15 @@ export const planSimilarity = ({ has }: Planner, { logitScale, logitBias }: Simi
   bias: has(logitBias) ? values(logitBias, []) : undefined,
 });
 
-export const similarityOf = (logScale: number, bias: number | undefined): Similarity => ({
-  scale: Math.exp(logScale),
-  ...{ bias: bias ?? 0, independent: bias !== undefined },
-});
+/** @throws Error where the score of equal vectors is no f32. */
+export function similarityOf(name: string, logScale: number, bias: number | undefined): Similarity {
+  const scale = Math.exp(logScale);
+  if (!Number.isFinite(Math.fround(scale + Math.abs(bias ?? 0)))) {
+    const found = `logit_scale ${logScale}, logit_bias ${bias ?? 0}`;
+    throw new Error(`weights: exp(logit_scale) and logit_bias of "${name}" must make finite scores; got ${found}`);
+  }
+  return { scale, bias: bias ?? 0, independent: bias !== undefined };
+}
 
 /** The features of images, [B, D], before they are scaled to length 1. */
 export function projectImages(
@@ -80,7 +85,7 @@ export function toUnits({ dims, data }: Tensor): Tensor {
   for (let at = 0; at < data.length; at += width) {
     const row = data.subarray(at, at + width);
     const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
-    for (let i = 0; i < width; i++) out[at + i] = length > 0 ? row[i]! / length : 0;
+    for (let i = 0; i < width; i++) out[at + i] = length === 0 ? 0 : row[i]! / length;
   }
   return { dims, data: out };
 }

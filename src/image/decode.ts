@@ -28,10 +28,9 @@ export interface DecodeOptions {
 function readerOf(file: ImageFile): (() => Promise<Reader>) | undefined {
   const { bytes } = file;
   const start = ascii(bytes, 0, 12);
-  if (start.startsWith("\xff\xd8\xff")) return async () => (await import("./jpeg.js")).decodeJpeg(file);
+  if (start.startsWith("\xff\xd8\xff")) return async () => (await import("./jpeg.js")).readJpeg;
   if (start.startsWith("\x89PNG\r\n\x1a\n")) return async () => (await import("./png.js")).readPng;
-  if (start.startsWith("RIFF") && start.endsWith("WEBP"))
-    return async () => (await import("./webp.js")).decodeWebp(file);
+  if (start.startsWith("RIFF") && start.endsWith("WEBP")) return async () => (await import("./webp.js")).readWebp;
   if (/^GIF8[79]a/.test(start)) return async () => (await import("./gif.js")).readGif;
   return undefined;
 }
@@ -50,20 +49,22 @@ export type Readable = RgbImage & { readonly orientation?: number };
 
 /**
  * Decodes an image and makes something of it, in slices, one image after the other.
+ * @param options its label is how messages call the image, in place of its name; without `quotes` they quote nothing of it.
  * @param use what is made of the image, whose pixels are gone afterwards; a photo then takes the memory of its pixels once.
  * @throws Error as `decode`.
  */
 export async function decodeFor<T>(
   bytes: Uint8Array,
-  options: DecodeOptions,
+  options: DecodeOptions & { readonly label?: string; readonly quotes?: boolean },
   use: (image: Readable) => Slices<T>,
 ): Promise<T> {
-  const { pixelLimit = PIXEL_LIMIT, name, signal, decodeTimeout: timeout } = options;
-  const file: ImageFile = { bytes, label: name === undefined ? "the image" : `"${name}"`, pixelLimit };
+  const { pixelLimit = PIXEL_LIMIT, name, signal, decodeTimeout: timeout, quotes = true } = options;
+  const { label = name === undefined ? "the image" : `"${name}"` } = options;
+  const file: ImageFile = { bytes, label, pixelLimit };
   const load = readerOf(file);
   if (!load) {
-    const found = bytes.length === 0 ? "it is empty" : `it begins with ${printable(bytes.subarray(0, 8))}`;
-    throw broken(file, `is not a JPEG, PNG, WebP or GIF file; ${found}`);
+    const begin = quotes ? `; it begins with ${printable(bytes.subarray(0, 8))}` : "";
+    throw broken(file, `is not a JPEG, PNG, WebP or GIF file${bytes.length === 0 ? "; it is empty" : begin}`);
   }
   const read = await load();
   let size = "";

@@ -2,10 +2,12 @@
  * From a decoded image to a model's input, as the checkpoint asks: Hugging Face's preprocessor_config.json or timm's
  * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
  */
+import { excerpt } from "../json.js";
 import type { Readable, RgbImage } from "./decode.js";
 import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
-import { type Filter, type Part, resize } from "./resize.js";
+import { type Filter, type Part, resizing } from "./resize.js";
+import { atOnce, type Slices } from "./slices.js";
 import { uprightSize } from "./upright.js";
 
 type Three = readonly [number, number, number];
@@ -64,8 +66,17 @@ const PROCESSORS: Record<
 /** PIL.Image.Resampling, by number. */
 const RESAMPLE: Filter[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
+const filterOf = (number: unknown): Filter | undefined => (typeof number === "number" ? RESAMPLE[number] : undefined);
+
 const unsupported = (name: string, rule: string, found: unknown) =>
-  new RangeError(`preprocessing: ${name} ${rule}; got ${JSON.stringify(found)}`);
+  new RangeError(`preprocessing: ${name} ${rule}; got ${excerpt(found)}`);
+
+/**
+ * Most pixels of an image before and after the crop, 4096×4096, and most patches of one: more than any model takes. Of the
+ * short side alone the square counts.
+ */
+const MAX_PIXELS = 2 ** 24;
+const MAX_PATCHES = 2 ** 16;
 
 /**
  * What a checkpoint says about its input.
@@ -83,7 +94,33 @@ export function parsePreprocessing(
   resized = false,
 ): Preprocessing {
   const own = readPreprocessing(preprocessor, model, imageSize);
-  return resized ? scaledTo(own, imageSize) : own;
+  const result = resized ? scaledTo(own, imageSize) : own;
+  checkNumbers(result);
+  return result;
+}
+
+/** Compares what a resize makes with the bounds, and tries all values that a byte can become. */
+function checkNumbers(preprocessing: Preprocessing): void {
+  const { resize, width, height, rescale, mean, std } = preprocessing;
+  const largest: readonly [number, number] =
+    resize.mode === "shortest"
+      ? [resize.size, resize.size]
+      : resize.mode === "patches"
+        ? [resize.patch * resize.patch, resize.most]
+        : resize.mode === "none"
+          ? [height, width]
+          : [resize.height, resize.width];
+  const most = `must have at most ${MAX_PIXELS} pixels`;
+  if (height * width > MAX_PIXELS) throw unsupported("images", most, [height, width]);
+  if (largest[0] * largest[1] > MAX_PIXELS) {
+    throw unsupported(resize.mode === "patches" ? "patches" : "images before the crop", most, resize);
+  }
+  if (resize.mode === "patches" && resize.most > MAX_PATCHES) {
+    throw unsupported("max_num_patches", `must be at most ${MAX_PATCHES}`, resize.most);
+  }
+  if (!pixelValueTables(preprocessing).every(Number.isFinite)) {
+    throw unsupported("rescale, mean and std", "must give finite pixel values", { rescale, mean, std });
+  }
 }
 
 /** For images of another size: what is resized before the crop grows or shrinks with it. */
@@ -118,7 +155,10 @@ function readPreprocessing(preprocessor: unknown, model: unknown, imageSize: rea
 
 function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
   const type = config.image_processor_type ?? config.feature_extractor_type ?? "ViTImageProcessor";
-  const family = String(type).replace(/(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/, "");
+  const family = (typeof type === "string" ? type.slice(0, 100) : "").replace(
+    /(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/,
+    "",
+  );
   if (!Object.hasOwn(PROCESSORS, family)) {
     throw unsupported("image_processor_type", `must be that of ${Object.keys(PROCESSORS).join(", ")}`, type);
   }
@@ -139,10 +179,10 @@ function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
     (plan.mode === "shortest" && plan.size < Math.max(width, height)) ||
     (plan.mode === "exact" && (plan.width < width || plan.height < height))
   ) {
-    throw unsupported("crop_size", `must not be more than the size ${JSON.stringify(config.size)}`, config.crop_size);
+    throw unsupported("crop_size", `must not be more than the size ${excerpt(config.size)}`, config.crop_size);
   }
 
-  const filter = RESAMPLE[(config.resample ?? defaults.resample) as number];
+  const filter = filterOf(config.resample ?? defaults.resample);
   if (!filter) throw unsupported("resample", "must be a number from 0 to 5", config.resample);
   const normalizes = flag("do_normalize");
   return {
@@ -181,7 +221,7 @@ function parsePatches(config: Record<string, unknown>): Preprocessing {
   const side = Math.floor(Math.sqrt(most)) * patch;
   return {
     resize: config.do_resize === false ? { mode: "none" } : { mode: "patches", patch, most },
-    filter: RESAMPLE[(config.resample ?? 2) as number] ?? (readPositive("resample", undefined) as never),
+    filter: filterOf(config.resample ?? 2) ?? (readPositive("resample", undefined) as never),
     width: side,
     height: side,
     cropRounding: "down",
@@ -198,6 +238,10 @@ function parseTimm(config: Record<string, unknown>, [height, width]: readonly [n
   }
   const pct = readPositive("crop_pct", config.crop_pct ?? 0.875);
   if (pct > 1) throw unsupported("crop_pct", "must be at most 1", pct);
+  if ((height / pct) * (width / pct) > MAX_PIXELS) {
+    const rule = `must leave images of ${height}×${width} at most ${MAX_PIXELS} pixels before the crop`;
+    throw unsupported("crop_pct", rule, pct);
+  }
   if (mode !== "center" && mode !== "squash") throw unsupported("crop_mode", `must be "center" or "squash"`, mode);
   const scaled = { width: Math.floor(width / pct), height: Math.floor(height / pct) };
   let plan: Preprocessing["resize"] = { mode: "exact", ...scaled };
@@ -258,13 +302,18 @@ export interface SeenImage extends RgbImage {
  * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
  */
 export function toRgb(image: Readable, preprocessing: Preprocessing): SeenImage {
+  return atOnce(fitting(image, preprocessing));
+}
+
+/** The same in slices. */
+export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
   const { filter } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const photo = { width: uprightWidth, height: uprightHeight };
   const { resized, window } = placeOf(photo, preprocessing);
   const { width, height } = window;
-  const { data } = resize(stored, { ...resized, filter, window });
+  const { data } = yield* resizing(stored, { ...resized, filter, window });
   return { data, width, height, geometry: geometryOf(photo, { resized, window }) };
 }
 

@@ -3,11 +3,11 @@
  * edge hosts and in single-file programs. Set by the entries in hosts/, which such programs import in place of index.ts.
  */
 export interface Assets {
-  /** Of dist/kernels/, see backends/wasm/kernels.ts, image/kernel.ts and hub/sha.ts. */
+  /** Of dist/kernels/: see backends/wasm/kernels.ts, image/ and hub/sha.ts. */
   kernels?: WebAssembly.Module;
   image?: WebAssembly.Module;
+  png?: WebAssembly.Module;
   sha?: WebAssembly.Module;
-  /** The decoders of jSquash. */
   jpeg?: WebAssembly.Module;
   webp?: WebAssembly.Module;
   /** The default model, as `load` takes it. */

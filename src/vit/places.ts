@@ -39,6 +39,32 @@ export function gridOf(
   return [round(imageSize[0] / patchSize[0]), round(imageSize[1] / patchSize[1])];
 }
 
+/** A config that says what activations take. */
+type Bounded = PlacesConfig & { readonly gated: boolean };
+
+/** Bytes that places may take on any grid, and how many times those of a block's activations on a large one. */
+const FREE_PLACES = 2 ** 28;
+const MAX_PLACES = 16;
+
+/**
+ * Bounds what a grid's places take beside the tokens themselves: BEiT's bias of every pair of tokens, which grows by the
+ * square of the image's area, and rotary turns of their own for every block. For heads of 64 columns 16 times
+ * a block's activations are a grid of 95×95, images of 1520×1520 in patches of 16×16.
+ * @param what has the grid, at the start of the message.
+ * @returns a message if it is too much.
+ */
+export function faultOfPlaces(what: string, config: Bounded, grid: readonly [number, number]): string | undefined {
+  const { width, mlpWidth, gated, heads, depth, prefixTokens, relativePositions, rotary } = config;
+  const tokens = prefixTokens + grid[0] * grid[1];
+  const bias = relativePositions ? heads * tokens * tokens : 0;
+  const turns = rotary?.kind === "mixed" ? 2 * depth * tokens * width : 0;
+  const bytes = 4 * (bias + turns);
+  const most = Math.max(FREE_PLACES, MAX_PLACES * 4 * tokens * (5 * width + (gated ? 3 : 1) * mlpWidth));
+  if (bytes <= most) return undefined;
+  const of = `${relativePositions ? "relative" : "rotary"} positions of ${grid.join("×")} patches`;
+  return `${what} must be smaller: ${of} take ${bytes} bytes, and at most ${most} may be, ${MAX_PLACES} times the activations`;
+}
+
 /** What depends on a grid and not on an image, kept for the last grid of each model. */
 interface GridConstants {
   readonly grid: readonly [number, number];
@@ -50,9 +76,11 @@ interface GridConstants {
 
 const constants = new WeakMap<PlacesWeights, GridConstants>();
 
-function constantsOf(weights: PlacesWeights, config: PlacesConfig, grid: readonly [number, number]): GridConstants {
+function constantsOf(weights: PlacesWeights, config: Bounded, grid: readonly [number, number]): GridConstants {
   const known = constants.get(weights);
   if (known && known.grid[0] === grid[0] && known.grid[1] === grid[1]) return known;
+  const fault = faultOfPlaces("forward: images", config, grid);
+  if (fault !== undefined) throw new RangeError(fault);
   const { prefixTokens, width, heads } = config;
   const own = gridOf(config, config.imageSize);
   const native = grid[0] === own[0] && grid[1] === own[1];
@@ -105,7 +133,7 @@ function relativeAt(
 export function placesOf(
   backend: Backend,
   weights: PlacesWeights,
-  config: PlacesConfig,
+  config: Bounded,
   grid: readonly [number, number],
 ): Places & { positions: Matrix | undefined } {
   const { positions, tables, rotary } = constantsOf(weights, config, grid);

@@ -1,6 +1,6 @@
 /** OpenCLIP (open_clip_config.json) and OpenAI's archives, which have none. */
 import type { Config } from "../config.js";
-import { isRecord, type Json, reader } from "../json.js";
+import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { type Facts, observeText } from "../observe.js";
 import { headsOf, plain, TIMM_INTERPOLATION } from "./bare.js";
 import { fromTimm } from "./timm.js";
@@ -16,7 +16,7 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
   const readText = reader(name, text);
   const openAi = tensors.has(named.layout.evidence ?? "");
   const activation: Config["activation"] = openAi || model.quick_gelu === true ? "quick_gelu" : "gelu";
-  const epsOf = (config: Json) => reader(name, record(config.norm_kwargs)).number("eps", 1e-5);
+  const epsOf = (config: Json) => reader(name, record(config.norm_kwargs)).number("eps", 1e-5, EPS_RANGE);
 
   const timmName = readVision.text("timm_model_name");
   const tower =

@@ -5,11 +5,11 @@
 
 import type { Rotary } from "../../vit/rope.js";
 import type { Config } from "../config.js";
-import { isRecord, type Json, reader } from "../json.js";
+import { isRecord, type Json, type Range, reader } from "../json.js";
 import type { Facts } from "../observe.js";
 import { alone, BIT, headsOf, plain, squareSize, TIMM_INTERPOLATION } from "./bare.js";
 
-/** The first row whose pattern fits an architecture's name. */
+/** The first row whose pattern fits an architecture's name. Patterns take time in proportion to the name at most. */
 type Rules<T> = readonly (readonly [pattern: RegExp, value: T])[];
 
 const ruleOf = <T>(rules: Rules<T>, architecture: string): T | undefined =>
@@ -36,7 +36,7 @@ const HEADS: Rules<(width: number) => number> = [
   [/^aimv2|_7b_/, (width) => width / 128],
   [/^test_vit/, (width) => width / 32],
   [/huge_plus/, (width) => width / 64],
-  [/^vit_base_patch16_gap_224|huge|giant(?!.*(dinov2|tipsv2|radio|lingbot))|gigantic|enormous|so400m/, () => 16],
+  [/^vit_base_patch16_gap_224|huge|^(?!.*(dinov2|tipsv2|radio|lingbot)).*giant|gigantic|enormous|so400m/, () => 16],
 ];
 
 const EVA_ROPE: Rotary = {
@@ -64,11 +64,16 @@ const ROTARY: Rules<Rotary> = [
 const UNSUPPORTED = /^(vit_d(little|wee|pwee)_|.*(relpos|_srelpos|_mci_|resnet\d+d|sapiens2))/;
 const SUPPORTED = /^(vit|deit3?|beit(v2|3)?|eva(02)?|flexivit|aimv2|resnetv2|test_vit)/;
 
+/** Of the frequencies' base: published are 100 and 10,000. Of what is added to a place: 0 and 1. */
+const TEMPERATURES: Range = [1, 1e12];
+const OFFSETS: Range = [0, 1e6];
+
 const POOLINGS = { token: "token", avg: "mean", map: "attention" } as const;
 
 export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen } = facts;
-  const architecture = String(file.architecture ?? "");
+  const readFile = reader(name, file);
+  const architecture = readFile.text("architecture") ?? "";
   if (architecture && (!SUPPORTED.test(architecture) || UNSUPPORTED.test(architecture))) {
     throw new Error(
       `load: "${name}" is of the family "${architecture}", which is not supported; supported of timm are ViT, DeiT, DeiT III, BEiT, EVA, AIMv2 and BiT's ResNetV2`,
@@ -86,7 +91,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
     : seen.pooledNorm || !seen.classToken || /dinov3/.test(architecture)
       ? "avg"
       : "token";
-  const pooling = String(file.global_pool ?? read.text("global_pool") ?? byTensors) || byTensors;
+  const pooling = (readFile.text("global_pool") ?? read.text("global_pool")) || byTensors;
   if (!Object.hasOwn(POOLINGS, pooling)) {
     throw new Error(`load: "global_pool" of "${name}" must be token, avg or map; got "${pooling}"`);
   }
@@ -113,7 +118,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
     },
     pooling: seen.distilledHead ? "distilled" : POOLINGS[pooling as keyof typeof POOLINGS],
     poolHeads: read.count("attn_pool_num_heads", /^vit_pe_/.test(architecture) ? 8 : heads),
-    classes: typeof file.num_classes === "number" ? file.num_classes : seen.classes,
+    classes: readFile.whole("num_classes", seen.classes),
     headless: true,
     // timm fits a spline of scipy's to relative positions, on a geometric grid, once at load.
     fixedSize: seen.relativePositions,
@@ -125,12 +130,13 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
 
 function rotaryOf(architecture: string, read: ReturnType<typeof reader>, args: Json): Rotary | undefined {
   const rule = ruleOf(ROTARY, architecture);
-  if (rule?.kind === "dinov3") return { ...rule, temperature: read.number("rope_temperature", rule.temperature) };
+  if (rule?.kind === "dinov3")
+    return { ...rule, temperature: read.number("rope_temperature", rule.temperature, TEMPERATURES) };
   if (rule?.kind !== "axial") return rule;
   return {
     ...rule,
-    temperature: read.number("rope_temperature", rule.temperature),
-    offset: read.number("rope_grid_offset", rule.offset),
+    temperature: read.number("rope_temperature", rule.temperature, TEMPERATURES),
+    offset: read.number("rope_grid_offset", rule.offset, OFFSETS),
     order: read.choice("rope_grid_indexing", rule.order, { ij: "ij", xy: "xy" } as const),
     reference: Array.isArray(args.ref_feat_shape) ? read.size("ref_feat_shape", [1, 1]) : rule.reference,
   };

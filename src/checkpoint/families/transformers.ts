@@ -4,7 +4,7 @@ import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
 import type { TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
-import { isRecord, type Json, reader } from "../json.js";
+import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { type Facts, observeText } from "../observe.js";
 import { alone, BIT, headsOf, squareSize } from "./bare.js";
 
@@ -72,8 +72,8 @@ const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
 
 export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen, named } = facts;
-  const stated = file.model_type;
-  const type = String(stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit"));
+  const stated = reader(name, file).text("model_type");
+  const type = stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit");
   const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type]! : undefined;
   if (!family) {
     throw new Error(
@@ -85,12 +85,14 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
   const width = read.count("hidden_size", seen.width);
-  const classifies = String(file.architectures ?? "").includes("ForImageClassification");
+  const classifies = [file.architectures]
+    .flat()
+    .some((architecture) => typeof architecture === "string" && architecture.includes("ForImageClassification"));
   const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : 0;
   // transformers leaves id2label out when there are two classes.
   const classes = seen.classes || classifies ? labels || seen.classes || 2 : 0;
   const patchSize = read.size("patch_size", seen.patch);
-  const eps = read.number("layer_norm_eps", family.eps);
+  const eps = read.number("layer_norm_eps", family.eps, EPS_RANGE);
   const contrastive = family.text !== undefined;
   const text = family.text && textOf(facts, family, isRecord(file.text_config) ? file.text_config : {});
 
@@ -123,7 +125,8 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     qkvBias: read.flag("qkv_bias", seen.qkvBias),
     headNorm: seen.headNorm,
     postNorm: false,
-    rotary: type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100) } : undefined,
+    rotary:
+      type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : undefined,
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
@@ -148,12 +151,12 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
   if (!seen) return undefined;
   const read = reader(name, file);
   const { heads, causal, eos } = family.text!;
-  const end = read.has("eos_token_id") ? Number(file.eos_token_id) : eos;
+  const end = eos === undefined ? undefined : read.whole("eos_token_id", eos);
   return {
     ...seen,
     depth: read.count("num_hidden_layers", seen.depth),
     heads: read.count("num_attention_heads", heads),
-    eps: read.number("layer_norm_eps", family.eps),
+    eps: read.number("layer_norm_eps", family.eps, EPS_RANGE),
     activation: read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS),
     causal,
     // Old configs say 2 and mean the largest id, that of CLIP's end of text.
