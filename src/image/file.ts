@@ -12,8 +12,8 @@ export interface ImageFile {
   label: string;
   /** Largest number of pixels that may be decoded. */
   pixelLimit: number;
-  /** The size that is asked for, as Pillow's `Image.draft` takes it: a JPEG may be decoded at 1/2, 1/4 or 1/8. */
-  draft?: { readonly width: number; readonly height: number };
+  /** The size that is needed at least; see `DecodeOptions`. */
+  draft?: { readonly width: number; readonly height: number } | undefined;
 }
 
 /** Decoded pixels, as stored: RGB side by side, row by row, and how EXIF says to turn them (1 to 8, 1 is upright). */

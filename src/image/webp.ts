@@ -91,7 +91,9 @@ function* readContainer(file: ImageFile): Slices<Container> {
     if (((bits >> 1) & 7) > 3 || !(bits & 16))
       throw broken(file, "has a VP8 frame that is hidden or of an unknown profile");
     if (bits >> 5 >= end - start) throw broken(file, "has WebP data that ends before its last pixel");
-    return [view.getUint16(start + 6, true) & 0x3fff, view.getUint16(start + 8, true) & 0x3fff];
+    const [width, height] = [view.getUint16(start + 6, true) & 0x3fff, view.getUint16(start + 8, true) & 0x3fff];
+    if (!width || !height) throw broken(file, `has a picture of ${width}×${height} pixels; both must be at least 1`);
+    return [width, height];
   };
 
   /** The chunks of a picture, up to one that cannot belong to it. */
