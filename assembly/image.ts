@@ -101,6 +101,149 @@ function rows2(
   }
 }
 
+// Filters, numbered as in src/image/taps.ts.
+const BOX: i32 = 0;
+const BILINEAR: i32 = 1;
+const HAMMING: i32 = 2;
+const BICUBIC: i32 = 3;
+const LANCZOS: i32 = 4;
+
+// @ts-ignore: decorator
+@inline
+function sinc(x: f64): f64 {
+  if (x == 0) return 1;
+  x *= Math.PI;
+  return Math.sin(x) / x;
+}
+
+/** A filter's weight at x. Hamming's two constants are C floats in Pillow. */
+// @ts-ignore: decorator
+@inline
+function weight(filter: i32, x: f64): f64 {
+  if (filter == BOX) return x > -0.5 && x <= 0.5 ? 1 : 0;
+  if (filter == BILINEAR) return max<f64>(0, 1 - abs(x));
+  if (filter == HAMMING) {
+    if (x == 0) return 1;
+    if (abs(x) >= 1) return 0;
+    return sinc(x) * (<f64>(<f32>0.54) + <f64>(<f32>0.46) * Math.cos(x * Math.PI));
+  }
+  if (filter == BICUBIC) {
+    x = abs(x);
+    const inner = (1.5 * x - 2.5) * x * x + 1;
+    const outer = (((x - 5) * x + 8) * x - 4) * -0.5;
+    return x < 1 ? inner : x < 2 ? outer : 0;
+  }
+  return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+}
+
+/** Two weights, at the two numbers of x. */
+// @ts-ignore: decorator
+@inline
+function weights(filter: i32, x: v128): v128 {
+  const one = f64x2.splat(1);
+  if (filter == BOX) {
+    const isInside = v128.and(f64x2.gt(x, f64x2.splat(-0.5)), f64x2.le(x, f64x2.splat(0.5)));
+    return v128.and(isInside, one);
+  }
+  if (filter == BILINEAR) return f64x2.max(f64x2.splat(0), f64x2.sub(one, f64x2.abs(x)));
+  if (filter == BICUBIC) {
+    const d = f64x2.abs(x);
+    let inner = f64x2.sub(f64x2.mul(f64x2.splat(1.5), d), f64x2.splat(2.5));
+    inner = f64x2.add(f64x2.mul(f64x2.mul(inner, d), d), one);
+    let outer = f64x2.add(f64x2.mul(f64x2.sub(d, f64x2.splat(5)), d), f64x2.splat(8));
+    outer = f64x2.mul(f64x2.sub(f64x2.mul(outer, d), f64x2.splat(4)), f64x2.splat(-0.5));
+    return v128.bitselect(inner, v128.and(outer, f64x2.lt(d, f64x2.splat(2))), f64x2.lt(d, one));
+  }
+  const first = weight(filter, f64x2.extract_lane(x, 0));
+  return f64x2.replace_lane(f64x2.splat(first), 1, weight(filter, f64x2.extract_lane(x, 1)));
+}
+
+// @ts-ignore: decorator
+@inline
+function sumOf(filter: i32, first: f64, count: i32, center: f64, inverse: f64, sum: f64): f64 {
+  let i = 0;
+  let at = f64x2.replace_lane(f64x2.splat(first), 1, first + 1);
+  for (; i + 2 <= count; i += 2) {
+    const x = f64x2.add(f64x2.sub(at, f64x2.splat(center)), f64x2.splat(0.5));
+    const w = weights(filter, f64x2.mul(x, f64x2.splat(inverse)));
+    sum += f64x2.extract_lane(w, 0);
+    sum += f64x2.extract_lane(w, 1);
+    at = f64x2.add(at, f64x2.splat(2));
+  }
+  return i < count ? sum + weight(filter, (first + <f64>i - center + 0.5) * inverse) : sum;
+}
+
+/**
+ * sum + (the sum over i < count of weight((first + i - center + 0.5) * inverse)), added up in that order
+ *
+ * The weights of Pillow's precompute_coeffs, before they are divided by their sum.
+ */
+export function sum_taps(filter: i32, first: f64, count: i32, center: f64, inverse: f64, sum: f64): f64 {
+  if (filter == BOX) return sumOf(BOX, first, count, center, inverse, sum);
+  if (filter == BILINEAR) return sumOf(BILINEAR, first, count, center, inverse, sum);
+  if (filter == HAMMING) return sumOf(HAMMING, first, count, center, inverse, sum);
+  if (filter == BICUBIC) return sumOf(BICUBIC, first, count, center, inverse, sum);
+  return sumOf(LANCZOS, first, count, center, inverse, sum);
+}
+
+// @ts-ignore: decorator
+@inline
+function encodeOf(
+  filter: i32,
+  group: i32,
+  out: usize,
+  first: f64,
+  step: f64,
+  count: i32,
+  center: f64,
+  inverse: f64,
+  sum: f64,
+): void {
+  const low = <usize>group << 1;
+  let at = f64x2.replace_lane(f64x2.splat(first), 1, first + step);
+  for (let i = 0; i < count; i += group) {
+    for (let j = 0; j < group; j += 2) {
+      const x = f64x2.add(f64x2.sub(at, f64x2.splat(center)), f64x2.splat(0.5));
+      let w = f64x2.div(weights(filter, f64x2.mul(x, f64x2.splat(inverse))), f64x2.splat(sum));
+      if (i + j + 1 >= count) w = f64x2.replace_lane(i + j < count ? w : f64x2.splat(0), 1, 0);
+      const half = v128.bitselect(w, f64x2.splat(0.5), i64x2.splat(i64.MIN_VALUE));
+      w = f64x2.add(f64x2.mul(w, f64x2.splat(<f64>(1 << FRACTION))), half);
+      const k = i32x4.trunc_sat_f64x2_s_zero(w);
+      const halves = i16x8.narrow_i32x4_s(i32x4.shr_s(k, LOW), v128.and(k, i32x4.splat((1 << LOW) - 1)));
+      v128.store32_lane(out, halves, 0);
+      v128.store32_lane(out + low, halves, 2);
+      out += 4;
+      at = f64x2.add(at, f64x2.splat(2 * step));
+    }
+    out += low;
+  }
+}
+
+/**
+ * The weights at first, first + step, ... of which `sum` is the sum of all, as `group` halves high and as many low; the last
+ * group is filled up with zeros
+ *
+ * Pillow's normalize_coeffs_8bpc: k = w / sum * 2^22, rounded half away from zero. `step` is -1 for a source that is
+ * stored backwards. They are made anew wherever they are needed, since of a long side they may be many.
+ */
+export function encode_taps(
+  filter: i32,
+  group: i32,
+  out: usize,
+  first: f64,
+  step: f64,
+  count: i32,
+  center: f64,
+  inverse: f64,
+  sum: f64,
+): void {
+  if (filter == BOX) encodeOf(BOX, group, out, first, step, count, center, inverse, sum);
+  else if (filter == BILINEAR) encodeOf(BILINEAR, group, out, first, step, count, center, inverse, sum);
+  else if (filter == HAMMING) encodeOf(HAMMING, group, out, first, step, count, center, inverse, sum);
+  else if (filter == BICUBIC) encodeOf(BICUBIC, group, out, first, step, count, center, inverse, sum);
+  else encodeOf(LANCZOS, group, out, first, step, count, center, inverse, sum);
+}
+
 /**
  * out[y, x, :] = clip8((2^21 + sum over i of src[y, first(x) + i, :] * k(x, i)) >> 22)
  *

@@ -5,13 +5,12 @@
  */
 
 import type { BackendName, Precision } from "./backend.js";
+import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
 import type { Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
-import type { Config, ConfigOverrides } from "./model/config.js";
-import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
@@ -23,6 +22,7 @@ import type { TaskName } from "./tasks/index.js";
 import type { Prediction } from "./tasks/predictions.js";
 import { checkNames } from "./tasks/task.js";
 import type { ZeroShotOptions } from "./tasks/zero-shot.js";
+import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type {
   BackendName,

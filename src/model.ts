@@ -1,7 +1,9 @@
 /** What a loaded model does with images and texts: `load` of index.ts gives it, on a page from a worker. */
 import type { BackendName, Precision } from "./backend.js";
+import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
@@ -10,13 +12,11 @@ import { pixelsOf } from "./image/pixels.js";
 import { checkBytes, type Processor, patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
-import type { Config, ConfigOverrides } from "./model/config.js";
-import type { ForwardOptions } from "./model/forward.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { collect } from "./tasks/batch.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { concat, toUnit } from "./tasks/rows.js";
 import { checkNames, textsOf } from "./tasks/task.js";
+import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 /** Options of `load`. */
 export interface LoadOptions extends HubOptions {

@@ -9,7 +9,7 @@ import type { Invocation } from "../src/cli/invocation.js";
 import { quantize } from "../src/cli/quantize.js";
 import { load } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
-import type { Tensor } from "../src/model/outputs.js";
+import type { Tensor } from "../src/vit/outputs.js";
 import { readTensors } from "./tensors.js";
 
 const FIXTURES = "tests/fixtures/checkpoints";

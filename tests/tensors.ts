@@ -1,8 +1,8 @@
 /** Reading golden tensors: whole safetensors files, as f32. */
 import { readFileSync } from "node:fs";
-import { widen } from "../src/elements.js";
 import { headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
-import type { Tensor } from "../src/model/outputs.js";
+import { widen } from "../src/numerics/elements.js";
+import type { Tensor } from "../src/vit/outputs.js";
 
 export const readTensors = (path: string): Map<string, Tensor> => tensorsOf(readFileSync(path), path);
 

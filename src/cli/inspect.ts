@@ -1,11 +1,13 @@
 /** `vitrail inspect`: what a checkpoint is, from its headers and JSON files; the weights are not read. */
+
+import type { Config } from "../checkpoint/config.js";
+import { imageSettings } from "../checkpoint/families/bare.js";
+import { scaleOf } from "../checkpoint/plan.js";
+import { parseConfig } from "../checkpoint/recognise.js";
 import { openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
-import { type Config, gridOf } from "../model/config.js";
-import { imageSettings } from "../model/families/bare.js";
-import { scaleOf } from "../model/plan.js";
-import { parseConfig } from "../model/recognise.js";
+import { gridOf } from "../vit/places.js";
 import { bytesText, grouped, type Invocation, modelName, progressOf, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds } from "./sizes.js";
 

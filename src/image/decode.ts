@@ -22,6 +22,12 @@ export interface DecodeOptions {
   name?: string;
   /** Ends decoding; the promise then rejects with the signal's reason. */
   signal?: AbortSignal;
+  /**
+   * The size that is needed at least, for many large photos: a JPEG is then decoded to 1/2, 1/4 or 1/8 of its size, in a part of
+   * the time, if that is no smaller. As Pillow's `Image.draft(None, (width, height))`: sides as stored, before EXIF turns them,
+   * and pixels that are not those of the whole picture resized. Other formats and lossless JPEG do not change. Default: none.
+   */
+  draft?: { readonly width: number; readonly height: number };
   /** Most milliseconds of work on the image, decoding and resizing; it is refused when they are over. Default: no limit. */
   decodeTimeout?: number;
 }
@@ -60,9 +66,10 @@ export async function decodeFor<T>(
   options: DecodeOptions & { readonly label?: string; readonly quotes?: boolean },
   use: (image: Readable) => Slices<T>,
 ): Promise<T> {
-  const { pixelLimit = PIXEL_LIMIT, alpha, name, signal, decodeTimeout: timeout, quotes = true } = options;
+  const { pixelLimit = PIXEL_LIMIT, alpha, name, signal, draft, decodeTimeout: timeout, quotes = true } = options;
   const { label = name === undefined ? "the image" : `"${name}"` } = options;
-  const file: ImageFile = { bytes, label, pixelLimit, alpha };
+  checkDraft(draft);
+  const file: ImageFile = { bytes, label, pixelLimit, alpha, draft };
   const load = readerOf(file);
   if (!load) {
     const begin = quotes ? `; it begins with ${printable(bytes.subarray(0, 8))}` : "";
@@ -82,6 +89,12 @@ export async function decodeFor<T>(
   }
   const late = () => broken(file, `takes more than the ${timeout} ms of the option decodeTimeout${size}`);
   return inSlices(work, { signal, timeout }, late);
+}
+
+function checkDraft(draft: DecodeOptions["draft"]): void {
+  if (!draft || [draft.width, draft.height].every((side) => Number.isInteger(side) && side > 0)) return;
+  const rule = "must have a width and a height that are positive integers";
+  throw new RangeError(`decode: draft ${rule}; got ${draft.width}×${draft.height}`);
 }
 
 /** Text in quotes, with what is not ASCII as hexadecimal. */

@@ -14,8 +14,8 @@ export interface ImageFile {
   pixelLimit: number;
   /** What becomes of transparency, also of a palette's. Default: "drop". */
   alpha?: Alpha;
-  /** The size that is asked for, as Pillow's `Image.draft` takes it: a JPEG may be decoded at 1/2, 1/4 or 1/8. */
-  draft?: { readonly width: number; readonly height: number };
+  /** The size that is needed at least; see `DecodeOptions`. */
+  draft?: { readonly width: number; readonly height: number } | undefined;
 }
 
 /** Decoded pixels, as stored: RGB side by side, row by row, and how EXIF says to turn them (1 to 8, 1 is upright). */

@@ -9,6 +9,8 @@ export interface ImageKernel {
   drop_alpha(out: number, src: number, pixels: number): void;
   lay_on_white(out: number, src: number, pixels: number): void;
   pixel_values(out: number, src: number, tables: number, area: number): void;
+  sum_taps(...numbers: number[]): number;
+  encode_taps(...numbers: number[]): void;
   resize_horizontal(...sizes: number[]): void;
   resize_vertical(...sizes: number[]): void;
   resize_horizontal_i16(...sizes: number[]): void;
