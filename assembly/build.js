@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { posix } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
+import { writeActivations } from "./activations.js";
 import { writeTiles } from "./tiles.js";
 
 const config = JSON.parse(readFileSync("asconfig.json", "utf8"));
@@ -58,6 +59,7 @@ function section(name, text) {
 }
 
 writeTiles("assembly/tiles.gen.ts");
+writeActivations("assembly/activations.gen.ts", "src/backends/wasm/activations.gen.ts");
 for (const folder of ["build", "dist/kernels"]) mkdirSync(folder, { recursive: true });
 
 const names = ["simd", "relaxed", "simd-threads", "relaxed-threads"];
@@ -76,6 +78,11 @@ for (const i of [0, 1]) writeFileSync(`dist/kernels/${names[i]}.wasm`, kernels[i
 
 const image = await compile("assembly/image.ts", "image");
 writeModule("src/image/kernel.gen.ts", { base64: image.toString("base64") });
+const png = await compile("assembly/png.ts", "png");
+writeModule("src/image/png.gen.ts", { base64: png.toString("base64") });
+const jpeg = await compile("assembly/jpeg/index.ts", "jpeg");
+writeModule("src/image/jpeg-kernel.gen.ts", { base64: jpeg.toString("base64") });
+writeFileSync("dist/kernels/jpeg.wasm", jpeg);
 // What the bundler of a host that compiles nothing makes of an import of them.
 writeFileSync("dist/kernels/module.d.ts", "declare const module: WebAssembly.Module;\nexport default module;\n");
 const webp = await compile("assembly/webp/index.ts", "webp");
@@ -85,6 +92,7 @@ const sha = await compile("assembly/sha.ts", "sha");
 writeModule("src/hub/sha.gen.ts", { base64: sha.toString("base64") });
 writeFileSync("dist/kernels/sha.wasm", sha);
 writeFileSync("dist/kernels/image.wasm", image);
+writeFileSync("dist/kernels/png.wasm", png);
 
 // Only bench/ runs these; they are not shipped.
 for (const name of ["peak-simd", "peak-relaxed"]) await compile("assembly/peak.ts", name);

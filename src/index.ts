@@ -5,12 +5,12 @@
  */
 
 import type { BackendName, Precision } from "./backend.js";
+import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
 import type { Geometry } from "./image/geometry.js";
-import type { ImageInput } from "./image/source.js";
+import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
-import type { Config, ConfigOverrides } from "./model/config.js";
-import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
+import { excerpt, parseJson } from "./json.js";
 import { type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
@@ -22,6 +22,7 @@ import type { TaskName } from "./tasks/index.js";
 import type { Prediction } from "./tasks/predictions.js";
 import { checkNames } from "./tasks/task.js";
 import type { ZeroShotOptions } from "./tasks/zero-shot.js";
+import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type {
   BackendName,
@@ -34,6 +35,7 @@ export type {
   Geometry,
   HubOptions,
   ImageInput,
+  ImageSource,
   Inputs,
   Integers,
   LoadOptions,
@@ -57,12 +59,12 @@ const defaultWeights = () => new URL("../../models/default/model.safetensors", i
 /** The checkpoint that comes with vitrail: ten classes of CIFAR-10, models/default/README.md. Files, not code. */
 export const defaultModel = (): URL => new URL(".", defaultConfig());
 
-/** The same where there are no folders, its weights as they arrive. */
+/** The same where there are no folders. */
 async function fetchDefaultModel(signal: AbortSignal | undefined): Promise<CheckpointParts> {
-  const config = JSON.parse(new TextDecoder().decode(await readFile(defaultConfig(), { signal })));
-  const { ok, status, body, url } = await fetch(defaultWeights(), { signal });
-  if (!ok) throw new Error(`load: the default model, "${url}", was answered with ${status}`);
-  return { config, weights: body! };
+  const [config, weights] = await Promise.all(
+    [defaultConfig(), defaultWeights()].map((at) => readFile(at, { signal })),
+  );
+  return { config: parseJson(config!, "load: the config of the default model"), weights: weights! };
 }
 
 /** The same where it is: in its folder, at an address, or in the program itself. */
@@ -108,9 +110,11 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   wasm: true,
   imageSize: true,
   patchSize: true,
+  processor: true,
   config: true,
   pixelLimit: true,
   decodeTimeout: true,
+  sources: true,
   signal: true,
   onProgress: true,
   revision: true,
@@ -127,46 +131,55 @@ const HUB_OPTIONS: Readonly<Record<keyof HubOptions, string>> = {
   fetch: "function",
 };
 
+/** Each has an instance of the kernels and a stack of its own. */
+const MAX_THREADS = 256;
+
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
   const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1 } = options;
-  const { wasm = "", decodeTimeout = 1, onProgress } = options;
+  const { wasm = "", decodeTimeout = 1, processor = "pillow", onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw new TypeError(`load: onProgress must be a function; got ${JSON.stringify(onProgress)}`);
+    throw new TypeError(`load: onProgress must be a function; got ${excerpt(onProgress)}`);
   }
   for (const [name, type] of Object.entries(HUB_OPTIONS)) {
     const value = options[name as keyof HubOptions];
     if (value !== undefined && typeof value !== type) {
-      throw new TypeError(`load: ${name} must be a ${type}; got ${JSON.stringify(value)}`);
+      // What is no token may hold one.
+      const got = name === "token" ? typeof value : excerpt(value);
+      throw new TypeError(`load: ${name} must be a ${type}; got ${got}`);
     }
   }
+  checkSources("load", options.sources);
   if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {
-    throw new RangeError(`load: backend must be auto, wasm, webgpu or reference; got ${JSON.stringify(backend)}`);
+    throw new RangeError(`load: backend must be auto, wasm, webgpu or reference; got ${excerpt(backend)}`);
   }
   if (!["f32", "f16", "int8"].includes(precision)) {
-    throw new RangeError(`load: precision must be f32, f16 or int8; got ${JSON.stringify(precision)}`);
+    throw new RangeError(`load: precision must be f32, f16 or int8; got ${excerpt(precision)}`);
   }
-  if (threads !== "auto" && !(Number.isSafeInteger(threads) && threads > 0)) {
-    throw new RangeError(`load: threads must be auto or a positive integer; got ${JSON.stringify(threads)}`);
+  if (threads !== "auto" && !(Number.isSafeInteger(threads) && threads > 0 && threads <= MAX_THREADS)) {
+    throw new RangeError(`load: threads must be auto or from 1 to ${MAX_THREADS}; got ${excerpt(threads)}`);
   }
   for (const name of ["imageSize", "patchSize"] as const) {
     const { [name]: size } = options;
     const sides = Array.isArray(size) ? size : [size, size];
     if (size !== undefined && !(sides.length === 2 && sides.every((side) => Number.isSafeInteger(side) && side > 0))) {
-      throw new RangeError(`load: ${name} must be a positive integer or [height, width]; got ${JSON.stringify(size)}`);
+      throw new RangeError(`load: ${name} must be a positive integer or [height, width]; got ${excerpt(size)}`);
     }
   }
   if (
     typeof wasm !== "string" &&
     ![WebAssembly.Module, ArrayBuffer, Uint8Array, URL].some((type) => (wasm as unknown) instanceof type)
   ) {
-    throw new TypeError(`load: wasm must be a WebAssembly.Module, bytes or a URL; got ${JSON.stringify(wasm)}`);
+    throw new TypeError(`load: wasm must be a WebAssembly.Module, bytes or a URL; got ${excerpt(wasm)}`);
   }
-  if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${JSON.stringify(wide)}`);
+  if (!["pillow", "torchvision"].includes(processor)) {
+    throw new RangeError(`load: processor must be pillow or torchvision; got ${excerpt(processor)}`);
+  }
+  if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${excerpt(wide)}`);
   if (!(typeof decodeTimeout === "number" && decodeTimeout > 0)) {
-    throw new RangeError(`load: decodeTimeout must be a positive number; got ${JSON.stringify(decodeTimeout)}`);
+    throw new RangeError(`load: decodeTimeout must be a positive number; got ${excerpt(decodeTimeout)}`);
   }
   if (!(typeof pixelLimit === "number" && pixelLimit > 0)) {
-    throw new RangeError(`load: pixelLimit must be a positive number; got ${JSON.stringify(pixelLimit)}`);
+    throw new RangeError(`load: pixelLimit must be a positive number; got ${excerpt(pixelLimit)}`);
   }
 }

@@ -302,7 +302,7 @@ test("imageSize: positions are resampled at load, and images prepared for it", a
     message: "forward: pixelValues must be [images, 3, 14, 14]; got [1, 3, 26, 14]",
   });
   await assert.rejects(load(folder, { imageSize: 3 }), {
-    message: "load: images must be at least a patch of 6×6 in size; got 3×3",
+    message: 'load: images of "tests/fixtures/checkpoints/timm-vit" must be at least a patch of 6×6 in size; got 3×3',
   });
 });
 

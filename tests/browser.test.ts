@@ -145,7 +145,8 @@ for (const browser of ["chromium", "firefox-esr"] as const) {
       const bytes = total + files["config.json"]!.length;
       assert.deepEqual(found.listed, [{ repo: "a/b", revisions: ["main"], commits: [COMMIT], bytes }]);
       assert.match(found.page.reason, /; on the page's own thread: a worker cannot be given the option fetch$/);
-      assert.deepEqual([found.asked, found.left, found.cleared], [1, 1, []]);
+      // The listing, and the image.
+      assert.deepEqual([found.asked, found.left, found.cleared], [2, 1, []]);
       assert.match(found.gone.message, /^hub: "a\/b" at main is not in the browser's cache/);
 
       // 20 MB, most of them in the header.
@@ -218,7 +219,12 @@ async function checkErrors(errors: Found["errors"], model: Model): Promise<void>
       ({ name, message }) => ({ name, message, isError: true }),
     );
   const png = `${IMAGES}/rgb-8.png`;
-  const { topK, name, element, batch, shape, option, broken } = errors;
+  const { topK, name, element, batch, shape, option, broken, refused, allowed } = errors;
+  assert.match(
+    refused.message,
+    /^image: "http:.*\/rgb-8\.png" is an address, and sources are bytes; give its bytes, or /,
+  );
+  assert.equal(allowed, 5);
   assert.deepEqual(topK, await failureOf(model.classify(png, { topK: 0 })));
   assert.deepEqual(name, await failureOf(model.classify(png, { topk: 1 } as never)));
   assert.deepEqual(shape, await failureOf(model.forward({ pixelValues: { dims: [1], data: new Float32Array(1) } })));

@@ -49,7 +49,6 @@ export const BROWSERS = {
 export type BrowserName = keyof typeof BROWSERS;
 
 const IMPORTS = {
-  "@jsquash/jpeg/": "/node_modules/@jsquash/jpeg/",
   "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs",
   unzipit: "/node_modules/unzipit/dist/unzipit.module.js",
 };

@@ -276,6 +276,34 @@ test("a private repository: by option, environment or file; the token goes to no
   }
 });
 
+test("a token that cannot be sent is refused without being shown", async (t) => {
+  const hub = await hubOf(t, large);
+  const shown = (error: unknown): string =>
+    error instanceof Error ? `${error.stack} ${error.message} ${shown(error.cause)}` : String(error);
+  for (const token of [
+    "hf_one\nhf_two",
+    "hf_one\r\nX-Evil: hf_two",
+    "hf_one hf_two",
+    "hf_one\0hf_two",
+    "hf_one’hf_two",
+  ]) {
+    const ways: [from: string, options: object][] = [
+      ["token", { token }],
+      ["HF_TOKEN", {}],
+    ];
+    for (const [from, options] of ways) {
+      // An environment holds no zero.
+      if (from === "HF_TOKEN") process.env.HF_TOKEN = token.replace("\0", "\u0001");
+      const error = await bring({ cacheDir: newCache(), ...options }).catch((error) => error);
+      delete process.env.HF_TOKEN;
+      const rule = "must be one line of ASCII letters, digits and marks without spaces";
+      assert.equal(error.message, `hub: the token of ${from} ${rule}`);
+      assert.doesNotMatch(shown(error), /hf_one|hf_two/);
+    }
+  }
+  assert.deepEqual(hub.asked, []);
+});
+
 /** Of a connection that is cut, the last bytes may be lost with it. */
 const aboutCut = (range: string | undefined) => {
   const from = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1]);
@@ -358,7 +386,7 @@ test("the server: lists that lie or lead elsewhere", async (t) => {
   assert.equal(existsSync(snapshot(cacheDir)), false);
 
   const wrong: [object, string][] = [
-    [{ size: 1, blobId: "../../x" }, `give the digest of "x"; got "../../x"`],
+    [{ size: 1, blobId: "../../x" }, `give the digest of "x"; got a text`],
     [{ size: -1, blobId: digest }, `give the size of "x"; got -1`],
   ];
   for (const [facts, message] of wrong) {
@@ -368,12 +396,12 @@ test("the server: lists that lie or lead elsewhere", async (t) => {
   hub.faults[""] = [{ kind: "page" }];
   assert.equal(
     await messageOf(open({ cacheDir: newCache() })),
-    'hub: the answer about "a/b" must be JSON; got "<!doctype html>"',
+    'hub: the answer about "a/b" is not valid JSON: a character is out of place',
   );
   const pinned = open({ cacheDir: newCache(), revision: "f".repeat(40) });
   assert.match(await messageOf(pinned), /has no "a\/b" at f{40}/);
   hub.commit = "main";
-  assert.equal(await messageOf(open({ cacheDir })), 'hub: the answer about "a/b" must name a commit; got "main"');
+  assert.equal(await messageOf(open({ cacheDir })), 'hub: the answer about "a/b" must name a commit; got a text');
 });
 
 test("a part that was left is gone on with; one that is wrong, too long or whole is not believed", async (t) => {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { crc32, deflateRawSync } from "node:zlib";
+import { arriving } from "../src/hub/download.js";
 import { load } from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
 
@@ -18,6 +19,7 @@ interface Member {
   readonly deflate?: boolean;
   /** What the directory says in place of the truth. */
   readonly size?: number;
+  readonly packed?: number;
 }
 
 /** A zip as APPNOTE 6.3 has it: members, central directory, end. */
@@ -25,14 +27,14 @@ function zip(members: readonly Member[]): Uint8Array {
   const parts: Uint8Array[] = [];
   const directory: Uint8Array[] = [];
   let at = 0;
-  for (const { name, data, deflate = false, size = data.length } of members) {
+  for (const { name, data, deflate = false, size = data.length, packed: claimed } of members) {
     const packed = deflate ? deflateRawSync(data) : data;
     const label = new TextEncoder().encode(name);
     const common = (view: DataView, from: number) => {
       view.setUint16(from, 20, true);
       view.setUint16(from + 4, deflate ? 8 : 0, true);
       view.setUint32(from + 10, crc32(data), true);
-      view.setUint32(from + 14, packed.length, true);
+      view.setUint32(from + 14, claimed ?? packed.length, true);
       view.setUint32(from + 18, size, true);
       view.setUint16(from + 22, label.length, true);
     };
@@ -110,6 +112,39 @@ test("a folder, a file and bytes are the same model", async () => {
 });
 
 const one = (data: Uint8Array, more: Partial<Member> = {}) => zip([{ name: "x.npy", data, ...more }]);
+/** Bytes 28 on of an archive are the name of its first member, then what is packed of it. */
+const zeros = (length: number) => {
+  const head = npy(HEAD.replace("(3,)", `(${length / 4},)`), []);
+  const data = new Uint8Array(head.length + length);
+  data.set(head);
+  return data;
+};
+const LARGE = zeros(2 ** 25);
+/** An archive whose end says other numbers of members, bytes and where the directory begins. */
+function claiming(members: number, bytes: number, at: number): Uint8Array {
+  const archive = one(npy(HEAD));
+  const view = new DataView(archive.buffer, archive.length - 22);
+  view.setUint16(10, members, true);
+  view.setUint32(12, bytes, true);
+  view.setUint32(16, at, true);
+  return archive;
+}
+/** The same in 64 bits: record, locator and end, in place of the end. */
+function claiming64(members: bigint, bytes: bigint, at: bigint): Uint8Array {
+  const archive = one(npy(HEAD));
+  const record = new DataView(new ArrayBuffer(56 + 20 + 22));
+  record.setUint32(0, 0x06064b50, true);
+  record.setBigUint64(32, members, true);
+  record.setBigUint64(40, bytes, true);
+  record.setBigUint64(48, at, true);
+  record.setUint32(56, 0x07064b50, true);
+  record.setBigUint64(64, BigInt(archive.length - 22), true);
+  record.setUint32(76, 0x06054b50, true);
+  record.setUint16(86, 0xffff, true);
+  return new Uint8Array(Buffer.concat([archive.subarray(0, archive.length - 22), new Uint8Array(record.buffer)]));
+}
+const many = (count: number, data: Uint8Array) =>
+  zip(Array.from({ length: count }, (_, i) => ({ name: `${i.toString(36)}.npy`, data })));
 const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]> = {
   "a zip that is cut": [one(npy(HEAD)).subarray(0, 150), /^npz: "weights" must be a zip of \.npy files; /],
   "another file in the zip": [
@@ -123,7 +158,7 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
     ]),
     /^npz: "weights" holds "x\.npy" twice$/,
   ],
-  "another magic": [one(npy(HEAD, [], { magic: "NUMPY!" })), /must begin with NumPy's magic; got 78,85,77,80,89,33$/],
+  "another magic": [one(npy(HEAD, [], { magic: "NUMPY!" })), /must begin with NumPy's magic; got other bytes$/],
   "another version": [one(npy(HEAD, [], { version: 9 })), /must be of version 1, 2 or 3; got 9$/],
   "a head without a shape": [
     one(npy("{'descr': '<f4', 'fortran_order': False}")),
@@ -143,6 +178,53 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
     /must have 4e\+18 bytes behind its head|must have 3999999992000000000 bytes behind its head; got 12$/,
   ],
   nothing: [one(new Uint8Array(3)), /must begin with the head of an array; got 3 bytes$/],
+  "zeros that unpack to a thousand times their bytes": [
+    one(LARGE, { deflate: true }),
+    /^npz: "weights" of \d+ bytes may unpack to 16777216 at most; its members claim 33554560$/,
+  ],
+  "members that claim more bytes than there are": [
+    zip([
+      { name: "x.npy", data: npy(HEAD), packed: 140 },
+      { name: "y.npy", data: npy(HEAD), size: 2 ** 31, packed: 2 ** 31 },
+    ]),
+    /^npz: "weights" must have the bytes that its members claim, 2147483788; it has 474$/,
+  ],
+  "a member that grows by packing": [
+    one(npy(HEAD), { deflate: true, packed: 2 ** 20 }),
+    /^npz: members of "weights" must not grow by packing; "x\.npy" claims 1048576 bytes packed and 140 unpacked$/,
+  ],
+  "more members than a model has arrays": [many(2049, npy(HEAD)), /must have at most 2048 members; it has 2049$/],
+  "a directory that is longer than it is": [
+    claiming(1, 2 ** 20, 0),
+    /must be a zip of \.npy files; it has 248 bytes, and 1048576 from 0 on were to be read$/,
+  ],
+  "a directory of more than a megabyte": [
+    claiming(1, 2 ** 31, 0),
+    /must be a zip of \.npy files; its directory has 2147483648 bytes, and at most 1048576 are read$/,
+  ],
+  "more members than the directory has": [
+    claiming(60000, 51, 175),
+    /must be a zip of \.npy files; invalid central directory/,
+  ],
+  "2^60 members in a directory of one": [
+    claiming64(2n ** 60n, 51n, 175n),
+    /must be a zip of \.npy files; invalid central directory/,
+  ],
+  "a directory of 2^60 bytes": [
+    claiming64(1n, 2n ** 60n, 175n),
+    /must be a zip of \.npy files; its directory has 1152921504606847000 bytes, and at most 1048576 are read$/,
+  ],
+  "an array of 65 dimensions": [
+    one(
+      npy(
+        HEAD.replace("(3,)", `(3,${"1,".repeat(64)})`)
+          .replaceAll(" ", "")
+          .padEnd(255),
+        undefined,
+      ),
+    ),
+    /must have at most 64 dimensions; got 65$/,
+  ],
   "a stream": [
     new Blob([one(npy(HEAD)) as Uint8Array<ArrayBuffer>]).stream(),
     /must be a file or bytes, as a zip is read from its end; got a stream$/,
@@ -156,7 +238,7 @@ for (const [what, [weights, message]] of Object.entries(REFUSED)) {
 
 test("refuses a member that is larger than it says", async () => {
   const array = npy(HEAD);
-  const data = new Uint8Array(array.length + 2 ** 20);
+  const data = new Uint8Array(array.length + 2 ** 15);
   data.set(array);
   await assert.rejects(valuesOf(one(data, { deflate: true, size: array.length })), /size|expected/);
 });
@@ -165,4 +247,21 @@ test("a file that is no zip of a model says what it lacks", async () => {
   const path = join(ROOT, "other.npz");
   writeFileSync(path, one(npy(HEAD)));
   await assert.rejects(load(path), /^Error: load: ".*other\.npz" must hold a patch embedding named as one of /);
+});
+
+test("an archive at an address is given up behind its most bytes", async () => {
+  let sent = 0;
+  let stopped = false;
+  async function* endless(): AsyncGenerator<Uint8Array, void> {
+    try {
+      for (; ; sent += 1000) yield new Uint8Array(1000).fill(0x50);
+    } finally {
+      stopped = true;
+    }
+  }
+  await assert.rejects(arriving(endless(), "http://host/model.npz", 10_000), {
+    message: 'file: "http://host/model.npz" has more than 10,000 bytes, the most of an archive',
+  });
+  assert.equal(sent, 10_000);
+  assert.ok(stopped, "the server must be told");
 });

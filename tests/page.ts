@@ -202,6 +202,7 @@ const TASKS = {
 
   async errors() {
     using model = await load(await parts(await bytesOf(WEIGHTS)));
+    using strict = await load(await parts(await bytesOf(WEIGHTS)), { sources: ["bytes"] });
     const png = `${FIXTURES}/image/rgb-8.png`;
     const batch = await model.classify([png, "/absent.png", document.body as never]).catch((error) => error);
     return {
@@ -212,6 +213,8 @@ const TASKS = {
       results: (batch.results as (Prediction[] | undefined)[]).map((result) => result && logitsOf(result)),
       shape: await failureOf(model.forward({ pixelValues: { dims: [1], data: new Float32Array(1) } })),
       option: await failureOf(load({} as never, { threads: 0 })),
+      refused: await failureOf(strict.classify(png)),
+      allowed: (await strict.classify(await bytesOf(png))).length,
       broken: await failureOf(load(await parts(new Uint8Array(100)))),
     };
   },

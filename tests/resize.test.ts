@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { crop, type Raster, type ResizeOptions, resize } from "../src/image/resize.js";
-import { upright } from "../src/image/upright.js";
+import { atOnce } from "../src/image/slices.js";
+import { turning } from "../src/image/upright.js";
 import { readBytes } from "./tensors.js";
 
 interface Case {
@@ -77,7 +78,7 @@ test("resize: an image that is turned meanwhile is one that was turned before", 
     const data = Uint8Array.from({ length: channels * width * height }, (_, i) => (i * 7919 * (i % 13)) >> 5);
     for (let orientation = 1; orientation <= 8; orientation++) {
       const image = { data, width, height, channels, orientation };
-      const { orientation: _, ...turned } = upright(image);
+      const turned = { ...atOnce(turning(image)), channels };
       const [uprightWidth, uprightHeight] = orientation < 5 ? [width, height] : [height, width];
       assert.deepEqual([turned.width, turned.height], [uprightWidth, uprightHeight]);
       for (const options of [
@@ -98,7 +99,7 @@ test("resize: wrong arguments are refused in one sentence", () => {
   const good: ResizeOptions = { width: 4, height: 4, filter: "bicubic" };
   const refused = (changes: Partial<ResizeOptions>, message: RegExp, raster = image) =>
     assert.throws(() => resize(raster, { ...good, ...changes }), { name: "RangeError", message });
-  refused({ width: 0 }, /^resize: width must be an integer of at least 1; got 0$/);
+  refused({ width: 0 }, /^resize: width must be an integer of at least 1 and less than 2\^53; got 0$/);
   refused({ height: 2.5 }, /^resize: height must be .*; got 2\.5$/);
   refused({ filter: "cubic" as "bicubic" }, /^resize: filter must be nearest, box, .*; got cubic$/);
   refused({ box: [0, 0, 3, 2] }, /^resize: box must lie inside 2×2 and not be empty; got \[0, 0, 3, 2\]$/);

@@ -1,7 +1,8 @@
 // POST an image, get its classes as JSON.
 import { load } from "vitrail";
 
-const vit = await load();
+// What is sent is an image in bytes, never a path or an address that would be opened here.
+const vit = await load(undefined, { sources: ["bytes"] });
 
 const server = Bun.serve({
   port: Number(process.env.PORT ?? 3000),

@@ -5,7 +5,7 @@ import { load } from "vitrail";
 async function loadFrom(assets) {
   const get = (name) => assets.fetch(`https://assets/${name}`);
   const [config, { body: weights }] = await Promise.all([get("config.json"), get("model.safetensors")]);
-  return load({ config: await config.json(), weights });
+  return load({ config: await config.json(), weights }, { sources: ["bytes"] });
 }
 
 let model;

@@ -4,7 +4,8 @@ import { Hono } from "hono";
 import { load } from "vitrail";
 
 const WAIT_MS = 5;
-const vit = await load();
+// What is sent is an image in bytes, never a path or an address that would be opened here.
+const vit = await load(undefined, { sources: ["bytes"] });
 
 /** Those that wait for the next list. */
 let waiting = [];

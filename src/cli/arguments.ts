@@ -5,7 +5,7 @@ import { TASKS, type TaskName } from "../tasks/index.js";
 
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
-const MODEL = ["model", "backend", "precision", "threads", "wide", ...HUB] as const;
+const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...HUB] as const;
 
 interface CommandRow {
   readonly operands: "images" | "none" | "source";
@@ -84,6 +84,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   precision: { type: "string" },
   threads: { type: "string" },
   wide: { type: "boolean" },
+  processor: { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -106,7 +107,7 @@ export interface Arguments {
   readonly version: boolean;
   readonly model: string | undefined;
   /** For `load`, which knows what it can do and refuses the rest. */
-  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide">;
+  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide" | "processor">;
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
   readonly json: boolean;
@@ -146,8 +147,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
     if (holds(Number(text))) return Number(text);
     throw new Error(`--${name} must be ${rule}; got ${JSON.stringify(text)}`);
   };
-  const isCount = (x: number) => Number.isSafeInteger(x) && x > 0;
-  const count = (name: string, absent: string) => number(name, absent, "a whole number above 0", isCount);
+  const count = (name: string, absent: string, most: number) =>
+    number(name, absent, `a whole number from 1 to ${most}`, (x) => Number.isSafeInteger(x) && x > 0 && x <= most);
   const { threads = "auto" } = given;
   const { task } = COMMANDS[command ?? ""] ?? {};
   const taskOptions = task ? TASKS[task].command!.options : {};
@@ -160,8 +161,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
     load: {
       backend: given.backend as LoadOptions["backend"],
       precision: given.precision as LoadOptions["precision"],
-      threads: (threads === "auto" ? threads : count("threads", "")) as LoadOptions["threads"],
+      threads: (threads === "auto" ? threads : count("threads", "", 256)) as LoadOptions["threads"],
       wide: given.wide !== undefined,
+      processor: given.processor as LoadOptions["processor"],
     },
     hub: {
       revision: given.revision,
@@ -172,14 +174,17 @@ export function parseArguments(argv: readonly string[]): Arguments {
     json: given.json !== undefined,
     quiet: given.quiet !== undefined,
     task: Object.fromEntries(
-      Object.entries(taskOptions).map(([name, { option, absent }]) => [option, count(name, absent)]),
+      Object.entries(taskOptions).map(([name, { option, absent }]) => [option, count(name, absent, MAX_COUNT)]),
     ),
     out: given.out,
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
-    batch: count("batch", "1"),
-    seconds: number("seconds", "5", "a number above 0", (x) => x > 0 && Number.isFinite(x)),
+    batch: count("batch", "1", 1024),
+    seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
   };
 }
+
+/** Most that a task may be asked for, such as classes. */
+const MAX_COUNT = 1_000_000;
 
 const isCommand = (name: string): name is CommandName => Object.hasOwn(COMMANDS, name);
 
@@ -217,7 +222,7 @@ ${Object.values(COMMANDS)
   --model NAME          owner/name of Hugging Face, or a folder, file or URL
     --revision main     which version;  --token, --cache-dir, --offline
   --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
-  --threads auto        how many;  --wide: 256-bit vectors (Node 24 on x64)
+  --threads auto        how many;  --wide: 256 bits;  --processor torchvision
   --json                one JSON object a line;  --quiet;  --help;  --version
 
 example: vitrail classify cat.jpg`.split("\n");

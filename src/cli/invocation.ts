@@ -1,8 +1,9 @@
 /** One call of the command line, and what its commands share. */
 import process from "node:process";
 import { addAbortSignal } from "node:stream";
-import { buffer } from "node:stream/consumers";
+import { mostBytes } from "../image/source.js";
 import { defaultModel, type ImageInput, load, type Model, type Progress } from "../index.js";
+import { nameOf } from "../platform/web.js";
 import type { Arguments } from "./arguments.js";
 import { messageOf, type Terminal } from "./terminal.js";
 
@@ -37,21 +38,32 @@ export async function forEachImage(
   for (const image of args.operands) {
     signal.throwIfAborted();
     try {
-      await task(image, image === "-" ? await standardInput(signal) : image);
+      await task(image, image === "-" ? await imageOf(addAbortSignal(signal, process.stdin)) : image);
     } catch (error) {
       signal.throwIfAborted();
       process.exitCode = 1;
       const message = messageOf(error);
-      const named = message.includes(image) ? message : `"${image}": ${message}`;
+      // Without what an address may hold of secrets.
+      const name = nameOf(image);
+      const named = message.includes(name) ? message : `"${name}": ${message}`;
       if (args.json) terminal.printJson({ image, error: named });
       else terminal.fail(named);
     }
   }
 }
 
-/** A File, for the name in messages. */
-const standardInput = async (signal: AbortSignal) =>
-  new File([await buffer(addAbortSignal(signal, process.stdin))], "-");
+/** An image from a stream, as a File, for the name in messages. */
+export async function imageOf(stream: AsyncIterable<Uint8Array<ArrayBuffer>>, most = mostBytes()): Promise<File> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    length += chunk.length;
+    if (length > most)
+      throw new Error(`image: "-" has more than ${grouped(most)} bytes, and at most ${grouped(most)} are read`);
+    chunks.push(chunk);
+  }
+  return new File(chunks, "-");
+}
 
 /** Milliseconds since `start`, to a thousandth. */
 export const since = (start: number): number => rounded(performance.now() - start);

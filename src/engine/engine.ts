@@ -1,17 +1,20 @@
 /** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
 import type { Precision } from "../backend.js";
 import type { Choice } from "../backends/select.js";
+import type { Config, ConfigOverrides } from "../checkpoint/config.js";
+import { imageSettings } from "../checkpoint/families/bare.js";
+import { isRecord } from "../checkpoint/json.js";
+import { faultOfSizes, parseConfig } from "../checkpoint/recognise.js";
+import { planWeights } from "../checkpoint/weights.js";
+import { type ForwardOptions, forward } from "../forward/forward.js";
+import type { Similarity } from "../heads/contrastive.js";
 import type { HubOptions } from "../hub/settings.js";
 import { createDrawing, noisePicture } from "../image/drawn.js";
-import { type Preprocessing, parsePreprocessing } from "../image/preprocess.js";
+import { type Preprocessing, type Processor, parsePreprocessing } from "../image/preprocess.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
-import type { Config, ConfigOverrides } from "../model/config.js";
-import { imageSettings } from "../model/families/bare.js";
-import { type ForwardOptions, forward } from "../model/forward.js";
-import type { Inputs, OutputName, Outputs } from "../model/outputs.js";
-import { parseConfig } from "../model/recognise.js";
-import { planWeights, type Weights } from "../model/weights.js";
+import { kindOf, parseJson } from "../json.js";
+import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
 import { keyOf, openSource, type Source } from "./sources.js";
@@ -22,6 +25,7 @@ export interface EngineOptions extends Choice, HubOptions {
   readonly precision?: Precision;
   readonly imageSize?: number | readonly [number, number];
   readonly patchSize?: number | readonly [number, number];
+  readonly processor?: Processor;
   readonly config?: ConfigOverrides;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -39,7 +43,7 @@ export interface Engine {
   };
   readonly memory: { readonly weights: number; readonly activations: number };
   /** Whether scores of image and text are independent of each other (SigLIP's sigmoid), and how they are made of cosines. */
-  readonly similarity: Weights["similarity"];
+  readonly similarity: Similarity | undefined;
   /** Token ids of texts, by the checkpoint's tokenizer.json. */
   tokenize(texts: readonly string[]): Promise<number[][]>;
   /**
@@ -67,10 +71,12 @@ const share = createSharing<Engine, Progress>();
  * given.
  */
 export async function acquireEngine(source: Source, options: EngineOptions): Promise<Lease<Engine>> {
-  const { backend, precision, threads, wide, wasm, imageSize, patchSize, config, signal, onProgress } = options;
+  const { backend, precision, threads, wide, wasm, imageSize, patchSize, processor, config } = options;
+  const { signal, onProgress } = options;
   const opened = await openSource(source, options);
   const files = wasm === undefined ? await keyOf(opened) : undefined;
-  const key = files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, config]);
+  const key =
+    files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, processor, config]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }), { signal, onProgress });
 }
@@ -94,13 +100,14 @@ export async function createEngine(
   try {
     const { name, tensors } = checkpoint;
     const { config: stored, named, labels } = await parseConfig(name, checkpoint.config, tensors, options.config);
-    const config = resized(stored, options);
+    const config = resized(name, stored, options);
     const preprocessing = parsePreprocessing(
       checkpoint.preprocessor,
       imageSettings(checkpoint.config, config),
       config.imageSize,
-      options.imageSize !== undefined,
+      { resized: options.imageSize !== undefined, processor: options.processor },
     );
+    checkFits(name, config, preprocessing);
     if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
     const plan = (blocks?: number) => planWeights(name, { config, named, stored, blocks }, tensors);
     const { precision = plan().precision } = options;
@@ -124,6 +131,7 @@ export async function createEngine(
     const placement = await place({ plan, read }, wanted, gpu, search, { signal, onProgress });
     const draws = await drawsRight(placement, preprocessing);
     return engineOf({ config, labels, preprocessing, precision }, placement, {
+      name,
       draws,
       tokenize: tokenizerOf(checkpoint, config),
       replace: (why) => replace({ plan, read }, wanted, why, search),
@@ -145,8 +153,25 @@ async function drawsRight({ backend }: Placement, preprocessing: Preprocessing):
   return drawn !== undefined && (await drawsAlike(backend, drawn).catch(() => false));
 }
 
+/** Compares the sizes that preprocessing gives with those that the model takes; where they are fixed, calls do. */
+function checkFits(name: string, config: Config, { resize, height, width }: Preprocessing): void {
+  if (config.flexible) {
+    const sides = resize.mode === "patches" ? [resize.patch] : [height, width];
+    const side = config.patchSize[0];
+    if (sides.every((n) => n % side === 0)) return;
+    throw new Error(
+      `load: preprocessing of "${name}" must give whole patches of ${side} pixels; got sides of ${sides.join("×")}`,
+    );
+  }
+  const fault = config.interpolation.always ? faultOfSizes(name, { ...config, imageSize: [height, width] }) : undefined;
+  if (fault !== undefined) throw new Error(fault);
+}
+
+/** The pseudo-inverse of a resize takes time by the cube of the sides; the largest patches that are published have 48. */
+const MAX_RESAMPLED_PATCH = 128;
+
 /** The config of images and patches of the sizes that are asked for. */
-function resized(config: Config, { imageSize, patchSize }: EngineOptions): Config {
+function resized(name: string, config: Config, { imageSize, patchSize }: EngineOptions): Config {
   const pair = (size: number | readonly [number, number]) =>
     typeof size === "number" ? ([size, size] as const) : size;
   const result = {
@@ -154,11 +179,7 @@ function resized(config: Config, { imageSize, patchSize }: EngineOptions): Confi
     ...(imageSize === undefined ? {} : { imageSize: pair(imageSize) }),
     ...(patchSize === undefined ? {} : { patchSize: pair(patchSize) }),
   };
-  if (
-    config.relativePositions &&
-    config.layout === "timm" &&
-    result.imageSize.some((n, i) => n !== config.imageSize[i])
-  ) {
+  if (config.fixedSize && result.imageSize.some((n, i) => n !== config.imageSize[i])) {
     const own = config.imageSize.join("×");
     throw new RangeError(
       `load: timm's relative positions are not resampled, so imageSize must be ${own}; got ${imageSize}`,
@@ -167,11 +188,13 @@ function resized(config: Config, { imageSize, patchSize }: EngineOptions): Confi
   if (patchSize !== undefined && (config.resnet || config.flexible)) {
     throw new RangeError("load: patchSize needs patches of pixels; this checkpoint has none");
   }
-  if (result.imageSize.some((side, axis) => side < result.patchSize[axis]!)) {
-    throw new RangeError(
-      `load: images must be at least a patch of ${result.patchSize.join("×")} in size; got ${result.imageSize.join("×")}`,
-    );
+  const sides = [...config.patchSize, ...result.patchSize];
+  if (patchSize !== undefined && sides.some((side) => side > MAX_RESAMPLED_PATCH)) {
+    const found = `${config.patchSize.join("×")} to ${result.patchSize.join("×")}`;
+    throw new RangeError(`load: patches are resampled up to ${MAX_RESAMPLED_PATCH} pixels a side; got ${found}`);
   }
+  const fault = faultOfSizes(name, result);
+  if (fault !== undefined) throw new RangeError(fault);
   return result;
 }
 
@@ -184,7 +207,10 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
   async function make() {
     const json = async (path: string) => {
       const bytes = await file(path);
-      return bytes && JSON.parse(new TextDecoder().decode(bytes));
+      if (!bytes) return undefined;
+      const value = parseJson(bytes, `tokenizer: "${path}" of "${name}"`);
+      if (isRecord(value)) return value;
+      throw new Error(`tokenizer: "${path}" of "${name}" must hold a JSON object; it holds ${kindOf(value)}`);
     };
     const tokenizer = await json(TOKENIZER);
     if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold ${TOKENIZER}; it holds none`);
@@ -199,15 +225,40 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
   };
 }
 
+/** What answers are made of. Lists, in which one looks for where a model goes wrong, are given as they are. */
+const ANSWERS: readonly OutputName[] = [
+  ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
+  ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
+  ...(["logitsPerImage", "logitsPerText"] as const),
+];
+
+/** @throws RangeError for NaN and infinity, of which no probability can be made. */
+function checkFinite(name: string, outputs: Partial<Outputs>): void {
+  for (const output of ANSWERS) {
+    const data = (outputs[output] as Tensor | undefined)?.data;
+    if (!data) continue;
+    let sum = 0;
+    // 0 times anything finite is 0, else NaN.
+    for (let i = 0; i < data.length; i++) sum += data[i]! * 0;
+    if (sum === 0) continue;
+    const found = `element ${data.findIndex((x) => !Number.isFinite(x))} of ${output} is ${data.find((x) => !Number.isFinite(x))}`;
+    throw new RangeError(
+      `forward: "${name}" must give finite numbers, but ${found}; look for enormous weights or pixel values, or try precision f32`,
+    );
+  }
+}
+
 function engineOf(
   facts: Pick<Engine, "config" | "labels" | "preprocessing"> & { readonly precision: Precision },
   placement: Placement,
   {
+    name,
     tokenize,
     draws,
     replace,
     retries,
   }: {
+    readonly name: string;
     readonly tokenize: Engine["tokenize"];
     readonly draws: boolean;
     /** Puts the model elsewhere when its backend is lost. */
@@ -255,7 +306,9 @@ function engineOf(
         });
         last = called.catch(() => undefined);
         try {
-          return await (await called).outputs;
+          const made = await (await called).outputs;
+          checkFinite(name, made);
+          return made;
         } catch (error) {
           if (!retries || error !== used.backend.lost) throw error;
         }

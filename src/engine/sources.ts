@@ -6,6 +6,7 @@ import { type Folder, openFolder } from "../io/folder.js";
 import type { CheckpointParts } from "../io/parts.js";
 import { pathExists } from "../platform/files.js";
 import { hasFileSystem } from "../platform/host.js";
+import { nameOf, parseAddress } from "../platform/web.js";
 
 export type Source = string | URL | CheckpointParts | Folder;
 
@@ -21,7 +22,7 @@ export async function openSource(source: Source, options: OpenOptions = {}): Pro
     return openRepository(reference, options);
   }
   if (options.revision !== undefined) {
-    const got = typeof source === "string" || source instanceof URL ? JSON.stringify(source) : "what is in memory";
+    const got = typeof source === "string" || source instanceof URL ? `"${nameOf(source)}"` : "what is in memory";
     throw new RangeError(`load: revision needs a repository of the Hub; got ${got}`);
   }
   if (typeof source !== "string" && !(source instanceof URL)) return source;
@@ -34,7 +35,7 @@ const isOpened = (source: Source): source is Folder =>
 
 /** Of a source on the web; without a file system, paths are relative to the page's address. */
 function addressOf(source: string | URL): URL | undefined {
-  if (/^https?:/i.test(String(source))) return new URL(source);
+  if (/^https?:/i.test(String(source))) return parseAddress(source);
   const page = globalThis.location?.href;
   return page && !hasFileSystem() && /^\.{0,2}\//.test(String(source)) ? new URL(source, page) : undefined;
 }

@@ -1,9 +1,10 @@
 /** For hosts that compile nothing while they run: what is compiled when the program is built. `?module` is Vercel's word. */
-import jpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm?module";
 import image from "../../kernels/image.wasm?module";
+import jpeg from "../../kernels/jpeg.wasm?module";
+import png from "../../kernels/png.wasm?module";
 import kernels from "../../kernels/relaxed.wasm?module";
 import sha from "../../kernels/sha.wasm?module";
 import webp from "../../kernels/webp.wasm?module";
 import { assets } from "../platform/assets.js";
 
-Object.assign(assets, { kernels, image, sha, jpeg, webp });
+Object.assign(assets, { kernels, image, jpeg, png, sha, webp });

@@ -9,7 +9,7 @@
  *     .locks/models--owner--name/ETAG.vitrail.lock         while one process downloads it
  */
 import { fromFile } from "../io/source.js";
-import { type DiskTools, diskTools } from "../platform/files.js";
+import { type DiskTools, diskTools, readNote } from "../platform/files.js";
 import { createDigest } from "./digest.js";
 import { locked } from "./lock.js";
 import { isCommit } from "./reference.js";
@@ -55,7 +55,7 @@ export async function diskStore(root: string): Promise<Store> {
 
   /** Writes what is a hint to later loads, if it can be written. */
   async function note(at: string, text: string): Promise<void> {
-    if ((await fs.readFile(at, "utf8").catch(() => undefined)) === text) return;
+    if ((await readNote(at)) === text) return;
     const { crypto } = tools;
     const whole = `${at}.${crypto.randomUUID()}.tmp`;
     try {
@@ -104,7 +104,7 @@ export async function diskStore(root: string): Promise<Store> {
   return {
     name: cache,
     async commitOf(repo, revision) {
-      const text = (await fs.readFile(refOf(repo, revision), "utf8").catch(() => "")).trim();
+      const text = (await readNote(refOf(repo, revision)))?.trim() ?? "";
       return isCommit(text) ? text : undefined;
     },
     remember: (repo, revision, commit) => note(refOf(repo, revision), commit),

@@ -4,18 +4,15 @@
  */
 import { type ByteSource, fromBytes } from "../io/source.js";
 import { concatenate } from "../platform/bytes.js";
+import { type Asking, answerOf, type Connection, connect, reasonOf, redirectionOf, STALL } from "../platform/web.js";
 import { abortable } from "../tasks.js";
 
-export type Fetch = typeof globalThis.fetch;
-
 /** What is asked for. */
-export interface Request {
+export interface Request extends Pick<Asking, "fetch" | "headers" | "signal"> {
   /** At the start of messages. */
   readonly name: string;
-  /** Used in place of the runtime's. */
-  readonly fetch?: Fetch;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
+  /** Whether the name is an address: messages then say where it was redirected to. */
+  readonly isAddress?: boolean;
 }
 
 export interface Patience {
@@ -27,7 +24,10 @@ export interface Patience {
   readonly stall: number;
 }
 
-export const PATIENCE: Patience = { tries: 5, pause: 1000, stall: 30_000 };
+export const PATIENCE: Patience = { tries: 5, pause: 1000, stall: STALL };
+
+/** Fewer bytes of one try than these are no reason for further tries. */
+const PROGRESS = 1000;
 
 /** Longer than this, in milliseconds, no server is waited for. */
 const LONGEST_PAUSE = 120_000;
@@ -47,54 +47,10 @@ const failure = (message: string, facts: Partial<Failure>): Failure => Object.as
 /** The status that a failed request was answered with; undefined if the server could not be reached or made no sense. */
 export const statusOf = (error: unknown): number | undefined => Object(error).status;
 
-interface Connection {
-  readonly response: Response;
-  /** The next bytes; undefined at the end. */
-  next(): Promise<Uint8Array | undefined>;
-  close(): void;
-}
-
-async function connect(url: string | URL, request: Request, stall: number): Promise<Connection> {
-  const { signal, headers } = request;
-  // Called without an object, as a browser's own wants it.
-  const fetch = request.fetch ?? globalThis.fetch;
-  signal?.throwIfAborted();
-  const controller = new AbortController();
-  const abort = () => controller.abort(signal!.reason);
-  signal?.addEventListener("abort", abort);
-
-  function close(): void {
-    signal?.removeEventListener("abort", abort);
-    controller.abort();
-  }
-
-  /** A step that takes as long as the server lets us wait for its next byte. */
-  async function inTime<T>(step: Promise<T>): Promise<T> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no byte came for ${stall / 1000} seconds`)), stall);
-    });
-    try {
-      return await abortable(Promise.race([step, late]), signal);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  try {
-    const response = await inTime(fetch(url, { headers, signal: controller.signal }));
-    const reader = response.body?.getReader();
-    return { response, next: async () => (reader ? (await inTime(reader.read())).value : undefined), close };
-  } catch (error) {
-    close();
-    throw error;
-  }
-}
-
 /** Throws unless an answer is what was asked for. */
-function checkStatus({ status, statusText, ok, headers }: Response): void {
+function checkStatus({ status, ok, headers }: Response): void {
   if (ok) return;
-  const message = `was answered with ${status} ${statusText}`.trim();
+  const message = `was answered with ${answerOf(status)}`;
   if (status !== 408 && status !== 429 && status < 500) throw failure(message, { final: true, status });
   const after = headers.get("retry-after") ?? "";
   const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
@@ -104,34 +60,36 @@ function checkStatus({ status, statusText, ok, headers }: Response): void {
 }
 
 /** Counts tries: `failed` waits for the next one, or throws what ended the last. */
-function createTries({ name, signal }: Request, { tries, pause }: Patience) {
+function createTries({ name, isAddress, signal }: Request, { tries, pause }: Patience) {
   let made = 0;
   let answered = false;
+  let redirection = "";
+  let bytes = 0;
   return {
-    /** @param bytes whether some of the file came, rather than an answer alone. */
-    progressed(bytes: boolean): void {
+    answered(response: Response): void {
       answered = true;
-      if (bytes) made = 0;
+      redirection = isAddress ? redirectionOf(response) : "";
+      bytes = 0;
+    },
+    progressed(more: number): void {
+      bytes += more;
+      if (bytes >= PROGRESS) made = 0;
     },
     async failed(error: Failure): Promise<void> {
       if (signal?.aborted) throw signal.reason;
       made++;
-      answered ||= error.status !== undefined;
-      if (error.final || made >= (answered ? tries : Math.min(tries, 2))) throw described(name, error);
+      if (error.final || made >= (answered ? tries : Math.min(tries, 2))) throw described(name + redirection, error);
+      redirection = "";
       await sleep(error.pause ?? pause * 2 ** (made - 1), signal);
     },
   };
 }
 
-/** One sentence. */
+/** One sentence. Without a cause: those of fetch may hold what the server has said. */
 function described(name: string, error: Failure): Failure {
-  // fetch says no more than that it failed; why is in the cause.
-  const { message } = error.cause instanceof Error && error.cause.message ? error.cause : error;
-  const own = error.status !== undefined || error.final;
   const { status } = error;
-  return Object.assign(new Error(own ? `${name} ${message}` : `${name} cannot be read: ${message}`, { cause: error }), {
-    status,
-  });
+  const own = status !== undefined || error.final;
+  return failure(own ? `${name} ${error.message}` : `${name} cannot be read: ${reasonOf(error)}`, { status });
 }
 
 export async function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
@@ -166,8 +124,9 @@ export async function* download(
     let connection: Connection | undefined;
     try {
       const range = at > 0 && ranges ? { Range: `bytes=${at}-` } : undefined;
-      connection = await connect(url, { ...request, headers: { ...headers, ...range } }, patience.stall);
+      connection = await connect(url, { ...request, headers: { ...headers, ...range }, stall: patience.stall });
       const { response } = connection;
+      tries.answered(response);
       const begin = response.status === 206 ? firstByte(response, size === undefined ? Infinity : at) : 0;
       // What a server cannot give from there on, or gives from elsewhere, is asked for as a whole.
       if (response.status === 416 || begin > at) {
@@ -175,7 +134,6 @@ export async function* download(
         throw failure(`does not go on from byte ${at}`, { status: response.status, pause: 0 });
       }
       checkStatus(response);
-      tries.progressed(false);
       const found = response.headers.get("etag");
       if (size === undefined && tag !== null && found !== tag) {
         throw failure("changed while it was read", { final: true });
@@ -190,7 +148,7 @@ export async function* download(
         if (size !== undefined && at > size) {
           throw failure(`goes on after ${size} bytes, where it must end`, { final: true });
         }
-        tries.progressed(true);
+        tries.progressed(part.length);
         yield part;
       }
       if (size === undefined || at === size) return;
@@ -232,8 +190,9 @@ export async function isThere(url: string | URL, request: Request, patience: Pat
   for (;;) {
     let connection: Connection | undefined;
     try {
-      connection = await connect(url, request, patience.stall);
+      connection = await connect(url, { ...request, stall: patience.stall });
       const { status, headers } = connection.response;
+      tries.answered(connection.response);
       if (status === 404 || status === 410) return false;
       checkStatus(connection.response);
       // Servers of applications answer with their page whatever is asked for.
@@ -246,10 +205,38 @@ export async function isThere(url: string | URL, request: Request, patience: Pat
   }
 }
 
-/** A file of weights as it arrives; an archive is read from its end, so that all of it is there first. */
-export async function arriving(chunks: AsyncGenerator<Uint8Array, void>, path: string): Promise<ByteSource> {
-  const stream = streamOf(chunks);
-  return fromBytes(path.endsWith(".npz") ? await new Response(stream).blob() : stream, path);
+/** Most bytes of an archive that is kept as a whole: the paper's largest has 2.5 GB. */
+const MAX_ARCHIVE_BYTES = 2 ** 32;
+
+/**
+ * A file of weights as it arrives; an archive is read from its end, so that all of it is there first.
+ * @param most bytes of an archive; one that goes on is given up there.
+ */
+export async function arriving(
+  chunks: AsyncGenerator<Uint8Array, void>,
+  path: string,
+  most = MAX_ARCHIVE_BYTES,
+): Promise<ByteSource> {
+  if (!path.endsWith(".npz")) return fromBytes(streamOf(chunks), path);
+  return fromBytes(await new Response(streamOf(upTo(most, chunks, path))).blob(), path);
+}
+
+async function* upTo(
+  most: number,
+  chunks: AsyncGenerator<Uint8Array, void>,
+  path: string,
+): AsyncGenerator<Uint8Array, void> {
+  let length = 0;
+  for await (const chunk of chunks) {
+    // A zip begins with a P; what does not need not arrive.
+    if (length === 0 && chunk[0] !== 0x50)
+      throw new Error(`npz: "${path}" must be a zip of .npy files; it is something else`);
+    length += chunk.length;
+    if (length > most) {
+      throw new Error(`file: "${path}" has more than ${most.toLocaleString("en-US")} bytes, the most of an archive`);
+    }
+    yield chunk;
+  }
 }
 
 /** A stream of what is downloaded, which asks for more only when it is read. */

@@ -1,5 +1,5 @@
 /** One writer at a time among processes, by a file that names the one and is touched while it lives. */
-import type { DiskTools } from "../platform/files.js";
+import { type DiskTools, readNote } from "../platform/files.js";
 import { isRunning, processId } from "../platform/host.js";
 import { sleep } from "./download.js";
 
@@ -17,7 +17,7 @@ export async function locked<T>(
   task: (mine: () => Promise<boolean>) => Promise<T>,
 ): Promise<T> {
   const own = JSON.stringify({ host: os.hostname(), pid: processId(), id: crypto.randomUUID() });
-  const read = () => fs.readFile(path, "utf8").catch(() => undefined);
+  const read = () => readNote(path);
 
   async function isDead(owner: string): Promise<boolean> {
     const stats = await fs.stat(path).catch(() => undefined);
@@ -45,7 +45,7 @@ export async function locked<T>(
       // Moved before it is removed: if another process was faster, what is moved is that one's, and goes back.
       const aside = `${path}.${crypto.randomUUID()}`;
       await fs.rename(path, aside).catch(() => {});
-      if ((await fs.readFile(aside, "utf8").catch(() => owner)) !== owner) await fs.link(aside, path).catch(() => {});
+      if (((await readNote(aside)) ?? owner) !== owner) await fs.link(aside, path).catch(() => {});
       await fs.rm(aside, { force: true });
       continue;
     }

@@ -2,8 +2,9 @@
  * A repository of the Hugging Face Hub as a folder of files. One request says what a revision is: its commit, and the size and
  * digest of each file. Files come from the cache, or are downloaded into it, those alone that are asked for.
  */
-import { type Folder, MAX_JSON_BYTES, type Waiting } from "../io/folder.js";
+import { type Folder, MAX_CONFIG_BYTES, type Waiting } from "../io/folder.js";
 import type { ByteSource } from "../io/source.js";
+import { kindOf, parseJson } from "../json.js";
 import { hasFileSystem } from "../platform/host.js";
 import { createDigest } from "./digest.js";
 import { arriving, download, downloadAll, PATIENCE, type Request, statusOf } from "./download.js";
@@ -56,7 +57,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
 
   async function ask(signal: AbortSignal | undefined, brief: boolean): Promise<Listing | undefined> {
     const url = `${endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
-    const asked = { ...request(`"${repo}" at ${revision}`, signal), maxBytes: MAX_JSON_BYTES };
+    const asked = { ...request(`"${repo}" at ${revision}`, signal), maxBytes: MAX_CONFIG_BYTES };
     try {
       return parseListing(repo, revision, await downloadAll(url, asked, brief ? BRIEF : PATIENCE));
     } catch (error) {
@@ -155,7 +156,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     return arriving(checked(file, arrive(file, 0, signal)), path(name));
   }
 
-  async function bytes(name: string, { signal, maxBytes = MAX_JSON_BYTES }: Parameters<Folder["bytes"]>[1] = {}) {
+  async function bytes(name: string, { signal, maxBytes = MAX_CONFIG_BYTES }: Parameters<Folder["bytes"]>[1] = {}) {
     const source = await open(name, signal);
     try {
       const size = Number.isFinite(source.size) ? source.size : (await knownFile(name, signal)).size;
@@ -211,21 +212,15 @@ async function* checked(file: KnownFile, chunks: AsyncIterable<Uint8Array>): Asy
 
 /** A name that is safe as a file's own: no way to another folder, no drive or stream, nothing hidden. */
 const isPlain = (name: unknown): name is string =>
-  typeof name === "string" && /^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name);
+  typeof name === "string" && name.length <= 255 && /^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name);
 
 /** Files in folders of a repository are none of a checkpoint's. */
 function parseListing(repo: string, revision: string, bytes: Uint8Array): Listing {
+  const what = `hub: the answer about "${repo}"`;
   const refuse = (rule: string, got: unknown): never => {
-    throw new Error(`hub: the answer about "${repo}" must ${rule}; got ${JSON.stringify(got)?.slice(0, 80)}`);
+    throw new Error(`${what} must ${rule}; got ${kindOf(got)}`);
   };
-  const text = new TextDecoder().decode(bytes);
-  let answer: { sha?: unknown; siblings?: unknown } | null = null;
-  try {
-    answer = JSON.parse(text);
-  } catch {
-    refuse("be JSON", text);
-  }
-  const { sha, siblings } = answer ?? {};
+  const { sha, siblings } = Object(parseJson(bytes, what)) as { sha?: unknown; siblings?: unknown };
   if (typeof sha !== "string" || !isCommit(sha)) return refuse("name a commit", sha);
   if (isCommit(revision) && sha !== revision) return refuse(`be about ${revision}`, sha);
   if (!Array.isArray(siblings)) return refuse("list files", siblings);
@@ -234,7 +229,8 @@ function parseListing(repo: string, revision: string, bytes: Uint8Array): Listin
     if (!isPlain(name)) continue;
     const digest = lfs?.sha256 ?? blobId;
     if (!Number.isSafeInteger(size) || size < 0) return refuse(`give the size of "${name}"`, size);
-    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(digest)) return refuse(`give the digest of "${name}"`, digest);
+    if (typeof digest !== "string" || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(digest))
+      return refuse(`give the digest of "${name}"`, digest);
     files.set(name, { repo, commit: sha, name, size, digest });
   }
   return { commit: sha, files };

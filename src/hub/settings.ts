@@ -1,5 +1,5 @@
 /** Where the Hub and its cache are, and how to get in: options, then the environment variables of huggingface_hub. */
-import { diskTools } from "../platform/files.js";
+import { diskTools, readNote } from "../platform/files.js";
 import { environment } from "../platform/host.js";
 
 /** Options of `load` for models that are named by "owner/name". */
@@ -15,7 +15,11 @@ export interface HubOptions {
   readonly offline?: boolean;
   /** For private and gated repositories; by default HF_TOKEN, or the one that `hf auth login` kept. */
   readonly token?: string;
-  /** Used in place of the runtime's `fetch`. A page cannot hand it to a worker, so the model then runs on the page's thread. */
+  /**
+   * Used in place of the runtime's `fetch`, also for checkpoints and images at http: and https: addresses: what may be asked for,
+   * and where redirections may lead, is for it to say. A page cannot hand it to a worker, so the model then runs on the page's
+   * thread.
+   */
   readonly fetch?: typeof globalThis.fetch;
 }
 
@@ -39,7 +43,15 @@ export interface CachedRepository {
 
 const first = (...names: string[]): string | undefined => names.map(environment).find((value) => value);
 
-export const endpointOf = (): string => (first("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/+$/, "");
+/** @throws Error for an address that `fetch` does not take; without it, as it may hold a password. */
+export function endpointOf(): string {
+  const endpoint = first("HF_ENDPOINT") ?? "https://huggingface.co";
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (!/^https?:$/.test(url?.protocol ?? "") || url?.username || url?.password || url?.search || url?.hash) {
+    throw new Error("hub: HF_ENDPOINT must be an http(s) address without user name, password and query; it is another");
+  }
+  return endpoint.replace(/\/+$/, "");
+}
 
 const isSet = (name: string): boolean => /^(1|on|yes|true)$/i.test(environment(name) ?? "");
 
@@ -60,12 +72,21 @@ export async function cacheDirOf({ cacheDir }: Pick<HubOptions, "cacheDir">): Pr
   return path.resolve(cacheDir ?? first("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") ?? path.join(await homeOf(), "hub"));
 }
 
-/** @param onDisk whether there is a file system, which may hold one. */
+/**
+ * @param onDisk whether there is a file system, which may hold one.
+ * @throws RangeError for one that cannot be sent; it does not show it.
+ */
 export async function tokenOf({ token }: HubOptions, onDisk: boolean): Promise<string | undefined> {
   const given = token ?? first("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN");
-  if (given !== undefined || !onDisk) return given?.trim() || undefined;
-  const { fs, path } = diskTools();
+  if (given !== undefined || !onDisk) return sendable(given ?? "", token === undefined ? "HF_TOKEN" : "token");
+  const { path } = diskTools();
   const file = first("HF_TOKEN_PATH") ?? path.join(await homeOf(), "token");
-  const text = await fs.readFile(file, "utf8").catch(() => "");
-  return text.trim() || undefined;
+  return sendable((await readNote(file)) ?? "", file);
+}
+
+/** Checked here, as a header of anything else is refused by `fetch` in a message that quotes it. */
+function sendable(text: string, from: string): string | undefined {
+  const token = text.trim();
+  if (/^[\x21-\x7e]*$/.test(token)) return token || undefined;
+  throw new RangeError(`hub: the token of ${from} must be one line of ASCII letters, digits and marks without spaces`);
 }

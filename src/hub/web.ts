@@ -1,6 +1,7 @@
 /** A web address below which a checkpoint's files lie in the Hub's layout, or that of its weights with the others beside it. */
-import { type Folder, MAX_JSON_BYTES } from "../io/folder.js";
-import { arriving, download, downloadAll, type Fetch, isThere } from "./download.js";
+import { type Folder, MAX_CONFIG_BYTES } from "../io/folder.js";
+import { type Fetch, withoutSecrets } from "../platform/web.js";
+import { arriving, download, downloadAll, isThere, type Request } from "./download.js";
 
 /** Nothing is kept: bytes go from the server into the model. What a server has cannot be listed, but asked for. */
 export function webFolder(at: URL, fetch: Fetch | undefined): Folder {
@@ -12,19 +13,21 @@ export function webFolder(at: URL, fetch: Fetch | undefined): Folder {
     url.search = at.search;
     return url;
   };
-  const path = (name: string) => withoutSearch(urlOf(name));
-  const request = (name: string, signal: AbortSignal | undefined) => ({ name: `file: "${path(name)}"`, fetch, signal });
+  const path = (name: string) => withoutSecrets(urlOf(name));
+  const request = (name: string, signal: AbortSignal | undefined): Request => ({
+    name: `file: "${path(name)}"`,
+    isAddress: true,
+    fetch,
+    signal,
+  });
   return {
-    name: withoutSearch(at),
+    name: withoutSecrets(at),
     file,
     has: async (name, signal) => name === file || isThere(urlOf(name), request(name, signal)),
     path,
     open: (name, signal) => arriving(download(urlOf(name), request(name, signal)), path(name)),
-    bytes: (name, { signal, maxBytes = MAX_JSON_BYTES } = {}) =>
+    bytes: (name, { signal, maxBytes = MAX_CONFIG_BYTES } = {}) =>
       downloadAll(urlOf(name), { ...request(name, signal), maxBytes }),
     key: async () => undefined,
   };
 }
-
-/** For messages: what comes after the path may be a secret. */
-const withoutSearch = ({ origin, pathname }: URL): string => origin + pathname;

@@ -14,7 +14,7 @@ import { nextTask } from "../tasks.js";
 import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
 import { type PixelOptions, pixelsOf } from "./pixels.js";
 import type { SeenImage } from "./preprocess.js";
-import type { ImageInput } from "./source.js";
+import { type ImageInput, isAddress, readEncoded } from "./source.js";
 
 /** Images that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
 const QUEUE = 2;
@@ -22,6 +22,8 @@ const QUEUE = 2;
 const AHEAD = 8;
 /** A photo is decoded and resized in 5 ms. */
 const MOST_THREADS = 4;
+/** Images at addresses that are on their way or wait to be decoded: their bytes are in memory. */
+const FETCHED = 4;
 
 /** The threads that decode and resize. */
 export interface ImageWorkers {
@@ -76,7 +78,7 @@ export function createImageWorkers(): ImageWorkers {
       // One that cannot be started, or has ended, is not replaced: the caller does its work.
       for (; started < most; started++) start().catch(() => {});
     },
-    take(input, { signal, ...options }) {
+    take(input, { signal, fetch: _, ...options }) {
       const [worker] = [...workers].sort((a, b) => a.jobs.size - b.jobs.size);
       if (!worker || worker.jobs.size >= QUEUE) return undefined;
       const id = ids++;
@@ -118,10 +120,13 @@ function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
 
 /** An image on its way. */
 interface Slot<Own> {
-  readonly input: ImageInput;
+  input: ImageInput;
+  options: PixelOptions;
   result?: SeenImage | Own | Error;
-  /** Settles when the thread that has it is through. */
-  taken?: Promise<void>;
+  /** Settles when what it waits for is over: its bytes have come, or the thread that has it is through. */
+  busy?: Promise<void>;
+  /** Its bytes have been asked for at its address. */
+  fetched?: boolean;
   /** A thread could not do it; here it succeeds, or fails with the error to report. */
   failed?: boolean;
 }
@@ -141,11 +146,29 @@ export async function* pixelsAhead<Own = never>(
   const slots: Slot<Own>[] = [];
   let next = 0;
 
+  /** Has the bytes of an image come: to this thread, which alone has the signal and a fetch of the caller's. */
+  function bring(slot: Slot<Own>): void {
+    slot.fetched = true;
+    slot.busy = readEncoded(slot.input, slot.options)
+      .then(
+        (read) => {
+          slot.input = read!.bytes;
+          slot.options = { ...slot.options, ...read!.options };
+        },
+        (error: Error) => {
+          slot.result = error;
+        },
+      )
+      .finally(() => {
+        slot.busy = undefined;
+      });
+  }
+
   function offer(slot: Slot<Own>): void {
-    slot.taken = workers.take(slot.input, options)?.then((pixels) => {
+    slot.busy = workers.take(slot.input, slot.options)?.then((pixels) => {
       slot.result = pixels;
       slot.failed = !pixels;
-      slot.taken = undefined;
+      slot.busy = undefined;
     });
   }
 
@@ -153,21 +176,26 @@ export async function* pixelsAhead<Own = never>(
   for (;;) {
     while (slots.length < AHEAD && next < images.length) {
       const input = images[next++]!;
-      slots.push({ input, result: drawn(input) });
+      slots.push({ input, options, result: drawn(input) });
     }
     const [first] = slots;
     if (!first) return;
-    for (const slot of slots) if (!slot.result && !slot.taken && !slot.failed) offer(slot);
+    const idle = () => slots.filter(({ result, busy }) => !result && !busy);
+    for (const slot of idle()) {
+      if (!isAddress(slot.input)) {
+        if (!slot.failed) offer(slot);
+      } else if (slots.filter(({ fetched, result }) => fetched && !result).length < FETCHED) bring(slot);
+    }
     // Answers of the threads come in.
     await nextTask();
     check();
 
-    const free = slots.find(({ result, taken }) => !result && !taken);
+    const free = idle().find(({ input }) => !isAddress(input));
     if (first.result) {
       slots.shift();
       yield first.result;
-    } else if (free) free.result = await pixelsOf(free.input, options).catch((error: Error) => error);
-    else await first.taken;
+    } else if (free) free.result = await pixelsOf(free.input, free.options).catch((error: Error) => error);
+    else await Promise.race(slots.flatMap(({ busy }) => busy ?? []));
     check();
   }
 }

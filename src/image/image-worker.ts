@@ -2,9 +2,9 @@
 import { receive } from "../platform/workers.js";
 import { type PixelOptions, pixelsOf } from "./pixels.js";
 import type { SeenImage } from "./preprocess.js";
-import { type ImageInput, nameOf, readEncoded } from "./source.js";
+import { type Encoded, type ImageInput, readEncoded } from "./source.js";
 
-export interface PixelJob extends Omit<PixelOptions, "signal"> {
+export interface PixelJob extends Omit<PixelOptions, "signal" | "fetch"> {
   readonly id: number;
   readonly input: ImageInput;
 }
@@ -22,14 +22,14 @@ export interface PixelAnswer {
 }
 
 async function work({ id, input, ...options }: PixelJob, signal: AbortSignal): Promise<PixelAnswer["pixels"]> {
-  let encoded: Uint8Array | undefined;
+  let read: Encoded | undefined;
   try {
-    encoded = await readEncoded(input, { ...options, signal });
+    read = await readEncoded(input, { ...options, signal });
   } catch {
     return undefined;
   }
   try {
-    return await pixelsOf(encoded ?? input, { name: nameOf(input), ...options, signal });
+    return await pixelsOf(read?.bytes ?? input, { ...options, ...read?.options, signal });
   } catch (error) {
     return error as Error;
   }

@@ -4,6 +4,21 @@
  */
 export { type DecodeOptions, decode, type RgbImage } from "./decode.js";
 export { type Geometry, type Point, type Size, toModel, toPhoto } from "./geometry.js";
-export { type Preprocessing, parsePreprocessing, type SeenImage, toPixelValues, toRgb } from "./preprocess.js";
+export {
+  type Preprocessing,
+  type Processor,
+  parsePreprocessing,
+  type SeenImage,
+  toPixelValues,
+  toRgb,
+  toSeen,
+} from "./preprocess.js";
 export { type Filter, type Raster, type ResizeOptions, resize } from "./resize.js";
-export { type Drawable, type ImageInput, type OpenImageOptions, openImage, type Pixels } from "./source.js";
+export {
+  type Drawable,
+  type ImageInput,
+  type ImageSource,
+  type OpenImageOptions,
+  openImage,
+  type Pixels,
+} from "./source.js";

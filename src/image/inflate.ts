@@ -1,160 +1,119 @@
 /**
- * Decompression of zlib streams (RFC 1950, RFC 1951). Not DecompressionStream: that differs from runtime to runtime in
- * what it makes of damaged streams, and throws away the last bytes before an error.
+ * The compiled assembly/png.ts and assembly/inflate.ts: zlib streams (RFC 1950, RFC 1951) decompressed piece by piece, and rows
+ * of PNG made of them.
  */
+import { assets } from "../platform/assets.js";
+import { concatenate, fromBase64 } from "../platform/bytes.js";
+import { base64 } from "./png.gen.js";
+import type { Slices } from "./slices.js";
 
-const LENGTH_BASE = [
-  3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258,
-];
-const LENGTH_BITS = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
-const DISTANCE_BASE = Array.from({ length: 30 }, (_, i) => (i < 2 ? i + 1 : 1 + ((2 + (i & 1)) << ((i >> 1) - 1))));
-const DISTANCE_BITS = Array.from({ length: 30 }, (_, i) => (i < 2 ? 0 : (i >> 1) - 1));
-const CODE_LENGTH_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-
-/** Looked up by the next `bits` bits of the stream: symbol · 16 + code length; 0 for no code. */
-interface CodeTable {
-  entries: Uint16Array;
-  mask: number;
+/** The exports of the module, which say what their arguments are; places are addresses in its memory, seen as bytes. */
+export interface PngKernel {
+  readonly bytes: Uint8Array;
+  /** Where decompressed input goes, at most PIECE bytes; where output begins; 256 colours; and the memory that is free. */
+  readonly input: number;
+  readonly output: number;
+  readonly colours: number;
+  readonly heap: number;
+  begin(): void;
+  feed(count: number): void;
+  step(room: number): number;
+  slide(taken: number): number;
+  /** Where the next byte of output will be. */
+  end(): number;
+  begin_rows(): void;
+  begin_pass(...numbers: number[]): void;
+  advance(isLast: boolean): number;
+  rows_left(): number;
+  unread_bits(): number;
+  is_within_row(): number;
+  /** Lets others use it; one that has failed is dropped instead. */
+  free(): void;
 }
 
-function codeTable(lengths: ArrayLike<number>): CodeTable {
-  const counts = new Uint16Array(17);
-  for (let i = 0; i < lengths.length; i++) counts[lengths[i]]++;
-  counts[0] = 0;
-  let bits = 15;
-  while (bits > 1 && counts[bits] === 0) bits--;
-  const next = new Uint16Array(17);
-  for (let n = 1; n <= 15; n++) {
-    next[n + 1] = (next[n] + counts[n]) << 1;
-    if (next[n] + counts[n] > 1 << n) throw new RangeError("more codes than fit");
-  }
-  const entries = new Uint16Array(1 << bits);
-  for (let symbol = 0; symbol < lengths.length; symbol++) {
-    const length = lengths[symbol];
-    if (length === 0) continue;
-    let reversed = 0;
-    for (let i = 0, code = next[length]++; i < length; i++, code >>= 1) reversed = (reversed << 1) | (code & 1);
-    for (let at = reversed; at < entries.length; at += 1 << length) entries[at] = (symbol << 4) | length;
-  }
-  return { entries, mask: entries.length - 1 };
+/** Bytes of input that are given at once, see assembly/inflate.ts; Pillow reads as many at once from a chunk or less. */
+export const PIECE = 65536;
+
+// What `step` and `advance` return, or an error below 0.
+export const NEEDS_INPUT = 0;
+export const NEEDS_ROOM = 1;
+export const NEEDS_TIME = 2;
+export const ENDED = 3;
+const ERRORS = [
+  "not a zlib stream",
+  "no such kind of block",
+  "stored length and its complement differ",
+  "its Huffman codes are not whole, or too many",
+  "no such code",
+  "a distance to before the start",
+  "its checksum is wrong",
+  "a row has a filter above 4, which does not exist",
+];
+export const errorText = (status: number): string => ERRORS[-1 - status]!;
+
+/** A memory of more bytes than this is not kept: its pixels would have to be blackened for the next picture. */
+const KEPT_BYTES = 8 << 20;
+
+let module: WebAssembly.Module | undefined;
+let kept: WebAssembly.Instance | undefined;
+
+/** A kernel that nobody else uses until it is freed, with `size` bytes of 0 at its heap. */
+export function borrowPng(size: number): PngKernel {
+  module ??= assets.png ?? new WebAssembly.Module(fromBase64(base64));
+  const instance = kept ?? new WebAssembly.Instance(module);
+  kept = undefined;
+  const { memory, at, ...exports } = instance.exports as Record<string, unknown> & {
+    memory: WebAssembly.Memory;
+    at: WebAssembly.Global;
+  };
+  const place = (name: string) => (exports[name] as WebAssembly.Global).value as number;
+  const heap = place("HEAP");
+  const used = memory.buffer.byteLength;
+  const missing = heap + size - used;
+  if (missing > 0) memory.grow(Math.ceil(missing / 65536));
+  const bytes = new Uint8Array(memory.buffer);
+  bytes.fill(0, heap, Math.min(used, heap + size));
+  return {
+    ...exports,
+    bytes,
+    heap,
+    input: place("INPUT"),
+    output: place("OUTPUT"),
+    colours: place("COLOURS"),
+    end: () => at.value,
+    free() {
+      if (bytes.length <= KEPT_BYTES) kept = instance;
+    },
+  } as unknown as PngKernel;
 }
 
 /**
- * Decompresses into `out` until it is full or the input ends.
- * @returns the number of bytes written: less than out.length if the input ends early.
- * @throws RangeError for data that is not a zlib stream, or whose checksum is wrong.
+ * A decompressed stream: what there is of one that is cut off, `undefined` for one that is damaged.
+ * @throws RangeError if it has more than `most` bytes.
  */
-export function inflate(input: Uint8Array, out: Uint8Array): number {
-  if (input.length < 2) return 0;
-  if ((input[0] & 15) !== 8 || ((input[0] << 8) | input[1]) % 31 !== 0 || input[1] & 32) {
-    throw new RangeError("not a zlib stream");
+export function* inflate(input: Uint8Array, most: number): Slices<Uint8Array | undefined> {
+  const kernel = borrowPng(0);
+  const { bytes, output } = kernel;
+  const parts: Uint8Array[] = [];
+  let taken = output;
+  let left = most;
+  let status = NEEDS_INPUT;
+  kernel.begin();
+  for (let from = 0; from < input.length && status !== ENDED; from += PIECE) {
+    const piece = input.subarray(from, from + PIECE);
+    bytes.set(piece, kernel.input);
+    kernel.feed(piece.length);
+    do {
+      status = kernel.step(Math.min(left, PIECE));
+      if (status < 0) return undefined;
+      const end = kernel.end();
+      if (status === NEEDS_ROOM && end === taken && left === 0) throw new RangeError(`more than ${most} bytes`);
+      parts.push(bytes.slice(taken, end));
+      left -= end - taken;
+      taken = end - kernel.slide(end);
+      yield;
+    } while (status !== NEEDS_INPUT && status !== ENDED);
   }
-  let from = 2;
-  let to = 0;
-  let held = 0;
-  let bits = 0;
-  // The input is taken to go on with zeros; `from` tells in the end whether any of them were needed.
-  const take = (count: number) => {
-    for (; bits < count; bits += 8) held |= (input[from++] ?? 0) << bits;
-    const value = held & ((1 << count) - 1);
-    held >>>= count;
-    bits -= count;
-    return value;
-  };
-  const symbol = ({ entries, mask }: CodeTable) => {
-    for (; bits < 15; bits += 8) held |= (input[from++] ?? 0) << bits;
-    const entry = entries[held & mask];
-    if (entry === 0) throw new RangeError("no such code");
-    held >>>= entry & 15;
-    bits -= entry & 15;
-    return entry >> 4;
-  };
-  const overrun = () => from - (bits >> 3) > input.length;
-
-  for (let isLast = false; !isLast; ) {
-    isLast = take(1) === 1;
-    const kind = take(2);
-    if (overrun()) return to;
-    if (kind === 0) {
-      from -= bits >> 3;
-      held = bits = 0;
-      const length = (input[from] ?? 0) | ((input[from + 1] ?? 0) << 8);
-      const complement = (input[from + 2] ?? 0) | ((input[from + 3] ?? 0) << 8);
-      from += 4;
-      if (from > input.length) return to;
-      if (length + complement !== 0xffff) throw new RangeError("stored length and its complement differ");
-      const part = input.subarray(from, from + Math.min(length, out.length - to));
-      out.set(part, to);
-      to += part.length;
-      if (part.length < length) return to;
-      from += length;
-      continue;
-    }
-    if (kind === 3) throw new RangeError("no such kind of block");
-    let literals: CodeTable;
-    let distances: CodeTable;
-    if (kind === 1) {
-      literals = codeTable(Uint8Array.from({ length: 288 }, (_, i) => (i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8)));
-      distances = codeTable(new Uint8Array(30).fill(5));
-    } else {
-      const literalCount = take(5) + 257;
-      const distanceCount = take(5) + 1;
-      const lengthCount = take(4) + 4;
-      const orders = new Uint8Array(19);
-      for (let i = 0; i < lengthCount; i++) orders[CODE_LENGTH_ORDER[i]] = take(3);
-      const codes = codeTable(orders);
-      const lengths = new Uint8Array(literalCount + distanceCount);
-      for (let i = 0; i < lengths.length; ) {
-        const code = symbol(codes);
-        if (code < 16) lengths[i++] = code;
-        else {
-          const value = code === 16 ? lengths[i - 1] : 0;
-          const repeat = code === 16 ? 3 + take(2) : code === 17 ? 3 + take(3) : 11 + take(7);
-          lengths.fill(value, i, i + repeat);
-          i += repeat;
-        }
-        if (overrun()) return to;
-      }
-      literals = codeTable(lengths.subarray(0, literalCount));
-      distances = codeTable(lengths.subarray(literalCount));
-    }
-    for (;;) {
-      const code = symbol(literals);
-      if (code === 256) break;
-      if (overrun() || to === out.length) return to;
-      if (code < 256) {
-        out[to++] = code;
-        continue;
-      }
-      let length = LENGTH_BASE[code - 257] + take(LENGTH_BITS[code - 257]);
-      const step = symbol(distances);
-      const distance = DISTANCE_BASE[step] + take(DISTANCE_BITS[step]);
-      if (!(distance <= to)) throw new RangeError("a distance to before the start");
-      length = Math.min(length, out.length - to);
-      if (distance >= length) out.copyWithin(to, to - distance, to - distance + length);
-      else for (let i = 0; i < length; i++) out[to + i] = out[to + i - distance];
-      to += length;
-    }
-    if (overrun()) return to;
-  }
-  from -= bits >> 3;
-  if (from + 4 <= input.length) {
-    const checksum = (input[from] * 2 ** 24 + (input[from + 1] << 16)) | (input[from + 2] << 8) | input[from + 3];
-    if (checksum >>> 0 !== adler32(out.subarray(0, to))) throw new RangeError("its checksum is wrong");
-  }
-  return to;
-}
-
-function adler32(data: Uint8Array): number {
-  let a = 1;
-  let b = 0;
-  for (let i = 0; i < data.length; ) {
-    for (const end = Math.min(i + 3800, data.length); i < end; i++) {
-      a += data[i];
-      b += a;
-    }
-    a %= 65521;
-    b %= 65521;
-  }
-  return b * 65536 + a;
+  kernel.free();
+  return concatenate(parts);
 }

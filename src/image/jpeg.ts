@@ -1,171 +1,366 @@
 /**
- * JPEG (ITU-T T.81): the markers are read here, and all checks made, before MozJPEG decodes the pixels.
- * MozJPEG fills truncated files with gray and knows neither four components nor lossless scans.
+ * JPEG (ITU-T T.81) to RGB as Pillow with libjpeg-turbo 3 makes it. The markers are read here (jpeg-header.ts, jpeg-markers.ts);
+ * entropy-coded data become pixels in a WebAssembly module (assembly/jpeg/), a few thousand blocks at a time.
+ *
+ * A picture of one scan is decoded row of MCUs by row of MCUs; one of several scans has all its coefficients in memory first.
  */
-import { concatenate } from "../platform/bytes.js";
-import { decodeWith } from "./codec.js";
-import { orientationOf } from "./exif.js";
-import { ascii, broken, checkSize, dropAlpha, type ImageFile, type Reader, viewOf } from "./file.js";
-import { decodeCmyk } from "./jpeg-cmyk.js";
-import { decodeLossless } from "./jpeg-lossless.js";
+import { broken, type ImageFile, type StoredImage } from "./file.js";
+import { type JpegHeader, readHeader } from "./jpeg-header.js";
+import { growMemory, type JpegKernel, keepKernel, takeKernel } from "./jpeg-kernel.js";
+import { ceilDiv, type Layout, layOut, type Part, writeFrame, writePart, writeScan } from "./jpeg-layout.js";
+import { createMarkers, type JpegFrame, type JpegMarkers, type JpegScan, undecodable } from "./jpeg-markers.js";
+import { standardTables } from "./jpeg-tables.js";
+import type { Slices } from "./slices.js";
 
-/** A marker and its payload: bytes[from, to) without the length field; for SOS the entropy-coded data ends at `end`. */
-export interface Segment {
-  marker: number;
-  from: number;
-  to: number;
-  end: number;
+/** Work of a slice at most: blocks that are decoded, pixels that are written, bytes that are copied or cleared. */
+const BLOCKS = 4096;
+const PIXELS = 1 << 18;
+const BYTES = 1 << 22;
+
+/** Longest side that libjpeg decodes. */
+const MAX_SIDE = 65500;
+/** Most blocks of an MCU (B.2.3), and the largest shift of an approximation that libjpeg takes. */
+const MAX_BLOCKS = 10;
+const MAX_SHIFT = 13;
+
+/** Numbers of assembly/jpeg/: kinds of tables, codings, and what `decode` returns. */
+const KIND = { dc: 0, ac: 1, acFirst: 2, acRefine: 3 } as const;
+const HUFFMAN = { sequential: 0, progressive: 1, lossless: 2 } as const;
+const ARITHMETIC = { sequential: 3, progressive: 4, lossless: 2 } as const;
+const EXACT = { sequential: 5, progressive: 1, lossless: 6 } as const;
+const STATUS = { row: 1, done: 2, truncated: 3, broken: 4 } as const;
+
+/** Natural indices of the first ten places in zigzag order: DC and what smoothing can guess. */
+const SMOOTHED = [0, 1, 8, 16, 9, 2, 3, 10, 17, 24];
+
+/** A picture that is being decoded. */
+interface Picture extends Layout {
+  file: ImageFile;
+  header: JpegHeader;
+  markers: JpegMarkers;
+  frame: JpegFrame;
+  kernel: JpegKernel;
+  /** Scans that have begun. */
+  scans: number;
+  /** Rows of the result that are written. */
+  emitted: number;
 }
 
-export interface Component {
-  id: number;
-  /** Sampling factors. */
-  h: number;
-  v: number;
-}
-
-export interface JpegHeader {
-  /** In the file's order, from the first after SOI to the last before EOI. */
-  segments: Segment[];
-  /** The marker of the frame: 0xc0 baseline, 0xc1 extended, 0xc2 progressive, 0xc3 lossless, … */
-  frame: number;
-  precision: number;
-  width: number;
-  height: number;
-  components: Component[];
-  /** Largest sampling factors, and the number of MCUs of an interleaved scan, which are that many blocks wide and high. */
-  maxH: number;
-  maxV: number;
-  mcus: number;
-  jfif: boolean;
-  /** Colour transform of Adobe's APP14 marker; undefined without one. */
-  adobe: number | undefined;
-  orientation: number;
-}
-
-const isFrame = (marker: number) =>
-  marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
-
-export async function decodeJpeg(file: ImageFile): Promise<Reader> {
+/** Reads a JPEG; see `Reader`. */
+export function* readJpeg(file: ImageFile): Slices<StoredImage> {
   const header = readHeader(file);
-  const { width, height, components, frame, orientation } = header;
-  const stored = (data: Uint8Array) =>
-    function* () {
-      return { data, width, height, orientation };
-    };
-  if (frame === 0xc3) return stored(decodeLossless(file, header));
-  if (components.length === 4) return stored(await decodeCmyk(file, header));
-  if (components.length !== 1 && components.length !== 3) {
-    throw broken(file, `is a JPEG with ${components.length} components; 1, 3 and 4 are decoded`);
-  }
-  return stored(await decodeWith("jpeg", file, file.bytes, (rgba) => dropAlpha(rgba, rgba).slice()));
+  const markers = createMarkers(file);
+  const scan = markers.next(true);
+  const { frame } = markers;
+  if (scan === "cut") throw truncated(file, header);
+  if (scan === "end" || !frame) throw broken(file, "is a JPEG without pixels");
+  checkFrame(file, header, frame);
+  checkLength(file, header, frame, scan);
+
+  const layout = layOut(file, markers, frame, scan);
+  const { width, height, out } = layout;
+  const kernel = takeKernel();
+  growMemory(kernel, layout.end);
+  writeFrame(kernel, layout);
+  const picture = { ...layout, file, header, markers, frame, kernel, scans: 0, emitted: 0 };
+  yield* copyFile(picture);
+  yield* picture.hasScans ? decodeScans(picture, scan) : decodeScan(picture, scan);
+  if (!picture.isDirect) yield* finish(picture);
+
+  const data = new Uint8Array(kernel.exports.memory.buffer, out, 3 * width * height);
+  return { data, width, height, orientation: header.orientation, free: () => keepKernel(kernel) };
 }
 
-function readHeader(file: ImageFile): JpegHeader {
-  const { bytes } = file;
-  const view = viewOf(bytes);
-  const header: JpegHeader = {
-    segments: [],
-    frame: 0,
-    precision: 0,
-    width: 0,
-    height: 0,
-    components: [],
-    maxH: 1,
-    maxV: 1,
-    mcus: 0,
-    jfif: false,
-    adobe: undefined,
-    orientation: 1,
-  };
-  const exif: Uint8Array[] = [];
-  let xmp: string | undefined;
-  for (let at = 2; ; ) {
-    // Anything between segments is skipped, as libjpeg does.
-    at = nextMarker(bytes, at);
-    if (at < 0) throw truncated(file, header);
-    const marker = bytes[at + 1];
-    if (marker === 0xd9) break;
-    const from = at + 4;
-    at += 2;
-    if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8)) continue;
-    const to = from <= bytes.length ? at + view.getUint16(at) : bytes.length + 1;
-    if (to > bytes.length) throw truncated(file, header);
-    if (to < from) throw broken(file, `has a JPEG segment of ${to - at} bytes; at least 2 are needed`);
-    const segment = { marker, from, to, end: to };
-    header.segments.push(segment);
-    at = to;
+function truncated(file: ImageFile, { height }: JpegHeader): Error {
+  const bytes = file.bytes.length.toLocaleString("en-US");
+  return broken(file, `ends before the last of its ${height} scan lines; ${bytes} bytes were read`);
+}
 
-    const has = (tag: string) => ascii(bytes, from, Math.min(to, from + tag.length)) === tag;
-    if (isFrame(marker)) readFrame(file, header, segment);
-    else if (marker === 0xe0 && has("JFIF\0")) header.jfif = true;
-    else if (marker === 0xe1 && has("Exif\0\0")) exif.push(bytes.subarray(exif.length ? from + 6 : from, to));
-    else if (marker === 0xe1 && has("http://ns.adobe.com/xap/1.0/\0")) {
-      xmp = new TextDecoder("latin1").decode(bytes.subarray(from + 29, to));
-    } else if (marker === 0xee && has("Adobe") && to - from >= 12) header.adobe = bytes[from + 11];
-    else if (marker === 0xda) {
-      if (!header.frame) throw broken(file, "has JPEG pixels before the header that says their size");
-      segment.end = endOfScan(bytes, to);
-      if (segment.end < 0) throw truncated(file, header);
-      at = segment.end;
+function checkFrame(file: ImageFile, { width, height, layers }: JpegHeader, frame: JpegFrame): void {
+  const { components } = frame;
+  if (frame.width !== width || frame.height !== height || components.length !== layers) {
+    throw broken(file, `says that it is ${width}×${height} and ${frame.width}×${frame.height} pixels`);
+  }
+  if (Math.max(width, height) > MAX_SIDE) {
+    throw broken(file, `says that it is ${width}×${height}; a JPEG has sides of at most ${MAX_SIDE} pixels`);
+  }
+  for (const { h, v } of components) {
+    if (h < 1 || h > 4 || v < 1 || v > 4) throw undecodable(file, `a sampling factor is ${h}×${v}; 1 to 4 are allowed`);
+  }
+}
+
+/** The last marker of the file after `from`, 0 for none. */
+function lastMarker({ bytes }: ImageFile, from: number): number {
+  for (let at = bytes.lastIndexOf(0xff); at >= from; at = bytes.lastIndexOf(0xff, at - 1)) {
+    const marker = bytes[at + 1] ?? 0xff;
+    if (marker !== 0 && marker !== 0xff) return marker;
+  }
+  return 0;
+}
+
+/** Whether the data of a scan surely end with a marker. One that is due, or none at all, may be dropped after them. */
+function isBounded(file: ImageFile, { from, restartInterval }: JpegScan): boolean {
+  const marker = lastMarker(file, from);
+  return restartInterval ? marker >= 0xc0 && (marker < 0xd0 || marker > 0xd7) : marker !== 0;
+}
+
+/** A Huffman-coded MCU takes a bit at least: so little data without a marker are not the picture, nor worth its memory. */
+function checkLength(file: ImageFile, header: JpegHeader, frame: JpegFrame, scan: JpegScan): void {
+  if (frame.isArithmetic || lastMarker(file, scan.from)) return;
+  const unit = frame.coding === "lossless" ? 1 : 8;
+  const most = (factor: "h" | "v") => Math.max(...frame.components.map((component) => component[factor]));
+  const mcus = Math.ceil(frame.width / (unit * most("h"))) * Math.ceil(frame.height / (unit * most("v")));
+  if (8 * (file.bytes.length - scan.from) < mcus) throw truncated(file, header);
+}
+
+/** Puts the file into the decoder's memory, and zeros where coefficients will be. */
+function* copyFile({ file: { bytes }, kernel, fileAt, parts }: Picture): Slices<void> {
+  const memory = new Uint8Array(kernel.exports.memory.buffer);
+  for (let at = 0; at < bytes.length; at += BYTES) {
+    memory.set(bytes.subarray(at, at + BYTES), fileAt + at);
+    yield;
+  }
+  // What nobody has used is zero already.
+  for (const { lasts, coefficients, differences } of parts) {
+    for (const [from, to] of [[lasts, coefficients] as const, [coefficients, differences] as const]) {
+      for (let at = from; at < Math.min(to, kernel.used); at += BYTES) {
+        memory.fill(0, at, Math.min(to, kernel.used, at + BYTES));
+        yield;
+      }
     }
   }
-  if (!header.segments.some(({ marker }) => marker === 0xda)) throw broken(file, "is a JPEG without pixels");
-  checkLength(file, header);
-  header.orientation = orientationOf(exif.length ? concatenate(exif) : undefined, xmp);
-  return header;
+  kernel.used = kernel.exports.memory.buffer.byteLength;
 }
 
-function readFrame(file: ImageFile, header: JpegHeader, { marker, from, to }: Segment): void {
-  const { bytes } = file;
-  if (header.frame) throw broken(file, "has two JPEG frame headers; one is allowed");
-  const count = bytes[from + 5];
-  if (to - from !== 6 + 3 * count)
-    throw broken(file, `has a JPEG frame header of ${to - from} bytes for ${count} components`);
-  const view = viewOf(bytes);
-  header.frame = marker;
-  header.precision = bytes[from];
-  header.height = view.getUint16(from + 1);
-  header.width = view.getUint16(from + 3);
-  if (header.precision !== 8) throw broken(file, `has ${header.precision} bits a sample; JPEG is decoded with 8`);
-  checkSize(file, header.width, header.height);
-  header.components = Array.from({ length: count }, (_, i) => {
-    const at = from + 6 + 3 * i;
-    return { id: bytes[at], h: bytes[at + 1] >> 4, v: bytes[at + 1] & 15 };
+/** Decodes the only scan, after which the picture is accepted unless an error follows in bytes that libjpeg has got by then. */
+function* decodeScan(picture: Picture, scan: JpegScan): Slices<void> {
+  const { file, markers, frame, kernel, fileAt } = picture;
+  const { limit } = markers;
+  const mayBeExact = !frame.isArithmetic;
+  let isExact = mayBeExact && needsExact(picture, scan);
+  for (;;) {
+    startScan(picture, scan, isExact, limit);
+    yield* runScan(picture);
+    markers.resume(kernel.exports.marker(), kernel.exports.position() - fileAt);
+    if (isExact) markers.limit = kernel.exports.limit() - fileAt;
+    else if (mayBeExact) markers.limit = file.bytes.length;
+    try {
+      if (typeof markers.next(false) === "object") throw undecodable(file, "a scan follows after all have been read");
+      return;
+    } catch (error) {
+      if (isExact || !mayBeExact) throw error;
+      // Whether the error lies in bytes that libjpeg has got, only its own way of reading tells.
+      isExact = true;
+    }
+  }
+}
+
+/** Whether the way in which libjpeg reads is to be seen in the result; assembly/jpeg/exact.ts says when. */
+function needsExact(picture: Picture, scan: JpegScan): boolean {
+  return !isBounded(picture.file, scan) || mayBeQuick(picture, scan);
+}
+
+function mayBeQuick({ file, frame, kernel, fileAt }: Picture, { from, restartInterval }: JpegScan): boolean {
+  if (frame.coding !== "sequential" || frame.isArithmetic || restartInterval) return false;
+  return kernel.exports.has_filled_zero(fileAt + from, fileAt + file.bytes.length) !== 0;
+}
+
+/** Decodes scan after scan up to the end of the image. */
+function* decodeScans(picture: Picture, first: JpegScan): Slices<void> {
+  const { file, header, markers, kernel, fileAt, frame, parts } = picture;
+  const isExact = mayBeQuick(picture, { ...first, restartInterval: 0 });
+  for (let scan = first; ; ) {
+    startScan(picture, scan, isExact && !scan.restartInterval, markers.limit);
+    yield* runScan(picture);
+    markers.resume(kernel.exports.marker(), kernel.exports.position() - fileAt);
+    if (!frame.isArithmetic)
+      markers.limit = Math.max(markers.limit, Math.min(file.bytes.length, kernel.exports.position() - fileAt));
+    const next = markers.next(true);
+    if (next === "cut") throw truncated(file, header);
+    if (next === "end") break;
+    scan = next;
+  }
+  // Others become gray.
+  if (frame.coding === "lossless" && !parts.every(({ isScanned }) => isScanned)) {
+    throw undecodable(file, "it is lossless, and a component is in no scan");
+  }
+}
+
+/** Checks a scan, makes its tables and hands it to the decoder. */
+function startScan(picture: Picture, scan: JpegScan, isExact: boolean, limit: number): void {
+  const { file, frame, kernel, parts, markers, fileAt } = picture;
+  const { exports } = kernel;
+  const { coding, isArithmetic } = frame;
+  const { bandStart, high } = scan;
+  const scanned = scan.components.map(({ index }) => parts[index]!);
+  const [only] = scanned;
+  picture.scans++;
+
+  const isLossless = coding === "lossless";
+  const unit = isLossless ? 1 : 8;
+  let columns = only!.blocksWide;
+  scanned.forEach((part, i) => {
+    const { dc, ac } = scan.components[i]!;
+    const isAlone = scanned.length === 1;
+    Object.assign(part, { dc, ac, isScanned: true, mcuWide: isAlone ? 1 : part.h, mcuHigh: isAlone ? 1 : part.v });
   });
-  header.maxH = Math.max(1, ...header.components.map(({ h }) => h));
-  header.maxV = Math.max(1, ...header.components.map(({ v }) => v));
-  header.mcus = Math.ceil(header.width / (8 * header.maxH)) * Math.ceil(header.height / (8 * header.maxV));
-}
-
-/** A Huffman-coded block takes a bit at least: so little data cannot be the picture, and is not worth its memory. */
-function checkLength(file: ImageFile, header: JpegHeader): void {
-  const bits = 8 * header.segments.reduce((sum, { to, end }) => sum + end - to, 0);
-  if (header.frame <= 0xc2 && bits < header.mcus) throw truncated(file, header);
-}
-
-function truncated(file: ImageFile, { height, segments }: JpegHeader): Error {
-  const bytes = file.bytes.length.toLocaleString("en-US");
-  if (segments.some(({ marker }) => marker === 0xda)) {
-    return broken(file, `ends before the last of its ${height} scan lines; ${bytes} bytes were read`);
+  if (scanned.length > 1) {
+    const blocks = scanned.reduce((sum, { h, v }) => sum + h * v, 0);
+    if (blocks > MAX_BLOCKS) throw undecodable(file, `an MCU has ${blocks} blocks; at most ${MAX_BLOCKS} are allowed`);
+    columns = ceilDiv(frame.width, unit * Math.max(...parts.map(({ h }) => h)));
   }
-  return broken(file, `ends inside its JPEG header; ${bytes} bytes were read`);
-}
-
-/** Position of the next 0xff that begins a marker, or -1. */
-function nextMarker(bytes: Uint8Array, at: number): number {
-  for (at = bytes.indexOf(0xff, at); at >= 0 && at + 1 < bytes.length; at = bytes.indexOf(0xff, at + 1)) {
-    if (bytes[at + 1] !== 0xff && bytes[at + 1] !== 0) return at;
+  if (!isLossless) for (const part of scanned) takeQuantizer(picture, part);
+  if (coding === "progressive") checkBand(picture, scan, scanned);
+  if (isLossless) checkPrediction(picture, scan, columns);
+  if (isArithmetic) {
+    new Uint8Array(exports.memory.buffer).set(markers.tables.conditioning, exports.conditioning_at());
+  } else {
+    if (picture.scans === 1 && coding === "sequential") addStandardTables(picture);
+    const isProgressive = coding === "progressive";
+    for (const part of scanned) {
+      if (!isProgressive || (!bandStart && !high)) part.dcTable = tableFor(picture, "dc", part.dc, KIND.dc);
+      if (isLossless || (isProgressive && !bandStart)) continue;
+      const kind = isProgressive ? (high ? KIND.acRefine : KIND.acFirst) : KIND.ac;
+      part.acTable = tableFor(picture, "ac", part.ac, kind);
+    }
   }
-  return -1;
+  for (const { index } of scan.components) writePart(kernel, index, parts[index]!);
+  const numbers = isArithmetic ? ARITHMETIC : isExact ? EXACT : HUFFMAN;
+  writeScan(kernel, scan, {
+    start: fileAt + scan.from,
+    end: fileAt + file.bytes.length,
+    limit: fileAt + limit,
+    coding: numbers[coding],
+    isDirect: picture.isDirect,
+    columns,
+  });
+  exports.begin_scan();
 }
 
-/** Position of the marker after a scan's entropy-coded data, where restart markers belong to the data; or -1. */
-function endOfScan(bytes: Uint8Array, at: number): number {
-  do {
-    at = nextMarker(bytes, at);
-    if (at < 0) return at;
-    at += 2;
-  } while ((bytes[at - 1] & 0xf8) === 0xd0);
-  return at - 2;
+/** A component keeps the quantization table that holds at its first scan. */
+function takeQuantizer({ file, markers, kernel }: Picture, part: Part): void {
+  if (part.table) return;
+  part.table = markers.tables.quantizers[part.quantizer];
+  if (!part.table) throw undecodable(file, `quantization table ${part.quantizer} is missing`);
+  new Uint16Array(kernel.exports.memory.buffer, part.quantizerAt, 64).set(part.table);
+}
+
+function checkBand({ file, scans }: Picture, { bandStart, bandEnd, high, low }: JpegScan, scanned: Part[]): void {
+  const isBand = bandStart ? bandStart <= bandEnd && bandEnd < 64 && scanned.length === 1 : bandEnd === 0;
+  if (!isBand || (high && low !== high - 1) || low > MAX_SHIFT) {
+    throw undecodable(file, `a scan has coefficients ${bandStart} to ${bandEnd} from bit ${high} to ${low}`);
+  }
+  for (const { precision, precisionBefore } of scanned) {
+    for (let k = Math.min(bandStart, 1); k <= Math.max(bandEnd, 9); k++)
+      precisionBefore[k] = scans > 1 ? precision[k]! : 0;
+    precision.fill(low, bandStart, bandEnd + 1);
+  }
+}
+
+function checkPrediction(
+  { file }: Picture,
+  { bandStart, bandEnd, high, low, restartInterval }: JpegScan,
+  columns: number,
+): void {
+  if (bandStart < 1 || bandStart > 7)
+    throw broken(file, `has lossless JPEG predictor ${bandStart}; 1 to 7 are decoded`);
+  if (bandEnd || high || low > 7) throw undecodable(file, `a lossless scan has a point transform of ${low} bits`);
+  if (restartInterval % columns) {
+    throw undecodable(file, `restart intervals have ${restartInterval} samples; they must be rows of ${columns}`);
+  }
+}
+
+/** Files that leave them out mean the tables that everybody has. */
+function addStandardTables({ markers: { tables } }: Picture): void {
+  for (const slot of [0, 1] as const) {
+    tables.dc[slot] ??= standardTables.dc[slot];
+    tables.ac[slot] ??= standardTables.ac[slot];
+  }
+}
+
+/** Makes a Huffman table, unless the decoder has it. @returns its address. */
+function tableFor(
+  { file, frame, markers, kernel, specAt }: Picture,
+  group: "dc" | "ac",
+  slot: number,
+  kind: number,
+): number {
+  const { exports, tables } = kernel;
+  const spec = markers.tables[group][slot];
+  if (!spec) throw undecodable(file, `Huffman table ${slot} is missing`);
+  const largest = kind !== KIND.dc ? 255 : frame.coding === "lossless" ? 16 : 15;
+  const place = group === "dc" ? slot : 4 + slot;
+  const made = tables[place];
+  if (made && made.kind === kind && made.largest === largest && isSame(made.spec, spec)) return made.at;
+  new Uint8Array(exports.memory.buffer).set(spec, specAt);
+  const at = exports.build_table(place, specAt, kind, largest);
+  if (!at) throw undecodable(file, `Huffman table ${slot} is not a prefix code`);
+  tables[place] = { spec, kind, largest, at };
+  return at;
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function* runScan(picture: Picture): Slices<void> {
+  const { file, header, kernel, parts, isDirect } = picture;
+  const mcus = Math.ceil(BLOCKS / parts.reduce((sum, { mcuWide, mcuHigh }) => sum + mcuWide * mcuHigh, 0));
+  picture.emitted = 0;
+  for (let rows = 0; ; ) {
+    const status = kernel.exports.decode(mcus);
+    if (status === STATUS.truncated) throw truncated(file, header);
+    if (status === STATUS.broken) throw undecodable(file, "its entropy-coded data break a rule");
+    if (isDirect && (status === STATUS.row || status === STATUS.done)) yield* emit(picture, ++rows);
+    if (status === STATUS.done) return;
+    yield;
+  }
+}
+
+/** Makes pixels of coefficients, or of samples that are all there. */
+function* finish(picture: Picture): Slices<void> {
+  const { frame, kernel, parts, rows } = picture;
+  if (frame.coding === "lossless") {
+    yield* emit(picture, rows);
+    return;
+  }
+  const { transform_row, smooth_row } = kernel.exports;
+  const step = smooths(picture) ? smooth_row : transform_row;
+  for (let row = 0; row < rows; row++) {
+    for (const [i, { v, blocksHigh }] of parts.entries()) {
+      for (let line = 0; line < Math.min(v, blocksHigh - row * v); line++) {
+        step(i, row, line);
+        yield;
+      }
+    }
+    yield* emit(picture, row + 1);
+  }
+}
+
+/** Whether AC coefficients that no scan has told are guessed (libjpeg-turbo's smoothing_ok); then says which. */
+function smooths({ frame, parts, kernel, scans }: Picture): boolean {
+  if (frame.coding !== "progressive") return false;
+  const isOk = parts.every(({ table, precision }) => table && SMOOTHED.every((k) => table[k]) && precision[0]! >= 0);
+  if (!isOk || !parts.some(({ precision }) => precision.subarray(1, 10).some((bits) => bits !== 0))) return false;
+  const { exports } = kernel;
+  const fields = new Int32Array(exports.memory.buffer, exports.precision_at(), 80);
+  parts.forEach(({ precision, precisionBefore }, i) => {
+    const before = scans > 1 ? precisionBefore : new Int8Array(64).fill(-1);
+    fields.set([...precision.subarray(0, 10), ...before.subarray(0, 10)], 20 * i);
+  });
+  return true;
+}
+
+/** Writes the rows of the result for which `rows` rows of MCUs are enough. */
+function* emit(picture: Picture, rows: number): Slices<void> {
+  const { kernel, width, height, rowHeight, lag } = picture;
+  const end = rows === picture.rows ? height : rows * rowHeight - lag;
+  const step = Math.ceil(PIXELS / width);
+  while (picture.emitted < end) {
+    const to = Math.min(end, picture.emitted + step);
+    kernel.exports.emit(picture.emitted, to);
+    picture.emitted = to;
+    yield;
+  }
 }

@@ -1,30 +1,34 @@
 /**
- * PNG (W3C, third edition): all colour types, depths and interlacing, with Pillow's choices where it has some:
- * which checksums count, what a damaged stream is, 16 bits to the upper 8 (for gray, where Pillow saturates, too).
+ * PNG (W3C, third edition): all colour types, depths and interlacing, with Pillow's choices where it has some: which chunks
+ * are read and which checksums count, what a damaged stream is, 16 bits to the upper 8 (for gray, where Pillow saturates, too).
+ * What is refused is what Pillow 12.3 refuses (its PngImagePlugin.py and ZipDecode.c), but for metadata that has no say in pixels
+ * or orientation and would take more memory than it is worth.
  */
-import { concatenate } from "../platform/bytes.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
-import { inflate } from "./inflate.js";
+import { borrowPng, ENDED, errorText, inflate, NEEDS_INPUT, NEEDS_TIME, PIECE, type PngKernel } from "./inflate.js";
 import type { Slices } from "./slices.js";
 
-interface PngHeader {
-  width: number;
-  height: number;
-  /** Bits a sample. */
-  depth: number;
-  colour: number;
-  isInterlaced: boolean;
-}
-
-/** Colour type: samples a pixel, and the depths that are allowed. */
-const COLOURS: Record<number, { samples: number; depths: number[] }> = {
-  0: { samples: 1, depths: [1, 2, 4, 8, 16] },
-  2: { samples: 3, depths: [8, 16] },
-  3: { samples: 1, depths: [1, 2, 4, 8] },
-  4: { samples: 2, depths: [8, 16] },
-  6: { samples: 4, depths: [8, 16] },
+/** Colour types and depths that exist: samples a pixel, and bytes from one of its colours to the next; -1 for an index. */
+const KINDS: Readonly<Record<string, Kind>> = {
+  ...Object.fromEntries([1, 2, 4, 8].map((bits) => [`0,${bits}`, { mode: "gray", bits, step: -1 }])),
+  ...Object.fromEntries([1, 2, 4, 8].map((bits) => [`3,${bits}`, { mode: "palette", bits, step: -1 }])),
+  "0,16": { mode: "gray16", bits: 16, step: 0 },
+  "2,8": { mode: "rgb", bits: 24, step: 1 },
+  "2,16": { mode: "rgb", bits: 48, step: 2 },
+  "4,8": { mode: "gray-alpha", bits: 16, step: 0 },
+  "4,16": { mode: "rgba", bits: 32, step: 0 },
+  "6,8": { mode: "rgba", bits: 32, step: 1 },
+  "6,16": { mode: "rgba", bits: 64, step: 2 },
 };
+
+interface Kind {
+  /** Pillow's, by which it reads what depends on it. */
+  readonly mode: "gray" | "gray16" | "gray-alpha" | "palette" | "rgb" | "rgba";
+  /** Bits a pixel. */
+  readonly bits: number;
+  readonly step: number;
+}
 
 /** First column and row, and their steps, of Adam7's seven passes. */
 const ADAM7 = [
@@ -35,214 +39,444 @@ const ADAM7 = [
   [0, 2, 2, 4],
   [1, 0, 2, 2],
   [0, 1, 1, 2],
-];
+] as const;
 
+/** Pillow's MAX_TEXT_CHUNK: bytes of a text or profile when decompressed; and MAX_TEXT_MEMORY, of all of them together. */
+const MOST_TEXT = 1 << 20;
+const MOST_TEXTS = 64 * MOST_TEXT;
+/** Pillow's rows are of less than 2^31 bits. */
+const MOST_ROW_BITS = 2 ** 31 - 1;
 /** Deflate makes at most 258 bytes of two bits. */
 const MOST_PER_BYTE = 1032;
+/** Bytes at the end of a piece in which it matters how much of them zlib has read after each row: more than a symbol's. */
+const NEAR_END = 64;
+/** Bytes that a checksum counts between two yields, and of a file whose chunks are looked at. */
+const STRETCH = 1 << 18;
+
+/** A chunk: the place of its payload and the length that it claims. */
+interface Chunk {
+  readonly type: string;
+  readonly from: number;
+  readonly length: number;
+}
+
+/** What the chunks say. */
+interface Png {
+  readonly file: ImageFile;
+  width: number;
+  height: number;
+  kind?: Kind;
+  isInterlaced: boolean;
+  palette?: Uint8Array;
+  /** Whether one colour of the palette is transparent and the others are opaque. */
+  isOneTransparent?: boolean;
+  /** Frames of an animation, and the number of the last chunk that belongs to one. */
+  frames?: number;
+  sequence?: number;
+  /** Where the first frame lies: left, top, width, height. */
+  box?: readonly [number, number, number, number];
+  exif?: Uint8Array;
+  /** EXIF and XMP in text, by their key. */
+  readonly text: Map<string, Uint8Array>;
+  /** Bytes of metadata. */
+  metadata: number;
+}
 
 /** @throws Error: one sentence, for a file that is truncated, corrupt or too large. */
 export function* readPng(file: ImageFile): Slices<StoredImage> {
-  const { header, palette, data, orientation } = readChunks(file);
-  const { width, height, depth, colour, isInterlaced } = header;
-  const bits = depth * COLOURS[colour].samples;
-  const passes = (isInterlaced ? ADAM7 : [[0, 0, 1, 1]])
-    .map(([x, y, dx, dy]) => ({
-      x,
-      y,
-      dx,
-      dy,
-      columns: Math.ceil((width - x) / dx),
-      rows: Math.ceil((height - y) / dy),
-    }))
-    .filter(({ columns, rows }) => columns > 0 && rows > 0);
-  const size = passes.reduce((sum, { columns, rows }) => sum + rows * (1 + Math.ceil((columns * bits) / 8)), 0);
-
-  const truncated = broken(
-    file,
-    `ends before its last row: ${data.length.toLocaleString("en-US")} bytes of IDAT cannot hold ${width}×${height} pixels`,
-  );
-  if (data.length * MOST_PER_BYTE < size) throw truncated;
-  const raw = new Uint8Array(size);
-  try {
-    if (inflate(data, raw) < size) throw truncated;
-  } catch (error) {
-    if (error === truncated) throw error;
-    throw broken(file, `has PNG data that cannot be decompressed: ${(error as Error).message}`);
-  }
-
-  const rgb = new Uint8Array(3 * width * height);
-  let at = 0;
-  for (const { x, y, dx, dy, columns, rows } of passes) {
-    const rowBytes = Math.ceil((columns * bits) / 8);
-    let above = new Uint8Array(rowBytes);
-    for (let row = 0; row < rows; row++) {
-      const filter = raw[at];
-      if (filter > 4) throw broken(file, `has PNG filter ${filter}; 0 to 4 exist`);
-      const line = raw.subarray(at + 1, at + 1 + rowBytes);
-      unfilter(filter, line, above, Math.max(1, bits >> 3));
-      writeRow(header, palette, line, rgb, 3 * ((y + row * dy) * width + x), 3 * dx, columns);
-      above = line;
-      at += 1 + rowBytes;
-    }
-  }
-  return { data: rgb, width, height, orientation };
-}
-
-function readChunks(file: ImageFile): {
-  header: PngHeader;
-  palette: Uint8Array;
-  data: Uint8Array;
-  orientation: number;
-} {
-  const { bytes } = file;
-  const view = viewOf(bytes);
-  const parts: Uint8Array[] = [];
-  // What a palette lacks is black.
-  const palette = new Uint8Array(768);
-  const text: Record<string, string> = {};
-  let header: PngHeader | undefined;
-  let exif: Uint8Array | undefined;
-  let previous = "";
-  for (let at = 8; at + 8 <= bytes.length; ) {
-    const length = view.getUint32(at);
-    const type = ascii(bytes, at + 4, at + 8);
-    const end = at + 8 + length;
-    const payload = bytes.subarray(at + 8, end);
-    const isData = type === "IDAT";
-    if (!/^\w{4}$/.test(type)) {
-      if (parts.length) break;
-      throw broken(file, `has a PNG chunk named ${JSON.stringify(type)}; names are four letters`);
-    }
-    // As in Pillow: checksums count up to the first IDAT, and what comes after the last one may be cut off.
-    if (parts.length === 0 && !isData) {
-      if (end + 4 > bytes.length) throw broken(file, `ends inside its PNG chunk ${type}`);
-      if (view.getUint32(end) !== crc32(bytes.subarray(at + 4, end)))
-        throw broken(file, `has a wrong checksum in its PNG chunk ${type}`);
-    }
-    if (type === "IHDR") header = readHeader(file, payload);
-    else if (type === "PLTE") palette.set(payload.subarray(0, 768));
-    else if (type === "eXIf") exif = payload;
-    else if (isData && (parts.length === 0 || previous === "IDAT")) parts.push(payload);
-    else if (type === "IEND") break;
-    else readText(type, payload, text);
-    previous = type;
-    at = end + 4;
-  }
-  if (!header) throw broken(file, "has no PNG header (IHDR)");
-  if (parts.length === 0) throw broken(file, "has no PNG pixels (IDAT)");
-  exif ??= rawProfile(text["Raw profile type exif"]);
-  return { header, palette, data: concatenate(parts), orientation: orientationOf(exif, text["XML:com.adobe.xmp"]) };
-}
-
-function readHeader(file: ImageFile, payload: Uint8Array): PngHeader {
-  if (payload.length < 13) throw broken(file, `has a PNG header of ${payload.length} bytes; 13 are needed`);
-  const view = viewOf(payload);
-  const [width, height] = [view.getUint32(0), view.getUint32(4)];
-  const [depth, colour, , filter, interlace] = payload.subarray(8);
-  if (!COLOURS[colour]?.depths.includes(depth))
-    throw broken(file, `has PNG colour type ${colour} with ${depth} bits, which does not exist`);
-  if (filter !== 0) throw broken(file, `has PNG filter method ${filter}; only 0 exists`);
+  const png: Png = { file, width: 0, height: 0, isInterlaced: false, text: new Map(), metadata: 0 };
+  const first = yield* readHeader(png);
+  const { width, height } = png;
+  if (!png.kind) throw broken(file, "has no PNG header (IHDR) of a colour type and depth that exist");
   checkSize(file, width, height);
-  return { width, height, depth, colour, isInterlaced: interlace !== 0 };
+  const isAnimated = png.frames !== undefined && (png.frames > 1 || !png.box);
+  const data = createData(png, first);
+  const { palette } = png;
+  const kernel = yield* readPixels(png, png.kind, data);
+  yield* readTrailer(png, data.end(), isAnimated);
+  if (png.kind.mode === "palette" && !palette && png.isOneTransparent)
+    throw broken(file, "has a transparent colour of a PNG palette, and no palette");
+  const { heap, bytes } = kernel;
+  return {
+    data: bytes.subarray(heap, heap + 3 * width * height),
+    width,
+    height,
+    orientation: orientationOf(png.exif ?? rawProfile(png.text.get(RAW_PROFILE)), xmpOf(png)),
+    free: kernel.free,
+  };
 }
 
-/** Undoes a filter in place. `step`: bytes from a sample to the same one of the pixel before. */
-function unfilter(filter: number, line: Uint8Array, above: Uint8Array, step: number): void {
-  const { length } = line;
-  if (filter === 1) for (let i = step; i < length; i++) line[i] += line[i - step];
-  else if (filter === 2) for (let i = 0; i < length; i++) line[i] += above[i];
-  else if (filter === 3) {
-    for (let i = 0; i < step; i++) line[i] += above[i] >> 1;
-    for (let i = step; i < length; i++) line[i] += (line[i - step] + above[i]) >> 1;
-  } else if (filter === 4) {
-    for (let i = 0; i < step; i++) line[i] += above[i];
-    for (let i = step; i < length; i++) {
-      const [a, b, c] = [line[i - step], above[i], above[i - step]];
-      const pa = Math.abs(b - c);
-      const pb = Math.abs(a - c);
-      const pc = Math.abs(a + b - 2 * c);
-      line[i] += pa <= pb && pa <= pc ? a : pb <= pc ? b : c;
+/** The chunk at a place; undefined where the file ends, or no chunk begins. */
+function chunkAt({ bytes }: ImageFile, at: number): Chunk | undefined {
+  const type = ascii(bytes, at + 4, at + 8);
+  if (!/^\w{4}$/.test(type)) return undefined;
+  return { type, from: at + 8, length: viewOf(bytes).getUint32(at) };
+}
+
+function payloadOf(file: ImageFile, { type, from, length }: Chunk): Uint8Array {
+  if (from + length > file.bytes.length) throw broken(file, `ends inside its ${shown(type)}`);
+  return file.bytes.subarray(from, from + length);
+}
+
+const NAMES =
+  /^(IHDR|PLTE|IDAT|IEND|tRNS|cHRM|gAMA|iCCP|sBIT|sRGB|cICP|mDCV|cLLI|bKGD|hIST|pHYs|sPLT|eXIf|tIME|tEXt|zTXt|iTXt|acTL|fcTL|fdAT)$/;
+
+/** A chunk for messages, which name it if the format does: other letters may be of any file. */
+const shown = (type: string): string => (NAMES.test(type) ? `PNG chunk ${type}` : "PNG chunk");
+
+/** All up to the pixels, whose first chunk is returned. As in Pillow, checksums count up to here. */
+function* readHeader(png: Png): Slices<Chunk> {
+  const { file } = png;
+  const { bytes } = file;
+  let seen = 0;
+  for (let at = 8; ; ) {
+    const chunk = chunkAt(file, at);
+    if (!chunk) {
+      if (bytes.length >= at + 8) throw broken(file, "has a PNG chunk whose name is not four letters");
+      throw broken(file, "has no PNG pixels (IDAT)");
+    }
+    const { type, from, length } = chunk;
+    if (type === "IEND") throw broken(file, "has no PNG pixels (IDAT)");
+    // Pixels of nothing that is known are passed over.
+    if (type === "IDAT" && png.kind) return chunk;
+    if (type === "fdAT") return frameData(png, chunk);
+    yield* readChunk(png, type, payloadOf(file, chunk));
+    at = from + length + 4;
+    if (at > bytes.length) throw broken(file, `ends inside its ${shown(type)}`);
+    if (viewOf(bytes).getUint32(at - 4) !== (yield* crc32(bytes.subarray(from - 4, at - 4))))
+      throw broken(file, `has a wrong checksum in its ${shown(type)}`);
+    if (at - seen > STRETCH) {
+      seen = at;
+      yield;
     }
   }
 }
 
-/** One row as RGB, each pixel `step` bytes from the last. */
-function writeRow(
-  { depth, colour }: PngHeader,
-  palette: Uint8Array,
-  line: Uint8Array,
-  rgb: Uint8Array,
-  to: number,
-  step: number,
-  columns: number,
-): void {
-  const { samples } = COLOURS[colour];
-  const bytes = depth === 16 ? 2 : 1;
-  const hasColours = colour === 2 || colour === 6;
-  const levels = colour === 3 ? 1 : 255 / ((1 << Math.min(depth, 8)) - 1);
-  for (let x = 0; x < columns; x++, to += step) {
-    if (hasColours) {
-      const from = x * samples * bytes;
-      rgb[to] = line[from];
-      rgb[to + 1] = line[from + bytes];
-      rgb[to + 2] = line[from + 2 * bytes];
-      continue;
-    }
-    let value: number;
-    if (depth >= 8) value = line[x * samples * bytes];
-    else {
-      const bit = x * depth;
-      value = ((line[bit >> 3] >> (8 - depth - (bit & 7))) & ((1 << depth) - 1)) * levels;
-    }
-    if (colour === 3) {
-      rgb[to] = palette[3 * value];
-      rgb[to + 1] = palette[3 * value + 1];
-      rgb[to + 2] = palette[3 * value + 2];
-    } else {
-      rgb[to] = rgb[to + 1] = rgb[to + 2] = value;
+/** What comes after the pixels: it may be cut off between chunks, and what a chunk says is checked. */
+function* readTrailer(png: Png, start: number, isAnimated: boolean): Slices<void> {
+  const { file } = png;
+  for (let at = start, seen = start; ; ) {
+    const chunk = chunkAt(file, at + 4);
+    if (!chunk || chunk.type === "IEND") return;
+    const { type, from, length } = chunk;
+    // The next frame.
+    if (type === "fcTL" && isAnimated) return;
+    if (type === "fdAT") frameData(png, chunk);
+    const payload = payloadOf(file, chunk);
+    if (type !== "IDAT" && type !== "fdAT") yield* readChunk(png, type, payload);
+    at = from + length;
+    if (at - seen > STRETCH) {
+      seen = at;
+      yield;
     }
   }
 }
 
-/** Adds a tEXt, zTXt or iTXt chunk to `text`; only what can say an orientation is read. */
-function readText(type: string, payload: Uint8Array, text: Record<string, string>): void {
-  if (!["tEXt", "zTXt", "iTXt"].includes(type)) return;
-  const keyEnd = payload.indexOf(0);
-  const key = ascii(payload, 0, Math.min(Math.max(0, keyEnd), 80));
-  if (key !== "Raw profile type exif" && key !== "XML:com.adobe.xmp") return;
-  let from = keyEnd + 1;
-  let isCompressed = type === "zTXt";
-  if (type === "zTXt") from += 1;
-  if (type === "iTXt") {
-    isCompressed = payload[from] !== 0;
-    from = payload.indexOf(0, payload.indexOf(0, from + 2) + 1) + 1;
-  }
-  let value = payload.subarray(from);
-  if (isCompressed) {
-    const unpacked = new Uint8Array(1 << 20);
-    try {
-      value = unpacked.subarray(0, inflate(value, unpacked));
-    } catch {
+/** The pixels of a chunk fdAT, which begin after its number. */
+function frameData(png: Png, { type, from, length }: Chunk): Chunk {
+  const { file } = png;
+  if (length < 4 || from + 4 > file.bytes.length) throw broken(file, "has an animation chunk fdAT without its number");
+  if (png.sequence === undefined) throw broken(file, "has an animation chunk fdAT before any fcTL");
+  countFrames(png, viewOf(file.bytes).getUint32(from));
+  return { type, from: from + 4, length: length - 4 };
+}
+
+function countFrames(png: Png, sequence: number): void {
+  const expected = (png.sequence ?? -1) + 1;
+  if (sequence !== expected)
+    throw broken(png.file, `has animation chunks out of order: number ${sequence} instead of ${expected}`);
+  png.sequence = sequence;
+}
+
+/** Reads a chunk that is not of pixels. */
+function* readChunk(png: Png, type: string, payload: Uint8Array): Slices<void> {
+  const { file } = png;
+  const view = viewOf(payload);
+  const shortest = (bytes: number) => {
+    if (payload.length >= bytes) return;
+    throw broken(file, `has a PNG chunk ${type} of ${payload.length} bytes; ${bytes} are needed`);
+  };
+  switch (type) {
+    case "IHDR": {
+      shortest(13);
+      png.width = view.getUint32(0);
+      png.height = view.getUint32(4);
+      png.kind = KINDS[`${payload[9]},${payload[8]}`] ?? png.kind;
+      if (payload[12] !== 0) png.isInterlaced = true;
+      if (payload[11] !== 0) throw broken(file, `has PNG filter method ${payload[11]}; only 0 exists`);
       return;
     }
+    case "PLTE":
+      if (png.kind?.mode === "palette") png.palette = payload;
+      return;
+    case "tRNS":
+      if (png.kind?.mode === "rgb") shortest(6);
+      else if (png.kind?.mode === "palette") png.isOneTransparent = isOneTransparent(payload);
+      else if (png.kind?.mode === "gray" || png.kind?.mode === "gray16") shortest(2);
+      return;
+    case "gAMA":
+      return shortest(4);
+    case "sRGB":
+      return shortest(1);
+    case "pHYs":
+      return shortest(9);
+    case "cHRM":
+      if (payload.length % 4 === 0) return;
+      throw broken(file, `has a PNG chunk cHRM of ${payload.length} bytes, which are no numbers`);
+    case "eXIf":
+      png.exif = payload;
+      return;
+    case "acTL": {
+      shortest(8);
+      const frames = view.getUint32(0);
+      if (png.frames !== undefined) png.frames = undefined;
+      else if (frames !== 0 && frames <= 0x80000000) png.frames = frames;
+      return;
+    }
+    case "fcTL": {
+      shortest(26);
+      countFrames(png, view.getUint32(0));
+      const [width, height, left, top] = [4, 8, 12, 16].map((at) => view.getUint32(at)) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      if (left + width > png.width || top + height > png.height)
+        throw broken(
+          file,
+          `has a frame of ${width}×${height} at (${left}, ${top}), outside its ${png.width}×${png.height}`,
+        );
+      png.box = [left, top, width, height];
+      return;
+    }
+    case "iCCP":
+    case "tEXt":
+    case "zTXt":
+    case "iTXt":
+      yield* readText(png, type, payload);
   }
-  text[key] = new TextDecoder("latin1").decode(value);
 }
 
+const isOneTransparent = (alphas: Uint8Array) =>
+  alphas.every((alpha) => alpha === 0 || alpha === 255) &&
+  alphas.indexOf(0) >= 0 &&
+  alphas.indexOf(0) === alphas.lastIndexOf(0);
+
+const RAW_PROFILE = "Raw profile type exif";
+const XMP = "XML:com.adobe.xmp";
+
+/** Reads a chunk of text, or a profile. Only what can say an orientation is kept. */
+function* readText(png: Png, type: string, payload: Uint8Array): Slices<void> {
+  const { file } = png;
+  const count = (bytes: number) => {
+    png.metadata += bytes;
+    if (png.metadata > MOST_TEXTS) throw broken(file, `has more than ${MOST_TEXTS >> 20} MiB of text`);
+  };
+  function* unpack(from: number): Slices<Uint8Array | undefined> {
+    try {
+      return yield* inflate(payload.subarray(from), MOST_TEXT);
+    } catch {
+      throw broken(file, `has a PNG chunk ${type} that decompresses to more than ${MOST_TEXT >> 20} MiB`);
+    }
+  }
+  const keyEnd = payload.indexOf(0);
+  const key = keyEnd < 0 ? payload : payload.subarray(0, keyEnd);
+  const rest = keyEnd < 0 ? payload.length : keyEnd + 1;
+  const keep = (value: Uint8Array) => {
+    if (key.length === 0) return;
+    count(value.length);
+    const name = key.length > 80 ? "" : ascii(key, 0, key.length);
+    if (type === "tEXt" && name === "exif") png.exif = value;
+    else if (name === RAW_PROFILE || name === XMP) png.text.set(name, value);
+  };
+  if (type === "tEXt") return keep(payload.subarray(rest));
+  // A profile must have a method, a text may end before it.
+  const method = type === "iTXt" ? 0 : payload[type === "iCCP" ? keyEnd + 1 : rest];
+  if (method !== 0 && (method !== undefined || type === "iCCP"))
+    throw broken(file, `has a PNG chunk ${type} of compression method ${method ?? "none"}; only 0 exists`);
+  if (type === "iCCP") return count((yield* unpack(keyEnd + 2))?.length ?? 0);
+  if (type === "zTXt") return keep((yield* unpack(rest + 1)) ?? new Uint8Array());
+
+  // Key, whether it is compressed, the method, language, translated key, text.
+  const language = payload.indexOf(0, rest + 2);
+  const translated = language < 0 ? -1 : payload.indexOf(0, language + 1);
+  if (keyEnd < 0 || translated < 0) return;
+  let value: Uint8Array | undefined = payload.subarray(translated + 1);
+  if (payload[rest] !== 0) value = payload[rest + 1] === 0 ? yield* unpack(translated + 1) : undefined;
+  if (value) keep(value);
+}
+
+const xmpOf = ({ text }: Png) => {
+  const xmp = text.get(XMP);
+  return xmp && new TextDecoder("latin1").decode(xmp);
+};
+
 /** ImageMagick's form of EXIF in text: a name, a length, and hexadecimal digits. */
-function rawProfile(text: string | undefined): Uint8Array | undefined {
-  const digits = text?.split("\n").slice(3).join("").match(/../g);
-  return digits ? Uint8Array.from(digits, (pair) => Number.parseInt(pair, 16)) : undefined;
+function rawProfile(text: Uint8Array | undefined): Uint8Array | undefined {
+  if (!text) return undefined;
+  const NEWLINE = 10;
+  let from = 0;
+  for (let line = 0; line < 3; line++) {
+    from = text.indexOf(NEWLINE, from) + 1;
+    if (from === 0) return undefined;
+  }
+  const digits = text.subarray(from).filter((byte) => byte !== NEWLINE);
+  const digit = (byte: number) => Number.parseInt(String.fromCharCode(byte), 16);
+  return Uint8Array.from(
+    { length: digits.length >> 1 },
+    (_, i) => 16 * digit(digits[2 * i]!) + digit(digits[2 * i + 1]!),
+  );
+}
+
+/** The stream of pixels: pieces as Pillow reads them, which shows where it stops looking. */
+interface Data {
+  /** The next piece; undefined where there is none. */
+  next(): Uint8Array | undefined;
+  /** Where the chunk ends from which the last piece was. */
+  end(): number;
+}
+
+function createData(png: Png, first: Chunk): Data {
+  const { file } = png;
+  let { from, length: left } = first;
+  return {
+    next() {
+      while (left === 0) {
+        const chunk = chunkAt(file, from + 4);
+        if (!chunk) return undefined;
+        if (chunk.type === "fdAT") ({ from, length: left } = frameData(png, chunk));
+        else if (chunk.type === "IDAT" || chunk.type === "DDAT") ({ from, length: left } = chunk);
+        else return undefined;
+      }
+      const count = Math.min(PIECE, left);
+      const piece = file.bytes.subarray(from, from + count);
+      from += count;
+      left -= count;
+      return piece.length > 0 ? piece : undefined;
+    },
+    end: () => from + left,
+  };
+}
+
+/** The pixels as RGB, at the heap of the kernel that is returned. */
+function* readPixels(png: Png, kind: Kind, data: Data): Slices<PngKernel> {
+  const { file, width, height, isInterlaced } = png;
+  const { bits, step } = kind;
+  const [left, top, columns, rows] = png.box ?? [0, 0, width, height];
+  if (columns < 1 || rows < 1 || left + columns > width || top + rows > height)
+    throw broken(
+      file,
+      `has a frame of ${columns}×${rows} at (${left}, ${top}), which is not inside its ${width}×${height}`,
+    );
+  if (columns > Math.floor(MOST_ROW_BITS / bits) - 7)
+    throw broken(file, `has rows of ${columns} pixels of ${bits} bits; a row must have less than 2^31 bits`);
+  const colours = coloursOf(png, kind);
+  const rowBytes = Math.ceil((columns * bits) / 8);
+
+  let read = 0;
+  const truncated = () =>
+    broken(
+      file,
+      `ends before its last row: ${read.toLocaleString("en-US")} bytes of IDAT cannot hold ${width}×${height} pixels`,
+    );
+  // A stream may end after any row, which leaves the others black; it cannot be shorter than for one row.
+  if (file.bytes.length * MOST_PER_BYTE < rowBytes / (isInterlaced ? 8 : 1)) throw truncated();
+  const area = 3 * width * height;
+  const lineBuffer = (area + 31) & -16;
+  const kernel = borrowPng(area + 32 + rowBytes + 32);
+  const { bytes, heap } = kernel;
+  new Uint32Array(bytes.buffer, kernel.colours, 256).set(colours);
+
+  // An interlaced frame goes to the corner, as in Pillow.
+  const passes = (isInterlaced ? ADAM7 : ([[0, 0, 1, 1]] as const)).flatMap(([x, y, dx, dy]) => {
+    const size = [Math.ceil((columns - x) / dx), Math.ceil((rows - y) / dy)] as const;
+    const place = isInterlaced ? 3 * (y * width + x) : 3 * (top * width + left);
+    return size[0] > 0 && size[1] > 0 ? [[...size, bits, step, heap + place, 3 * dx, 3 * dy * width]] : [];
+  });
+  // Where no pixel is written there is the first colour of the palette.
+  const picture = bytes.subarray(heap, heap + area);
+  const isInOrder = !isInterlaced && columns === width && rows === height;
+  if (!isInOrder) yield* paint(picture, colours[0]!);
+  kernel.begin();
+  kernel.begin_rows();
+  let pass = 0;
+  kernel.begin_pass(heap + lineBuffer, ...passes[0]!);
+  for (;;) {
+    const piece = data.next();
+    if (!piece) throw truncated();
+    read += piece.length;
+    // As Pillow reads a piece after the other, it sees an end or an error after a row only if they are in one with its last byte.
+    let hasRow = false;
+    for (const isLast of [false, true]) {
+      const end = Math.max(0, piece.length - NEAR_END);
+      const part = isLast ? piece.subarray(end) : piece.subarray(0, end);
+      bytes.set(part, kernel.input);
+      kernel.feed(part.length);
+      for (let status = -1; status !== NEEDS_INPUT; ) {
+        const before = kernel.rows_left();
+        status = kernel.advance(isLast);
+        if (status < 0) throw broken(file, `has PNG data that cannot be decompressed: ${errorText(status)}`);
+        if (kernel.rows_left() < before) hasRow = true;
+        const isWhole = kernel.rows_left() === 0;
+        const isDone = isWhole && pass === passes.length - 1;
+        if (status === ENDED && !isDone) {
+          if (!hasRow || kernel.is_within_row()) throw truncated();
+          if (isInOrder) yield* paint(picture.subarray(3 * width * (rows - kernel.rows_left())), colours[0]!);
+          return kernel;
+        }
+        if (isDone && status !== NEEDS_TIME && (isLast || status !== NEEDS_INPUT)) return kernel;
+        if (isWhole && !isDone) {
+          kernel.begin_pass(heap + lineBuffer, ...passes[++pass]!);
+          if (isLast && kernel.unread_bits() < 8) break;
+        }
+        yield;
+      }
+    }
+  }
+}
+
+/** Makes black pixels of a colour. */
+function* paint(pixels: Uint8Array, colour: number): Slices<void> {
+  if (colour === 0 || pixels.length === 0) return;
+  pixels.set([colour & 255, (colour >> 8) & 255, colour >> 16]);
+  for (let done = 3; done < pixels.length; ) {
+    const count = Math.min(done, 3 * STRETCH, pixels.length - done);
+    pixels.copyWithin(done, 0, count);
+    done += count;
+    yield;
+  }
+}
+
+/** The colours of gray levels, or of a palette, in which those that are missing are black. */
+function coloursOf({ file, palette }: Png, { mode, bits }: Kind): Uint32Array {
+  const result = new Uint32Array(256);
+  const levels = 255 / ((1 << Math.min(bits, 8)) - 1);
+  if (mode === "gray" && !palette) return result.map((_, i) => 0x10101 * (i * levels));
+  if (!palette) return result;
+  const colours = Math.floor(palette.length / 3);
+  if (colours > 256) throw broken(file, `has a PNG palette of ${colours} colours; at most 256 are allowed`);
+  // A second header may have made gray of a picture that has a palette: Pillow then takes levels for its indices.
+  if (mode !== "palette" && (mode !== "gray" || bits === 1))
+    throw broken(file, "has a PNG palette and a second header without one");
+  for (let i = 0; i < result.length; i++) {
+    const at = 3 * (mode === "gray" ? (i * levels) & 255 : i);
+    if (at + 2 < 3 * colours) result[i] = palette[at]! | (palette[at + 1]! << 8) | (palette[at + 2]! << 16);
+  }
+  return result;
 }
 
 let crcTable: Uint32Array | undefined;
 
-function crc32(data: Uint8Array): number {
+function* crc32(data: Uint8Array): Slices<number> {
   crcTable ??= Uint32Array.from({ length: 256 }, (_, n) => {
     for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
     return n;
   });
   let crc = 0xffffffff;
-  for (let i = 0; i < data.length; i++) crc = crcTable[(crc ^ data[i]) & 255] ^ (crc >>> 8);
+  for (let i = 0; i < data.length; i++) {
+    crc = crcTable[(crc ^ data[i]!) & 255]! ^ (crc >>> 8);
+    if (i % STRETCH === STRETCH - 1) yield;
+  }
   return ~crc >>> 0;
 }

@@ -1,33 +1,39 @@
 /**
  * From a decoded image to a model's input, as the checkpoint asks: Hugging Face's preprocessor_config.json or timm's
- * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm.
+ * pretrained_cfg. Geometry and arithmetic are those of transformers' PIL image processors and of torchvision under timm, or
+ * of transformers' torchvision image processors.
  */
+import { excerpt } from "../json.js";
 import type { Readable, RgbImage } from "./decode.js";
+import type { Alpha } from "./file.js";
 import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
-import { type Filter, type Part, resize } from "./resize.js";
+import { resizeBlurred } from "./owlv2.js";
+import { geometryOf, type Place, type Placing, placeOf } from "./place.js";
+import { type Filter, type Part, type Raster, resizing } from "./resize.js";
+import { atOnce, type Slices } from "./slices.js";
+import { resizeBytes, resizeValues, type TorchvisionFilter } from "./torchvision.js";
 import { uprightSize } from "./upright.js";
 
 type Three = readonly [number, number, number];
 
-export interface Preprocessing {
-  /**
-   * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
-   * covers width × height, rounded; "exact": width × height; "patches": whole patches of the image's shape, as many as can
-   * be up to `most`; "none": the image must have the right size.
-   */
-  resize:
-    | { mode: "shortest"; size: number }
-    | { mode: "cover" | "exact"; width: number; height: number }
-    | { mode: "patches"; patch: number; most: number }
-    | { mode: "none" };
+/**
+ * Whose image processors are followed: transformers' on PIL images, the same on every machine, or its default ones on
+ * torchvision, as they compute on a processor with vector instructions.
+ */
+export type Processor = Placing["processor"];
+
+export interface Preprocessing extends Placing {
+  /** Torchvision's processors take its nearest-exact for "nearest". */
   filter: Filter;
-  /** Size of the result, which is cropped from the center of the resized image; of patches that of a square of them. */
-  width: number;
-  height: number;
-  /** Half a pixel goes to the even offset in torchvision and timm, down in transformers; it shows by one pixel. */
-  cropRounding: "even" | "down";
-  /** pixel value = (byte · rescale - mean) / std, by channel. */
+  /** What becomes of transparency: torchvision's processors with do_convert_rgb lay the image on white. */
+  alpha: Alpha;
+  /** Bytes are rescaled before they are resized, as f32 values: by torchvision's processors of DINOv3 and OWLv2. */
+  rescaleFirst: boolean;
+  /**
+   * pixel value = (byte · rescale - mean) / std, by channel, each step rounded to f32. Where torchvision's processors
+   * rescale and normalize at once, rescale is 1, and mean and std are multiples of the checkpoint's.
+   */
   rescale: number;
   mean: Three;
   std: Three;
@@ -46,26 +52,52 @@ const HALF: [Three, Three] = [
   [0.5, 0.5, 0.5],
 ];
 
-/** Class defaults of transformers 5; a lone `size` is a square or, where not `square`, the short side. */
-const PROCESSORS: Record<
-  string,
-  { size: number; square: boolean; crop?: number; resample: number; norm: [Three, Three] }
-> = {
+interface ProcessorRow {
+  size: number;
+  /** A lone `size` is a square; else the short side. */
+  square: boolean;
+  crop?: number;
+  resample: number;
+  norm: [Three, Three];
+  /** The absent `do_convert_rgb`: torchvision's class lays transparent images on white. */
+  white?: true;
+  /** Torchvision's class rescales before it resizes. */
+  rescaleFirst?: true;
+  /** How the size is found, if not as `size` says. */
+  sizes?: "multiples" | "bounded" | "blurred" | "patches";
+}
+
+/** Class defaults of transformers 5. */
+const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   ViT: { size: 224, square: true, resample: 2, norm: HALF },
   DeiT: { size: 256, square: true, crop: 224, resample: 3, norm: HALF },
   Beit: { size: 224, square: true, resample: 3, norm: HALF },
-  DINOv3ViT: { size: 224, square: true, resample: 2, norm: IMAGENET },
-  Siglip2: { size: 256, square: true, resample: 2, norm: HALF },
-  Siglip: { size: 224, square: true, resample: 3, norm: HALF },
-  CLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP },
-  Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP },
+  DINOv3ViT: { size: 224, square: true, resample: 2, norm: IMAGENET, rescaleFirst: true },
+  Siglip2: { size: 256, square: true, resample: 2, norm: HALF, sizes: "patches" },
+  Siglip: { size: 224, square: true, resample: 3, norm: HALF, white: true },
+  CLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
+  Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
+  DPT: { size: 384, square: true, resample: 3, norm: HALF, sizes: "multiples" },
+  Yolos: { size: 800, square: false, resample: 2, norm: IMAGENET, sizes: "bounded" },
+  Owlv2: { size: 960, square: true, resample: 2, norm: CLIP, white: true, rescaleFirst: true, sizes: "blurred" },
 };
 
 /** PIL.Image.Resampling, by number. */
 const RESAMPLE: Filter[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
+const filterOf = (number: unknown): Filter | undefined => (typeof number === "number" ? RESAMPLE[number] : undefined);
+
+const { fround } = Math;
+
 const unsupported = (name: string, rule: string, found: unknown) =>
-  new RangeError(`preprocessing: ${name} ${rule}; got ${JSON.stringify(found)}`);
+  new RangeError(`preprocessing: ${name} ${rule}; got ${excerpt(found)}`);
+
+/**
+ * Most pixels of an image before and after the crop, 4096×4096, and most patches of one: more than any model takes. Of the
+ * short side alone the square counts.
+ */
+const MAX_PIXELS = 2 ** 24;
+const MAX_PATCHES = 2 ** 16;
 
 /**
  * What a checkpoint says about its input.
@@ -73,17 +105,55 @@ const unsupported = (name: string, rule: string, found: unknown) =>
  * @param model contents of config.json; timm's holds a pretrained_cfg, transformers' nothing: then the defaults of its
  *   ViTImageProcessor. Without either, timm's defaults for `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
  * @param imageSize [height, width] of the model, for timm; preprocessor_config.json brings its own.
- * @param resized whether imageSize is to hold in any case.
+ * @param options resized: whether imageSize is to hold in any case; processor: whose image processors to follow.
  * @throws RangeError for settings that are unknown or not supported.
  */
 export function parsePreprocessing(
   preprocessor: unknown,
   model: unknown,
   imageSize: readonly [number, number],
-  resized = false,
+  { resized = false, processor = "pillow" }: { resized?: boolean; processor?: Processor } = {},
 ): Preprocessing {
-  const own = readPreprocessing(preprocessor, model, imageSize);
-  return resized ? scaledTo(own, imageSize) : own;
+  if (processor !== "pillow" && processor !== "torchvision") {
+    throw unsupported("processor", "must be pillow or torchvision", processor);
+  }
+  const own = readPreprocessing(preprocessor, model, imageSize, processor);
+  const result = resized ? scaledTo(own, imageSize) : own;
+  checkNumbers(result);
+  return result;
+}
+
+/** Compares what a resize makes with the bounds, and tries all values that a byte can become. */
+function checkNumbers(preprocessing: Preprocessing): void {
+  const { resize, width, height, rescale, mean, std } = preprocessing;
+  const largest = largestOf(resize) ?? [height, width];
+  const most = `must have at most ${MAX_PIXELS} pixels`;
+  if (height * width > MAX_PIXELS) throw unsupported("images", most, [height, width]);
+  if (largest[0] * largest[1] > MAX_PIXELS) {
+    throw unsupported(resize.mode === "patches" ? "patches" : "images before the crop", most, resize);
+  }
+  if (resize.mode === "patches" && resize.most > MAX_PATCHES) {
+    throw unsupported("max_num_patches", `must be at most ${MAX_PATCHES}`, resize.most);
+  }
+  if (!pixelValueTables(preprocessing).every(Number.isFinite)) {
+    throw unsupported("rescale, mean and std", "must give finite pixel values", { rescale, mean, std });
+  }
+}
+
+/** The size that a plan is about. */
+function largestOf(plan: Placing["resize"]): readonly [number, number] | undefined {
+  switch (plan.mode) {
+    case "none":
+      return undefined;
+    case "shortest":
+      return [plan.size, plan.size];
+    case "bounded":
+      return [plan.shortest, plan.longest];
+    case "patches":
+      return [plan.patch * plan.patch, plan.most];
+    default:
+      return [plan.height, plan.width];
+  }
 }
 
 /** For images of another size: what is resized before the crop grows or shrinks with it. */
@@ -92,23 +162,36 @@ function scaledTo(own: Preprocessing, [height, width]: readonly [number, number]
   const [y, x] = [height / own.height, width / own.width];
   const scaled = (size: number, by: number) => Math.max(1, Math.round(size * by));
   if (resize.mode === "none" || resize.mode === "patches") return { ...own, height, width };
-  const plan: Preprocessing["resize"] =
-    resize.mode === "shortest" && x === y
-      ? { mode: "shortest", size: scaled(resize.size, x) }
-      : resize.mode === "shortest"
-        ? { mode: "cover", height: scaled(resize.size, y), width: scaled(resize.size, x) }
-        : { ...resize, height: scaled(resize.height, y), width: scaled(resize.width, x) };
+  let plan: Preprocessing["resize"];
+  if (resize.mode === "bounded") {
+    plan = { ...resize, shortest: scaled(resize.shortest, y), longest: scaled(resize.longest, x) };
+  } else if (resize.mode !== "shortest") {
+    plan = { ...resize, height: scaled(resize.height, y), width: scaled(resize.width, x) };
+  } else if (x === y) plan = { mode: "shortest", size: scaled(resize.size, x) };
+  else plan = { mode: "cover", height: scaled(resize.size, y), width: scaled(resize.size, x) };
   return { ...own, resize: plan, height, width };
 }
 
-function readPreprocessing(preprocessor: unknown, model: unknown, imageSize: readonly [number, number]): Preprocessing {
+function readPreprocessing(
+  preprocessor: unknown,
+  model: unknown,
+  imageSize: readonly [number, number],
+  processor: Processor,
+): Preprocessing {
   if (preprocessor !== undefined) {
     if (!isRecord(preprocessor)) throw unsupported("preprocessor_config.json", "must hold an object", preprocessor);
-    return parseHuggingFace(preprocessor);
+    return parseHuggingFace(preprocessor, processor);
   }
   const config = isRecord(model) ? model : {};
   // What transformers' ViTImageProcessor does with no more than a size.
-  if ("model_type" in config) return parseHuggingFace({ size: { height: imageSize[0], width: imageSize[1] } });
+  if ("model_type" in config) {
+    return parseHuggingFace({ size: { height: imageSize[0], width: imageSize[1] } }, processor);
+  }
+  if (processor !== "pillow") {
+    const rule =
+      'must be "pillow" where no preprocessor_config.json of transformers is: timm and OpenCLIP resize PIL images';
+    throw unsupported("processor", rule, processor);
+  }
   if ("model_cfg" in config) return parseOpenClip(config.preprocess_cfg, imageSize);
   // Old timm files have the settings at the top, beside "architecture".
   const { pretrained_cfg: settings = "architecture" in config ? config : {} } = config;
@@ -116,45 +199,148 @@ function readPreprocessing(preprocessor: unknown, model: unknown, imageSize: rea
   return parseTimm(settings, imageSize);
 }
 
-function parseHuggingFace(config: Record<string, unknown>): Preprocessing {
+function parseHuggingFace(config: Record<string, unknown>, processor: Processor): Preprocessing {
   const type = config.image_processor_type ?? config.feature_extractor_type ?? "ViTImageProcessor";
-  const family = String(type).replace(/(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/, "");
+  const family = (typeof type === "string" ? type.slice(0, 100) : "").replace(
+    /(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/,
+    "",
+  );
   if (!Object.hasOwn(PROCESSORS, family)) {
     throw unsupported("image_processor_type", `must be that of ${Object.keys(PROCESSORS).join(", ")}`, type);
   }
-  const defaults = PROCESSORS[family];
-  if (family === "Siglip2") return parsePatches(config);
+  const defaults = PROCESSORS[family]!;
   const flag = (name: string, fallback = true) => (config[name] ?? fallback) === true;
+  const torchvision = processor === "torchvision";
+  const filter = filterOf(config.resample ?? defaults.resample);
+  if (!filter) throw unsupported("resample", "must be a number from 0 to 5", config.resample);
+  if (torchvision && (filter === "box" || filter === "hamming")) {
+    throw unsupported(
+      "resample",
+      "must be a number from 0 to 3 for torchvision, which has no box and hamming",
+      config.resample,
+    );
+  }
+  const rescaleFirst = torchvision && defaults.rescaleFirst === true;
+  if (rescaleFirst && !flag("do_rescale")) {
+    throw unsupported("do_rescale", `must be true for torchvision's ${family}ImageProcessor`, config.do_rescale);
+  }
+  if (rescaleFirst && filter === "lanczos" && defaults.sizes !== "blurred") {
+    throw unsupported("resample", `must be 0, 2 or 3 for torchvision's ${family}ImageProcessor`, config.resample);
+  }
+  return {
+    processor,
+    ...placingOf(config, family, processor),
+    filter,
+    alpha: torchvision && flag("do_convert_rgb", defaults.white === true) ? "white" : "drop",
+    rescaleFirst,
+    ...arithmetic(config, defaults, processor),
+  };
+}
+
+/** What an image is resized to, and what is kept of it. */
+function placingOf(config: Record<string, unknown>, family: string, processor: Processor): Omit<Placing, "processor"> {
+  const defaults = PROCESSORS[family]!;
+  const flag = (name: string, fallback = true) => (config[name] ?? fallback) === true;
+  const cropRounding = "down";
+  if (defaults.sizes) {
+    const { resize, width, height } = sizesOf(config, defaults.sizes, defaults, processor);
+    if (defaults.sizes !== "patches" && flag("do_center_crop", false)) {
+      throw unsupported("do_center_crop", `must be false for ${family}ImageProcessor`, true);
+    }
+    if (flag("do_resize")) return { resize, width, height, cropRounding };
+    if (defaults.sizes === "patches") return { resize: { mode: "none" }, width, height, cropRounding };
+    throw unsupported("do_resize", `must be true for ${family}ImageProcessor`, config.do_resize);
+  }
 
   const crops = flag("do_center_crop", defaults.crop !== undefined);
   const crop = crops ? readSize("crop_size", config.crop_size ?? defaults.crop ?? 224, true) : undefined;
   const target = readSize("size", config.size ?? defaults.size, defaults.square);
-  let plan: Preprocessing["resize"] = target;
-  if (!flag("do_resize")) plan = { mode: "none" };
+  let plan: Placing["resize"] = target;
+  if (!flag("do_resize")) plan = { mode: "none", ...(processor === "torchvision" && !crop && { exactly: true }) };
   const result = crop ?? target;
   if (result.mode !== "exact")
     throw unsupported("size", "must be a height and a width where nothing is cropped", config.size);
   const { width, height } = result;
+  // Torchvision's processors pad what is too small.
   if (
-    (plan.mode === "shortest" && plan.size < Math.max(width, height)) ||
-    (plan.mode === "exact" && (plan.width < width || plan.height < height))
+    processor === "pillow" &&
+    ((plan.mode === "shortest" && plan.size < Math.max(width, height)) ||
+      (plan.mode === "exact" && (plan.width < width || plan.height < height)))
   ) {
-    throw unsupported("crop_size", `must not be more than the size ${JSON.stringify(config.size)}`, config.crop_size);
+    throw unsupported("crop_size", `must not be more than the size ${excerpt(config.size)}`, config.crop_size);
   }
+  return { resize: plan, width, height, cropRounding };
+}
 
-  const filter = RESAMPLE[(config.resample ?? defaults.resample) as number];
-  if (!filter) throw unsupported("resample", "must be a number from 0 to 5", config.resample);
-  const normalizes = flag("do_normalize");
-  return {
-    resize: plan,
-    filter,
-    width,
-    height,
-    cropRounding: "down",
-    rescale: flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1,
-    mean: normalizes ? readThree("image_mean", config.image_mean ?? defaults.norm[0]) : [0, 0, 0],
-    std: normalizes ? readThree("image_std", config.image_std ?? defaults.norm[1]) : [1, 1, 1],
+/** Of the processors whose images are as large as they are resized to. */
+function sizesOf(
+  config: Record<string, unknown>,
+  mode: NonNullable<ProcessorRow["sizes"]>,
+  { size, square }: ProcessorRow,
+  processor: Processor,
+): Pick<Placing, "resize" | "width" | "height"> {
+  const count = (name: string, absent: number) => {
+    const value = config[name] ?? absent;
+    if (isSize(value)) return value;
+    throw unsupported(name, "must be a whole number above 0", value);
   };
+  if (mode === "patches") {
+    const [patch, most] = [count("patch_size", 16), count("max_num_patches", 256)];
+    const side = Math.floor(Math.sqrt(most)) * patch;
+    return { resize: { mode, patch, most }, width: side, height: side };
+  }
+  if (mode === "bounded") {
+    // A lone number, and nothing, have this bound in YolosImageProcessor.
+    const { size: given = size } = config;
+    const { shortest_edge: shortest, longest_edge: longest } = isRecord(given)
+      ? given
+      : { shortest_edge: given, longest_edge: 1333 };
+    if (!isSize(shortest) || !isSize(longest)) {
+      throw unsupported("size", "must be a shortest_edge and a longest_edge", config.size);
+    }
+    return { resize: { mode, shortest, longest, multiple: 16 }, width: longest, height: shortest };
+  }
+  const target = readSize("size", config.size ?? size, square);
+  if (target.mode !== "exact") throw unsupported("size", "must be a height and a width", config.size);
+  const { width, height } = target;
+  if (mode === "blurred") {
+    if (processor === "pillow") {
+      throw unsupported(
+        "processor",
+        "must be torchvision for Owlv2ImageProcessor, whose other one is SciPy's",
+        processor,
+      );
+    }
+    return { resize: { mode, width, height, pad: config.do_pad !== false }, width, height };
+  }
+  if (config.do_pad === true) throw unsupported("do_pad", "must be false for DPTImageProcessor", true);
+  const multiple = count("ensure_multiple_of", 1);
+  return { resize: { mode, width, height, multiple, keepsShape: config.keep_aspect_ratio === true }, width, height };
+}
+
+/** From bytes to pixel values. */
+function arithmetic(
+  config: Record<string, unknown>,
+  { norm, rescaleFirst }: ProcessorRow,
+  processor: Processor,
+): Pick<Preprocessing, "rescale" | "mean" | "std"> {
+  const flag = (name: string) => (config[name] ?? true) === true;
+  const factor = flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1;
+  if (!flag("do_normalize")) {
+    return { rescale: processor === "torchvision" ? fround(factor) : factor, mean: [0, 0, 0], std: [1, 1, 1] };
+  }
+  const mean = readThree("image_mean", config.image_mean ?? norm[0]);
+  const std = readThree("image_std", config.image_std ?? norm[1]);
+  if (processor === "pillow") return { rescale: factor, mean, std };
+  if (rescaleFirst) return { rescale: fround(factor), mean, std };
+  // TorchvisionBackend._fuse_mean_std_and_rescale_factor.
+  const inverse = fround(1 / factor);
+  const fused = ([r, g, b]: Three): Three => [
+    fround(fround(r) * inverse),
+    fround(fround(g) * inverse),
+    fround(fround(b) * inverse),
+  ];
+  return { rescale: 1, mean: fused(mean), std: fused(std) };
 }
 
 /** OpenCLIP's preprocess_cfg, by default CLIP's own transform: short side, bicubic, center crop. */
@@ -171,26 +357,6 @@ function parseOpenClip(settings: unknown, [height, width]: readonly [number, num
   };
 }
 
-/** Of sequences of patches: transformers' Siglip2ImageProcessor. */
-function parsePatches(config: Record<string, unknown>): Preprocessing {
-  const count = (name: string, absent: number) => {
-    const value = config[name] ?? absent;
-    return isSize(value) ? value : readPositive(name, undefined);
-  };
-  const [patch, most] = [count("patch_size", 16), count("max_num_patches", 256)];
-  const side = Math.floor(Math.sqrt(most)) * patch;
-  return {
-    resize: config.do_resize === false ? { mode: "none" } : { mode: "patches", patch, most },
-    filter: RESAMPLE[(config.resample ?? 2) as number] ?? (readPositive("resample", undefined) as never),
-    width: side,
-    height: side,
-    cropRounding: "down",
-    rescale: config.do_rescale === false ? 1 : readPositive("rescale_factor", config.rescale_factor ?? 1 / 255),
-    mean: config.do_normalize === false ? [0, 0, 0] : readThree("image_mean", config.image_mean ?? HALF[0]),
-    std: config.do_normalize === false ? [1, 1, 1] : readThree("image_std", config.image_std ?? HALF[1]),
-  };
-}
-
 function parseTimm(config: Record<string, unknown>, [height, width]: readonly [number, number]): Preprocessing {
   const { interpolation = "bicubic", crop_mode: mode = "center" } = config;
   if (!RESAMPLE.includes(interpolation as Filter)) {
@@ -198,18 +364,25 @@ function parseTimm(config: Record<string, unknown>, [height, width]: readonly [n
   }
   const pct = readPositive("crop_pct", config.crop_pct ?? 0.875);
   if (pct > 1) throw unsupported("crop_pct", "must be at most 1", pct);
+  if ((height / pct) * (width / pct) > MAX_PIXELS) {
+    const rule = `must leave images of ${height}×${width} at most ${MAX_PIXELS} pixels before the crop`;
+    throw unsupported("crop_pct", rule, pct);
+  }
   if (mode !== "center" && mode !== "squash") throw unsupported("crop_mode", `must be "center" or "squash"`, mode);
   const scaled = { width: Math.floor(width / pct), height: Math.floor(height / pct) };
-  let plan: Preprocessing["resize"] = { mode: "exact", ...scaled };
+  let plan: Placing["resize"] = { mode: "exact", ...scaled };
   if (mode === "center") {
     plan = scaled.width === scaled.height ? { mode: "shortest", size: scaled.width } : { mode: "cover", ...scaled };
   }
   return {
+    processor: "pillow",
     resize: plan,
     filter: interpolation as Filter,
     width,
     height,
     cropRounding: "even",
+    alpha: "drop",
+    rescaleFirst: false,
     rescale: 1 / 255,
     mean: readThree("mean", config.mean ?? IMAGENET[0]),
     std: readThree("std", config.std ?? IMAGENET[1]),
@@ -248,121 +421,121 @@ function readThree(name: string, value: unknown): Three {
   throw unsupported(name, "must be three numbers", value);
 }
 
-/** 8-bit RGB that a model sees, and how the photo lies in it. */
-export interface SeenImage extends RgbImage {
+/** RGB that a model sees, [height, width, 3], and how the photo lies in it. */
+export interface SeenImage {
+  /** Bytes, or values of f32 where the processor rescales first. */
+  data: Uint8Array | Float32Array;
+  width: number;
+  height: number;
   readonly geometry: Geometry;
 }
 
 /**
  * The image resized and cropped: 8-bit RGB of the preprocessing's size, or of whole patches.
- * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops.
+ * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops, or rescales first.
  */
-export function toRgb(image: Readable, preprocessing: Preprocessing): SeenImage {
-  const { filter } = preprocessing;
+export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage & { readonly geometry: Geometry } {
+  checkBytes("toRgb", preprocessing);
+  return toSeen(image, preprocessing) as RgbImage & SeenImage;
+}
+
+/** Refuses a preprocessing that has no bytes to give. */
+export function checkBytes(name: string, { rescaleFirst }: Preprocessing): void {
+  if (!rescaleFirst) return;
+  throw new RangeError(
+    `${name}: torchvision's processor of this model resizes values between 0 and 1, and has no bytes`,
+  );
+}
+
+/** The same of every preprocessing: bytes or values. */
+export const toSeen = (image: Readable, preprocessing: Preprocessing): SeenImage =>
+  atOnce(fitting(image, preprocessing));
+
+/** The same in slices. */
+export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
+  const { filter, processor } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const photo = { width: uprightWidth, height: uprightHeight };
-  const { resized, window } = placeOf(photo, preprocessing);
+  const place = placeOf(photo, preprocessing);
+  const { resized, window } = place;
   const { width, height } = window;
-  const { data } = resize(stored, { ...resized, filter, window });
-  return { data, width, height, geometry: geometryOf(photo, { resized, window }) };
+  const { data } =
+    processor === "pillow"
+      ? yield* resizing(stored, { ...resized, filter, window })
+      : yield* fittingByTorchvision(stored, preprocessing, place);
+  return { data, width, height, geometry: geometryOf(photo, place) };
 }
 
-/** The geometry of a photo that is resized and of which a window is kept. */
-export const geometryOf = (
-  { width, height }: Omit<RgbImage, "data">,
-  { resized, window }: ReturnType<typeof placeOf>,
-): Geometry => ({
-  photo: { width, height },
-  resized: { width: resized.width, height: resized.height },
-  // Not -0, which is another value for some comparisons.
-  offset: [0 - window.left, 0 - window.top],
-  model: { width: window.width, height: window.height },
-});
-
-/** What an upright image is resized to, and which part of it is kept. */
-export function placeOf(
-  image: Omit<RgbImage, "data">,
-  preprocessing: Preprocessing,
-): { resized: Omit<RgbImage, "data">; window: Part } {
-  const { cropRounding } = preprocessing;
-  const resized = resizedSize(image, preprocessing.resize);
-  const { width, height } = preprocessing.resize.mode === "patches" ? resized : preprocessing;
-  if (resized.width < width || resized.height < height) {
-    const found = `${resized.width}×${resized.height}`;
-    throw new RangeError(
-      `preprocessing: an image that is not resized must be at least ${width}×${height}; got ${found}`,
-    );
+/** What transformers' processors on torchvision have before they normalize. */
+function* fittingByTorchvision(
+  stored: Raster,
+  { resize: plan, filter, rescaleFirst, rescale }: Preprocessing,
+  { resized, window }: Place,
+): Slices<{ data: Uint8Array | Float32Array }> {
+  if (plan.mode === "blurred") return yield* resizeBlurred(stored, rescale, plan);
+  const left = Math.max(window.left, 0);
+  const top = Math.max(window.top, 0);
+  const inside: Part = {
+    left,
+    top,
+    width: Math.min(window.left + window.width, resized.width) - left,
+    height: Math.min(window.top + window.height, resized.height) - top,
+  };
+  const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };
+  const { data } = rescaleFirst ? yield* resizeValues(stored, rescale, options) : yield* resizeBytes(stored, options);
+  if (inside.width === window.width && inside.height === window.height) return { data };
+  const size = 3 * window.width * window.height;
+  const padded = rescaleFirst ? new Float32Array(size) : new Uint8Array(size);
+  for (let y = 0; y < inside.height; y++) {
+    const row = data.subarray(3 * y * inside.width, 3 * (y + 1) * inside.width);
+    padded.set(row, 3 * ((y + top - window.top) * window.width + left - window.left));
   }
-  const offset = (space: number) => (cropRounding === "down" ? Math.floor(space / 2) : roundHalfEven(space / 2));
-  const window = { left: offset(resized.width - width), top: offset(resized.height - height), width, height };
-  return { resized, window };
+  return { data: padded };
 }
 
-function resizedSize(
-  { width, height }: Omit<RgbImage, "data">,
-  plan: Preprocessing["resize"],
-): { width: number; height: number } {
-  switch (plan.mode) {
-    case "none":
-      return { width, height };
-    case "exact":
-      return { width: plan.width, height: plan.height };
-    case "patches":
-      return patchesSize(width, height, plan);
-    case "cover": {
-      const ratio = Math.min(height / plan.height, width / plan.width);
-      return { width: roundHalfEven(width / ratio), height: roundHalfEven(height / ratio) };
-    }
-    case "shortest": {
-      const long = Math.trunc((plan.size * Math.max(width, height)) / Math.min(width, height));
-      return width <= height ? { width: plan.size, height: long } : { width: long, height: plan.size };
-    }
-  }
-}
-
-/** The largest size of whole patches and about the image's shape, by the bisection of transformers' Siglip2ImageProcessor. */
-function patchesSize(width: number, height: number, { patch, most }: { patch: number; most: number }) {
-  const scaled = (side: number, scale: number) => Math.max(patch, Math.ceil((side * scale) / patch) * patch);
-  let [low, high] = [1e-6, 100];
-  while (high - low >= 1e-5) {
-    const scale = (low + high) / 2;
-    if ((scaled(height, scale) / patch) * (scaled(width, scale) / patch) <= most) low = scale;
-    else high = scale;
-  }
-  return { width: scaled(width, low), height: scaled(height, low) };
-}
-
-/** Python's round. */
-function roundHalfEven(x: number): number {
-  const down = Math.floor(x);
-  if (x - down !== 0.5) return Math.round(x);
-  return down % 2 === 0 ? down : down + 1;
-}
+/** Filters by Pillow's names. */
+const TORCHVISION: Partial<Record<Filter, TorchvisionFilter>> = {
+  nearest: "nearest-exact",
+  bilinear: "bilinear",
+  bicubic: "bicubic",
+  lanczos: "lanczos",
+};
 
 /**
- * Pixel values of 8-bit RGB: f32 [3, height, width], each step rounded to f32 as in PyTorch and NumPy.
- * @param bytes height · width · 3, as from `toRgb`.
+ * Pixel values of RGB: f32 [3, height, width], each step rounded to f32 as in PyTorch and NumPy.
+ * @param rgb height · width · 3 bytes, or values, as from `toSeen`.
  * @param out where to write them; a new array by default.
  */
 export function toPixelValues(
-  bytes: Uint8Array | Uint8ClampedArray,
+  rgb: Uint8Array | Uint8ClampedArray | Float32Array,
   { width, height, rescale, mean, std }: Pick<Preprocessing, "width" | "height" | "rescale" | "mean" | "std">,
   out: Float32Array = new Float32Array(3 * width * height),
 ): Float32Array {
   const area = width * height;
-  if (bytes.length !== 3 * area || out.length !== 3 * area) {
-    const found = `${bytes.length} bytes and ${out.length} values`;
+  if (rgb.length !== 3 * area || out.length !== 3 * area) {
+    const found = `${rgb.length} bytes and ${out.length} values`;
     throw new RangeError(`preprocessing: ${width}×${height} RGB has ${3 * area} bytes and values; got ${found}`);
   }
+  if (rgb instanceof Float32Array) return normalized(rgb, mean, std, out);
   const tables = pixelValueTables({ rescale, mean, std });
   const source = tables.byteLength;
   const result = source + 4 * Math.ceil((3 * area) / 4);
   const kernel = kernelWith(result + out.byteLength);
   kernel.bytes.set(new Uint8Array(tables.buffer));
-  kernel.bytes.set(bytes, source);
+  kernel.bytes.set(rgb, source);
   kernel.pixel_values(result, source, 0, area);
   out.set(new Float32Array(kernel.bytes.buffer, result, 3 * area));
+  return out;
+}
+
+/** Pixel values of values that are rescaled already. */
+function normalized(rgb: Float32Array, mean: Three, std: Three, out: Float32Array): Float32Array {
+  const area = rgb.length / 3;
+  for (let c = 0; c < 3; c++) {
+    const [m, s] = [fround(mean[c]!), fround(std[c]!)];
+    for (let i = 0; i < area; i++) out[c * area + i] = fround(rgb[3 * i + c]! - m) / s;
+  }
   return out;
 }
 
@@ -372,11 +545,10 @@ export function pixelValueTables({
   mean,
   std,
 }: Pick<Preprocessing, "rescale" | "mean" | "std">): Float32Array {
-  const { fround } = Math;
   const tables = new Float32Array(3 * 256);
   for (let c = 0; c < 3; c++) {
     for (let v = 0; v < 256; v++) {
-      tables[256 * c + v] = fround(fround(v * rescale) - fround(mean[c])) / fround(std[c]);
+      tables[256 * c + v] = fround(fround(v * rescale) - fround(mean[c]!)) / fround(std[c]!);
     }
   }
   return tables;

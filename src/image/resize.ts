@@ -1,9 +1,22 @@
 /**
  * Resizing, to the byte as Pillow does it: antialiased, with 8-bit fixed-point weights and an 8-bit image between the
- * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts.
+ * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts. Time goes with the bytes of
+ * the source and of the result, and memory with those of the result: of a source, however tall or wide, some rows are in work.
  */
-import { kernelWith } from "./kernel.js";
-import { readUpright, upright, uprightSize } from "./upright.js";
+import { borrowKernel, type ImageKernel, kernelWith } from "./kernel.js";
+import { atOnce, type Slices } from "./slices.js";
+import {
+  type Axis,
+  type AxisOptions,
+  createAxis,
+  type Filter,
+  nearestSamples,
+  WEIGHING,
+  type Weighing,
+} from "./taps.js";
+import { readUpright, type Turned, turnOf, uprightSize, uprightSteps } from "./upright.js";
+
+export type { Filter } from "./taps.js";
 
 /** 8-bit samples, row by row, the channels of a pixel side by side: gray, RGB, or RGB with straight alpha. */
 export interface Raster {
@@ -15,8 +28,6 @@ export interface Raster {
   /** How EXIF says to turn it before anything else, from 1 to 8. Default: 1, it is upright. */
   orientation?: number;
 }
-
-export type Filter = "nearest" | "box" | "bilinear" | "hamming" | "bicubic" | "lanczos";
 
 /** A part of an image, in pixels. */
 export interface Part {
@@ -35,88 +46,99 @@ export interface ResizeOptions {
   box?: readonly [number, number, number, number];
   /**
    * The order of the two passes, which shows by some levels since the image between them is rounded: horizontal first,
-   * as every Pillow before 13 (default), or Pillow 13's rule, vertical first for pictures that shrink more in height.
+   * as every Pillow before 13 (default), or Pillow 13's rule, vertical first for pictures that shrink more in height. Both
+   * begin vertically where a picture more than 100 times as tall as wide shrinks.
    */
   order?: "pillow12" | "pillow13";
   /** Compute only this part of the result, in its pixels; for a resize that is followed by a crop. Default: all. */
   window?: Part;
 }
 
-/** The weights of one result row or column: sample `first + i` of the source counts `weights[i]` · 2^-22. */
-interface Taps {
-  first: number;
-  weights: number[];
-}
-
-const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
-
-/** Support (half width at scale 1) and shape of each filter; hamming's two constants are C floats in Pillow. */
-const FILTERS: Record<Exclude<Filter, "nearest">, { support: number; weight: (x: number) => number }> = {
-  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
-  bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
-  hamming: {
-    support: 1,
-    weight: (x) => {
-      if (x === 0) return 1;
-      if (Math.abs(x) >= 1) return 0;
-      return sinc(x) * (Math.fround(0.54) + Math.fround(0.46) * Math.cos(x * Math.PI));
-    },
-  },
-  bicubic: {
-    support: 2,
-    weight: (x) => {
-      const a = -0.5;
-      x = Math.abs(x);
-      if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-      return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
-    },
-  },
-  lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
-};
-
-const FRACTION = 2 ** 22;
-/** Source bytes that are handed to the kernel at once, so that they are still in the cache when they are read. */
+/** Bytes of source rows that are resized at once, so that they are still in the cache when they are read; and of what is made. */
 const BAND_BYTES = 1 << 17;
+const MIDDLE_BYTES = 1 << 18;
+/** A source whose rows have more bytes than this is read with its columns as rows. */
+const LONGEST_ROW = 1 << 20;
+/** Bytes of whole rows that wait for the horizontal pass, where that comes last; it is made the first one otherwise. */
+const MOST_WAITING = 1 << 25;
+/** Pairs of taps and rows that the vertical kernel is given at once, and bytes that it adds up. */
+const PAIRS = 1 << 14;
+const SPANS = 1 << 10;
+const WORK = 1 << 23;
+/** Bytes that are copied or changed between two yields. */
+const STRETCH = 1 << 18;
+
+type Resized = Raster & { data: Uint8Array };
 
 /**
  * Resizes an image. Alpha is premultiplied for all filters but nearest, as in Pillow.
  * @returns an image of the window's size (by default width × height) and the same channels; always a new buffer.
  * @throws RangeError for sizes that are not positive integers, a box or window that is not inside, or wrong data length.
  */
-export function resize(raster: Raster, options: ResizeOptions): Raster & { data: Uint8Array } {
-  const { width, height, filter, order = "pillow12" } = options;
-  const stored = { orientation: 1, ...raster };
-  const [imageWidth, imageHeight] = uprightSize(stored);
-  const image = { ...raster, width: imageWidth, height: imageHeight };
-  check(image, options);
-  const box = (options.box ?? [0, 0, image.width, image.height]).map(Math.fround);
-  const window = options.window ?? { left: 0, top: 0, width, height };
-  const [left, top, right, bottom] = box;
-  if (filter === "nearest") return nearest(upright(stored), options, box, window);
-
-  const horizontal = width !== image.width || left !== 0 || right !== width;
-  const vertical = height !== image.height || top !== 0 || bottom !== height;
-  if (!horizontal && !vertical) return crop(upright(stored), window);
-
-  const columns = horizontal ? axisTaps(image.width, left, right, width, filter, window.left, window.width) : undefined;
-  const rows = vertical ? axisTaps(image.height, top, bottom, height, filter, window.top, window.height) : undefined;
-  const shrink = image.height - height;
-  const verticalFirst = order === "pillow13" && shrink > 0 && shrink > 2 * (image.width - width);
-
-  const source = stored.channels === 4 ? { ...stored, data: premultiplied(stored.data) } : stored;
-  const data = convolve(source, window, columns, rows, verticalFirst);
-  if (image.channels === 4) unpremultiply(data);
-  return { data, width: window.width, height: window.height, channels: image.channels };
+export function resize(raster: Raster, options: ResizeOptions): Resized {
+  return atOnce(resizing(raster, options));
 }
 
+/** The same in slices. */
+export function* resizing(raster: Raster, options: ResizeOptions): Slices<Resized> {
+  const { width, height, filter, order = "pillow12" } = options;
+  const { channels } = raster;
+  const stored = { orientation: 1, ...raster };
+  const [imageWidth, imageHeight] = uprightSize(stored);
+  check({ ...raster, width: imageWidth, height: imageHeight }, options);
+  const [left, top, right, bottom] = (options.box ?? [0, 0, imageWidth, imageHeight]).map(Math.fround) as Box;
+  const window = options.window ?? { left: 0, top: 0, width, height };
+  const across = { size: imageWidth, from: left, to: right, out: width, start: window.left, count: window.width };
+  const down = { size: imageHeight, from: top, to: bottom, out: height, start: window.top, count: window.height };
+  const size = { width: window.width, height: window.height, channels };
+  if (filter === "nearest")
+    return { data: yield* gather(stored, nearestSamples(across), nearestSamples(down)), ...size };
+
+  if (
+    width === imageWidth &&
+    height === imageHeight &&
+    left === 0 &&
+    right === width &&
+    top === 0 &&
+    bottom === height
+  ) {
+    return {
+      data: yield* gather(stored, samples(window.left, window.width), samples(window.top, window.height)),
+      ...size,
+    };
+  }
+  const shrink = imageHeight - height;
+  const isTall = imageHeight > 100 * imageWidth && shrink > 0;
+  const verticalFirst = isTall || (order === "pillow13" && shrink > 0 && shrink > 2 * (imageWidth - width));
+  const plan = planOf(stored, across, down, filter, verticalFirst);
+  const made = yield* convolve(plan);
+  if (channels === 4) yield* unpremultiply(made);
+  const whole = {
+    data: made,
+    width: plan.columns.results,
+    height: plan.rows.results,
+    channels,
+    orientation: plan.orientation,
+  };
+  const [wholeWidth, wholeHeight] = uprightSize(whole);
+  if (plan.orientation === 1 && wholeWidth === window.width && wholeHeight === window.height)
+    return { data: made, ...size };
+  // What was made of a single column or row is repeated.
+  const repeated = (made: number, count: number) => (made === 1 ? new Int32Array(count) : samples(0, count));
+  const data = yield* gather(whole, repeated(wholeWidth, window.width), repeated(wholeHeight, window.height));
+  return { data, ...size };
+}
+
+type Box = [number, number, number, number];
+
 function check(image: Raster, { width, height, filter, box, window }: ResizeOptions): void {
-  if (filter !== "nearest" && !Object.hasOwn(FILTERS, filter)) {
-    throw new RangeError(`resize: filter must be nearest, ${Object.keys(FILTERS).join(", ")}; got ${filter}`);
+  if (filter !== "nearest" && !WEIGHING.includes(filter)) {
+    throw new RangeError(`resize: filter must be nearest, ${WEIGHING.join(", ")}; got ${filter}`);
   }
   const sizes = { width, height, "source width": image.width, "source height": image.height };
   for (const [name, value] of Object.entries(sizes)) {
-    if (Number.isInteger(value) && value >= 1) continue;
-    throw new RangeError(`resize: ${name} must be an integer of at least 1; got ${value}`);
+    if (Number.isSafeInteger(value) && value >= 1) continue;
+    throw new RangeError(`resize: ${name} must be an integer of at least 1 and less than 2^53; got ${value}`);
   }
   if (![1, 3, 4].includes(image.channels)) {
     throw new RangeError(`resize: an image has 1, 3 or 4 channels; got ${image.channels}`);
@@ -143,225 +165,330 @@ function check(image: Raster, { width, height, filter, box, window }: ResizeOpti
   }
 }
 
-/** Pillow's precompute_coeffs and normalize_coeffs_8bpc for the outputs from `start` on; a box is C floats there. */
-function axisTaps(
-  size: number,
-  in0: number,
-  in1: number,
-  out: number,
-  filter: Exclude<Filter, "nearest">,
-  start: number,
-  count: number,
-): Taps[] {
-  const { support, weight } = FILTERS[filter];
-  const scale = Math.fround(in1 - in0) / out;
-  const filterScale = Math.max(scale, 1);
-  const reach = support * filterScale;
-  const inverse = 1 / filterScale;
-  const taps: Taps[] = [];
-  for (let i = start; i < start + count; i++) {
-    const center = in0 + (i + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(center - reach + 0.5));
-    const end = Math.min(size, Math.trunc(center + reach + 0.5));
-    const weights: number[] = [];
-    let sum = 0;
-    for (let x = first; x < end; x++) {
-      const w = weight((x - center + 0.5) * inverse);
-      weights.push(w);
-      sum += w;
-    }
-    for (let x = 0; x < weights.length; x++) {
-      const w = sum === 0 ? weights[x] : weights[x] / sum;
-      weights[x] = Math.trunc(w * FRACTION + (w < 0 ? -0.5 : 0.5));
-    }
-    taps.push({ first, weights });
+/** How an image is resized: in rows and columns as they are read, which may be the columns and rows that are stored. */
+interface Plan {
+  readonly channels: number;
+  readonly rowBytes: number;
+  readonly columns: Pass;
+  readonly rows: Pass;
+  readonly rowsFirst: boolean;
+  /** How what is made of them is to be turned. */
+  readonly orientation: number;
+  /** Rows from `first` on, as many as fill the target. */
+  readonly read: (first: number, target: Uint8Array) => void;
+}
+
+function planOf(
+  stored: Required<Raster>,
+  across: Omit<AxisOptions, "isMirrored">,
+  down: Omit<AxisOptions, "isMirrored">,
+  filter: Weighing,
+  verticalFirst: boolean,
+): Plan {
+  const { width, height, channels } = stored;
+  const plan = (isLying: boolean): Plan => {
+    const orientation = isLying ? ((stored.orientation + 3) % 8) + 1 : stored.orientation;
+    const { mirrorsX, mirrorsY, transposes } = turnOf(orientation);
+    const [x, y] = transposes ? [down, across] : [across, down];
+    return {
+      channels,
+      rowBytes: (isLying ? height : width) * channels,
+      columns: passOf({ ...x, isMirrored: mirrorsX }, filter),
+      rows: passOf({ ...y, isMirrored: mirrorsY }, filter),
+      rowsFirst: verticalFirst !== transposes,
+      orientation,
+      read: (first, target) => readUpright({ ...stored, orientation: isLying ? 5 : 1 }, first, target),
+    };
+  };
+  if (width * channels > LONGEST_ROW && width > height) return plan(true);
+  const { columns, rows, rowsFirst, ...standing } = plan(false);
+  const waits = rowsFirst && rows.axis && columns.axis;
+  const waiting = (columns.end - columns.first) * channels * rows.results;
+  if (waits && waiting > MOST_WAITING && height * channels <= LONGEST_ROW) return plan(true);
+  return { columns, rows, rowsFirst, ...standing };
+}
+
+/** What is to be done along one axis of the source. */
+interface Pass {
+  /** Source samples that are read: from `first` up to `end`. */
+  readonly first: number;
+  readonly end: number;
+  /** How many results are made of them. */
+  readonly results: number;
+  /** Their weights; none where they stay as they are. */
+  readonly axis?: Axis;
+}
+
+function passOf(options: AxisOptions, filter: Weighing): Pass {
+  const { size, from, to, out, start, count, isMirrored } = options;
+  // All that can be made of one sample is that sample.
+  if (size === 1) return { first: 0, end: 1, results: 1 };
+  if (out === size && from === 0 && to === out) {
+    const first = isMirrored ? size - start - count : start;
+    return { first, end: first + count, results: count };
   }
-  return taps;
+  const axis = createAxis(options, filter);
+  return { first: axis.first(0), end: axis.end(count - 1), results: count, axis };
 }
 
 /** What the 8-bit samples of one axis count in each result of a window, whether the axis changes or not. */
 export function axisSampling(
   size: number,
   out: number,
-  filter: Exclude<Filter, "nearest">,
+  filter: Weighing,
   start: number,
   count: number,
 ): { first: Int32Array; weights: Int32Array } {
-  const taps: Taps[] =
-    size === out
-      ? Array.from({ length: count }, (_, i) => ({ first: start + i, weights: [FRACTION] }))
-      : axisTaps(size, 0, size, out, filter, start, count);
-  const most = Math.max(...taps.map(({ weights }) => weights.length));
+  const first = new Int32Array(count);
+  if (size === out) return { first: first.map((_, i) => start + i), weights: new Int32Array(count).fill(1 << 22) };
+  const axis = createAxis({ size, from: 0, to: size, out, start, count, isMirrored: false }, filter);
+  const lengths = first.map((_, i) => axis.end(i) - axis.first(i));
+  const most = lengths.reduce((a, b) => Math.max(a, b));
   const weights = new Int32Array(count * most);
-  for (const [i, tap] of taps.entries()) weights.set(tap.weights, i * most);
-  return { first: Int32Array.from(taps, ({ first }) => first), weights };
-}
-
-/** Source samples that the taps read: from `first` up to `end`. */
-function reach(taps: Taps[]): { first: number; end: number } {
-  const last = taps[taps.length - 1];
-  return { first: taps[0].first, end: last.first + last.weights.length };
-}
-
-/**
- * The kernel's form of the taps: for each output, how many bytes after the start of the source its first sample is and
- * how many groups of taps follow; and the weights in their two halves, the last group filled up with zeros.
- */
-function encode(taps: Taps[], origin: number, step: number, group: 2 | 4): [Int32Array, Int16Array] {
-  const spans = new Int32Array(2 * taps.length);
-  let groups = 0;
-  taps.forEach(({ first, weights }, i) => {
-    spans[2 * i] = (first - origin) * step;
-    spans[2 * i + 1] = Math.ceil(weights.length / group);
-    groups += spans[2 * i + 1];
-  });
-  const coefficients = new Int16Array(groups * 2 * group);
-  let at = 0;
-  for (const { weights } of taps) {
-    for (let x = 0; x < weights.length; x++) {
-      coefficients[at + (x % group)] = weights[x] >> 11;
-      coefficients[at + (x % group) + group] = weights[x] & 2047;
-      if ((x + 1) % group === 0 || x + 1 === weights.length) at += 2 * group;
+  const kernel = kernelWith(16 + 4 * (most + 1));
+  const halves = new Int16Array(kernel.bytes.buffer, 16);
+  for (let i = 0; i < count; i++) {
+    first[i] = axis.first(i);
+    const sum = axis.sum(kernel, i);
+    axis.encode(kernel, i, typeof sum === "number" ? sum : atOnce(sum), first[i]!, lengths[i]!, 2, 16);
+    for (let x = 0; x < lengths[i]!; x++) {
+      const at = 4 * (x >> 1) + (x & 1);
+      weights[i * most + x] = 2048 * halves[at]! + halves[at + 2]!;
     }
   }
-  return [spans, coefficients];
+  return { first, weights };
 }
 
 const align = (n: number, to: number) => Math.ceil(n / to) * to;
 
-/** One or two passes in kernel memory; an axis without taps keeps its size. */
-function convolve(
-  stored: Required<Raster>,
-  window: Part,
-  columns: Taps[] | undefined,
-  rows: Taps[] | undefined,
-  verticalFirst: boolean,
-): Uint8Array {
-  const { channels } = stored;
-  const [width] = uprightSize(stored);
-  const xs = columns ? reach(columns) : { first: window.left, end: window.left + window.width };
-  const ys = rows ? reach(rows) : { first: window.top, end: window.top + window.height };
-  const rowBytes = width * channels;
-  const sourceRows = ys.end - ys.first;
-  const startsHorizontal = columns !== undefined && !(rows && verticalFirst);
+/**
+ * One or two passes in kernel memory, a band of source rows after the other: it is resized horizontally if that comes first,
+ * and added to the results that it is part of. So there are never more than a band's rows between the passes.
+ * @returns all results, as they are numbered in the plan.
+ */
+function* convolve({ channels, rowBytes, columns, rows, rowsFirst, read }: Plan): Slices<Uint8Array> {
+  const sourceRows = rows.end - rows.first;
+  const columnCount = columns.end - columns.first;
+  const startsAcross = columns.axis !== undefined && !(rows.axis && rowsFirst);
+  const endsAcross = columns.axis !== undefined && !startsAcross;
 
   // Everything is laid out before anything is written, since growing the memory detaches views of it. Each part has
   // slack behind it: the kernels read up to a row and 16 bytes too far, and rows are computed in pairs.
-  let end = 0;
+  let end = 16;
   const reserve = (bytes: number) => {
     const at = end;
     end = align(end + bytes + 16, 16);
     return at;
   };
-  const tables: [number, Int32Array | Int16Array][] = [];
-  const place = (encoded: [Int32Array, Int16Array]) =>
-    encoded.map((table) => {
-      const at = reserve(table.byteLength);
-      tables.push([at, table]);
-      return at;
-    });
-  const bandRows = startsHorizontal ? align(BAND_BYTES / rowBytes, 2) : sourceRows + 1;
-  const source = reserve(bandRows * rowBytes);
-  const outStride = align(window.width * channels + 3, 16);
-  const out = reserve(align(window.height, 2) * outStride);
-  let middle = out;
-  let middleStride = outStride;
-  if (columns && rows) {
-    middleStride = align((startsHorizontal ? window.width : xs.end - xs.first) * channels + 3, 16);
-    middle = reserve((align(startsHorizontal ? sourceRows : window.height, 2) + 1) * middleStride);
-  }
-  const across = columns && place(encode(columns, startsHorizontal ? 0 : xs.first, channels, 4));
-  const down = rows && place(encode(rows, ys.first, startsHorizontal ? middleStride : rowBytes, 2));
+  const middleBytes = (startsAcross ? columns.results : columnCount) * channels;
+  const stride = align(middleBytes + 3, 16);
+  const resultBytes = columns.results * channels;
+  const resultStride = align(resultBytes + 3, 16);
+  const bandRows = align(Math.max(2, Math.min(BAND_BYTES / rowBytes, MIDDLE_BYTES / stride, sourceRows)), 2);
+  const acrossSpans = reserve(8 * columns.results);
+  const acrossTaps = columns.axis ? reserve(16 * groupsOf(columns.axis)) : 0;
+  const band = reserve((bandRows + 1) * rowBytes);
+  const bandAcross = startsAcross ? reserve((bandRows + 1) * stride) : 0;
+  // What the vertical pass adds up: rows in work, and rows that are done.
+  const slots = rows.axis ? mostInWork(rows.axis, rows.first, bandRows, sourceRows) : 0;
+  const sums = reserve(slots * 4 * stride);
+  const pairs = Math.max(PAIRS, bandRows);
+  const spans = reserve(SPANS * 20);
+  const taps = reserve(pairs * 8);
+  const done = rows.axis ? reserve((align(rows.results, 2) + 1) * stride) : 0;
+  const doneAcross = endsAcross ? reserve(align(rows.results, 2) * resultStride) : 0;
 
-  const { bytes, resize_horizontal, resize_vertical } = kernelWith(end);
-  for (const [at, { buffer }] of tables) bytes.set(new Uint8Array(buffer), at);
-
-  const horizontal = (to: number, toStride: number, from: number, fromStride: number, count: number) => {
-    if (!across) return;
-    resize_horizontal(channels, to, toStride, from, fromStride, ...across, window.width, align(count, 2));
-  };
-  const vertical = (to: number, toStride: number, from: number, fromStride: number, columnCount: number) => {
-    if (down) resize_vertical(to, toStride, from, fromStride, ...down, columnCount * channels, window.height);
-  };
-  for (let y = 0; y < sourceRows; y += bandRows) {
-    const first = ys.first + y;
-    const count = Math.min(bandRows, sourceRows - y);
-    readUpright(stored, first, bytes.subarray(source, source + count * rowBytes));
-    if (startsHorizontal) horizontal(middle + y * middleStride, middleStride, source, rowBytes, count);
+  const kernel = borrowKernel(end);
+  const { bytes, resize_horizontal, resize_vertical } = kernel;
+  const result = new Uint8Array(resultBytes * rows.results);
+  function* emit(first: number, count: number, from: number, fromStride: number): Slices<void> {
+    for (let y = 0; y < count; y++) {
+      const at = from + y * fromStride;
+      result.set(bytes.subarray(at, at + resultBytes), (first + y) * resultBytes);
+      if (y % 64 === 63) yield;
+    }
   }
-  if (startsHorizontal) vertical(out, outStride, middle, middleStride, window.width);
-  else {
-    vertical(middle, middleStride, source + xs.first * channels, rowBytes, xs.end - xs.first);
-    horizontal(out, outStride, middle, middleStride, window.height);
-  }
-
-  const tight = window.width * channels;
-  const result = new Uint8Array(tight * window.height);
-  for (let y = 0; y < window.height; y++) {
-    result.set(bytes.subarray(out + y * outStride, out + y * outStride + tight), y * tight);
+  const resizeAcross = (to: number, toStride: number, from: number, fromStride: number, count: number) =>
+    resize_horizontal(
+      channels,
+      to,
+      toStride,
+      from,
+      fromStride,
+      acrossSpans,
+      acrossTaps,
+      columns.results,
+      align(count, 2),
+    );
+  try {
+    if (columns.axis)
+      yield* encodeColumns(kernel, columns.axis, startsAcross ? 0 : columns.first, channels, acrossSpans, acrossTaps);
+    const spanTable = new Int32Array(bytes.buffer, spans, SPANS * 5);
+    // The sums of the weights of rows in work.
+    const weightSums = new Map<number, number>();
+    let next = 0;
+    for (let y = 0; y < sourceRows; y += bandRows) {
+      const first = rows.first + y;
+      const count = Math.min(bandRows, sourceRows - y);
+      const target = bytes.subarray(band, band + count * rowBytes);
+      read(first, target);
+      if (channels === 4) premultiply(target);
+      let from = band + columns.first * channels;
+      let fromStride = rowBytes;
+      if (startsAcross) {
+        resizeAcross(bandAcross, stride, band, rowBytes, count);
+        from = bandAcross;
+        fromStride = stride;
+      }
+      yield;
+      if (!rows.axis) {
+        yield* emit(y, count, from, fromStride);
+        continue;
+      }
+      const { axis } = rows;
+      let spanCount = 0;
+      let pairCount = 0;
+      const add = () => {
+        resize_vertical(from, fromStride, spans, taps, middleBytes, spanCount);
+        spanCount = pairCount = 0;
+      };
+      for (let row = next; row < axis.count; row++) {
+        const [rowFirst, rowEnd] = [axis.first(row), axis.end(row)];
+        if (rowFirst >= first + count) break;
+        const begin = Math.max(rowFirst, first);
+        const end = Math.min(rowEnd, first + count);
+        const needed = (end - begin + 1) >> 1;
+        if (pairCount + needed > pairs || spanCount === SPANS || (pairCount + needed) * middleBytes > WORK) {
+          add();
+          yield;
+        }
+        const summed = weightSums.get(row) ?? axis.sum(kernel, row);
+        const sum = typeof summed === "number" ? summed : yield* summed;
+        const isLast = end === rowEnd;
+        const at = 5 * spanCount++;
+        spanTable[at] = (begin - first) * fromStride;
+        spanTable[at + 1] = needed;
+        spanTable[at + 2] = begin === rowFirst ? 1 : 0;
+        spanTable[at + 3] = sums + (row % Math.max(1, slots)) * 4 * stride;
+        spanTable[at + 4] = isLast ? done + row * stride : 0;
+        axis.encode(kernel, row, sum, begin, end - begin, 2, taps + 8 * pairCount);
+        pairCount += needed;
+        if (isLast) {
+          weightSums.delete(row);
+          next = row + 1;
+        } else weightSums.set(row, sum);
+      }
+      if (spanCount > 0) add();
+      yield;
+    }
+    if (rows.axis && !endsAcross) yield* emit(0, rows.results, done, stride);
+    if (endsAcross) {
+      for (let y = 0; y < rows.results; y += bandRows) {
+        const count = Math.min(bandRows, rows.results - y);
+        const to = doneAcross + y * resultStride;
+        resizeAcross(to, resultStride, done + y * stride, stride, count);
+        yield* emit(y, count, to, resultStride);
+        yield;
+      }
+    }
+  } finally {
+    kernel.free();
   }
   return result;
 }
 
-/** Pillow's ImagingScaleAffine: positions are summed up, not multiplied out, and truncated. */
-function nearest(
-  { data, width, height, channels }: Raster,
-  options: ResizeOptions,
-  [left, top, right, bottom]: number[],
-  window: Part,
-): Raster & { data: Uint8Array } {
-  const positions = (in0: number, in1: number, out: number, size: number) => {
-    const scale = Math.fround(in1 - in0) / out;
-    let position = in0 + 0.5 * scale;
-    return Int32Array.from({ length: out }, () => {
-      const index = Math.min(size - 1, Math.trunc(position));
-      position += scale;
-      return index;
-    });
-  };
-  const xs = positions(left, right, options.width, width).subarray(window.left, window.left + window.width);
-  const ys = positions(top, bottom, options.height, height).subarray(window.top, window.top + window.height);
-  const result = new Uint8Array(xs.length * ys.length * channels);
-  let at = 0;
-  for (const y of ys) {
-    for (const x of xs) {
-      const from = (y * width + x) * channels;
-      for (let c = 0; c < channels; c++) result[at++] = data[from + c];
-    }
+/** The most results of an axis that have begun and not ended between two bands. */
+function mostInWork({ count, first, end }: Axis, from: number, bandRows: number, sourceRows: number): number {
+  let most = 0;
+  let begun = 0;
+  let ended = 0;
+  for (let border = bandRows; border < sourceRows; border += bandRows) {
+    while (begun < count && first(begun) < from + border) begun++;
+    while (ended < begun && end(ended) <= from + border) ended++;
+    most = Math.max(most, begun - ended);
   }
-  return { data: result, width: xs.length, height: ys.length, channels };
+  return most;
+}
+
+/** Groups of four taps of all results. */
+function groupsOf({ count, first, end }: Axis): number {
+  let groups = 0;
+  for (let i = 0; i < count; i++) groups += (end(i) - first(i) + 3) >> 2;
+  return groups;
+}
+
+/**
+ * Writes the horizontal kernel's form of an axis: for each result, how many bytes after `origin` its first sample is and how many
+ * groups of four taps follow; and the weights.
+ */
+function* encodeColumns(
+  kernel: ImageKernel,
+  axis: Axis,
+  origin: number,
+  channels: number,
+  spans: number,
+  taps: number,
+): Slices<void> {
+  const spanTable = new Int32Array(kernel.bytes.buffer, spans, 2 * axis.count);
+  for (let i = 0, at = taps, seen = taps; i < axis.count; i++) {
+    const first = axis.first(i);
+    const count = axis.end(i) - first;
+    const groups = (count + 3) >> 2;
+    spanTable[2 * i] = (first - origin) * channels;
+    spanTable[2 * i + 1] = groups;
+    const sum = axis.sum(kernel, i);
+    axis.encode(kernel, i, typeof sum === "number" ? sum : yield* sum, first, count, 4, at);
+    at += 16 * groups;
+    if (at - seen < STRETCH) continue;
+    seen = at;
+    yield;
+  }
+}
+
+const samples = (from: number, count: number) => Int32Array.from({ length: count }, (_, i) => from + i);
+
+/** A new image of some columns and rows of one turned upright, row by row. */
+function* gather(image: Turned, columns: Int32Array, rows: Int32Array): Slices<Uint8Array> {
+  const { data, channels } = image;
+  const { start, column, row } = uprightSteps(image);
+  const result = new Uint8Array(columns.length * rows.length * channels);
+  let at = 0;
+  for (let done = 0, y = 0; y < rows.length; y++) {
+    for (let x = 0; x < columns.length; x++) {
+      const from = (start + rows[y]! * row + columns[x]! * column) * channels;
+      for (let c = 0; c < channels; c++) result[at++] = data[from + c]!;
+    }
+    if (at - done < STRETCH) continue;
+    done = at;
+    yield;
+  }
+  return result;
 }
 
 /** A copy of a part of an image. */
-export function crop({ data, width, channels }: Raster, part: Part): Raster & { data: Uint8Array } {
-  const rowBytes = part.width * channels;
-  const result = new Uint8Array(rowBytes * part.height);
-  for (let y = 0; y < part.height; y++) {
-    const from = ((part.top + y) * width + part.left) * channels;
-    result.set(data.subarray(from, from + rowBytes), y * rowBytes);
-  }
-  return { data: result, width: part.width, height: part.height, channels };
+export function crop(image: Raster, { left, top, width, height }: Part): Resized {
+  const data = atOnce(gather({ orientation: 1, ...image }, samples(left, width), samples(top, height)));
+  return { data, width, height, channels: image.channels };
 }
 
-/** Pillow's MULDIV255: c · a / 255, rounded. */
-function premultiplied(data: Raster["data"]): Uint8Array {
-  const result = new Uint8Array(data);
-  for (let i = 0; i < result.length; i += 4) {
-    const alpha = result[i + 3];
+/** Pillow's MULDIV255: c · a / 255, rounded; in place. */
+function premultiply(data: Uint8Array): void {
+  for (let i = 0; i < data.length; i += 4) {
+    const alpha = data[i + 3]!;
     if (alpha === 255) continue;
     for (let c = i; c < i + 3; c++) {
-      const t = result[c] * alpha + 128;
-      result[c] = ((t >> 8) + t) >> 8;
+      const t = data[c]! * alpha + 128;
+      data[c] = ((t >> 8) + t) >> 8;
     }
   }
-  return result;
 }
 
 /** In place; a colour without alpha stays as it is. */
-function unpremultiply(data: Uint8Array): void {
+function* unpremultiply(data: Uint8Array): Slices<void> {
   for (let i = 0; i < data.length; i += 4) {
-    const alpha = data[i + 3];
+    const alpha = data[i + 3]!;
+    if (i % STRETCH === 0) yield;
     if (alpha === 0 || alpha === 255) continue;
-    for (let c = i; c < i + 3; c++) data[c] = Math.min(255, Math.floor((255 * data[c]) / alpha));
+    for (let c = i; c < i + 3; c++) data[c] = Math.min(255, Math.floor((255 * data[c]!) / alpha));
   }
 }

@@ -1,7 +1,8 @@
 /** Everything that counts as an image for the library, read into RGB. */
-import { readFile } from "../platform/files.js";
+import { isFile, readSource } from "../platform/files.js";
+import { nameOf } from "../platform/web.js";
 import type { DecodeOptions, Readable, RgbImage } from "./decode.js";
-import { checkSize, dropAlpha, PIXEL_LIMIT } from "./file.js";
+import { type Alpha, checkSize, PIXEL_LIMIT, rgbOfRgba } from "./file.js";
 import { inSlices, type Slices } from "./slices.js";
 import { kept } from "./upright.js";
 
@@ -18,39 +19,59 @@ export type Drawable = HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | 
 /** A path or URL, an encoded file, pixels, or something that a browser can draw. */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | Pixels | Drawable;
 
-export type OpenImageOptions = DecodeOptions;
+/**
+ * What an image may be given as: "bytes" in memory, encoded or as pixels, Blobs and what can be drawn among them; "files" by path
+ * or file: URL; "urls" of http:, https:, data: and blob:, paths too where there is no file system.
+ */
+export type ImageSource = "bytes" | "files" | "urls";
+
+export interface OpenImageOptions extends DecodeOptions {
+  /** What the image may be. Default: all; servers that pass on what they are sent allow "bytes" alone. */
+  sources?: readonly ImageSource[];
+  /** Used in place of the runtime's `fetch` for http: and https: addresses. */
+  fetch?: typeof globalThis.fetch;
+}
+
+/** How an image is opened that has been read. */
+export interface ReadOptions {
+  /** How messages call it, in place of its name in quotes. */
+  readonly label?: string;
+  /** Whether messages may quote it: not what was read from a path or an address. */
+  readonly quotes?: boolean;
+}
 
 /**
- * RGB of an image from anywhere; files are decoded, the others copied. Alpha is dropped.
+ * RGB of an image from anywhere; files are decoded, the others copied. Alpha is dropped unless the options say more.
  * @throws Error: one sentence that names the image, see `decode`; TypeError for something that is not an image.
  */
 export async function openImage(input: ImageInput, options: OpenImageOptions = {}): Promise<RgbImage> {
+  checkSources("openImage", options.sources);
   return openImageFor(input, options, kept);
 }
 
 /** Opens an image and makes something of it, in slices; see `decodeFor`. */
 export async function openImageFor<T>(
   input: ImageInput,
-  options: OpenImageOptions,
+  options: OpenImageOptions & ReadOptions,
   use: (image: Readable) => Slices<T>,
 ): Promise<T> {
-  const { signal, pixelLimit = PIXEL_LIMIT, name = nameOf(input), decodeTimeout: timeout } = options;
+  const { signal, pixelLimit = PIXEL_LIMIT, alpha, decodeTimeout: timeout } = options;
   signal?.throwIfAborted();
-  const encoded = await readEncoded(input, { signal, pixelLimit });
+  const read = await readEncoded(input, options);
   signal?.throwIfAborted();
-  if (encoded) {
+  if (read) {
     // Pixels need no decoder: a bundle loads them for the first file.
     const { decodeFor } = await import("./decode.js");
-    return decodeFor(encoded, { ...options, pixelLimit, name }, use);
+    return decodeFor(read.bytes, { ...options, ...read.options }, use);
   }
 
-  const label = name === undefined ? "the image" : `"${name}"`;
+  const label = labelOf(input, options);
   const check = (width: number, height: number) =>
     checkSize({ bytes: new Uint8Array(), label, pixelLimit }, width, height);
   const late = () => new Error(`image: ${label} takes more than the ${timeout} ms of the option decodeTimeout`);
   if (isPixels(input)) {
     check(input.width, input.height);
-    return inSlices(() => use(copyPixels(input, label)), { signal, timeout }, late);
+    return inSlices(() => use(copyPixels(input, label, alpha)), { signal, timeout }, late);
   }
   const size = drawableSize(input);
   if (!size) {
@@ -60,39 +81,94 @@ export async function openImageFor<T>(
     );
   }
   check(...size);
-  return inSlices(() => use(draw(input as Drawable, ...size)), { signal, timeout }, late);
+  return inSlices(() => use(draw(input as Drawable, ...size, alpha)), { signal, timeout }, late);
 }
 
-/** The name for messages, where the input has one. */
-export function nameOf(input: ImageInput): string | undefined {
-  if (typeof input === "string") return input.length > 200 ? `${input.slice(0, 60)}…` : input;
-  if (input instanceof URL) return nameOf(input.href);
-  return typeof File !== "undefined" && input instanceof File ? input.name : undefined;
+/** How messages call an image: its name in quotes, where it has one. */
+function labelOf(input: ImageInput, { label, name }: Pick<OpenImageOptions & ReadOptions, "label" | "name">): string {
+  if (label !== undefined) return label;
+  if (name !== undefined) return `"${name}"`;
+  if (isPlace(input)) return `"${nameOf(input)}"`;
+  return typeof File !== "undefined" && input instanceof File ? `"${input.name}"` : "the image";
 }
 
-/** The bytes of an encoded image; undefined for pixels and what can be drawn. */
+const isPlace = (input: unknown): input is string | URL => typeof input === "string" || input instanceof URL;
+
+/** Whether an image has to be fetched. */
+export const isAddress = (input: ImageInput): boolean => isPlace(input) && !isFile(input);
+
+const SOURCES: Readonly<Record<ImageSource, string>> = { bytes: "in memory", files: "a file", urls: "an address" };
+
+/** Throws unless `sources` is an option as it must be. */
+export function checkSources(call: string, sources: unknown): void {
+  if (sources === undefined) return;
+  if (Array.isArray(sources) && sources.length > 0 && sources.every((name) => Object.keys(SOURCES).includes(name)))
+    return;
+  const names = Object.keys(SOURCES).join(", ");
+  throw new RangeError(`${call}: sources must be a list of ${names}; got ${JSON.stringify(sources)?.slice(0, 80)}`);
+}
+
+/** Throws unless an image is given as it may be. */
+function checkAllowed(input: ImageInput, { sources, ...naming }: OpenImageOptions & ReadOptions): void {
+  const source: ImageSource = !isPlace(input) ? "bytes" : isFile(input) ? "files" : "urls";
+  if (!sources || sources.includes(source)) return;
+  const what = `${labelOf(input, naming)} is ${SOURCES[source]}, and sources are ${sources.join(" and ")}`;
+  const give = source === "bytes" ? "" : "give its bytes, or ";
+  throw new Error(`image: ${what}; ${give}add "${source}" to the option sources`);
+}
+
+/**
+ * Most bytes of an encoded image. No format takes more of them a pixel than 16-bit RGBA, and what is beside the pixels, such as
+ * profiles, previews and later frames, is rarely a few megabytes. Counted while they arrive, as what a file says of itself may be
+ * wrong.
+ */
+export const mostBytes = (pixelLimit = PIXEL_LIMIT): number => 8 * pixelLimit + 2 ** 26;
+
+/** An encoded image in memory, and how it is opened from there. */
+export interface Encoded {
+  readonly bytes: Uint8Array;
+  readonly options: ReadOptions & Pick<OpenImageOptions, "sources">;
+}
+
+/**
+ * The bytes of an encoded image; undefined for pixels and what can be drawn.
+ * @throws Error: one sentence, for an image that is given as it may not be, or cannot be read.
+ */
 export async function readEncoded(
   input: ImageInput,
-  { signal, pixelLimit = PIXEL_LIMIT }: Pick<OpenImageOptions, "signal" | "pixelLimit">,
-): Promise<Uint8Array | undefined> {
-  // No format takes more bytes a pixel than 16-bit RGBA.
-  if (typeof input === "string" || input instanceof URL) return readFile(input, { signal, maxBytes: 8 * pixelLimit });
-  if (input instanceof Uint8Array) return input;
-  if (input instanceof ArrayBuffer) return new Uint8Array(input);
-  if (input instanceof Blob) return new Uint8Array(await input.arrayBuffer());
-  return undefined;
+  options: OpenImageOptions & ReadOptions,
+): Promise<Encoded | undefined> {
+  checkAllowed(input, options);
+  const { signal, fetch, name, quotes } = options;
+  const encoded = (bytes: Uint8Array, label = labelOf(input, options), own = quotes): Encoded => ({
+    bytes,
+    options: { label, quotes: own, sources: ["bytes"] },
+  });
+  if (isPlace(input)) {
+    const { bytes, label } = await readSource(input, { signal, fetch, maxBytes: mostBytes(options.pixelLimit) });
+    return encoded(bytes, name === undefined ? label : undefined, false);
+  }
+  if (input instanceof Uint8Array) return encoded(input);
+  if (input instanceof ArrayBuffer) return encoded(new Uint8Array(input));
+  if (!(input instanceof Blob)) return undefined;
+  const most = mostBytes(options.pixelLimit);
+  if (input.size > most) {
+    const [found, limit] = [input.size, most].map((n) => n.toLocaleString("en-US"));
+    throw new Error(`image: ${labelOf(input, options)} has ${found} bytes, and at most ${limit} are read`);
+  }
+  return encoded(new Uint8Array(await input.arrayBuffer()));
 }
 
 const isPixels = (input: unknown): input is Pixels => typeof input === "object" && input !== null && "data" in input;
 
-function copyPixels({ data, width, height }: Pixels, label: string): RgbImage {
+function copyPixels({ data, width, height }: Pixels, label: string, alpha?: Alpha): RgbImage {
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
     throw new TypeError(`image: data of ${label} must be a Uint8Array or Uint8ClampedArray`);
   }
   if (!Number.isInteger(width) || !Number.isInteger(height)) {
     throw new RangeError(`image: width and height of ${label} must be integers; got ${width} and ${height}`);
   }
-  if (data.length === 4 * width * height) return { data: dropAlpha(data), width, height };
+  if (data.length === 4 * width * height) return { data: rgbOfRgba(data, alpha), width, height };
   if (data.length === 3 * width * height) return { data: new Uint8Array(data), width, height };
   const expected = `${3 * width * height} bytes (RGB) or ${4 * width * height} (RGBA)`;
   throw new RangeError(`image: data of ${label}, ${width}×${height}, must have ${expected}; got ${data.length}`);
@@ -113,12 +189,12 @@ export function drawableSize(input: unknown): [number, number] | undefined {
 }
 
 /** RGB of what a browser can draw, by a canvas. */
-export function draw(input: Drawable, width: number, height: number): RgbImage {
+export function draw(input: Drawable, width: number, height: number, alpha?: Alpha): RgbImage {
   if (typeof OffscreenCanvas === "undefined") {
     throw new TypeError("image: elements and frames can be drawn only where OffscreenCanvas is; give a file or pixels");
   }
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error(`image: no 2D canvas of ${width}×${height} is available`);
   context.drawImage(input, 0, 0, width, height);
-  return { data: dropAlpha(context.getImageData(0, 0, width, height).data), width, height };
+  return { data: rgbOfRgba(context.getImageData(0, 0, width, height).data, alpha), width, height };
 }

@@ -4,8 +4,9 @@
  * source straight into memory that the consumer gives.
  */
 import { ELEMENT_BYTES } from "../backend.js";
-import { widen } from "../elements.js";
-import { type Folder, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
+import { excerpt, kindOf, parseJson } from "../json.js";
+import { widen } from "../numerics/elements.js";
+import { type Folder, MAX_CONFIG_BYTES, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
 import type { CheckpointParts } from "./parts.js";
 import { type ConvertibleTensor, headerLength, isConvertible, parseHeader, type TensorInfo } from "./safetensors.js";
 import { type ByteSource, type Bytes, fromBytes } from "./source.js";
@@ -86,6 +87,13 @@ export const withSecond = (first: TensorConsumer, second: TensorConsumer): Tenso
 
 const CHUNK_BYTES = 2 ** 20;
 
+/** Longest name of a tensor, and most dimensions: messages name them, and models have about 100 and 5. */
+const MAX_TENSOR_NAME = 1000;
+const MAX_DIMENSIONS = 64;
+
+/** Most files of weights: of the largest models there are about 200. */
+const MAX_SHARDS = 1000;
+
 /** One safetensors file, its tensors in the order of their bytes, and where the last of them ends. */
 interface WeightFile {
   readonly source: ByteSource;
@@ -129,6 +137,7 @@ export async function openCheckpoint(
       for (const file of await openWeights(source)) {
         files.push(file);
         for (const info of file.tensors) {
+          checkTensor(info);
           const other = tensors.get(info.name);
           if (other) throw new Error(`checkpoint: "${info.name}" is both in "${other.file}" and in "${info.file}"`);
           tensors.set(info.name, info);
@@ -152,6 +161,17 @@ export async function openCheckpoint(
     read: (...args) => readWeights(files, ...args),
     close,
   };
+}
+
+function checkTensor({ name, shape, file }: TensorInfo): void {
+  if (name.length > MAX_TENSOR_NAME) {
+    const found = `${name.length} characters: ${excerpt(name)}`;
+    throw new Error(`checkpoint: names of tensors in "${file}" must have at most ${MAX_TENSOR_NAME}; got ${found}`);
+  }
+  if (shape.length > MAX_DIMENSIONS) {
+    const found = `"${name}" with ${shape.length}`;
+    throw new Error(`checkpoint: tensors in "${file}" must have at most ${MAX_DIMENSIONS} dimensions; got ${found}`);
+  }
 }
 
 /** What has to be opened. `placement`: the index of a sharded checkpoint. */
@@ -179,7 +199,15 @@ function fromParts(parts: CheckpointParts): Layout {
   const { tokenizer } = parts;
   const file = async (name: string) => {
     const value = tokenizer?.[name];
-    return value === undefined ? undefined : new TextEncoder().encode(JSON.stringify(value));
+    if (value === undefined) return undefined;
+    try {
+      return new TextEncoder().encode(JSON.stringify(value));
+    } catch (cause) {
+      // What is deep or leads to itself.
+      throw new TypeError(`checkpoint: tokenizer "${name}" must be what JSON can hold: ${(cause as Error).message}`, {
+        cause,
+      });
+    }
   };
   return { name: "weights", config, preprocessor, file, shards };
 }
@@ -208,7 +236,7 @@ async function find(folder: Folder, waiting: Waiting): Promise<Layout> {
     name: folder.name,
     config: await json(config),
     preprocessor: await json("preprocessor_config.json"),
-    file: async (name) => ((await folder.has(name)) ? folder.bytes(name) : undefined),
+    file: async (name) => ((await folder.has(name)) ? folder.bytes(name, { maxBytes: MAX_JSON_BYTES }) : undefined),
     bring: folder.bring && bring,
     shards: files.map((name) => () => folder.open(name, signal)),
     placement,
@@ -243,7 +271,8 @@ async function findWeights(
   const index = folder.path(INDEX);
   const shardOf = parseIndex(await readJson(folder, INDEX, signal), index);
   const files = [...new Set(shardOf.values())].sort();
-  const missing = names ? files.filter((shard) => !names.includes(shard)) : [];
+  const there = new Set(names);
+  const missing = names ? files.filter((shard) => !there.has(shard)) : [];
   if (missing.length > 0) {
     throw new Error(`checkpoint: "${index}" names ${quotedList(missing)}, which the folder does not hold`);
   }
@@ -262,15 +291,20 @@ const OPEN_CLIP_CONFIG = "open_clip_config.json";
 function parseIndex(index: unknown, path: string): Map<string, string> {
   const map = (index as { weight_map?: unknown }).weight_map;
   if (typeof map !== "object" || map === null || Array.isArray(map)) {
-    throw new Error(`checkpoint: "${path}" must hold an object "weight_map"; got ${JSON.stringify(map)?.slice(0, 60)}`);
+    throw new Error(`checkpoint: "${path}" must hold an object "weight_map"; got ${kindOf(map)}`);
   }
   const shardOf = new Map<string, string>();
+  const shards = new Set<string>();
   for (const [tensor, shard] of Object.entries(map)) {
-    if (typeof shard !== "string" || !/^[^/\\]+\.safetensors$/.test(shard)) {
-      const got = JSON.stringify(shard).slice(0, 120);
-      throw new Error(`checkpoint: "${path}" must name .safetensors files of its own folder; "${tensor}" is in ${got}`);
+    // 255 is the longest name of file systems.
+    if (typeof shard !== "string" || shard.length > 255 || !/^[^/\\]+\.safetensors$/.test(shard)) {
+      const [name, got] = [excerpt(tensor, 120), typeof shard === "string" ? "another file" : kindOf(shard)];
+      throw new Error(`checkpoint: "${path}" must name .safetensors files of its own folder; ${name} is in ${got}`);
     }
     shardOf.set(tensor, shard);
+    shards.add(shard);
+    if (shards.size > MAX_SHARDS)
+      throw new Error(`checkpoint: "${path}" must name at most ${MAX_SHARDS} files; got more`);
   }
   return shardOf;
 }
@@ -284,20 +318,17 @@ function checkPlacement({ index, shardOf }: NonNullable<Layout["placement"]>, te
   }
 }
 
-const quotedList = (names: string[]): string =>
-  names.length > 1 ? `"${names[0]}" (and ${names.length - 1} more)` : `"${names[0]}"`;
+function quotedList(names: readonly string[]): string {
+  const first = excerpt(names[0], 300);
+  return names.length > 1 ? `${first} (and ${names.length - 1} more)` : first;
+}
 
 async function readJson(folder: Folder, name: string, signal: AbortSignal | undefined): Promise<unknown> {
-  const bytes = await folder.bytes(name, { signal, maxBytes: MAX_JSON_BYTES });
+  const bytes = await folder.bytes(name, { signal, maxBytes: MAX_CONFIG_BYTES });
   const path = folder.path(name);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new Error(`checkpoint: "${path}" is not valid JSON: ${(cause as Error).message}`, { cause });
-  }
+  const value = parseJson(bytes, `checkpoint: "${path}"`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${JSON.stringify(value).slice(0, 60)}`);
+    throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${kindOf(value)}`);
   }
   return value;
 }

@@ -3,6 +3,7 @@
  * (src/hub/repository.ts) or a web address (src/hub/web.ts).
  */
 import { fingerprint, isDirectory, listDirectory, readFile } from "../platform/files.js";
+import { nameOf } from "../platform/web.js";
 import type { Progress } from "./parts.js";
 import { type ByteSource, fromFile } from "./source.js";
 
@@ -26,7 +27,7 @@ export interface Folder {
   bring?(names: readonly string[], waiting?: Waiting): Promise<void>;
   /** @param signal ends also the reading of what is opened, if it comes from far. */
   open(name: string, signal?: AbortSignal): Promise<ByteSource>;
-  /** All bytes of a file, refused if they are more than `maxBytes`. */
+  /** All bytes of a file, refused if they are more than `maxBytes`, MAX_CONFIG_BYTES unless given. */
   bytes(name: string, options?: { signal?: AbortSignal; maxBytes?: number }): Promise<Uint8Array>;
   /** What tells these files from later ones; undefined if nothing does. */
   key(): Promise<string | undefined>;
@@ -35,11 +36,14 @@ export interface Folder {
 /** JSON files of more bytes are not read: safetensors' own limit on a header, and of tokenizers some have 30 MB. */
 export const MAX_JSON_BYTES = 100_000_000;
 
+/** The same of a config, a preprocessor or an index of shards: the names of 21,841 classes, twice, take 2 MB. */
+export const MAX_CONFIG_BYTES = 2 ** 24;
+
 /** The folder of a path or a `file:` URL, which may also name one file in it. */
 export async function openFolder(source: string | URL): Promise<Folder> {
   const at = typeof source === "string" && /^[a-z]+:\/\//i.test(source) ? new URL(source) : source;
   if (at instanceof URL && at.protocol !== "file:") {
-    throw new Error(`checkpoint: "${source}" is not on disk; expected a folder, a file, a file: URL or bytes`);
+    throw new Error(`checkpoint: "${nameOf(source)}" is not on disk; expected a folder, a file, a file: URL or bytes`);
   }
   const isFolder = await isDirectory(at);
   const folder = isFolder ? at : parent(at);
@@ -54,7 +58,7 @@ export async function openFolder(source: string | URL): Promise<Folder> {
     has: async (name) => names.includes(name),
     path: (name) => String(pathOf(name)),
     open: (name) => fromFile(pathOf(name)),
-    bytes: (name, options) => readFile(pathOf(name), options),
+    bytes: (name, { signal, maxBytes = MAX_CONFIG_BYTES } = {}) => readFile(pathOf(name), { signal, maxBytes }),
     key: () => fingerprint(at, /\.(json|safetensors|npz|txt)$/),
   };
 }

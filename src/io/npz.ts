@@ -3,9 +3,11 @@
  * and the head of each array are read when it is opened; arrays go past in chunks, as those of a safetensors file.
  *
  * The zip is read by unzipit: random access through a reader of ours, stored and deflated members, zip64, checked sizes,
- * no dependency, no native part, on every runtime.
+ * no dependency, no native part, on every runtime. What the zip claims is compared with the bytes that there are before any
+ * of it is unpacked.
  */
 import { type DType, ELEMENT_BYTES } from "../backend.js";
+import { excerpt } from "../json.js";
 import { importPackage } from "../platform/packages.js";
 import type { TensorInfo } from "./safetensors.js";
 import { type ByteSource, fromBytes } from "./source.js";
@@ -29,6 +31,22 @@ const DTYPES: Readonly<Record<string, DType>> = {
 
 /** Longest head of an array that is believed: NumPy writes 128 bytes. */
 const MAX_HEAD = 65536;
+
+/** Most dimensions of an array, as in NumPy 2. */
+const MAX_DIMENSIONS = 64;
+
+/** Bytes that are read at once when the archive is opened: a central directory of some 8,000 arrays. */
+const MAX_DIRECTORY = 2 ** 20;
+
+/** Most members; models have 500 arrays. */
+const MAX_MEMBERS = 2048;
+
+/**
+ * How many times its bytes an archive may unpack to, and how many bytes it may in any case. Weights hardly shrink: the paper's are
+ * stored, and compressed by NumPy they keep nine tenths. Deflate alone would go to 1,032 times.
+ */
+const MAX_EXPANSION = 8;
+const FREE_EXPANSION = 2 ** 24;
 const CHUNK = 2 ** 20;
 
 /** An array of the archive as a file of one tensor. */
@@ -44,28 +62,54 @@ export async function openNpz(archive: ByteSource): Promise<NpzMember[]> {
     throw new Error(`npz: "${name}" must be a file or bytes, as a zip is read from its end; got a stream`);
   }
   const { unzipRaw } = await importPackage("unzipit", () => import("unzipit"));
-  const entries = await unzipRaw(readerOf(archive)).then(
+  const entries = await unzipRaw(readerOf(archive, MAX_DIRECTORY)).then(
     (zip) => zip.entries,
     (cause: Error) => {
       throw new Error(`npz: "${name}" must be a zip of .npy files; ${cause.message}`, { cause });
     },
   );
+  checkClaims(archive, entries);
   const members: NpzMember[] = [];
   const seen = new Set<string>();
   for (const entry of entries) {
     if (entry.isDirectory) continue;
     if (!entry.name.endsWith(".npy")) {
-      throw new Error(`npz: "${name}" must hold .npy files only; got ${JSON.stringify(entry.name.slice(0, 80))}`);
+      throw new Error(`npz: "${name}" must hold .npy files only; got ${excerpt(entry.name)}`);
     }
-    if (seen.has(entry.name)) throw new Error(`npz: "${name}" holds ${JSON.stringify(entry.name)} twice`);
+    if (seen.has(entry.name)) throw new Error(`npz: "${name}" holds ${excerpt(entry.name)} twice`);
     seen.add(entry.name);
     members.push(await openMember(archive, entry));
   }
   return members;
 }
 
-function readerOf(archive: ByteSource) {
+/** Members that share bytes claim more than there are; those of nothing but zeros unpack to much more. */
+function checkClaims({ name, size }: ByteSource, entries: readonly ZipEntry[]): void {
+  if (entries.length > MAX_MEMBERS) {
+    throw new Error(`npz: "${name}" must have at most ${MAX_MEMBERS} members; it has ${entries.length}`);
+  }
+  // What does not shrink grows by 5 bytes in 16,383.
+  const longer = entries.find((entry) => entry.compressedSize > 64 + 1.01 * entry.size);
+  if (longer) {
+    const claims = `${longer.compressedSize} bytes packed and ${longer.size} unpacked`;
+    throw new Error(`npz: members of "${name}" must not grow by packing; ${excerpt(longer.name)} claims ${claims}`);
+  }
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const packed = sum(entries.map((entry) => entry.compressedSize));
+  if (packed > size) {
+    throw new Error(`npz: "${name}" must have the bytes that its members claim, ${packed}; it has ${size}`);
+  }
+  const unpacked = sum(entries.map((entry) => entry.size));
+  const most = Math.max(MAX_EXPANSION * size, FREE_EXPANSION);
+  if (unpacked > most) {
+    throw new Error(`npz: "${name}" of ${size} bytes may unpack to ${most} at most; its members claim ${unpacked}`);
+  }
+}
+
+/** @param most bytes that may be asked for at once. */
+function readerOf(archive: ByteSource, most: number) {
   const read = async (offset: number, length: number) => {
+    if (length > most) throw new Error(`its directory has ${length} bytes, and at most ${most} are read`);
     if (offset < 0 || length < 0 || offset + length > archive.size) {
       throw new Error(`it has ${archive.size} bytes, and ${length} from ${offset} on were to be read`);
     }
@@ -94,7 +138,8 @@ function readerOf(archive: ByteSource) {
 /** Reads the head of an array: magic, version, and a Python dict (numpy.lib.format). */
 async function openMember(archive: ByteSource, entry: ZipEntry): Promise<NpzMember> {
   const refuse = (rule: string, got: unknown): never => {
-    throw new Error(`npz: ${JSON.stringify(entry.name)} of "${archive.name}" must ${rule}; got ${got}`);
+    const found = typeof got === "string" ? got.slice(0, 200) : got;
+    throw new Error(`npz: ${excerpt(entry.name)} of "${archive.name}" must ${rule}; got ${found}`);
   };
   if (entry.encrypted) refuse("be readable", "an encrypted member");
   const head = streamOf(archive, entry);
@@ -104,8 +149,7 @@ async function openMember(archive: ByteSource, entry: ZipEntry): Promise<NpzMemb
     const magic = new Uint8Array(12);
     if (entry.size < magic.length) refuse("begin with the head of an array", `${entry.size} bytes`);
     await head.read(magic, 0);
-    if (String.fromCharCode(...magic.subarray(0, 6)) !== "\x93NUMPY")
-      refuse("begin with NumPy's magic", magic.subarray(0, 6));
+    if (String.fromCharCode(...magic.subarray(0, 6)) !== "\x93NUMPY") refuse("begin with NumPy's magic", "other bytes");
     const view = new DataView(magic.buffer);
     const [before, length] = magic[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
     if (magic[6]! < 1 || magic[6]! > 3) refuse("be of version 1, 2 or 3", magic[6]);
@@ -118,9 +162,10 @@ async function openMember(archive: ByteSource, entry: ZipEntry): Promise<NpzMemb
     await head.close();
   }
   const { descr, fortran, shape } =
-    parseHead(text) ?? refuse("have a head that says descr, fortran_order and shape", text.trim());
-  const dtype = DTYPES[descr] ?? refuse(`be of a type among ${Object.keys(DTYPES).join(", ")}`, descr);
+    parseHead(text) ?? refuse("have a head that says descr, fortran_order and shape", "another");
+  const dtype = DTYPES[descr] ?? refuse(`be of a type among ${Object.keys(DTYPES).join(", ")}`, descr.slice(0, 80));
   if (fortran && shape.length > 1) refuse("be in C order", "Fortran order");
+  if (shape.length > MAX_DIMENSIONS) refuse(`have at most ${MAX_DIMENSIONS} dimensions`, shape.length);
   const bytes = shape.reduce((product, n) => product * n, 1) * ELEMENT_BYTES[dtype];
   if (begin + bytes !== entry.size) refuse(`have ${bytes} bytes behind its head`, entry.size - begin);
   const info: TensorInfo = {
@@ -149,7 +194,10 @@ function streamOf(archive: ByteSource, entry: ZipEntry): ByteSource {
   let opened: Promise<ByteSource> | undefined;
   const name = `${archive.name}: ${entry.name}`;
   const open = () => {
-    opened ??= entry.stream({ chunkSize: CHUNK }).then((stream) => fromBytes(stream, name));
+    // A chunk is allocated for each member, of which there may be many.
+    opened ??= entry
+      .stream({ chunkSize: Math.max(1, Math.min(CHUNK, entry.size)) })
+      .then((stream) => fromBytes(stream, name));
     return opened;
   };
   return {

@@ -4,6 +4,7 @@
  * that two readers could understand differently is refused.
  */
 import { type DType, ELEMENT_BYTES } from "../backend.js";
+import { excerpt, MAX_CONTAINERS, MAX_NESTING } from "../json.js";
 
 /** Bits of one element, for the types of the format that have no f32 value of their own. */
 const OTHER_BITS = {
@@ -55,15 +56,13 @@ export function headerLength(first8: Uint8Array, fileSize: number, name: string)
     throw new Error(`safetensors: "${name}" is a Git LFS pointer, not the file that it stands for`);
   }
   const length = new DataView(first8.buffer, first8.byteOffset).getBigUint64(0, true);
+  // A number of this size is eight characters of some text, which are not to be told.
+  const says = `says ${length < 2n ** 53n ? `${grouped(length)} bytes` : "2^53 bytes or more"}`;
   if (Number(length) > fileSize - 8) {
-    throw new Error(
-      `safetensors: header of "${name}" says ${grouped(length)} bytes but the file has ${grouped(fileSize)}`,
-    );
+    throw new Error(`safetensors: header of "${name}" ${says} but the file has ${grouped(fileSize)}`);
   }
   if (length > MAX_HEADER_BYTES) {
-    throw new Error(
-      `safetensors: header of "${name}" says ${grouped(length)} bytes; the format allows ${grouped(MAX_HEADER_BYTES)}`,
-    );
+    throw new Error(`safetensors: header of "${name}" ${says}; the format allows ${grouped(MAX_HEADER_BYTES)}`);
   }
   return Number(length);
 }
@@ -83,7 +82,7 @@ export function parseHeader(header: Uint8Array, file: { name: string; fileSize: 
   for (const [name, value] of entries) {
     if (name === "__metadata__") {
       if (!isObject(value) || Object.values(value).some((text) => typeof text !== "string")) {
-        fail(`must map texts to texts in "__metadata__"; it holds ${excerpt(value)}`);
+        fail(`must map texts to texts in "__metadata__"; it holds ${shown(value)}`);
       }
     } else {
       infos.push(parseTensor(name, value, file.name, 8 + header.length, fail));
@@ -111,7 +110,7 @@ export function parseHeader(header: Uint8Array, file: { name: string; fileSize: 
 /** The header's JSON object, without repeated names. */
 function parseObject(header: Uint8Array, fail: (found: string) => never): Record<string, unknown> {
   if (header[0] !== 0x7b) {
-    fail(`must start with "{"; it starts with ${excerpt(new TextDecoder().decode(header.subarray(0, 24)))}`);
+    fail('must start with "{"');
   }
   let json = "";
   try {
@@ -120,13 +119,12 @@ function parseObject(header: Uint8Array, fail: (found: string) => never): Record
     fail("is not valid UTF-8");
   }
   let value: unknown;
+  checkHeader(json, fail);
   try {
     value = JSON.parse(json);
   } catch {
-    fail(`is not valid JSON; it starts with ${excerpt(json.slice(0, 60))}`);
+    fail("is not valid JSON");
   }
-  const name = repeatedName(json);
-  if (name !== undefined) fail(`has ${quoted(name)} twice`);
   return value as Record<string, unknown>;
 }
 
@@ -139,24 +137,24 @@ function parseTensor(
   fail: (found: string) => never,
 ): TensorInfo {
   const tensor = quoted(name);
-  if (!isObject(entry)) fail(`must describe ${tensor} by an object; it holds ${excerpt(entry)}`);
+  if (!isObject(entry)) fail(`must describe ${tensor} by an object; it holds ${shown(entry)}`);
   const { dtype, shape, data_offsets: offsets } = entry as Record<string, unknown>;
   const bits = typeof dtype === "string" ? elementBits(dtype) : undefined;
-  if (bits === undefined) fail(`gives ${tensor} the dtype ${excerpt(dtype)}, which the format does not have`);
-  if (!isSizes(shape)) fail(`must give ${tensor} a shape of whole numbers; it holds ${excerpt(shape)}`);
+  if (bits === undefined) fail(`gives ${tensor} the dtype ${shown(dtype)}, which the format does not have`);
+  if (!isSizes(shape)) fail(`must give ${tensor} a shape of whole numbers; it holds ${shown(shape)}`);
   if (!isSizes(offsets) || offsets.length !== 2) {
-    fail(`must give ${tensor} two data_offsets, whole numbers; it holds ${excerpt(offsets)}`);
+    fail(`must give ${tensor} two data_offsets, whole numbers; it holds ${shown(offsets)}`);
   }
   const [begin, end] = offsets as [number, number];
   if (begin > end) fail(`lets ${tensor} begin at ${grouped(begin)} and end before, at ${grouped(end)}`);
   let total = bits as number;
   for (const size of shape as number[]) {
     total *= size;
-    if (total > Number.MAX_SAFE_INTEGER) fail(`gives ${tensor} the shape ${excerpt(shape)}, too large for any file`);
+    if (total > Number.MAX_SAFE_INTEGER) fail(`gives ${tensor} the shape ${shown(shape)}, too large for any file`);
   }
   if (total !== (end - begin) * 8) {
     fail(
-      `gives ${tensor}, ${dtype} of shape ${excerpt(shape)}, ${grouped(end - begin)} bytes; it takes ${grouped(total / 8)}`,
+      `gives ${tensor}, ${dtype} of shape ${shown(shape)}, ${grouped(end - begin)} bytes; it takes ${grouped(total / 8)}`,
     );
   }
   return {
@@ -169,31 +167,72 @@ function parseTensor(
   };
 }
 
-/** The first name that the header, or an object in it, has twice. `json` is valid. */
-function repeatedName(json: string): string | undefined {
+/** Half of a character: a surrogate without the other one. */
+const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+
+/**
+ * Refuses what JSON.parse does not show, before it makes anything of it: a name that the header, or an object in it, has twice,
+ * numbers that serde's usize does not take (1.0, 1e2, -0), texts that are no Unicode, and more than is believed. What is not
+ * JSON at all is left to the parser.
+ */
+function checkHeader(json: string, fail: (found: string) => never): void {
   // What lies deeper than a tensor's entry means nothing to the format.
   const names = [new Set<string>(), new Set<string>()];
-  let depth = 0;
+  const number = /-?[\d.eE+-]*/y;
+  let [objects, depth, containers] = [0, 0, 0];
   let text = { start: 0, end: 0 };
+  let field = "";
   for (let i = 0; i < json.length; i++) {
-    const char = json[i];
+    const char = json[i]!;
     if (char === '"') {
       const start = i;
-      for (i++; json[i] !== '"'; i++) if (json[i] === "\\") i++;
+      let escaped = false;
+      for (i++; i < json.length && json[i] !== '"'; i++) {
+        if (json[i] !== "\\") continue;
+        escaped ||= json[++i] === "u";
+      }
       text = { start, end: i + 1 };
-    } else if (char === "{") {
-      if (++depth === 2) names[1] = new Set();
-    } else if (char === "}") {
+      if (escaped && LONE.test(parsed(json, text) ?? "")) {
+        fail(`has a text that is no Unicode: ${excerpt(parsed(json, text))}`);
+      }
+    } else if (char === "{" || char === "[") {
+      if (char === "{" && ++objects === 2) names[1] = new Set();
+      if (++depth > MAX_NESTING) fail(`nests values deeper than ${MAX_NESTING} levels`);
+      if (++containers > MAX_CONTAINERS) fail(`holds more than ${grouped(MAX_CONTAINERS)} objects and arrays`);
+    } else if (char === "}" || char === "]") {
+      if (char === "}") objects--;
       depth--;
-    } else if (char === ":" && depth <= 2) {
+    } else if (char === ":" && objects <= 2 && depth === objects) {
       // A colon outside texts follows a name.
-      const known = names[depth - 1]!;
-      const name = JSON.parse(json.slice(text.start, text.end));
-      if (known.has(name)) return name;
+      const known = names[objects - 1];
+      const name = parsed(json, text);
+      if (known === undefined || name === undefined) return;
+      if (known.has(name)) fail(`has ${quoted(name)} twice`);
       known.add(name);
+      if (objects === 2) field = name;
+    } else if (char === "-" || (char >= "0" && char <= "9")) {
+      number.lastIndex = i;
+      const found = number.exec(json)![0];
+      i += found.length - 1;
+      // Nearly all are a few digits.
+      if (found.length < 16 && !/[^\d]/.test(found)) continue;
+      const value = Number(found);
+      const counts = objects === 2 && (field === "shape" || field === "data_offsets");
+      if (counts && isSize(value) && !/^\d+$/.test(found)) {
+        fail(`must write the whole numbers of "${field}" in digits alone; it holds ${found.slice(0, 80)}`);
+      }
+      if (Math.abs(value) === Number.POSITIVE_INFINITY) fail(`has a number out of range: ${found.slice(0, 80)}`);
     }
   }
-  return undefined;
+}
+
+/** A text of the header; undefined where it is none. */
+function parsed(json: string, { start, end }: { start: number; end: number }): string | undefined {
+  try {
+    return JSON.parse(json.slice(start, end));
+  } catch {
+    return undefined;
+  }
 }
 
 function elementBits(dtype: string): number | undefined {
@@ -204,16 +243,13 @@ function elementBits(dtype: string): number | undefined {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const isSizes = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isSizes = (value: unknown): value is number[] => Array.isArray(value) && value.every(isSize);
 
 const grouped = (count: number | bigint): string => count.toLocaleString("en-US");
 
-/** A value of the header as JSON, cut when long. */
-function excerpt(value: unknown): string {
-  const json = JSON.stringify(value) ?? "nothing";
-  return json.length > 80 ? `${json.slice(0, 80)}…` : json;
-}
+/** A value of the header for a message. */
+const shown = (value: unknown): string => (value === undefined ? "nothing" : excerpt(value));
 
 const quoted = (name: string): string => excerpt(name);
 
@@ -265,7 +301,7 @@ export function encode(
     const size = shape.reduce((product, n) => product * n, 1);
     if (size !== data.length) {
       throw new RangeError(
-        `safetensors: ${quoted(name)} of shape ${excerpt(shape)} takes ${size} elements, got ${data.length}`,
+        `safetensors: ${quoted(name)} of shape ${shown(shape)} takes ${size} elements, got ${data.length}`,
       );
     }
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), begins[i]!);

@@ -3,13 +3,13 @@
  * edge hosts and in single-file programs. Set by the entries in hosts/, which such programs import in place of index.ts.
  */
 export interface Assets {
-  /** Of dist/kernels/, see backends/wasm/kernels.ts, image/kernel.ts, image/webp-codec.ts and hub/sha.ts. */
+  /** Of dist/kernels/: see backends/wasm/kernels.ts, image/ and hub/sha.ts. */
   kernels?: WebAssembly.Module;
   image?: WebAssembly.Module;
+  png?: WebAssembly.Module;
   sha?: WebAssembly.Module;
-  webp?: WebAssembly.Module;
-  /** The decoder of jSquash. */
   jpeg?: WebAssembly.Module;
+  webp?: WebAssembly.Module;
   /** The default model, as `load` takes it. */
   model?: { readonly config: unknown; readonly weights: Blob | Uint8Array };
 }

@@ -2,8 +2,9 @@
  * Files, wherever the library runs. Node, Deno and Bun have a file system; elsewhere (browsers, edge hosts) a path is an address
  * relative to the page.
  */
-import { fromBase64 } from "./bytes.js";
+import { concatenate, fromBase64 } from "./bytes.js";
 import { builtin, hasFileSystem } from "./host.js";
+import { answerOf, connect, type Fetch, nameOf, parseAddress, reasonOf, redirectionOf } from "./web.js";
 
 /** A file open for reading at any position. */
 export interface OpenFile {
@@ -14,70 +15,171 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+export interface ReadOptions {
+  /** More is refused: when the file says that it has more, else when more has arrived. 100 MB unless given. */
+  readonly maxBytes?: number;
+  readonly signal?: AbortSignal;
+  /** Used in place of the runtime's for http: and https: addresses. */
+  readonly fetch?: Fetch;
+  /** Milliseconds without a byte after which a server is given up; 30 seconds unless given. */
+  readonly stall?: number;
+}
+
 /**
  * All bytes of a file. A path or `file:` URL is read from disk; `http:`, `https:`, `data:` and `blob:` URLs are fetched.
- * @param options.maxBytes refuse a longer file before reading it (for web addresses: when its length is announced).
- * @throws Error: one sentence with the name, for a file that is missing, a directory, too long or unreadable.
+ * @throws Error: one sentence with the name, and nothing of what the file holds, for a file that is missing, a directory, a
+ * device, a pipe, too long, too slow or unreadable.
  */
-export async function readFile(
+export const readFile = async (source: string | URL, options: ReadOptions = {}): Promise<Uint8Array> =>
+  (await readSource(source, options)).bytes;
+
+/** The same, and what messages call it: its name in quotes, and where an address led. */
+export async function readSource(
   source: string | URL,
-  options: { signal?: AbortSignal; maxBytes?: number } = {},
-): Promise<Uint8Array> {
-  const { signal, maxBytes = Number.POSITIVE_INFINITY } = options;
+  { maxBytes = MAX_BYTES, ...options }: ReadOptions = {},
+): Promise<{ readonly bytes: Uint8Array; readonly label: string }> {
   const place = locate(source);
-  const checkLength = (length: number) => {
-    if (length > maxBytes) {
-      const [found, limit] = [length, maxBytes].map((n) => n.toLocaleString("en-US"));
-      throw new Error(`file: "${nameOf(source)}" has ${found} bytes, and at most ${limit} are read`);
-    }
+  const label = `"${nameOf(source)}"`;
+  const limit: Limit = {
+    maxBytes,
+    tooLong: (found) => new Error(`file: ${label} has ${found} bytes, and at most ${grouped(maxBytes)} are read`),
   };
+  if (place.kind === "disk") return { bytes: await readDisk(place.at, label, limit, options), label };
   // Pages whose policy lets nothing be fetched may still have it.
   const [, inline] = /^data:[^,]*;base64,(.*)$/s.exec(String(place.at)) ?? [];
-  if (inline !== undefined) return fromBase64(inline);
-  if (place.kind === "web") {
-    const response = await describeFailure(source, () => fetch(place.at, { signal }), signal);
-    if (!response.ok) {
-      throw new Error(`file: "${nameOf(source)}" was answered with ${response.status} ${response.statusText}`.trim());
+  if (inline === undefined) return fetchFile(place.at, label, limit, options);
+  const length = Math.floor((inline.length / 4) * 3);
+  if (length > maxBytes) throw limit.tooLong(grouped(length));
+  return { bytes: await describeFailure(label, async () => fromBase64(inline)), label };
+}
+
+const MAX_BYTES = 100_000_000;
+
+/** A limit, and the error for what goes beyond it. */
+interface Limit {
+  readonly maxBytes: number;
+  tooLong(found: string): Error;
+}
+
+const grouped = (count: number): string => count.toLocaleString("en-US");
+
+/** Bytes of a file that are asked for at once, at first and at most. */
+const [FIRST, MOST] = [1 << 16, 1 << 24];
+
+async function readDisk(
+  at: string | URL,
+  label: string,
+  { maxBytes, tooLong }: Limit,
+  { signal }: ReadOptions,
+): Promise<Uint8Array> {
+  const { handle, size } = await openRegular(at, label);
+  try {
+    if (size > maxBytes) throw tooLong(grouped(size));
+    // Files of /proc say that they have no bytes, and others grow: read to the end, not to the size, with room to see it.
+    let bytes = new Uint8Array(size + (size > 0 ? 1 : FIRST));
+    let length = 0;
+    for (;;) {
+      signal?.throwIfAborted();
+      const room = Math.min(bytes.length - length, MOST);
+      const { bytesRead } = await describeFailure(label, () => handle.read(bytes, length, room, null));
+      if (bytesRead === 0) return bytes.subarray(0, length);
+      length += bytesRead;
+      if (length > maxBytes) throw tooLong(`more than ${grouped(maxBytes)}`);
+      if (length < bytes.length) continue;
+      const larger = new Uint8Array(Math.min(2 * bytes.length, maxBytes + 1));
+      larger.set(bytes);
+      bytes = larger;
     }
-    checkLength(Number(response.headers.get("content-length") ?? 0));
-    return describeFailure(source, async () => new Uint8Array(await response.arrayBuffer()), signal);
+  } finally {
+    await handle.close();
   }
+}
+
+async function fetchFile(
+  at: string | URL,
+  asked: string,
+  { maxBytes, tooLong }: Limit,
+  { signal, stall, fetch }: ReadOptions,
+): Promise<{ bytes: Uint8Array; label: string }> {
+  // What is in memory is nobody's to send elsewhere.
+  const own = /^(data|blob):/i.test(String(at)) ? undefined : fetch;
+  const connection = await describeFailure(asked, () => connect(at, { fetch: own, signal, stall }), signal);
+  try {
+    const { response } = connection;
+    const label = asked + redirectionOf(response);
+    if (!response.ok) throw new Error(`file: ${label} was answered with ${answerOf(response.status)}`);
+    const announced = Number(response.headers.get("content-length") ?? 0);
+    if (announced > maxBytes) throw tooLong(grouped(announced));
+    const chunks: Uint8Array[] = [];
+    for (let length = 0; ; ) {
+      const chunk = await describeFailure(label, connection.next, signal);
+      if (!chunk) return { bytes: concatenate(chunks), label };
+      length += chunk.length;
+      if (length > maxBytes) throw tooLong(`more than ${grouped(maxBytes)}`);
+      chunks.push(chunk);
+    }
+  } finally {
+    connection.close();
+  }
+}
+
+/**
+ * Opens what must be a regular file, or a link to one: nothing else has an end that is known, and pipes would be waited for.
+ * Asked of what is open, since a path may lead elsewhere a moment later; and before, as opening alone does something to devices,
+ * and hosts may open a pipe only when another process writes to it.
+ */
+async function openRegular(at: string | URL, label: string) {
   const fs = builtin("node:fs/promises");
-  const stats = await describeFailure(source, () => fs.stat(place.at));
-  if (stats.isDirectory()) throw new Error(`file: "${nameOf(source)}" is a directory, not a file`);
-  checkLength(stats.size);
-  const bytes = await describeFailure(source, () => fs.readFile(place.at, { signal }), signal);
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const { constants } = builtin("node:fs");
+  const check = (stats: { isDirectory(): boolean; isFile(): boolean }) => {
+    if (stats.isDirectory()) throw new Error(`file: ${label} is a directory, not a file`);
+    if (!stats.isFile()) throw new Error(`file: ${label} is not a regular file`);
+  };
+  check(await describeFailure(label, () => fs.stat(at)));
+  // Windows has no O_NONBLOCK.
+  const handle = await describeFailure(label, () => fs.open(at, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)));
+  try {
+    const stats = await describeFailure(label, () => handle.stat());
+    check(stats);
+    return { handle, size: stats.size };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 /**
  * Opens a file for reads at any position, without reading it.
- * @throws Error: one sentence, as `readFile`; also for pipes and devices, which have no positions.
+ * @throws Error: one sentence, as `readFile`.
  */
 export async function openFile(path: string | URL): Promise<OpenFile> {
   const place = locate(path);
-  if (place.kind === "web") throw new Error(`file: "${nameOf(path)}" is not on a file system that can be read here`);
-  const fs = builtin("node:fs/promises");
-  // Asked before it is opened: opening a pipe would wait for a writer.
-  const stats = await describeFailure(path, () => fs.stat(place.at));
-  if (stats.isDirectory()) throw new Error(`file: "${nameOf(path)}" is a directory, not a file`);
-  if (!stats.isFile()) throw new Error(`file: "${nameOf(path)}" is not a regular file`);
-  const handle = await describeFailure(path, () => fs.open(place.at, "r"));
+  const label = `"${nameOf(path)}"`;
+  if (place.kind === "web") throw new Error(`file: ${label} is not on a file system that can be read here`);
+  const { handle, size } = await openRegular(place.at, label);
   return {
-    size: stats.size,
+    size,
     async read(target, position) {
       for (let done = 0; done < target.byteLength; ) {
         const rest = target.byteLength - done;
-        const { bytesRead } = await describeFailure(path, () => handle.read(target, done, rest, position + done));
-        if (bytesRead === 0) {
-          throw new Error(`file: "${nameOf(path)}" ended at byte ${position + done} while it was read`);
-        }
+        const { bytesRead } = await describeFailure(label, () => handle.read(target, done, rest, position + done));
+        if (bytesRead === 0) throw new Error(`file: ${label} ended at byte ${position + done} while it was read`);
         done += bytesRead;
       }
     },
     close: () => handle.close(),
   };
 }
+
+/** Most bytes of a file that holds a name or a number, such as a reference of the Hub's cache. */
+const MAX_NOTE = 1 << 16;
+
+/** The text of a small file; undefined where there is none, or it cannot be read. */
+export const readNote = (path: string): Promise<string | undefined> =>
+  readFile(path, { maxBytes: MAX_NOTE }).then(
+    (bytes) => new TextDecoder().decode(bytes),
+    () => undefined,
+  );
 
 /** Whether a path or `file:` URL names a directory; false where nothing is there, or no file system is. */
 export async function isDirectory(path: string | URL): Promise<boolean> {
@@ -113,9 +215,10 @@ export type DiskTools = ReturnType<typeof diskTools>;
 /** Names in a directory, sorted. */
 export async function listDirectory(path: string | URL): Promise<string[]> {
   const place = locate(path);
-  if (place.kind === "web") throw new Error(`file: "${nameOf(path)}" is not on a file system that can be read here`);
+  const label = `"${nameOf(path)}"`;
+  if (place.kind === "web") throw new Error(`file: ${label} is not on a file system that can be read here`);
   const fs = builtin("node:fs/promises");
-  return (await describeFailure(path, () => fs.readdir(place.at))).sort();
+  return (await describeFailure(label, () => fs.readdir(place.at))).sort();
 }
 
 /**
@@ -147,15 +250,17 @@ export async function fingerprint(source: string | URL, names: RegExp): Promise<
 
 /** Where a source is: on disk, or to be fetched. One letter before the colon is a Windows drive, not a scheme. */
 function locate(source: string | URL): { kind: "disk" | "web"; at: string | URL } {
-  const url = typeof source === "string" && /^(https?|file|data|blob):/i.test(source) ? new URL(source) : source;
-  const onDisk = hasFileSystem() && (typeof url === "string" || url.protocol === "file:");
-  return { kind: onDisk ? "disk" : "web", at: url };
+  const disk = hasFileSystem();
+  const isUrl = typeof source !== "string" || SCHEMES.test(source) || (!disk && URL.canParse(source));
+  const at = isUrl ? parseAddress(source) : source;
+  return { kind: disk && (typeof at === "string" || at.protocol === "file:") ? "disk" : "web", at };
 }
 
-/** The name in messages; data: URLs are cut, they hold the whole file. */
-export function nameOf(source: string | URL): string {
-  const name = String(source);
-  return name.length > 200 ? `${name.slice(0, 60)}…` : name;
+const SCHEMES = /^(https?|file|data|blob):/i;
+
+/** Whether a source is a file, rather than an address that is fetched. Without a file system a path is an address as well. */
+export function isFile(source: string | URL): boolean {
+  return /^file:/i.test(String(source)) || (typeof source === "string" && hasFileSystem() && !SCHEMES.test(source));
 }
 
 const REASONS: Record<string, string> = {
@@ -166,14 +271,14 @@ const REASONS: Record<string, string> = {
   EPERM: "may not be read: permission denied",
 };
 
-/** Runs an operation on a source; a failure becomes one sentence that names it. Aborting is not a failure. */
-async function describeFailure<T>(source: string | URL, operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+/** Runs an operation on a file; a failure becomes one sentence that names it. Aborting is not a failure. */
+async function describeFailure<T>(label: string, operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   try {
     return await operation();
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
-    const { code = "", message } = error as { code?: string; message: string };
-    const reason = REASONS[code] ?? `cannot be read: ${message}`;
-    throw new Error(`file: "${nameOf(source)}" ${reason}`, { cause: error });
+    const { code = "" } = Object(error) as { code?: string };
+    // Without a cause: those of fetch may hold what a server has said.
+    throw new Error(`file: ${label} ${REASONS[code] ?? `cannot be read: ${reasonOf(error)}`}`);
   }
 }

@@ -4,7 +4,7 @@
  */
 
 /** Each by the name that an import map or a bundler knows. */
-const NAMES = ["@jsquash/jpeg/codec/dec/mozjpeg_dec.js", "@huggingface/tokenizers", "unzipit"] as const;
+const NAMES = ["@huggingface/tokenizers", "unzipit"] as const;
 export type PackageName = (typeof NAMES)[number];
 
 /** Where they are, if something else than their names says so. */

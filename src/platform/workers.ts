@@ -1,6 +1,6 @@
 /** Threads: those of `node:worker_threads` and those of the web, as one. */
-import { nameOf } from "./files.js";
 import { builtin, hasFileSystem } from "./host.js";
+import { nameOf } from "./web.js";
 
 /** A module on a thread of its own. Idle, it does not keep the process alive; see `ref`. */
 export interface WorkerThread {

@@ -2,7 +2,9 @@
  * Texts to token ids by a checkpoint's own tokenizer.json, with Hugging Face's tokenizers in plain JavaScript: maintained by
  * those who define the format, no dependency, no native part, 0.4 MB, on every runtime. Loaded for the first text.
  */
+import { excerpt } from "../json.js";
 import { importPackage } from "../platform/packages.js";
+import { checkPatterns, checkTokenizer } from "./bounds.js";
 
 export interface TokenizerOptions {
   /** Most tokens of a text. */
@@ -13,14 +15,26 @@ export interface TokenizerOptions {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Makes what turns a text into ids. */
+/** Longest text, in UTF-16 units: the tokens that a tower takes, at most some hundred, have about four letters. */
+const MAX_TEXT = 2 ** 14;
+
+/**
+ * Makes what turns a text into ids.
+ * @throws Error: one sentence for a tokenizer that cannot be used or asks for more than the bounds of bounds.ts.
+ */
 export async function createTokenizer(
   tokenizer: Json,
   config: Json,
   { length, pad }: TokenizerOptions,
 ): Promise<(text: string) => number[]> {
   const { Tokenizer } = await importPackage("@huggingface/tokenizers", () => import("@huggingface/tokenizers"));
-  const inner = new Tokenizer(tokenizer as never, config as never);
+  checkTokenizer(tokenizer);
+  // Nothing is decoded. Special tokens are compared with each other, for decoding too.
+  const read = { ...config, additional_special_tokens: undefined };
+  const inner = described("tokenizer.json cannot be read", () => {
+    return new Tokenizer({ ...tokenizer, decoder: null } as never, read as never);
+  });
+  checkPatterns(tokenizer, [inner.normalizer, inner.pre_tokenizer]);
   const named = (key: string): number | undefined => {
     const token = config[key];
     const content = typeof token === "object" && token !== null ? (token as Json).content : token;
@@ -37,13 +51,25 @@ export async function createTokenizer(
   const left = config.padding_side === "left";
 
   return (text) => {
+    if (text.length > MAX_TEXT) {
+      throw new RangeError(`text: it must have at most ${MAX_TEXT} UTF-16 units; got ${text.length}`);
+    }
     // The tokenizers that models were trained with lower Σ alone, JavaScript knows that it is ς at the end of a word.
     const given = lowers ? text.replaceAll("Σ", "σ") : text;
-    const { ids } = inner.encode(lower ? given.toLowerCase() : given);
+    const { ids } = described("the text cannot be read", () => inner.encode(lower ? given.toLowerCase() : given));
     // What is cut off is before the end of text.
     const cut = ids.length > length ? [...ids.slice(0, length - 1), end ?? ids[length - 1]!] : ids;
     if (!pad) return cut;
     const fill = new Array<number>(length - cut.length).fill(padding!);
     return left ? [...fill, ...cut] : [...cut, ...fill];
   };
+}
+
+/** What the package says of a file that it does not understand, as a sentence. */
+function described<T>(what: string, run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    throw new Error(`tokenizer: ${what}: ${excerpt((cause as Error).message, 200)}`, { cause });
+  }
 }

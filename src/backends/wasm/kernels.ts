@@ -2,6 +2,7 @@
 import { readFile } from "../../platform/files.js";
 import { unpack } from "../../platform/packed.js";
 import { compileEagerly } from "../../platform/v8.js";
+import { nameOf } from "../../platform/web.js";
 import { base64, id, names, sizes } from "./kernels.gen.js";
 
 /** Exports of assembly/index.ts. Pointers and strides in bytes, sizes in elements; see there for the layouts. */
@@ -11,9 +12,15 @@ export interface Kernels {
     tile: number,
     out: number,
     outStride: number,
-    qkv: number,
-    qkvStride: number,
+    q: number,
+    qStride: number,
+    qImage: number,
+    k: number,
+    kStride: number,
+    v: number,
+    vStride: number,
     images: number,
+    queries: number,
     tokens: number,
     heads: number,
     d: number,
@@ -277,7 +284,7 @@ async function moduleOf(source: ArrayBuffer | Uint8Array | string | URL): Promis
   const isPlace = typeof source === "string" || source instanceof URL;
   const bytes = new Uint8Array(isPlace ? await readFile(source) : source);
   if (!WebAssembly.validate(bytes)) {
-    const found = isPlace ? `"${String(source).slice(0, 60)}" is not` : `the ${bytes.length} bytes are not`;
+    const found = isPlace ? `"${nameOf(source)}" is not` : `the ${bytes.length} bytes are not`;
     throw new Error(`wasm: the option wasm must be WebAssembly that this engine has; ${found}`);
   }
   return (await compileEagerly(bytes, [])) ?? compileAllowed(bytes);
