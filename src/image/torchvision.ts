@@ -8,7 +8,6 @@ import { PIXEL_LIMIT } from "./file.js";
 import { borrowKernel, type ImageKernel } from "./kernel.js";
 import type { Part, Raster } from "./resize.js";
 import type { Slices } from "./slices.js";
-import { FILTERS } from "./taps.js";
 import { readUpright, uprightSize } from "./upright.js";
 
 /** Its names; "nearest-exact" is what processors take for PIL's nearest. */
@@ -46,6 +45,23 @@ const WORK = 1 << 22;
 const BAND_BYTES = 1 << 17;
 
 // ---- weights ----
+
+const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
+
+/** Half width of each filter at scale 1, and its shape: Pillow's. */
+const FILTERS = {
+  bilinear: { support: 1, weight: (x: number) => Math.max(0, 1 - Math.abs(x)) },
+  bicubic: {
+    support: 2,
+    weight: (x: number) => {
+      const a = -0.5;
+      x = Math.abs(x);
+      if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+      return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+    },
+  },
+  lanczos: { support: 3, weight: (x: number) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
+} as const;
 
 /** What one output is made of: sample `first + j` of the source counts `weights[j]`, j < count. */
 interface Taps {
