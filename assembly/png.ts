@@ -26,7 +26,7 @@ let rowBytes: usize = 0;
 let unit: usize = 1;
 let bits: i32 = 8;
 /** Bytes from the red sample of a pixel to its green one, and to its blue one. */
-let sampleStep: usize = 0;
+let sampleStep: i32 = 0;
 let columns: usize = 0;
 let to: usize = 0;
 let pixelStep: usize = 3;
@@ -116,6 +116,7 @@ export function is_within_row(): bool {
 
 /** Rows of what has come of the stream. @returns false for a filter that does not exist. */
 function takeRows(): bool {
+  if (rowBytes == 1 && columns == 1 && sampleStep < 0 && !hasFilter) takeBytes();
   while (rows > 0) {
     if (!hasFilter) {
       if (taken == at) break;
@@ -138,6 +139,22 @@ function takeRows(): bool {
     hasFilter = false;
   }
   return true;
+}
+
+/** The same for rows of one index: a picture may have as many of them as it has pixels. */
+function takeBytes(): void {
+  let above = <u32>load<u8>(line);
+  for (; rows > 0 && at - taken >= 2; rows--) {
+    const kind = load<u8>(taken);
+    if (kind > LARGEST_FILTER) break;
+    // There is nothing to the left, and Paeth's choice is what is above.
+    const guess = kind < 2 ? 0 : kind == 3 ? above >> 1 : above;
+    above = (load<u8>(taken, 1) + guess) & 255;
+    taken += 2;
+    storeColour(to, above >> (8 - bits));
+    to += rowStep;
+  }
+  store<u8>(line, <u8>above);
 }
 
 // @ts-ignore: decorator
@@ -273,7 +290,7 @@ function bytewise(place: usize, from: usize, count: usize): void {
 /** RGB of the `count` bytes of the line from `position` on. */
 function convert(count: usize): void {
   const from = line + position;
-  if (<i32>sampleStep < 0) {
+  if (sampleStep < 0) {
     indexed(from, count);
     return;
   }

@@ -254,7 +254,7 @@ test("an archive at an address is given up behind its most bytes", async () => {
   let stopped = false;
   async function* endless(): AsyncGenerator<Uint8Array, void> {
     try {
-      for (; ; sent += 1000) yield new Uint8Array(1000);
+      for (; ; sent += 1000) yield new Uint8Array(1000).fill(0x50);
     } finally {
       stopped = true;
     }

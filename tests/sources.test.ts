@@ -550,6 +550,38 @@ test("no error quotes what a file holds, whatever file is taken for whichever", 
   assert.ok(seen > 60, `${seen}`);
 });
 
+test("no error quotes an image either, whatever follows its first bytes", async () => {
+  const chunk = (name: string, text: string) => {
+    const bytes = Buffer.alloc(12 + text.length);
+    bytes.writeUInt32BE(text.length);
+    bytes.write(name + text, 4);
+    return bytes;
+  };
+  const png = [
+    Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
+    readFileSync("tests/fixtures/image/rgb-8.png").subarray(8, 33),
+  ];
+  const secret = Buffer.from("SECR1T=SECR1T:SECR1T".repeat(20));
+  const files = [
+    [png[0]!, secret],
+    [...png, secret],
+    [...png, Buffer.alloc(4), secret],
+    [...png, chunk("SE1T", "SECR1T")],
+    [...png, chunk("IDAT", "SECR1T")],
+    [Buffer.from("\xff\xd8\xff", "latin1"), secret],
+    [JPEG.subarray(0, 200), secret],
+    [Buffer.from("GIF89a"), secret],
+    [Buffer.from("RIFF\x90\x01\x00\x00WEBP", "latin1"), secret],
+    [Buffer.from("RIFF\x90\x01\x00\x00WEBPVP8L", "latin1"), secret],
+    [secret],
+  ];
+  for (const [i, parts] of files.entries()) {
+    const path = join(scratch, `image-${i}`);
+    writeFileSync(path, Buffer.concat(parts));
+    assertTells(await thrownBy(openImage(path)), /SE?C?R?1T|SECR/);
+  }
+});
+
 test("what JSON is wrong with is told by place and kind", () => {
   const parse = (text: string | Uint8Array) => () => parseJson(Buffer.from(text as string), "file: x");
   assert.throws(parse(""), { message: "file: x is not valid JSON: it ends early" });

@@ -19,16 +19,19 @@ export namespace Color {
   export const YCCK: i32 = 4;
 }
 
-/** Pixels of three planes, side by side. */
+/** Pixels of three planes, side by side: as four bytes each, of which the last is dropped; 4 bytes after them are overwritten. */
 // @ts-ignore: decorator
 @inline
 function storePixels(out: usize, r: v128, g: v128, b: v128): void {
-  const low = v128.shuffle<u8>(r, g, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const high = v128.shuffle<u8>(r, g, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  const middle = v128.shuffle<u8>(low, high, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 0, 0, 0, 0, 0);
-  v128.store(out, v128.shuffle<u8>(low, b, 0, 1, 16, 2, 3, 17, 4, 5, 18, 6, 7, 19, 8, 9, 20, 10), 0);
-  v128.store(out, v128.shuffle<u8>(middle, b, 0, 21, 1, 2, 22, 3, 4, 23, 5, 6, 24, 7, 8, 25, 9, 10), 16);
-  v128.store(out, v128.shuffle<u8>(high, b, 26, 6, 7, 27, 8, 9, 28, 10, 11, 29, 12, 13, 30, 14, 15, 31), 32);
+  const mask = i8x16(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 12, 13, 14, 15);
+  const rg0 = v128.shuffle<u8>(r, g, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const rg1 = v128.shuffle<u8>(r, g, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const bb0 = v128.shuffle<u8>(b, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const bb1 = v128.shuffle<u8>(b, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  v128.store(out, i8x16.swizzle(v128.shuffle<u16>(rg0, bb0, 0, 8, 1, 9, 2, 10, 3, 11), mask), 0);
+  v128.store(out, i8x16.swizzle(v128.shuffle<u16>(rg0, bb0, 4, 12, 5, 13, 6, 14, 7, 15), mask), 12);
+  v128.store(out, i8x16.swizzle(v128.shuffle<u16>(rg1, bb1, 0, 8, 1, 9, 2, 10, 3, 11), mask), 24);
+  v128.store(out, i8x16.swizzle(v128.shuffle<u16>(rg1, bb1, 4, 12, 5, 13, 6, 14, 7, 15), mask), 36);
 }
 
 export function grayRow(out: usize, gray: usize, width: i32): void {

@@ -40,7 +40,7 @@ export const COMPONENTS: i32 = 4;
 // prettier-ignore
 @unmanaged export class Frame {
   components: i32; width: i32; height: i32;
-  /** RGB, 3 bytes a pixel; 48 bytes after the last may be overwritten. */
+  /** RGB, 3 bytes a pixel; 64 bytes after the last may be overwritten. */
   out: usize;
   /** One of the constants of color.ts. */
   color: i32;

@@ -3,7 +3,8 @@
 //
 //     6 bits   length of the code and of its extra bits
 //     1 bit    unused
-//     1 bit    SLOW: the code, or its extra bits, go beyond the lookup; `resolve` makes the entry
+//     1 bit    SLOW: the code, or its extra bits, go beyond the lookup; `resolve` makes the entry: of the value, which is the number
+//              of extra bits then; or, if the length is 0, of longer codes from the length on that the step says
 //     8 bits   step: places in zigzag order from the last coefficient to this one
 //     16 bits  value: the coefficient or difference
 //
@@ -79,15 +80,19 @@ export function buildTable(table: usize, spec: usize, kind: i32, largest: u32): 
       const symbol = load<u8>(spec + 16 + index);
       if (symbol > largest) return false;
       if (length > <i32>LOOKUP) continue;
+      // All that the bits after the code can be; as few entries as they differ in.
       const rest = <i32>LOOKUP - length;
-      for (const end = (code + 1) << rest; filled < end && filled < ENTRIES; filled++) {
-        store<u32>(table + (filled << 2), entryOf(kind, symbol, length, filled << (32 - <u32>LOOKUP), <i32>LOOKUP));
+      const size = sizeOf(kind, symbol);
+      const known = size <= rest ? size : 0;
+      for (const end = min((code + 1) << rest, ENTRIES); filled < end; ) {
+        const entry = entryOf(kind, symbol, length, filled << (32 - <u32>LOOKUP), <i32>LOOKUP);
+        for (const next = filled + (1 << (rest - known)); filled < next; filled++) store<u32>(table + (filled << 2), entry);
       }
     }
     if (index > 0 && length <= last && code >= <u32>1 << length) return false;
     store<u32>(table + (<usize>length << 2), code << (16 - length), LIMITS);
   }
-  for (; filled < ENTRIES; filled++) store<u32>(table + (filled << 2), SLOW);
+  for (; filled < ENTRIES; filled++) store<u32>(table + (filled << 2), SLOW | ((<u32>LOOKUP + 1) << 8));
   return true;
 }
 
@@ -104,32 +109,45 @@ function sizeOf(kind: i32, symbol: u32): i32 {
 
 /**
  * The entry of a symbol whose code is the first `length` bits of `bits`.
- * @param bits left-justified. @param known how many are known.
+ * @param bits left-justified. @param known how many are known; where the extra bits go beyond them, the entry is SLOW.
  */
 function entryOf(kind: i32, symbol: u32, length: i32, bits: u32, known: i32): u32 {
   const size = sizeOf(kind, symbol);
-  if (length + size > known) return SLOW | ((symbol & 255) << 8) | length;
-  const extra = size ? (bits << length) >> (32 - size) : 0;
-  const value = size && extra < <u32>1 << (size - 1) ? extra - (1 << size) + 1 : extra;
+  const isRun = kind == Kind.AC_FIRST && !(symbol & 15) && symbol < 0xf0;
+  if (length + size > known && isRun) return SLOW | (length << 8);
   let step = 0;
   if (kind == Kind.AC_REFINE) step = symbol;
-  else if (kind == Kind.AC || kind == Kind.AC_FIRST) {
-    if (symbol & 15 || symbol == 0xf0) step = (symbol >> 4) + 1;
-    else if (kind == Kind.AC) step = END;
-    else return (((1 << size) + extra - 1) << 16) | (length + size);
-  } else if (symbol == 16) return (32768 << 16) | length;
-  return (value << 16) | (step << 8) | (length + size);
+  else if (kind != Kind.DC && !isRun) step = symbol & 15 || symbol == 0xf0 ? (symbol >> 4) + 1 : END;
+  if (length + size > known) return SLOW | (size << 16) | (step << 8) | length;
+  const extra = size ? (bits << length) >> (32 - size) : 0;
+  if (isRun) return (((1 << size) + extra - 1) << 16) | (length + size);
+  if (kind == Kind.DC && symbol == 16) return (32768 << 16) | length;
+  return (extended(extra, size) << 16) | (step << 8) | (length + size);
+}
+
+/** The number that extra bits make (Extend of §F.2.2.1). */
+// @ts-ignore: decorator
+@inline
+function extended(extra: u32, size: i32): u32 {
+  return size && !(extra >> (size - 1)) ? extra - (1 << size) + 1 : extra;
 }
 
 /** The entry for an entry that is SLOW; at least 32 bits must be held. */
+// @ts-ignore: decorator
+@inline
 export function resolve(table: usize, entry: u32, bits: u64): u32 {
-  let symbol = (entry >> 8) & 255;
-  let length = <i32>(entry & 63);
-  if (!length) {
-    const window = <u32>(bits >> 48);
-    length = <i32>LOOKUP + 1;
-    while (length <= 16 && window >= limitOf(table, length)) length++;
-    symbol = length <= 16 ? symbolOf(table, window >> (16 - length), length) : 0;
-  }
-  return entryOf(load<i32>(table, KIND), symbol, length, <u32>(bits >> 32), 32);
+  const length = <i32>(entry & 63);
+  if (!length) return search(table, entry, <u32>(bits >> 32));
+  const size = <i32>(entry >> 16);
+  const extra = <u32>((bits << <u64>length) >> <u64>(64 - size));
+  return (extended(extra, size) << 16) | (entry & 0xff00) | (length + size);
+}
+
+/** The same for a code of unknown length, from that in the entry's step on. */
+function search(table: usize, entry: u32, bits: u32): u32 {
+  const window = bits >> 16;
+  let length = <i32>(entry >> 8) & 255;
+  while (length <= 16 && window >= limitOf(table, length)) length++;
+  const symbol = length <= 16 ? symbolOf(table, window >> (16 - length), length) : 0;
+  return entryOf(load<i32>(table, KIND), symbol, length, bits, 32);
 }

@@ -17,11 +17,11 @@ import { Component } from "./frame";
 /** Columns, after the first pass: i16 [8, 8]. */
 const WORK: usize = memory.data(128, 16);
 
-/** Where the samples of a block begin: by its row of MCUs, row in that and column. */
+/** Where the samples of a block begin, in a ring of two rows of MCUs: by its row of MCUs, row in that and column. */
 // @ts-ignore: decorator
 @inline
 export function samplesOf(part: Component, row: i32, line: i32, column: i32): usize {
-  const y = ((row * part.v + line) * part.size) % part.planeRows;
+  const y = ((row & 1) * part.v + line) * part.size;
   return part.plane + <usize>(y * part.planeStride + column * part.size);
 }
 

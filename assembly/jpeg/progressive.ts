@@ -164,6 +164,13 @@ function refined(value: i32, bit: i32, isSet: i32): i32 {
   return value + (((bit ^ sign) - sign) & isSet & isNew);
 }
 
+/** Bits 0 up to `place`. */
+// @ts-ignore: decorator
+@inline
+function upTo(place: i32): u64 {
+  return <u64>-1 >> <u64>(63 - min(place, 63));
+}
+
 /** @returns the last place of the block that may be nonzero, which was `last`. */
 function acRefine(part: Component, block: usize, last: i32): i32 {
   if (reader.at < reader.floor) more();
@@ -173,12 +180,11 @@ function acRefine(part: Component, block: usize, last: i32): i32 {
   const table = part.acTable;
   const bit = 1 << scan.low;
   const bandEnd = scan.bandEnd;
-  // Of the band, what is left of it.
-  const band = (<u64>-1 << scan.bandStart) & (<u64>-1 >> (63 - bandEnd));
-  let old = nonzeros(block, last) & band;
-  let zeros = band & ~old;
-  while (old | zeros) {
-    let run = -1;
+  let k = scan.bandStart;
+  let old = nonzeros(block, last) & upTo(bandEnd) & (<u64>-1 << <u64>k);
+  do {
+    // Old coefficients before `place` get a bit, the zero at it becomes `fresh`.
+    let place = bandEnd + 1;
     let fresh = 0;
     if (!scan.eobRun) {
       bits |= load<u64>(at) >> held;
@@ -189,50 +195,53 @@ function acRefine(part: Component, block: usize, last: i32): i32 {
       bits <<= <u64>(entry & 63);
       held -= <u64>(entry & 63);
       const symbol = (entry >> 8) & 255;
-      run = <i32>(symbol >> 4);
+      const run = <i32>(symbol >> 4);
       if (symbol & 15) {
         fresh = <i64>bits < 0 ? bit : -bit;
         bits <<= 1;
         held--;
-      } else if (run < 15) {
+      }
+      if (symbol & 15 || run == 15) {
+        // After `run` other zeros, as many places further as old ones lie before it.
+        const first = k + run;
+        let next = first;
+        do {
+          place = next;
+          next = first + <i32>popcnt(old & upTo(place));
+        } while (next > place && place < 64);
+        place = min(place, bandEnd + 1);
+      } else {
         scan.eobRun = 1 << run;
         if (run) {
           scan.eobRun += <i32>(bits >> <u64>(64 - run));
           bits <<= <u64>run;
           held -= <u64>run;
         }
-        run = -1;
       }
     }
-    // Up to the zero after `run` others, or to the end.
-    let place = bandEnd + 1;
-    if (run >= 0) {
-      for (; run && zeros; run--) zeros &= zeros - 1;
-      if (zeros) place = <i32>ctz(zeros);
-    }
-    const before = place < 64 ? (<u64>1 << place) - 1 : -1;
-    for (let corrected = old & before; corrected; corrected &= corrected - 1) {
+    const corrected = old & upTo(place);
+    old ^= corrected;
+    for (let left = corrected; left; left &= left - 1) {
       if (!held) {
         bits = load<u64>(at);
         at -= 7;
         held = 56;
       }
-      const to = block + (<usize>ctz(corrected) << 1);
+      const to = block + (<usize>ctz(left) << 1);
       store<i16>(to, refined(load<i16>(to), bit, <i32>(<i64>bits >> 63)));
       bits <<= 1;
       held--;
     }
-    if (scan.eobRun) break;
+    if (scan.eobRun) {
+      scan.eobRun--;
+      break;
+    }
     if (fresh) {
       store<i16>(placeOf(block, place), fresh);
       last = max(last, min(place, 63));
     }
-    // What comes after that place.
-    const after = place < 63 ? <u64>-2 << place : 0;
-    old &= after;
-    zeros &= after;
-  }
-  if (scan.eobRun) scan.eobRun--;
+    k = place + 1;
+  } while (k <= bandEnd);
   reader.bits = bits;
   reader.held = held;
   reader.at = at;

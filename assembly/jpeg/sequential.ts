@@ -40,13 +40,21 @@ function decodeBlock(block: usize, part: Component, isDirect: bool): i32 {
     bits |= load<u64>(at) >> held;
     at -= <usize>((63 - held) >> 3);
     held |= 56;
-    entry = load<u32>(ac + (<usize>(bits >> (64 - LOOKUP)) << 2));
-    if (entry & SLOW) entry = resolve(ac, entry, bits);
-    bits <<= <u64>(entry & 63);
-    held -= <u64>(entry & 63);
-    k += <usize>((entry >> 8) & 255);
-    if (isDirect) store<i16>(block + <usize>load<u8>(NATURAL + k), <i32>entry >> 16);
-    else if (entry >> 16) store<i16>(placeOf(block, <u32>k), <i32>entry >> 16);
+    for (let n = 0; n < 4 && k < 63; n++) {
+      entry = load<u32>(ac + (<usize>(bits >> (64 - LOOKUP)) << 2));
+      if (entry & SLOW) {
+        bits |= load<u64>(at) >> held;
+        at -= <usize>((63 - held) >> 3);
+        held |= 56;
+        entry = resolve(ac, entry, bits);
+        n = 4;
+      }
+      bits <<= <u64>(entry & 63);
+      held -= <u64>(entry & 63);
+      k += <usize>((entry >> 8) & 255);
+      if (isDirect) store<i16>(block + <usize>load<u8>(NATURAL + k), <i32>entry >> 16);
+      else if (entry >> 16) store<i16>(placeOf(block, <u32>k), <i32>entry >> 16);
+    }
   } while (k < 63);
 
   reader.bits = bits;

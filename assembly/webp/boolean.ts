@@ -19,13 +19,11 @@ const PARTITIONS: usize = memory.data(9 * 32, 8);
 
 /** Begins partition `i`, which has the bytes from `from` to `to`. */
 export function beginPartition(i: i32, from: usize, to: usize): void {
-  value = 0;
-  bits = -8;
   range = 255;
   next = from;
   end = to;
   eof = false;
-  refill();
+  value = refill(0, -8);
   leavePartition(i);
 }
 
@@ -55,29 +53,31 @@ export function isAtEof(): bool {
   return eof;
 }
 
-/** Brings back what was on locals. */
+/** Brings back what was on locals, see tokens.ts. */
 export function setState(newValue: u64, newBits: i32, newRange: u32): void {
   value = newValue;
   bits = newBits;
   range = newRange;
 }
 
-/** Loads bytes: to be called when `bits` is negative. */
-export function refill(): void {
+/** What value becomes by more bytes, to be called when the number of bits is negative: in `bits` is then what that becomes. */
+export function refill(oldValue: u64, oldBits: i32): u64 {
   if (end - next >= 8) {
-    value = (value << 56) | (bswap(load<u64>(next)) >> 8);
-    bits += 56;
+    bits = oldBits + 56;
     next += 7;
-  } else if (next < end) {
-    value = (value << 8) | load<u8>(next++);
-    bits += 8;
-  } else if (!eof) {
-    value <<= 8;
-    bits += 8;
-    eof = true;
-  } else {
-    bits = 0;
+    return (oldValue << 56) | (bswap(load<u64>(next - 7)) >> 8);
   }
+  if (next < end) {
+    bits = oldBits + 8;
+    return (oldValue << 8) | load<u8>(next++);
+  }
+  if (!eof) {
+    bits = oldBits + 8;
+    eof = true;
+    return oldValue << 8;
+  }
+  bits = 0;
+  return oldValue;
 }
 
 /** A bit that is 0 with a probability of `probability` / 256. */
@@ -85,7 +85,7 @@ export function bit(probability: u32): u32 {
   const shift = clz(range) - 24;
   range <<= shift;
   bits -= shift;
-  if (bits < 0) refill();
+  if (bits < 0) value = refill(value, bits);
   const split = (((range - 1) * probability) >> 8) + 1;
   if (<u32>(value >> <u64>bits) < split) {
     range = split;

@@ -182,8 +182,12 @@ export const ZIGZAG: usize = memory.data<u8>([0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13,
 /** Band of each coefficient, and of what follows the last: u8 [17] (13.3). */
 export const BANDS: usize = memory.data<u8>([0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7, 0]);
 
-/** Extra bits of the categories 3 to 6: four times 12 bytes that end with a zero (13.2). */
+/** Probabilities of the extra bits of each range of magnitudes, see tokens.ts: u8 [8][12] (13.2). */
 export const CATEGORIES: usize = memory.data<u8>([
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  159, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  165, 145, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
   173, 148, 140, 0, 0, 0, 0, 0, 0, 0, 0, 0,
   176, 155, 140, 135, 0, 0, 0, 0, 0, 0, 0, 0,
   180, 157, 141, 134, 130, 0, 0, 0, 0, 0, 0, 0,

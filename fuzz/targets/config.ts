@@ -3,11 +3,11 @@
  * plan of its weights. Nothing may be allocated for what they only claim.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { parsePreprocessing } from "../../src/image/preprocess.js";
+import { imageSettings } from "../../src/checkpoint/families/bare.js";
+import { parseConfig } from "../../src/checkpoint/recognise.js";
+import { planWeights } from "../../src/checkpoint/weights.js";
+import { parsePreprocessing } from "../../src/image/processors.js";
 import { headerLength, parseHeader } from "../../src/io/safetensors.js";
-import { imageSettings } from "../../src/model/families/bare.js";
-import { parseConfig } from "../../src/model/recognise.js";
-import { planWeights } from "../../src/model/weights.js";
 import { mutateJson } from "../mutate/json.js";
 import { expect, type Target } from "../target.js";
 import { fixture, readJson, seedOf } from "./json.js";

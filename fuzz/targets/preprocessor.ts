@@ -1,5 +1,6 @@
 /** Settings of a preprocessor and the picture that they are for: `parsePreprocessing`, then `toRgb` and `toPixelValues`. */
-import { parsePreprocessing, toPixelValues, toRgb } from "../../src/image/preprocess.js";
+import { toPixelValues, toRgb } from "../../src/image/preprocess.js";
+import { parsePreprocessing } from "../../src/image/processors.js";
 import { mutateJson } from "../mutate/json.js";
 import { expect, type Target } from "../target.js";
 import { noise, readJson, seedOf } from "./json.js";
@@ -8,7 +9,7 @@ interface Input {
   preprocessor: unknown;
   model: unknown;
   imageSize: [number, number];
-  resized: boolean;
+  options: { resized?: boolean; processor?: "pillow" | "torchvision" };
   /** Width and height. */
   picture: [number, number];
 }
@@ -41,7 +42,7 @@ const target: Target = {
       do_normalize: false,
       do_resize: false,
     }),
-    seedOf({ ...BASE, model: { model_type: "vit" }, resized: true }),
+    seedOf({ ...BASE, model: { model_type: "vit" }, options: { resized: true } }),
     seedOf({
       ...BASE,
       model: {
@@ -52,7 +53,7 @@ const target: Target = {
     seedOf({
       ...BASE,
       model: { architecture: "a", crop_mode: "squash", crop_pct: 1, interpolation: "nearest" },
-      resized: true,
+      options: { resized: true },
     }),
     seedOf({
       ...BASE,
@@ -65,9 +66,12 @@ const target: Target = {
   mutators: [mutateJson],
   refusal: /^(preprocessing|resize): /,
   run(input) {
-    const { preprocessor, model, imageSize, resized, picture } = readJson<Input>(input) ?? {};
+    const { preprocessor, model, imageSize, options, picture } = readJson<Input>(input) ?? {};
     if (!isSize(imageSize) || !isSize(picture)) return undefined;
-    const settings = parsePreprocessing(preprocessor, model, imageSize, resized === true);
+    const settings = parsePreprocessing(preprocessor, model, imageSize, {
+      resized: options?.resized === true,
+      processor: options?.processor === "torchvision" ? "torchvision" : "pillow",
+    });
     const [width, height] = picture;
     // What is computed after this takes the time of its pixels.
     if (settings.width * settings.height > MOST_PIXELS) return undefined;

@@ -148,7 +148,7 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
   });
   const width = ceilDiv(frame.width * least, unit);
   const height = ceilDiv(frame.height * least, unit);
-  const out = place(3 * width * height + 48);
+  const out = place(3 * width * height + 64);
   return {
     parts,
     width,

@@ -4,7 +4,6 @@
  * What is refused is what Pillow 12.3 refuses (its PngImagePlugin.py and ZipDecode.c), but for metadata that has no say in pixels
  * or orientation and would take more memory than it is worth.
  */
-import { excerpt } from "../json.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
 import { borrowPng, ENDED, errorText, inflate, NEEDS_INPUT, NEEDS_TIME, PIECE, type PngKernel } from "./inflate.js";
@@ -115,9 +114,15 @@ function chunkAt({ bytes }: ImageFile, at: number): Chunk | undefined {
 }
 
 function payloadOf(file: ImageFile, { type, from, length }: Chunk): Uint8Array {
-  if (from + length > file.bytes.length) throw broken(file, `ends inside its PNG chunk ${type}`);
+  if (from + length > file.bytes.length) throw broken(file, `ends inside its ${shown(type)}`);
   return file.bytes.subarray(from, from + length);
 }
+
+const NAMES =
+  /^(IHDR|PLTE|IDAT|IEND|tRNS|cHRM|gAMA|iCCP|sBIT|sRGB|cICP|mDCV|cLLI|bKGD|hIST|pHYs|sPLT|eXIf|tIME|tEXt|zTXt|iTXt|acTL|fcTL|fdAT)$/;
+
+/** A chunk for messages, which name it if the format does: other letters may be of any file. */
+const shown = (type: string): string => (NAMES.test(type) ? `PNG chunk ${type}` : "PNG chunk");
 
 /** All up to the pixels, whose first chunk is returned. As in Pillow, checksums count up to here. */
 function* readHeader(png: Png): Slices<Chunk> {
@@ -127,8 +132,7 @@ function* readHeader(png: Png): Slices<Chunk> {
   for (let at = 8; ; ) {
     const chunk = chunkAt(file, at);
     if (!chunk) {
-      const name = ascii(bytes, at + 4, at + 8);
-      if (name.length === 4) throw broken(file, `has a PNG chunk named ${excerpt(name)}; names are four letters`);
+      if (bytes.length >= at + 8) throw broken(file, "has a PNG chunk whose name is not four letters");
       throw broken(file, "has no PNG pixels (IDAT)");
     }
     const { type, from, length } = chunk;
@@ -138,9 +142,9 @@ function* readHeader(png: Png): Slices<Chunk> {
     if (type === "fdAT") return frameData(png, chunk);
     yield* readChunk(png, type, payloadOf(file, chunk));
     at = from + length + 4;
-    if (at > bytes.length) throw broken(file, `ends inside its PNG chunk ${type}`);
+    if (at > bytes.length) throw broken(file, `ends inside its ${shown(type)}`);
     if (viewOf(bytes).getUint32(at - 4) !== (yield* crc32(bytes.subarray(from - 4, at - 4))))
-      throw broken(file, `has a wrong checksum in its PNG chunk ${type}`);
+      throw broken(file, `has a wrong checksum in its ${shown(type)}`);
     if (at - seen > STRETCH) {
       seen = at;
       yield;

@@ -4,17 +4,16 @@
  * the source and of the result, and memory with those of the result: of a source, however tall or wide, some rows are in work.
  */
 import { excerpt } from "../json.js";
-import { borrowKernel } from "./kernel.js";
+import { borrowKernel, type ImageKernel, kernelWith } from "./kernel.js";
 import { atOnce, type Slices } from "./slices.js";
 import {
   type Axis,
   type AxisOptions,
   createAxis,
-  FILTERS,
   type Filter,
-  FRACTION,
-  type Kernel,
   nearestSamples,
+  WEIGHING,
+  type Weighing,
 } from "./taps.js";
 import { readUpright, type Turned, turnOf, uprightSize, uprightSteps } from "./upright.js";
 
@@ -140,8 +139,8 @@ const isNumbers = (value: unknown): value is readonly number[] =>
   Array.isArray(value) && value.every((x) => typeof x === "number");
 
 function check(image: Raster, { width, height, filter, box, window }: ResizeOptions): void {
-  if (typeof filter !== "string" || (filter !== "nearest" && !Object.hasOwn(FILTERS, filter))) {
-    throw new RangeError(`resize: filter must be nearest, ${Object.keys(FILTERS).join(", ")}; got ${excerpt(filter)}`);
+  if (filter !== "nearest" && !WEIGHING.includes(filter)) {
+    throw new RangeError(`resize: filter must be nearest, ${WEIGHING.join(", ")}; got ${excerpt(filter)}`);
   }
   const sizes = { width, height, "source width": image.width, "source height": image.height };
   for (const [name, value] of Object.entries(sizes)) {
@@ -193,7 +192,7 @@ function planOf(
   stored: Required<Raster>,
   across: Omit<AxisOptions, "isMirrored">,
   down: Omit<AxisOptions, "isMirrored">,
-  filter: Kernel,
+  filter: Weighing,
   verticalFirst: boolean,
 ): Plan {
   const { width, height, channels } = stored;
@@ -230,7 +229,7 @@ interface Pass {
   readonly axis?: Axis;
 }
 
-function passOf(options: AxisOptions, filter: Kernel): Pass {
+function passOf(options: AxisOptions, filter: Weighing): Pass {
   const { size, from, to, out, start, count, isMirrored } = options;
   // All that can be made of one sample is that sample.
   if (size === 1) return { first: 0, end: 1, results: 1 };
@@ -246,20 +245,27 @@ function passOf(options: AxisOptions, filter: Kernel): Pass {
 export function axisSampling(
   size: number,
   out: number,
-  filter: Kernel,
+  filter: Weighing,
   start: number,
   count: number,
 ): { first: Int32Array; weights: Int32Array } {
   const first = new Int32Array(count);
-  if (size === out) return { first: first.map((_, i) => start + i), weights: new Int32Array(count).fill(FRACTION) };
+  if (size === out) return { first: first.map((_, i) => start + i), weights: new Int32Array(count).fill(1 << 22) };
   const axis = createAxis({ size, from: 0, to: size, out, start, count, isMirrored: false }, filter);
-  let most = 0;
+  const lengths = first.map((_, i) => axis.end(i) - axis.first(i));
+  const most = lengths.reduce((a, b) => Math.max(a, b));
+  const weights = new Int32Array(count * most);
+  const kernel = kernelWith(16 + 4 * (most + 1));
+  const halves = new Int16Array(kernel.bytes.buffer, 16);
   for (let i = 0; i < count; i++) {
     first[i] = axis.first(i);
-    most = Math.max(most, axis.end(i) - axis.first(i));
+    const sum = axis.sum(kernel, i);
+    axis.encode(kernel, i, typeof sum === "number" ? sum : atOnce(sum), first[i]!, lengths[i]!, 2, 16);
+    for (let x = 0; x < lengths[i]!; x++) {
+      const at = 4 * (x >> 1) + (x & 1);
+      weights[i * most + x] = 2048 * halves[at]! + halves[at + 2]!;
+    }
   }
-  const weights = new Int32Array(count * most);
-  for (let i = 0; i < count; i++) weights.set(atOnce(axis.weights(i)), i * most);
   return { first, weights };
 }
 
@@ -289,8 +295,8 @@ function* convolve({ channels, rowBytes, columns, rows, rowsFirst, read }: Plan)
   const resultBytes = columns.results * channels;
   const resultStride = align(resultBytes + 3, 16);
   const bandRows = align(Math.max(2, Math.min(BAND_BYTES / rowBytes, MIDDLE_BYTES / stride, sourceRows)), 2);
-  const across = columns.axis && (yield* encode(columns.axis, startsAcross ? 0 : columns.first, channels));
-  const acrossTables = across?.map(({ byteLength }) => reserve(byteLength)) ?? [];
+  const acrossSpans = reserve(8 * columns.results);
+  const acrossTaps = columns.axis ? reserve(16 * groupsOf(columns.axis)) : 0;
   const band = reserve((bandRows + 1) * rowBytes);
   const bandAcross = startsAcross ? reserve((bandRows + 1) * stride) : 0;
   // What the vertical pass adds up: rows in work, and rows that are done.
@@ -312,7 +318,6 @@ function* convolve({ channels, rowBytes, columns, rows, rowsFirst, read }: Plan)
       if (y % 64 === 63) yield;
     }
   }
-  const [acrossSpans, acrossTaps] = acrossTables;
   const resizeAcross = (to: number, toStride: number, from: number, fromStride: number, count: number) =>
     resize_horizontal(
       channels,
@@ -320,17 +325,17 @@ function* convolve({ channels, rowBytes, columns, rows, rowsFirst, read }: Plan)
       toStride,
       from,
       fromStride,
-      acrossSpans!,
-      acrossTaps!,
+      acrossSpans,
+      acrossTaps,
       columns.results,
       align(count, 2),
     );
   try {
-    for (const [i, table] of across?.entries() ?? []) bytes.set(new Uint8Array(table.buffer), acrossTables[i]!);
-    if (rows.axis) bytes.fill(0, done, done + rows.results * stride);
+    if (columns.axis)
+      yield* encodeColumns(kernel, columns.axis, startsAcross ? 0 : columns.first, channels, acrossSpans, acrossTaps);
     const spanTable = new Int32Array(bytes.buffer, spans, SPANS * 5);
-    const tapTable = new Int16Array(bytes.buffer, taps, pairs * 4);
-    const current = new Map<number, Int32Array>();
+    // The sums of the weights of rows in work.
+    const weightSums = new Map<number, number>();
     let next = 0;
     for (let y = 0; y < sourceRows; y += bandRows) {
       const first = rows.first + y;
@@ -357,32 +362,31 @@ function* convolve({ channels, rowBytes, columns, rows, rowsFirst, read }: Plan)
         resize_vertical(from, fromStride, spans, taps, middleBytes, spanCount);
         spanCount = pairCount = 0;
       };
-      for (let row = next; row < axis.count && axis.first(row) < first + count; row++) {
-        const begin = Math.max(axis.first(row), first);
-        const end = Math.min(axis.end(row), first + count);
+      for (let row = next; row < axis.count; row++) {
+        const [rowFirst, rowEnd] = [axis.first(row), axis.end(row)];
+        if (rowFirst >= first + count) break;
+        const begin = Math.max(rowFirst, first);
+        const end = Math.min(rowEnd, first + count);
         const needed = (end - begin + 1) >> 1;
         if (pairCount + needed > pairs || spanCount === SPANS || (pairCount + needed) * middleBytes > WORK) {
           add();
           yield;
         }
-        const weights = current.get(row) ?? (yield* axis.weights(row));
-        const isLast = end === axis.end(row);
-        spanTable.set(
-          [
-            (begin - first) * fromStride,
-            needed,
-            begin === axis.first(row) ? 1 : 0,
-            sums + (row % Math.max(1, slots)) * 4 * stride,
-            isLast ? done + row * stride : 0,
-          ],
-          5 * spanCount++,
-        );
-        encodeTaps(weights, begin - axis.first(row), end - begin, 2, tapTable, 4 * pairCount);
+        const summed = weightSums.get(row) ?? axis.sum(kernel, row);
+        const sum = typeof summed === "number" ? summed : yield* summed;
+        const isLast = end === rowEnd;
+        const at = 5 * spanCount++;
+        spanTable[at] = (begin - first) * fromStride;
+        spanTable[at + 1] = needed;
+        spanTable[at + 2] = begin === rowFirst ? 1 : 0;
+        spanTable[at + 3] = sums + (row % Math.max(1, slots)) * 4 * stride;
+        spanTable[at + 4] = isLast ? done + row * stride : 0;
+        axis.encode(kernel, row, sum, begin, end - begin, 2, taps + 8 * pairCount);
         pairCount += needed;
         if (isLast) {
-          current.delete(row);
+          weightSums.delete(row);
           next = row + 1;
-        } else current.set(row, weights);
+        } else weightSums.set(row, sum);
       }
       if (spanCount > 0) add();
       yield;
@@ -416,49 +420,38 @@ function mostInWork({ count, first, end }: Axis, from: number, bandRows: number,
   return most;
 }
 
-/**
- * The horizontal kernel's form of an axis: for each result, how many bytes after `origin` its first sample is and how many groups
- * of four taps follow; and the weights.
- */
-function* encode(axis: Axis, origin: number, channels: number): Slices<[Int32Array, Int16Array]> {
-  const spans = new Int32Array(2 * axis.count);
+/** Groups of four taps of all results. */
+function groupsOf({ count, first, end }: Axis): number {
   let groups = 0;
-  for (let i = 0; i < axis.count; i++) {
-    spans[2 * i] = (axis.first(i) - origin) * channels;
-    spans[2 * i + 1] = (axis.end(i) - axis.first(i) + 3) >> 2;
-    groups += spans[2 * i + 1]!;
-  }
-  const taps = new Int16Array(8 * groups);
-  let at = 0;
-  for (let i = 0, made = 0; i < axis.count; i++) {
-    const weights = yield* axis.weights(i);
-    encodeTaps(weights, 0, weights.length, 4, taps, at);
-    at += 8 * spans[2 * i + 1]!;
-    made += weights.length;
-    if (made < STRETCH / 16) continue;
-    made = 0;
-    yield;
-  }
-  return [spans, taps];
+  for (let i = 0; i < count; i++) groups += (end(i) - first(i) + 3) >> 2;
+  return groups;
 }
 
-/** Weights in their two halves, in groups, the last of which is filled up with zeros. */
-function encodeTaps(
-  weights: Int32Array,
-  from: number,
-  count: number,
-  group: 2 | 4,
-  taps: Int16Array,
-  to: number,
-): void {
-  const whole = from + count;
-  let at = to;
-  for (let i = from; i < whole; i += group, at += 2 * group) {
-    for (let x = 0; x < group; x++) {
-      const weight = i + x < whole ? weights[i + x]! : 0;
-      taps[at + x] = weight >> 11;
-      taps[at + group + x] = weight & 2047;
-    }
+/**
+ * Writes the horizontal kernel's form of an axis: for each result, how many bytes after `origin` its first sample is and how many
+ * groups of four taps follow; and the weights.
+ */
+function* encodeColumns(
+  kernel: ImageKernel,
+  axis: Axis,
+  origin: number,
+  channels: number,
+  spans: number,
+  taps: number,
+): Slices<void> {
+  const spanTable = new Int32Array(kernel.bytes.buffer, spans, 2 * axis.count);
+  for (let i = 0, at = taps, seen = taps; i < axis.count; i++) {
+    const first = axis.first(i);
+    const count = axis.end(i) - first;
+    const groups = (count + 3) >> 2;
+    spanTable[2 * i] = (first - origin) * channels;
+    spanTable[2 * i + 1] = groups;
+    const sum = axis.sum(kernel, i);
+    axis.encode(kernel, i, typeof sum === "number" ? sum : yield* sum, first, count, 4, at);
+    at += 16 * groups;
+    if (at - seen < STRETCH) continue;
+    seen = at;
+    yield;
   }
 }
 

@@ -1,43 +1,21 @@
 /**
  * What the samples of one axis count in each result of a resize: Pillow's precompute_coeffs and normalize_coeffs_8bpc
- * (src/libImaging/Resample.c). One result's after the other, and only those that are asked for: of a long side they may be many.
+ * (src/libImaging/Resample.c), whose arithmetic is in assembly/image.ts. One result's after the other, and made anew where they are
+ * needed: of a long side they may be many.
  */
+import type { ImageKernel } from "./kernel.js";
 import type { Slices } from "./slices.js";
 
-export type Filter = "nearest" | "box" | "bilinear" | "hamming" | "bicubic" | "lanczos";
-/** Those that weigh samples. */
-export type Kernel = Exclude<Filter, "nearest">;
+/** Half width of each filter at scale 1; those that weigh samples, in the order of their numbers in assembly/image.ts. */
+const SUPPORT = { box: 0.5, bilinear: 1, hamming: 1, bicubic: 2, lanczos: 3 } as const;
 
-const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
+/** Filters that weigh samples. */
+export type Weighing = keyof typeof SUPPORT;
+export type Filter = "nearest" | Weighing;
+export const WEIGHING = Object.keys(SUPPORT) as Weighing[];
 
-/** Support (half width at scale 1) and shape of each filter; hamming's two constants are C floats in Pillow. */
-export const FILTERS: Readonly<Record<Kernel, { support: number; weight: (x: number) => number }>> = {
-  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
-  bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
-  hamming: {
-    support: 1,
-    weight: (x) => {
-      if (x === 0) return 1;
-      if (Math.abs(x) >= 1) return 0;
-      return sinc(x) * (Math.fround(0.54) + Math.fround(0.46) * Math.cos(x * Math.PI));
-    },
-  },
-  bicubic: {
-    support: 2,
-    weight: (x) => {
-      const a = -0.5;
-      x = Math.abs(x);
-      if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-      return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
-    },
-  },
-  lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
-};
-
-/** What a weight of 1 is. */
-export const FRACTION = 2 ** 22;
-/** Weights that are made between two yields. */
-const STRETCH = 1 << 15;
+/** Weights that are added up between two yields. */
+const STRETCH = 1 << 18;
 
 export interface AxisOptions {
   /** Samples of the source, and the part of them that is resized, in C floats as in Pillow. */
@@ -52,53 +30,53 @@ export interface AxisOptions {
   readonly isMirrored: boolean;
 }
 
+/** The wanted results `i` of an axis, from 0 up to `count`. */
 export interface Axis {
   readonly count: number;
-  /** The samples that result `i` of those that are wanted reads: from `first` up to `end`, which never go back. */
+  /** The samples that a result reads: from `first` up to `end`, at least one. With `i`, both never go back. */
   first(i: number): number;
   end(i: number): number;
-  /** What they count, in units of 1 / FRACTION. */
-  weights(i: number): Slices<Int32Array>;
+  /** The sum of the result's weights before they are made to add up to 1; in slices where they are many. */
+  sum(kernel: ImageKernel, i: number): number | Slices<number>;
+  /** Writes the weights of `count` samples from `from` on where the kernel's passes read them, in groups of 2 or 4. */
+  encode(kernel: ImageKernel, i: number, sum: number, from: number, count: number, group: 2 | 4, out: number): void;
 }
 
-export function createAxis({ size, from, to, out, start, count, isMirrored }: AxisOptions, filter: Kernel): Axis {
-  const { support, weight } = FILTERS[filter];
+export function createAxis(options: AxisOptions, filter: Weighing): Axis {
+  const { size, from, to, out, start, count, isMirrored } = options;
+  const number = WEIGHING.indexOf(filter);
   const scale = Math.fround(to - from) / out;
   const filterScale = Math.max(scale, 1);
-  const reach = support * filterScale;
+  const reach = SUPPORT[filter] * filterScale;
   const inverse = 1 / filterScale;
   const centerOf = (i: number) => from + (start + (isMirrored ? count - 1 - i : i) + 0.5) * scale;
-  const low = (center: number) => Math.max(0, Math.trunc(center - reach + 0.5));
-  const high = (center: number) => Math.min(size, Math.trunc(center + reach + 0.5));
-  let unrounded = new Float64Array(64);
-
+  // At least one, even if rounding puts a center at the very end: it counts nothing then.
+  const low = (center: number) => Math.min(size - 1, Math.max(0, Math.trunc(center - reach + 0.5)));
+  const high = (center: number) => Math.min(size, Math.max(low(center) + 1, Math.trunc(center + reach + 0.5)));
+  function* sumInSlices({ sum_taps }: ImageKernel, center: number): Slices<number> {
+    let sum = 0;
+    for (let first = low(center), end = high(center); first < end; first += STRETCH) {
+      sum = sum_taps(number, first, Math.min(STRETCH, end - first), center, inverse, sum);
+      yield;
+    }
+    return sum || 1;
+  }
   return {
     count,
     first: (i) => (isMirrored ? size - high(centerOf(i)) : low(centerOf(i))),
     end: (i) => (isMirrored ? size - low(centerOf(i)) : high(centerOf(i))),
-    *weights(i) {
+    sum(kernel, i) {
       const center = centerOf(i);
       const first = low(center);
-      const taps = Math.max(0, high(center) - first);
-      if (unrounded.length < taps) unrounded = new Float64Array(taps);
-      const w = unrounded;
-      let sum = 0;
-      for (let done = 0; done < taps; ) {
-        for (const end = Math.min(taps, done + STRETCH); done < end; done++) {
-          sum += w[done] = weight((first + done - center + 0.5) * inverse);
-        }
-        if (done < taps) yield;
-      }
-      if (sum === 0) sum = 1;
-      const result = new Int32Array(taps);
-      for (let done = 0; done < taps; ) {
-        for (const end = Math.min(taps, done + STRETCH); done < end; done++) {
-          const x = w[done]! / sum;
-          result[done] = x * FRACTION + (x < 0 ? -0.5 : 0.5);
-        }
-        if (done < taps) yield;
-      }
-      return isMirrored ? result.reverse() : result;
+      const taps = high(center) - first;
+      // All are 0, and stay so.
+      return taps > STRETCH
+        ? sumInSlices(kernel, center)
+        : kernel.sum_taps(number, first, taps, center, inverse, 0) || 1;
+    },
+    encode(kernel, i, sum, from, samples, group, out) {
+      const first = isMirrored ? size - 1 - from : from;
+      kernel.encode_taps(number, group, out, first, isMirrored ? -1 : 1, samples, centerOf(i), inverse, sum);
     },
   };
 }

@@ -33,24 +33,29 @@ export function uprightSteps({ width, height, orientation }: Omit<Turned, "data"
 /** Columns that are read of one row after the other, so that what is near in storage is still in the cache. */
 const BLOCK = 64;
 
-/** Rows of an image turned upright, from `first` on, as many as fill `target`. */
-export function readUpright(image: Turned, first: number, target: Uint8Array): void {
-  const { data, width, channels, orientation } = image;
-  if (orientation === 1) {
-    const from = first * width * channels;
+/** Rows of an image turned upright, from `first` on, as many as fill `target`; of each, `count` columns from `left` on. */
+export function readUpright(
+  image: Turned,
+  first: number,
+  target: Uint8Array,
+  left = 0,
+  count = uprightSize(image)[0] - left,
+): void {
+  const { data, channels } = image;
+  const { start, column, row } = uprightSteps(image);
+  const rows = target.length / (count * channels);
+  if (column === 1 && (rows === 1 || row === count)) {
+    const from = channels * (start + first * row + left);
     target.set(data.subarray(from, from + target.length));
     return;
   }
-  const { start, column, row } = uprightSteps(image);
-  const [columns] = uprightSize(image);
-  const rows = target.length / (columns * channels);
   const step = channels * column;
-  for (let left = 0; left < columns; left += BLOCK) {
-    const count = Math.min(BLOCK, columns - left);
+  for (let x = 0; x < count; x += BLOCK) {
+    const block = Math.min(BLOCK, count - x);
     for (let y = 0; y < rows; y++) {
-      let from = channels * (start + (first + y) * row + left * column);
-      let to = channels * (y * columns + left);
-      for (let x = 0; x < count; x++, from += step) {
+      let from = channels * (start + (first + y) * row + (left + x) * column);
+      let to = channels * (y * count + x);
+      for (let i = 0; i < block; i++, from += step) {
         for (let c = 0; c < channels; c++) target[to++] = data[from + c]!;
       }
     }
@@ -62,14 +67,19 @@ const STRETCH = 1 << 20;
 
 /** A copy of the image, turned upright. */
 export function* turning(image: Turned): Slices<RgbImage> {
+  const { channels } = image;
   const data = new Uint8Array(image.data.length);
   const [width, height] = uprightSize(image);
-  const rowBytes = width * image.channels;
-  // A row of any length is one piece: those of a photo are short, and those of a long row are copied fast.
-  const rows = Math.max(1, Math.floor(STRETCH / rowBytes));
+  const rows = Math.max(1, Math.floor(STRETCH / (width * channels)));
+  const columns = Math.min(width, STRETCH);
   for (let y = 0; y < height; y += rows) {
-    readUpright(image, y, data.subarray(y * rowBytes, (y + rows) * rowBytes));
-    yield;
+    for (let x = 0; x < width; x += columns) {
+      const count = Math.min(columns, width - x);
+      const from = y * width + x;
+      const pixels = count * Math.min(rows, height - y);
+      readUpright(image, y, data.subarray(channels * from, channels * (from + pixels)), x, count);
+      yield;
+    }
   }
   return { data, width, height };
 }

@@ -3,7 +3,7 @@
  * assembly/webp decodes the pixels, here is the container.
  */
 import { orientationOf } from "./exif.js";
-import { broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
+import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
 import type { Slices } from "./slices.js";
 import { borrowDecoder } from "./webp-codec.js";
 
@@ -46,7 +46,7 @@ interface Container {
 }
 
 /** Chunks between two yields. */
-const CHUNKS = 1 << 14;
+const CHUNKS = 1 << 12;
 
 /** All chunks are checked, and all frames of an animation, as libwebp's demuxer does before the first is decoded. */
 function* readContainer(file: ImageFile): Slices<Container> {
@@ -59,7 +59,11 @@ function* readContainer(file: ImageFile): Slices<Container> {
     throw broken(file, `is cut off: its header says ${says} bytes and it has ${has}`);
   }
   const uint24 = (at: number) => view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
-  const name = (at: number) => String.fromCharCode(...bytes.subarray(at, at + 4)).replace(/[^ -~]/g, "?");
+  /** A chunk for messages, which name it if the format does: other letters may be of any file. */
+  const shown = (at: number) => {
+    const name = ascii(bytes, at, at + 4);
+    return /^(VP8[ LX]|ANIM|ANMF|ALPH|ICCP|EXIF|XMP )$/.test(name) ? `WebP chunk "${name}"` : "WebP chunk";
+  };
 
   let at = 12;
   const peek = (): Chunk => {
@@ -67,10 +71,7 @@ function* readContainer(file: ImageFile): Slices<Container> {
     if (left < 0) throw broken(file, `has ${end - at} bytes where a WebP chunk should begin`);
     const size = view.getUint32(at + 4, true);
     if (size + (size & 1) > left) {
-      throw broken(
-        file,
-        `has a WebP chunk "${name(at)}" of ${size.toLocaleString("en-US")} bytes where ${left} are left`,
-      );
+      throw broken(file, `has a ${shown(at)} of ${size.toLocaleString("en-US")} bytes where ${left} are left`);
     }
     const start = at + 8;
     return { tag: view.getUint32(at), start, end: start + size, next: start + size + (size & 1) };
@@ -90,7 +91,9 @@ function* readContainer(file: ImageFile): Slices<Container> {
     if (((bits >> 1) & 7) > 3 || !(bits & 16))
       throw broken(file, "has a VP8 frame that is hidden or of an unknown profile");
     if (bits >> 5 >= end - start) throw broken(file, "has WebP data that ends before its last pixel");
-    return [view.getUint16(start + 6, true) & 0x3fff, view.getUint16(start + 8, true) & 0x3fff];
+    const [width, height] = [view.getUint16(start + 6, true) & 0x3fff, view.getUint16(start + 8, true) & 0x3fff];
+    if (!width || !height) throw broken(file, `has a picture of ${width}×${height} pixels; both must be at least 1`);
+    return [width, height];
   };
 
   /** The chunks of a picture, up to one that cannot belong to it. */
@@ -120,7 +123,7 @@ function* readContainer(file: ImageFile): Slices<Container> {
   const first = peek();
   if (first.tag !== VP8X) {
     if (first.tag !== VP8 && first.tag !== VP8L) {
-      throw broken(file, `has no WebP pixels (VP8 or VP8L); its first chunk is "${name(12)}"`);
+      throw broken(file, `has no WebP pixels (VP8 or VP8L); its first is a ${shown(12)}`);
     }
     const [width, height] = sizeOf(first);
     checkSize(file, width, height);
