@@ -7,12 +7,12 @@ export { type Geometry, type Point, type Size, toModel, toPhoto } from "./geomet
 export {
   type Preprocessing,
   type Processor,
-  parsePreprocessing,
   type SeenImage,
   toPixelValues,
   toRgb,
   toSeen,
 } from "./preprocess.js";
+export { parsePreprocessing } from "./processors.js";
 export { type Filter, type Raster, type ResizeOptions, resize } from "./resize.js";
 export {
   type Drawable,

@@ -1,4 +1,5 @@
 /** What a photo is resized to and which part of it is kept, by the rules of each library. */
+import { PIXEL_LIMIT } from "./file.js";
 import type { Geometry, Size } from "./geometry.js";
 import type { Part } from "./resize.js";
 
@@ -48,6 +49,12 @@ export function placeOf(image: Size, { processor, resize, cropRounding, ...size 
   }
   const hasOwnSize = resize.mode === "patches" || resize.mode === "multiples" || resize.mode === "bounded";
   const { width, height } = hasOwnSize ? resized : size;
+  if (width * height > PIXEL_LIMIT) {
+    const limit = PIXEL_LIMIT.toLocaleString("en-US");
+    throw new RangeError(
+      `preprocessing: an image of ${image.width}×${image.height} would be resized to ${found}, and the limit is ${limit} pixels`,
+    );
+  }
   if (processor === "pillow" && (resized.width < width || resized.height < height)) {
     throw new RangeError(
       `preprocessing: an image that is not resized must be at least ${width}×${height}; got ${found}`,
