@@ -85,7 +85,7 @@ const cut = (name: string, share = 0.7) => {
 const ascii = (bytes: Uint8Array, at: number) => String.fromCharCode(...bytes.subarray(Math.max(0, at), at + 4));
 
 const broken: [string, Uint8Array, RegExp][] = [
-  ["empty.jpg", new Uint8Array(), /is not a JPEG, PNG, WebP or GIF file; it is empty$/],
+  ["empty.jpg", new Uint8Array(), /is not a JPEG, PNG, WebP, GIF or BMP file; it is empty$/],
   ["notes.jpg", new TextEncoder().encode("Dear diary"), /is not a JPEG.*; it begins with "Dear dia"$/],
   ["binary.png", Uint8Array.of(0, 1, 0x80, 0x41), /; it begins with "\\x00\\x01\\x80A"$/],
   ["cut.jpg", cut("rgb-420.jpg"), /ends before the last of its 29 scan lines; [\d,]+ bytes were read$/],

@@ -1,5 +1,5 @@
 /**
- * Decoding JPEG, PNG, WebP and GIF to RGB, to the byte as Pillow does it:
+ * Decoding JPEG, PNG, WebP, GIF and BMP to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
 import { type Alpha, ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
@@ -40,6 +40,7 @@ function readerOf(file: ImageFile): (() => Promise<Reader>) | undefined {
   if (start.startsWith("\x89PNG\r\n\x1a\n")) return async () => (await import("./png.js")).readPng;
   if (start.startsWith("RIFF") && start.endsWith("WEBP")) return async () => (await import("./webp.js")).readWebp;
   if (/^GIF8[79]a/.test(start)) return async () => (await import("./gif.js")).readGif;
+  if (start.startsWith("BM")) return async () => (await import("./bmp.js")).readBmp;
   return undefined;
 }
 
@@ -73,7 +74,7 @@ export async function decodeFor<T>(
   const load = readerOf(file);
   if (!load) {
     const begin = quotes ? `; it begins with ${printable(bytes.subarray(0, 8))}` : "";
-    throw broken(file, `is not a JPEG, PNG, WebP or GIF file${bytes.length === 0 ? "; it is empty" : begin}`);
+    throw broken(file, `is not a JPEG, PNG, WebP, GIF or BMP file${bytes.length === 0 ? "; it is empty" : begin}`);
   }
   const read = await load();
   let size = "";
