@@ -68,24 +68,31 @@ export function attentionScratch(tokens: usize, heads: usize, d: usize): usize {
 
 // prettier-ignore
 @unmanaged class AttentionJob {
-  tile: u32; out: usize; outStride: usize; qkv: usize; qkvStride: usize; tokens: usize; heads: usize; d: usize;
-  scratch: usize; probabilities: usize; probabilityStride: usize; first: usize; count: usize; bias: usize;
-  biasStride: usize; biasHead: usize;
+  tile: u32; out: usize; outStride: usize; q: usize; qStride: usize; k: usize; kStride: usize; v: usize; vStride: usize;
+  queries: usize; tokens: usize; heads: usize; d: usize; scratch: usize; probabilities: usize; probabilityStride: usize;
+  first: usize; count: usize; bias: usize; biasStride: usize; biasHead: usize;
 }
 
 /**
- * out: images·tokens rows of heads·d floats; qkv: as many rows of 3·heads·d floats, [q | k | v], a head's columns together,
- * readable to the next multiple of 4 floats; probabilities: 0, or images·heads·tokens rows of `tokens` floats. Strides in
- * bytes. bias: 0, or `tokens` rows of `tokens` floats, readable to the next multiple of 4, that are added to the scores;
+ * out: images·queries rows of heads·d floats; q: `queries` rows of heads·d floats, a head's columns together, qImage bytes
+ * from one image's to the next's, or 0; k, v: images·tokens such rows each. They may lie in one matrix, [q | k | v]. All are
+ * readable to the next multiple of 4 floats. probabilities: 0, or images·heads·queries rows of `tokens` floats. Strides in
+ * bytes. bias: 0, or `queries` rows of `tokens` floats, readable to the next multiple of 4, that are added to the scores;
  * biasHead: bytes from those of one head to the next's, or 0. -∞ becomes a weight of 2^-126.
  */
 export function attention(
   tile: u32,
   out: usize,
   outStride: usize,
-  qkv: usize,
-  qkvStride: usize,
+  q: usize,
+  qStride: usize,
+  qImage: usize,
+  k: usize,
+  kStride: usize,
+  v: usize,
+  vStride: usize,
   images: usize,
+  queries: usize,
   tokens: usize,
   heads: usize,
   d: usize,
@@ -100,8 +107,13 @@ export function attention(
   job.tile = tile;
   job.out = out;
   job.outStride = outStride;
-  job.qkv = qkv;
-  job.qkvStride = qkvStride;
+  job.q = q;
+  job.qStride = qStride;
+  job.k = k;
+  job.kStride = kStride;
+  job.v = v;
+  job.vStride = vStride;
+  job.queries = queries;
   job.tokens = tokens;
   job.heads = heads;
   job.d = d;
@@ -119,9 +131,11 @@ export function attention(
       fork(packHeads);
       fork(attend);
     }
-    job.out += tokens * outStride;
-    job.qkv += tokens * qkvStride;
-    if (probabilities) job.probabilities += heads * tokens * probabilityStride;
+    job.out += queries * outStride;
+    job.q += qImage;
+    job.k += tokens * kStride;
+    job.v += tokens * vStride;
+    if (probabilities) job.probabilities += heads * queries * probabilityStride;
   }
 }
 
@@ -129,13 +143,12 @@ function packHeads(): void {
   const job = jobOf<AttentionJob>();
   const tokens = job.tokens;
   const d = job.d;
-  const width = (job.heads * d) << 2;
   const values = job.scratch + job.count * keyBytes(tokens, d);
   for (let task = nextTask(); task < 2 * job.count; task = nextTask()) {
     const h = task >> 1;
-    const x = job.qkv + (1 + (task & 1)) * width + (((job.first + h) * d) << 2);
-    if (task & 1) packValues(values + h * valueBytes(tokens, d), x, job.qkvStride, tokens, d);
-    else packKeys(job.scratch + h * keyBytes(tokens, d), x, job.qkvStride, tokens, d);
+    const column = ((job.first + h) * d) << 2;
+    if (task & 1) packValues(values + h * valueBytes(tokens, d), job.v + column, job.vStride, tokens, d);
+    else packKeys(job.scratch + h * keyBytes(tokens, d), job.k + column, job.kStride, tokens, d);
   }
 }
 
@@ -143,6 +156,7 @@ function attend(): void {
   const job = jobOf<AttentionJob>();
   const tile = job.tile;
   const height = tileRows(tile);
+  const queries = job.queries;
   const tokens = job.tokens;
   const d = job.d;
   const scale = <f32>(LOG2E / sqrt<f64>(d));
@@ -151,7 +165,7 @@ function attend(): void {
   const packed = share(allValues + job.count * valueBytes(tokens, d), threadBytes(tokens, d));
   const scores = packed + ROWS * (max(tokens, d) << 2);
   const result = scores + ROWS * rowBytes(tokens);
-  const blocks = (tokens + ROWS - 1) / ROWS;
+  const blocks = (queries + ROWS - 1) / ROWS;
 
   for (let task = nextTask(); task < job.count * blocks; task = nextTask()) {
     const packedHead = task / blocks;
@@ -159,9 +173,8 @@ function attend(): void {
     const values = allValues + packedHead * valueBytes(tokens, d);
     const h = job.first + packedHead;
     const row = (task % blocks) * ROWS;
-    const rows = min(ROWS, tokens - row);
-    const q = job.qkv + row * job.qkvStride + ((h * d) << 2);
-    packRows(height, packed, q, job.qkvStride, rows, d);
+    const rows = min(ROWS, queries - row);
+    packRows(height, packed, job.q + row * job.qStride + ((h * d) << 2), job.qStride, rows, d);
     const whole = (rows + height - 1) / height * height * d;
     scaleInto(packed, packed, whole, scale);
     gemm(tile, scores, rowBytes(tokens), packed, rows, d, keys, panels(tokens), false);
@@ -178,7 +191,7 @@ function attend(): void {
       const r = <f32>1 / load<f32>(s + rowBytes(tokens) - 64);
       scaleInto(job.out + (row + i) * job.outStride + ((h * d) << 2), result + i * rowBytes(d), d, r);
       if (job.probabilities) {
-        scaleInto(job.probabilities + (h * tokens + row + i) * job.probabilityStride, s, tokens, r);
+        scaleInto(job.probabilities + (h * queries + row + i) * job.probabilityStride, s, tokens, r);
       }
     }
   }

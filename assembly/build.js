@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { posix } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
+import { writeActivations } from "./activations.js";
 import { writeTiles } from "./tiles.js";
 
 const config = JSON.parse(readFileSync("asconfig.json", "utf8"));
@@ -58,6 +59,7 @@ function section(name, text) {
 }
 
 writeTiles("assembly/tiles.gen.ts");
+writeActivations("assembly/activations.gen.ts", "src/backends/wasm/activations.gen.ts");
 for (const folder of ["build", "dist/kernels"]) mkdirSync(folder, { recursive: true });
 
 const names = ["simd", "relaxed", "simd-threads", "relaxed-threads"];

@@ -48,8 +48,8 @@ function addDots(sum: v128, a: v128, ka: v128, b: v128, kb: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function storePixel(out: usize, sum: v128): void {
-  const levels = i32x4.shr_s(sum, FRACTION);
+function storePixel(out: usize, sum: v128, fraction: i32): void {
+  const levels = i32x4.shr_s(sum, fraction);
   const words = i16x8.narrow_i32x4_s(levels, levels);
   v128.store32_lane(out, i8x16.narrow_i16x8_u(words, words), 0);
 }
@@ -95,8 +95,8 @@ function rows2(
       coefficients += 16;
       p += 4 * channels;
     }
-    storePixel(out, combine(high0, low0));
-    storePixel(out + outStride, combine(high1, low1));
+    storePixel(out, combine(high0, low0), FRACTION);
+    storePixel(out + outStride, combine(high1, low1), FRACTION);
     out += channels;
   }
 }
@@ -356,6 +356,301 @@ export function resize_vertical(
   }
 }
 
+// ---- torchvision's resize (src/image/torchvision.ts) ----
+
+// @ts-ignore: decorator
+@inline
+function rows4(
+  channels: i32,
+  out: usize,
+  outStride: usize,
+  src: usize,
+  srcStride: usize,
+  spans: usize,
+  weights: usize,
+  weightStride: usize,
+  precision: i32,
+  width: i32,
+): void {
+  const mask0 = pairMask(channels, false);
+  const mask1 = pairMask(channels, true);
+  const half = i32x4.splat(1 << (precision - 1));
+  for (let x = 0; x < width; x++) {
+    let p = src + <usize>load<i32>(spans);
+    const end = weights + (<usize>load<i32>(spans, 4) << 3);
+    spans += 8;
+    let sum0 = half;
+    let sum1 = half;
+    let sum2 = half;
+    let sum3 = half;
+    for (let k = weights; k < end; k += 8) {
+      const k0 = v128.load32_splat(k);
+      const k1 = v128.load32_splat(k, 4);
+      let pixels = v128.load(p);
+      sum0 = addDots(sum0, i8x16.swizzle(pixels, mask0), k0, i8x16.swizzle(pixels, mask1), k1);
+      pixels = v128.load(p + srcStride);
+      sum1 = addDots(sum1, i8x16.swizzle(pixels, mask0), k0, i8x16.swizzle(pixels, mask1), k1);
+      pixels = v128.load(p + 2 * srcStride);
+      sum2 = addDots(sum2, i8x16.swizzle(pixels, mask0), k0, i8x16.swizzle(pixels, mask1), k1);
+      pixels = v128.load(p + 3 * srcStride);
+      sum3 = addDots(sum3, i8x16.swizzle(pixels, mask0), k0, i8x16.swizzle(pixels, mask1), k1);
+      p += 4 * channels;
+    }
+    weights += weightStride;
+    storePixel(out, sum0, precision);
+    storePixel(out + outStride, sum1, precision);
+    storePixel(out + 2 * outStride, sum2, precision);
+    storePixel(out + 3 * outStride, sum3, precision);
+    out += channels;
+  }
+}
+
+/**
+ * out[y, x, :] = clip8((2^(precision-1) + sum over i of src[y, first(x) + i, :] * k(x, i)) >> precision)
+ *
+ * The weights are i16, so that one dot product does where Pillow's need two; the sum fits 32 bits, since they add up to
+ * about 2^precision, of which none is above 2^15 (torch's upsample_avx_bilinear_bicubic_uint8).
+ * src, out: rows of interleaved u8 pixels of 1, 3 or 4 channels; `rows` is a multiple of 4. Up to 15 bytes after the
+ * last pixel of a span are read and times zero, 3 bytes after the last pixel of an out row are overwritten: both
+ * must be slack. spans: per output pixel i32 byte offset of its first pixel, i32 number of groups of four taps.
+ * weights: per output pixel `weightStride` bytes, 8 a group. No alignment needed; out must not overlap src.
+ */
+export function resize_horizontal_i16(
+  channels: i32,
+  out: usize,
+  outStride: usize,
+  src: usize,
+  srcStride: usize,
+  spans: usize,
+  weights: usize,
+  weightStride: usize,
+  precision: i32,
+  width: i32,
+  rows: i32,
+): void {
+  for (let y = 0; y < rows; y += 4) {
+    if (channels == 3) rows4(3, out, outStride, src, srcStride, spans, weights, weightStride, precision, width);
+    else if (channels == 4) rows4(4, out, outStride, src, srcStride, spans, weights, weightStride, precision, width);
+    else rows4(1, out, outStride, src, srcStride, spans, weights, weightStride, precision, width);
+    out += outStride << 2;
+    src += srcStride << 2;
+  }
+}
+
+/**
+ * out[y, j] = clip8((2^(precision-1) + sum over i of src[first(y) + i, j] * k(y, i)) >> precision) for every byte j of a row
+ *
+ * src, out: rows of u8, outStride a multiple of 16; `bytes` of a row are computed, rounded up to 16.
+ * spans: per output row i32 byte offset of its first source row, i32 number of pairs of taps; the second row of the
+ * last pair may be slack. weights: per output row `weightStride` bytes, 4 a pair. out must not overlap src.
+ */
+export function resize_vertical_i16(
+  out: usize,
+  outStride: usize,
+  src: usize,
+  srcStride: usize,
+  spans: usize,
+  weights: usize,
+  weightStride: usize,
+  precision: i32,
+  bytes: i32,
+  rows: i32,
+): void {
+  const half = i32x4.splat(1 << (precision - 1));
+  for (let y = 0; y < rows; y++) {
+    const first = src + <usize>load<i32>(spans);
+    const end = weights + (<usize>load<i32>(spans, 4) << 2);
+    spans += 8;
+    for (let j = 0; j < bytes; j += 16) {
+      let sum0 = half;
+      let sum1 = half;
+      let sum2 = half;
+      let sum3 = half;
+      let p = first + j;
+      for (let k = weights; k < end; k += 4) {
+        const a = v128.load(p);
+        const b = v128.load(p + srcStride);
+        const w = v128.load32_splat(k);
+        const pairs0 = v128.shuffle<u8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const pairs1 = v128.shuffle<u8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        sum0 = i32x4.add(sum0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(pairs0), w));
+        sum1 = i32x4.add(sum1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(pairs0), w));
+        sum2 = i32x4.add(sum2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(pairs1), w));
+        sum3 = i32x4.add(sum3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(pairs1), w));
+        p += srcStride << 1;
+      }
+      sum0 = i32x4.shr_s(sum0, precision);
+      sum1 = i32x4.shr_s(sum1, precision);
+      sum2 = i32x4.shr_s(sum2, precision);
+      sum3 = i32x4.shr_s(sum3, precision);
+      const words0 = i16x8.narrow_i32x4_s(sum0, sum1);
+      const words1 = i16x8.narrow_i32x4_s(sum2, sum3);
+      v128.store(out + j, i8x16.narrow_i16x8_u(words0, words1));
+    }
+    weights += weightStride;
+    out += outStride;
+  }
+}
+
+// a * b + c as AVX2 fuses it: the product is exact in f64. The sum is rounded twice, which shows in about 1 of 2^29.
+// @ts-ignore: decorator
+@inline
+function fused(a: v128, b: v128, c: v128): v128 {
+  const low = f64x2.add(
+    f64x2.mul(f64x2.promote_low_f32x4(a), f64x2.promote_low_f32x4(b)),
+    f64x2.promote_low_f32x4(c),
+  );
+  const high = f64x2.add(f64x2.mul(promoteHigh(a), promoteHigh(b)), promoteHigh(c));
+  return v128.shuffle<i64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function promoteHigh(a: v128): v128 {
+  return f64x2.promote_low_f32x4(v128.shuffle<i64>(a, a, 1, 1));
+}
+
+// The sum of an output's taps in the order of torch's AVX2 build: its compiler adds four products at a time without fusing
+// after the first, and fuses those that are left over.
+// @ts-ignore: decorator
+@inline
+function tapsSum(p: usize, step: usize, weights: usize, count: i32): v128 {
+  const end = weights + (<usize>count << 2);
+  const whole = weights + ((<usize>(count - 1) & ~3) << 2);
+  let sum = f32x4.mul(v128.load(p), v128.load32_splat(weights));
+  while (weights < whole) {
+    weights += 4;
+    p += step;
+    sum = f32x4.add(sum, f32x4.mul(v128.load(p), v128.load32_splat(weights)));
+  }
+  for (weights += 4; weights < end; weights += 4) {
+    p += step;
+    sum = fused(v128.load(p), v128.load32_splat(weights), sum);
+  }
+  return sum;
+}
+
+/**
+ * out[i] = src[i] * factor, as f32, for each of `count` bytes
+ *
+ * 16 are done at once: up to 15 bytes after src are read and 60 after out are overwritten. src may lie in the last quarter of out.
+ */
+export function values_of_bytes(out: usize, src: usize, factor: f32, count: i32): void {
+  const scale = f32x4.splat(factor);
+  for (const end = src + <usize>count; src < end; src += 16) {
+    const bytes = v128.load(src);
+    const low = i16x8.extend_low_i8x16_u(bytes);
+    const high = i16x8.extend_high_i8x16_u(bytes);
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(low)), scale));
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(low)), scale), 16);
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(high)), scale), 32);
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(high)), scale), 48);
+    out += 64;
+  }
+}
+
+/**
+ * out[y, x, :] = sum over i of src[y, first(x) + i, :] * k(x, i), every step rounded to f32
+ *
+ * src, out: rows of interleaved f32 pixels of at most 4 channels. Up to 12 bytes after the last pixel of a span are read, and
+ * as many after the last pixel of an out row are overwritten: both must be slack. spans: per output pixel i32 byte
+ * offset of its first pixel, i32 number of taps, at least 1. weights: per output pixel `weightStride` bytes, f32.
+ */
+export function resize_horizontal_f32(
+  channels: i32,
+  out: usize,
+  outStride: usize,
+  src: usize,
+  srcStride: usize,
+  spans: usize,
+  weights: usize,
+  weightStride: usize,
+  width: i32,
+  rows: i32,
+): void {
+  const step = <usize>channels << 2;
+  for (let y = 0; y < rows; y++) {
+    let to = out;
+    let k = weights;
+    for (let s = spans, end = spans + (<usize>width << 3); s < end; s += 8) {
+      v128.store(to, tapsSum(src + <usize>load<i32>(s), step, k, load<i32>(s, 4)));
+      to += step;
+      k += weightStride;
+    }
+    out += outStride;
+    src += srcStride;
+  }
+}
+
+/**
+ * out[y, j] = sum over i of src[first(y) + i, j] * k(y, i) for every f32 j of a row, every step rounded to f32
+ *
+ * `values` of a row are computed, rounded up to 4. spans: per output row i32 byte offset of its first source row, i32
+ * number of taps, at least 1. weights: per output row `weightStride` bytes, f32.
+ */
+export function resize_vertical_f32(
+  out: usize,
+  outStride: usize,
+  src: usize,
+  srcStride: usize,
+  spans: usize,
+  weights: usize,
+  weightStride: usize,
+  values: i32,
+  rows: i32,
+): void {
+  for (let y = 0; y < rows; y++) {
+    const first = src + <usize>load<i32>(spans);
+    const count = load<i32>(spans, 4);
+    spans += 8;
+    for (let j: usize = 0, end = <usize>values << 2; j < end; j += 16) {
+      v128.store(out + j, tapsSum(first + j, srcStride, weights, count));
+    }
+    weights += weightStride;
+    out += outStride;
+  }
+}
+
+/**
+ * out[i, :3] = sum over y, x of row(y)[at(i) + 12 x] * k(y, x), in this order, each step fused and rounded to f32: a blur of
+ * `count` pixels of 3 f32 channels
+ *
+ * rows: per row of the kernel, i32 address. at: per pixel, i32 byte offset of the first pixel under the kernel. weights: f32
+ * [height, width]. 4 bytes after the last pixel of a row are read and of out are overwritten: both must be slack.
+ */
+export function blur_f32(
+  out: usize,
+  rows: usize,
+  at: usize,
+  weights: usize,
+  height: i32,
+  width: i32,
+  count: i32,
+): void {
+  const zero = f64x2.splat(0);
+  const rowsEnd = rows + (<usize>height << 2);
+  for (const end = at + (<usize>count << 2); at < end; at += 4) {
+    const offset = <usize>load<i32>(at);
+    let low = zero;
+    let high = zero;
+    let k = weights;
+    for (let row = rows; row < rowsEnd; row += 4) {
+      let p = <usize>load<i32>(row) + offset;
+      for (const rowEnd = k + (<usize>width << 2); k < rowEnd; k += 4) {
+        const weight = f64x2.promote_low_f32x4(v128.load32_splat(k));
+        const pixel = v128.load(p);
+        low = f64x2.add(f64x2.mul(f64x2.promote_low_f32x4(pixel), weight), low);
+        high = f64x2.add(f64x2.mul(promoteHigh(pixel), weight), high);
+        low = f64x2.promote_low_f32x4(f32x4.demote_f64x2_zero(low));
+        high = f64x2.promote_low_f32x4(f32x4.demote_f64x2_zero(high));
+        p += 12;
+      }
+    }
+    v128.store(out, v128.shuffle<i64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2));
+    out += 12;
+  }
+}
+
 /**
  * out[i, :] = src[i, :3] for each of `pixels` RGBA pixels
  *
@@ -365,6 +660,35 @@ export function drop_alpha(out: usize, src: usize, pixels: i32): void {
   const rgb = i8x16(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 16, 16, 16);
   for (const end = src + (<usize>pixels << 2); src < end; src += 16) {
     v128.store(out, i8x16.swizzle(v128.load(src), rgb));
+    out += 12;
+  }
+}
+
+// Two pixels of RGBA in 16 bits: round((c * a + 255 * (255 - a)) / 255). The division is exact: the dividend plus 128 is at
+// most 65,153.
+// @ts-ignore: decorator
+@inline
+function onWhite(pixels: v128): v128 {
+  const white = i16x8.splat(255);
+  const alpha = v128.shuffle<u16>(pixels, pixels, 3, 3, 3, 3, 7, 7, 7, 7);
+  const sum = i16x8.add(i16x8.mul(pixels, alpha), i16x8.mul(white, i16x8.sub(white, alpha)));
+  const rounded = i16x8.add(sum, i16x8.splat(128));
+  return i16x8.shr_u(i16x8.add(rounded, i16x8.shr_u(rounded, 8)), 8);
+}
+
+/**
+ * out[i, c] = round((src[i, c] * src[i, 3] + 255 * (255 - src[i, 3])) / 255) for each of `pixels` RGBA pixels and c < 3:
+ * Pillow's alpha_composite on opaque white
+ *
+ * Four pixels are done at once: up to 12 bytes after src are read and up to 15 after out are overwritten.
+ */
+export function lay_on_white(out: usize, src: usize, pixels: i32): void {
+  const rgb = i8x16(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 16, 16, 16);
+  for (const end = src + (<usize>pixels << 2); src < end; src += 16) {
+    const rgba = v128.load(src);
+    const low = onWhite(i16x8.extend_low_i8x16_u(rgba));
+    const high = onWhite(i16x8.extend_high_i8x16_u(rgba));
+    v128.store(out, i8x16.swizzle(i8x16.narrow_i16x8_u(low, high), rgb));
     out += 12;
   }
 }

@@ -6,7 +6,7 @@
 //    Rows beyond about an image are taken in parts that fit L2 (a batch of 8 ViT-S: 1576 rows), for all panels of a task.
 // Threads write to different panels, and each element is summed in the same order, so that neither their number nor the
 // batch changes a bit of the result.
-import { gelu, geluTanh, quickGelu, relu, tanh } from "./activation";
+import { activate } from "./activations.gen";
 import { gemm, packRows, packWeight, panelBytes, tilePanels, tileRows } from "./gemm";
 import { halfPanelBytes, packHalves, rescaleHalves, widenPanel } from "./half";
 import {
@@ -21,7 +21,7 @@ import {
 import { normaliseRow } from "./layernorm";
 import { fork, jobOf, nextTask, share, threads } from "./threads";
 
-/** Precisions and activations as src/backends/wasm/kernels.ts numbers them. */
+/** Precisions as src/backends/wasm/tile.ts numbers them. */
 const F32: u32 = 0;
 const F16: u32 = 1;
 
@@ -297,16 +297,6 @@ function multiplyPanels(): void {
         if (job.activation) for (let i: usize = 0; i < count; i++) activate(job.activation, c + (i << 5), stride, rows);
       }
     }
-  }
-}
-
-function activate(activation: u32, c: usize, stride: usize, rows: usize): void {
-  switch (activation) {
-    case 1: gelu(c, stride, rows); break;
-    case 2: geluTanh(c, stride, rows); break;
-    case 3: tanh(c, stride, rows); break;
-    case 5: quickGelu(c, stride, rows); break;
-    default: relu(c, stride, rows);
   }
 }
 

@@ -6,10 +6,10 @@
  */
 import type { Backend, Linear } from "../src/backend.js";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
+import { parseConfig } from "../src/checkpoint/recognise.js";
+import { planWeights } from "../src/checkpoint/weights.js";
+import { forward } from "../src/forward/forward.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
-import { forward } from "../src/model/forward.js";
-import { parseConfig } from "../src/model/recognise.js";
-import { planWeights } from "../src/model/weights.js";
 import { answer } from "./child.js";
 import { folderOf } from "./files.js";
 import { IMAGE, PATCH, SIZES, type Size } from "./models.js";

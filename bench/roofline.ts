@@ -7,8 +7,7 @@ import { pathToFileURL } from "node:url";
 import type { Backend, Precision } from "../src/backend.js";
 import type { Gpu } from "../src/backends/select.js";
 import { createWebgpuBackend } from "../src/backends/webgpu/index.js";
-import { encode } from "../src/model/encoder.js";
-import type { Block } from "../src/model/weights.js";
+import { type Block, encode } from "../src/vit/encoder.js";
 import { table } from "./markdown.js";
 
 interface Machine {
@@ -123,7 +122,7 @@ export async function countBlock(size: keyof typeof SIZES, precision: Precision,
   const rows = images * TOKENS;
   const z = backend.createTensor(rows, width);
   const config = { width, depth: 1, heads, mlpWidth: 4 * width, eps: 1e-6, activation: "gelu" } as const;
-  await encode(backend, config, [block], z, { images, tokens: TOKENS }, {}, { attentions: false, each: () => {} });
+  await encode(backend, config, [block], z, { images, tokens: TOKENS }, {});
   await backend.read(z);
   const products = 2 * rows * 12 * width * width;
   return { ...count, products, attention: 4 * rows * TOKENS * width };

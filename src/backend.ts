@@ -130,6 +130,18 @@ export interface Sampling {
   readonly values: Float32Array;
 }
 
+/** Queries, keys and values: of the same tokens in one matrix, or apart. */
+export type Attended = Tensor | { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
+
+/** Sizes of an attention, and what goes in and out beside its queries, keys and values. */
+export interface AttentionShape {
+  readonly heads: number;
+  /** Keys of an image. */
+  readonly tokens: number;
+  readonly bias?: Tensor;
+  readonly probabilities?: Tensor;
+}
+
 /** Which two elements of a head are turned together: i and i xor 1, or i and i + d/2. */
 export type Pairs = "neighbours" | "halves";
 
@@ -203,15 +215,13 @@ export interface Backend {
   /** Layer norm of each head's query and key, in place. qkv as in `attention`; query, key: width d (Henry et al. 2020). */
   headNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): void;
   /**
-   * softmax(Q Kᵀ / √d + bias) V per image and head, eq. 5 to 7. qkv: [B·tokens, 3·heads·d] as [q | k | v], a head's columns
-   * together; out: [B·tokens, heads·d]; probabilities, if wanted: [B·heads·tokens, tokens]. bias, the same for every image:
-   * [tokens, tokens], or [heads·tokens, tokens]; -∞ hides a key, and no row may hide all.
+   * softmax(Q Kᵀ / √d + bias) V per image and head, eq. 5 to 7, a head's columns together. Self-attention has all in one matrix
+   * qkv, [B·tokens, 3·heads·d] as [q | k | v]; out: [B·tokens, heads·d]. Apart, k and v are [B·tokens, heads·d], out is
+   * [B·queries, heads·d], and q as out, or [queries, heads·d], the same for every image. probabilities, if wanted:
+   * [B·heads·queries, tokens]. bias, the same for every image: [queries, tokens], or [heads·queries, tokens]; -∞ hides a key,
+   * and no row may hide all.
    */
-  attention(
-    out: Tensor,
-    qkv: Tensor,
-    shape: { readonly heads: number; readonly tokens: number; readonly bias?: Tensor; readonly probabilities?: Tensor },
-  ): void;
+  attention(out: Tensor, qkv: Attended, shape: AttentionShape): void;
   /**
    * Rotary positions (Su et al. 2021) of queries and keys, in place: x[i]·cos[i] + x[j]·sin[i] for the pair i, j; sin has the
    * sign. qkv as in `attention`; cos, sin: [tokens, d], the same for all heads, or [tokens, heads·d].

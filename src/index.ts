@@ -5,13 +5,12 @@
  */
 
 import type { BackendName, Precision } from "./backend.js";
+import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
 import type { Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
-import type { Config, ConfigOverrides } from "./model/config.js";
-import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
@@ -23,6 +22,7 @@ import type { TaskName } from "./tasks/index.js";
 import type { Prediction } from "./tasks/predictions.js";
 import { checkNames } from "./tasks/task.js";
 import type { ZeroShotOptions } from "./tasks/zero-shot.js";
+import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type {
   BackendName,
@@ -110,6 +110,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   wasm: true,
   imageSize: true,
   patchSize: true,
+  processor: true,
   config: true,
   pixelLimit: true,
   decodeTimeout: true,
@@ -136,7 +137,7 @@ const MAX_THREADS = 256;
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
   const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1 } = options;
-  const { wasm = "", decodeTimeout = 1, onProgress } = options;
+  const { wasm = "", decodeTimeout = 1, processor = "pillow", onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${excerpt(onProgress)}`);
   }
@@ -170,6 +171,9 @@ function checkOptions(options: LoadOptions): void {
     ![WebAssembly.Module, ArrayBuffer, Uint8Array, URL].some((type) => (wasm as unknown) instanceof type)
   ) {
     throw new TypeError(`load: wasm must be a WebAssembly.Module, bytes or a URL; got ${excerpt(wasm)}`);
+  }
+  if (!["pillow", "torchvision"].includes(processor)) {
+    throw new RangeError(`load: processor must be pillow or torchvision; got ${excerpt(processor)}`);
   }
   if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${excerpt(wide)}`);
   if (!(typeof decodeTimeout === "number" && decodeTimeout > 0)) {

@@ -1,22 +1,22 @@
 /** What a loaded model does with images and texts: `load` of index.ts gives it, on a page from a worker. */
 import type { BackendName, Precision } from "./backend.js";
+import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Geometry } from "./image/geometry.js";
 import { pixelsOf } from "./image/pixels.js";
-import { patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
+import { checkBytes, type Processor, patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
-import type { Config, ConfigOverrides } from "./model/config.js";
-import type { ForwardOptions } from "./model/forward.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "./model/outputs.js";
 import { collect } from "./tasks/batch.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { concat, toUnit } from "./tasks/rows.js";
 import { checkNames, textsOf } from "./tasks/task.js";
+import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 /** Options of `load`. */
 export interface LoadOptions extends HubOptions {
@@ -46,6 +46,11 @@ export interface LoadOptions extends HubOptions {
   imageSize?: number | readonly [number, number];
   /** Size of the patches: the patch embedding is resampled at load by the pseudo-inverse of FlexiViT (Beyer et al. 2023). */
   patchSize?: number | readonly [number, number];
+  /**
+   * Whose image processors to follow: "pillow" (default), transformers' on PIL images, the same on every machine; or
+   * "torchvision", its default ones, whose levels differ by 1 in some of a thousand, for checkpoints in transformers' layout.
+   */
+  processor?: Processor;
   /** What a checkpoint without config.json does not say, such as its heads (width / 64 unless given). */
   config?: ConfigOverrides;
   /** Most pixels that an image may have; more is refused before any of them is decoded. */
@@ -116,7 +121,10 @@ export interface Model extends TaskMethods {
     images: ImageInput | readonly ImageInput[],
     options?: { signal?: AbortSignal },
   ): Promise<Tensor & { geometry: Geometry | readonly Geometry[] }>;
-  /** The same before normalisation: 8-bit RGB, [images, H, W, 3]. */
+  /**
+   * The same before normalisation: 8-bit RGB, [images, H, W, 3].
+   * @throws RangeError where torchvision's processor resizes values: of DINOv3 and OWLv2.
+   */
   preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
   /** Ends calls that are running, which throw as later ones do, and frees what no other model shares. */
   dispose(): void;
@@ -204,11 +212,11 @@ function createModel(
     }
   }
 
-  /** Pixel values of 8-bit images of the model's size. */
+  /** Pixel values of images of the model's size. */
   function valuesOf(images: readonly SeenImage[]): Tensor {
     const data = new Float32Array(images.length * 3 * area);
-    for (const [i, { data: bytes }] of images.entries()) {
-      toPixelValues(bytes, preprocessing, data.subarray(i * 3 * area, (i + 1) * 3 * area));
+    for (const [i, { data: rgb }] of images.entries()) {
+      toPixelValues(rgb, preprocessing, data.subarray(i * 3 * area, (i + 1) * 3 * area));
     }
     return { dims: [images.length, 3, height, width], data };
   }
@@ -335,13 +343,14 @@ function createModel(
   ): Promise<Uint8Array> {
     live();
     checkNames("preprocessBytes", options, { signal: true });
+    checkBytes("preprocessBytes", preprocessing);
     return concat(
       await eachOf<Uint8Array, never>(
         "preprocessBytes",
         listOf(images),
         options.signal,
         undrawn,
-        async ({ data }) => data,
+        async ({ data }) => data as Uint8Array,
       ),
       Uint8Array,
     );

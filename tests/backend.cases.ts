@@ -6,8 +6,17 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Backend, type DType, ELEMENT_BYTES, type Linear, type Precision, type Tensor } from "../src/backend.js";
+import {
+  type Activation,
+  type Backend,
+  type DType,
+  ELEMENT_BYTES,
+  type Linear,
+  type Precision,
+  type Tensor,
+} from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
+import { ACTIVATIONS } from "../src/numerics/activations.js";
 
 export interface Skip {
   readonly reason: string;
@@ -55,6 +64,9 @@ function encode(dtype: DType, values: readonly number[]): Uint8Array {
   for (const [i, x] of values.entries()) put[dtype](i * ELEMENT_BYTES[dtype], x);
   return bytes;
 }
+
+/** Of every row, also those to come. */
+const activations = Object.keys(ACTIVATIONS) as Activation[];
 
 /** Of a 2×2 map, a pixel outside of it. */
 const windowOf = (kernel: number, out: number) => ({
@@ -129,15 +141,7 @@ export function runBackendCases(options: {
     [197, 192, 576],
   ] as const;
   for (const [rows, inputs, outputs] of sizes) {
-    for (const epilogue of [
-      {},
-      { accumulate: true },
-      { activation: "gelu" },
-      { activation: "gelu_tanh" },
-      { activation: "quick_gelu" },
-      { activation: "tanh" },
-      { activation: "relu" },
-    ] as const) {
+    for (const epilogue of [{}, { accumulate: true }, ...activations.map((activation) => ({ activation }))] as const) {
       matches(`linear ${rows}×${inputs} → ${outputs} ${JSON.stringify(epilogue)}`, (b) =>
         during(b, async () => {
           const out = b.createTensor(rows, outputs, noise(rows * outputs, 2));
@@ -257,7 +261,7 @@ export function runBackendCases(options: {
       const identity = b.createLinear(1, 1);
       b.store({ linear: identity, part: "weight", row: 0 }, "F32", f32(Float32Array.of(1)));
       const rows: Float32Array[] = [];
-      for (const activation of ["gelu", "gelu_tanh", "quick_gelu", "tanh"] as const) {
+      for (const activation of activations) {
         const out = b.createTensor(4001, 1);
         b.linear(out, x, identity, { activation });
         rows.push(await b.read(out));
@@ -303,6 +307,66 @@ export function runBackendCases(options: {
     matches(`attention ${images}×${tokens} tokens, ${heads} heads of ${d}`, (b) => run(b, false));
     matches(`attention ${images}×${tokens} tokens, ${heads} heads of ${d}: probabilities`, (b) => run(b, true));
   }
+
+  // Queries of their own: one or several, fewer and more than keys, the same for every image or not.
+  for (const [images, queries, tokens, heads, d] of [
+    [1, 1, 1, 1, 1],
+    [3, 1, 7, 2, 5],
+    [2, 4, 9, 3, 8],
+    [2, 25, 3, 2, 12],
+    [1, 23, 50, 1, 33],
+    [2, 1, 197, 3, 64],
+    [1, 26, 24, 2, 20],
+  ] as const) {
+    for (const shared of new Set([false, images > 1])) {
+      const whose = shared ? "of all images" : "of each image";
+      matches(`attention of ${queries} queries ${whose} to ${images}×${tokens} tokens, ${heads} heads of ${d}`, (b) =>
+        during(b, async () => {
+          const width = heads * d;
+          const rows = shared ? queries : images * queries;
+          const q = b.createTensor(rows, width, noise(rows * width, 41));
+          const k = b.createTensor(images * tokens, width, noise(images * tokens * width, 42));
+          const v = b.createTensor(images * tokens, width, noise(images * tokens * width, 43));
+          const out = b.createTensor(images * queries, width);
+          b.attention(out, { q, k, v }, { heads, tokens });
+          const alone = await b.read(out);
+          const probabilities = b.createTensor(images * heads * queries, tokens);
+          const biases = [queries, heads * queries].map((n, i) =>
+            // Every third key is hidden, never the first.
+            b.createTensor(
+              n,
+              tokens,
+              noise(n * tokens, 44 + i).map((x, at) => (at % tokens && at % 3 === 0 ? Number.NEGATIVE_INFINITY : x)),
+            ),
+          );
+          const results = [...alone];
+          for (const bias of biases) {
+            b.attention(out, { q, k, v }, { heads, tokens, bias, probabilities });
+            results.push(...(await b.read(out)), ...(await b.read(probabilities)));
+          }
+          return Float32Array.from(results);
+        }),
+      );
+    }
+  }
+
+  define("attention of q, k and v apart is that of one matrix: the same bits", async (b) => {
+    const [images, tokens, heads, d] = [2, 27, 3, 10];
+    const width = heads * d;
+    const mark = b.mark();
+    const parts = [46, 47, 48].map((seed) => noise(images * tokens * width, seed));
+    const [q, k, v] = parts.map((x) => b.createTensor(images * tokens, width, x)) as [Tensor, Tensor, Tensor];
+    const rows = Float32Array.from({ length: images * tokens * 3 * width }, (_, i) => {
+      const [row, col] = [Math.floor(i / (3 * width)), i % (3 * width)];
+      return parts[Math.floor(col / width)]![row * width + (col % width)]!;
+    });
+    const qkv = b.createTensor(images * tokens, 3 * width, rows);
+    const [a, c] = [b.createTensor(images * tokens, width), b.createTensor(images * tokens, width)];
+    b.attention(a, { q, k, v }, { heads, tokens });
+    b.attention(c, qkv, { heads, tokens });
+    assert.deepEqual(await b.read(a), await b.read(c));
+    b.release(mark);
+  });
 
   matches("attention: scores of ±1000 neither overflow nor vanish", (b) =>
     during(b, async () => {
@@ -688,6 +752,21 @@ export function runBackendCases(options: {
       "attention of heads that do not divide",
       /^attention: with 5 tokens and 2 heads qkv must have a multiple of 5 rows and of 6 columns; got 5×9$/,
       (b, t) => b.attention(t(5, 3), t(5, 9), { heads: 2, tokens: 5 }),
+    ],
+    [
+      "attention to values of other tokens",
+      /^attention: k is 6×4, so v must be 6×4; got 5×4$/,
+      (b, t) => b.attention(t(2, 4), { q: t(2, 4), k: t(6, 4), v: t(5, 4) }, { heads: 2, tokens: 3 }),
+    ],
+    [
+      "attention of queries of another number",
+      /^attention: out is 4×4, so q must be 2×4; got 3×4$/,
+      (b, t) => b.attention(t(4, 4), { q: t(3, 4), k: t(6, 4), v: t(6, 4) }, { heads: 2, tokens: 3 }),
+    ],
+    [
+      "attention of several queries with another bias",
+      /^attention: there are 2 queries of 3 tokens and 2 heads, so bias must be 4×3; got 3×3$/,
+      (b, t) => b.attention(t(4, 4), { q: t(2, 4), k: t(6, 4), v: t(6, 4) }, { heads: 2, tokens: 3, bias: t(3, 3) }),
     ],
     [
       "layerNorm with another width",

@@ -10,6 +10,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Backend } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
+import { parseConfig } from "../src/checkpoint/recognise.js";
+import { planWeights } from "../src/checkpoint/weights.js";
+import { forward } from "../src/forward/forward.js";
 import {
   type BatchError,
   defaultModel,
@@ -20,9 +23,6 @@ import {
   type Tensor,
 } from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
-import { forward } from "../src/model/forward.js";
-import { parseConfig } from "../src/model/recognise.js";
-import { planWeights } from "../src/model/weights.js";
 import { noise } from "./backend.cases.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";

@@ -17,9 +17,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { widen } from "../src/elements.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer } from "../src/io/checkpoint.js";
 import { encode, isConvertible, type TensorInfo } from "../src/io/safetensors.js";
+import { widen } from "../src/numerics/elements.js";
 import { openFile, readFile } from "../src/platform/files.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "vitrail-"));

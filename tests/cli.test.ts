@@ -91,7 +91,13 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     [args.command, args.operands, args.model, args.task],
     ["classify", ["a.jpg", "--b.jpg", "-"], "m", { topK: 3 }],
   );
-  assert.deepEqual(args.load, { backend: undefined, precision: undefined, threads: "auto", wide: false });
+  assert.deepEqual(args.load, {
+    backend: undefined,
+    precision: undefined,
+    threads: "auto",
+    wide: false,
+    processor: undefined,
+  });
   assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
   const { batch, seconds, json, quiet, out } = parseArguments([]);
   assert.deepEqual(
@@ -104,8 +110,9 @@ test("what is given arrives, in any order, and the rest is by default", () => {
       out: undefined,
     },
   );
-  const { load } = parseArguments(["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide"]);
-  assert.deepEqual(load, { backend: "wasm", precision: "int8", threads: 2, wide: true });
+  const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--processor", "torchvision"];
+  const { load } = parseArguments(words);
+  assert.deepEqual(load, { backend: "wasm", precision: "int8", threads: 2, wide: true, processor: "torchvision" });
 });
 
 const TEXT = inScratch("text.jpg", "not an image");
@@ -351,6 +358,21 @@ test("inspect tells what a checkpoint is, for people and as JSON", () => {
   assert.equal(json.width, config.hidden_size);
   assert.equal(json.labels.length, 7);
   assert.equal(json.memory.weights, 4 * json.parameters);
+});
+
+test("inspect tells of the processor that is asked for", () => {
+  const inspect = (...words: string[]) => run(["inspect", "--model", "tests/fixtures/checkpoints/hf-vit", ...words]);
+  assert.match(
+    inspect().stdout,
+    / {2}preprocessing {2}resize to 12×16, bilinear; times 1\/255; mean 0.5, deviation 0.5\n/,
+  );
+  assert.match(
+    inspect("--processor", "torchvision").stdout,
+    / {2}preprocessing {2}resize to 12×16, bilinear of torchvision; mean 127.5, deviation 127.5\n/,
+  );
+  const { status, stderr } = inspect("--processor", "PIL");
+  assert.equal(status, 2);
+  assert.match(stderr, /preprocessing: processor must be pillow or torchvision; got "PIL"\n/);
 });
 
 test("inspect tells of convolutions, texts, rotary positions and layer scale where there are any", () => {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { type BatchError, type LoadOptions, load, type Prediction, type Tensor } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
-import { OUTPUT_NAMES } from "../src/model/outputs.js";
+import { OUTPUT_NAMES } from "../src/vit/outputs.js";
 import { readTensors } from "./tensors.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { FAMILIES } from "../src/model/families/transformers.js";
+import { FAMILIES } from "../src/checkpoint/families/transformers.js";
 
 const FIXTURES = "tests/fixtures/checkpoints";
 
@@ -88,7 +88,7 @@ const ROWS: readonly Row[] = [
     timm: ["vit_*_18x2_*", "vit_pwee_*", "vit_*_xp_*", "vit_*_rpn_*"],
     others: [],
     tasks: CLASSES,
-    fixtures: ["timm-parallel-rms", "timm-respost"],
+    fixtures: ["timm-parallel-rms", "timm-parallel-things", "timm-respost"],
   },
 ];
 
@@ -117,20 +117,26 @@ export function familyTable(): string {
 const table = (header: readonly string[], rows: readonly (readonly string[])[]) =>
   [header, header.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 
-/** Files of src/model, their lines, and the first sentence of each. */
+/** Where a checkpoint becomes a model and a model runs. */
+const FOLDERS = ["src/vit", "src/heads", "src/forward", "src/checkpoint"];
+
+/** Files of these folders, their lines, and the first sentence of each. */
 export function lineTable(): string {
-  const files = readdirSync("src/model", { recursive: true, encoding: "utf8" })
+  const files = FOLDERS.flatMap((folder) =>
+    existsSync(folder)
+      ? readdirSync(folder, { recursive: true, encoding: "utf8" }).map((file) => join(folder, file))
+      : [],
+  )
     .map((file) => file.replaceAll("\\", "/"))
-    .filter((file) => file.endsWith(".ts") && !file.startsWith("imagenet1k"))
-    .sort();
+    .filter((file) => file.endsWith(".ts") && !file.endsWith("imagenet1k.ts"));
   const rows = files.map((file) => {
-    const text = readFileSync(join("src/model", file), "utf8");
+    const text = readFileSync(file, "utf8");
     const head = /^\/\*\*([\s\S]*?)\*\//
       .exec(text)![1]!
       .replace(/\s*\n \* ?/g, " ")
       .trim();
     return [
-      `\`src/model/${file}\``,
+      `\`${file}\``,
       String(linesOf(text)),
       head
         .split(/(?<!al)[.:] /)[0]!
@@ -144,23 +150,33 @@ export function lineTable(): string {
 
 const linesOf = (text: string) => text.trimEnd().split("\n").length;
 
-/** What each family or library added: files of its own, and its constants in src/model/layouts.ts. */
+/** What each family or library added: files of its own, and its constants in src/checkpoint/layouts.ts. */
 const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
-  ["transformers: its names, and a row for each of its model types", "transformers", "families/transformers.ts"],
-  ["timm: its names, and rules on those of its architectures", "timmAttention", "timmMlp", "timm", "families/timm.ts"],
-  ["torchvision and google-research: their names", "torchvision", "flax", "families/bare.ts"],
-  ["hybrids and BiT", "bit", "resnet.ts"],
-  ["DINOv3, EVA-02, PE, RoPE-ViT: rotary positions", "dinov3", "rope.ts"],
-  ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "text.ts"],
-  ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "families/openclip.ts"],
-  ["other sizes of images and patches", "positions.ts"],
+  [
+    "transformers: its names, and a row for each of its model types",
+    "transformers",
+    "checkpoint/families/transformers.ts",
+  ],
+  [
+    "timm: its names, and rules on those of its architectures",
+    "timmAttention",
+    "timmMlp",
+    "timm",
+    "checkpoint/families/timm.ts",
+  ],
+  ["torchvision and google-research: their names", "torchvision", "flax", "checkpoint/families/bare.ts"],
+  ["hybrids and BiT", "bit", "vit/resnet.ts", "checkpoint/resnet.ts"],
+  ["DINOv3, EVA-02, PE, RoPE-ViT: rotary positions", "dinov3", "vit/rope.ts"],
+  ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "vit/text.ts"],
+  ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
+  ["other sizes of images and patches", "vit/positions.ts"],
 ];
 
 export function addedTable(): string {
-  const layouts = readFileSync("src/model/layouts.ts", "utf8");
+  const layouts = readFileSync("src/checkpoint/layouts.ts", "utf8");
   const rows = ADDED.map(([what, ...parts]) => {
     const lines = parts.map((part) => {
-      if (part.endsWith(".ts")) return linesOf(readFileSync(`src/model/${part}`, "utf8"));
+      if (part.endsWith(".ts")) return linesOf(readFileSync(`src/${part}`, "utf8"));
       return linesOf(new RegExp(`^const ${part}: \\w+ = \\{\\n[\\s\\S]*?^\\};$`, "m").exec(layouts)![0]);
     });
     return [what, String(lines.reduce((sum, n) => sum + n, 0))];

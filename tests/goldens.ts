@@ -27,6 +27,7 @@ const NAMES: Record<string, OutputName> = {
   hidden_states: "hiddenStates",
   intermediates: "hiddenStates",
   attentions: "attentions",
+  pool_attention: "poolAttention",
   image_features: "imageFeatures",
   image_embeds: "imageEmbeds",
   text_features: "textFeatures",
@@ -98,7 +99,7 @@ export async function compareAll(
       const skipped = base === "intermediates" && model.config.depth > 0 ? 1 : 0;
       const { dims, data } = Array.isArray(output) ? output[index + skipped]! : output;
       assert.deepEqual(dims, want.dims, `${file} ${key}`);
-      const magnitude = base.endsWith("attentions") ? 1 : want.data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+      const magnitude = /attentions?$/.test(base) ? 1 : want.data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
       const masked = mask && base.startsWith("vision_model") && dims.length > 2;
       const [a, b] = masked ? [kept(data, dims, mask), kept(want.data, dims, mask)] : [data, want.data];
       assertClose(a, b, TOLERANCE * magnitude, `${file} ${key}`);

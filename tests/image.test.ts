@@ -118,11 +118,14 @@ test("preprocessing: what a checkpoint may say", () => {
   const from = (preprocessor: object) => parsePreprocessing(preprocessor, undefined, [32, 32]);
   const vit = from({ image_processor_type: "ViTImageProcessorFast" });
   assert.deepEqual(vit, {
+    processor: "pillow",
     resize: { mode: "exact", width: 224, height: 224 },
     filter: "bilinear",
     width: 224,
     height: 224,
     cropRounding: "down",
+    alpha: "drop",
+    rescaleFirst: false,
     rescale: 1 / 255,
     mean: [0.5, 0.5, 0.5],
     std: [0.5, 0.5, 0.5],

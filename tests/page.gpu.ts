@@ -54,7 +54,14 @@ function picture(width: number, height: number): OffscreenCanvas {
   return canvas;
 }
 
-const HALF = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.25, 0.125], rescale: 1 / 255 } as const;
+const HALF = {
+  processor: "pillow",
+  alpha: "drop",
+  rescaleFirst: false,
+  mean: [0.5, 0.5, 0.5],
+  std: [0.5, 0.25, 0.125],
+  rescale: 1 / 255,
+} as const;
 const PREPROCESSINGS: Preprocessing[] = [
   { resize: { mode: "shortest", size: 37 }, filter: "bicubic", width: 32, height: 32, cropRounding: "even", ...HALF },
   {

@@ -4,11 +4,11 @@ import { test } from "node:test";
 import type { Backend } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
+import { parseConfig } from "../src/checkpoint/recognise.js";
+import { planWeights } from "../src/checkpoint/weights.js";
 import { createEngine } from "../src/engine/engine.js";
 import { compare } from "../src/engine/trial.js";
 import { openCheckpoint, twice } from "../src/io/checkpoint.js";
-import { parseConfig } from "../src/model/recognise.js";
-import { planWeights } from "../src/model/weights.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";
 

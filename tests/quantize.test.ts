@@ -10,9 +10,9 @@ import { type DType, ELEMENT_BYTES, type Precision } from "../src/backend.js";
 import { parseArguments } from "../src/cli/arguments.js";
 import { quantize } from "../src/cli/quantize.js";
 import { createTerminal } from "../src/cli/terminal.js";
-import { widen } from "../src/elements.js";
 import { type CheckpointParts, load } from "../src/index.js";
 import { encodeHeader } from "../src/io/safetensors.js";
+import { widen } from "../src/numerics/elements.js";
 
 const CLI = fileURLToPath(new URL("../src/cli.js", import.meta.url));
 const CHECKPOINTS = "tests/fixtures/checkpoints";

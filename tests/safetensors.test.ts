@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { widen } from "../src/elements.js";
 import { type ConvertibleTensor, encode, headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
+import { widen } from "../src/numerics/elements.js";
 
 const fixture = (name: string) => readFileSync(`tests/fixtures/safetensors/${name}`);
 const golden = JSON.parse(fixture("widened.json").toString()) as {

@@ -1,8 +1,8 @@
 /** Reading golden tensors: whole safetensors files, as f32. */
 import { readFileSync } from "node:fs";
-import { widen } from "../src/elements.js";
 import { headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
-import type { Tensor } from "../src/model/outputs.js";
+import { widen } from "../src/numerics/elements.js";
+import type { Tensor } from "../src/vit/outputs.js";
 
 export const readTensors = (path: string): Map<string, Tensor> => tensorsOf(readFileSync(path), path);
 
@@ -20,10 +20,23 @@ export function tensorsOf(bytes: Uint8Array, path: string): Map<string, Tensor> 
 /** Tensors of a safetensors file by name, as the bytes that they are. */
 export function readBytes(path: string): (name: string) => Uint8Array {
   const file = readFileSync(path);
-  const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.toString("utf8", 8, 8 + length));
+  const { length, header } = readHeader(file);
   return (name) => {
-    const [begin, end] = header[name].data_offsets;
+    const [begin, end] = header[name]!.data_offsets;
     return new Uint8Array(file.subarray(8 + length + begin, 8 + length + end));
   };
+}
+
+/** Their shapes. */
+export function readShapes(path: string): (name: string) => number[] {
+  const { header } = readHeader(readFileSync(path));
+  return (name) => header[name]!.shape;
+}
+
+function readHeader(file: Buffer) {
+  const length = Number(file.readBigUInt64LE(0));
+  const header: Record<string, { shape: number[]; data_offsets: [number, number] }> = JSON.parse(
+    file.toString("utf8", 8, 8 + length),
+  );
+  return { length, header };
 }

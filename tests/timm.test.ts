@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import type { Config } from "../src/model/config.js";
-import { fromTimm } from "../src/model/families/timm.js";
+import type { Config } from "../src/checkpoint/config.js";
+import { fromTimm } from "../src/checkpoint/families/timm.js";
 
 type Row = readonly [
   heads: number,

@@ -4,7 +4,7 @@
 // codes are longer than 8 bits, it is instead the place of a second table and 8 + the bits that index that. The size of both
 // is known from the number of codes of each length, once these are seen to be complete: nothing is written before (libwebp
 // once assumed a largest size, CVE-2023-4863). A code of one symbol takes no bits, and its table has one entry.
-import { isPastEnd, moveTo, noteEnd, peek, position, read } from "./bits";
+import { data, isPastEnd, moveTo, peek, position, read, total } from "./bits";
 import { allot } from "./memory";
 import { BAD_CODE, ENDS_EARLY, MORE, TOO_LARGE } from "./status";
 
@@ -14,12 +14,11 @@ export const CODE: usize = 8;
 const ROOT_BITS: i32 = 8;
 const MAX_LENGTH: i32 = 15;
 
-/** Symbols of the largest alphabet: literals, lengths and a color cache of 11 bits. A simple code names any of 256. */
-const MAX_SYMBOLS: usize = 256 + 24 + 2048;
+/** Lengths of the code of each symbol, u8, and symbols in the order of their codes, u16: of 256 + 24 + 2,048 at most. */
 const lengths: usize = memory.data(2328, 16);
 const sorted: usize = memory.data(2328 * 2, 2);
 
-/** Number of codes of each length, u32 [16]; and of those that are not in a table yet. */
+/** Number of codes of each length, u32 [16], of which the first does not count; and of those that are not in a table yet. */
 const counts: usize = memory.data(16 * 4, 4);
 const remaining: usize = memory.data(16 * 4, 4);
 
@@ -46,23 +45,41 @@ export function readSymbol(code: usize): u32 {
   return entry >> 4;
 }
 
+/** Gives a symbol a length of code. */
+// @ts-ignore: decorator
+@inline
+function setLength(symbol: u32, length: u32): void {
+  store<u8>(lengths + symbol, length);
+  count(length, 1);
+}
+
+// @ts-ignore: decorator
+@inline
+function count(length: u32, codes: u32): void {
+  const place = counts + (length << 2);
+  store<u32>(place, load<u32>(place) + codes);
+}
+
 /**
  * Reads a code of `alphabet` symbols.
  * code: where it is put, or 0 if it is only to be checked.
  */
 export function readCode(alphabet: i32, code: usize): i32 {
-  memory.fill(lengths, 0, <usize>max(alphabet, 256));
+  memory.fill(lengths, 0, alphabet);
+  memory.fill(counts, 0, 64);
   if (read(1)) {
     const hasTwo = read(1);
-    const bits = read(1) ? 8 : 1;
-    store<u8>(lengths + read(bits), 1);
-    if (hasTwo) store<u8>(lengths + read(8), 1);
+    const first = read(read(1) ? 8 : 1);
+    const second = hasTwo ? read(8) : first;
+    // Those that the alphabet does not have are left out.
+    if (<i32>first < alphabet) setLength(first, 1);
+    if (second != first && <i32>second < alphabet) setLength(second, 1);
   } else {
     const status = readLengths(alphabet);
     if (status < 0) return status;
   }
   if (isPastEnd()) return ENDS_EARLY;
-  const size = measure(alphabet);
+  const size = measure();
   if (!size) return BAD_CODE;
   if (!code) return MORE;
   const table = allot(<usize>size << 1);
@@ -71,55 +88,78 @@ export function readCode(alphabet: i32, code: usize): i32 {
   return MORE;
 }
 
+/** Reads `lengths` and `counts`, by a code of their own. */
 function readLengths(alphabet: i32): i32 {
-  // They lie where the other lengths will: 19 of them, cleared afterwards.
-  const count = 4 + read(4);
-  for (let i = 0; i < count; i++) store<u8>(lengths + <usize>load<u8>(LENGTH_ORDER + i), read(3));
-  if (!measure(19)) return isPastEnd() ? ENDS_EARLY : BAD_CODE;
+  // That one's lengths lie in the same place first.
+  const ownLengths = 4 + read(4);
+  for (let i = 0; i < ownLengths; i++) {
+    const length = read(3);
+    if (length) setLength(load<u8>(LENGTH_ORDER + i), length);
+  }
+  if (!measure()) return isPastEnd() ? ENDS_EARLY : BAD_CODE;
   build(19, lengthTable, lengthCode);
   memory.fill(lengths, 0, 19);
+  memory.fill(counts, 0, 64);
 
   let tokens = alphabet;
   if (read(1)) {
     const bits = 2 + 2 * read(3);
     tokens = 2 + read(bits);
-    if (tokens > alphabet) return BAD_CODE;
+    if (tokens > alphabet) return isPastEnd() ? ENDS_EARLY : BAD_CODE;
   }
+  const mask: usize = load<u32>(lengthCode, 4);
+  const only: u32 = load<u16>(lengthTable) >> 4;
+  if (!mask && only < 16) {
+    // Of no bits: the work would not be bounded by the data.
+    memory.fill(lengths, <u8>only, tokens);
+    if (only) count(only, tokens);
+    return MORE;
+  }
+  let at = position;
   let previous: u32 = 8;
   for (let i = 0; i < alphabet && tokens > 0; tokens--) {
-    noteEnd();
-    const symbol = readSymbol(lengthCode);
+    if (at > total) return ENDS_EARLY;
+    let bits = load<u64>(data + <usize>(at >> 3)) >> (at & 7);
+    const entry: u32 = load<u16>(lengthTable + ((<usize>bits & mask) << 1));
+    bits >>= <u64>(entry & 15);
+    at += entry & 15;
+    const symbol = entry >> 4;
     if (symbol < 16) {
-      store<u8>(lengths + i++, symbol);
-      if (symbol) previous = symbol;
+      if (symbol) {
+        setLength(i, symbol);
+        previous = symbol;
+      }
+      i++;
       continue;
     }
-    const repeats = symbol == 16 ? 3 + read(2) : symbol == 17 ? 3 + read(3) : 11 + read(7);
-    if (i + <i32>repeats > alphabet) return isPastEnd() ? ENDS_EARLY : BAD_CODE;
-    if (symbol == 16) memory.fill(lengths + i, <u8>previous, repeats);
+    // The previous length, 3 to 6 times; or zeros, 3 to 10 or 11 to 138.
+    const extra = symbol == 16 ? 2 : symbol == 17 ? 3 : 7;
+    const repeats: i32 = (symbol == 18 ? 11 : 3) + (<i32>bits & ((1 << extra) - 1));
+    at += extra;
+    if (i + repeats > alphabet) return at > total ? ENDS_EARLY : BAD_CODE;
+    if (symbol == 16) {
+      memory.fill(lengths + i, <u8>previous, repeats);
+      count(previous, repeats);
+    }
     i += repeats;
   }
+  moveTo(at);
   return MORE;
 }
 
-/** Entries of the table for `lengths` of so many symbols; 0 if they are not those of a complete code. Fills `counts`. */
-function measure(symbols: i32): u32 {
-  memory.fill(counts, 0, 64);
-  for (let i = 0; i < symbols; i++) {
-    const count = counts + (<usize>load<u8>(lengths + i) << 2);
-    store<u32>(count, load<u32>(count) + 1);
-  }
-  const used = symbols - load<u32>(counts);
-  if (used == 0) return 0;
-  if (used == 1) return 1;
+/** Entries of the table for the codes of `counts`; 0 if they are not complete. */
+function measure(): u32 {
   // Kraft's sum in units of the longest code.
   let sum: u32 = 0;
+  let used: u32 = 0;
   let longest = 0;
   for (let length = 1; length <= MAX_LENGTH; length++) {
-    const count = load<u32>(counts + (length << 2));
-    sum += count << (MAX_LENGTH - length);
-    if (count) longest = length;
+    const codes = load<u32>(counts + (length << 2));
+    if (codes) longest = length;
+    sum += codes << (MAX_LENGTH - length);
+    used += codes;
   }
+  if (used == 1) return 1;
   if (sum != 1 << MAX_LENGTH) return 0;
   if (longest <= ROOT_BITS) return 1 << longest;
   let size: u32 = 1 << ROOT_BITS;
@@ -167,9 +207,9 @@ let next: usize = 0;
 
 /** Fills the table and the code after `measure` found their size. */
 function build(symbols: i32, table: usize, code: usize): void {
-  sort(symbols);
+  const used = sort(symbols);
   store<u32>(code, <u32>table);
-  if (symbols - load<u32>(counts) == 1) {
+  if (used == 1) {
     store<u16>(table, load<u16>(sorted) << 4);
     store<u32>(code, 0, 4);
     return;
@@ -218,8 +258,8 @@ function fill(table: usize, bits: i32, place: u32, length: i32, fullLength: i32,
   return place;
 }
 
-/** Symbols that have a code, in the order of the codes. */
-function sort(symbols: i32): void {
+/** Sorts the symbols that have a code, in the order of the codes. @returns how many these are. */
+function sort(symbols: i32): u32 {
   const places = memory.data(16 * 4, 4);
   let place: u32 = <u32>sorted;
   for (let length = 1; length <= MAX_LENGTH; length++) {
@@ -233,4 +273,5 @@ function sort(symbols: i32): void {
     store<u16>(at, i);
     store<u32>(places + (length << 2), at + 2);
   }
+  return (place - <u32>sorted) >> 1;
 }

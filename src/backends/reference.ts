@@ -3,7 +3,7 @@
  * backends' tests, the place to read what an op means, and slow: seconds for an image of ViT-B.
  */
 import {
-  type Activation,
+  type Attended,
   type Backend,
   type DType,
   ELEMENT_BYTES,
@@ -11,7 +11,8 @@ import {
   type Norm,
   type Tensor,
 } from "../backend.js";
-import { ACTIVATION_RANGE, quantiseRow, roundToEven, WEIGHT_RANGE } from "../quantise.js";
+import { ACTIVATIONS, sigmoid } from "../numerics/activations.js";
+import { ACTIVATION_RANGE, quantiseRow, roundToEven, WEIGHT_RANGE } from "../numerics/quantise.js";
 import {
   checkAssembleTokens,
   checkAttention,
@@ -47,34 +48,6 @@ interface Weights extends Linear {
 }
 
 const matrix = (x: Tensor) => x as Matrix;
-
-/** erf, to 1e-15: the series 2/√π Σ (-1)ⁿ x^(2n+1)/(n!(2n+1)) below 3, a continued fraction of erfc above (DLMF 7.6.1, 7.9.2). */
-function erf(x: number): number {
-  const a = Math.abs(x);
-  if (a > 6) return Math.sign(x);
-  if (a < 3) {
-    let sum = a;
-    let term = a;
-    for (let n = 1; Math.abs(term) > 1e-17 * sum; n++) {
-      term *= (-a * a) / n;
-      sum += term / (2 * n + 1);
-    }
-    return Math.sign(x) * (2 / Math.sqrt(Math.PI)) * sum;
-  }
-  let fraction = 0;
-  for (let n = 60; n > 0; n--) fraction = n / 2 / (a + fraction);
-  return Math.sign(x) * (1 - Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + fraction)));
-}
-
-const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
-
-const ACTIVATIONS: Record<Activation, (x: number) => number> = {
-  gelu: (x) => (x / 2) * (1 + erf(x / Math.SQRT2)),
-  gelu_tanh: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
-  tanh: Math.tanh,
-  quick_gelu: (x) => x * sigmoid(1.702 * x),
-  relu: (x) => Math.max(0, x),
-};
 
 /** The elements of a checkpoint's tensor, in f64. */
 function elements(dtype: DType, bytes: Uint8Array): Float64Array {
@@ -124,6 +97,16 @@ const f32 = Math.fround;
 function quantise(row: Float32Array, range: readonly [number, number]): { integers: Float32Array; scale: number } {
   const integers = new Float32Array(row.length);
   return { integers, scale: quantiseRow(integers, row, range) };
+}
+
+/** Queries, keys and values: columns of matrices, from `first` on. */
+function partsOf(from: Attended, width: number) {
+  if ("q" in from) {
+    const whole = (x: Tensor) => ({ ...matrix(x), first: 0 });
+    return { q: whole(from.q), k: whole(from.k), v: whole(from.v) };
+  }
+  const columns = (first: number) => ({ ...matrix(from), first });
+  return { q: columns(0), k: columns(width), v: columns(2 * width) };
 }
 
 /** Norm of x[at … at+width-1], added to `plus`, into the same place of out. */
@@ -313,7 +296,7 @@ export function createReferenceBackend(): Backend {
     linear(out, x, weights, { norm, activation, accumulate } = {}) {
       checkLinear(out, x, weights, { norm, activation, accumulate });
       const { outputs, inputs, precision, weight, bias, scales } = weights as Weights;
-      const activate = activation ? ACTIVATIONS[activation] : (y: number) => y;
+      const activate = activation ? ACTIVATIONS[activation].of : (y: number) => y;
       const o = matrix(out).data;
       for (let row = 0; row < x.rows; row++) {
         const given = matrix(x).data.slice(row * inputs, (row + 1) * inputs);
@@ -331,22 +314,21 @@ export function createReferenceBackend(): Backend {
     },
 
     attention(out, qkv, shape) {
-      const { images, d } = checkAttention(out, qkv, shape);
+      const { images, queries, d, shared } = checkAttention(out, qkv, shape);
       const { heads, tokens } = shape;
-      const width = heads * d;
-      const x = matrix(qkv).data;
+      const { q, k, v } = partsOf(qkv, heads * d);
       const o = matrix(out).data;
       const p = new Float64Array(tokens);
       for (let image = 0; image < images; image++)
         for (let h = 0; h < heads; h++)
-          for (let i = 0; i < tokens; i++) {
-            const q = (image * tokens + i) * 3 * width + h * d;
+          for (let i = 0; i < queries; i++) {
+            const query = (shared ? i : image * queries + i) * q.cols + q.first + h * d;
             let max = -Infinity;
             for (let j = 0; j < tokens; j++) {
-              const k = (image * tokens + j) * 3 * width + width + h * d;
+              const key = (image * tokens + j) * k.cols + k.first + h * d;
               let dot = 0;
-              for (let e = 0; e < d; e++) dot += x[q + e]! * x[k + e]!;
-              const row = shape.bias?.rows === tokens ? i : h * tokens + i;
+              for (let e = 0; e < d; e++) dot += q.data[query + e]! * k.data[key + e]!;
+              const row = shape.bias?.rows === queries ? i : h * queries + i;
               p[j] = dot / Math.sqrt(d) + (shape.bias ? matrix(shape.bias).data[row * tokens + j]! : 0);
               max = Math.max(max, p[j]!);
             }
@@ -356,11 +338,11 @@ export function createReferenceBackend(): Backend {
             for (let e = 0; e < d; e++) {
               let value = 0;
               for (let j = 0; j < tokens; j++)
-                value += p[j]! * x[(image * tokens + j) * 3 * width + 2 * width + h * d + e]!;
-              o[(image * tokens + i) * width + h * d + e] = value;
+                value += p[j]! * v.data[(image * tokens + j) * v.cols + v.first + h * d + e]!;
+              o[(image * queries + i) * heads * d + h * d + e] = value;
             }
             if (shape.probabilities)
-              matrix(shape.probabilities).data.set(p, ((image * heads + h) * tokens + i) * tokens);
+              matrix(shape.probabilities).data.set(p, ((image * heads + h) * queries + i) * tokens);
           }
     },
 

@@ -1,5 +1,7 @@
 /** The shape rules of the contract's ops, one function each, called by every backend before it runs the op. */
 import {
+  type Attended,
+  type AttentionShape,
   type DType,
   ELEMENT_BYTES,
   type GroupNormOptions,
@@ -261,12 +263,20 @@ export function checkHeadNorm(qkv: Tensor, heads: number, query: Norm, key: Norm
   return d;
 }
 
-/** Returns the number of images and the columns of a head. */
-export function checkAttention(
-  out: Tensor,
-  qkv: Tensor,
-  { heads, tokens, bias, probabilities }: { heads: number; tokens: number; bias?: Tensor; probabilities?: Tensor },
-) {
+/** Returns the numbers of images and of an image's queries, the columns of a head, and whether all images have the same queries. */
+export function checkAttention(out: Tensor, qkv: Attended, shape: AttentionShape) {
+  const { heads, tokens, bias, probabilities } = shape;
+  const { images, queries, d, shared, given } = "q" in qkv ? checkApart(out, qkv, shape) : checkPacked(out, qkv, shape);
+  if (bias) {
+    const of = queries === tokens ? `${tokens} tokens` : `${queries} queries of ${tokens} tokens`;
+    const rows = bias.rows === queries ? queries : heads * queries;
+    expect("attention", `there are ${of} and ${heads} heads`, "bias", bias, rows, tokens);
+  }
+  if (probabilities) expect("attention", given, "probabilities", probabilities, images * heads * queries, tokens);
+  return { images, queries, d, shared };
+}
+
+function checkPacked(out: Tensor, qkv: Tensor, { heads, tokens }: AttentionShape) {
   const images = qkv.rows / tokens;
   const d = qkv.cols / (3 * heads);
   if (!Number.isInteger(images) || !Number.isInteger(d) || d < 1) {
@@ -274,16 +284,39 @@ export function checkAttention(
       `attention: with ${tokens} tokens and ${heads} heads qkv must have a multiple of ${tokens} rows and of ${3 * heads} columns; got ${size(qkv)}`,
     );
   }
-  expect("attention", `qkv is ${size(qkv)}`, "out", out, qkv.rows, heads * d);
+  const given = `qkv is ${size(qkv)}`;
+  expect("attention", given, "out", out, qkv.rows, heads * d);
   if (out === qkv) throw new RangeError("attention: out must be another tensor than qkv; got the same");
-  if (bias) {
-    const rows = bias.rows === tokens ? tokens : heads * tokens;
-    expect("attention", `there are ${tokens} tokens and ${heads} heads`, "bias", bias, rows, tokens);
+  return { images, queries: tokens, d, shared: false, given };
+}
+
+function checkApart(
+  out: Tensor,
+  { q, k, v }: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
+  { heads, tokens }: AttentionShape,
+) {
+  const images = k.rows / tokens;
+  const d = k.cols / heads;
+  if (!Number.isInteger(images) || images < 1 || !Number.isInteger(d) || d < 1) {
+    throw new RangeError(
+      `attention: with ${tokens} tokens and ${heads} heads k must have a multiple of ${tokens} rows and of ${heads} columns; got ${size(k)}`,
+    );
   }
-  if (probabilities) {
-    expect("attention", `qkv is ${size(qkv)}`, "probabilities", probabilities, images * heads * tokens, tokens);
+  const given = `k is ${size(k)}`;
+  expect("attention", given, "v", v, k.rows, k.cols);
+  const queries = out.rows / images;
+  if (!Number.isInteger(queries)) {
+    throw new RangeError(
+      `attention: there are ${images} images, so out must have a multiple of ${images} rows; got ${size(out)}`,
+    );
   }
-  return { images, d };
+  expect("attention", given, "out", out, out.rows, k.cols);
+  const shared = q.rows !== out.rows;
+  expect("attention", `out is ${size(out)}`, "q", q, shared ? queries : out.rows, k.cols);
+  if (out === q || out === k || out === v) {
+    throw new RangeError("attention: out must be another tensor than q, k and v; got one of them");
+  }
+  return { images, queries, d, shared, given: `${given} and out ${size(out)}` };
 }
 
 /** Returns the number of images. */

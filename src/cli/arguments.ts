@@ -5,7 +5,7 @@ import { TASKS, type TaskName } from "../tasks/index.js";
 
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
-const MODEL = ["model", "backend", "precision", "threads", "wide", ...HUB] as const;
+const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...HUB] as const;
 
 interface CommandRow {
   readonly operands: "images" | "none" | "source";
@@ -84,6 +84,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   precision: { type: "string" },
   threads: { type: "string" },
   wide: { type: "boolean" },
+  processor: { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -106,7 +107,7 @@ export interface Arguments {
   readonly version: boolean;
   readonly model: string | undefined;
   /** For `load`, which knows what it can do and refuses the rest. */
-  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide">;
+  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide" | "processor">;
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
   readonly json: boolean;
@@ -162,6 +163,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
       precision: given.precision as LoadOptions["precision"],
       threads: (threads === "auto" ? threads : count("threads", "", 256)) as LoadOptions["threads"],
       wide: given.wide !== undefined,
+      processor: given.processor as LoadOptions["processor"],
     },
     hub: {
       revision: given.revision,
@@ -220,7 +222,7 @@ ${Object.values(COMMANDS)
   --model NAME          owner/name of Hugging Face, or a folder, file or URL
     --revision main     which version;  --token, --cache-dir, --offline
   --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
-  --threads auto        how many;  --wide: 256-bit vectors (Node 24 on x64)
+  --threads auto        how many;  --wide: 256 bits;  --processor torchvision
   --json                one JSON object a line;  --quiet;  --help;  --version
 
 example: vitrail classify cat.jpg`.split("\n");

@@ -1,11 +1,13 @@
 /** `vitrail inspect`: what a checkpoint is, from its headers and JSON files; the weights are not read. */
+
+import type { Config } from "../checkpoint/config.js";
+import { imageSettings } from "../checkpoint/families/bare.js";
+import { scaleOf } from "../checkpoint/plan.js";
+import { parseConfig } from "../checkpoint/recognise.js";
 import { openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
-import { type Config, gridOf } from "../model/config.js";
-import { imageSettings } from "../model/families/bare.js";
-import { scaleOf } from "../model/plan.js";
-import { parseConfig } from "../model/recognise.js";
+import { gridOf } from "../vit/places.js";
 import { bytesText, grouped, type Invocation, modelName, progressOf, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds } from "./sizes.js";
 
@@ -21,6 +23,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     checkpoint.preprocessor,
     imageSettings(checkpoint.config, config),
     config.imageSize,
+    { processor: args.load.processor },
   );
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
   const scales = new Set(used.map(({ name }) => scaleOf(name)));
@@ -130,17 +133,29 @@ function describeLabels(labels: readonly string[]): string {
   return `${grouped(labels.length)}: ${first.join(", ")}${labels.length > 3 ? ", …" : ""}`;
 }
 
-function describePreprocessing({ resize, filter, width, height, rescale, mean, std }: Preprocessing): string {
+function describePreprocessing(preprocessing: Preprocessing): string {
+  const { processor, resize, width, height, rescaleFirst, rescale, mean, std } = preprocessing;
+  const filter = processor === "pillow" ? preprocessing.filter : `${preprocessing.filter} of torchvision`;
   const result = sizeText([height, width]);
-  const steps: string[] = [];
+  const times = rescale === 1 ? [] : [`times ${[1 / 255, Math.fround(1 / 255)].includes(rescale) ? "1/255" : rescale}`];
+  const steps = rescaleFirst ? [...times] : [];
+  const size = "height" in resize ? sizeText([resize.height, resize.width]) : "";
   if (resize.mode === "shortest") steps.push(`short side to ${resize.size}, ${filter}`);
-  if (resize.mode === "exact") steps.push(`resize to ${sizeText([resize.height, resize.width])}, ${filter}`);
+  if (resize.mode === "exact") steps.push(`resize to ${size}, ${filter}`);
   if (resize.mode === "patches") steps.push(`resize to at most ${resize.most} patches of its shape, ${filter}`);
-  if (resize.mode === "cover") steps.push(`resize to cover ${sizeText([resize.height, resize.width])}, ${filter}`);
-  const whole =
-    resize.mode === "patches" || (resize.mode === "exact" && resize.height === height && resize.width === width);
-  if (!whole) steps.push(`center ${result}`);
-  if (rescale !== 1) steps.push(`times ${rescale === 1 / 255 ? "1/255" : rescale}`);
+  if (resize.mode === "cover") steps.push(`resize to cover ${size}, ${filter}`);
+  if (resize.mode === "bounded") {
+    const { shortest, longest, multiple } = resize;
+    steps.push(`short side to ${shortest}, long side to ${longest} at most, multiples of ${multiple}, ${filter}`);
+  }
+  if (resize.mode === "multiples") {
+    const shape = resize.keepsShape ? ", of its shape" : "";
+    steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
+  }
+  if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
+  const crops = ["shortest", "cover", "none"].includes(resize.mode);
+  if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
+  if (!rescaleFirst) steps.push(...times);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));
   steps.push(`mean ${same(mean)}, deviation ${same(std)}`);
   return steps.join("; ");

@@ -7,17 +7,17 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { widen } from "../elements.js";
+import { QUANTISED } from "../checkpoint/config.js";
+import { scaleOf, type WeightPlan } from "../checkpoint/plan.js";
+import { parseConfig } from "../checkpoint/recognise.js";
+import { planWeights } from "../checkpoint/weights.js";
 import { openSource } from "../engine/sources.js";
 import { type Checkpoint, openCheckpoint } from "../io/checkpoint.js";
 import { type Folder, MAX_JSON_BYTES } from "../io/folder.js";
 import { aligned, type ConvertibleTensor, encodeHeader } from "../io/safetensors.js";
-import { QUANTISED } from "../model/config.js";
-import { scaleOf, type WeightPlan } from "../model/plan.js";
-import { parseConfig } from "../model/recognise.js";
-import { planWeights } from "../model/weights.js";
+import { widen } from "../numerics/elements.js";
+import { quantiseRow, WEIGHT_RANGE } from "../numerics/quantise.js";
 import { isDirectory } from "../platform/files.js";
-import { quantiseRow, WEIGHT_RANGE } from "../quantise.js";
 import { bytesText, type Invocation, progressOf, since } from "./invocation.js";
 import { messageOf } from "./terminal.js";
 

@@ -1,5 +1,7 @@
 /** What a model costs, from its config alone. Names as in Dosovitskiy et al. 2021: N patches, T tokens, D width. */
-import { type Config, type EncoderConfig, gridOf } from "../model/config.js";
+import type { Config } from "../checkpoint/config.js";
+import type { EncoderConfig } from "../vit/encoder.js";
+import { gridOf } from "../vit/places.js";
 
 function sequenceOf(config: Config) {
   const [rows, columns] = gridOf(config, config.imageSize);

@@ -1,19 +1,21 @@
 /** Engines: a checkpoint's weights in a backend's memory and the forward passes on them, shared by all models that can. */
 import type { Precision } from "../backend.js";
 import type { Choice } from "../backends/select.js";
+import type { Config, ConfigOverrides } from "../checkpoint/config.js";
+import { imageSettings } from "../checkpoint/families/bare.js";
+import { isRecord } from "../checkpoint/json.js";
+import { faultOfSizes, parseConfig } from "../checkpoint/recognise.js";
+import { planWeights } from "../checkpoint/weights.js";
+import { type ForwardOptions, forward } from "../forward/forward.js";
+import type { Similarity } from "../heads/contrastive.js";
 import type { HubOptions } from "../hub/settings.js";
 import { createDrawing, noisePicture } from "../image/drawn.js";
-import { type Preprocessing, parsePreprocessing } from "../image/preprocess.js";
+import type { Preprocessing, Processor } from "../image/preprocess.js";
+import { parsePreprocessing } from "../image/processors.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
 import { kindOf, parseJson } from "../json.js";
-import type { Config, ConfigOverrides } from "../model/config.js";
-import { imageSettings } from "../model/families/bare.js";
-import { type ForwardOptions, forward } from "../model/forward.js";
-import { isRecord } from "../model/json.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "../model/outputs.js";
-import { faultOfSizes, parseConfig } from "../model/recognise.js";
-import { planWeights, type Weights } from "../model/weights.js";
+import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
 import { keyOf, openSource, type Source } from "./sources.js";
@@ -24,6 +26,7 @@ export interface EngineOptions extends Choice, HubOptions {
   readonly precision?: Precision;
   readonly imageSize?: number | readonly [number, number];
   readonly patchSize?: number | readonly [number, number];
+  readonly processor?: Processor;
   readonly config?: ConfigOverrides;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -41,7 +44,7 @@ export interface Engine {
   };
   readonly memory: { readonly weights: number; readonly activations: number };
   /** Whether scores of image and text are independent of each other (SigLIP's sigmoid), and how they are made of cosines. */
-  readonly similarity: Weights["similarity"];
+  readonly similarity: Similarity | undefined;
   /** Token ids of texts, by the checkpoint's tokenizer.json. */
   tokenize(texts: readonly string[]): Promise<number[][]>;
   /**
@@ -69,10 +72,12 @@ const share = createSharing<Engine, Progress>();
  * given.
  */
 export async function acquireEngine(source: Source, options: EngineOptions): Promise<Lease<Engine>> {
-  const { backend, precision, threads, wide, wasm, imageSize, patchSize, config, signal, onProgress } = options;
+  const { backend, precision, threads, wide, wasm, imageSize, patchSize, processor, config } = options;
+  const { signal, onProgress } = options;
   const opened = await openSource(source, options);
   const files = wasm === undefined ? await keyOf(opened) : undefined;
-  const key = files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, config]);
+  const key =
+    files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, processor, config]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }), { signal, onProgress });
 }
@@ -101,7 +106,7 @@ export async function createEngine(
       checkpoint.preprocessor,
       imageSettings(checkpoint.config, config),
       config.imageSize,
-      options.imageSize !== undefined,
+      { resized: options.imageSize !== undefined, processor: options.processor },
     );
     checkFits(name, config, preprocessing);
     if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
@@ -175,11 +180,7 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
     ...(imageSize === undefined ? {} : { imageSize: pair(imageSize) }),
     ...(patchSize === undefined ? {} : { patchSize: pair(patchSize) }),
   };
-  if (
-    config.relativePositions &&
-    config.layout === "timm" &&
-    result.imageSize.some((n, i) => n !== config.imageSize[i])
-  ) {
+  if (config.fixedSize && result.imageSize.some((n, i) => n !== config.imageSize[i])) {
     const own = config.imageSize.join("×");
     throw new RangeError(
       `load: timm's relative positions are not resampled, so imageSize must be ${own}; got ${imageSize}`,

@@ -9,11 +9,10 @@ import {
   leavesOpen,
   type Selected,
 } from "../backends/select.js";
+import type { WeightPlan } from "../checkpoint/plan.js";
+import type { ModelConfig, Weights } from "../forward/model.js";
 import { type TensorConsumer, withSecond } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
-import type { Config } from "../model/config.js";
-import type { WeightPlan } from "../model/plan.js";
-import type { Weights } from "../model/weights.js";
 import type { Waiting } from "./sharing.js";
 import { compare, type Placed, tokensOf } from "./trial.js";
 
@@ -29,7 +28,7 @@ export interface Source {
 }
 
 export interface Wanted extends Choice {
-  readonly config: Config;
+  readonly config: ModelConfig;
   readonly precision: NonNullable<Choice["precision"]>;
 }
 

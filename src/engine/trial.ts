@@ -1,9 +1,8 @@
 /** A GPU's trial: the first block of a model, on its own weights, on both backends. Drivers compute wrong, and small models wait. */
 import type { Backend, Precision } from "../backend.js";
-import type { Config } from "../model/config.js";
-import { forward } from "../model/forward.js";
-import type { DrawnValues, Inputs } from "../model/outputs.js";
-import type { Weights } from "../model/weights.js";
+import { forward } from "../forward/forward.js";
+import type { ModelConfig, Weights } from "../forward/model.js";
+import type { DrawnValues, Inputs } from "../vit/outputs.js";
 
 /** A model on a backend; of its blocks there may be fewer than its config says. */
 export interface Placed {
@@ -22,7 +21,11 @@ const PASSES = 5;
 const MOST_MS = 30;
 
 /** Tokens behind the first blocks, of noise. */
-export async function tokensOf({ backend, weights }: Placed, config: Config, blocks: number): Promise<Float32Array> {
+export async function tokensOf(
+  { backend, weights }: Placed,
+  config: ModelConfig,
+  blocks: number,
+): Promise<Float32Array> {
   const first = { ...weights, blocks: weights.blocks.slice(0, blocks) };
   const { outputs } = await forward(backend, first, config, noise(config), ["lastHiddenState"]);
   return (await outputs).lastHiddenState!.data;
@@ -32,7 +35,7 @@ export async function tokensOf({ backend, weights }: Placed, config: Config, blo
 export async function compare(
   gpu: Placed,
   simd: Placed,
-  config: Config,
+  config: ModelConfig,
   precision: Precision,
 ): Promise<{ readonly preferred: boolean; readonly reason: string }> {
   const [found, expected] = [await tokensOf(gpu, config, 1), await tokensOf(simd, config, 1)];
@@ -86,7 +89,7 @@ async function timeOf(run: () => Promise<unknown>): Promise<number> {
 }
 
 /** An image, or a sequence of patches, of values like those of normalised pixels. */
-function noise({ flexible, imageSize, patchSize }: Config): Inputs {
+function noise({ flexible, imageSize, patchSize }: ModelConfig): Inputs {
   const side = 16;
   const dims = flexible ? [1, side * side, 3 * patchSize[0] * patchSize[1]] : [1, 3, ...imageSize];
   let seed = 1;

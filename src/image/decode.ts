@@ -2,7 +2,7 @@
  * Decoding JPEG, PNG, WebP and GIF to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
-import { ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
+import { type Alpha, ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
 import { inSlices, type Slices } from "./slices.js";
 import { kept } from "./upright.js";
 
@@ -16,10 +16,18 @@ export interface RgbImage {
 export interface DecodeOptions {
   /** A file with more pixels is refused before anything is allocated for them. Default: 178,956,970, as in Pillow. */
   pixelLimit?: number;
+  /** What becomes of transparency: it is dropped (default), or the image is laid on white. */
+  alpha?: Alpha;
   /** What error messages call the image. */
   name?: string;
   /** Ends decoding; the promise then rejects with the signal's reason. */
   signal?: AbortSignal;
+  /**
+   * The size that is needed at least, for many large photos: a JPEG is then decoded to 1/2, 1/4 or 1/8 of its size, in a part of
+   * the time, if that is no smaller. As Pillow's `Image.draft(None, (width, height))`: sides as stored, before EXIF turns them,
+   * and pixels that are not those of the whole picture resized. Other formats and lossless JPEG do not change. Default: none.
+   */
+  draft?: { readonly width: number; readonly height: number };
   /** Most milliseconds of work on the image, decoding and resizing; it is refused when they are over. Default: no limit. */
   decodeTimeout?: number;
 }
@@ -36,7 +44,7 @@ function readerOf(file: ImageFile): (() => Promise<Reader>) | undefined {
 }
 
 /**
- * The pixels of an encoded image, turned upright by its EXIF orientation. Alpha is dropped, not composited; palettes
+ * The pixels of an encoded image, turned upright by its EXIF orientation. Alpha is dropped unless the options say more; palettes
  * and CMYK become RGB, colour profiles are ignored, 16 bits become the upper 8, of an animation the first frame counts.
  * @throws Error: one sentence that names the file, for one that is truncated, corrupt, too large or of another format.
  */
@@ -58,9 +66,10 @@ export async function decodeFor<T>(
   options: DecodeOptions & { readonly label?: string; readonly quotes?: boolean },
   use: (image: Readable) => Slices<T>,
 ): Promise<T> {
-  const { pixelLimit = PIXEL_LIMIT, name, signal, decodeTimeout: timeout, quotes = true } = options;
+  const { pixelLimit = PIXEL_LIMIT, alpha, name, signal, draft, decodeTimeout: timeout, quotes = true } = options;
   const { label = name === undefined ? "the image" : `"${name}"` } = options;
-  const file: ImageFile = { bytes, label, pixelLimit };
+  checkDraft(draft);
+  const file: ImageFile = { bytes, label, pixelLimit, alpha, draft };
   const load = readerOf(file);
   if (!load) {
     const begin = quotes ? `; it begins with ${printable(bytes.subarray(0, 8))}` : "";
@@ -80,6 +89,12 @@ export async function decodeFor<T>(
   }
   const late = () => broken(file, `takes more than the ${timeout} ms of the option decodeTimeout${size}`);
   return inSlices(work, { signal, timeout }, late);
+}
+
+function checkDraft(draft: DecodeOptions["draft"]): void {
+  if (!draft || [draft.width, draft.height].every((side) => Number.isInteger(side) && side > 0)) return;
+  const rule = "must have a width and a height that are positive integers";
+  throw new RangeError(`decode: draft ${rule}; got ${draft.width}×${draft.height}`);
 }
 
 /** Text in quotes, with what is not ASCII as hexadecimal. */

@@ -2,7 +2,8 @@
 import type { Sampling } from "../backend.js";
 import { PIXEL_LIMIT } from "./file.js";
 import type { Geometry } from "./geometry.js";
-import { geometryOf, type Preprocessing, pixelValueTables, placeOf, toPixelValues, toRgb } from "./preprocess.js";
+import { geometryOf, placeOf } from "./place.js";
+import { type Preprocessing, pixelValueTables, toPixelValues, toRgb } from "./preprocess.js";
 import { axisSampling } from "./resize.js";
 import { type Drawable, draw, drawableSize, type ImageInput } from "./source.js";
 
@@ -24,8 +25,10 @@ export function createDrawing(
   preprocessing: Preprocessing,
   pixelLimit = PIXEL_LIMIT,
 ): (input: ImageInput) => DrawnImage | undefined {
-  const { filter, width, height, resize } = preprocessing;
-  if (filter === "nearest" || resize.mode === "patches") return () => undefined;
+  const { processor, filter, width, height, resize } = preprocessing;
+  // A GPU resizes in Pillow's integers, to a size that is known.
+  const sizes = ["shortest", "cover", "exact", "none"];
+  if (processor !== "pillow" || filter === "nearest" || !sizes.includes(resize.mode)) return () => undefined;
   const values = pixelValueTables(preprocessing);
   // Frames of a video have one size.
   let last: Sampling | undefined;

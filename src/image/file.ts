@@ -12,8 +12,10 @@ export interface ImageFile {
   label: string;
   /** Largest number of pixels that may be decoded. */
   pixelLimit: number;
-  /** The size that is asked for, as Pillow's `Image.draft` takes it: a JPEG may be decoded at 1/2, 1/4 or 1/8. */
-  draft?: { readonly width: number; readonly height: number };
+  /** What becomes of transparency, also of a palette's. Default: "drop". */
+  alpha?: Alpha;
+  /** The size that is needed at least; see `DecodeOptions`. */
+  draft?: { readonly width: number; readonly height: number } | undefined;
 }
 
 /** Decoded pixels, as stored: RGB side by side, row by row, and how EXIF says to turn them (1 to 8, 1 is upright). */
@@ -51,25 +53,34 @@ export function checkSize(file: ImageFile, width: number, height: number): void 
 /** Pixels that go through the kernel's memory at once: few enough to stay in the cache. */
 const BAND = 1 << 15;
 
+/** How RGBA becomes RGB: alpha is dropped, as by Pillow's convert("RGB"), or the picture is laid on white. */
+export type Alpha = "drop" | "white";
+
 /**
- * RGB of RGBA: alpha is dropped, not composited, as in Pillow's convert("RGB").
+ * RGB of RGBA.
  * @param into where it is put, which may be where the RGBA begins.
  */
-export function dropAlpha(
+export function rgbOfRgba(
   rgba: Uint8Array | Uint8ClampedArray,
+  alpha: Alpha = "drop",
   into: Uint8Array = new Uint8Array((rgba.length / 4) * 3),
 ): Uint8Array {
   const pixels = rgba.length / 4;
   const rgb = into.subarray(0, 3 * pixels);
-  const { bytes, drop_alpha } = kernelWith(7 * BAND + 16);
+  const { bytes, drop_alpha, lay_on_white } = kernelWith(7 * BAND + 16);
+  const convert = alpha === "white" ? lay_on_white : drop_alpha;
   for (let at = 0; at < pixels; at += BAND) {
     const count = Math.min(BAND, pixels - at);
     bytes.set(rgba.subarray(4 * at, 4 * (at + count)));
-    drop_alpha(4 * BAND, 0, count);
+    convert(4 * BAND, 0, count);
     rgb.set(bytes.subarray(4 * BAND, 4 * BAND + 3 * count), 3 * at);
   }
   return rgb;
 }
+
+/** RGB of RGBA whose alpha is dropped. */
+export const dropAlpha = (rgba: Uint8Array | Uint8ClampedArray, into?: Uint8Array): Uint8Array =>
+  rgbOfRgba(rgba, "drop", into);
 
 export const ascii = (bytes: Uint8Array, from: number, to: number): string =>
   String.fromCharCode(...bytes.subarray(from, to));

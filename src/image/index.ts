@@ -4,7 +4,15 @@
  */
 export { type DecodeOptions, decode, type RgbImage } from "./decode.js";
 export { type Geometry, type Point, type Size, toModel, toPhoto } from "./geometry.js";
-export { type Preprocessing, parsePreprocessing, type SeenImage, toPixelValues, toRgb } from "./preprocess.js";
+export {
+  type Preprocessing,
+  type Processor,
+  type SeenImage,
+  toPixelValues,
+  toRgb,
+  toSeen,
+} from "./preprocess.js";
+export { parsePreprocessing } from "./processors.js";
 export { type Filter, type Raster, type ResizeOptions, resize } from "./resize.js";
 export {
   type Drawable,

@@ -235,38 +235,21 @@ export function createMarkers(file: ImageFile): JpegMarkers {
 
   /** Does what a marker asks for, other than those of scans and the end. */
   function act(): void {
-    switch (marker) {
-      case 0xd8:
-        return begin();
-      case 0xc0:
-      case 0xc1:
-        return readFrame("sequential", false);
-      case 0xc2:
-        return readFrame("progressive", false);
-      case 0xc3:
-        return readFrame("lossless", false);
-      case 0xc9:
-        return readFrame("sequential", true);
-      case 0xca:
-        return readFrame("progressive", true);
-      case 0xc4:
-        return readHuffman();
-      case 0xcc:
-        return readConditioning();
-      case 0xdb:
-        return readQuantizers();
-      case 0xdd:
-        return readRestartInterval();
-      case 0xe0:
-      case 0xee:
-        return readApplication();
-      case 0xdc:
-      case 0xfe:
-        return skip();
+    if (marker === 0xd8) begin();
+    else if (marker === 0xc0 || marker === 0xc1) readFrame("sequential", false);
+    else if (marker === 0xc2) readFrame("progressive", false);
+    else if (marker === 0xc3) readFrame("lossless", false);
+    else if (marker === 0xc9) readFrame("sequential", true);
+    else if (marker === 0xca) readFrame("progressive", true);
+    else if (marker === 0xc4) readHuffman();
+    else if (marker === 0xcc) readConditioning();
+    else if (marker === 0xdb) readQuantizers();
+    else if (marker === 0xdd) readRestartInterval();
+    else if (marker === 0xe0 || marker === 0xee) readApplication();
+    else if (marker === 0xdc || marker === 0xfe || (marker >= 0xe1 && marker <= 0xef)) skip();
+    else if (marker !== 0x01 && (marker < 0xd0 || marker > 0xd7)) {
+      throw refused(`its marker 0x${marker.toString(16).padStart(2, "0")} is not known`);
     }
-    if (marker >= 0xe1 && marker <= 0xef) return skip();
-    const hasMeaning = marker !== 0x01 && (marker < 0xd0 || marker > 0xd7);
-    if (hasMeaning) throw refused(`its marker 0x${marker.toString(16).padStart(2, "0")} is not known`);
   }
 
   function read(): JpegScan | "end" {

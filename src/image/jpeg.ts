@@ -191,7 +191,7 @@ function startScan(picture: Picture, scan: JpegScan, isExact: boolean, limit: nu
   const { file, frame, kernel, parts, markers, fileAt } = picture;
   const { exports } = kernel;
   const { coding, isArithmetic } = frame;
-  const { bandStart, bandEnd, high, low, restartInterval } = scan;
+  const { bandStart, high } = scan;
   const scanned = scan.components.map(({ index }) => parts[index]!);
   const [only] = scanned;
   picture.scans++;

@@ -7,11 +7,18 @@ import { base64 } from "./kernel.gen.js";
 export interface ImageKernel {
   bytes: Uint8Array;
   drop_alpha(out: number, src: number, pixels: number): void;
+  lay_on_white(out: number, src: number, pixels: number): void;
   pixel_values(out: number, src: number, tables: number, area: number): void;
   sum_taps(...numbers: number[]): number;
   encode_taps(...numbers: number[]): void;
   resize_horizontal(...sizes: number[]): void;
   resize_vertical(...sizes: number[]): void;
+  resize_horizontal_i16(...sizes: number[]): void;
+  resize_vertical_i16(...sizes: number[]): void;
+  values_of_bytes(out: number, src: number, factor: number, count: number): void;
+  resize_horizontal_f32(...sizes: number[]): void;
+  resize_vertical_f32(...sizes: number[]): void;
+  blur_f32(...sizes: number[]): void;
 }
 
 /** A kernel that nobody else uses until it is freed. */

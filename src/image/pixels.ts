@@ -1,4 +1,4 @@
-/** From an image to the bytes that a model reads of it. */
+/** From an image to what a model reads of it. */
 import { fitting, type Preprocessing, type SeenImage } from "./preprocess.js";
 import { type ImageInput, type OpenImageOptions, openImageFor, type ReadOptions } from "./source.js";
 
@@ -6,6 +6,6 @@ export interface PixelOptions extends OpenImageOptions, ReadOptions {
   readonly preprocessing: Preprocessing;
 }
 
-/** 8-bit RGB, [height, width, 3], of an image, resized and cropped as the preprocessing says. */
+/** RGB, [height, width, 3], of an image, resized and cropped as the preprocessing says. */
 export const pixelsOf = (input: ImageInput, { preprocessing, ...options }: PixelOptions): Promise<SeenImage> =>
-  openImageFor(input, options, (image) => fitting(image, preprocessing));
+  openImageFor(input, { ...options, alpha: preprocessing.alpha }, (image) => fitting(image, preprocessing));

@@ -2,7 +2,7 @@
 import { isFile, readSource } from "../platform/files.js";
 import { nameOf } from "../platform/web.js";
 import type { DecodeOptions, Readable, RgbImage } from "./decode.js";
-import { checkSize, dropAlpha, PIXEL_LIMIT } from "./file.js";
+import { type Alpha, checkSize, PIXEL_LIMIT, rgbOfRgba } from "./file.js";
 import { inSlices, type Slices } from "./slices.js";
 import { kept } from "./upright.js";
 
@@ -41,7 +41,7 @@ export interface ReadOptions {
 }
 
 /**
- * RGB of an image from anywhere; files are decoded, the others copied. Alpha is dropped.
+ * RGB of an image from anywhere; files are decoded, the others copied. Alpha is dropped unless the options say more.
  * @throws Error: one sentence that names the image, see `decode`; TypeError for something that is not an image.
  */
 export async function openImage(input: ImageInput, options: OpenImageOptions = {}): Promise<RgbImage> {
@@ -55,7 +55,7 @@ export async function openImageFor<T>(
   options: OpenImageOptions & ReadOptions,
   use: (image: Readable) => Slices<T>,
 ): Promise<T> {
-  const { signal, pixelLimit = PIXEL_LIMIT, decodeTimeout: timeout } = options;
+  const { signal, pixelLimit = PIXEL_LIMIT, alpha, decodeTimeout: timeout } = options;
   signal?.throwIfAborted();
   const read = await readEncoded(input, options);
   signal?.throwIfAborted();
@@ -71,7 +71,7 @@ export async function openImageFor<T>(
   const late = () => new Error(`image: ${label} takes more than the ${timeout} ms of the option decodeTimeout`);
   if (isPixels(input)) {
     check(input.width, input.height);
-    return inSlices(() => use(copyPixels(input, label)), { signal, timeout }, late);
+    return inSlices(() => use(copyPixels(input, label, alpha)), { signal, timeout }, late);
   }
   const size = drawableSize(input);
   if (!size) {
@@ -81,7 +81,7 @@ export async function openImageFor<T>(
     );
   }
   check(...size);
-  return inSlices(() => use(draw(input as Drawable, ...size)), { signal, timeout }, late);
+  return inSlices(() => use(draw(input as Drawable, ...size, alpha)), { signal, timeout }, late);
 }
 
 /** How messages call an image: its name in quotes, where it has one. */
@@ -161,14 +161,14 @@ export async function readEncoded(
 
 const isPixels = (input: unknown): input is Pixels => typeof input === "object" && input !== null && "data" in input;
 
-function copyPixels({ data, width, height }: Pixels, label: string): RgbImage {
+function copyPixels({ data, width, height }: Pixels, label: string, alpha?: Alpha): RgbImage {
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
     throw new TypeError(`image: data of ${label} must be a Uint8Array or Uint8ClampedArray`);
   }
   if (!Number.isInteger(width) || !Number.isInteger(height)) {
     throw new RangeError(`image: width and height of ${label} must be integers; got ${width} and ${height}`);
   }
-  if (data.length === 4 * width * height) return { data: dropAlpha(data), width, height };
+  if (data.length === 4 * width * height) return { data: rgbOfRgba(data, alpha), width, height };
   if (data.length === 3 * width * height) return { data: new Uint8Array(data), width, height };
   const expected = `${3 * width * height} bytes (RGB) or ${4 * width * height} (RGBA)`;
   throw new RangeError(`image: data of ${label}, ${width}×${height}, must have ${expected}; got ${data.length}`);
@@ -189,12 +189,12 @@ export function drawableSize(input: unknown): [number, number] | undefined {
 }
 
 /** RGB of what a browser can draw, by a canvas. */
-export function draw(input: Drawable, width: number, height: number): RgbImage {
+export function draw(input: Drawable, width: number, height: number, alpha?: Alpha): RgbImage {
   if (typeof OffscreenCanvas === "undefined") {
     throw new TypeError("image: elements and frames can be drawn only where OffscreenCanvas is; give a file or pixels");
   }
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error(`image: no 2D canvas of ${width}×${height} is available`);
   context.drawImage(input, 0, 0, width, height);
-  return { data: dropAlpha(context.getImageData(0, 0, width, height).data), width, height };
+  return { data: rgbOfRgba(context.getImageData(0, 0, width, height).data, alpha), width, height };
 }

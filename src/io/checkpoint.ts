@@ -4,8 +4,8 @@
  * source straight into memory that the consumer gives.
  */
 import { ELEMENT_BYTES } from "../backend.js";
-import { widen } from "../elements.js";
 import { excerpt, kindOf, parseJson } from "../json.js";
+import { widen } from "../numerics/elements.js";
 import { type Folder, MAX_CONFIG_BYTES, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
 import type { CheckpointParts } from "./parts.js";
 import { type ConvertibleTensor, headerLength, isConvertible, parseHeader, type TensorInfo } from "./safetensors.js";

@@ -1,7 +1,8 @@
 /** Feature vectors of images. */
+
+import type { Config } from "../checkpoint/config.js";
 import type { ImageInput } from "../image/source.js";
-import type { Config } from "../model/config.js";
-import type { OutputName, Tensor } from "../model/outputs.js";
+import type { OutputName, Tensor } from "../vit/outputs.js";
 import { concat, meanRow, toUnit } from "./rows.js";
 import type { Task } from "./task.js";
 

@@ -1,6 +1,7 @@
 /** The tasks: the methods of a model on images, and the commands that do them. A row each. */
+
+import type { Config } from "../checkpoint/config.js";
 import type { ImageInput } from "../image/source.js";
-import type { Config } from "../model/config.js";
 import { type Classify, classify } from "./classify.js";
 import { type Embed, embed } from "./embed.js";
 import type { Task } from "./task.js";

@@ -2,9 +2,10 @@
  * A task: a method of a model that takes images, and maybe a command of the command line. It asks the model for outputs of a
  * forward pass and makes of them a result in the photo's coordinates. A task is a file here and a row of index.ts.
  */
+
+import type { Config } from "../checkpoint/config.js";
 import type { Geometry } from "../image/geometry.js";
-import type { Config } from "../model/config.js";
-import type { Inputs, OutputName, Outputs } from "../model/outputs.js";
+import type { Inputs, OutputName, Outputs } from "../vit/outputs.js";
 
 /** A loaded model, as far as a task is concerned. */
 export interface TaskModel {

@@ -12,7 +12,12 @@ function worst(tile: u32, tokens: usize, heads: usize, d: usize): f64 {
   noise(qkv, <i32>(tokens * 3 * width), 1);
   // Scratch is whatever was there before.
   for (let i: usize = 0; i < attentionScratch(tokens, heads, d); i += 4) store<u32>(scratch + i, 0x7fc00000);
-  attention(tile, out, width << 2, qkv, (3 * width) << 2, 1, tokens, heads, d, scratch, maps, tokens << 2, 0, 0, 0);
+  const stride = (3 * width) << 2;
+  const k = qkv + (width << 2);
+  const v = k + (width << 2);
+  attention(
+    tile, out, width << 2, qkv, stride, 0, k, stride, v, stride, 1, tokens, tokens, heads, d, scratch, maps, tokens << 2, 0, 0, 0,
+  );
 
   const p = new Float64Array(<i32>tokens);
   let most: f64 = 0;

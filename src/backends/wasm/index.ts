@@ -1,6 +1,7 @@
 /** The WASM SIMD backend: maps the contract's ops to the kernels in assembly/, packs weights, lays out memory. */
 import {
   type Activation,
+  type Attended,
   type Backend,
   type DType,
   ELEMENT_BYTES,
@@ -28,6 +29,7 @@ import {
   checkStore,
   checkSwiglu,
 } from "../shapes.js";
+import { ACTIVATION_NUMBERS } from "./activations.gen.js";
 import { align, createHeap } from "./heap.js";
 import { type Build, compileKernels, givenKernels, instantiate, type KernelSource, type Kernels } from "./kernels.js";
 import { alone, startPool, threadsFor } from "./threads.js";
@@ -61,8 +63,8 @@ const DTYPE_CODES: Record<DType, number> = {
   BOOL: 8,
 };
 
-/** Codes of assembly/linear.ts; 0 is none. */
-const ACTIVATIONS: Record<Activation, number> = { gelu: 1, gelu_tanh: 2, tanh: 3, relu: 4, quick_gelu: 5 };
+/** Numbers of the kernels that assembly/activations.js lists; 0 is none. */
+const ACTIVATIONS: Record<Activation, number> = ACTIVATION_NUMBERS;
 
 /** Of binary16 and binary32; widened infinities and NaN of the former are beyond. */
 const LARGEST_HALF = 65504;
@@ -72,6 +74,13 @@ const LARGEST_FLOAT = (2 - 2 ** -23) * 2 ** 127;
 
 /** Where a tensor is, 0 for none. */
 const addressOf = (x: Tensor | undefined): number => (x as WasmTensor | undefined)?.at ?? 0;
+
+/** Where queries, keys and values are: in matrices of their own, or `width` columns each of one. */
+function partsOf(from: Attended, width: number): Record<"q" | "k" | "v", { at: number; stride: number }> {
+  if ("q" in from) return from as Record<"q" | "k" | "v", WasmTensor>;
+  const { at, stride } = from as WasmTensor;
+  return { q: { at, stride }, k: { at: at + width * 4, stride }, v: { at: at + 2 * width * 4, stride } };
+}
 
 const padded = (cols: number) => Math.ceil(cols / 8) * 8;
 
@@ -336,21 +345,22 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       );
     },
 
-    attention(out, qkv, shape) {
-      const { images, d } = checkAttention(out, qkv, shape);
+    attention(out, from, shape) {
+      const { images, queries, d, shared } = checkAttention(out, from, shape);
       const { heads, tokens } = shape;
       const o = out as WasmTensor;
-      const { at, stride } = qkv as WasmTensor;
+      const { q, k, v } = partsOf(from, heads * d);
+      const qImage = shared ? 0 : queries * q.stride;
       const p = shape.probabilities as WasmTensor | undefined;
       const scratch = heap.scratch(kernels.attentionScratch(tokens, heads, d));
       const [maps, mapStride] = p ? [p.at, p.stride] : [0, 0];
       const b = shape.bias as WasmTensor | undefined;
       const [bias, biasStride] = b ? [b.at, b.stride] : [0, 0];
       // A bias of all heads is that of each.
-      const biasHead = b && b.rows !== tokens ? tokens * biasStride : 0;
+      const biasHead = b && b.rows !== queries ? queries * biasStride : 0;
       kernels.attention(
-        ...([tiles.float, o.at, o.stride, at, stride, images, tokens, heads, d, scratch, maps, mapStride] as const),
-        ...([bias, biasStride, biasHead] as const),
+        ...([tiles.float, o.at, o.stride, q.at, q.stride, qImage, k.at, k.stride, v.at, v.stride] as const),
+        ...([images, queries, tokens, heads, d, scratch, maps, mapStride, bias, biasStride, biasHead] as const),
       );
     },
 

@@ -124,22 +124,10 @@ function attention(kernels: Kernels, memory: WebAssembly.Memory, top: number, ti
   const out = noise(memory, top, tokens * 3 * heads * d + 8);
   const scratch = out + tokens * heads * d * 4;
   const [outStride, stride] = [heads * d * 4, 3 * heads * d * 4];
+  const [q, k, v] = [0, 1, 2].map((part) => top + part * outStride) as [number, number, number];
   kernels.attention(
-    tile,
-    out,
-    outStride,
-    top,
-    stride,
-    1,
-    tokens,
-    heads,
-    d,
-    Math.ceil(scratch / 64) * 64,
-    0,
-    0,
-    0,
-    0,
-    0,
+    ...([tile, out, outStride, q, stride, 0, k, stride, v, stride] as const),
+    ...([1, tokens, tokens, heads, d, Math.ceil(scratch / 64) * 64, 0, 0, 0, 0, 0] as const),
   );
   return new Int32Array(memory.buffer, out, tokens * heads * d).slice();
 }

@@ -369,8 +369,8 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       multiply(own(out), own(x), weights as GpuLinear, activation ?? (accumulate ? "accumulate" : "none"), { norm });
     },
 
-    attention(out, qkv, shape) {
-      const { images, d } = checkAttention(out, qkv, shape);
+    attention(out, from, shape) {
+      const { images, queries, d, shared } = checkAttention(out, from, shape);
       const { heads, tokens, bias, probabilities } = shape;
       const block = blockOf(d, workgroupBytes);
       if (!block) {
@@ -378,17 +378,26 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
           `webgpu: heads must have at most as many columns as fit ${workgroupBytes} bytes of workgroup memory; got ${d}`,
         );
       }
+      const apart = "q" in from;
+      const parts = apart ? [from.q, from.k, from.v] : [from];
+      const strides: Record<string, number> = apart
+        ? {
+            ...{ queryStride: own(from.q).stride, queryRows: shared ? 0 : queries },
+            ...{ keyStride: own(from.k).stride, valueStride: own(from.v).stride },
+          }
+        : { stride: own(from).stride };
       recorder.run(
-        attention({ d, bias: bias !== undefined, probabilities: probabilities !== undefined, block }),
-        [at(qkv), ...(bias ? [at(bias)] : []), at(out), ...(probabilities ? [at(probabilities)] : [])],
+        attention({ apart, d, bias: bias !== undefined, probabilities: probabilities !== undefined, block }),
+        [...parts.map(at), ...(bias ? [at(bias)] : []), at(out), ...(probabilities ? [at(probabilities)] : [])],
         {
-          ...{ tokens, heads, stride: own(qkv).stride, outStride: own(out).stride },
+          ...{ queries, tokens, heads, outStride: own(out).stride },
           // Powers of 2 are what GPUs have.
           factor: Math.LOG2E / Math.sqrt(d),
-          ...(bias ? { biasStride: own(bias).stride, biasHead: bias.rows === tokens ? 0 : tokens } : {}),
+          ...strides,
+          ...(bias ? { biasStride: own(bias).stride, biasHead: bias.rows === queries ? 0 : queries } : {}),
           ...(probabilities ? { mapStride: own(probabilities).stride } : {}),
         },
-        [Math.ceil(tokens / block.queries), heads, images],
+        [Math.ceil(queries / block.queries), heads, images],
       );
     },
 

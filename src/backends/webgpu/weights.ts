@@ -3,8 +3,8 @@
  * and a bias for each output. Elements are converted here, as they arrive.
  */
 import type { DType, Linear, Precision, Tensor, WeightTarget } from "../../backend.js";
-import { narrow, widen } from "../../elements.js";
-import { quantiseRow, WEIGHT_RANGE } from "../../quantise.js";
+import { narrow, widen } from "../../numerics/elements.js";
+import { quantiseRow, WEIGHT_RANGE } from "../../numerics/quantise.js";
 import type { Recorder, Storage } from "./recorder.js";
 
 /** Rows `stride` elements apart, zeros behind the last column. */

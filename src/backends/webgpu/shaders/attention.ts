@@ -12,6 +12,8 @@
 import { each, type Shader, THREADS } from "../shader.js";
 
 export interface AttentionVariant {
+  /** Whether queries, keys and values are matrices of their own, not columns of one. */
+  readonly apart: boolean;
   /** Columns of a head. */
   readonly d: number;
   readonly bias: boolean;
@@ -33,7 +35,7 @@ export function blockOf(d: number, bytes: number): Block | undefined {
   return blocks.find((block) => bytesOf(Math.ceil(d / 4), block) <= bytes);
 }
 
-export function attention({ d, bias, probabilities, block }: AttentionVariant): Shader {
+export function attention({ apart, d, bias, probabilities, block }: AttentionVariant): Shader {
   const { queries, keys } = block;
   const d4 = Math.ceil(d / 4);
   const pitch = d4 + 1;
@@ -41,17 +43,38 @@ export function attention({ d, bias, probabilities, block }: AttentionVariant): 
   const perThread = keys / 16;
   const vectors = Math.ceil(d4 / 16);
   const aligned = d % 4 === 0;
-  const component = (c: number) => `select(0.0, qkv[at + ${c}u], 4u * c + ${c}u < ${d}u)`;
+  /** Where rows of q, k or v are: the matrix, its stride, the row of an image's first and the head's first column. */
+  const places = apart
+    ? [
+        { from: "queries", stride: "p.queryStride", row: "g.z * p.queryRows", column: "head" },
+        { from: "keys", stride: "p.keyStride", row: "g.z * p.tokens", column: "head" },
+        { from: "values", stride: "p.valueStride", row: "g.z * p.tokens", column: "head" },
+      ]
+    : [0, 1, 2].map((part) => ({
+        ...{ from: "qkv", stride: "p.stride", row: "g.z * p.tokens" },
+        column: `${part}u * p.heads + head`,
+      }));
+  const component = (from: string, c: number) => `select(0.0, ${from}[at + ${c}u], 4u * c + ${c}u < ${d}u)`;
 
-  /** A block of rows of q, k or v to workgroup memory; rows behind the last token are zeros. */
-  const load = (to: string, part: number, count: number, stride: number, first: string, factor: string) => `
+  /** A block of rows of q, k or v to workgroup memory; rows behind the last are zeros. */
+  const load = (to: string, part: 0 | 1 | 2, count: number, pitch: number, first: string, factor: string) => {
+    const { from, stride, row, column } = places[part]!;
+    return `
     for (var i = lane; i < ${count * d4}u; i += ${THREADS}u) {
       let row = ${first} + i / ${d4}u;
       let c = i % ${d4}u;
       var v = vec4f(0);
-      if (row < p.tokens) { v = load(g.z, head, row, ${part}u, c)${factor}; }
-      ${to}[i / ${d4}u * ${stride}u + c] = v;
+      if (row < ${part === 0 ? "p.queries" : "p.tokens"}) {
+        ${
+          aligned
+            ? `v = ${from}[(${row} + row) * (${stride} / 4u) + (${column}) * ${d4}u + c]${factor};`
+            : `let at = (${row} + row) * ${stride} + (${column}) * ${d}u + 4u * c;
+        v = vec4f(${[0, 1, 2, 3].map((c) => component(from, c)).join(", ")})${factor};`
+        }
+      }
+      ${to}[i / ${d4}u * ${pitch}u + c] = v;
     }`;
+  };
   /** Scores of this thread's rows and keys, in s0_0 …, and -1e30 where there is no key. */
   const scores = `
     ${each(rows, (i) => each(perThread, (j) => `var s${i}_${j} = 0.0;`))}
@@ -66,18 +89,24 @@ export function attention({ d, bias, probabilities, block }: AttentionVariant): 
         (j) =>
           `if (key${j} >= p.tokens) { s${i}_${j} = -1e30; }${
             bias
-              ? ` else { s${i}_${j} += max(biases[(head * p.biasHead + min(query + ${i}u, p.tokens - 1u)) * p.biasStride + key${j}], -1e30) * 1.4426950408889634; }`
+              ? ` else { s${i}_${j} += max(biases[(head * p.biasHead + min(query + ${i}u, p.queries - 1u)) * p.biasStride + key${j}], -1e30) * 1.4426950408889634; }`
               : ""
           }`,
       ),
     )}`;
 
   return {
-    name: `attention ${d} ${bias} ${probabilities} ${queries} ${keys}`,
-    reads: { qkv: aligned ? "vec4f" : "f32", ...(bias ? { biases: "f32" } : {}) },
+    name: `attention ${apart} ${d} ${bias} ${probabilities} ${queries} ${keys}`,
+    reads: {
+      ...Object.fromEntries(
+        (apart ? ["queries", "keys", "values"] : ["qkv"]).map((x) => [x, aligned ? "vec4f" : "f32"]),
+      ),
+      ...(bias ? { biases: "f32" } : {}),
+    },
     writes: { out: "f32", ...(probabilities ? { maps: "f32" } : {}) },
     params: [
-      ...["tokens", "heads", "stride", "outStride", "factor: f32"],
+      ...["queries", "tokens", "heads", "outStride", "factor: f32"],
+      ...(apart ? ["queryStride", "queryRows", "keyStride", "valueStride"] : ["stride"]),
       ...(bias ? ["biasStride", "biasHead"] : []),
       ...(probabilities ? ["mapStride"] : []),
     ],
@@ -87,14 +116,6 @@ var<workgroup> tile: array<vec4f, ${keys * pitch}>;
 // Not vectors: where one thread writes one component, some compilers write all four.
 var<workgroup> weights: array<f32, ${queries * keys}>;
 var<workgroup> maxima: array<f32, ${queries * 16}>;
-fn load(image: u32, head: u32, row: u32, part: u32, c: u32) -> vec4f {
-  ${
-    aligned
-      ? `return qkv[(image * p.tokens + row) * (p.stride / 4u) + (part * p.heads + head) * ${d4}u + c];`
-      : `let at = (image * p.tokens + row) * p.stride + (part * p.heads + head) * ${d}u + 4u * c;
-  return vec4f(${[0, 1, 2, 3].map(component).join(", ")});`
-  }
-}
 @compute @workgroup_size(16, 4)
 fn main(
   @builtin(workgroup_id) g: vec3u,
@@ -150,8 +171,8 @@ fn main(
   }
   ${each(
     rows,
-    (i) => `if (query + ${i}u < p.tokens) {
-    let row = (image * p.tokens + query + ${i}u) * p.outStride;
+    (i) => `if (query + ${i}u < p.queries) {
+    let row = (image * p.queries + query + ${i}u) * p.outStride;
     ${each(vectors, (j) =>
       each(4, (c) => {
         const column = `4u * (l.x + ${16 * j}u) + ${c}u`;
@@ -170,8 +191,8 @@ fn main(
     ${scores}
     ${each(
       rows,
-      (i) => `if (query + ${i}u < p.tokens) {
-      let row = ((image * p.heads + head) * p.tokens + query + ${i}u) * p.mapStride;
+      (i) => `if (query + ${i}u < p.queries) {
+      let row = ((image * p.heads + head) * p.queries + query + ${i}u) * p.mapStride;
       ${each(perThread, (j) => `if (key${j} < p.mapStride) { maps[row + key${j}] = power(s${i}_${j} - m${i}) / l${i}; }`)}
     }`,
     )}

@@ -12,8 +12,8 @@
  * Error: (k/4 + 4)·2^-24·Σ|x·w| in f32; 2^-9·Σ|x·w| with `half`.
  */
 import type { Activation } from "../../../backend.js";
+import { ACTIVATIONS } from "../../../numerics/activations.js";
 import { each, type Shader } from "../shader.js";
-import { ACTIVATIONS } from "./activation.js";
 import { WINDOW, WINDOW_PARAMS } from "./window.js";
 
 /** Outputs of a workgroup and how its threads share them. */
@@ -93,7 +93,7 @@ export function gemm({ tile: name, weights, half, epilogue, rows, packedDot }: G
     code: `
 var<workgroup> left: array<${element}, ${tile.rows * PITCH}>;
 var<workgroup> right: array<${element}, ${tile.columns * PITCH}>;
-${epilogue === "accumulate" || epilogue === "none" ? "" : ACTIVATIONS[epilogue]}
+${epilogue === "accumulate" || epilogue === "none" ? "" : `fn activate(x: f32) -> f32 {${ACTIVATIONS[epilogue].wgsl} }`}
 ${rows === "matrix" ? "" : WINDOW}
 ${integer ? DOT4[packedDot ? "packed" : "plain"] : ""}
 fn leftAt(row: u32, k: u32) -> ${element} {

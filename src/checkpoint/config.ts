@@ -1,0 +1,34 @@
+/**
+ * What a checkpoint is: its sizes and its few degrees of freedom. The tensors tell most of it (observe.ts), the JSON file of
+ * its library the rest (families/). Families are data: a layout names the tensors (layouts.ts), a Config says what they do
+ * not tell, and the forward pass (vit/, heads/) reads both.
+ */
+import type { Activation } from "../backend.js";
+import type { ModelConfig } from "../forward/model.js";
+import type { LayoutName } from "./layouts.js";
+
+export interface Config extends ModelConfig {
+  /** Model family, by the name that the checkpoint's library gives it: "vit", "dinov2", "clip". */
+  readonly family: string;
+  /** Whose names the tensors bear. */
+  readonly layout: LayoutName;
+  /** What told the family. */
+  readonly recognisedBy: string;
+}
+
+/** What a user may state about a checkpoint that is published without a config.json, or otherwise than it says. */
+export interface ConfigOverrides {
+  readonly heads?: number;
+  readonly eps?: number;
+  readonly activation?: Exclude<Activation, "tanh">;
+  readonly imageSize?: readonly [number, number];
+  readonly pooling?: "token" | "mean";
+  /** 0 leaves the classifier out. */
+  readonly classes?: 0;
+}
+
+/** The tensors of a checkpoint as far as a config is concerned. */
+export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[]; readonly dtype: string }>;
+
+/** `quantization_config` of a checkpoint that `vitrail quantize` made. */
+export const QUANTISED = { quant_method: "vitrail", version: 1, bits: 7, symmetric: true, granularity: "channel" };

@@ -1,0 +1,58 @@
+/** OpenCLIP (open_clip_config.json) and OpenAI's archives, which have none. */
+import type { Config } from "../config.js";
+import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
+import { type Facts, observeText } from "../observe.js";
+import { headsOf, plain, TIMM_INTERPOLATION } from "./bare.js";
+import { fromTimm } from "./timm.js";
+
+const record = (x: unknown): Json => (isRecord(x) ? x : {});
+
+export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
+  const { name, file, seen, named, tensors } = facts;
+  const model = record(file.model_cfg);
+  const vision = record(model.vision_cfg);
+  const text = record(model.text_cfg);
+  const readVision = reader(name, vision);
+  const readText = reader(name, text);
+  const openAi = tensors.has(named.layout.evidence ?? "");
+  const activation: Config["activation"] = openAi || model.quick_gelu === true ? "quick_gelu" : "gelu";
+  const epsOf = (config: Json) => reader(name, record(config.norm_kwargs)).number("eps", 1e-5, EPS_RANGE);
+
+  const timmName = readVision.text("timm_model_name");
+  const tower =
+    named.layout.name === "openclip-timm"
+      ? fromTimm({ ...facts, file: { architecture: timmName ?? "", global_pool: poolOf(facts), num_classes: 0 } })
+      : {
+          ...plain(facts),
+          eps: epsOf(vision),
+          activation,
+          heads: readVision.has("head_width") ? seen.width / readVision.count("head_width", 64) : headsOf(seen.width),
+          pooling: "token" as const,
+          norm: "pooled" as const,
+        };
+  const seenText = observeText(named, tensors);
+  return {
+    ...tower,
+    family: named.layout.name === "openclip-timm" ? (timmName ?? "openclip") : "clip",
+    recognisedBy: openAi ? "OpenAI's tensor names" : "open_clip_config.json and OpenCLIP's tensor names",
+    imageSize: readVision.has("image_size") ? readVision.size("image_size", tower.imageSize) : tower.imageSize,
+    interpolation: TIMM_INTERPOLATION,
+    pooled: "none",
+    classes: 0,
+    headless: false,
+    features: seen.features || seen.width,
+    text: seenText && {
+      ...seenText,
+      heads: readText.count("heads", headsOf(seenText.width)),
+      eps: epsOf(text),
+      activation,
+      causal: !readText.flag("no_causal_mask", false),
+      pooling: readText.choice("pool_type", "argmax", { argmax: "largest", last: "last" } as const),
+    },
+  };
+}
+
+const poolOf = ({ seen, file }: Facts) => {
+  const pool = record(record(file.model_cfg).vision_cfg).timm_pool;
+  return typeof pool === "string" && pool !== "" ? pool : seen.attentionPool ? "map" : undefined;
+};

@@ -1,0 +1,198 @@
+/** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
+import type { Activation } from "../../backend.js";
+import { ACTIVATIONS } from "../../numerics/activations.js";
+import type { Interpolation } from "../../vit/positions.js";
+import type { TextConfig } from "../../vit/text.js";
+import type { Config } from "../config.js";
+import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
+import { type Facts, observeText } from "../observe.js";
+import { alone, BIT, headsOf, squareSize } from "./bare.js";
+
+interface Family {
+  readonly eps: number;
+  /** num_attention_heads that config.json leaves out. */
+  readonly heads: number;
+  readonly act?: string;
+  readonly interpolation?: Interpolation;
+  readonly pooled?: Config["pooled"];
+  readonly pooling?: Config["pooling"];
+  readonly flexible?: true;
+  readonly text?: { readonly heads: number; readonly causal: boolean; readonly eos?: number };
+}
+
+const PLAIN: Interpolation = { filter: "bicubic", antialias: false, always: false };
+const ALWAYS: Interpolation = { ...PLAIN, always: true };
+
+const BEIT: Family = { eps: 1e-12, heads: 12, interpolation: ALWAYS, pooled: "head" };
+const CLIP: Family = {
+  eps: 1e-5,
+  heads: 12,
+  act: "quick_gelu",
+  pooled: "head",
+  text: { heads: 8, causal: true, eos: 49407 },
+};
+const SIGLIP: Family = {
+  eps: 1e-6,
+  heads: 12,
+  act: "gelu_pytorch_tanh",
+  pooled: "head",
+  text: { heads: 12, causal: false },
+};
+
+/** One row a model_type. */
+export const FAMILIES: Readonly<Record<string, Family>> = {
+  vit: { eps: 1e-12, heads: 12 },
+  deit: { eps: 1e-12, heads: 12 },
+  vit_mae: { eps: 1e-12, heads: 12 },
+  vit_msn: { eps: 1e-6, heads: 12 },
+  ijepa: { eps: 1e-12, heads: 12, pooling: "mean" },
+  beit: BEIT,
+  "data2vec-vision": BEIT,
+  dinov2: { eps: 1e-6, heads: 12, interpolation: ALWAYS, pooled: "token" },
+  dinov2_with_registers: { eps: 1e-6, heads: 12, interpolation: { ...ALWAYS, antialias: true }, pooled: "token" },
+  dinov3_vit: { eps: 1e-5, heads: 6, interpolation: ALWAYS, pooled: "token" },
+  clip: CLIP,
+  clip_vision_model: CLIP,
+  metaclip_2: { ...CLIP, act: "gelu", text: { heads: 8, causal: true, eos: 2 } },
+  metaclip_2_vision_model: { ...CLIP, act: "gelu" },
+  siglip: SIGLIP,
+  siglip_vision_model: SIGLIP,
+  siglip2: {
+    ...SIGLIP,
+    interpolation: { filter: "bilinear", antialias: true, always: true },
+    flexible: true,
+  },
+  siglip2_vision_model: SIGLIP,
+  bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
+};
+
+const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
+  Object.entries(ACTIVATIONS).flatMap(([name, { hiddenAct }]) => hiddenAct.map((act) => [act, name as Activation])),
+);
+
+export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
+  const { name, file, seen, named } = facts;
+  const stated = reader(name, file).text("model_type");
+  const type = stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit");
+  const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type]! : undefined;
+  if (!family) {
+    throw new Error(
+      `load: "${name}" is of the family "${type}", which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
+    );
+  }
+  const vision = isRecord(file.vision_config) ? file.vision_config : file;
+  const read = reader(name, vision);
+  const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
+  if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
+  const width = read.count("hidden_size", seen.width);
+  const classifies = [file.architectures]
+    .flat()
+    .some((architecture) => typeof architecture === "string" && architecture.includes("ForImageClassification"));
+  const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : 0;
+  // transformers leaves id2label out when there are two classes.
+  const classes = seen.classes || classifies ? labels || seen.classes || 2 : 0;
+  const patchSize = read.size("patch_size", seen.patch);
+  const eps = read.number("layer_norm_eps", family.eps, EPS_RANGE);
+  const contrastive = family.text !== undefined;
+  const text = family.text && textOf(facts, family, isRecord(file.text_config) ? file.text_config : {});
+
+  let pooling: Config["pooling"] = family.pooling ?? "token";
+  if (seen.distilledHead) pooling = "distilled";
+  else if (seen.headInputs === 2 * width) pooling = "token+mean";
+  else if (seen.attentionPool && classes === 0) pooling = "attention";
+  else if (seen.pooledNorm || !seen.classToken || (contrastive && classes > 0)) pooling = "mean";
+
+  let norm: Config["norm"] = seen.norm ? "tokens" : "none";
+  if (seen.pooledNorm || (contrastive && seen.classToken)) norm = "pooled";
+  // CLIPForImageClassification reads what no norm has seen.
+  if (contrastive && seen.classToken && classes > 0) norm = "none";
+
+  return {
+    family: type,
+    recognisedBy: stated === undefined ? "tensor names" : "model_type in config.json",
+    imageSize: read.size("image_size", type === "bit" ? [224, 224] : squareSize(seen)),
+    patchSize,
+    stride: 1,
+    width,
+    depth: read.count("num_hidden_layers", seen.depth || 1),
+    heads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
+    mlpWidth: read.count("intermediate_size", seen.mlpWidth || 1),
+    prefixTokens: seen.prefixTokens,
+    classToken: seen.classToken,
+    eps,
+    activation,
+    gated: seen.gated,
+    qkvBias: read.flag("qkv_bias", seen.qkvBias),
+    headNorm: seen.headNorm,
+    postNorm: false,
+    rotary:
+      type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : undefined,
+    relativePositions: seen.relativePositions,
+    interpolation: family.interpolation ?? PLAIN,
+    pooling,
+    poolHeads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
+    norm,
+    pooled: seen.poolerWidth > 0 ? "pooler" : (family.pooled ?? "none"),
+    classes,
+    headless: false,
+    poolerWidth: seen.poolerWidth,
+    features: contrastive ? seen.features || (text ? width : 0) : 0,
+    fixedSize: false,
+    flexible: seen.flexible,
+    resnet: undefined,
+    text,
+    ...(type === "bit" ? bit(facts) : {}),
+  };
+}
+
+/** The text tower, if the checkpoint has one. */
+function textOf({ name, named, tensors }: Facts, family: Family, file: Json): TextConfig | undefined {
+  const seen = observeText(named, tensors);
+  if (!seen) return undefined;
+  const read = reader(name, file);
+  const { heads, causal, eos } = family.text!;
+  const end = eos === undefined ? undefined : read.whole("eos_token_id", eos);
+  return {
+    ...seen,
+    depth: read.count("num_hidden_layers", seen.depth),
+    heads: read.count("num_attention_heads", heads),
+    eps: read.number("layer_norm_eps", family.eps, EPS_RANGE),
+    activation: read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS),
+    causal,
+    // Old configs say 2 and mean the largest id, that of CLIP's end of text.
+    pooling: eos === undefined ? "last" : end === 2 && eos !== 2 ? "largest" : end!,
+  };
+}
+
+/** transformers' BitConfig. */
+function bit({ name, file, seen }: Facts): Partial<Config> {
+  const read = reader(name, file);
+  read.choice("layer_type", "preactivation", { preactivation: true });
+  read.choice("hidden_act", "relu", { relu: true });
+  const stride = 2 ** (seen.units.length + 1);
+  if (read.count("output_stride", 32) < stride) {
+    throw new Error(`load: "output_stride" of "${name}" must be ${stride} or more; got ${file.output_stride}`);
+  }
+  const padding = read.has("global_padding") ? read.choice("global_padding", "same", PADDINGS) : "symmetric";
+  const dynamic = read.flag("embedding_dynamic_padding", false);
+  if (dynamic && padding !== "same") {
+    throw new Error(
+      `load: "embedding_dynamic_padding" of "${name}" needs "global_padding" to be same; got "${file.global_padding}"`,
+    );
+  }
+  return {
+    ...alone,
+    stride,
+    resnet: {
+      ...BIT,
+      units: seen.units,
+      channels: seen.channels,
+      groups: read.count("num_groups", 32),
+      padding,
+      // Its own, after a border of zeros where convolutions are padded on both sides.
+      poolPadding: dynamic ? "same" : padding === "same" ? "valid" : "symmetric",
+    },
+  };
+}
+
+const PADDINGS = { same: "same", SAME: "same", symmetric: "symmetric" } as const;

@@ -1,0 +1,526 @@
+/**
+ * Layouts: whose names the tensors bear. One row a publisher; what a row leaves out, that publisher does not have. Which of
+ * the parts a checkpoint has is read from its tensors (weights.ts), so that a family rarely needs a row of its own.
+ *
+ * Names are without ".weight" and ".bias"; one that ends in "_" is followed by them at once ("attn.in_proj_"). "#" stands
+ * for the number of a block. A list means several tensors that are stacked in this order, or the first that exists where
+ * the comment says "or".
+ */
+import type { AttentionPoolNames } from "../heads/attention-pool.js";
+import type { ClassifierNames } from "../heads/classifier.js";
+import type { SimilarityNames } from "../heads/contrastive.js";
+
+/** One attention of a block, eq. 2, relative to the block. */
+export interface AttentionNames {
+  readonly norm: string;
+  /** One fused tensor of 3D rows; or query, key and value. */
+  readonly qkv: readonly (readonly string[])[];
+  /** Biases of query and value beside a fused tensor without. */
+  readonly biases?: readonly [string, string];
+  readonly queryNorm?: string;
+  readonly keyNorm?: string;
+  /** Before the projection: sub-LN (Wang et al. 2022). */
+  readonly innerNorm?: string;
+  readonly proj: string;
+  /** LayerScale (Touvron et al. 2021b), with its whole name, as every vector here; or. */
+  readonly scales?: readonly string[];
+  readonly relativePositions?: string;
+}
+
+/** One MLP of a block, eq. 3, relative to the block. */
+export interface MlpNames {
+  readonly norm: string;
+  /** The first layer, or gate and value; or. */
+  readonly fc1: readonly (readonly string[])[];
+  /** Beside a first layer without, with its whole name. */
+  readonly bias?: string;
+  readonly innerNorm?: string;
+  /** Or. */
+  readonly fc2: readonly string[];
+  readonly scales?: readonly string[];
+}
+
+export interface BlockNames {
+  /** What comes before a block's tensors, with "#". */
+  readonly at: string;
+  readonly attentions: readonly AttentionNames[];
+  readonly mlps: readonly MlpNames[];
+  /** Attention and MLP read the same z (Dehghani et al. 2023), and the rows of this tensor are fc1, then qkv. */
+  readonly inProj?: string;
+}
+
+/**
+ * A ResNetV2, as the stem of a hybrid or alone (BiT). "@" and "#" stand for the numbers of stage and unit, "##" for one of
+ * two digits.
+ */
+export interface ResNetNames {
+  /** Where the first convolution, its norm and the units are; or. */
+  readonly at: readonly { readonly stem: string; readonly stemNorm: string; readonly unit: string }[];
+  /** Of a unit's three convolutions, and of their norms. */
+  readonly convolutions: readonly [string, string, string];
+  readonly norms: readonly [string, string, string];
+  readonly shortcut: string;
+  readonly shortcutNorm: string;
+  /** After the last stage of a pre-activation network. */
+  readonly last: string;
+  /** What stages and units are counted from. */
+  readonly first: 0 | 1;
+}
+
+export interface Layout extends ClassifierNames {
+  readonly name: LayoutName;
+  /** May come before every encoder tensor; heads bear none. */
+  readonly prefixes: readonly string[];
+  readonly patchEmbed?: string;
+  readonly patchNorm?: string;
+  readonly resnet?: ResNetNames;
+  /** Class token, distillation token, registers: those that exist come before the patches in this order. */
+  readonly tokens: readonly string[];
+  readonly positions: string;
+  /** Learned frequencies of rotary positions. */
+  readonly frequencies?: string;
+  /** BEiT's table, where all blocks share one. */
+  readonly relativePositions?: string;
+  readonly preNorm?: string;
+  /** Or. */
+  readonly blocks: readonly BlockNames[];
+  readonly norm: string;
+  /** Of the pooled vector. */
+  readonly pooledNorm?: string;
+  readonly attentionPool?: AttentionPoolNames;
+  readonly pooler?: string;
+  /** Of the pooled vector into the space that images and texts share; or. */
+  readonly projection?: readonly string[];
+  /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
+  readonly kernels?: true;
+  /** What a norm's scale and shift are called, if not "weight" and "bias". */
+  readonly normParts?: readonly [string, string];
+  /** Tensors that belong to training and take no part in a forward pass. */
+  readonly ignored: RegExp;
+  /** One of them that tells something by being there. */
+  readonly evidence?: string;
+  readonly text?: TextNames;
+}
+
+/** The text tower of a layout. */
+export interface TextNames extends SimilarityNames {
+  readonly prefix: string;
+  readonly embedding: string;
+  readonly positions: string;
+  readonly block: BlockNames;
+  readonly norm: string;
+  /** Or. */
+  readonly projection: readonly string[];
+}
+
+export type LayoutName =
+  | "huggingface"
+  | "dinov3"
+  | "clip"
+  | "timm"
+  | "torchvision"
+  | "openclip"
+  | "openclip-timm"
+  | "flax"
+  | "bit";
+
+/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT: what save_pretrained writes. */
+const transformers: Layout = {
+  name: "huggingface",
+  prefixes: ["vit.", "deit.", "beit.", "data2vec_vision.", "dinov2.", "dinov2_with_registers.", "ijepa.", "bit.", ""],
+  patchEmbed: "embeddings.patch_embeddings.projection",
+  resnet: {
+    at: [{ stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." }],
+    convolutions: ["conv1", "conv2", "conv3"],
+    norms: ["norm1", "norm2", "norm3"],
+    shortcut: "downsample.conv",
+    shortcutNorm: "downsample.norm",
+    last: "norm",
+    first: 0,
+  },
+  tokens: ["embeddings.cls_token", "embeddings.distillation_token", "embeddings.register_tokens"],
+  positions: "embeddings.position_embeddings",
+  relativePositions: "encoder.relative_position_bias.relative_position_bias_table",
+  blocks: [
+    {
+      at: "encoder.layer.#.",
+      attentions: [
+        {
+          norm: "layernorm_before",
+          qkv: [["attention.attention.query", "attention.attention.key", "attention.attention.value"]],
+          proj: "attention.output.dense",
+          scales: ["lambda_1"],
+          relativePositions: "attention.attention.relative_position_bias.relative_position_bias_table",
+        },
+      ],
+      mlps: [{ norm: "layernorm_after", fc1: [["intermediate.dense"]], fc2: ["output.dense"], scales: ["lambda_2"] }],
+    },
+    {
+      at: "encoder.layer.#.",
+      attentions: [
+        {
+          norm: "norm1",
+          qkv: [["attention.attention.query", "attention.attention.key", "attention.attention.value"]],
+          proj: "attention.output.dense",
+          scales: ["layer_scale1.lambda1"],
+        },
+      ],
+      mlps: [
+        {
+          norm: "norm2",
+          fc1: [["mlp.fc1"], ["mlp.weights_in"]],
+          fc2: ["mlp.fc2", "mlp.weights_out"],
+          scales: ["layer_scale2.lambda1"],
+        },
+      ],
+    },
+  ],
+  norm: "layernorm",
+  pooledNorm: "pooler.layernorm",
+  head: ["classifier", "cls_classifier", "classifier.1"],
+  distillationHead: "distillation_classifier",
+  pooler: "pooler.dense",
+  ignored: /(^|\.)(mask_token|position_ids|relative_position_index)$|^decoder\./,
+};
+
+/** transformers' DINOv3. */
+const dinov3: Layout = {
+  name: "dinov3",
+  prefixes: [""],
+  patchEmbed: "embeddings.patch_embeddings",
+  tokens: ["embeddings.cls_token", "embeddings.register_tokens"],
+  positions: "embeddings.position_embeddings",
+  blocks: [
+    {
+      at: "layer.#.",
+      attentions: [
+        {
+          norm: "norm1",
+          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+          proj: "attention.o_proj",
+          scales: ["layer_scale1.lambda1"],
+        },
+      ],
+      mlps: [
+        {
+          norm: "norm2",
+          fc1: [["mlp.gate_proj", "mlp.up_proj"], ["mlp.up_proj"]],
+          fc2: ["mlp.down_proj"],
+          scales: ["layer_scale2.lambda1"],
+        },
+      ],
+    },
+  ],
+  norm: "norm",
+  head: ["classifier"],
+  ignored: /^embeddings\.mask_token$/,
+};
+
+/** A block of either tower in transformers' CLIP and SigLIP. */
+const clipBlock: BlockNames = {
+  at: "encoder.layers.#.",
+  attentions: [
+    {
+      norm: "layer_norm1",
+      qkv: [["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]],
+      proj: "self_attn.out_proj",
+    },
+  ],
+  mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+};
+
+/** As CLIP and SigLIP have them, whoever wrote the file. */
+const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "logit_bias" };
+
+/** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2. */
+const clip: Layout = {
+  name: "clip",
+  prefixes: ["vision_model.", ""],
+  patchEmbed: "embeddings.patch_embedding",
+  tokens: ["embeddings.class_embedding"],
+  positions: "embeddings.position_embedding.weight",
+  preNorm: "pre_layrnorm",
+  blocks: [clipBlock],
+  norm: "post_layernorm",
+  attentionPool: {
+    latent: "head.probe",
+    qkv: ["head.attention.in_proj_"],
+    proj: "head.attention.out_proj",
+    norm: "head.layernorm",
+    fc1: "head.mlp.fc1",
+    fc2: "head.mlp.fc2",
+  },
+  head: ["classifier"],
+  projection: ["visual_projection"],
+  ignored: /(^|\.)position_ids$/,
+  text: {
+    prefix: "text_model.",
+    embedding: "embeddings.token_embedding.weight",
+    positions: "embeddings.position_embedding.weight",
+    block: clipBlock,
+    norm: "final_layer_norm",
+    projection: ["text_projection", "text_model.head"],
+    ...SIMILARITY,
+  },
+};
+
+/** timm's attentions: vision_transformer.py, beit.py, eva.py. */
+const timmAttention: AttentionNames = {
+  norm: "norm1",
+  qkv: [["attn.qkv"], ["attn.q_proj", "attn.k_proj", "attn.v_proj"]],
+  biases: ["attn.q_bias", "attn.v_bias"],
+  queryNorm: "attn.q_norm",
+  keyNorm: "attn.k_norm",
+  innerNorm: "attn.norm",
+  proj: "attn.proj",
+  scales: ["ls1.gamma", "gamma_1"],
+  relativePositions: "attn.relative_position_bias_table",
+};
+
+const timmMlp: MlpNames = {
+  norm: "norm2",
+  fc1: [["mlp.fc1"], ["mlp.fc1_g", "mlp.fc1_x"]],
+  innerNorm: "mlp.norm",
+  fc2: ["mlp.fc2"],
+  scales: ["ls2.gamma", "gamma_2"],
+};
+
+/** timm: vision_transformer.py, deit.py, beit.py, eva.py, resnetv2.py; also the files of facebookresearch's dino, mae and deit. */
+const timm: Layout = {
+  name: "timm",
+  prefixes: [""],
+  patchEmbed: "patch_embed.proj",
+  patchNorm: "patch_embed.norm",
+  resnet: {
+    at: [
+      ...["patch_embed.backbone.stem.", "patch_embed.backbone."].map((at) => ({
+        stem: `${at}conv`,
+        stemNorm: `${at}norm`,
+        unit: "patch_embed.backbone.stages.@.blocks.#.",
+      })),
+      { stem: "stem.conv", stemNorm: "stem.norm", unit: "stages.@.blocks.#." },
+    ],
+    convolutions: ["conv1", "conv2", "conv3"],
+    norms: ["norm1", "norm2", "norm3"],
+    shortcut: "downsample.conv",
+    shortcutNorm: "downsample.norm",
+    last: "norm",
+    first: 0,
+  },
+  tokens: ["cls_token", "dist_token", "reg_token"],
+  positions: "pos_embed",
+  frequencies: "rope.freqs",
+  preNorm: "norm_pre",
+  blocks: [
+    { at: "blocks.#.", attentions: [timmAttention], mlps: [timmMlp] },
+    {
+      at: "blocks.#.",
+      attentions: [0, 1].map((j) => ({
+        ...timmAttention,
+        norm: `attns.${j}.norm`,
+        qkv: [[`attns.${j}.attn.qkv`]],
+        proj: `attns.${j}.attn.proj`,
+        scales: [`attns.${j}.ls.gamma`],
+      })),
+      mlps: [0, 1].map((j) => ({
+        norm: `ffns.${j}.norm`,
+        fc1: [[`ffns.${j}.mlp.fc1`]],
+        fc2: [`ffns.${j}.mlp.fc2`],
+        scales: [`ffns.${j}.ls.gamma`],
+      })),
+    },
+    {
+      at: "blocks.#.",
+      inProj: "in_proj",
+      attentions: [
+        {
+          norm: "in_norm",
+          qkv: [],
+          queryNorm: "q_norm",
+          keyNorm: "k_norm",
+          proj: "attn_out_proj",
+          scales: ["ls.gamma"],
+        },
+      ],
+      mlps: [{ norm: "in_norm", fc1: [], bias: "mlp_bias", fc2: ["mlp_out_proj"], scales: ["ls.gamma"] }],
+    },
+  ],
+  norm: "norm",
+  pooledNorm: "fc_norm",
+  attentionPool: {
+    latent: "attn_pool.latent",
+    qkv: ["attn_pool.q", "attn_pool.kv"],
+    proj: "attn_pool.proj",
+    norm: "attn_pool.norm",
+    fc1: "attn_pool.mlp.fc1",
+    fc2: "attn_pool.mlp.fc2",
+  },
+  head: ["head", "head.fc"],
+  distillationHead: "head_dist",
+  ignored: /(^|\.)(mask_token|decoder_.*|relative_position_index)$|^decoder\./,
+};
+
+/** torchvision's vit_*; some old files say mlp.linear_1. */
+const torchvision: Layout = {
+  name: "torchvision",
+  prefixes: [""],
+  patchEmbed: "conv_proj",
+  tokens: ["class_token"],
+  positions: "encoder.pos_embedding",
+  blocks: [
+    {
+      at: "encoder.layers.encoder_layer_#.",
+      attentions: [{ norm: "ln_1", qkv: [["self_attention.in_proj_"]], proj: "self_attention.out_proj" }],
+      mlps: [{ norm: "ln_2", fc1: [["mlp.0"], ["mlp.linear_1"]], fc2: ["mlp.3", "mlp.linear_2"] }],
+    },
+  ],
+  norm: "encoder.ln",
+  head: ["heads.head"],
+  ignored: /^$/,
+};
+
+const openClipBlock: BlockNames = {
+  at: "transformer.resblocks.#.",
+  attentions: [{ norm: "ln_1", qkv: [["attn.in_proj_"]], proj: "attn.out_proj", scales: ["ls_1.gamma"] }],
+  mlps: [{ norm: "ln_2", fc1: [["mlp.c_fc"]], fc2: ["mlp.c_proj"], scales: ["ls_2.gamma"] }],
+};
+
+/** OpenAI's CLIP and OpenCLIP. */
+const openClip: Layout = {
+  name: "openclip",
+  prefixes: ["visual."],
+  patchEmbed: "conv1",
+  tokens: ["class_embedding"],
+  positions: "positional_embedding",
+  preNorm: "ln_pre",
+  blocks: [openClipBlock],
+  norm: "ln_post",
+  head: [],
+  projection: ["visual.proj"],
+  ignored: /^(input_resolution|context_length|vocab_size)$|attn_mask$/,
+  // Of OpenAI's archives, whose GELU is the quick one.
+  evidence: "context_length",
+  text: {
+    prefix: "",
+    embedding: "token_embedding.weight",
+    positions: "positional_embedding",
+    block: openClipBlock,
+    norm: "ln_final",
+    projection: ["text_projection"],
+    ...SIMILARITY,
+  },
+};
+
+/** OpenCLIP's CustomTextCLIP with a timm model for images. */
+const openClipTimm: Layout = {
+  ...timm,
+  name: "openclip-timm",
+  prefixes: ["visual.trunk."],
+  projection: ["visual.head.proj"],
+  ignored: /attn_mask$/,
+  text: { ...openClip.text!, prefix: "text.", projection: ["text.text_projection"] },
+};
+
+/** google-research/vision_transformer and, with other names for the parts of a block, big_vision. */
+const flax: Layout = {
+  name: "flax",
+  prefixes: ["params/", ""],
+  kernels: true,
+  normParts: ["scale", "bias"],
+  patchEmbed: "embedding",
+  resnet: {
+    at: [{ stem: "conv_root", stemNorm: "gn_root", unit: "block@/unit#/" }],
+    convolutions: ["conv1", "conv2", "conv3"],
+    norms: ["gn1", "gn2", "gn3"],
+    shortcut: "conv_proj",
+    shortcutNorm: "gn_proj",
+    last: "norm",
+    first: 1,
+  },
+  tokens: ["cls"],
+  positions: "Transformer/posembed_input/pos_embedding",
+  blocks: [
+    flaxBlock({
+      attention: "MultiHeadDotProductAttention_1",
+      mlp: "MlpBlock_3",
+      norm1: "LayerNorm_0",
+      norm2: "LayerNorm_2",
+    }),
+    flaxBlock({
+      attention: "MultiHeadDotProductAttention_0",
+      mlp: "MlpBlock_0",
+      norm1: "LayerNorm_0",
+      norm2: "LayerNorm_1",
+    }),
+  ],
+  norm: "Transformer/encoder_norm",
+  head: ["head"],
+  ignored: /(^|\/)pre_logits\//,
+};
+
+function flaxBlock({
+  attention,
+  mlp,
+  norm1,
+  norm2,
+}: Record<"attention" | "mlp" | "norm1" | "norm2", string>): BlockNames {
+  return {
+    at: "Transformer/encoderblock_#/",
+    attentions: [
+      {
+        norm: norm1,
+        qkv: [["query", "key", "value"].map((part) => `${attention}/${part}`)],
+        proj: `${attention}/out`,
+      },
+    ],
+    mlps: [{ norm: norm2, fc1: [[`${mlp}/Dense_0`]], fc2: [`${mlp}/Dense_1`] }],
+  };
+}
+
+/** The tensors of a linear layer or a norm. */
+export const weightOf = ({ kernels }: Layout, name: string): string =>
+  name.endsWith("_") ? `${name}weight` : `${name}${kernels ? "/kernel" : ".weight"}`;
+
+export const biasOf = ({ kernels }: Layout, name: string): string =>
+  name.endsWith("_") ? `${name}bias` : `${name}${kernels ? "/bias" : ".bias"}`;
+
+export const scaleOf = ({ kernels, normParts = ["weight", "bias"] }: Layout, name: string): string =>
+  `${name}${kernels ? "/" : "."}${normParts[0]}`;
+
+export const shiftOf = ({ kernels, normParts = ["weight", "bias"] }: Layout, name: string): string =>
+  `${name}${kernels ? "/" : "."}${normParts[1]}`;
+
+/** google-research/big_transfer: BiT's own release. */
+const bit: Layout = {
+  name: "bit",
+  prefixes: ["resnet/"],
+  kernels: true,
+  normParts: ["gamma", "beta"],
+  resnet: {
+    at: [{ stem: "root_block/standardized_conv2d", stemNorm: "", unit: "block@/unit##/" }],
+    convolutions: ["a/standardized_conv2d", "b/standardized_conv2d", "c/standardized_conv2d"],
+    norms: ["a/group_norm", "b/group_norm", "c/group_norm"],
+    shortcut: "a/proj/standardized_conv2d",
+    shortcutNorm: "",
+    last: "group_norm",
+    first: 1,
+  },
+  tokens: [],
+  positions: "",
+  blocks: [],
+  norm: "",
+  head: ["resnet/head/conv2d"],
+  ignored: /^$/,
+};
+
+export const layouts: readonly Layout[] = [
+  transformers,
+  dinov3,
+  clip,
+  openClipTimm,
+  openClip,
+  timm,
+  torchvision,
+  flax,
+  bit,
+];

@@ -1,0 +1,242 @@
+/** What the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
+import type { Shapes } from "./config.js";
+import type { Json } from "./json.js";
+import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, weightOf } from "./layouts.js";
+
+/** A checkpoint's layout with the prefixes that its tensors bear. */
+export interface Named {
+  readonly layout: Layout;
+  /** Of the image tower's tensors. */
+  readonly prefix: string;
+  readonly block: BlockNames | undefined;
+  /** Of a block's tensors, before `block.at`: MSN's encoder lacks the prefix in files of transformers 5. */
+  readonly blockPrefix: string;
+  readonly resnet: (ResNetNames & ResNetNames["at"][number]) | undefined;
+}
+
+/** Names of tensors that exist. */
+export type Has = (tensor: string) => boolean;
+
+/** The first of several names that exists, or the first. */
+export const choose = (names: readonly string[], exists: (name: string) => boolean): string | undefined =>
+  names.find(exists) ?? names[0];
+
+/** A block's names with its number. */
+export const blockAt = ({ at }: BlockNames, i: number): string => at.replace("#", String(i));
+
+/** A unit's names with its stage and its place, both from 0. */
+export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: number, i: number): string =>
+  unit
+    .replace("@", String(stage + first))
+    .replace("##", String(i + first).padStart(2, "0"))
+    .replace("#", String(i + first));
+
+/** The layout of a checkpoint: the first whose patch embedding or first convolution it has. */
+export function recogniseLayout(name: string, tensors: Shapes): Named {
+  const has: Has = (tensor) => tensors.has(tensor);
+  for (const layout of layouts) {
+    for (const prefix of layout.prefixes) {
+      const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
+      if (!at && !(layout.patchEmbed && has(prefix + weightOf(layout, layout.patchEmbed)))) continue;
+      const resnet = at && { ...layout.resnet!, ...at };
+      for (const blockPrefix of [prefix, ""]) {
+        const block = layout.blocks.find((names) => hasBlock(layout, blockPrefix, names, has));
+        if (block) return { layout, prefix, block, blockPrefix, resnet };
+      }
+      if (at) return { layout, prefix, block: undefined, blockPrefix: prefix, resnet };
+    }
+  }
+  throw new Error(unknown(name, tensors));
+}
+
+function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
+  const at = prefix + blockAt(names, 0);
+  const norm = names.attentions[0]!.norm;
+  return has(at + scaleOf(layout, norm)) && has(at + weightOf(layout, names.attentions[0]!.proj));
+}
+
+/** Blocks of a tower. */
+export function depthOf(prefix: string, names: BlockNames, tensors: Shapes): number {
+  const [before, after] = (prefix + names.at).split("#") as [string, string];
+  let depth = 0;
+  for (const tensor of tensors.keys()) {
+    if (!tensor.startsWith(before)) continue;
+    const index = Number.parseInt(tensor.slice(before.length), 10);
+    if (tensor.startsWith(after, before.length + String(index).length)) depth = Math.max(depth, index + 1);
+  }
+  return depth;
+}
+
+/** Units of each stage of a ResNet. */
+export function unitsOf(prefix: string, resnet: NonNullable<Named["resnet"]>, layout: Layout, has: Has): number[] {
+  const units: number[] = [];
+  const exists = (stage: number, unit: number) =>
+    has(`${prefix}${unitAt(resnet, stage, unit)}${weightOf(layout, resnet.convolutions[0])}`);
+  for (let stage = 0; exists(stage, 0); stage++) {
+    let count = 1;
+    while (exists(stage, count)) count++;
+    units.push(count);
+  }
+  return units;
+}
+
+/** Sizes and parts of the image tower. */
+export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, tensors: Shapes) {
+  const has: Has = (tensor) => tensors.has(tensor);
+  const shape = (tensor: string) => tensors.get(tensor)?.shape ?? [];
+  const names = { weight: (x: string) => weightOf(layout, x), bias: (x: string) => biasOf(layout, x) };
+
+  const patch = layout.patchEmbed ? shape(prefix + names.weight(layout.patchEmbed)) : [];
+  // Flax: [height, width, channels, D]; of a linear patch embedding [D, P·P·3].
+  const flexible = patch.length === 2;
+  const side = Math.round(Math.sqrt((patch[1] ?? 0) / 3));
+  const [patchHeight = 1, patchWidth = 1] = flexible ? [side, side] : layout.kernels ? patch : patch.slice(2);
+  const patchWidthD = layout.kernels ? (patch[3] ?? 0) : (patch[0] ?? 0);
+
+  const units = resnet ? unitsOf(prefix, resnet, layout, has) : [];
+  const outputsOf = (name: string) => shape(names.weight(name))[layout.kernels ? 3 : 0] ?? 0;
+  const channels = resnet
+    ? [
+        outputsOf(prefix + resnet.stem),
+        ...units.map((_, stage) => outputsOf(prefix + unitAt(resnet, stage, 0) + resnet.convolutions[2])),
+      ]
+    : [];
+
+  const tokens = layout.tokens.map((token) => {
+    const dims = shape(prefix + token);
+    return dims.length === 0 ? 0 : dims.length === 1 ? 1 : dims.reduce((product, n) => product * n, 1) / dims.at(-1)!;
+  });
+  const prefixTokens = tokens.reduce((sum, n) => sum + n, 0);
+  const positions = shape(prefix + layout.positions);
+  const rows = positions.length === 0 ? 0 : positions.reduce((product, n) => product * n, 1) / positions.at(-1)!;
+  // Registers have no row in DINOv2's table, and nothing before the patches has one where a grid alone fits.
+  const positioned = [0, tokens[0]!, tokens[0]! + (tokens[1] ?? 0), prefixTokens];
+
+  const at = block ? blockPrefix + blockAt(block, 0) : "";
+  const attention = block?.attentions[0];
+  const mlp = block?.mlps[0];
+  const first = mlp?.fc1.find((list) => list.every((fc1) => has(at + names.weight(fc1))));
+  const fc2 = mlp && choose(mlp.fc2, (x) => has(at + names.weight(x)));
+  const fc2Shape = fc2 ? shape(at + names.weight(fc2)) : [];
+  const mlpWidth = (layout.kernels ? fc2Shape[0] : fc2Shape[1]) ?? 0;
+  const fc1Shape = first ? shape(at + names.weight(first[0]!)) : [];
+  const outputs = (layout.kernels ? fc1Shape[1] : fc1Shape[0]) ?? 0;
+  const qkv = attention?.qkv.find((list) => list.every((part) => has(at + names.weight(part))));
+  const query = qkv && shape(at + names.weight(qkv[0]!));
+  const fused = block?.inProj ?? (qkv?.length === 1 ? qkv[0]! : undefined);
+
+  const head = choose(layout.head, (x) => has(names.weight(x)));
+  const headShape = head ? shape(names.weight(head)) : [];
+  const pooler = layout.pooler ? shape(prefix + names.weight(layout.pooler)) : [];
+  const pool = layout.attentionPool;
+  const projection = layout.projection && choose(layout.projection, (x) => has(x) || has(names.weight(x)));
+  const projected = projection ? (has(projection) ? shape(projection)[1] : shape(names.weight(projection))[0]) : 0;
+  return {
+    width: patchWidthD || (channels.at(-1) ?? 0),
+    depth: block ? depthOf(blockPrefix, block, tensors) : 0,
+    /** Flax keeps the heads apart: [D, heads, d]. */
+    heads: layout.kernels ? query?.[1] : undefined,
+    mlpWidth,
+    gated: (first?.length ?? 0) > 1 || outputs === 2 * mlpWidth,
+    qkvBias:
+      has(at + names.bias(fused ?? qkv?.[0] ?? "")) || (attention?.biases?.some((bias) => has(at + bias)) ?? false),
+    headNorm: attention?.queryNorm !== undefined && has(at + scaleOf(layout, attention.queryNorm)),
+    relativePositions: [...tensors.keys()].some((tensor) => tensor.endsWith("relative_position_bias_table")),
+    patch: [patchHeight, patchWidth] as [number, number],
+    flexible,
+    units,
+    channels,
+    resnet: resnet !== undefined,
+    prefixTokens,
+    classToken: tokens[0]! > 0,
+    /** Rows of the table, and those of them that are before the grid's. */
+    positions: rows,
+    positioned,
+    distilledHead: layout.distillationHead !== undefined && has(names.weight(layout.distillationHead)),
+    norm: has(prefix + scaleOf(layout, layout.norm)),
+    pooledNorm: layout.pooledNorm !== undefined && has(prefix + scaleOf(layout, layout.pooledNorm)),
+    attentionPool: pool !== undefined && has(prefix + pool.latent),
+    classes: (layout.kernels ? headShape.at(-1) : headShape[0]) ?? 0,
+    headInputs: (layout.kernels ? headShape.at(-2) : headShape[1]) ?? 0,
+    poolerWidth: pooler[0] ?? 0,
+    features: projected ?? 0,
+  };
+}
+
+export type Seen = ReturnType<typeof observe>;
+
+/** Of a checkpoint that is being recognised. */
+export interface Facts {
+  /** Of the checkpoint, for messages. */
+  readonly name: string;
+  /** config.json or what its library has instead; empty without. */
+  readonly file: Json;
+  readonly seen: Seen;
+  readonly named: Named;
+  readonly tensors: Shapes;
+}
+
+/** Tensors that a message names, and those of many that layouts are compared with. */
+const NAMED = 4;
+const COMPARED = 2000;
+
+/** The layout that fits best, and what of the checkpoint does not fit it. */
+function unknown(name: string, tensors: Shapes): string {
+  const all = [...tensors.keys()].slice(0, COMPARED);
+  if (all.length === 0) return `load: "${name}" must hold the tensors of a Vision Transformer; it is empty`;
+  const fits = layouts.map((layout) => {
+    const known = knownNames(layout);
+    return { layout, others: all.filter((tensor) => !known.some((pattern) => pattern.test(tensor))) };
+  });
+  fits.sort((a, b) => a.others.length - b.others.length);
+  const { layout, others } = fits[0]!;
+  const quoted = (list: readonly string[]) => {
+    const count = list === all ? tensors.size : list.length;
+    const more = count > NAMED ? `, and ${count - NAMED} more` : "";
+    return (
+      list
+        .slice(0, NAMED)
+        .map((tensor) => `"${tensor}"`)
+        .join(", ") + more
+    );
+  };
+  if (others.length > all.length / 2) {
+    const expected = layouts.map((known) => `"${anchorOf(known)}"`).join(", ");
+    return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${tensors.size} tensors are ${quoted(all)}`;
+  }
+  const anchor = anchorOf(layout);
+  const unfit = others.length > 0 ? `; ${others.length} of ${all.length} tensors do not fit it: ${quoted(others)}` : "";
+  return `load: "${name}" must have the tensors of a known family; closest is the layout of ${layout.name}, but its "${anchor}" or first block is missing${unfit}`;
+}
+
+/** The tensor that a layout is known by. */
+const anchorOf = (layout: Layout): string => weightOf(layout, layout.patchEmbed ?? layout.resnet!.at[0]!.stem);
+
+/** Patterns of all names that a layout knows. */
+function knownNames(layout: Layout): RegExp[] {
+  const strings: string[] = [];
+  const collect = (x: unknown): void => {
+    if (typeof x === "string") strings.push(x);
+    else if (typeof x === "object" && x !== null && !(x instanceof RegExp)) Object.values(x).forEach(collect);
+  };
+  const { name: _, prefixes: __, ...parts } = layout;
+  collect(parts);
+  const pattern = (x: string) => x.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/[#@%]/g, "\\d+");
+  return strings.filter((x) => x.length > 3).map((x) => new RegExp(`(^|[./])${pattern(x)}`));
+}
+
+/** Sizes of the text tower, if there is one. */
+export function observeText({ layout }: Named, tensors: Shapes) {
+  const { text } = layout;
+  const embedding = text && tensors.get(text.prefix + text.embedding)?.shape;
+  if (!text || !embedding) return undefined;
+  const at = text.prefix + blockAt(text.block, 0);
+  const [vocabulary = 0, width = 0] = embedding;
+  return {
+    vocabulary,
+    width,
+    length: tensors.get(text.prefix + text.positions)?.shape[0] ?? 0,
+    depth: depthOf(text.prefix, text.block, tensors),
+    mlpWidth: tensors.get(at + weightOf(layout, text.block.mlps[0]!.fc2[0]!))?.shape[1] ?? 0,
+  };
+}

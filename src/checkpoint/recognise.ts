@@ -1,0 +1,179 @@
+/** From a checkpoint's tensors and its JSON file to a Config. */
+import { excerpt } from "../json.js";
+import { ACTIVATIONS } from "../numerics/activations.js";
+import { faultOfPlaces, gridOf } from "../vit/places.js";
+import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
+import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
+import { fromOpenClip } from "./families/openclip.js";
+import { fromTimm } from "./families/timm.js";
+import { fromTransformers } from "./families/transformers.js";
+import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
+import type { LayoutName } from "./layouts.js";
+import { type Facts, type Named, observe, recogniseLayout, type Seen } from "./observe.js";
+
+/** Who reads the JSON file beside tensors of a layout. */
+const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layout">>> = {
+  huggingface: fromTransformers,
+  dinov3: fromTransformers,
+  clip: fromTransformers,
+  timm: fromTimm,
+  torchvision: fromTorchvision,
+  openclip: fromOpenClip,
+  "openclip-timm": fromOpenClip,
+  flax: fromFlax,
+  bit: fromBigTransfer,
+};
+
+/** What is changed at load. */
+export interface AtLoad {
+  readonly imageSize?: readonly [number, number];
+  readonly patchSize?: readonly [number, number];
+}
+
+/**
+ * Reads the config of the checkpoint `name`.
+ * @throws Error: one sentence, that names the closest layout where the tensors are of none.
+ */
+export async function parseConfig(
+  name: string,
+  json: unknown,
+  tensors: Shapes,
+  overrides: ConfigOverrides = {},
+): Promise<{ config: Config; named: Named; labels: readonly string[] }> {
+  if (json !== undefined && !isRecord(json)) {
+    throw new TypeError(`load: config must be an object, config.json parsed; got ${excerpt(json, 60)}`);
+  }
+  const file: Json = json ?? {};
+  const quantised = isRecord(file.quantization_config) ? file.quantization_config : QUANTISED;
+  if (quantised.quant_method !== QUANTISED.quant_method || quantised.version !== QUANTISED.version) {
+    const found = `${excerpt(quantised.quant_method)}, version ${excerpt(quantised.version)}`;
+    throw new Error(
+      `load: "${name}" must be quantised by "${QUANTISED.quant_method}", version ${QUANTISED.version}; got ${found}`,
+    );
+  }
+  const stated = checkOverrides(overrides);
+  const named = recogniseLayout(name, tensors);
+  const seen = observe(named, tensors);
+  const layout = named.layout.name;
+  const read = READERS[layout]({ name, file, seen, named, tensors });
+  // Attention pooling has the encoder's heads, unless its library says otherwise.
+  const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
+  const config: Config = { ...read, layout, poolHeads, ...stated };
+  check(name, config, seen, tensors.size);
+  return { config, named, labels: await labelsOf(file, config, seen.classes) };
+}
+
+/** Activations of MLPs. */
+const HIDDEN: readonly string[] = Object.entries(ACTIVATIONS).flatMap(([name, row]) =>
+  row.hiddenAct.length > 0 ? [name] : [],
+);
+
+/** What each override must be. */
+const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, holds: (x: unknown) => boolean]>> = {
+  heads: ["a positive integer", positive],
+  eps: [`a number from ${EPS_RANGE[0]} to ${EPS_RANGE[1]}`, isEps],
+  activation: [HIDDEN.join(", ").replace(/, (?=\w+$)/, " or "), (x) => HIDDEN.includes(x as string)],
+  imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
+  pooling: ["token or mean", (x) => x === "token" || x === "mean"],
+  classes: ["0, which leaves the classifier out", (x) => x === 0],
+};
+
+/** Those that are given. */
+function checkOverrides(overrides: ConfigOverrides): ConfigOverrides {
+  const stated = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  for (const [name, value] of stated) {
+    const entry = Object.entries(OVERRIDES).find(([known]) => known === name)?.[1];
+    if (!entry) {
+      throw new RangeError(`load: config takes ${Object.keys(OVERRIDES).join(", ")}; got ${excerpt(name)}`);
+    }
+    const [rule, holds] = entry;
+    if (!holds(value)) throw new RangeError(`load: config.${name} must be ${rule}; got ${excerpt(value)}`);
+  }
+  return Object.fromEntries(stated);
+}
+
+/** Most layers of a tower, and units of a ResNet: the deepest that are published have 48 and 50. */
+const MAX_DEPTH = 1024;
+
+/** Most tokens of a text: towers take 64 to 248, and scores are made of every pair. */
+const MAX_TEXT_TOKENS = 4096;
+
+/** Most pixels and patches of an image that a model takes, 4096×4096 in patches of 16×16. */
+const MAX_PIXELS = 2 ** 24;
+const MAX_PATCHES = 2 ** 16;
+
+/** Compares the numbers of a config with the tensors, or bounds them, before anything is made of their size. */
+function check(name: string, config: Config, seen: Seen, tensors: number): void {
+  for (const { width, depth, heads } of [config, ...(config.text ? [config.text] : [])]) {
+    // Each layer has tensors of its own; without this bound a lying config takes all memory for their names.
+    if (depth > tensors) {
+      throw new Error(`load: "${name}" is of depth ${depth}, but it has ${tensors} tensors`);
+    }
+    if (depth > MAX_DEPTH) throw new Error(`load: "${name}" must have at most ${MAX_DEPTH} layers; got ${depth}`);
+    if (!Number.isSafeInteger(heads) || heads < 1 || width % heads !== 0) {
+      throw new Error(`load: width ${width} of "${name}" must be a multiple of its heads; got ${heads} heads`);
+    }
+  }
+  const { width, heads, poolHeads, rotary, classes, text, resnet, pooling } = config;
+  if (pooling === "attention" && width % poolHeads !== 0) {
+    throw new Error(`load: width ${width} of "${name}" must be a multiple of its pool's heads; got ${poolHeads} heads`);
+  }
+  if (rotary && (width / heads) % (rotary.kind === "mixed" ? 2 : 4) !== 0) {
+    const found = `${width / heads} of ${width} and ${heads} heads`;
+    throw new Error(
+      `load: heads of "${name}" turn by rotary positions, so they must have pairs of columns; got ${found}`,
+    );
+  }
+  // A head that is missing is named with the other tensors.
+  if (classes > 0 && seen.classes > 0 && classes !== seen.classes) {
+    throw new Error(`load: "${name}" has ${classes} classes by its config, but its head has ${seen.classes}`);
+  }
+  if (text && text.length > MAX_TEXT_TOKENS) {
+    throw new Error(`load: texts of "${name}" must have at most ${MAX_TEXT_TOKENS} tokens; got ${text.length}`);
+  }
+  const units = resnet?.units.reduce((sum, n) => sum + n, 0) ?? 0;
+  if (units > MAX_DEPTH) throw new Error(`load: "${name}" must have at most ${MAX_DEPTH} units; got ${units}`);
+  const fault = faultOfSizes(name, config);
+  if (fault !== undefined) throw new Error(fault);
+}
+
+/** Bounds what images and patches of these sizes take: a message if it is too much. */
+export function faultOfSizes(name: string, config: Config): string | undefined {
+  const { imageSize, patchSize, depth } = config;
+  const found = `${imageSize.join("×")} in patches of ${patchSize.join("×")}`;
+  if ([0, 1].some((axis) => !(imageSize[axis]! >= patchSize[axis]!))) {
+    return `load: images of "${name}" must be at least a patch of ${patchSize.join("×")} in size; got ${imageSize.join("×")}`;
+  }
+  if (![...imageSize, ...patchSize].every(positive)) {
+    return `load: images and patches of "${name}" must be of whole pixels; got ${found}`;
+  }
+  if (imageSize[0] * imageSize[1] > MAX_PIXELS) {
+    return `load: images of "${name}" must have at most ${MAX_PIXELS} pixels; got ${imageSize.join("×")}`;
+  }
+  if (depth === 0) return undefined;
+  const grid = gridOf(config, imageSize);
+  if (grid[0] * grid[1] > MAX_PATCHES) {
+    return `load: images of "${name}" must have at most ${MAX_PATCHES} patches; got ${found}`;
+  }
+  return faultOfPlaces(`load: images of "${name}"`, config, grid);
+}
+
+/**
+ * id2label of transformers; label_names of timm, whose 1000 classes are ImageNet-1k's, as torchvision's; else LABEL_i, as
+ * transformers.
+ * @param outputs of the head that there is.
+ */
+async function labelsOf(file: Json, { classes, layout }: Config, outputs: number): Promise<readonly string[]> {
+  const id2label = isRecord(file.id2label) ? file.id2label : {};
+  const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
+  const imagenet = ["timm", "torchvision", "flax", "bit"].includes(layout) && classes === 1000;
+  const names: readonly unknown[] = Array.isArray(listed)
+    ? listed
+    : imagenet
+      ? (await import("./imagenet1k.js")).IMAGENET_1K
+      : [];
+  return Array.from({ length: Math.min(classes, outputs) }, (_, i) => {
+    const label = id2label[i] ?? names[i];
+    return typeof label === "string" || typeof label === "number" ? String(label) : `LABEL_${i}`;
+  });
+}

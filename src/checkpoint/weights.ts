@@ -1,0 +1,384 @@
+/** From named tensors of a checkpoint to the weights that the forward pass reads. Which parts there are, the tensors tell. */
+import type { Norm } from "../backend.js";
+import type { Weights } from "../forward/model.js";
+import { planAttentionPool } from "../heads/attention-pool.js";
+import { planClassifier } from "../heads/classifier.js";
+import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
+import { planPooler } from "../heads/pooler.js";
+import { type LinearPlan, type Planned, type Planner, source, type TensorPlan, values } from "../planned.js";
+import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
+import { gridOf } from "../vit/places.js";
+import { type Positions, positionRows, positionsAt, resamplePatches } from "../vit/positions.js";
+import type { TextWeights } from "../vit/text.js";
+import type { Config, Shapes } from "./config.js";
+import { type AttentionNames, type BlockNames, biasOf, type Layout, type MlpNames, weightOf } from "./layouts.js";
+import { blockAt, choose, type Named } from "./observe.js";
+import { fitPlan, type WeightPlan } from "./plan.js";
+import { createPlanner } from "./planner.js";
+import { convolutionRows, planResNet } from "./resnet.js";
+
+/** What a checkpoint has been found to be. */
+export interface Known {
+  readonly config: Config;
+  readonly named: Named;
+  readonly stored?: Stored;
+}
+
+/** What the resampling at load starts from: the checkpoint's own sizes. */
+export interface Stored {
+  readonly imageSize: readonly [number, number];
+  readonly patchSize: readonly [number, number];
+}
+
+/** What a checkpoint stores: weights whose similarity is still two logarithms. */
+type Loaded = Omit<Weights, "similarity"> & {
+  readonly similarity: { readonly scale: Float32Array; readonly bias: Float32Array | undefined } | undefined;
+};
+
+/**
+ * Compares the tensors of a checkpoint with those that `config` needs. A linear weight that is I8 is one of integers in
+ * -64…63, each row to be multiplied by its scale in the tensor {@link scaleOf} names.
+ * @param stored sizes of the checkpoint, where the config's are others: patch embedding and positions are resampled.
+ * @param blocks of the image tower, where not all of them are wanted, and no text tower: then further tensors may be there.
+ * @throws Error naming every missing, unexpected and misshapen tensor at once, each with the nearest name that exists.
+ */
+export function planWeights(
+  name: string,
+  { config, named, stored = config, blocks: count }: Known & { readonly blocks?: number },
+  tensors: Shapes,
+): WeightPlan<Weights> {
+  const { layout, prefix } = named;
+  const planner = createPlanner(layout, tensors, named.block && firstNorm(named.blockPrefix, named.block));
+  const { has } = planner;
+  const { width, eps, norm } = config;
+  const encodes = config.depth > 0;
+  const at = (part: string) => prefix + part;
+  const optionalNorm = (part: string | undefined): Planned<Norm> | undefined =>
+    part !== undefined && planner.hasNorm(at(part)) ? planner.norm(at(part), width, eps) : undefined;
+  const optionalValues = (part: string | undefined, shape: readonly number[]) =>
+    part !== undefined && has(at(part)) ? values(at(part), shape) : undefined;
+
+  const stem = named.resnet && planResNet(planner, layout, prefix, named.resnet, config.resnet!);
+  const pooledNorm = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
+  const texts = count === undefined ? layout.text : undefined;
+
+  const tower = { ...config, relativeTable: tableShape(config, stored) };
+
+  const plan: Planned<Loaded> = {
+    resnet: stem?.resnet,
+    patchEmbed: encodes ? planPatchEmbed(planner, layout, config, prefix, stored, stem?.channels) : undefined,
+    patchNorm: optionalNorm(layout.patchNorm),
+    preNorm: optionalNorm(layout.preNorm),
+    prefix: encodes ? planPrefix(planner, layout, prefix, width) : undefined,
+    ...planPositions(planner, layout, config, prefix, stored),
+    frequencies: optionalValues(layout.frequencies, [2, config.depth, config.heads, width / config.heads / 2]),
+    blocks: named.block
+      ? planBlocks(planner, layout, tower, named.blockPrefix, named.block, count ?? config.depth)
+      : [],
+    relativePositions: optionalValues(layout.relativePositions, tower.relativeTable),
+    relativeGrid: gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize),
+    norm: norm !== "none" && encodes ? (pooledNorm ?? planner.norm(at(layout.norm), width, eps)) : undefined,
+    attentionPool:
+      config.pooling === "attention" ? planAttentionPool(planner, layout.attentionPool!, prefix, config) : undefined,
+    classifiers: planClassifier(planner, layout, config),
+    pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
+    projection: planProjection(planner, layout.projection ?? [], width, config.features),
+    similarity: layout.text && config.text && planSimilarity(planner, layout.text),
+    text: texts && config.text && planText(layout, tensors, config, texts),
+  };
+
+  // What a head replaces: CLIPForImageClassification has a norm that nothing reads.
+  const unread = norm === "none" ? at(layout.norm) : undefined;
+  const pool =
+    layout.attentionPool && config.pooling !== "attention" ? at(layout.attentionPool.latent.split(".")[0]!) : undefined;
+  const classifiers =
+    config.classes === 0 ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])] : [];
+  const ignored = (tensor: string) =>
+    count !== undefined ||
+    layout.ignored.test(tensor) ||
+    classifiers.some((head) => tensor === weightOf(layout, head) || tensor === biasOf(layout, head)) ||
+    (unread !== undefined && tensor.startsWith(`${unread}.`)) ||
+    (pool !== undefined && tensor.startsWith(`${pool}.`));
+
+  return fitPlan<Loaded, Weights>(name, plan, tensors, {
+    ignored,
+    evidence: layout.evidence === undefined ? [] : [layout.evidence],
+    finish: ({ similarity, ...weights }) => ({
+      ...weights,
+      similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0]),
+    }),
+  });
+}
+
+/** E of eq. 1, a convolution of stride P on pixels or on what the stem makes of them. */
+function planPatchEmbed(
+  planner: Planner,
+  layout: Layout,
+  config: Config,
+  prefix: string,
+  stored: Stored,
+  channels = 3,
+): LinearPlan {
+  const { width, flexible, stride } = config;
+  const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];
+  const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
+  const inputs = channels * newHeight * newColumns;
+  const name = prefix + layout.patchEmbed!;
+  const rows = layout.kernels ? [height, columns, channels, width] : [width, channels, height, columns];
+  return { ...planner.linear([name], width, inputs), weight: [weightSource()] };
+
+  function weightSource() {
+    const of = (shape: readonly number[], arrange?: (values: Float32Array) => Float32Array) =>
+      source(planner.weightOf(name), shape, width, { arrange });
+    // Of a map's pixels, as any convolution.
+    if (config.resnet) {
+      return of(rows, convolutionRows({ outputs: width, channels, kernel: height, flax: layout.kernels === true }));
+    }
+    if (height !== newHeight || columns !== newColumns) {
+      return of([width, channels, height, columns], (weight) =>
+        resamplePatches(weight, [height, columns], [newHeight, newColumns]),
+      );
+    }
+    if (layout.kernels) return of(rows, (weight) => pixelRows(weight, channels));
+    return of(flexible ? [width, inputs] : rows);
+  }
+
+  /** [height, width, channel, D] to the order of Conv2d's rows, (channel, y, x). */
+  function pixelRows(weight: Float32Array, channels: number): Float32Array {
+    const result = new Float32Array(weight.length);
+    const spots = height * columns;
+    for (let i = 0; i < spots; i++)
+      for (let c = 0; c < channels; c++)
+        for (let o = 0; o < width; o++) result[o * inputs + c * spots + i] = weight[(i * channels + c) * width + o]!;
+    return result;
+  }
+}
+
+/** Tokens before the patches, in turn, each with as many rows as it has. */
+function planPrefix(planner: Planner, layout: Layout, prefix: string, width: number): TensorPlan | undefined {
+  const names = layout.tokens.map((token) => prefix + token).filter(planner.has);
+  if (names.length === 0) return undefined;
+  let rows = 0;
+  const sources = names.map((name) => {
+    const count = rowsOf(planner.shapeOf(name)!);
+    const plan = source(name, [1, count, width], count, { to: rows });
+    rows += count;
+    return plan;
+  });
+  return { place: "tensor", rows, cols: width, sources };
+}
+
+/** Rows of a table of any number of dimensions. */
+const rowsOf = (shape: readonly number[]): number =>
+  shape.length === 1 ? 1 : shape.reduce((product, n) => product * n, 1) / shape.at(-1)!;
+
+/** The table of positions, resampled where the image is of another size than the checkpoint's, and a row for each token. */
+function planPositions(
+  planner: Planner,
+  layout: Layout,
+  config: Config,
+  prefix: string,
+  stored: Stored,
+): { readonly positions: Planned<Positions> | undefined; readonly nativePositions: TensorPlan | undefined } {
+  const name = prefix + layout.positions;
+  if (!planner.has(name)) return { positions: undefined, nativePositions: undefined };
+  const shape = planner.shapeOf(name)!;
+  const from = gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize);
+  const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
+  // A table that fits no such number of prefix rows has a wrong shape, and is named as one.
+  const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
+  const expected = [1, counted + from[0] * from[1], config.width];
+  const grid = gridOf(config, config.imageSize);
+  const resampled = (table: Float32Array) => positionsAt({ table, grid: from, prefix: counted }, grid, config);
+  const rows = config.prefixTokens + grid[0] * grid[1];
+  const arrange = (table: Float32Array) => positionRows(resampled(table), config);
+  return {
+    positions: { table: values(name, expected, (table) => resampled(table).table), grid, prefix: counted },
+    nativePositions: {
+      place: "tensor",
+      ...{ rows, cols: config.width, sources: [source(name, expected, rows, { arrange })] },
+    },
+  };
+}
+
+/** Rows of BEiT's table and its columns. */
+function tableShape(config: Config, stored: Stored): [number, number] {
+  const [height, width] = gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize);
+  return [(2 * height - 1) * (2 * width - 1) + 3, config.heads];
+}
+
+/** What blocks have to know of a tower. `relativeTable`: shape of BEiT's table, in towers of images. */
+type TowerConfig = EncoderConfig &
+  Pick<Partial<Config>, "qkvBias"> & { readonly relativeTable?: readonly [number, number] };
+
+/** Blocks of a tower. Which parts they have, the first one tells. */
+function planBlocks(
+  planner: Planner,
+  layout: Layout,
+  config: TowerConfig,
+  prefix: string,
+  names: BlockNames,
+  depth: number,
+): Planned<Block>[] {
+  return Array.from({ length: depth }, (_, i) => {
+    const [at, first] = [prefix + blockAt(names, i), prefix + blockAt(names, 0)];
+    const parallel = names.inProj === undefined ? undefined : planInProj(planner, config, at, first, names);
+    const attentions = names.attentions.map((part) =>
+      planAttention(planner, config, { at, first }, part, parallel?.qkv),
+    );
+    const mlps = names.mlps.map((part) => planMlp(planner, layout, config, { at, first }, part, parallel?.fc1));
+    return parallel ? [[...attentions, ...mlps]] : [attentions, mlps];
+  });
+}
+
+/** Where a block's tensors are, and those of the first block, which tell what there is in all. */
+interface BlockPlace {
+  readonly at: string;
+  readonly first: string;
+}
+
+const firstNorm = (prefix: string, names: BlockNames) => prefix + blockAt(names, 0) + names.attentions[0]!.norm;
+
+/** One tensor whose rows are fc1, then q, k and v. */
+function planInProj(
+  { has, weightOf, biasOf }: Planner,
+  { width, mlpWidth }: EncoderConfig,
+  at: string,
+  first: string,
+  { inProj, mlps }: BlockNames,
+): { readonly fc1: LinearPlan; readonly qkv: LinearPlan } {
+  const rows = mlpWidth + 3 * width;
+  const [weight, bias] = [weightOf(at + inProj!), biasOf(at + inProj!)];
+  const { bias: own } = mlps[0]!;
+  const biased = has(biasOf(first + inProj!));
+  const part = (outputs: number, from: number): LinearPlan => ({
+    place: "linear",
+    ...{ outputs, inputs: width },
+    weight: [source(weight, [rows, width], outputs, { from })],
+    bias: biased ? [source(bias, [rows], outputs, { from })] : [],
+  });
+  const fc1 = part(mlpWidth, 0);
+  const beside = !biased && own !== undefined && has(first + own);
+  return {
+    fc1: beside ? { ...fc1, bias: [source(at + own, [mlpWidth], mlpWidth)] } : fc1,
+    qkv: part(3 * width, mlpWidth),
+  };
+}
+
+function planAttention(
+  planner: Planner,
+  config: TowerConfig,
+  place: BlockPlace,
+  names: AttentionNames,
+  fused: LinearPlan | undefined,
+): Planned<Attention> {
+  const { width, heads, eps } = config;
+  const { at, first } = place;
+  const optionalNorm = (norm: string | undefined, cols: number) =>
+    norm !== undefined && planner.hasNorm(first + norm) ? planner.norm(at + norm, cols, eps) : undefined;
+  const query = optionalNorm(names.queryNorm, width / heads);
+  const key = optionalNorm(names.keyNorm, width / heads);
+  const table = names.relativePositions;
+  return {
+    kind: "attention",
+    norm: planner.norm(at + names.norm, width, eps),
+    qkv: fused ?? planQkv(planner, config, place, names),
+    headNorm: query && key && { query, key },
+    relativePositions:
+      table !== undefined && config.relativeTable && planner.has(first + table)
+        ? values(at + table, config.relativeTable)
+        : undefined,
+    innerNorm: optionalNorm(names.innerNorm, width),
+    out: scaled(
+      planner,
+      planner.linear([at + names.proj], width, width, { heads: { of: "inputs", count: heads } }),
+      names.scales,
+      place,
+    ),
+  };
+}
+
+function planQkv(
+  planner: Planner,
+  { width, heads, qkvBias }: TowerConfig,
+  { at, first }: BlockPlace,
+  names: AttentionNames,
+): LinearPlan {
+  const { has, biasOf } = planner;
+  const exists = (name: string) => has(planner.weightOf(first + name));
+  const parts = names.qkv.find((list) => list.every(exists)) ?? names.qkv[0]!;
+  // All of a file without any are missing, where the config says that there are biases.
+  const required = qkvBias === true && !names.biases && !parts.some((part) => has(biasOf(first + part)));
+  const qkv = planner.linear(
+    parts.map((part) => at + part),
+    3 * width,
+    width,
+    {
+      heads: { of: "outputs", count: heads },
+      // A key's may be missing: softmax does not see it.
+      biases: parts.map((part) =>
+        qkvBias !== false && (has(biasOf(first + part)) || required) ? biasOf(at + part) : undefined,
+      ),
+    },
+  );
+  const { biases } = names;
+  if (!biases || !has(first + biases[0]) || has(biasOf(first + parts[0]!))) return qkv;
+  const beside = biases.map((bias, i) => source(at + bias, [width], width, { to: 2 * i * width }));
+  return { ...qkv, bias: [...qkv.bias, ...beside] };
+}
+
+function planMlp(
+  planner: Planner,
+  layout: Layout,
+  { width, mlpWidth, eps }: EncoderConfig,
+  place: BlockPlace,
+  names: MlpNames,
+  fused: LinearPlan | undefined,
+): Planned<Mlp> {
+  const { at, first } = place;
+  const exists = (name: string) => planner.has(planner.weightOf(first + name));
+  const parts = names.fc1.find((list) => list.every(exists)) ?? names.fc1[0] ?? [];
+  const rows = planner.shapeOf(planner.weightOf(first + (parts[0] ?? "")))?.[layout.kernels ? 1 : 0];
+  const gated = parts.length === 2 || rows === 2 * mlpWidth;
+  const layers = parts.map((part) => at + part);
+  return {
+    kind: "mlp",
+    norm: planner.norm(at + names.norm, width, eps),
+    fc1: fused ?? planner.linear(layers, gated ? 2 * mlpWidth : mlpWidth, width),
+    gated,
+    innerNorm:
+      names.innerNorm !== undefined && planner.hasNorm(first + names.innerNorm)
+        ? planner.norm(at + names.innerNorm, mlpWidth, eps)
+        : undefined,
+    out: scaled(planner, planner.linear([at + choose(names.fc2, exists)!], width, mlpWidth), names.scales, place),
+  };
+}
+
+/** LayerScale becomes part of the layer before it. */
+function scaled(
+  { has }: Planner,
+  out: LinearPlan,
+  scales: readonly string[] | undefined,
+  { at, first }: BlockPlace,
+): LinearPlan {
+  const name = scales?.find((scale) => has(first + scale));
+  return name === undefined ? out : { ...out, scale: values(at + name, [out.outputs]) };
+}
+
+function planText(
+  layout: Layout,
+  tensors: Shapes,
+  { text, features }: Config,
+  names: NonNullable<Layout["text"]>,
+): Planned<TextWeights> {
+  const { prefix, block } = names;
+  const { width, depth, vocabulary, length, eps } = text!;
+  const planner = createPlanner(layout, tensors, firstNorm(prefix, block));
+  return {
+    embedding: values(prefix + names.embedding, [vocabulary, width]),
+    positions: values(prefix + names.positions, [length, width]),
+    blocks: planBlocks(planner, layout, text!, prefix, block, depth),
+    norm: planner.norm(prefix + names.norm, width, eps),
+    projection: planProjection(planner, names.projection, width, features),
+  };
+}

@@ -1,0 +1,219 @@
+/** A call of the model: checks what is given and asked, and runs the towers that it takes. */
+import type { Backend } from "../backend.js";
+import { similarities, toUnits } from "../heads/contrastive.js";
+import { runHeads } from "../heads/index.js";
+import {
+  arrived,
+  type Call,
+  type Inputs,
+  type Integers,
+  needs,
+  OUTPUT_NAMES,
+  type OutputName,
+  type Outputs,
+  type Pending,
+  type Tensor,
+} from "../vit/outputs.js";
+import { gridOf } from "../vit/places.js";
+import { runText } from "../vit/text.js";
+import { encodeImages, type ImageBatch } from "../vit/vit.js";
+import { concatenated, padTogether, passes } from "./batches.js";
+import type { ModelConfig, Weights } from "./model.js";
+
+export interface ForwardOptions {
+  /** Images of other sizes than the config's are taken, and position embeddings resampled as the checkpoint's library does. */
+  readonly interpolatePositions?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs images and texts through the model. It resolves when all ops have been called, and the next call's may follow; what
+ * they give arrives later.
+ * @param wanted what to compute; nothing else is read back.
+ * @throws RangeError if an input has not the shape that it must have, or the checkpoint lacks what is wanted.
+ */
+export async function forward(
+  backend: Backend,
+  weights: Weights,
+  config: ModelConfig,
+  inputs: Inputs,
+  wanted: readonly OutputName[],
+  options: ForwardOptions = {},
+): Promise<{ readonly outputs: Promise<Partial<Outputs>> }> {
+  checkWanted(config, wanted);
+  const asked = new Set<OutputName>(wanted);
+  if (asked.has("logitsPerImage") || asked.has("logitsPerText")) asked.add("imageEmbeds").add("textEmbeds");
+  if (asked.has("imageEmbeds")) asked.add("imageFeatures");
+  if (asked.has("textEmbeds")) asked.add("textFeatures");
+  const wants = (name: OutputName) => asked.has(name);
+  const images: Pending[] = [];
+  const texts: Pending[] = [];
+  if (wanted.some((name) => needs(name, "image"))) {
+    const batches = imagesOf(config, inputs, options.interpolatePositions ?? false);
+    for (const batch of batches.flatMap((batch) => passes(backend, config, batch, wants("attentions")))) {
+      const outputs: Pending = {};
+      await runImages(backend, weights, config, batch, { wants, outputs, ...options });
+      images.push(outputs);
+    }
+  }
+  if (wanted.some((name) => needs(name, "text"))) {
+    for (const text of textsOf(config, inputs)) {
+      const outputs: Pending = {};
+      await runText(backend, weights.text!, config.text!, text, { wants, outputs, ...options });
+      texts.push(outputs);
+    }
+  }
+
+  async function finish(): Promise<Partial<Outputs>> {
+    const [ofImages, ofTexts] = await Promise.all([images, texts].map((all) => Promise.all(all.map(arrived))));
+    const outputs: Partial<Outputs> = {
+      ...(config.flexible ? padTogether(ofImages!, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages!)),
+      ...padTogether(ofTexts!, inputs.inputIds?.dims[1] ?? 0),
+    };
+    if (outputs.imageFeatures) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
+    if (outputs.textFeatures) outputs.textEmbeds = toUnits(outputs.textFeatures);
+    if (wants("logitsPerImage") || wants("logitsPerText")) {
+      const { scale, bias } = weights.similarity!;
+      const [a, b] = [outputs.imageEmbeds!, outputs.textEmbeds!];
+      outputs.logitsPerImage = similarities(a, b, scale, bias);
+      outputs.logitsPerText = similarities(b, a, scale, bias);
+    }
+    return Object.fromEntries(wanted.map((name) => [name, outputs[name]]));
+  }
+  return { outputs: finish() };
+}
+
+/** Calls the ops of images; the values of what is wanted arrive later. */
+async function runImages(
+  backend: Backend,
+  weights: Weights,
+  config: ModelConfig,
+  batch: ImageBatch,
+  call: Call,
+): Promise<void> {
+  const mark = backend.mark();
+  try {
+    const encoded = await encodeImages(backend, weights, config, batch, call);
+    runHeads(backend, weights, config, encoded, call);
+  } finally {
+    backend.release(mark);
+  }
+}
+
+function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
+  const lacks = (name: string, what: string) =>
+    new RangeError(`forward: ${name} needs a checkpoint with ${what}; this one has none`);
+  for (const name of wanted) {
+    if (!OUTPUT_NAMES.includes(name)) {
+      throw new RangeError(`forward: outputs must be among ${OUTPUT_NAMES.join(", ")}; got ${JSON.stringify(name)}`);
+    }
+    if (needs(name, "text") && !config.text) throw lacks(name, "a text tower");
+  }
+  if (wanted.includes("pooled") && config.pooled === "none") throw lacks("pooled", "a pooler");
+  if (wanted.includes("logits") && config.classes === 0 && !config.headless) {
+    throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
+  }
+  for (const name of ["clsLogits", "distillationLogits"] as const) {
+    if (wanted.includes(name) && config.pooling !== "distilled") throw lacks(name, "two classifiers");
+  }
+  for (const name of ["imageFeatures", "imageEmbeds"] as const) {
+    if (wanted.includes(name) && config.features === 0) throw lacks(name, "features that images and texts share");
+  }
+  if (wanted.includes("poolAttention") && config.pooling !== "attention") {
+    throw lacks("poolAttention", "attention pooling");
+  }
+  if (config.depth === 0) {
+    for (const name of ["patchEmbedding", "attentions"] as const) {
+      if (wanted.includes(name)) throw lacks(name, "a transformer");
+    }
+  }
+}
+
+/** Images of a call: all at once, or one by one where each has a grid of its own. */
+function imagesOf(config: ModelConfig, inputs: Inputs, interpolate: boolean): ImageBatch[] {
+  const { pixelValues } = inputs;
+  if (!Array.isArray(pixelValues?.dims)) {
+    throw new TypeError("forward: inputs must be { pixelValues: { dims, data } }; got no dims");
+  }
+  if (config.flexible) return sequencesOf(config, inputs, pixelValues!);
+  const [height, width] = config.imageSize;
+  const { dims } = pixelValues!;
+  const whole = dims.length === 4 && dims.every((n) => Number.isSafeInteger(n) && n > 0) && dims[1] === 3;
+  const any = (interpolate || config.interpolation.always) && !config.fixedSize;
+  const large = whole && gridOf(config, [dims[2]!, dims[3]!]).every((n) => n > 0);
+  if (!whole || !large || (!any && (dims[2] !== height || dims[3] !== width))) {
+    const rule = any ? `at least ${config.patchSize.join("×")} pixels` : `${height}, ${width}]`;
+    const expected = any ? `[images, 3, height, width], ${rule}` : `[images, 3, ${rule}`;
+    throw new RangeError(`forward: pixelValues must be ${expected}; got [${dims.join(", ")}]`);
+  }
+  if (!("sampling" in pixelValues!)) checkData("pixelValues", pixelValues!);
+  return [{ pixels: pixelValues! }];
+}
+
+/** Each image's patches without the padding. */
+function sequencesOf(
+  config: ModelConfig,
+  { pixelAttentionMask, spatialShapes }: Inputs,
+  pixelValues: Tensor,
+): ImageBatch[] {
+  const { dims, data } = pixelValues;
+  const [images = 0, most = 0, cols = 0] = dims;
+  const inputs = 3 * config.patchSize[0] * config.patchSize[1];
+  if (dims.length !== 3 || cols !== inputs || images < 1) {
+    throw new RangeError(`forward: pixelValues must be [images, patches, ${inputs}]; got [${dims.join(", ")}]`);
+  }
+  checkData("pixelValues", pixelValues);
+  const shapes = integersOf("spatialShapes", spatialShapes, [images, 2]);
+  const mask = pixelAttentionMask && integersOf("pixelAttentionMask", pixelAttentionMask, [images, most]);
+  return Array.from({ length: images }, (_, i) => {
+    const grid = [shapes[2 * i]!, shapes[2 * i + 1]!] as const;
+    const count = grid[0] * grid[1];
+    const own = mask?.slice(i * most, (i + 1) * most);
+    if (grid[0] < 1 || grid[1] < 1 || count > most || own?.some((x, j) => (x !== 0) !== j < count)) {
+      throw new RangeError(
+        `forward: image ${i} has ${grid.join("×")} patches, so the first ${count} of ${most} must be its own; pixelAttentionMask says otherwise`,
+      );
+    }
+    return { patches: data.subarray(i * most * cols, (i * most + count) * cols), grid };
+  });
+}
+
+function textsOf({ text }: ModelConfig, { inputIds, attentionMask }: Inputs) {
+  if (!Array.isArray(inputIds?.dims))
+    throw new TypeError("forward: inputs must have inputIds: { dims, data }; got no dims");
+  const [texts = 0, tokens = 0] = inputIds!.dims;
+  const { vocabulary, length } = text!;
+  if (inputIds!.dims.length !== 2 || texts < 1 || tokens < 1 || tokens > length) {
+    throw new RangeError(
+      `forward: inputIds must be [texts, tokens] with at most ${length} tokens; got [${inputIds!.dims.join(", ")}]`,
+    );
+  }
+  const ids = integersOf("inputIds", inputIds, [texts, tokens]);
+  const bad = ids.findIndex((id) => !(Number.isSafeInteger(id) && id >= 0 && id < vocabulary));
+  if (bad >= 0) {
+    throw new RangeError(`forward: inputIds must be from 0 to ${vocabulary - 1}; got ${ids[bad]} at ${bad}`);
+  }
+  const mask = attentionMask && integersOf("attentionMask", attentionMask, [texts, tokens]);
+  return Array.from({ length: texts }, (_, i) => ({
+    ids: ids.slice(i * tokens, (i + 1) * tokens),
+    mask: mask?.slice(i * tokens, (i + 1) * tokens).map((x) => x !== 0),
+  }));
+}
+
+function integersOf(name: string, given: Integers | undefined, dims: readonly number[]): number[] {
+  const fits = given?.dims.length === dims.length && dims.every((n, i) => given.dims[i] === n);
+  const count = dims.reduce((product, n) => product * n, 1);
+  if (!fits || given.data.length !== count) {
+    const got = given ? `[${given.dims.join(", ")}] with ${given.data.length} values` : "nothing";
+    throw new RangeError(`forward: ${name} must be [${dims.join(", ")}]; got ${got}`);
+  }
+  return Array.from(given.data, Number);
+}
+
+function checkData(name: string, { dims, data }: Tensor): void {
+  const count = dims.reduce((product, n) => product * n, 1);
+  if (!(data instanceof Float32Array) || data.length !== count) {
+    const got = data instanceof Float32Array ? data.length : typeof data;
+    throw new RangeError(`forward: ${name} of [${dims.join(", ")}] must have ${count} floats; got ${got}`);
+  }
+}

@@ -1,0 +1,86 @@
+/** Attention pooling: a learned query asks all tokens, then comes a block's MLP (Zhai et al. 2022, section 3.4). */
+import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
+import { type LinearPlan, type Planned, type Planner, source, vector } from "../planned.js";
+import type { EncoderConfig } from "../vit/encoder.js";
+import { type Call, tensorOf } from "../vit/outputs.js";
+import type { Encoded } from "../vit/vit.js";
+
+export interface AttentionPoolConfig extends EncoderConfig {
+  /** Heads of the attention pooling. */
+  readonly poolHeads: number;
+}
+
+export interface AttentionPool {
+  /** The learned query, [1, D], and its projection. */
+  readonly latent: Matrix;
+  readonly query: Linear;
+  readonly key: Linear;
+  readonly value: Linear;
+  readonly proj: Linear;
+  readonly norm: Norm;
+  readonly fc1: Linear;
+  readonly fc2: Linear;
+}
+
+/** Names behind the tower's prefix. */
+export interface AttentionPoolNames {
+  readonly latent: string;
+  /** Query, then key and value; or all three in one. */
+  readonly qkv: readonly string[];
+  readonly proj: string;
+  readonly norm: string;
+  readonly fc1: string;
+  readonly fc2: string;
+}
+
+export function planAttentionPool(
+  planner: Planner,
+  names: AttentionPoolNames,
+  prefix: string,
+  { width, mlpWidth, eps }: EncoderConfig,
+): Planned<AttentionPool> {
+  const at = (name: string) => prefix + name;
+  const hidden = planner.shapeOf(planner.weightOf(at(names.fc1)))?.[0] ?? mlpWidth;
+  const [first, second] = names.qkv.map(at) as [string, string?];
+  /** Rows of a layer that has `of` times as many. */
+  const rows = (layer: string, of: number, from: number): LinearPlan => ({
+    place: "linear",
+    ...{ outputs: width, inputs: width },
+    weight: [source(planner.weightOf(layer), [of * width, width], width, { from: from * width })],
+    bias: [source(planner.biasOf(layer), [of * width], width, { from: from * width })],
+  });
+  return {
+    latent: vector(at(names.latent), width),
+    query: rows(first, second ? 1 : 3, 0),
+    key: second ? rows(second, 2, 0) : rows(first, 3, 1),
+    value: second ? rows(second, 2, 1) : rows(first, 3, 2),
+    proj: planner.linear([at(names.proj)], width, width),
+    norm: planner.norm(at(names.norm), width, eps),
+    fc1: planner.linear([at(names.fc1)], hidden, width),
+    fc2: planner.linear([at(names.fc2)], width, hidden),
+  };
+}
+
+/** h = MSA(query, z); h + MLP(LN(h)). All images are asked by the same query. */
+export function poolByAttention(
+  backend: Backend,
+  weights: AttentionPool,
+  { poolHeads: heads, activation, width }: AttentionPoolConfig,
+  { z, images, tokens }: Encoded,
+  { wants, outputs }: Call,
+): Matrix {
+  const matrix = (rows: number) => backend.createTensor(rows, width);
+  const [q, k, v] = [matrix(1), matrix(z.rows), matrix(z.rows)];
+  const [y, h] = [matrix(images), matrix(images)];
+  const hidden = backend.createTensor(images, weights.fc1.outputs);
+  const probabilities = wants("poolAttention") ? backend.createTensor(images * heads, tokens) : undefined;
+  backend.linear(q, weights.latent, weights.query);
+  backend.linear(k, z, weights.key);
+  backend.linear(v, z, weights.value);
+  backend.attention(y, { q, k, v }, { heads, tokens, probabilities });
+  if (probabilities) outputs.poolAttention = tensorOf(backend.read(probabilities), [images, heads, 1, tokens]);
+  backend.linear(h, y, weights.proj);
+  backend.linear(hidden, h, weights.fc1, { norm: weights.norm, activation });
+  backend.linear(h, hidden, weights.fc2, { accumulate: true });
+  return h;
+}

@@ -1,0 +1,115 @@
+/** Class scores: a linear layer on what is pooled, and two of them where two vectors are. */
+import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
+import { type LinearPlan, type Planner, source } from "../planned.js";
+import { type Call, sideBySide, type Tensor, tensorOf } from "../vit/outputs.js";
+import type { Pooled, PoolingConfig } from "./pooling.js";
+
+export interface ClassifierConfig extends PoolingConfig {
+  /** Outputs of the head, 0 without one. */
+  readonly classes: number;
+  /** Whether logits without a head are what it would read, as timm's models give without one: DINO's and MAE's files. */
+  readonly headless: boolean;
+}
+
+export interface ClassifierWeights {
+  /** One for each vector that is pooled. */
+  readonly classifiers: readonly Linear[];
+}
+
+export interface ClassifierNames {
+  /** Or. */
+  readonly head: readonly string[];
+  readonly distillationHead?: string;
+}
+
+/** Classifiers: one, two when distilled, or one in two halves for class token and mean. */
+export function planClassifier(
+  planner: Planner,
+  names: ClassifierNames,
+  { classes, width, pooling }: ClassifierConfig,
+): LinearPlan[] {
+  const { has, weightOf, biasOf } = planner;
+  if (classes === 0) return [];
+  const name = names.head.find((head) => has(weightOf(head))) ?? names.head[0]!;
+  if (pooling === "distilled") {
+    return [name, names.distillationHead!].map((head) => planner.linear([head], classes, width));
+  }
+  if (pooling !== "token+mean") return [planner.linear([name], classes, width)];
+  const biased = has(biasOf(name)) || !has(weightOf(name));
+  return [0, 1].map((half) => {
+    const arrange = (weight: Float32Array) => columnsOf(weight, classes, half * width, width);
+    return {
+      place: "linear",
+      ...{ outputs: classes, inputs: width },
+      weight: [source(weightOf(name), [classes, 2 * width], classes, { arrange })],
+      bias: half === 0 && biased ? [source(biasOf(name), [classes], classes)] : [],
+    };
+  });
+}
+
+/** Columns of a matrix from `first` on. */
+function columnsOf(matrix: Float32Array, rows: number, first: number, count: number): Float32Array {
+  const cols = matrix.length / rows;
+  const result = new Float32Array(rows * count);
+  for (let row = 0; row < rows; row++) {
+    result.set(matrix.subarray(row * cols + first, row * cols + first + count), row * count);
+  }
+  return result;
+}
+
+/** Of a vector its scores; of class token and mean their sum; of class and distillation token both, and their mean. */
+export function classify(
+  backend: Backend,
+  { classifiers: [first, second] }: ClassifierWeights,
+  { pooling }: ClassifierConfig,
+  pooled: () => Pooled,
+  { wants, outputs }: Call,
+): void {
+  const scored = wants("logits") || wants("clsLogits") || wants("distillationLogits");
+  if (!scored && !wants("preLogits")) return;
+  const [a, b] = pooled() as readonly [Matrix, Matrix?];
+  const rows = (x: Matrix) => tensorOf(backend.read(x), [x.rows, x.cols]);
+  if (wants("preLogits") || (scored && !first)) {
+    const vectors = preLogits(backend, pooling, a, b);
+    if (wants("preLogits")) outputs.preLogits = vectors;
+    if (!first) outputs.logits = vectors;
+  }
+  if (!scored || !first) return;
+  const scores = backend.createTensor(a.rows, first.outputs);
+  backend.linear(scores, a, first);
+  if (pooling === "token+mean") backend.linear(scores, b!, second!, { accumulate: true });
+  if (pooling !== "distilled") {
+    outputs.logits = rows(scores);
+    return;
+  }
+  const other = backend.createTensor(a.rows, second!.outputs);
+  backend.linear(other, b!, second!);
+  outputs.clsLogits = rows(scores);
+  outputs.distillationLogits = rows(other);
+  outputs.logits = meanOfTwo(outputs.clsLogits, outputs.distillationLogits);
+}
+
+/** The vector before the classifier; of two, their mean when distilled, else one after the other. */
+function preLogits(
+  backend: Backend,
+  pooling: ClassifierConfig["pooling"],
+  a: Matrix,
+  b: Matrix | undefined,
+): Promise<Tensor> {
+  const first = tensorOf(backend.read(a), [a.rows, a.cols]);
+  if (!b) return first;
+  const second = tensorOf(backend.read(b), [b.rows, b.cols]);
+  if (pooling === "distilled") return meanOfTwo(first, second);
+  const joined = Promise.all([first, second]).then((both) =>
+    sideBySide(
+      both.map(({ data }) => data),
+      a.rows,
+    ),
+  );
+  return tensorOf(joined, [a.rows, a.cols + b.cols]);
+}
+
+async function meanOfTwo(first: Promise<Tensor>, second: Promise<Tensor>): Promise<Tensor> {
+  const [{ dims, data }, other] = await Promise.all([first, second]);
+  return { dims, data: data.map((x, i) => (x + other.data[i]!) / 2) };
+}

@@ -1,0 +1,104 @@
+/**
+ * Images in the space that they share with texts (Radford et al. 2021, section 2.3): the projection of what is pooled, and the
+ * scores of images and texts.
+ */
+import type { Backend, Linear } from "../backend.js";
+import { type LinearPlan, type Planner, source, transpose, values } from "../planned.js";
+import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
+import type { Pooled } from "./pooling.js";
+
+export interface ContrastiveConfig {
+  /** Columns of the features that images and texts share, 0 without. */
+  readonly features: number;
+}
+
+export interface ContrastiveWeights {
+  /** Of images into the space that they share with texts. */
+  readonly projection: Linear | undefined;
+  /** exp(logit_scale) of CLIP, and logit_bias of SigLIP. */
+  readonly similarity: Similarity | undefined;
+}
+
+/** Scores are scale · cosine + bias; independent ones are a sigmoid's each, the others a softmax's (Zhai et al. 2023). */
+export interface Similarity {
+  readonly scale: number;
+  readonly bias: number;
+  readonly independent: boolean;
+}
+
+export interface SimilarityNames {
+  readonly logitScale: string;
+  readonly logitBias: string;
+}
+
+/** Of a tower's pooled vector: a layer, or without bias and [inputs, outputs] where it is a tensor of that name. */
+export function planProjection(
+  planner: Planner,
+  names: readonly string[],
+  inputs: number,
+  outputs: number,
+): LinearPlan | undefined {
+  const { has, shapeOf, weightOf } = planner;
+  const raw = names.find(has);
+  if (raw !== undefined) {
+    const weight = [source(raw, [inputs, outputs], outputs, { arrange: transpose(inputs) })];
+    return { place: "linear", outputs, inputs, weight, bias: [] };
+  }
+  const name = names.find((x) => has(weightOf(x)));
+  return name === undefined ? undefined : planner.linear([name], shapeOf(weightOf(name))![0]!, inputs);
+}
+
+/** The logarithm of the scale, and the bias, if there is one. */
+export const planSimilarity = ({ has }: Planner, { logitScale, logitBias }: SimilarityNames) => ({
+  scale: values(logitScale, []),
+  bias: has(logitBias) ? values(logitBias, []) : undefined,
+});
+
+/** @throws Error where the score of equal vectors is no f32. */
+export function similarityOf(name: string, logScale: number, bias: number | undefined): Similarity {
+  const scale = Math.exp(logScale);
+  if (!Number.isFinite(Math.fround(scale + Math.abs(bias ?? 0)))) {
+    const found = `logit_scale ${logScale}, logit_bias ${bias ?? 0}`;
+    throw new Error(`weights: exp(logit_scale) and logit_bias of "${name}" must make finite scores; got ${found}`);
+  }
+  return { scale, bias: bias ?? 0, independent: bias !== undefined };
+}
+
+/** The features of images, [B, D], before they are scaled to length 1. */
+export function projectImages(
+  backend: Backend,
+  { projection }: ContrastiveWeights,
+  config: ContrastiveConfig,
+  pooled: () => Pooled,
+  { outputs }: Call,
+): void {
+  const [y] = pooled();
+  const projected = projection ? backend.createTensor(y!.rows, config.features) : y!;
+  if (projection) backend.linear(projected, y!, projection);
+  outputs.imageFeatures = tensorOf(backend.read(projected), [projected.rows, projected.cols]);
+}
+
+/** Rows scaled to length 1. */
+export function toUnits({ dims, data }: Tensor): Tensor {
+  const width = dims.at(-1)!;
+  const out = new Float32Array(data.length);
+  for (let at = 0; at < data.length; at += width) {
+    const row = data.subarray(at, at + width);
+    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+    for (let i = 0; i < width; i++) out[at + i] = length === 0 ? 0 : row[i]! / length;
+  }
+  return { dims, data: out };
+}
+
+/** scale · a bᵀ + bias */
+export function similarities(a: Tensor, b: Tensor, scale: number, bias: number): Tensor {
+  const [rows, cols] = [a.dims[0]!, b.dims[0]!];
+  const width = a.dims[1]!;
+  const data = Float32Array.from({ length: rows * cols }, (_, i) => {
+    const [row, col] = [Math.floor(i / cols) * width, (i % cols) * width];
+    let sum = 0;
+    for (let k = 0; k < width; k++) sum += a.data[row + k]! * b.data[col + k]!;
+    return scale * sum + bias;
+  });
+  return { dims: [rows, cols], data };
+}

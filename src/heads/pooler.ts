@@ -1,0 +1,51 @@
+/** The output that transformers calls pooler_output: BERT's tanh layer on the class token, that token, or what a head reads. */
+import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
+import type { LinearPlan, Planner } from "../planned.js";
+import { type Call, tensorOf } from "../vit/outputs.js";
+import type { Encoded } from "../vit/vit.js";
+import { type Pooled, tokenOf } from "./pooling.js";
+
+export interface PoolerConfig {
+  /** What `pooled` is: the tanh layer on the class token, that token itself, what the head reads, or nothing. */
+  readonly pooled: "pooler" | "token" | "head" | "none";
+  /** Columns of `pooled` when it is a tanh layer, else 0. */
+  readonly poolerWidth: number;
+}
+
+export interface PoolerWeights {
+  /** Hugging Face's, before its tanh. */
+  readonly pooler: Linear | undefined;
+}
+
+export const planPooler = (
+  planner: Planner,
+  name: string,
+  { poolerWidth, width }: PoolerConfig & { readonly width: number },
+): LinearPlan => planner.linear([name], poolerWidth, width);
+
+/** Of a ResNet [B, C, 1, 1], else [B, D]. In a model of both towers transformers calls the features pooler_output. */
+export function runPooler(
+  backend: Backend,
+  weights: PoolerWeights,
+  config: PoolerConfig & { readonly depth: number; readonly text: object | undefined },
+  encoded: Encoded,
+  pooled: () => Pooled,
+  { wants, outputs }: Call,
+): void {
+  if (!wants("pooled") || config.pooled === "none") return;
+  if (config.pooled === "head" && config.text && outputs.imageFeatures) {
+    outputs.pooled = outputs.imageFeatures;
+    return;
+  }
+  const y = vectorOf();
+  outputs.pooled = tensorOf(backend.read(y), [y.rows, y.cols, ...(config.depth === 0 ? [1, 1] : [])]);
+
+  function vectorOf(): Matrix {
+    if (config.pooled === "head") return pooled()[0]!;
+    const token = tokenOf(backend, encoded, 0);
+    if (config.pooled === "token") return token;
+    const y = backend.createTensor(encoded.images, config.poolerWidth);
+    backend.linear(y, token, weights.pooler!, { activation: "tanh" });
+    return y;
+  }
+}

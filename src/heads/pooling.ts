@@ -1,0 +1,52 @@
+/** Vectors that the heads read, [B, D]: the class token, the mean of the patches, both, or an attention's. */
+import type { Backend, Tensor as Matrix, Norm } from "../backend.js";
+import type { Call } from "../vit/outputs.js";
+import type { Encoded, VitConfig } from "../vit/vit.js";
+import { type AttentionPool, type AttentionPoolConfig, poolByAttention } from "./attention-pool.js";
+
+export interface PoolingConfig extends AttentionPoolConfig {
+  /**
+   * What the head reads. token: the class token; distilled: class and distillation token, each by its own head, and the
+   * mean of both (Touvron et al. 2021, section 4); mean: the mean of the patches; token+mean: both, one after the other;
+   * attention: attention pooling with a learned query (Zhai et al. 2022, section 3.4).
+   */
+  readonly pooling: "token" | "distilled" | "mean" | "token+mean" | "attention";
+}
+
+export interface PoolingWeights {
+  readonly attentionPool: AttentionPool | undefined;
+  /** Of the pooled vector, where the config says so. */
+  readonly norm: Norm | undefined;
+}
+
+/** Vectors that are pooled, [B, D] each: one, or two. */
+export type Pooled = readonly Matrix[];
+
+/** y of eq. 4, or what a family has in its place. */
+export function pool(
+  backend: Backend,
+  weights: PoolingWeights,
+  config: PoolingConfig & Pick<VitConfig, "prefixTokens" | "norm">,
+  encoded: Encoded,
+  call: Call,
+): Pooled {
+  const { pooling, prefixTokens, norm } = config;
+  const token = (i: number) => tokenOf(backend, encoded, i);
+  const mean = () => meanOf(backend, encoded, prefixTokens, encoded.tokens - prefixTokens);
+  if (pooling === "distilled") return [token(0), token(1)];
+  if (pooling === "token+mean") return [token(0), mean()];
+  if (pooling === "attention") return [poolByAttention(backend, weights.attentionPool!, config, encoded, call)];
+  const y = pooling === "token" ? token(0) : mean();
+  if (norm === "pooled") backend.layerNorm(y, y, weights.norm!);
+  return [y];
+}
+
+/** Token i of each image, [B, D]. */
+export const tokenOf = (backend: Backend, encoded: Encoded, i: number): Matrix => meanOf(backend, encoded, i, 1);
+
+/** Mean of `count` tokens of each image, [B, D]. */
+export function meanOf(backend: Backend, { z, images, tokens }: Encoded, first: number, count: number): Matrix {
+  const out = backend.createTensor(images, z.cols);
+  backend.pool(out, z, { tokens, first, count });
+  return out;
+}

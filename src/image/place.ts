@@ -1,0 +1,155 @@
+/** What a photo is resized to and which part of it is kept, by the rules of each library. */
+import { PIXEL_LIMIT } from "./file.js";
+import type { Geometry, Size } from "./geometry.js";
+import type { Part } from "./resize.js";
+
+export interface Placing {
+  processor: "pillow" | "torchvision";
+  /**
+   * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
+   * covers width × height, rounded; "exact": width × height; "multiples": multiples of `multiple` near width × height, or,
+   * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
+   * long one were above `longest`, then both are floored to multiples (YOLOS); "blurred": width × height after a blur, of a
+   * square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
+   * is not resized, and must have the right size `exactly` or be large enough.
+   */
+  resize:
+    | { mode: "shortest"; size: number }
+    | { mode: "cover" | "exact"; width: number; height: number }
+    | { mode: "multiples"; width: number; height: number; multiple: number; keepsShape: boolean }
+    | { mode: "bounded"; shortest: number; longest: number; multiple: number }
+    | { mode: "blurred"; width: number; height: number; pad: boolean }
+    | { mode: "patches"; patch: number; most: number }
+    | { mode: "none"; exactly?: boolean };
+  /**
+   * Size of the result, which is cropped from the center of the resized image, or which torchvision's processors pad with
+   * zeros to. Of modes whose results differ in size, that of a typical one.
+   */
+  width: number;
+  height: number;
+  /** Half a pixel goes to the even offset in torchvision and timm, down in transformers; it shows by one pixel. */
+  cropRounding: "even" | "down";
+}
+
+/** An image as it is resized, and what is kept: with a border where that is more. */
+export interface Place {
+  resized: Size;
+  window: Part;
+}
+
+/** The place of an upright image. */
+export function placeOf(image: Size, { processor, resize, cropRounding, ...size }: Placing): Place {
+  const resized = resizedSize(image, resize);
+  const found = `${resized.width}×${resized.height}`;
+  if (resize.mode === "blurred") {
+    return { resized, window: { left: 0, top: 0, width: resize.width, height: resize.height } };
+  }
+  if (resized.width < 1 || resized.height < 1) {
+    throw new RangeError(`preprocessing: an image of ${image.width}×${image.height} would be resized to ${found}`);
+  }
+  const hasOwnSize = resize.mode === "patches" || resize.mode === "multiples" || resize.mode === "bounded";
+  const { width, height } = hasOwnSize ? resized : size;
+  if (width * height > PIXEL_LIMIT) {
+    const limit = PIXEL_LIMIT.toLocaleString("en-US");
+    throw new RangeError(
+      `preprocessing: an image of ${image.width}×${image.height} would be resized to ${found}, and the limit is ${limit} pixels`,
+    );
+  }
+  if (processor === "pillow" && (resized.width < width || resized.height < height)) {
+    throw new RangeError(
+      `preprocessing: an image that is not resized must be at least ${width}×${height}; got ${found}`,
+    );
+  }
+  if (resize.mode === "none" && resize.exactly && (resized.width !== width || resized.height !== height)) {
+    throw new RangeError(
+      `preprocessing: an image that is neither resized nor cropped must be ${width}×${height}; got ${found}`,
+    );
+  }
+  const offset = (space: number) => (cropRounding === "down" ? Math.trunc(space / 2) : roundHalfEven(space / 2));
+  return {
+    resized,
+    window: { left: offset(resized.width - width), top: offset(resized.height - height), width, height },
+  };
+}
+
+/** The geometry of a photo in its place. */
+export const geometryOf = ({ width, height }: Size, { resized, window }: Place): Geometry => ({
+  photo: { width, height },
+  resized: { width: resized.width, height: resized.height },
+  // Not -0, which is another value for some comparisons.
+  offset: [0 - window.left, 0 - window.top],
+  model: { width: window.width, height: window.height },
+});
+
+function resizedSize({ width, height }: Size, plan: Placing["resize"]): Size {
+  switch (plan.mode) {
+    case "none":
+      return { width, height };
+    case "exact":
+      return { width: plan.width, height: plan.height };
+    case "patches":
+      return patchesSize(width, height, plan);
+    case "multiples":
+      return multiplesSize(width, height, plan);
+    case "bounded":
+      return boundedSize(width, height, plan);
+    case "blurred": {
+      const side = Math.max(width, height);
+      const [across, down] = plan.pad ? [side, side] : [width, height];
+      return { width: (plan.width * width) / across, height: (plan.height * height) / down };
+    }
+    case "cover": {
+      const ratio = Math.min(height / plan.height, width / plan.width);
+      return { width: roundHalfEven(width / ratio), height: roundHalfEven(height / ratio) };
+    }
+    case "shortest": {
+      const long = Math.trunc((plan.size * Math.max(width, height)) / Math.min(width, height));
+      return width <= height ? { width: plan.size, height: long } : { width: long, height: plan.size };
+    }
+  }
+}
+
+type Plan<Mode> = Extract<Placing["resize"], { mode: Mode }>;
+
+/** The largest size of whole patches and about the image's shape, by the bisection of transformers' Siglip2ImageProcessor. */
+function patchesSize(width: number, height: number, { patch, most }: Plan<"patches">): Size {
+  const scaled = (side: number, scale: number) => Math.max(patch, Math.ceil((side * scale) / patch) * patch);
+  let [low, high] = [1e-6, 100];
+  while (high - low >= 1e-5) {
+    const scale = (low + high) / 2;
+    if ((scaled(height, scale) / patch) * (scaled(width, scale) / patch) <= most) low = scale;
+    else high = scale;
+  }
+  return { width: scaled(width, low), height: scaled(height, low) };
+}
+
+/** transformers' DPTImageProcessor. */
+function multiplesSize(width: number, height: number, plan: Plan<"multiples">): Size {
+  let [across, down] = [plan.width / width, plan.height / height];
+  if (plan.keepsShape) {
+    if (Math.abs(1 - across) < Math.abs(1 - down)) down = across;
+    else across = down;
+  }
+  const rounded = (side: number) => roundHalfEven(side / plan.multiple) * plan.multiple;
+  return { width: rounded(across * width), height: rounded(down * height) };
+}
+
+/** transformers' YolosImageProcessor. */
+function boundedSize(width: number, height: number, { shortest, longest, multiple }: Plan<"bounded">): Size {
+  const [short, long] = [Math.min(width, height), Math.max(width, height)];
+  const isBound = (long / short) * shortest > longest;
+  const exact = isBound ? (longest * short) / long : shortest;
+  const size = isBound ? roundHalfEven(exact) : shortest;
+  const floored = (side: number) => side - (side % multiple);
+  if (width >= height && height === size) return { width: floored(width), height: floored(height) };
+  const [w, h] =
+    width < height ? [size, Math.trunc((exact * height) / width)] : [Math.trunc((exact * width) / height), size];
+  return { width: floored(w), height: floored(h) };
+}
+
+/** Python's round. */
+function roundHalfEven(x: number): number {
+  const down = Math.floor(x);
+  if (x - down !== 0.5) return Math.round(x);
+  return down % 2 === 0 ? down : down + 1;
+}

@@ -1,0 +1,118 @@
+/**
+ * The contract between the parts of a model and the checkpoint that their weights come from.
+ *
+ * A plan has the form of the weights; in the place of each layer, matrix and vector it says which tensors of the checkpoint
+ * fill it. It is data: checkpoint/plan.ts compares it with the tensors that there are, and one function there makes room for
+ * it on a backend.
+ */
+import type { Linear, Norm, Tensor } from "./backend.js";
+
+/** Rearranges all values of a tensor, in row-major order. */
+export type Arrange = (values: Float32Array) => Float32Array;
+
+/** Rows of a place, and the tensor that they are in. */
+export interface Source {
+  readonly tensor: string;
+  /** Shape of the whole tensor. Ones do not count: libraries differ in [1, 1, D] and [D]. */
+  readonly shape: readonly number[];
+  /** Number of rows, as wide as the place's. */
+  readonly rows: number;
+  /** First row of the tensor. */
+  readonly from: number;
+  /** First row of the place. */
+  readonly to: number;
+  /** Makes the rows from the whole tensor, where it does not hold them as they are. */
+  readonly arrange?: Arrange;
+}
+
+/** A linear layer of `outputs` rows; those of its bias that have no source are zeros. */
+export interface LinearPlan {
+  readonly place: "linear";
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly weight: readonly Source[];
+  readonly bias: readonly Source[];
+  /** LayerScale (Touvron et al. 2021b): a factor for each output, multiplied in once all tensors have passed. */
+  readonly scale?: ValuesPlan;
+}
+
+/** A matrix in the backend's memory. */
+export interface TensorPlan {
+  readonly place: "tensor";
+  readonly rows: number;
+  readonly cols: number;
+  readonly sources: readonly Source[];
+}
+
+/** Values of a whole tensor, kept on the host. */
+export interface ValuesPlan {
+  readonly place: "values";
+  readonly tensor: string;
+  readonly shape: readonly number[];
+  readonly arrange?: Arrange;
+}
+
+/** Weights, with plans in the place of what holds their numbers. */
+export type Planned<T> = T extends Linear
+  ? LinearPlan
+  : T extends Tensor
+    ? TensorPlan
+    : T extends Float32Array
+      ? ValuesPlan
+      : T extends object
+        ? { readonly [Key in keyof T]: Planned<T[Key]> }
+        : T;
+
+/** What a part asks a checkpoint while it plans its weights. Names of layers and norms are without ".weight" and the like. */
+export interface Planner {
+  has(tensor: string): boolean;
+  shapeOf(tensor: string): readonly number[] | undefined;
+  /** Names of the tensors of a layer. */
+  weightOf(layer: string): string;
+  biasOf(layer: string): string;
+  /** Whether a norm exists. */
+  hasNorm(norm: string): boolean;
+  /** A norm; an RMSNorm in towers whose first norm has no shift. */
+  norm(norm: string, cols: number, eps: number): Planned<Norm>;
+  /** A layer of the rows of several in turn; whether they have biases the first one tells, unless they are given. */
+  linear(
+    layers: readonly string[],
+    outputs: number,
+    inputs: number,
+    options?: {
+      /** Flax keeps the heads apart: outputs of q, k and v are [heads, d], and inputs of the projection. */
+      readonly heads?: { readonly of: "inputs" | "outputs"; readonly count: number };
+      readonly biases?: readonly (string | undefined)[];
+    },
+  ): LinearPlan;
+}
+
+/** All rows of a tensor of so many, or a part of them, at a place's first row or further down. */
+export const source = (
+  tensor: string,
+  shape: readonly number[],
+  rows: number,
+  { from = 0, to = 0, arrange }: { from?: number; to?: number; arrange?: Arrange } = {},
+): Source => ({ tensor, shape, rows, from, to, arrange });
+
+export const values = (tensor: string, shape: readonly number[], arrange?: Arrange): ValuesPlan => ({
+  place: "values",
+  ...{ tensor, shape, arrange },
+});
+
+/** A matrix of one row. */
+export const vector = (tensor: string, cols: number): TensorPlan => ({
+  place: "tensor",
+  ...{ rows: 1, cols, sources: [source(tensor, [cols], 1)] },
+});
+
+/** [inputs, outputs] to [outputs, inputs]. */
+export const transpose =
+  (inputs: number): Arrange =>
+  (values) => {
+    const outputs = values.length / inputs;
+    const result = new Float32Array(values.length);
+    for (let i = 0; i < inputs; i++)
+      for (let o = 0; o < outputs; o++) result[o * inputs + i] = values[i * outputs + o]!;
+    return result;
+  };

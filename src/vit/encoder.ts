@@ -1,0 +1,180 @@
+/** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
+import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
+import { nextTask } from "../tasks.js";
+
+/** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */
+export interface EncoderConfig {
+  /** D */
+  readonly width: number;
+  /** L */
+  readonly depth: number;
+  /** k */
+  readonly heads: number;
+  /** Hidden width of the MLP. */
+  readonly mlpWidth: number;
+  /** Added to the variance in every norm. */
+  readonly eps: number;
+  /** Of the MLP; a gated one has SiLU at the gate. */
+  readonly activation: Activation;
+}
+
+/** Multi-head self-attention of a block, eq. 2 and 5 to 8. */
+export interface Attention {
+  readonly kind: "attention";
+  readonly norm: Norm;
+  /** U_qkv of eq. 5, all heads: D → [q | k | v] */
+  readonly qkv: Linear;
+  readonly headNorm: { readonly query: Norm; readonly key: Norm } | undefined;
+  /** BEiT's table, [(2h-1)(2w-1)+3, heads]. */
+  readonly relativePositions: Float32Array | undefined;
+  readonly innerNorm: Norm | undefined;
+  /** U_msa of eq. 8: D → D */
+  readonly out: Linear;
+}
+
+/** MLP of a block, eq. 3. */
+export interface Mlp {
+  readonly kind: "mlp";
+  readonly norm: Norm;
+  /** D → mlpWidth, or gate and value side by side, D → 2·mlpWidth. */
+  readonly fc1: Linear;
+  readonly gated: boolean;
+  readonly innerNorm: Norm | undefined;
+  readonly out: Linear;
+}
+
+/** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
+export type Block = readonly (readonly (Attention | Mlp)[])[];
+
+/** What the tokens' places add to attention: to the scores, or by turning queries and keys. */
+export interface Places {
+  /** [tokens, tokens] or [heads·tokens, tokens]; -∞ hides a key. */
+  readonly bias?: Matrix;
+  /** BEiT's, of a class token and a grid, from each block's own table. */
+  readonly relative?: (attention: Attention, out: Matrix) => void;
+  readonly rotary?: { readonly pairs: Pairs; readonly of: (block: number) => { cos: Matrix; sin: Matrix } };
+}
+
+/** Sizes of a call: sequences, and tokens of each. */
+export interface Sequence {
+  readonly images: number;
+  readonly tokens: number;
+}
+
+/** Activations of a block, made once a call. */
+interface Activations {
+  /** z_l, [B·tokens, D] */
+  readonly z: Matrix;
+  /** [B·tokens, 3D] */
+  readonly qkv: Matrix;
+  /** The heads' outputs, [B·tokens, D], for each attention of a step. */
+  readonly y: readonly Matrix[];
+  /** [B·tokens, mlpWidth], for each MLP of a step. */
+  readonly hidden: readonly Matrix[];
+  /** Gate and value, [B·tokens, 2·mlpWidth]. */
+  readonly wide: Matrix | undefined;
+  /** What is normalised before it is added, [B·tokens, D]. */
+  readonly added: Matrix | undefined;
+  /** Scores' bias that a block computes, [heads·tokens, tokens]. */
+  readonly bias: Matrix | undefined;
+  /** Softmax of the scores, [B·heads·tokens, tokens], for each attention of a block; none where nobody reads them. */
+  readonly probabilities: readonly Matrix[];
+}
+
+/** Reads what blocks leave behind, before the next one overwrites it. Attentions that nobody reads are not kept. */
+export type Tap = {
+  /** Of these blocks, from 0; of all unless given. */
+  readonly blocks?: readonly number[];
+} & (
+  | { readonly of: "tokens"; readonly read: () => void }
+  /** Given the maps of a block's attentions, which are two in a parallel block. */
+  | { readonly of: "attentions"; readonly read: (probabilities: readonly Matrix[]) => void }
+);
+
+/** Runs z through all blocks, in place; taps read it behind those that they ask for. */
+export async function encode(
+  backend: Backend,
+  config: EncoderConfig & { readonly postNorm?: boolean },
+  blocks: readonly Block[],
+  z: Matrix,
+  { images, tokens }: Sequence,
+  places: Places,
+  { taps = [], signal }: { readonly taps?: readonly Tap[]; readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const { heads, activation, width, mlpWidth, postNorm } = config;
+  const rows = images * tokens;
+  const most = (kind: string) =>
+    Math.max(0, ...blocks.flat().map((step) => step.filter((branch) => branch.kind === kind).length));
+  const several = (count: number, cols: number) =>
+    Array.from({ length: count }, () => backend.createTensor(rows, cols));
+  const tapsOf = (index: number) => taps.filter((tap) => tap.blocks?.includes(index) ?? true);
+  const maps = blocks.map((block, index) =>
+    tapsOf(index).some((tap) => tap.of === "attentions") ? attentionsIn(block) : 0,
+  );
+  const gated = blocks.flat(2).some((branch) => branch.kind === "mlp" && branch.gated);
+  const a: Activations = {
+    z,
+    qkv: backend.createTensor(rows, 3 * width),
+    y: several(most("attention"), width),
+    hidden: several(most("mlp"), mlpWidth),
+    wide: gated ? backend.createTensor(rows, 2 * mlpWidth) : undefined,
+    added: postNorm ? backend.createTensor(rows, width) : undefined,
+    bias: places.relative ? backend.createTensor(heads * tokens, tokens) : undefined,
+    probabilities: Array.from({ length: Math.max(0, ...maps) }, () => backend.createTensor(rows * heads, tokens)),
+  };
+
+  for (const [index, block] of blocks.entries()) {
+    if (signal) await nextTask();
+    signal?.throwIfAborted();
+    const probabilities = a.probabilities.slice(0, maps[index]);
+    let attention = 0;
+    // z′ = MSA(LN(z)) + z                                                                    (2)
+    // z = MLP(LN(z′)) + z′                                                                   (3)
+    // One step each; in parallel blocks one step of both.
+    for (const step of block) {
+      let [attentions, mlps] = [0, 0];
+      const inner = step.map((branch) =>
+        branch.kind === "attention"
+          ? msa(branch, index, a.y[attentions++]!, probabilities[attention++])
+          : mlp(branch, a.hidden[mlps++]!),
+      );
+      step.forEach((branch, i) => {
+        add(branch, inner[i]!);
+      });
+    }
+    for (const tap of tapsOf(index)) tap.read(probabilities);
+  }
+
+  /** Before the projection. With post-norm z is read as it is. */
+  function msa(attention: Attention, block: number, y: Matrix, probabilities: Matrix | undefined): Matrix {
+    backend.linear(a.qkv, z, attention.qkv, postNorm ? {} : { norm: attention.norm });
+    if (attention.headNorm) backend.headNorm(a.qkv, heads, attention.headNorm.query, attention.headNorm.key);
+    if (places.rotary) {
+      const { cos, sin } = places.rotary.of(block);
+      backend.rotate(a.qkv, cos, sin, { heads, pairs: places.rotary.pairs });
+    }
+    if (places.relative) places.relative(attention, a.bias!);
+    backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, probabilities });
+    return y;
+  }
+
+  /** Before the second layer. */
+  function mlp({ norm, fc1, gated }: Mlp, hidden: Matrix): Matrix {
+    const before = postNorm ? {} : { norm };
+    if (gated) {
+      backend.linear(a.wide!, z, fc1, before);
+      backend.swiglu(hidden, a.wide!);
+    } else backend.linear(hidden, z, fc1, { ...before, activation });
+    return hidden;
+  }
+
+  /** z += out(y), or z += LN(out(y)). */
+  function add({ out, innerNorm, norm }: Attention | Mlp, y: Matrix): void {
+    if (postNorm) {
+      backend.linear(a.added!, y, out, { norm: innerNorm });
+      backend.layerNorm(z, a.added!, norm, { accumulate: true });
+    } else backend.linear(z, y, out, { norm: innerNorm, accumulate: true });
+  }
+}
+
+const attentionsIn = (block: Block): number => block.flat().filter((branch) => branch.kind === "attention").length;

@@ -1,0 +1,39 @@
+/** Outputs that are lists, an entry a block: hidden states and attentions of either tower. */
+import type { Backend, Tensor as Matrix } from "../backend.js";
+import type { Sequence, Tap } from "./encoder.js";
+import { type Call, sideBySide, type Tensor, tensorOf } from "./outputs.js";
+
+/** Taps on an encoder that fill the lists that are asked for, of tokens z. */
+export function listsOf(
+  backend: Backend,
+  z: Matrix,
+  { images, tokens }: Sequence,
+  heads: number,
+  { wants, outputs, blocks }: Call,
+  names: {
+    readonly states: "hiddenStates" | "textHiddenStates";
+    readonly attentions: "attentions" | "textAttentions";
+  },
+): Tap[] {
+  const taps: Tap[] = [];
+  const tokensOf = () => tensorOf(backend.read(z), [images, tokens, z.cols]);
+  if (wants(names.states)) {
+    const states = blocks ? [] : [tokensOf()];
+    outputs[names.states] = states;
+    taps.push({ of: "tokens", blocks, read: () => void states.push(tokensOf()) });
+  }
+  if (wants(names.attentions)) {
+    const attentions: Promise<Tensor>[] = [];
+    outputs[names.attentions] = attentions;
+    const read = (maps: readonly Matrix[]) => void attentions.push(attentionsOf(backend, maps, images, heads));
+    taps.push({ of: "attentions", blocks, read });
+  }
+  return taps;
+}
+
+/** Maps of a block's attentions, [B, heads, tokens, tokens]: of two the heads of one behind the other's. */
+function attentionsOf(backend: Backend, maps: readonly Matrix[], images: number, heads: number): Promise<Tensor> {
+  const values = Promise.all(maps.map((map) => backend.read(map))).then((read) => sideBySide(read, images));
+  const tokens = maps[0]!.cols;
+  return tensorOf(values, [images, maps.length * heads, tokens, tokens]);
+}

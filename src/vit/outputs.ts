@@ -1,0 +1,140 @@
+/** What a forward pass can give, and what it takes. */
+import type { Sampling } from "../backend.js";
+
+/** Row-major values. */
+export interface Tensor {
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Pixel values of an image that a backend may draw by itself; where it does not, `data` gives them. */
+export interface DrawnValues extends Tensor {
+  readonly image: CanvasImageSource;
+  readonly sampling: Sampling;
+}
+
+/** Row-major integers, such as token ids and masks. */
+export interface Integers {
+  readonly dims: readonly number[];
+  readonly data: ArrayLike<number | bigint>;
+}
+
+/** What `forward` takes. */
+export interface Inputs {
+  /** [B, 3, H, W], normalised; of models of flexible sequences [B, patches, P·P·3], a patch in the order (y, x, channel). */
+  readonly pixelValues?: Tensor;
+  /** Of flexible sequences: [B, patches], 1 where there is a patch, all of them before the others. */
+  readonly pixelAttentionMask?: Integers;
+  /** Of flexible sequences: [B, 2], rows and columns of patches. */
+  readonly spatialShapes?: Integers;
+  /** [texts, tokens] */
+  readonly inputIds?: Integers;
+  /** [texts, tokens], 1 for tokens that are text. */
+  readonly attentionMask?: Integers;
+}
+
+/**
+ * What `forward` can give, by the names of interface. Lists begin with the entry of the first block, `attentions` with the
+ * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W].
+ */
+export interface Outputs {
+  logits: Tensor;
+  clsLogits: Tensor;
+  distillationLogits: Tensor;
+  lastHiddenState: Tensor;
+  pooled: Tensor;
+  preLogits: Tensor;
+  patchEmbedding: Tensor;
+  hiddenStates: Tensor[];
+  attentions: Tensor[];
+  /** What attention pooling looks at, after softmax: [B, heads, 1, tokens]. */
+  poolAttention: Tensor;
+  imageFeatures: Tensor;
+  imageEmbeds: Tensor;
+  textLastHiddenState: Tensor;
+  textPooled: Tensor;
+  textHiddenStates: Tensor[];
+  textAttentions: Tensor[];
+  textFeatures: Tensor;
+  textEmbeds: Tensor;
+  logitsPerImage: Tensor;
+  logitsPerText: Tensor;
+}
+
+export type OutputName = keyof Outputs;
+
+/** Outputs whose ops have all been called, and whose values are on their way. */
+export type Pending = {
+  [Name in OutputName]?: Outputs[Name] extends Tensor[] ? Promise<Tensor>[] : Promise<Tensor>;
+};
+
+/** What is asked of a call, and what it gives. */
+export interface Call {
+  /** Whether an output is asked for; nothing else is read back. */
+  readonly wants: (name: OutputName) => boolean;
+  /** Filled while ops are called. */
+  readonly outputs: Pending;
+  /** Blocks, from 0, that lists have entries of; all, and the first one's input, unless given. */
+  readonly blocks?: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+/** Values that are being read. Nobody waits for them if an op that follows fails, which is the error then. */
+export function tensorOf(values: Promise<Float32Array>, dims: readonly number[]): Promise<Tensor> {
+  const tensor = values.then((data) => ({ dims, data }));
+  tensor.catch(() => {});
+  return tensor;
+}
+
+/** Matrices of as many rows as one: row by row, one behind the other. */
+export function sideBySide(matrices: readonly Float32Array[], rows: number): Float32Array {
+  const [first] = matrices;
+  if (matrices.length === 1) return first!;
+  const data = new Float32Array(matrices.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (let row = 0; row < rows; row++)
+    for (const values of matrices) {
+      const width = values.length / rows;
+      data.set(values.subarray(row * width, (row + 1) * width), at);
+      at += width;
+    }
+  return data;
+}
+
+/** Waits for the values. */
+export async function arrived(pending: Pending): Promise<Partial<Outputs>> {
+  const entries = Object.entries(pending).map(async ([name, value]) => [
+    name,
+    await (Array.isArray(value) ? Promise.all(value) : value),
+  ]);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+const NAMES: Readonly<Record<OutputName, "image" | "text" | "both">> = {
+  logits: "image",
+  clsLogits: "image",
+  distillationLogits: "image",
+  lastHiddenState: "image",
+  pooled: "image",
+  preLogits: "image",
+  patchEmbedding: "image",
+  hiddenStates: "image",
+  attentions: "image",
+  poolAttention: "image",
+  imageFeatures: "image",
+  imageEmbeds: "image",
+  textLastHiddenState: "text",
+  textPooled: "text",
+  textHiddenStates: "text",
+  textAttentions: "text",
+  textFeatures: "text",
+  textEmbeds: "text",
+  logitsPerImage: "both",
+  logitsPerText: "both",
+};
+
+export const OUTPUT_NAMES = Object.keys(NAMES) as readonly OutputName[];
+
+/** Whether an output needs this tower. */
+export const needs = (name: OutputName, tower: "image" | "text"): boolean =>
+  NAMES[name] === tower || NAMES[name] === "both";

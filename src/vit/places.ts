@@ -1,0 +1,156 @@
+/** Places of tokens on a grid of patches: position embeddings, BEiT's biases and rotary tables, for the grid of a call. */
+import type { Backend, Tensor as Matrix } from "../backend.js";
+import type { Block, EncoderConfig, Places } from "./encoder.js";
+import { type Interpolation, type Positions, positionRows, positionsAt, resample } from "./positions.js";
+import { pairsOf, type Rotary, type RotaryTable, rotaryTables } from "./rope.js";
+
+export interface PlacesConfig extends EncoderConfig {
+  /** Height and width, pixels. */
+  readonly imageSize: readonly [number, number];
+  /** Height and width, pixels of the image. */
+  readonly patchSize: readonly [number, number];
+  /** Tokens before the patches: class token, distillation token, registers. */
+  readonly prefixTokens: number;
+  readonly rotary: Rotary | undefined;
+  /** Whether scores have BEiT's bias by the offset of key and query. */
+  readonly relativePositions: boolean;
+  readonly interpolation: Interpolation;
+}
+
+export interface PlacesWeights {
+  readonly positions: Positions | undefined;
+  /** Their rows for images of the config's size, [prefixTokens + N, D]. */
+  readonly nativePositions: Matrix | undefined;
+  /** Learned frequencies of rotary positions, [2, L, heads, d/2]. */
+  readonly frequencies: Float32Array | undefined;
+  readonly blocks: readonly Block[];
+  /** BEiT's, when all blocks share one. */
+  readonly relativePositions: Float32Array | undefined;
+  /** Grid that tables of relative positions are of. */
+  readonly relativeGrid: readonly [number, number];
+}
+
+/** Patches of an image: rows and columns, N = rows · columns. */
+export function gridOf(
+  { patchSize, interpolation }: Pick<PlacesConfig, "patchSize" | "interpolation">,
+  imageSize: readonly [number, number],
+): [number, number] {
+  const round = interpolation.pad ? Math.ceil : Math.floor;
+  return [round(imageSize[0] / patchSize[0]), round(imageSize[1] / patchSize[1])];
+}
+
+/** A config that says what activations take. */
+type Bounded = PlacesConfig & { readonly gated: boolean };
+
+/** Bytes that places may take on any grid, and how many times those of a block's activations on a large one. */
+const FREE_PLACES = 2 ** 28;
+const MAX_PLACES = 16;
+
+/**
+ * Bounds what a grid's places take beside the tokens themselves: BEiT's bias of every pair of tokens, which grows by the
+ * square of the image's area, and rotary turns of their own for every block. For heads of 64 columns 16 times
+ * a block's activations are a grid of 95×95, images of 1520×1520 in patches of 16×16.
+ * @param what has the grid, at the start of the message.
+ * @returns a message if it is too much.
+ */
+export function faultOfPlaces(what: string, config: Bounded, grid: readonly [number, number]): string | undefined {
+  const { width, mlpWidth, gated, heads, depth, prefixTokens, relativePositions, rotary } = config;
+  const tokens = prefixTokens + grid[0] * grid[1];
+  const bias = relativePositions ? heads * tokens * tokens : 0;
+  const turns = rotary?.kind === "mixed" ? 2 * depth * tokens * width : 0;
+  const bytes = 4 * (bias + turns);
+  const most = Math.max(FREE_PLACES, MAX_PLACES * 4 * tokens * (5 * width + (gated ? 3 : 1) * mlpWidth));
+  if (bytes <= most) return undefined;
+  const of = `${relativePositions ? "relative" : "rotary"} positions of ${grid.join("×")} patches`;
+  return `${what} must be smaller: ${of} take ${bytes} bytes, and at most ${most} may be, ${MAX_PLACES} times the activations`;
+}
+
+/** What depends on a grid and not on an image, kept for the last grid of each model. */
+interface GridConstants {
+  readonly grid: readonly [number, number];
+  /** Of another grid than the config's. */
+  readonly positions: Float32Array | undefined;
+  readonly tables: ReadonlyMap<Float32Array, Float32Array>;
+  readonly rotary: readonly RotaryTable[];
+}
+
+const constants = new WeakMap<PlacesWeights, GridConstants>();
+
+function constantsOf(weights: PlacesWeights, config: Bounded, grid: readonly [number, number]): GridConstants {
+  const known = constants.get(weights);
+  if (known && known.grid[0] === grid[0] && known.grid[1] === grid[1]) return known;
+  const fault = faultOfPlaces("forward: images", config, grid);
+  if (fault !== undefined) throw new RangeError(fault);
+  const { prefixTokens, width, heads } = config;
+  const own = gridOf(config, config.imageSize);
+  const native = grid[0] === own[0] && grid[1] === own[1];
+  const made: GridConstants = {
+    grid,
+    positions: native
+      ? undefined
+      : weights.positions && positionRows(positionsAt(weights.positions, grid, config), config),
+    tables: new Map(
+      [
+        weights.relativePositions,
+        ...weights.blocks.flat(2).map((b) => ("relativePositions" in b ? b.relativePositions : undefined)),
+      ]
+        .filter((table) => table !== undefined)
+        .map((table) => [table, relativeAt(table, weights.relativeGrid, grid, config.heads)]),
+    ),
+    rotary: config.rotary
+      ? rotaryTables(config.rotary, {
+          grid,
+          headWidth: width / heads,
+          prefixTokens,
+          frequencies: weights.frequencies,
+          depth: config.depth,
+          heads,
+        })
+      : [],
+  };
+  constants.set(weights, made);
+  return made;
+}
+
+/** BEiT's table for another grid: its offsets resampled, its three entries of the class token kept, as in transformers. */
+function relativeAt(
+  table: Float32Array,
+  from: readonly [number, number],
+  to: readonly [number, number],
+  heads: number,
+): Float32Array {
+  if (from[0] === to[0] && from[1] === to[1]) return table;
+  const sides = ([height, width]: readonly [number, number]): [number, number] => [2 * height - 1, 2 * width - 1];
+  const offsets = table.subarray(0, table.length - 3 * heads);
+  const resampled = resample(offsets, sides(from), sides(to), { filter: "bilinear", antialias: false });
+  const result = new Float32Array(resampled.length + 3 * heads);
+  result.set(resampled);
+  result.set(table.subarray(table.length - 3 * heads), resampled.length);
+  return result;
+}
+
+/** The grid's constants in the backend's memory. */
+export function placesOf(
+  backend: Backend,
+  weights: PlacesWeights,
+  config: Bounded,
+  grid: readonly [number, number],
+): Places & { positions: Matrix | undefined } {
+  const { positions, tables, rotary } = constantsOf(weights, config, grid);
+  const { width, heads } = config;
+  const matrix = (data: Float32Array, cols: number) => backend.createTensor(data.length / cols, cols, data);
+  const tensors = new Map([...tables].map(([table, data]) => [table, matrix(data, heads)]));
+  const turns = rotary.map(({ cos, sin }) => {
+    const cols = cos.length / (config.prefixTokens + grid[0] * grid[1]);
+    return { cos: matrix(cos, cols), sin: matrix(sin, cols) };
+  });
+  return {
+    positions: positions ? matrix(positions, width) : weights.nativePositions,
+    relative:
+      tensors.size > 0
+        ? ({ relativePositions = weights.relativePositions }, out) =>
+            backend.relativePositions(out, tensors.get(relativePositions!)!, { height: grid[0], width: grid[1] })
+        : undefined,
+    rotary: config.rotary && { pairs: pairsOf(config.rotary), of: (block) => turns[block] ?? turns[0]! },
+  };
+}

@@ -1,0 +1,191 @@
+/**
+ * The forward pass of "An Image is Worth 16x16 Words" (Dosovitskiy et al. 2021), equations 1 to 4, from pixels to the
+ * tokens that the heads read (heads/). Written once for every family and backend: what a checkpoint has, its weights and its config
+ * say.
+ */
+import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
+import { encode, type Sequence } from "./encoder.js";
+import { listsOf } from "./lists.js";
+import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
+import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./places.js";
+import { type FeatureMap, planes, type ResNet, type ResNetConfig, runResNet } from "./resnet.js";
+
+export interface VitConfig extends PlacesConfig {
+  /** Pixels for each of the map that patches are cut from: 1, or what the convolutional stem takes. */
+  readonly stride: number;
+  /** Whether the first of the tokens before the patches is a class token. */
+  readonly classToken: boolean;
+  /** Whether MLPs are gated (SwiGLU). */
+  readonly gated: boolean;
+  /** Whether queries, keys and values have biases; a key's may be missing. */
+  readonly qkvBias: boolean;
+  /** Whether queries and keys are normalised, head by head, before they meet (Henry et al. 2020). */
+  readonly headNorm: boolean;
+  /** Whether norms come after attention and MLP instead of before (ResPost). */
+  readonly postNorm: boolean;
+  /** Norm of all tokens after the last block, of the pooled vector, or none. */
+  readonly norm: "tokens" | "pooled" | "none";
+  /** Whether images have the config's size only, as with timm's relative positions, which it fits with a spline of scipy's. */
+  readonly fixedSize: boolean;
+  /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
+  readonly flexible: boolean;
+  readonly resnet: ResNetConfig | undefined;
+}
+
+export interface VitWeights extends PlacesWeights {
+  readonly resnet: ResNet | undefined;
+  /** E of eq. 1: C·Ph·Pw → D */
+  readonly patchEmbed: Linear | undefined;
+  readonly patchNorm: Norm | undefined;
+  /** Class token, distillation token, registers, [prefixTokens, D]. */
+  readonly prefix: Matrix | undefined;
+  readonly preNorm: Norm | undefined;
+  /** Of eq. 4. */
+  readonly norm: Norm | undefined;
+}
+
+/** Images of one size, or one sequence of patches. */
+export type ImageBatch =
+  /** [B, 3, H, W] */
+  | { readonly pixels: Tensor | DrawnValues }
+  /** [patches, P·P·3] and the grid that they are from. */
+  | { readonly patches: Float32Array; readonly grid: readonly [number, number] };
+
+/** What the heads read: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
+export interface Encoded extends Sequence {
+  readonly z: Matrix;
+}
+
+/** Calls the ops of images up to what the heads read, in tensors that the caller releases. */
+export async function encodeImages(
+  backend: Backend,
+  weights: VitWeights,
+  config: VitConfig,
+  batch: ImageBatch,
+  call: Call,
+): Promise<Encoded> {
+  const { wants, outputs, signal } = call;
+  const { width, prefixTokens, heads } = config;
+  const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
+  const tensor = (x: Matrix, ...dims: number[]) => tensorOf(backend.read(x), dims);
+
+  const map = weights.resnet && runStem(backend, weights.resnet, config, batch, call);
+  if (config.depth === 0) {
+    const { x: z, height, width } = map!;
+    if (wants("lastHiddenState")) outputs.lastHiddenState = planes(backend, map!, images);
+    return { images, tokens: height * width, z };
+  }
+  const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
+  const patches = grid[0] * grid[1];
+  const tokens = prefixTokens + patches;
+  const z = backend.createTensor(images * tokens, width);
+
+  const x = map
+    ? patchEmbedMap(backend, weights, config, map, grid, images)
+    : patchEmbed(backend, weights, config, batch, grid, images);
+  if (weights.patchNorm) backend.layerNorm(x, x, weights.patchNorm);
+  if (wants("patchEmbedding")) outputs.patchEmbedding = tensor(x, images, patches, width);
+
+  // z₀ = [x_class; x¹E; …; xᴺE] + E_pos                                                     (1)
+  const { positions, ...places } = placesOf(backend, weights, config, grid);
+  backend.assembleTokens(z, weights.prefix, x, positions);
+  if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
+
+  // z_l for l = 1 … L                                                                   (2, 3)
+  const taps = listsOf(backend, z, { images, tokens }, heads, call, {
+    states: "hiddenStates",
+    attentions: "attentions",
+  });
+  await encode(backend, config, weights.blocks, z, { images, tokens }, places, { taps, signal });
+
+  // y = LN(z_L⁰), of all tokens here                                                       (4)
+  if (config.norm === "tokens") backend.layerNorm(z, z, weights.norm!);
+  if (wants("lastHiddenState")) outputs.lastHiddenState = tensor(z, images, tokens, width);
+  return { images, tokens, z };
+}
+
+/** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
+function patchEmbed(
+  backend: Backend,
+  weights: VitWeights,
+  config: VitConfig,
+  batch: ImageBatch,
+  [rows, columns]: readonly [number, number],
+  images: number,
+): Matrix {
+  const x = backend.createTensor(images * rows * columns, config.width);
+  const { inputs } = weights.patchEmbed!;
+  if ("grid" in batch) {
+    backend.linear(x, backend.createTensor(rows * columns, inputs, batch.patches), weights.patchEmbed!);
+    return x;
+  }
+  const [patchHeight, patchWidth] = config.patchSize;
+  const values = config.interpolation.pad ? padded(batch.pixels, config.patchSize) : batch.pixels;
+  const [, , height, width] = values.dims as [number, number, number, number];
+  const pixels = pixelsOf(backend, values);
+  const flat = backend.createTensor(images * rows * columns, inputs);
+  backend.patchify(flat, pixels, { height, width, patchHeight, patchWidth });
+  backend.linear(x, flat, weights.patchEmbed!);
+  return x;
+}
+
+/** x ∈ ℝ^{H×W×C}, [images · channels, H · W]. */
+function pixelsOf(backend: Backend, values: Tensor | DrawnValues): Matrix {
+  const [images, channels, height, width] = values.dims as [number, number, number, number];
+  const x = backend.createTensor(images * channels, height * width);
+  const drawn = "sampling" in values && backend.draw?.(x, values.image, values.sampling);
+  if (!drawn) backend.write(x, values.data);
+  return x;
+}
+
+/** The same of a hybrid (section 3.1): patches of the stem's feature map, often of one pixel. */
+function patchEmbedMap(
+  backend: Backend,
+  weights: VitWeights,
+  config: VitConfig,
+  { x: map, height, width }: FeatureMap,
+  [rows, columns]: readonly [number, number],
+  images: number,
+): Matrix {
+  const x = backend.createTensor(images * rows * columns, config.width);
+  const kernel = config.patchSize[0] / config.stride;
+  if (kernel === 1) backend.linear(x, map, weights.patchEmbed!);
+  else {
+    const window = { height, width, kernel, stride: kernel, top: 0, left: 0, outHeight: rows, outWidth: columns };
+    backend.convolve(x, map, weights.patchEmbed!, window);
+  }
+  return x;
+}
+
+/** Zeros at the bottom and right, to whole patches. */
+function padded(values: Tensor, patch: readonly [number, number]): Tensor {
+  const [images, channels, height, width] = values.dims as [number, number, number, number];
+  const [newHeight, newWidth] = [Math.ceil(height / patch[0]) * patch[0], Math.ceil(width / patch[1]) * patch[1]];
+  if (newHeight === height && newWidth === width) return values;
+  const { data } = values;
+  const result = new Float32Array(images * channels * newHeight * newWidth);
+  for (let plane = 0; plane < images * channels; plane++)
+    for (let y = 0; y < height; y++) {
+      const row = data.subarray((plane * height + y) * width, (plane * height + y + 1) * width);
+      result.set(row, (plane * newHeight + y) * newWidth);
+    }
+  return { dims: [images, channels, newHeight, newWidth], data: result };
+}
+
+/** The convolutional stem, or all of a BiT. */
+function runStem(
+  backend: Backend,
+  resnet: ResNet,
+  config: VitConfig,
+  batch: ImageBatch,
+  { wants, outputs }: Call,
+): FeatureMap {
+  if (!("pixels" in batch)) throw new TypeError("forward: a convolutional stem takes pixels; got patches");
+  const [images, , height, width] = batch.pixels.dims as [number, number, number, number];
+  const pixels = pixelsOf(backend, batch.pixels);
+  const states = config.depth === 0 && wants("hiddenStates");
+  if (states) outputs.hiddenStates = [];
+  return runResNet(backend, resnet, config.resnet!, pixels, { height, width }, (map) => {
+    if (states) outputs.hiddenStates!.push(planes(backend, map, images));
+  });
+}
