@@ -53,6 +53,31 @@ test("decode: every file of the shared set has Pillow's bytes, or is refused whe
   }
 });
 
+test("decode: PNG and GIF by every rule of Pillow's, or refused in one sentence where Pillow refuses", async (t) => {
+  interface Rule {
+    name: string;
+    parts: [string, number][];
+    error?: string;
+    width?: number;
+    height?: number;
+    sha256?: string;
+  }
+  const { files } = JSON.parse(readFileSync(`${fixtures}/rules.json`, "utf8")) as { files: Rule[] };
+  for (const { name, parts, error, ...expected } of files) {
+    await t.test(name, async () => {
+      const bytes = new Uint8Array(
+        Buffer.concat(parts.flatMap(([base64, times]) => Array(times).fill(Buffer.from(base64, "base64")))),
+      );
+      if (error) {
+        await assert.rejects(decode(bytes), /^Error: decode: the image [^\n]+$/);
+        return;
+      }
+      const { data, width, height } = await decode(bytes);
+      assert.deepEqual({ width, height, sha256: sha256(data) }, expected);
+    });
+  }
+});
+
 /** A PNG that is nothing but a header, with a right checksum. */
 function pngHeader(width: number, height: number): Uint8Array {
   const bytes = readFixture("rgb-8.png").slice();
