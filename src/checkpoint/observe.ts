@@ -1,4 +1,5 @@
 /** What the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
+import { excerpt } from "../json.js";
 import type { Shapes } from "./config.js";
 import type { Json } from "./json.js";
 import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, weightOf } from "./layouts.js";
@@ -156,7 +157,8 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     norm: has(prefix + scaleOf(layout, layout.norm)),
     pooledNorm: layout.pooledNorm !== undefined && has(prefix + scaleOf(layout, layout.pooledNorm)),
     attentionPool: pool !== undefined && has(prefix + pool.latent),
-    classes: (layout.kernels ? headShape.at(-1) : headShape[0]) ?? 0,
+    // A head without elements takes no bytes, whatever it claims.
+    classes: (headShape.includes(0) ? 0 : layout.kernels ? headShape.at(-1) : headShape[0]) ?? 0,
     headInputs: (layout.kernels ? headShape.at(-2) : headShape[1]) ?? 0,
     poolerWidth: pooler[0] ?? 0,
     features: projected ?? 0,
@@ -196,7 +198,7 @@ function unknown(name: string, tensors: Shapes): string {
     return (
       list
         .slice(0, NAMED)
-        .map((tensor) => `"${tensor}"`)
+        .map((tensor) => excerpt(tensor))
         .join(", ") + more
     );
   };

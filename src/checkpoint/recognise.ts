@@ -92,6 +92,9 @@ function checkOverrides(overrides: ConfigOverrides): ConfigOverrides {
   return Object.fromEntries(stated);
 }
 
+/** Most classes, each of which has a label; ImageNet-21k has 21,843. */
+const MAX_CLASSES = 2 ** 20;
+
 /** Most layers of a tower, and units of a ResNet: the deepest that are published have 48 and 50. */
 const MAX_DEPTH = 1024;
 
@@ -127,6 +130,9 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   // A head that is missing is named with the other tensors.
   if (classes > 0 && seen.classes > 0 && classes !== seen.classes) {
     throw new Error(`load: "${name}" has ${classes} classes by its config, but its head has ${seen.classes}`);
+  }
+  if (seen.classes > MAX_CLASSES) {
+    throw new Error(`load: "${name}" must have at most ${MAX_CLASSES} classes; got ${seen.classes}`);
   }
   if (text && text.length > MAX_TEXT_TOKENS) {
     throw new Error(`load: texts of "${name}" must have at most ${MAX_TEXT_TOKENS} tokens; got ${text.length}`);

@@ -1,5 +1,7 @@
 /** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
+
 import type { Activation } from "../../backend.js";
+import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
 import type { TextConfig } from "../../vit/text.js";
@@ -77,7 +79,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type]! : undefined;
   if (!family) {
     throw new Error(
-      `load: "${name}" is of the family "${type}", which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
+      `load: "${name}" is of the family ${excerpt(type)}, which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
     );
   }
   const vision = isRecord(file.vision_config) ? file.vision_config : file;
@@ -171,13 +173,13 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
   read.choice("hidden_act", "relu", { relu: true });
   const stride = 2 ** (seen.units.length + 1);
   if (read.count("output_stride", 32) < stride) {
-    throw new Error(`load: "output_stride" of "${name}" must be ${stride} or more; got ${file.output_stride}`);
+    throw new Error(`load: "output_stride" of "${name}" must be ${stride} or more; got ${excerpt(file.output_stride)}`);
   }
   const padding = read.has("global_padding") ? read.choice("global_padding", "same", PADDINGS) : "symmetric";
   const dynamic = read.flag("embedding_dynamic_padding", false);
   if (dynamic && padding !== "same") {
     throw new Error(
-      `load: "embedding_dynamic_padding" of "${name}" needs "global_padding" to be same; got "${file.global_padding}"`,
+      `load: "embedding_dynamic_padding" of "${name}" needs "global_padding" to be same; got ${excerpt(file.global_padding)}`,
     );
   }
   return {
