@@ -5,7 +5,18 @@
  */
 import type { Activation } from "../backend.js";
 import type { ModelConfig } from "../forward/model.js";
-import type { LayoutName } from "./layouts.js";
+
+/** Whose names tensors bear: a row each in layouts.ts. */
+export type LayoutName =
+  | "huggingface"
+  | "dinov3"
+  | "clip"
+  | "timm"
+  | "torchvision"
+  | "openclip"
+  | "openclip-timm"
+  | "flax"
+  | "bit";
 
 export interface Config extends ModelConfig {
   /** Model family, by the name that the checkpoint's library gives it: "vit", "dinov2", "clip". */

@@ -9,6 +9,7 @@
 import type { AttentionPoolNames } from "../heads/attention-pool.js";
 import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
+import type { LayoutName } from "./config.js";
 
 /** One attention of a block, eq. 2, relative to the block. */
 export interface AttentionNames {
@@ -112,17 +113,6 @@ export interface TextNames extends SimilarityNames {
   /** Or. */
   readonly projection: readonly string[];
 }
-
-export type LayoutName =
-  | "huggingface"
-  | "dinov3"
-  | "clip"
-  | "timm"
-  | "torchvision"
-  | "openclip"
-  | "openclip-timm"
-  | "flax"
-  | "bit";
 
 /** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT: what save_pretrained writes. */
 const transformers: Layout = {

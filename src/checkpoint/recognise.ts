@@ -2,13 +2,12 @@
 import { excerpt } from "../json.js";
 import { ACTIVATIONS } from "../numerics/activations.js";
 import { faultOfPlaces, gridOf } from "../vit/places.js";
-import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
+import { type Config, type ConfigOverrides, type LayoutName, QUANTISED, type Shapes } from "./config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import { fromOpenClip } from "./families/openclip.js";
 import { fromTimm } from "./families/timm.js";
 import { fromTransformers } from "./families/transformers.js";
 import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
-import type { LayoutName } from "./layouts.js";
 import { type Facts, type Named, observe, recogniseLayout, type Seen } from "./observe.js";
 
 /** Who reads the JSON file beside tensors of a layout. */

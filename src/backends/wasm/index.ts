@@ -29,8 +29,8 @@ import {
   checkStore,
   checkSwiglu,
 } from "../shapes.js";
-import { ACTIVATION_NUMBERS } from "./activations.gen.js";
 import { align, createHeap } from "./heap.js";
+import { activations } from "./kernels.gen.js";
 import { type Build, compileKernels, givenKernels, instantiate, type KernelSource, type Kernels } from "./kernels.js";
 import { alone, startPool, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
@@ -64,7 +64,7 @@ const DTYPE_CODES: Record<DType, number> = {
 };
 
 /** Numbers of the kernels that assembly/activations.js lists; 0 is none. */
-const ACTIVATIONS: Record<Activation, number> = ACTIVATION_NUMBERS;
+const ACTIVATIONS: Record<Activation, number> = activations;
 
 /** Of binary16 and binary32; widened infinities and NaN of the former are beyond. */
 const LARGEST_HALF = 65504;
