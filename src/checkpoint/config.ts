@@ -24,7 +24,7 @@ export interface Config extends ModelConfig {
   /** Whose names the tensors bear. */
   readonly layout: LayoutName;
   /** What told the family. */
-  readonly recognisedBy: string;
+  readonly recognizedBy: string;
 }
 
 /** What a user may state about a checkpoint that is published without a config.json, or otherwise than it says. */
@@ -42,4 +42,4 @@ export interface ConfigOverrides {
 export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[]; readonly dtype: string }>;
 
 /** `quantization_config` of a checkpoint that `vitrail quantize` made. */
-export const QUANTISED = { quant_method: "vitrail", version: 1, bits: 7, symmetric: true, granularity: "channel" };
+export const QUANTIZED = { quant_method: "vitrail", version: 1, bits: 7, symmetric: true, granularity: "channel" };

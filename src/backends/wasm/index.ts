@@ -16,15 +16,15 @@ import {
   checkConvolve,
   checkData,
   checkGroupNorm,
-  checkHeadNorm,
   checkLayerNorm,
   checkLinear,
   checkMaxPool,
   checkPatchify,
   checkPool,
+  checkQkNorm,
   checkRelativePositions,
   checkRescale,
-  checkRotate,
+  checkRope,
   checkSize,
   checkStore,
   checkSwiglu,
@@ -306,8 +306,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       kernels.swiglu(o.at, o.stride, at, stride, rows, o.cols);
     },
 
-    headNorm(qkv, heads, query, key) {
-      const d = checkHeadNorm(qkv, heads, query, key);
+    qkNorm(qkv, heads, query, key) {
+      const d = checkQkNorm(qkv, heads, query, key);
       const { at, stride, rows } = qkv as WasmTensor;
       for (let h = 0; h < 2 * heads; h++) {
         const norm = h < heads ? query : key;
@@ -364,12 +364,12 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       );
     },
 
-    rotate(qkv, cos, sin, shape) {
-      const { d, own } = checkRotate(qkv, cos, sin, shape);
+    rope(qkv, cos, sin, shape) {
+      const { d, own } = checkRope(qkv, cos, sin, shape);
       const { at, stride, rows } = qkv as WasmTensor;
       const c = cos as WasmTensor;
       const halves = shape.pairs === "halves";
-      kernels.rotate(at, stride, rows, shape.heads, d, c.at, addressOf(sin), c.stride, c.rows, own, halves);
+      kernels.rope(at, stride, rows, shape.heads, d, c.at, addressOf(sin), c.stride, c.rows, own, halves);
     },
 
     relativePositions(out, table, grid) {
