@@ -235,7 +235,7 @@ function createModel(
   /** What a forward pass takes of an image. */
   function inputsOf(image: SeenImage | DrawnImage): Inputs {
     if ("sampling" in image) return { pixelValues: image };
-    if (!config.flexible) return { pixelValues: valuesOf([image]) };
+    if (!config.naflex) return { pixelValues: valuesOf([image]) };
     const values = toPixelValues(image.data, { ...preprocessing, width: image.width, height: image.height });
     return patchesOf(values, image, config.patchSize[0]);
   }
@@ -252,7 +252,7 @@ function createModel(
     compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
     const [rows, columns] = config.imageSize;
-    if (!config.flexible && !config.interpolation.always && (height !== rows || width !== columns)) {
+    if (!config.naflex && !config.interpolation.always && (height !== rows || width !== columns)) {
       throw new RangeError(
         `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
       );
@@ -364,7 +364,7 @@ function createModel(
   async function preprocess(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}) {
     live();
     checkNames("preprocess", options, { signal: true });
-    if (config.flexible) {
+    if (config.naflex) {
       throw new RangeError("preprocess: images of this model are sequences of patches of different lengths; use embed");
     }
     const seen = await eachOf<SeenImage, never>(
