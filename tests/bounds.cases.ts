@@ -27,7 +27,7 @@ const invocation = (args: object): Invocation => ({
 /** What may be done with a checkpoint's folder. */
 const ACTIONS = {
   load: async (folder: string) => (await load(folder, { backend: "wasm", threads: 1 })).dispose(),
-  inspect: (folder: string) => inspect(invocation({ model: folder })),
+  inspect: (folder: string) => inspect(invocation({ model: folder, load: {} })),
   quantize: (folder: string) => quantize(invocation({ operands: [folder], out: `${folder}-out` })),
   async classify(folder: string) {
     using model = await load(folder, { backend: "wasm", threads: 1 });

@@ -52,26 +52,25 @@ test("everything that package.json names is in the package, every entry with its
   );
 });
 
-test("the package is small: an engine of 0.5 MB, and what lies beside it", () => {
+test("the package is small: an engine of 0.45 MB, images of 0.4 MB, and what lies beside it", () => {
   const bytes = (ours: (path: string) => boolean) =>
     packed.files.filter(({ path }) => ours(path)).reduce((sum, { size }) => sum + size, 0);
   const isModel = (path: string) => path.startsWith("models/");
   const isDocument = (path: string) => path.endsWith(".md");
   const isCommand = (path: string) => path.startsWith("dist/src/cli");
   const isGpu = (path: string) => path.startsWith("dist/src/backends/webgpu");
-  const isKernel = (path: string) => path.startsWith("dist/kernels") && !isCodec(path);
-  const isCodec = (path: string) =>
-    /^dist\/kernels\/(jpeg|png|webp)\.wasm$/.test(path) ||
-    /^dist\/src\/image\/(decode|exif|file|gif|inflate|jpeg.*|png.*|webp.*)\.(d\.ts|js)$/.test(path);
+  const isKernel = (path: string) => path.startsWith("dist/kernels") && !isImage(path);
+  const isImage = (path: string) =>
+    /^dist\/kernels\/(image|jpeg|png|webp)\.wasm$/.test(path) || path.startsWith("dist/src/image/");
   const isHub = (path: string) => path.startsWith("dist/src/hub");
   const rest = bytes(
-    (path) => ![isModel, isDocument, isCommand, isGpu, isHub, isKernel, isCodec].some((is) => is(path)),
+    (path) => ![isModel, isDocument, isCommand, isGpu, isHub, isKernel, isImage].some((is) => is(path)),
   );
-  assert.ok(rest < 0.5e6, `${rest} bytes of engine`);
+  assert.ok(rest < 0.45e6, `${rest} bytes of engine`);
   assert.ok(bytes(isDocument) < 0.1e6, `${bytes(isDocument)} bytes of documents`);
   assert.ok(bytes(isHub) < 0.06e6, `${bytes(isHub)} bytes of Hub`);
   assert.ok(bytes(isKernel) < 0.06e6, `${bytes(isKernel)} bytes of kernels as files`);
-  assert.ok(bytes(isCodec) < 0.27e6, `${bytes(isCodec)} bytes of decoders`);
+  assert.ok(bytes(isImage) < 0.4e6, `${bytes(isImage)} bytes of images: decoders, resizing, preprocessing`);
   assert.ok(bytes(isGpu) < 0.06e6, `${bytes(isGpu)} bytes of WebGPU`);
   assert.ok(bytes(isCommand) < 0.06e6, `${bytes(isCommand)} bytes of command line`);
   assert.ok(bytes(isModel) < 2e6, `${bytes(isModel)} bytes of model`);
@@ -165,7 +164,7 @@ test("what is installed with it runs nothing at installation and holds nothing n
 test("THIRD-PARTY.md is what npm run licences writes, and npm's bill of materials names the same", () => {
   assert.equal(readFileSync("THIRD-PARTY.md", "utf8"), thirdParty());
   // What is written into the package as text: each is compiled from assembly/, or named with its terms.
-  const ours = /\/(kernels|kernel|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
+  const ours = /\/(activations|kernels|kernel|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
   const written = paths.filter((path) => path.endsWith(".gen.js") && !ours.test(path));
   for (const path of written) assert.ok(thirdParty().includes(path), path);
   const bill = createProject("bill");

@@ -46,7 +46,7 @@ interface Container {
 }
 
 /** Chunks between two yields. */
-const CHUNKS = 1 << 14;
+const CHUNKS = 1 << 12;
 
 /** All chunks are checked, and all frames of an animation, as libwebp's demuxer does before the first is decoded. */
 function* readContainer(file: ImageFile): Slices<Container> {
