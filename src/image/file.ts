@@ -80,10 +80,6 @@ export function rgbOfRgba(
   return rgb;
 }
 
-/** RGB of RGBA whose alpha is dropped. */
-export const dropAlpha = (rgba: Uint8Array | Uint8ClampedArray, into?: Uint8Array): Uint8Array =>
-  rgbOfRgba(rgba, "drop", into);
-
 export const ascii = (bytes: Uint8Array, from: number, to: number): string =>
   String.fromCharCode(...bytes.subarray(from, to));
 
