@@ -13,7 +13,7 @@ import {
 } from "../backend.js";
 import { excerpt } from "../json.js";
 import { widen } from "../numerics/elements.js";
-import { WEIGHT_RANGE } from "../numerics/quantise.js";
+import { WEIGHT_RANGE } from "../numerics/quantize.js";
 import type { LinearPlan, Planned, Source, TensorPlan, ValuesPlan } from "../planned.js";
 import type { Shapes } from "./config.js";
 
@@ -46,7 +46,7 @@ export interface WeightLoader<Weights> {
 
 /** What is known of the weights before there is a backend. */
 export interface WeightPlan<Weights> {
-  /** All tensors that the model reads, or is recognised by. */
+  /** All tensors that the model reads, or is recognized by. */
   readonly tensors: ReadonlySet<string>;
   /** Those of them that are weights of linear layers, row by row: what int8 stores as integers. */
   readonly linear: ReadonlySet<string>;

@@ -99,7 +99,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   const config: Omit<Config, "layout"> = {
     ...base,
     family: architecture || "vit",
-    recognisedBy: architecture ? "architecture in config.json" : "timm's tensor names",
+    recognizedBy: architecture ? "architecture in config.json" : "timm's tensor names",
     imageSize: read.size(
       "img_size",
       inputSize(file) ?? (convolutions ? alone.imageSize : squareSize(seen, base.stride)),

@@ -18,7 +18,7 @@ interface Family {
   readonly interpolation?: Interpolation;
   readonly pooled?: Config["pooled"];
   readonly pooling?: Config["pooling"];
-  readonly flexible?: true;
+  readonly naflex?: true;
   readonly text?: { readonly heads: number; readonly causal: boolean; readonly eos?: number };
 }
 
@@ -62,7 +62,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   siglip2: {
     ...SIGLIP,
     interpolation: { filter: "bilinear", antialias: true, always: true },
-    flexible: true,
+    naflex: true,
   },
   siglip2_vision_model: SIGLIP,
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
@@ -111,7 +111,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
 
   return {
     family: type,
-    recognisedBy: stated === undefined ? "tensor names" : "model_type in config.json",
+    recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
     imageSize: read.size("image_size", type === "bit" ? [224, 224] : squareSize(seen)),
     patchSize,
     stride: 1,
@@ -125,7 +125,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     activation,
     gated: seen.gated,
     qkvBias: read.flag("qkv_bias", seen.qkvBias),
-    headNorm: seen.headNorm,
+    qkNorm: seen.qkNorm,
     postNorm: false,
     rotary:
       type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : undefined,
@@ -140,7 +140,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
     fixedSize: false,
-    flexible: seen.flexible,
+    naflex: seen.naflex,
     resnet: undefined,
     text,
     ...(type === "bit" ? bit(facts) : {}),
