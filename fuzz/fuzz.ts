@@ -164,7 +164,7 @@ export async function replay(name: string, target: Target, file: string, counted
   const { milliseconds = MILLISECONDS, bytes: mostBytes = BYTES, turns } = target;
   const child = start("replay.js", [name, file, counted ? "counted" : ""], counted ? writeInstrumented() : "dist");
   child.stderr!.resume();
-  const patience = RUNS * patienceOf(milliseconds);
+  const patience = patienceOf(RUNS * milliseconds);
   let replayed: Replayed | undefined;
   let timer: NodeJS.Timeout | undefined;
   createInterface(child.stdout!).on("line", (line) => {

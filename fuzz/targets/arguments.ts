@@ -11,7 +11,7 @@ const target: Target = {
     seedOf(["bench", "--seconds", "0.5", "--batch=4", "--threads", "2", "--wide"]),
     seedOf(["quantize", "owner/name", "--out", "dir", "--token", "t", "--offline", "--revision", "main"]),
     seedOf(["inspect", "--cache-dir", "c", "--backend", "wasm", "--precision", "int8", "--quiet"]),
-    seedOf(["-h", "--version", "--", "--help"]),
+    seedOf(["-h", "--version"]),
   ],
   mutators: [mutateJson],
   refusal: /^(there is no (command|option) |-)/,

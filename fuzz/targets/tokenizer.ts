@@ -26,7 +26,7 @@ const special = (content: string, id: number) => ({
 const BPE = {
   type: "BPE",
   vocab: VOCABULARY,
-  merges: ["a b", ["a", "</w>"]],
+  merges: ["a b", "a </w>"],
   unk_token: "<unk>",
   end_of_word_suffix: "</w>",
 };
