@@ -2,11 +2,14 @@
 // ImagingResampleVertical_8bpc) on SIMD: each output is clip8((2^21 + sum of sample * coefficient) >> 22).
 // Below them, what comes before and after: RGB of RGBA, and the f32 of bytes.
 //
-// A coefficient k has 22 fraction bits and a sign, too many for the 16-bit dot product. The host splits it into
+// A coefficient k has 22 fraction bits and a sign, too many for the 16-bit dot product. It is split into
 // k = 2^11 * high + low with low in [0, 2^11); both halves fit 16 bits, and since addition wraps modulo 2^32,
 // 2^11 * (sum of sample * high) + (sum of sample * low) is the same 32-bit integer that Pillow adds up. Exact, no bound.
 //
 // The kernels own no layout and check nothing: src/image/resize.ts lays out memory and pads every row and tap list.
+//
+// The weights, too, are made here: encode_taps, with sum_taps before it. A tap of a bicubic resize takes 2.3 and 4.3 ns in the two
+// (Intel Xeon, Node 20.20, others busy), of a bilinear one 1.5 and 3.1, of Lanczos' 17 and 20; in TypeScript, 19 for a bicubic one.
 //
 // Measured on a 500×375 photo to 331×248, of which 224×224 are kept (AMD EPYC, Node 24.21 and 20.20): horizontal pass
 // 0.23 and 0.24 ms, vertical pass 0.07 and 0.07. Tried: four rows at a time, 0.23 and 0.27, as the sums do not fit into
