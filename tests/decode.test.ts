@@ -122,16 +122,12 @@ const OTHERS = [
 ] as const;
 
 const broken: [string, Uint8Array, RegExp][] = [
-<<<<<<< HEAD
   ["empty.jpg", new Uint8Array(), /is not a JPEG, PNG, WebP, GIF or BMP file; it is empty$/],
   ...OTHERS.map(([name, start]): [string, Uint8Array, RegExp] => [
     `${name} image`,
     Uint8Array.from(start, (c) => c.charCodeAt(0)),
     new RegExp(`is in the format ${name}, which is decoded only by some browsers; convert it to PNG or JPEG$`),
   ]),
-=======
-  ["empty.jpg", new Uint8Array(), /is not a JPEG, PNG, WebP, GIF or BMP file; it is empty$/],
->>>>>>> wt-webp
   ["notes.jpg", new TextEncoder().encode("Dear diary"), /is not a JPEG.*; it begins with "Dear dia"$/],
   ["binary.png", Uint8Array.of(0, 1, 0x80, 0x41), /; it begins with "\\x00\\x01\\x80A"$/],
   ["cut.jpg", cut("rgb-420.jpg"), /ends before the last of its 29 scan lines; [\d,]+ bytes were read$/],

@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { imageSettings } from "../../src/checkpoint/families/bare.js";
-import { parseConfig } from "../../src/checkpoint/recognise.js";
+import { parseConfig } from "../../src/checkpoint/recognize.js";
 import { planWeights } from "../../src/checkpoint/weights.js";
 import { parsePreprocessing } from "../../src/image/processors.js";
 import { headerLength, parseHeader } from "../../src/io/safetensors.js";

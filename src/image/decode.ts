@@ -33,7 +33,6 @@ export interface DecodeOptions {
   decodeTimeout?: number;
 }
 
-<<<<<<< HEAD
 /** How to load the reader of a format. */
 const READERS: Readonly<Record<OwnFormat, () => Promise<Reader>>> = {
   JPEG: async () => (await import("./jpeg.js")).readJpeg,
@@ -42,19 +41,6 @@ const READERS: Readonly<Record<OwnFormat, () => Promise<Reader>>> = {
   GIF: async () => (await import("./gif.js")).readGif,
   BMP: async () => (await import("./bmp.js")).readBmp,
 };
-=======
-/** How to load the reader of a file, by its first bytes; a file's name says nothing. */
-function readerOf(file: ImageFile): (() => Promise<Reader>) | undefined {
-  const { bytes } = file;
-  const start = ascii(bytes, 0, 12);
-  if (start.startsWith("\xff\xd8\xff")) return async () => (await import("./jpeg.js")).readJpeg;
-  if (start.startsWith("\x89PNG\r\n\x1a\n")) return async () => (await import("./png.js")).readPng;
-  if (start.startsWith("RIFF") && start.endsWith("WEBP")) return async () => (await import("./webp.js")).readWebp;
-  if (/^GIF8[79]a/.test(start)) return async () => (await import("./gif.js")).readGif;
-  if (start.startsWith("BM")) return async () => (await import("./bmp.js")).readBmp;
-  return undefined;
-}
->>>>>>> wt-webp
 
 /**
  * The pixels of an encoded image, turned upright by its EXIF orientation. Alpha is dropped unless the options say more; palettes
@@ -83,18 +69,9 @@ export async function decodeFor<T>(
   const { label = name === undefined ? "the image" : `"${name}"` } = options;
   checkDraft(draft);
   const file: ImageFile = { bytes, label, pixelLimit, alpha, draft };
-<<<<<<< HEAD
   const format = ownFormatOf(bytes);
   if (!format) throw unknown(file, quotes);
   const read = await READERS[format]();
-=======
-  const load = readerOf(file);
-  if (!load) {
-    const begin = quotes ? `; it begins with ${printable(bytes.subarray(0, 8))}` : "";
-    throw broken(file, `is not a JPEG, PNG, WebP, GIF or BMP file${bytes.length === 0 ? "; it is empty" : begin}`);
-  }
-  const read = await load();
->>>>>>> wt-webp
   let size = "";
   function* work(): Slices<T> {
     let image: StoredImage | undefined;
