@@ -15,7 +15,7 @@ export const ORACLES: Readonly<Record<string, string>> = { pillow: "Pillow and N
 
 /** @throws Error: one sentence, where there is no such Python. */
 export async function startOracle(name: string): Promise<Oracle> {
-  const script = fileURLToPath(new URL(`../../fuzz/${name}.py`, import.meta.url));
+  const script = fileURLToPath(new URL(`../../fuzz/oracles/ask_${name}.py`, import.meta.url));
   const python = process.env.VITRAIL_PYTHON ?? "python3";
   const child = spawn(python, [script], { stdio: ["pipe", "pipe", "ignore"] });
   child.on("error", () => {});

@@ -18,7 +18,7 @@ export interface Target {
   readonly longest?: number;
   /** Milliseconds for one input. Default: 1000. */
   readonly milliseconds?: number;
-  /** Bytes for one input. Default: 64 MB and 16 for each of the 2^20 pixels that targets of images allow. */
+  /** Bytes for one input. Default: 64 MB and 16 for each of the 2^16 pixels that targets of images allow. */
   readonly bytes?: number;
   /** Longest message of a refusal. Default: 400 characters. */
   readonly longestMessage?: number;
@@ -44,7 +44,7 @@ export function expect(holds: boolean, what: () => string): asserts holds {
 export const LONGEST = 4096;
 export const MILLISECONDS = 1000;
 /** Images of more pixels are refused, so that inputs are quick and few pixels cannot hide what costs memory. */
-export const PIXEL_LIMIT = 1 << 20;
+export const PIXEL_LIMIT = 1 << 16;
 export const BYTES = 64e6 + 16 * PIXEL_LIMIT;
 /** Longest time, in milliseconds, between two turns of the event loop. */
 export const STALL = 50;

@@ -20,13 +20,9 @@ const target: Target = {
   run(input) {
     const words = readJson<string[]>(input);
     if (!Array.isArray(words) || !words.every((word) => typeof word === "string")) return undefined;
-    const { command, operands, task, batch, seconds } = parseArguments(words);
+    const { command, task, batch, seconds } = parseArguments(words);
     const counts = [batch, ...Object.values(task)];
     expect(command === undefined || Object.hasOwn(COMMANDS, command), () => `the command ${command}`);
-    expect(
-      operands.every((operand) => words.includes(operand)),
-      () => `operands ${operands}`,
-    );
     expect(
       counts.every((n) => Number.isSafeInteger(n) && (n as number) > 0) && seconds > 0,
       () => `${counts}, ${seconds}`,
