@@ -35,6 +35,8 @@ let rows: i32 = 0;
 /** Bytes of the row that are done, and its filter; none yet for a row that has not begun. */
 let position: usize = 0;
 let hasFilter: bool = false;
+/** Whether the row is the pass's first, above which all samples are 0. */
+let isFirst: bool = true;
 let filter: u8 = 0;
 /** What the line had, before it was replaced, in the pixel before the next. */
 let corner: u64 = 0;
@@ -72,7 +74,7 @@ export function begin_pass(
   rowStep = down;
   position = 0;
   hasFilter = false;
-  memory.fill(line, 0, rowBytes);
+  isFirst = true;
   if (step < 0) return;
   together = min<usize>(5, 16 / unit);
   memory.fill(MASK, 16, 16);
@@ -128,6 +130,7 @@ function takeRows(): bool {
     let count = min(at - taken, rowBytes - position);
     count -= count % unit;
     if (count == 0) break;
+    if (isFirst) memory.fill(line + position, 0, count);
     unfilter(line + position, taken, count);
     convert(count);
     taken += count;
@@ -135,6 +138,7 @@ function takeRows(): bool {
     if (position < rowBytes) break;
     to += rowStep;
     rows--;
+    isFirst = false;
     position = 0;
     hasFilter = false;
   }
@@ -143,7 +147,8 @@ function takeRows(): bool {
 
 /** The same for rows of one index: a picture may have as many of them as it has pixels. */
 function takeBytes(): void {
-  let above = <u32>load<u8>(line);
+  let above: u32 = isFirst ? 0 : load<u8>(line);
+  isFirst = false;
   for (; rows > 0 && at - taken >= 2; rows--) {
     const kind = load<u8>(taken);
     if (kind > LARGEST_FILTER) break;

@@ -10,7 +10,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Backend } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
-import { parseConfig } from "../src/checkpoint/recognise.js";
+import { parseConfig } from "../src/checkpoint/recognize.js";
 import { planWeights } from "../src/checkpoint/weights.js";
 import { forward } from "../src/forward/forward.js";
 import {
@@ -201,10 +201,10 @@ for (const name of ["hf-vit", "timm-hybrid", "timm-bit", "hf-beit"]) {
     const run = async (limited: Backend) => (await forward(limited, weights, config, { pixelValues }, outputs)).outputs;
     const whole = await run(measuring);
     // Rows are filled up to eight columns, so that somewhat less than four images fit.
-    const mostBytes = Math.ceil((4 * most) / images);
+    const maxBufferBytes = Math.ceil((4 * most) / images);
     most = 0;
-    const inPasses = await run({ ...measuring, mostBytes });
-    assert.ok(most > 0 && most <= mostBytes, `${most} bytes, of at most ${mostBytes}`);
+    const inPasses = await run({ ...measuring, maxBufferBytes });
+    assert.ok(most > 0 && most <= maxBufferBytes, `${most} bytes, of at most ${maxBufferBytes}`);
     assert.deepEqual(inPasses, whole);
   });
 }

@@ -105,6 +105,18 @@ test("every JPEG of the hostile set and of public reports has Pillow's bytes, or
   }
 });
 
+test("scans that work without data are bounded", () => {
+  // 10,000 × 10,000 pixels, lossless, and scans of one component without any, which Pillow would take one after the other.
+  const table = `ffc4001400${"01".padEnd(32, "0")}00`;
+  const frame = "ffc300110827102710" + "03" + "011100" + "021100" + "031100";
+  const scan = "ffda000801" + "0100" + "010000";
+  const bytes = new Uint8Array(Buffer.from(`ffd8${table}${frame}${scan.repeat(50)}ffd9`, "hex"));
+  assert.throws(
+    () => atOnce(readJpeg({ bytes, label: "it", pixelLimit: 1e8 })),
+    /^Error: decode: it has JPEG data that cannot be decoded: 11 scans ask for more work than a picture is worth$/,
+  );
+});
+
 const named = (name: string) => cases.find((other) => other.name === name)!;
 
 test("images that are decoded by turns do not meet in a decoder", () => {

@@ -67,7 +67,7 @@ export async function forward(
   async function finish(): Promise<Partial<Outputs>> {
     const [ofImages, ofTexts] = await Promise.all([images, texts].map((all) => Promise.all(all.map(arrived))));
     const outputs: Partial<Outputs> = {
-      ...(config.flexible ? padTogether(ofImages!, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages!)),
+      ...(config.naflex ? padTogether(ofImages!, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages!)),
       ...padTogether(ofTexts!, inputs.inputIds?.dims[1] ?? 0),
     };
     if (outputs.imageFeatures) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
@@ -135,7 +135,7 @@ function imagesOf(config: ModelConfig, inputs: Inputs, interpolate: boolean): Im
   if (!Array.isArray(pixelValues?.dims)) {
     throw new TypeError("forward: inputs must be { pixelValues: { dims, data } }; got no dims");
   }
-  if (config.flexible) return sequencesOf(config, inputs, pixelValues!);
+  if (config.naflex) return sequencesOf(config, inputs, pixelValues!);
   const [height, width] = config.imageSize;
   const { dims } = pixelValues!;
   const whole = dims.length === 4 && dims.every((n) => Number.isSafeInteger(n) && n > 0) && dims[1] === 3;

@@ -25,6 +25,8 @@ export interface StoredImage {
   readonly width: number;
   readonly height: number;
   readonly orientation: number;
+  /** Of a JPEG that is decoded at 1/2, 1/4 or 1/8: its whole size, and how many of its pixels a side of one of these has. */
+  readonly whole?: { readonly width: number; readonly height: number; readonly side: number };
   /** Gives back the memory of the pixels. */
   free?(): void;
 }

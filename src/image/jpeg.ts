@@ -17,6 +17,12 @@ const BLOCKS = 4096;
 const PIXELS = 1 << 18;
 const BYTES = 1 << 22;
 
+/**
+ * Most samples of lossless scans in all, and of arithmetic ones, whose blocks count as 4: both work without any data as well, while
+ * blocks that are coded by Huffman take bits or are skipped. The largest picture may have 6 lossless or 95 arithmetic scans.
+ */
+const MAX_WORK = 2 ** 30;
+
 /** Longest side that libjpeg decodes. */
 const MAX_SIDE = 65500;
 /** Most blocks of an MCU (B.2.3), and the largest shift of an approximation that libjpeg takes. */
@@ -40,8 +46,9 @@ interface Picture extends Layout {
   markers: JpegMarkers;
   frame: JpegFrame;
   kernel: JpegKernel;
-  /** Scans that have begun. */
+  /** Scans that have begun, and their work; see MAX_WORK. */
   scans: number;
+  work: number;
   /** Rows of the result that are written. */
   emitted: number;
 }
@@ -62,13 +69,15 @@ export function* readJpeg(file: ImageFile): Slices<StoredImage> {
   const kernel = takeKernel();
   growMemory(kernel, layout.end);
   writeFrame(kernel, layout);
-  const picture = { ...layout, file, header, markers, frame, kernel, scans: 0, emitted: 0 };
+  const picture = { ...layout, file, header, markers, frame, kernel, scans: 0, work: 0, emitted: 0 };
   yield* copyFile(picture);
   yield* picture.hasScans ? decodeScans(picture, scan) : decodeScan(picture, scan);
   if (!picture.isDirect) yield* finish(picture);
 
   const data = new Uint8Array(kernel.exports.memory.buffer, out, 3 * width * height);
-  return { data, width, height, orientation: header.orientation, free: () => keepKernel(kernel) };
+  const stored = { data, width, height, orientation: header.orientation, free: () => keepKernel(kernel) };
+  const { side } = layout;
+  return side === 1 ? stored : { ...stored, whole: { width: frame.width, height: frame.height, side } };
 }
 
 function truncated(file: ImageFile, { height }: JpegHeader): Error {
@@ -171,6 +180,7 @@ function* decodeScans(picture: Picture, first: JpegScan): Slices<void> {
   const isExact = mayBeQuick(picture, { ...first, restartInterval: 0 });
   for (let scan = first; ; ) {
     startScan(picture, scan, isExact && !scan.restartInterval, markers.limit);
+    addWork(picture, scan);
     yield* runScan(picture);
     markers.resume(kernel.exports.marker(), kernel.exports.position() - fileAt);
     if (!frame.isArithmetic)
@@ -235,6 +245,18 @@ function startScan(picture: Picture, scan: JpegScan, isExact: boolean, limit: nu
     columns,
   });
   exports.begin_scan();
+}
+
+function addWork(picture: Picture, scan: JpegScan): void {
+  const { file, frame, parts } = picture;
+  if (!frame.isArithmetic && frame.coding !== "lossless") return;
+  const blocks = scan.components.reduce(
+    (sum, { index }) => sum + parts[index]!.blocksWide * parts[index]!.blocksHigh,
+    0,
+  );
+  picture.work += frame.isArithmetic ? 4 * blocks : blocks;
+  if (picture.work > MAX_WORK)
+    throw undecodable(file, `${picture.scans} scans ask for more work than a picture is worth`);
 }
 
 /** A component keeps the quantization table that holds at its first scan. */
@@ -313,8 +335,8 @@ function* runScan(picture: Picture): Slices<void> {
     if (status === STATUS.truncated) throw truncated(file, header);
     if (status === STATUS.broken) throw undecodable(file, "its entropy-coded data break a rule");
     if (isDirect && (status === STATUS.row || status === STATUS.done)) yield* emit(picture, ++rows);
-    if (status === STATUS.done) return;
     yield;
+    if (status === STATUS.done) return;
   }
 }
 
