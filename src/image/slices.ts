@@ -1,5 +1,5 @@
 /** Work on an image in slices, so that other tasks of the host run meanwhile and it can be ended at any of them. */
-import { abortable, nextTask } from "../tasks.js";
+import { abortable, nextTask } from "../waiting.js";
 
 /** Work in slices: it yields every few milliseconds at the least, and may be dropped at any yield. */
 export type Slices<T> = Generator<undefined, T, undefined>;
