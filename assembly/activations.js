@@ -1,18 +1,18 @@
 // The activations that kernels have, each a function of assembly/activation.ts. Their places here are their numbers, 0 is none.
-// Writes what calls a kernel by its number, and the numbers for src/backends/wasm. So compilers find what a new activation
-// lacks: TypeScript the place here, AssemblyScript the function.
+// Writes what calls a kernel by its number; build.js gives the numbers to src/backends/wasm. So compilers find what a new
+// activation lacks: TypeScript the place here, AssemblyScript the function.
 import { writeFileSync } from "node:fs";
 
 const ACTIVATIONS = ["gelu", "gelu_tanh", "tanh", "relu", "quick_gelu"];
 
 const camelCase = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
 
-/** @param dispatch the file of the kernels that is written, @param numbers that of their backend. */
-export function writeActivations(dispatch, numbers) {
+/** The numbers, by name; `file` is written for the kernels. */
+export function writeActivations(file) {
   const kernels = ACTIVATIONS.map(camelCase);
   const cases = kernels.map((kernel, i) => `    case ${i + 1}: ${kernel}(x, stride, rows); break;`);
   writeFileSync(
-    dispatch,
+    file,
     `// Written by assembly/activations.js.
 import { ${kernels.join(", ")} } from "./activation";
 
@@ -24,9 +24,5 @@ ${cases.join("\n")}
 }
 `,
   );
-  const rows = ACTIVATIONS.map((name, i) => `  ${name}: ${i + 1},`);
-  writeFileSync(
-    numbers,
-    `// Written by assembly/activations.js.\nexport const ACTIVATION_NUMBERS = {\n${rows.join("\n")}\n} as const;\n`,
-  );
+  return Object.fromEntries(ACTIVATIONS.map((name, i) => [name, i + 1]));
 }

@@ -59,7 +59,7 @@ function section(name, text) {
 }
 
 writeTiles("assembly/tiles.gen.ts");
-writeActivations("assembly/activations.gen.ts", "src/backends/wasm/activations.gen.ts");
+const activations = writeActivations("assembly/activations.gen.ts");
 for (const folder of ["build", "dist/kernels"]) mkdirSync(folder, { recursive: true });
 
 const names = ["simd", "relaxed", "simd-threads", "relaxed-threads"];
@@ -71,6 +71,7 @@ const kernels = builds.map((build, i) => Buffer.concat([build, section("vitrail"
 writeModule("src/backends/wasm/kernels.gen.ts", {
   id,
   names,
+  activations,
   sizes: kernels.map(({ length }) => length),
   base64: deflateRawSync(Buffer.concat(kernels), { level: 9 }).toString("base64"),
 });

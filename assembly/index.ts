@@ -5,7 +5,7 @@ export { groupNorm, groupNormScratch } from "./groupnorm";
 export { layerNorm, layerNormScratch } from "./layernorm";
 export { convolve, convolveScratch, linear, linearScratch, rescale, storeWeight, weightPanelBytes } from "./linear";
 export { maxPool } from "./maxpool";
-export { relativePositions, rotate } from "./places";
+export { relativePositions, rope } from "./places";
 export { swiglu } from "./swiglu";
 export { attach, lostWord, setThreads, syncBytes, work } from "./threads";
 export { assembleTokens, patchify, pool } from "./tokens";

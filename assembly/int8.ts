@@ -78,13 +78,13 @@ export function integerGemm(
 }
 
 /** One block of A: `tile` rows of k floats from x on, none behind `last`, which is repeated. */
-export function quantiseBlock(tile: u32, a: usize, x: usize, stride: usize, last: usize, k: usize): void {
+export function quantizeBlock(tile: u32, a: usize, x: usize, stride: usize, last: usize, k: usize): void {
   const rows = integerTileRows(tile);
   for (let i: usize = 0; i < rows; i++, x = min(x + stride, last)) {
     const largest = magnitudeOf(x, k);
     const zero = largest < LEAST;
     store<f32>(a + (i << 2), zero ? 1 : largest / 127);
-    const sum = quantiseRow(a + 8 * rows + (i << 2), rows << 2, x, k, zero ? 0 : <f32>127 / largest);
+    const sum = quantizeRow(a + 8 * rows + (i << 2), rows << 2, x, k, zero ? 0 : <f32>127 / largest);
     store<i32>(a + ((rows + i) << 2), -64 * sum);
   }
 }
@@ -115,7 +115,7 @@ function magnitudeOf(x: usize, k: usize): f32 {
 }
 
 /** Integers of a row, four bytes (or two pairs of i16) every `step` bytes. Returns their sum. */
-function quantiseRow(a: usize, step: usize, x: usize, k: usize, inverse: f32): i32 {
+function quantizeRow(a: usize, step: usize, x: usize, k: usize, inverse: f32): i32 {
   const magic = v128.load32_splat(TABLE);
   const by = f32x4.splat(inverse);
   let sums = i32x4.splat(0);
@@ -169,10 +169,10 @@ function sumOf(x: v128): i32 {
 }
 
 /**
- * As packWeight, quantised. scales: 0, or the address of a scale for each row: x then holds integers in -64…63. x is
+ * As packWeight, quantized. scales: 0, or the address of a scale for each row: x then holds integers in -64…63. x is
  * readable to the next multiple of 4 floats.
  */
-export function quantiseWeight(
+export function quantizeWeight(
   b: usize,
   k: usize,
   row: usize,

@@ -10,7 +10,7 @@
 import { fork, jobOf, nextTask, share, threads } from "./threads";
 
 /** out, x: rows of `width` floats, 16-byte aligned, padded to a multiple of 4; out may be x. shift 0: RMSNorm. */
-export function normaliseRow(out: usize, x: usize, width: usize, scale: usize, shift: usize, eps: f32): void {
+export function normalizeRow(out: usize, x: usize, width: usize, scale: usize, shift: usize, eps: f32): void {
   if (shift) centreRow(out, x, width, scale, shift, eps);
   else rootMeanSquareRow(out, x, width, scale, eps);
 }
@@ -107,7 +107,7 @@ function rowBytes(width: usize): usize {
   return ((width << 2) + 127) & ~63;
 }
 
-/** normaliseRow for `rows` rows, `stride` bytes apart; with scratch the result is added to out. */
+/** normalizeRow for `rows` rows, `stride` bytes apart; with scratch the result is added to out. */
 export function layerNorm(
   out: usize,
   outStride: usize,
@@ -131,10 +131,10 @@ export function layerNorm(
   job.scale = scale;
   job.shift = shift;
   job.eps = eps;
-  fork(normaliseRows);
+  fork(normalizeRows);
 }
 
-function normaliseRows(): void {
+function normalizeRows(): void {
   const job = jobOf<NormJob>();
   const own = share(job.scratch, rowBytes(job.width));
   for (let row = nextTask() * ROWS; row < job.rows; row = nextTask() * ROWS) {
@@ -142,7 +142,7 @@ function normaliseRows(): void {
     for (let i = row; i < end; i++) {
       const x = job.x + i * job.xStride;
       const out = job.out + i * job.outStride;
-      normaliseRow(job.scratch ? own : out, x, job.width, job.scale, job.shift, job.eps);
+      normalizeRow(job.scratch ? own : out, x, job.width, job.scale, job.shift, job.eps);
       if (job.scratch) {
         for (let j: usize = 0; j < job.width << 2; j += 16) {
           v128.store(out + j, f32x4.add(v128.load(out + j), v128.load(own + j)));

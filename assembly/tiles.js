@@ -47,7 +47,7 @@ ${range(tile.rows)
   .map((i) => `    const r${i} = min(r${i - 1} + stride, bottom);`)
   .join("\n")}`;
 
-/** Row by row, so that the two stores of a panel are neighbours: V8's re-vectorisation starts from them. */
+/** Row by row, so that the two stores of a panel are neighbors: V8's re-vectorisation starts from them. */
 const store = (tile, indent) =>
   range(tile.rows)
     .flatMap((i) => range(2 * tile.panels).map((j) => `${indent}v128.store(r${i}, c${i}${j}, ${16 * j});`))

@@ -6,7 +6,7 @@
  */
 import type { Backend, Linear } from "../src/backend.js";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
-import { parseConfig } from "../src/checkpoint/recognise.js";
+import { parseConfig } from "../src/checkpoint/recognize.js";
 import { planWeights } from "../src/checkpoint/weights.js";
 import { forward } from "../src/forward/forward.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
@@ -94,7 +94,7 @@ interface Cost {
 }
 
 /** Everything that computes or moves values. */
-const OPS = ["patchify", "assembleTokens", "layerNorm", "linear", "headNorm", "attention", "pool", "write", "read"];
+const OPS = ["patchify", "assembleTokens", "layerNorm", "linear", "qkNorm", "attention", "pool", "write", "read"];
 
 /** The backend, with the time of each op added up in `costs`; `fused` collects the options that `linear` is given. */
 function timedBackend(backend: Backend, width: number, costs: Map<string, Cost>) {

@@ -100,13 +100,13 @@ const blockOf = (backend: Backend, width: number, precision: Precision): Block =
     [
       {
         ...{ kind: "attention", norm: norm(), qkv: linear(3 * width, width), out: linear(width, width) },
-        ...{ headNorm: undefined, relativePositions: undefined, innerNorm: undefined },
+        ...{ qkNorm: undefined, relativePositions: undefined, subNorm: undefined },
       },
     ],
     [
       {
         ...{ kind: "mlp", norm: norm(), fc1: linear(4 * width, width), out: linear(width, 4 * width) },
-        ...{ gated: false, innerNorm: undefined },
+        ...{ gated: false, subNorm: undefined },
       },
     ],
   ];

@@ -143,7 +143,7 @@ export interface AttentionShape {
 }
 
 /** Which two elements of a head are turned together: i and i xor 1, or i and i + d/2. */
-export type Pairs = "neighbours" | "halves";
+export type Pairs = "interleaved" | "halves";
 
 /** What a user may ask for. */
 export type BackendName = "wasm" | "webgpu" | "reference";
@@ -153,7 +153,7 @@ export interface Backend {
   /** Why it can compute no more, although nobody disposed of it: a GPU that went away. Every op then throws this. */
   readonly lost?: Error;
   /** Most bytes of a matrix, where that is less than memory has: what a GPU binds at once. */
-  readonly mostBytes?: number;
+  readonly maxBufferBytes?: number;
   /** Bytes held by weights now, and the most that activations and scratch have taken. */
   readonly memory: { readonly weights: number; readonly activations: number };
 
@@ -213,7 +213,7 @@ export interface Backend {
   /** out = silu(g) ⊙ v of x = [g | v] (SwiGLU, Shazeer 2020), silu(x) = x σ(x). x: [rows, 2F]; out: [rows, F]. */
   swiglu(out: Tensor, x: Tensor): void;
   /** Layer norm of each head's query and key, in place. qkv as in `attention`; query, key: width d (Henry et al. 2020). */
-  headNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): void;
+  qkNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): void;
   /**
    * softmax(Q Kᵀ / √d + bias) V per image and head, eq. 5 to 7, a head's columns together. Self-attention has all in one matrix
    * qkv, [B·tokens, 3·heads·d] as [q | k | v]; out: [B·tokens, heads·d]. Apart, k and v are [B·tokens, heads·d], out is
@@ -226,7 +226,7 @@ export interface Backend {
    * Rotary positions (Su et al. 2021) of queries and keys, in place: x[i]·cos[i] + x[j]·sin[i] for the pair i, j; sin has the
    * sign. qkv as in `attention`; cos, sin: [tokens, d], the same for all heads, or [tokens, heads·d].
    */
-  rotate(qkv: Tensor, cos: Tensor, sin: Tensor, shape: { readonly heads: number; readonly pairs: Pairs }): void;
+  rope(qkv: Tensor, cos: Tensor, sin: Tensor, shape: { readonly heads: number; readonly pairs: Pairs }): void;
   /**
    * BEiT's bias (Bao et al. 2021, appendix) of a class token and height × width patches. table: [T, heads], T =
    * (2·height-1)(2·width-1)+3, a row for each offset of a query (y, x) from a key (v, u), number

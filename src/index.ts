@@ -111,6 +111,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   imageSize: true,
   patchSize: true,
   processor: true,
+  draft: true,
   config: true,
   pixelLimit: true,
   decodeTimeout: true,
@@ -137,7 +138,7 @@ const MAX_THREADS = 256;
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
   const { backend = "auto", precision = "f32", threads = "auto", wide = false, pixelLimit = 1 } = options;
-  const { wasm = "", decodeTimeout = 1, processor = "pillow", onProgress } = options;
+  const { wasm = "", decodeTimeout = 1, processor = "pillow", draft = false, onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`load: onProgress must be a function; got ${excerpt(onProgress)}`);
   }
@@ -175,6 +176,7 @@ function checkOptions(options: LoadOptions): void {
   if (!["pillow", "torchvision"].includes(processor)) {
     throw new RangeError(`load: processor must be pillow or torchvision; got ${excerpt(processor)}`);
   }
+  if (typeof draft !== "boolean") throw new TypeError(`load: draft must be true or false; got ${excerpt(draft)}`);
   if (typeof wide !== "boolean") throw new TypeError(`load: wide must be true or false; got ${excerpt(wide)}`);
   if (!(typeof decodeTimeout === "number" && decodeTimeout > 0)) {
     throw new RangeError(`load: decodeTimeout must be a positive number; got ${excerpt(decodeTimeout)}`);

@@ -61,6 +61,11 @@ export interface LoadOptions extends HubOptions {
    * an image would else open any file here and any address that can be reached from here.
    */
   sources?: readonly ImageSource[];
+  /**
+   * Whether a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is enough for the model, as by Pillow's `Image.draft`:
+   * many times faster for large photos, but other pixels than those of the whole photo resized. Default: false.
+   */
+  draft?: boolean;
   /** Most milliseconds of work on an image, decoding and resizing; it is refused when they are over. Default: no limit. */
   decodeTimeout?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
@@ -101,12 +106,18 @@ export interface Model extends TaskMethods {
   /**
    * The raw call.
    * @param inputs pixelValues [B, 3, H, W], as `preprocess` gives them; inputIds for a text tower.
-   * @param options outputs: what to compute, by default the logits; interpolatePositions: takes images of other sizes than
-   * the checkpoint's, as families that resample their positions by themselves always do.
+   * @param options outputs: what to compute, by default the logits; blocks: those, from 0, to which lists are limited;
+   * interpolatePositions: takes images of other sizes than the checkpoint's, as families that resample their positions by
+   * themselves always do.
    */
   forward<Name extends OutputName = "logits">(
     inputs: Inputs,
-    options?: { outputs?: readonly Name[]; interpolatePositions?: boolean; signal?: AbortSignal },
+    options?: {
+      outputs?: readonly Name[];
+      blocks?: readonly number[];
+      interpolatePositions?: boolean;
+      signal?: AbortSignal;
+    },
   ): Promise<Pick<Outputs, Name>>;
   /**
    * Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalised as the checkpoint says; and how the
@@ -146,7 +157,7 @@ export async function loadHere(
 
 function createModel(
   loaded: Lease<Engine>,
-  { pixelLimit, decodeTimeout, fetch, ...options }: LoadOptions,
+  { pixelLimit, decodeTimeout, draft, fetch, ...options }: LoadOptions,
   onPage: string,
 ): Model {
   // A copy: what may be opened is settled at load.
@@ -230,7 +241,7 @@ function createModel(
   /** What a forward pass takes of an image. */
   function inputsOf(image: SeenImage | DrawnImage): Inputs {
     if ("sampling" in image) return { pixelValues: image };
-    if (!config.flexible) return { pixelValues: valuesOf([image]) };
+    if (!config.naflex) return { pixelValues: valuesOf([image]) };
     const values = toPixelValues(image.data, { ...preprocessing, width: image.width, height: image.height });
     return patchesOf(values, image, config.patchSize[0]);
   }
@@ -247,12 +258,12 @@ function createModel(
     compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
     const [rows, columns] = config.imageSize;
-    if (!config.flexible && !config.interpolation.always && (height !== rows || width !== columns)) {
+    if (!config.naflex && !config.interpolation.always && (height !== rows || width !== columns)) {
       throw new RangeError(
         `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
       );
     }
-    const options = { preprocessing, pixelLimit, decodeTimeout, sources, fetch, signal };
+    const options = { preprocessing, pixelLimit, decodeTimeout, draft, sources, fetch, signal };
     return call(signal, async (check) => {
       if (images.length === 1) {
         return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, options)), check)];
@@ -359,7 +370,7 @@ function createModel(
   async function preprocess(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}) {
     live();
     checkNames("preprocess", options, { signal: true });
-    if (config.flexible) {
+    if (config.naflex) {
       throw new RangeError("preprocess: images of this model are sequences of patches of different lengths; use embed");
     }
     const seen = await eachOf<SeenImage, never>(
@@ -396,10 +407,10 @@ function createModel(
     text: config.text && { embed: embedTexts },
     async forward(inputs, options = {}) {
       live();
-      checkNames("forward", options, { outputs: true, interpolatePositions: true, signal: true });
-      const { outputs = ["logits"], interpolatePositions, signal } = options;
+      checkNames("forward", options, { outputs: true, blocks: true, interpolatePositions: true, signal: true });
+      const { outputs = ["logits"], blocks, interpolatePositions, signal } = options;
       return (await call(signal, (check) =>
-        run(inputs ?? {}, outputs, check, { interpolatePositions, signal }),
+        run(inputs ?? {}, outputs, check, { blocks, interpolatePositions, signal }),
       )) as never;
     },
     preprocess: preprocess as Model["preprocess"],

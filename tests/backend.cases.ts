@@ -154,7 +154,7 @@ export function runBackendCases(options: {
   }
 
   for (const [rows, inputs, outputs] of sizes) {
-    matches(`linear ${rows}×${inputs} → ${outputs} of normalised rows`, (b) =>
+    matches(`linear ${rows}×${inputs} → ${outputs} of normalized rows`, (b) =>
       during(b, async () => {
         const out = b.createTensor(rows, outputs, noise(rows * outputs, 2));
         const x = b.createTensor(rows, inputs, noise(rows * inputs, 3));
@@ -164,7 +164,7 @@ export function runBackendCases(options: {
         return b.read(out);
       }),
     );
-    matches(`linear ${rows}×${inputs} → ${outputs} of rows normalised by RMSNorm`, (b) =>
+    matches(`linear ${rows}×${inputs} → ${outputs} of rows normalized by RMSNorm`, (b) =>
       during(b, async () => {
         const out = b.createTensor(rows, outputs);
         const x = b.createTensor(rows, inputs, noise(rows * inputs, 3));
@@ -175,7 +175,7 @@ export function runBackendCases(options: {
     );
     for (const rms of [false, true]) {
       matches(
-        `linear ${rows}×${inputs} → ${outputs} in int8 of rows normalised${rms ? " by RMSNorm" : ""}`,
+        `linear ${rows}×${inputs} → ${outputs} in int8 of rows normalized${rms ? " by RMSNorm" : ""}`,
         (b) =>
           during(b, async () => {
             const out = b.createTensor(rows, outputs, noise(rows * outputs, 2));
@@ -186,7 +186,7 @@ export function runBackendCases(options: {
             b.linear(out, x, linearOf(b, outputs, inputs, 4, "int8"), { norm, accumulate: true });
             return b.read(out);
           }),
-        // The last bit of a normalised value may decide how it rounds: one in 127, of one of them.
+        // The last bit of a normalized value may decide how it rounds: one in 127, of one of them.
         0.02,
       );
     }
@@ -447,14 +447,14 @@ export function runBackendCases(options: {
     [2, 50, 3, 20],
     [1, 197, 3, 64],
   ] as const) {
-    for (const pairs of ["neighbours", "halves"] as const) {
+    for (const pairs of ["interleaved", "halves"] as const) {
       for (const cols of new Set([d, heads * d])) {
-        matches(`rotate ${images}×${tokens} tokens, ${heads} heads of ${d}, ${pairs}, tables of ${cols}`, (b) =>
+        matches(`rope ${images}×${tokens} tokens, ${heads} heads of ${d}, ${pairs}, tables of ${cols}`, (b) =>
           during(b, async () => {
             const qkv = b.createTensor(images * tokens, 3 * heads * d, noise(images * tokens * 3 * heads * d, 30));
             const cos = b.createTensor(tokens, cols, noise(tokens * cols, 31));
             const sin = b.createTensor(tokens, cols, noise(tokens * cols, 32));
-            b.rotate(qkv, cos, sin, { heads, pairs });
+            b.rope(qkv, cos, sin, { heads, pairs });
             return b.read(qkv);
           }),
         );
@@ -557,7 +557,7 @@ export function runBackendCases(options: {
     [3, 2, 5],
     [17, 3, 16],
   ] as const) {
-    matches(`headNorm ${rows} tokens, ${heads} heads of ${d}`, (b) =>
+    matches(`qkNorm ${rows} tokens, ${heads} heads of ${d}`, (b) =>
       during(b, async () => {
         const qkv = b.createTensor(rows, 3 * heads * d, noise(rows * 3 * heads * d, 18));
         const norm = (seed: number) => ({
@@ -565,7 +565,7 @@ export function runBackendCases(options: {
           shift: b.createTensor(1, d, noise(d, seed + 1)),
           eps: 1e-6,
         });
-        b.headNorm(qkv, heads, norm(19), norm(21));
+        b.qkNorm(qkv, heads, norm(19), norm(21));
         return b.read(qkv);
       }),
     );
@@ -779,9 +779,9 @@ export function runBackendCases(options: {
       (b, t) => b.swiglu(t(2, 1), t(2, 3)),
     ],
     [
-      "rotate of another head",
-      /^rotate: qkv is 4×12 of 1 heads, so cos must have 4 or 4 columns and rows that divide 4; got 4×2$/,
-      (b, t) => b.rotate(t(4, 12), t(4, 2), t(4, 2), { heads: 1, pairs: "halves" }),
+      "rope of another head",
+      /^rope: qkv is 4×12 of 1 heads, so cos must have 4 or 4 columns and rows that divide 4; got 4×2$/,
+      (b, t) => b.rope(t(4, 12), t(4, 2), t(4, 2), { heads: 1, pairs: "halves" }),
     ],
     [
       "attention with another bias",

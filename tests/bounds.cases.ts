@@ -404,7 +404,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     base: "hf-vit",
     files: config({ quantization_config: { quant_method: LONG, version: [[[["x"]]]] } }),
     does: all,
-    message: /^load: ".*" must be quantised by "vitrail", version 1; got "xxx.*…, version \[\[\[\["x"\]\]\]\]$/,
+    message: /^load: ".*" must be quantized by "vitrail", version 1; got "xxx.*…, version \[\[\[\["x"\]\]\]\]$/,
   },
   "a number of 8 MB where one is wanted": {
     base: "hf-vit",

@@ -8,7 +8,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { parseConfig } from "../src/checkpoint/recognise.js";
+import { parseConfig } from "../src/checkpoint/recognize.js";
 import { load } from "../src/index.js";
 import { faultOfPlaces } from "../src/vit/places.js";
 import { CASES } from "./bounds.cases.js";

@@ -10,7 +10,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Backend } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
-import { parseConfig } from "../src/checkpoint/recognise.js";
+import { parseConfig } from "../src/checkpoint/recognize.js";
 import { planWeights } from "../src/checkpoint/weights.js";
 import { forward } from "../src/forward/forward.js";
 import {
@@ -201,13 +201,38 @@ for (const name of ["hf-vit", "timm-hybrid", "timm-bit", "hf-beit"]) {
     const run = async (limited: Backend) => (await forward(limited, weights, config, { pixelValues }, outputs)).outputs;
     const whole = await run(measuring);
     // Rows are filled up to eight columns, so that somewhat less than four images fit.
-    const mostBytes = Math.ceil((4 * most) / images);
+    const maxBufferBytes = Math.ceil((4 * most) / images);
     most = 0;
-    const inPasses = await run({ ...measuring, mostBytes });
-    assert.ok(most > 0 && most <= mostBytes, `${most} bytes, of at most ${mostBytes}`);
+    const inPasses = await run({ ...measuring, maxBufferBytes });
+    assert.ok(most > 0 && most <= maxBufferBytes, `${most} bytes, of at most ${maxBufferBytes}`);
     assert.deepEqual(inPasses, whole);
   });
 }
+
+test("blocks limits lists to those that are asked for, and no other attention is kept", async () => {
+  const { backend, config, weights } = await onReference(defaultModel());
+  const maps: boolean[] = [];
+  const watched: Backend = {
+    ...backend,
+    attention(out, qkv, shape) {
+      maps.push(shape.probabilities !== undefined);
+      backend.attention(out, qkv, shape);
+    },
+  };
+  const [height, width] = config.imageSize;
+  const inputs = { pixelValues: { dims: [1, 3, height, width], data: noise(3 * height * width) } };
+  const wanted = ["hiddenStates", "attentions", "logits"] as const;
+  const all = await (await forward(backend, weights, config, inputs, wanted)).outputs;
+  const last = config.depth - 1;
+  const some = await (await forward(watched, weights, config, inputs, wanted, { blocks: [last, 1] })).outputs;
+  assert.deepEqual(
+    maps,
+    Array.from({ length: config.depth }, (_, block) => block === 1 || block === last),
+  );
+  assert.deepEqual(some.hiddenStates, [all.hiddenStates![2], all.hiddenStates![last + 1]]);
+  assert.deepEqual(some.attentions, [all.attentions![1], all.attentions![last]]);
+  assert.deepEqual(some.logits, all.logits);
+});
 
 test("an abort ends a forward pass within a layer", async () => {
   const { backend, config, weights } = await onReference(defaultModel());

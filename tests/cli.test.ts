@@ -65,8 +65,8 @@ test("--version is the package's", () => {
 test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
     [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, quantize, inspect, bench'],
-    [["classify", "--topk", "3"], 'there is no option --topk; "vitrail --help" lists all'],
-    [["-x"], 'there is no option -x; "vitrail --help" lists all'],
+    [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
+    [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
     [["classify", "--out", "a.npy"], "--out is an option of embed, quantize, not of classify"],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
@@ -120,7 +120,7 @@ const TEXT = inScratch("text.jpg", "not an image");
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
   [["--json"], "a command must be given: classify, embed, quantize, inspect, bench"],
-  [["classify", "--frob", IMAGE], 'there is no option --frob; "vitrail --help" lists all'],
+  [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],
   [
@@ -186,7 +186,7 @@ const absent = join(scratch, "absent.jpg");
 const BAD: readonly (readonly [image: string, message: RegExp])[] = [
   [absent, /^file: ".*absent\.jpg" does not exist$/],
   [folder, /^file: ".*folder\.jpg.*" is a directory, not a file$/],
-  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP or GIF file$/],
+  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP, GIF or BMP file$/],
   [cut, /^decode: ".*cut\.jpg" .*$/],
 ];
 

@@ -53,6 +53,31 @@ test("decode: every file of the shared set has Pillow's bytes, or is refused whe
   }
 });
 
+test("decode: PNG and GIF by every rule of Pillow's, or refused in one sentence where Pillow refuses", async (t) => {
+  interface Rule {
+    name: string;
+    parts: [string, number][];
+    error?: string;
+    width?: number;
+    height?: number;
+    sha256?: string;
+  }
+  const { files } = JSON.parse(readFileSync(`${fixtures}/rules.json`, "utf8")) as { files: Rule[] };
+  for (const { name, parts, error, ...expected } of files) {
+    await t.test(name, async () => {
+      const bytes = new Uint8Array(
+        Buffer.concat(parts.flatMap(([base64, times]) => Array(times).fill(Buffer.from(base64, "base64")))),
+      );
+      if (error) {
+        await assert.rejects(decode(bytes), /^Error: decode: the image [^\n]+$/);
+        return;
+      }
+      const { data, width, height } = await decode(bytes);
+      assert.deepEqual({ width, height, sha256: sha256(data) }, expected);
+    });
+  }
+});
+
 /** A PNG that is nothing but a header, with a right checksum. */
 function pngHeader(width: number, height: number): Uint8Array {
   const bytes = readFixture("rgb-8.png").slice();
@@ -84,8 +109,25 @@ const cut = (name: string, share = 0.7) => {
 
 const ascii = (bytes: Uint8Array, at: number) => String.fromCharCode(...bytes.subarray(Math.max(0, at), at + 4));
 
+/** How files of formats begin that are not decoded here. */
+const OTHERS = [
+  ["AVIF", "\0\0\0\x1cftypavif\0\0\0\0"],
+  ["HEIC", "\0\0\0\x24ftypheic\0\0\0\0"],
+  ["JPEG XL", "\xff\x0a\xfa\x1f"],
+  ["JPEG 2000", "\0\0\0\x0cjP  \r\n\x87\n"],
+  ["ICO", "\0\0\x01\0\x01\0"],
+  ["SVG", '\xef\xbb\xbf<?xml version="1.0"?>\n<!-- a <picture> -->\n<svg xmlns="x">'],
+  ["PSD", "8BPS\0\x01"],
+  ["PDF", "%PDF-1.7"],
+] as const;
+
 const broken: [string, Uint8Array, RegExp][] = [
-  ["empty.jpg", new Uint8Array(), /is not a JPEG, PNG, WebP or GIF file; it is empty$/],
+  ["empty.jpg", new Uint8Array(), /is not a JPEG, PNG, WebP, GIF or BMP file; it is empty$/],
+  ...OTHERS.map(([name, start]): [string, Uint8Array, RegExp] => [
+    `${name} image`,
+    Uint8Array.from(start, (c) => c.charCodeAt(0)),
+    new RegExp(`is in the format ${name}, which is decoded only by some browsers; convert it to PNG or JPEG$`),
+  ]),
   ["notes.jpg", new TextEncoder().encode("Dear diary"), /is not a JPEG.*; it begins with "Dear dia"$/],
   ["binary.png", Uint8Array.of(0, 1, 0x80, 0x41), /; it begins with "\\x00\\x01\\x80A"$/],
   ["cut.jpg", cut("rgb-420.jpg"), /ends before the last of its 29 scan lines; [\d,]+ bytes were read$/],

@@ -19,7 +19,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: {
     imports: [
-      ...["checkpoint", "engine/sources.ts", "image", "index.ts", "io", "numerics", "platform", "tasks"],
+      ...["checkpoint", "engine/sources.ts", "image", "index.ts", "io", "json.ts", "numerics", "platform", "tasks"],
       ...["vit", "node:"],
     ],
   },

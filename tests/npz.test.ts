@@ -164,7 +164,7 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
     one(npy("{'descr': '<f4', 'fortran_order': False}")),
     /must have a head that says descr, fortran_order and shape; got /,
   ],
-  "big-endian floats": [one(npy(HEAD.replace("<f4", ">f4"))), /must be of a type among <f8, .*; got >f4$/],
+  "big-endian floats": [one(npy(HEAD.replace("<f4", ">f4"))), /must be of a type among <f8, .*; got ">f4"$/],
   "Fortran order": [
     one(npy(HEAD.replace("False", "True").replace("(3,)", "(3, 1)"))),
     /must be in C order; got Fortran order$/,

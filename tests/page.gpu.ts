@@ -184,7 +184,7 @@ export async function drawnByModel(): Promise<Ran> {
           gpu = { ...found, software: false };
           return gpu;
         };
-        const engine = await createEngine(source, {}, { find, judge: async () => ({ preferred: true, reason: "" }) });
+        const engine = await createEngine(source, {}, { find, compare: async () => ({ preferred: true, reason: "" }) });
         assert.equal(engine.draws, true, "whether its GPU draws");
         const image = createDrawing(engine.preprocessing)((await bitmaps())[0]!);
         gpu!.device.destroy();
@@ -209,7 +209,11 @@ export async function drawnByModel(): Promise<Ran> {
             const found = await requestGpu();
             return "reason" in found ? found : { ...found, software: false };
           };
-          const engine = await createEngine(source, {}, { find, judge: async () => ({ preferred: true, reason: "" }) });
+          const engine = await createEngine(
+            source,
+            {},
+            { find, compare: async () => ({ preferred: true, reason: "" }) },
+          );
           assert.equal(engine.draws, false, "whether its GPU draws");
           const image = createDrawing(engine.preprocessing)((await bitmaps())[0]!);
           const { preLogits } = await engine.forward({ pixelValues: image! }, ["preLogits"], () => {});

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { Backend } from "../src/backend.js";
 import { createReferenceBackend } from "../src/backends/reference.js";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
-import { parseConfig } from "../src/checkpoint/recognise.js";
+import { parseConfig } from "../src/checkpoint/recognize.js";
 import { planWeights } from "../src/checkpoint/weights.js";
 import { createEngine } from "../src/engine/engine.js";
 import { compare } from "../src/engine/trial.js";
@@ -77,20 +77,20 @@ test("without a GPU, or with one that a processor plays, the model is on SIMD an
     [{ reason: "no adapter" }, /^no adapter; /],
     [software, /^SwiftShader is a processor; /],
   ] as const) {
-    const engine = await createEngine(FOLDER, {}, { find: async () => found as never, judge: compare });
+    const engine = await createEngine(FOLDER, {}, { find: async () => found as never, compare });
     assert.equal(engine.backend.name, "wasm");
     assert.match(engine.backend.reason, reason);
     engine.dispose();
   }
   assert.equal(destroyed, 1);
-  const none = { find: async () => ({ reason: "no adapter" }), judge: compare };
+  const none = { find: async () => ({ reason: "no adapter" }), compare };
   await assert.rejects(createEngine(FOLDER, { backend: "webgpu" }, none), {
     message: 'load: backend "webgpu" needs a GPU; there is none: no adapter',
   });
 });
 
 test("nothing looks for a GPU where threads, 256 bits or another backend are asked for", async () => {
-  const search = { find: () => assert.fail("looked for"), judge: compare };
+  const search = { find: () => assert.fail("looked for"), compare };
   for (const options of [{ threads: 1 }, { wide: true }, { backend: "wasm" }, { backend: "reference" }] as const) {
     (await createEngine(FOLDER, options, search)).dispose();
   }

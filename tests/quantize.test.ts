@@ -327,7 +327,7 @@ test("a checkpoint that another tool or version quantised is refused by name", a
     ['"gptq", version undefined', { quant_method: "gptq", bits: 4 }],
     ['"vitrail", version 2', { ...CONFIG.quantization_config, version: 2 }],
   ]) {
-    const message = `load: "weights" must be quantised by "vitrail", version 1; got ${found}`;
+    const message = `load: "weights" must be quantized by "vitrail", version 1; got ${found}`;
     await assert.rejects(load({ ...changed({}), config: { ...CONFIG, quantization_config } }), { message });
   }
 });

@@ -39,7 +39,7 @@ function vanishing(at: number): GpuSearch & { calls(): number } {
       for (const name of ["submit", "writeBuffer"]) count(gpu.device.queue, name);
       return { ...gpu, software: false };
     },
-    judge: async () => ({ preferred: true, reason: "asked for by a test" }),
+    compare: async () => ({ preferred: true, reason: "asked for by a test" }),
   };
 }
 

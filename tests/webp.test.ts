@@ -2,50 +2,19 @@
 // where it is beside the repository, every WebP of ../shared: its goldens and its hostile files; decode.test.ts has
 // those of decode.json.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { atOnce } from "../src/image/slices.js";
 import { readWebp } from "../src/image/webp.js";
+import { check as checkWith, type Expected, fileOf, sha256 } from "./pillow.js";
 
 const shared = "../shared";
 const skip = existsSync(shared) ? false : `${shared} is absent: its WebP files are not compared with Pillow`;
 
-interface Expected {
-  size?: readonly number[];
-  sha256?: string;
-  error?: string;
-}
-
-const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
 const parse = (file: string) => JSON.parse(readFileSync(file, "utf8"));
 
-const fileOf = (bytes: Uint8Array, name = "picture.webp", pixelLimit = 178_956_970) => ({
-  bytes,
-  label: `"${name}"`,
-  pixelLimit,
-});
-
-/** As it is stored: none of these references turns pictures by their EXIF orientation. */
-function check(name: string, bytes: Uint8Array, expected: Expected): void {
-  const read = () => {
-    const { data, width, height, free } = atOnce(readWebp(fileOf(bytes, name)));
-    const found = { size: [width, height], sha256: sha256(data) };
-    free?.();
-    return found;
-  };
-  if (expected.error === undefined) {
-    assert.deepEqual(read(), { size: expected.size, sha256: expected.sha256 }, name);
-    return;
-  }
-  assert.throws(
-    read,
-    ({ message }: Error) => message.startsWith(`decode: "${name}" `) && !/[\n.]$|undefined|NaN/.test(message),
-    `${name}: ${expected.error}`,
-  );
-}
-
 const cases: Record<string, Expected & { webp: string }> = parse("tests/fixtures/webp/cases.json");
+const check = checkWith.bind(undefined, readWebp);
 const bytesOf = (name: string) => new Uint8Array(Buffer.from(cases[name]!.webp, "base64"));
 
 test("every case has Pillow's bytes, or is refused as by Pillow", () => {
@@ -186,7 +155,7 @@ test("prefix codes take memory in proportion to the pixels and no more than 48 M
       bits.writeCode(0);
     }
   });
-  const message = 'decode: "picture.webp" has WebP data whose prefix codes take too much memory for its pixels';
+  const message = 'decode: "picture" has WebP data whose prefix codes take too much memory for its pixels';
   assert.throws(() => atOnce(readWebp(fileOf(bytes))), { message });
 });
 

@@ -21,7 +21,7 @@ function shared(assets) {
 
 export default {
   async fetch(request, env) {
-    if (request.method !== "POST") return new Response("POST a JPEG, PNG, WebP or GIF\n", { status: 405 });
+    if (request.method !== "POST") return new Response("POST a JPEG, PNG, WebP, GIF or BMP\n", { status: 405 });
     const vit = await shared(env.ASSETS);
     try {
       return Response.json({ classes: await vit.classify(await request.bytes()), backend: vit.backend });

@@ -12,22 +12,22 @@ import {
   type Tensor,
 } from "../backend.js";
 import { ACTIVATIONS, sigmoid } from "../numerics/activations.js";
-import { ACTIVATION_RANGE, quantiseRow, roundToEven, WEIGHT_RANGE } from "../numerics/quantise.js";
+import { ACTIVATION_RANGE, quantizeRow, roundToEven, WEIGHT_RANGE } from "../numerics/quantize.js";
 import {
   checkAssembleTokens,
   checkAttention,
   checkConvolve,
   checkData,
   checkGroupNorm,
-  checkHeadNorm,
   checkLayerNorm,
   checkLinear,
   checkMaxPool,
   checkPatchify,
   checkPool,
+  checkQkNorm,
   checkRelativePositions,
   checkRescale,
-  checkRotate,
+  checkRope,
   checkSize,
   checkStore,
   checkSwiglu,
@@ -94,9 +94,9 @@ function toHalf(x: number): number {
 const f32 = Math.fround;
 
 /** A row as integers times a scale. */
-function quantise(row: Float32Array, range: readonly [number, number]): { integers: Float32Array; scale: number } {
+function quantize(row: Float32Array, range: readonly [number, number]): { integers: Float32Array; scale: number } {
   const integers = new Float32Array(row.length);
-  return { integers, scale: quantiseRow(integers, row, range) };
+  return { integers, scale: quantizeRow(integers, row, range) };
 }
 
 /** Queries, keys and values: columns of matrices, from `first` on. */
@@ -110,7 +110,7 @@ function partsOf(from: Attended, width: number) {
 }
 
 /** Norm of x[at … at+width-1], added to `plus`, into the same place of out. */
-function normalise(
+function normalize(
   out: Float32Array,
   x: Float32Array,
   at: number,
@@ -142,7 +142,7 @@ function storeWeight(
     const scale = given?.[at / inputs];
     if (precision === "int8") {
       const { integers, scale: own } =
-        scale === undefined ? quantise(values, WEIGHT_RANGE) : { integers: values, scale };
+        scale === undefined ? quantize(values, WEIGHT_RANGE) : { integers: values, scale };
       weight.set(integers, row * inputs);
       scales[row] = own;
     } else {
@@ -269,7 +269,7 @@ export function createReferenceBackend(): Backend {
       checkLayerNorm(out, x, norm, options);
       const o = matrix(out).data;
       const plus = options.accumulate ? o : undefined;
-      for (let row = 0; row < x.rows; row++) normalise(o, matrix(x).data, row * x.cols, x.cols, norm, plus);
+      for (let row = 0; row < x.rows; row++) normalize(o, matrix(x).data, row * x.cols, x.cols, norm, plus);
     },
 
     swiglu(out, x) {
@@ -283,13 +283,13 @@ export function createReferenceBackend(): Backend {
         }
     },
 
-    headNorm(qkv, heads, query, key) {
-      const d = checkHeadNorm(qkv, heads, query, key);
+    qkNorm(qkv, heads, query, key) {
+      const d = checkQkNorm(qkv, heads, query, key);
       const { rows, cols, data } = matrix(qkv);
       for (let row = 0; row < rows; row++)
         for (let h = 0; h < heads; h++) {
-          normalise(data, data, row * cols + h * d, d, query);
-          normalise(data, data, row * cols + (heads + h) * d, d, key);
+          normalize(data, data, row * cols + h * d, d, query);
+          normalize(data, data, row * cols + (heads + h) * d, d, key);
         }
     },
 
@@ -300,9 +300,9 @@ export function createReferenceBackend(): Backend {
       const o = matrix(out).data;
       for (let row = 0; row < x.rows; row++) {
         const given = matrix(x).data.slice(row * inputs, (row + 1) * inputs);
-        if (norm) normalise(given, given, 0, inputs, norm);
+        if (norm) normalize(given, given, 0, inputs, norm);
         const { integers: a, scale } =
-          precision === "int8" ? quantise(given, ACTIVATION_RANGE) : { integers: given, scale: 1 };
+          precision === "int8" ? quantize(given, ACTIVATION_RANGE) : { integers: given, scale: 1 };
         for (let n = 0; n < outputs; n++) {
           let sum = 0;
           for (let k = 0; k < inputs; k++) sum += a[k]! * weight[n * inputs + k]!;
@@ -346,11 +346,11 @@ export function createReferenceBackend(): Backend {
           }
     },
 
-    rotate(qkv, cos, sin, shape) {
-      const { d, own } = checkRotate(qkv, cos, sin, shape);
+    rope(qkv, cos, sin, shape) {
+      const { d, own } = checkRope(qkv, cos, sin, shape);
       const { rows, cols, data } = matrix(qkv);
       const [c, s] = [matrix(cos), matrix(sin)];
-      const partner = (i: number) => (shape.pairs === "neighbours" ? i ^ 1 : (i + d / 2) % d);
+      const partner = (i: number) => (shape.pairs === "interleaved" ? i ^ 1 : (i + d / 2) % d);
       for (let row = 0; row < rows; row++)
         for (let h = 0; h < 2 * shape.heads; h++) {
           const at = row * cols + h * d;

@@ -145,22 +145,22 @@ export function checkSwiglu(out: Tensor, x: Tensor): void {
 }
 
 /** Returns the columns of a head, and whether each head has its own cos and sin. */
-export function checkRotate(qkv: Tensor, cos: Tensor, sin: Tensor, { heads, pairs }: { heads: number; pairs: string }) {
+export function checkRope(qkv: Tensor, cos: Tensor, sin: Tensor, { heads, pairs }: { heads: number; pairs: string }) {
   const d = qkv.cols / (3 * heads);
   if (!Number.isInteger(d) || d < 2 || d % 2 !== 0) {
     throw new RangeError(
-      `rotate: with ${heads} heads qkv must have a multiple of ${6 * heads} columns; got ${size(qkv)}`,
+      `rope: with ${heads} heads qkv must have a multiple of ${6 * heads} columns; got ${size(qkv)}`,
     );
   }
-  if (pairs !== "neighbours" && pairs !== "halves") {
-    throw new RangeError(`rotate: pairs must be neighbours or halves; got ${JSON.stringify(pairs)}`);
+  if (pairs !== "interleaved" && pairs !== "halves") {
+    throw new RangeError(`rope: pairs must be interleaved or halves; got ${JSON.stringify(pairs)}`);
   }
   if (qkv.rows % cos.rows !== 0 || (cos.cols !== d && cos.cols !== heads * d)) {
     throw new RangeError(
-      `rotate: qkv is ${size(qkv)} of ${heads} heads, so cos must have ${d} or ${heads * d} columns and rows that divide ${qkv.rows}; got ${size(cos)}`,
+      `rope: qkv is ${size(qkv)} of ${heads} heads, so cos must have ${d} or ${heads * d} columns and rows that divide ${qkv.rows}; got ${size(cos)}`,
     );
   }
-  expect("rotate", `cos is ${size(cos)}`, "sin", sin, cos.rows, cos.cols);
+  expect("rope", `cos is ${size(cos)}`, "sin", sin, cos.rows, cos.cols);
   return { d, own: cos.cols !== d };
 }
 
@@ -250,15 +250,15 @@ export function checkLinear(out: Tensor, x: Tensor, weights: Linear, options: Li
 }
 
 /** Returns the columns of a head. */
-export function checkHeadNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): number {
+export function checkQkNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): number {
   const d = qkv.cols / (3 * heads);
   if (!Number.isInteger(d) || d < 1) {
     throw new RangeError(
-      `headNorm: with ${heads} heads qkv must have a multiple of ${3 * heads} columns; got ${size(qkv)}`,
+      `qkNorm: with ${heads} heads qkv must have a multiple of ${3 * heads} columns; got ${size(qkv)}`,
     );
   }
   for (const [name, norm] of Object.entries({ query, key })) {
-    checkNorm("headNorm", `heads have ${d} columns`, ` of ${name}`, norm, d);
+    checkNorm("qkNorm", `heads have ${d} columns`, ` of ${name}`, norm, d);
   }
   return d;
 }

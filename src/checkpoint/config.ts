@@ -5,7 +5,18 @@
  */
 import type { Activation } from "../backend.js";
 import type { ModelConfig } from "../forward/model.js";
-import type { LayoutName } from "./layouts.js";
+
+/** Whose names tensors bear: a row each in layouts.ts. */
+export type LayoutName =
+  | "huggingface"
+  | "dinov3"
+  | "clip"
+  | "timm"
+  | "torchvision"
+  | "openclip"
+  | "openclip-timm"
+  | "flax"
+  | "bit";
 
 export interface Config extends ModelConfig {
   /** Model family, by the name that the checkpoint's library gives it: "vit", "dinov2", "clip". */
@@ -13,7 +24,7 @@ export interface Config extends ModelConfig {
   /** Whose names the tensors bear. */
   readonly layout: LayoutName;
   /** What told the family. */
-  readonly recognisedBy: string;
+  readonly recognizedBy: string;
 }
 
 /** What a user may state about a checkpoint that is published without a config.json, or otherwise than it says. */
@@ -31,4 +42,4 @@ export interface ConfigOverrides {
 export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[]; readonly dtype: string }>;
 
 /** `quantization_config` of a checkpoint that `vitrail quantize` made. */
-export const QUANTISED = { quant_method: "vitrail", version: 1, bits: 7, symmetric: true, granularity: "channel" };
+export const QUANTIZED = { quant_method: "vitrail", version: 1, bits: 7, symmetric: true, granularity: "channel" };

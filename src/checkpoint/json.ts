@@ -65,7 +65,9 @@ export function reader(name: string, file: Json) {
     choice<T>(key: string, absent: string, table: Readonly<Record<string, T>>): T {
       const value = text(key) ?? absent;
       if (!Object.hasOwn(table, value)) {
-        throw new Error(`load: "${key}" of "${name}" must be one of ${Object.keys(table).join(", ")}; got "${value}"`);
+        throw new Error(
+          `load: "${key}" of "${name}" must be one of ${Object.keys(table).join(", ")}; got ${excerpt(value)}`,
+        );
       }
       return table[value]!;
     },

@@ -9,6 +9,7 @@
 import type { AttentionPoolNames } from "../heads/attention-pool.js";
 import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
+import type { LayoutName } from "./config.js";
 
 /** One attention of a block, eq. 2, relative to the block. */
 export interface AttentionNames {
@@ -20,7 +21,7 @@ export interface AttentionNames {
   readonly queryNorm?: string;
   readonly keyNorm?: string;
   /** Before the projection: sub-LN (Wang et al. 2022). */
-  readonly innerNorm?: string;
+  readonly subNorm?: string;
   readonly proj: string;
   /** LayerScale (Touvron et al. 2021b), with its whole name, as every vector here; or. */
   readonly scales?: readonly string[];
@@ -34,7 +35,7 @@ export interface MlpNames {
   readonly fc1: readonly (readonly string[])[];
   /** Beside a first layer without, with its whole name. */
   readonly bias?: string;
-  readonly innerNorm?: string;
+  readonly subNorm?: string;
   /** Or. */
   readonly fc2: readonly string[];
   readonly scales?: readonly string[];
@@ -112,17 +113,6 @@ export interface TextNames extends SimilarityNames {
   /** Or. */
   readonly projection: readonly string[];
 }
-
-export type LayoutName =
-  | "huggingface"
-  | "dinov3"
-  | "clip"
-  | "timm"
-  | "torchvision"
-  | "openclip"
-  | "openclip-timm"
-  | "flax"
-  | "bit";
 
 /** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT: what save_pretrained writes. */
 const transformers: Layout = {
@@ -271,7 +261,7 @@ const timmAttention: AttentionNames = {
   biases: ["attn.q_bias", "attn.v_bias"],
   queryNorm: "attn.q_norm",
   keyNorm: "attn.k_norm",
-  innerNorm: "attn.norm",
+  subNorm: "attn.norm",
   proj: "attn.proj",
   scales: ["ls1.gamma", "gamma_1"],
   relativePositions: "attn.relative_position_bias_table",
@@ -280,7 +270,7 @@ const timmAttention: AttentionNames = {
 const timmMlp: MlpNames = {
   norm: "norm2",
   fc1: [["mlp.fc1"], ["mlp.fc1_g", "mlp.fc1_x"]],
-  innerNorm: "mlp.norm",
+  subNorm: "mlp.norm",
   fc2: ["mlp.fc2"],
   scales: ["ls2.gamma", "gamma_2"],
 };

@@ -1,4 +1,5 @@
 /** What the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
+import { excerpt } from "../json.js";
 import type { Shapes } from "./config.js";
 import type { Json } from "./json.js";
 import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, weightOf } from "./layouts.js";
@@ -32,7 +33,7 @@ export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: 
     .replace("#", String(i + first));
 
 /** The layout of a checkpoint: the first whose patch embedding or first convolution it has. */
-export function recogniseLayout(name: string, tensors: Shapes): Named {
+export function recognizeLayout(name: string, tensors: Shapes): Named {
   const has: Has = (tensor) => tensors.has(tensor);
   for (const layout of layouts) {
     for (const prefix of layout.prefixes) {
@@ -88,9 +89,9 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
 
   const patch = layout.patchEmbed ? shape(prefix + names.weight(layout.patchEmbed)) : [];
   // Flax: [height, width, channels, D]; of a linear patch embedding [D, P·P·3].
-  const flexible = patch.length === 2;
+  const naflex = patch.length === 2;
   const side = Math.round(Math.sqrt((patch[1] ?? 0) / 3));
-  const [patchHeight = 1, patchWidth = 1] = flexible ? [side, side] : layout.kernels ? patch : patch.slice(2);
+  const [patchHeight = 1, patchWidth = 1] = naflex ? [side, side] : layout.kernels ? patch : patch.slice(2);
   const patchWidthD = layout.kernels ? (patch[3] ?? 0) : (patch[0] ?? 0);
 
   const units = resnet ? unitsOf(prefix, resnet, layout, has) : [];
@@ -140,10 +141,10 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     gated: (first?.length ?? 0) > 1 || outputs === 2 * mlpWidth,
     qkvBias:
       has(at + names.bias(fused ?? qkv?.[0] ?? "")) || (attention?.biases?.some((bias) => has(at + bias)) ?? false),
-    headNorm: attention?.queryNorm !== undefined && has(at + scaleOf(layout, attention.queryNorm)),
+    qkNorm: attention?.queryNorm !== undefined && has(at + scaleOf(layout, attention.queryNorm)),
     relativePositions: [...tensors.keys()].some((tensor) => tensor.endsWith("relative_position_bias_table")),
     patch: [patchHeight, patchWidth] as [number, number],
-    flexible,
+    naflex,
     units,
     channels,
     resnet: resnet !== undefined,
@@ -156,7 +157,8 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     norm: has(prefix + scaleOf(layout, layout.norm)),
     pooledNorm: layout.pooledNorm !== undefined && has(prefix + scaleOf(layout, layout.pooledNorm)),
     attentionPool: pool !== undefined && has(prefix + pool.latent),
-    classes: (layout.kernels ? headShape.at(-1) : headShape[0]) ?? 0,
+    // A head without elements takes no bytes, whatever it claims.
+    classes: (headShape.includes(0) ? 0 : layout.kernels ? headShape.at(-1) : headShape[0]) ?? 0,
     headInputs: (layout.kernels ? headShape.at(-2) : headShape[1]) ?? 0,
     poolerWidth: pooler[0] ?? 0,
     features: projected ?? 0,
@@ -165,7 +167,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
 
 export type Seen = ReturnType<typeof observe>;
 
-/** Of a checkpoint that is being recognised. */
+/** Of a checkpoint that is being recognized. */
 export interface Facts {
   /** Of the checkpoint, for messages. */
   readonly name: string;
@@ -196,7 +198,7 @@ function unknown(name: string, tensors: Shapes): string {
     return (
       list
         .slice(0, NAMED)
-        .map((tensor) => `"${tensor}"`)
+        .map((tensor) => excerpt(tensor))
         .join(", ") + more
     );
   };

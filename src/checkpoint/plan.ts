@@ -11,8 +11,9 @@ import {
   type Tensor,
   type WeightTarget,
 } from "../backend.js";
+import { excerpt } from "../json.js";
 import { widen } from "../numerics/elements.js";
-import { WEIGHT_RANGE } from "../numerics/quantise.js";
+import { WEIGHT_RANGE } from "../numerics/quantize.js";
 import type { LinearPlan, Planned, Source, TensorPlan, ValuesPlan } from "../planned.js";
 import type { Shapes } from "./config.js";
 
@@ -45,7 +46,7 @@ export interface WeightLoader<Weights> {
 
 /** What is known of the weights before there is a backend. */
 export interface WeightPlan<Weights> {
-  /** All tensors that the model reads, or is recognised by. */
+  /** All tensors that the model reads, or is recognized by. */
   readonly tensors: ReadonlySet<string>;
   /** Those of them that are weights of linear layers, row by row: what int8 stores as integers. */
   readonly linear: ReadonlySet<string>;
@@ -266,8 +267,11 @@ function loaderOf<Weights>(
   };
 }
 
-/** Most tensors that an error names of each kind. */
+/** Most tensors that an error names of a kind, and in all. */
 const NAMED = 8;
+
+/** Most dimensions of a shape that are told; no tensor of a model has more than 4. */
+const TOLD_DIMENSIONS = 8;
 
 /** Most names that a missing one is compared with: a distance takes microseconds, and there may be thousands. */
 const COMPARED = 500;
@@ -278,7 +282,7 @@ function compare(
   tensors: Shapes,
   ignored: (tensor: string) => boolean,
 ): void {
-  const shape = (x: readonly number[]) => `(${x.join(", ")})`;
+  const shape = (x: readonly number[]) => (x.length > TOLD_DIMENSIONS ? `${x.length} dimensions` : `(${x.join(", ")})`);
   const missing = [...entries.keys()].filter((tensor) => !tensors.has(tensor));
   const unexpected = [...tensors.keys()].filter((tensor) => !entries.has(tensor) && !ignored(tensor));
   const misshapen = [...entries].filter(([tensor, entry]) => {
@@ -288,27 +292,29 @@ function compare(
     const [a, b] = [found, entry.shape].map((dims) => dims.filter((n) => n !== 1));
     return a!.length !== b!.length || a!.some((n, i) => n !== b![i]);
   });
+  const mistyped = [...entries].flatMap(([tensor, entry]) => {
+    const found = tensors.get(tensor)?.dtype ?? "F32";
+    return entry.uses.length > 0 || found === "F32" ? [] : [`"${tensor}" should be F32, got ${found}`];
+  });
+  const kinds = [misshapen, mistyped, missing, unexpected].filter(({ length }) => length > 0).length;
+  const named = Math.floor(NAMED / kinds);
   const findings: string[] = [];
   const add = <T>(kind: string, found: readonly T[], describe: (x: T) => string) => {
     if (found.length === 0) return;
-    const more = found.length > NAMED ? `, and ${found.length - NAMED} more` : "";
-    findings.push(`${kind}: ${found.slice(0, NAMED).map(describe).join(", ")}${more}`);
+    const more = found.length > named ? `, and ${found.length - named} more` : "";
+    findings.push(`${kind}: ${found.slice(0, named).map(describe).join(", ")}${more}`);
   };
   add(
     "misshapen",
     misshapen,
     ([tensor, entry]) => `"${tensor}" should be ${shape(entry.shape)}, got ${shape(tensors.get(tensor)!.shape)}`,
   );
-  const mistyped = [...entries].flatMap(([tensor, entry]) => {
-    const found = tensors.get(tensor)?.dtype ?? "F32";
-    return entry.uses.length > 0 || found === "F32" ? [] : [`"${tensor}" should be F32, got ${found}`];
-  });
   add("of another type", mistyped, (finding) => finding);
   add("missing", missing, (tensor) => {
     const near = nearest(tensor, unexpected.slice(0, COMPARED));
-    return near ? `"${tensor}" (nearest is "${near}")` : `"${tensor}"`;
+    return near ? `"${tensor}" (nearest is ${excerpt(near)})` : `"${tensor}"`;
   });
-  add("unexpected", unexpected, (tensor) => `"${tensor}"`);
+  add("unexpected", unexpected, (tensor) => excerpt(tensor));
   if (findings.length > 0)
     throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
 }

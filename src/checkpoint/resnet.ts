@@ -1,4 +1,4 @@
-/** The weights of a ResNetV2: filters as rows, standardised once at load. */
+/** The weights of a ResNetV2: filters as rows, standardized once at load. */
 
 import { type Arrange, type Planned, type Planner, source } from "../planned.js";
 import type { Convolution, ResNet, ResNetConfig, Unit } from "../vit/resnet.js";
@@ -9,11 +9,11 @@ import { type Named, unitAt } from "./observe.js";
 const FILTER_EPS = 1e-8;
 const GROUP_EPS = 1e-5;
 
-/** Filters of the checkpoint, [O, I, k, k] or Flax's [k, k, I, O], as rows in the order (y, x, channel); standardised if asked. */
+/** Filters of the checkpoint, [O, I, k, k] or Flax's [k, k, I, O], as rows in the order (y, x, channel); standardized if asked. */
 export const convolutionRows =
   (
     { outputs, channels, kernel, flax }: { outputs: number; channels: number; kernel: number; flax: boolean },
-    standardise = false,
+    standardize = false,
   ): Arrange =>
   (values) => {
     const spots = kernel * kernel;
@@ -25,13 +25,13 @@ export const convolutionRows =
           const from = flax ? (spot * channels + c) * outputs + o : (o * channels + c) * spots + spot;
           rows[o * inputs + spot * channels + c] = values[from]!;
         }
-      if (standardise) standardiseRow(rows.subarray(o * inputs, (o + 1) * inputs));
+      if (standardize) standardizeRow(rows.subarray(o * inputs, (o + 1) * inputs));
     }
     return rows;
   };
 
 /** (w - mean) / √(var + ε), over all inputs of a filter (Qiao et al. 2019). */
-function standardiseRow(row: Float32Array): void {
+function standardizeRow(row: Float32Array): void {
   const mean = row.reduce((sum, x) => sum + x, 0) / row.length;
   const variance = row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / row.length;
   const scale = 1 / Math.sqrt(variance + FILTER_EPS);

@@ -119,7 +119,7 @@ function planPatchEmbed(
   stored: Stored,
   channels = 3,
 ): LinearPlan {
-  const { width, flexible, stride } = config;
+  const { width, naflex, stride } = config;
   const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];
   const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
   const inputs = channels * newHeight * newColumns;
@@ -140,7 +140,7 @@ function planPatchEmbed(
       );
     }
     if (layout.kernels) return of(rows, (weight) => pixelRows(weight, channels));
-    return of(flexible ? [width, inputs] : rows);
+    return of(naflex ? [width, inputs] : rows);
   }
 
   /** [height, width, channel, D] to the order of Conv2d's rows, (channel, y, x). */
@@ -283,12 +283,12 @@ function planAttention(
     kind: "attention",
     norm: planner.norm(at + names.norm, width, eps),
     qkv: fused ?? planQkv(planner, config, place, names),
-    headNorm: query && key && { query, key },
+    qkNorm: query && key && { query, key },
     relativePositions:
       table !== undefined && config.relativeTable && planner.has(first + table)
         ? values(at + table, config.relativeTable)
         : undefined,
-    innerNorm: optionalNorm(names.innerNorm, width),
+    subNorm: optionalNorm(names.subNorm, width),
     out: scaled(
       planner,
       planner.linear([at + names.proj], width, width, { heads: { of: "inputs", count: heads } }),
@@ -346,9 +346,9 @@ function planMlp(
     norm: planner.norm(at + names.norm, width, eps),
     fc1: fused ?? planner.linear(layers, gated ? 2 * mlpWidth : mlpWidth, width),
     gated,
-    innerNorm:
-      names.innerNorm !== undefined && planner.hasNorm(first + names.innerNorm)
-        ? planner.norm(at + names.innerNorm, mlpWidth, eps)
+    subNorm:
+      names.subNorm !== undefined && planner.hasNorm(first + names.subNorm)
+        ? planner.norm(at + names.subNorm, mlpWidth, eps)
         : undefined,
     out: scaled(planner, planner.linear([at + choose(names.fc2, exists)!], width, mlpWidth), names.scales, place),
   };

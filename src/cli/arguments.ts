@@ -1,6 +1,8 @@
 /** What may be said on the command line, what was said, and the help. */
+
 import { parseArgs } from "node:util";
 import type { EmbedOptions, HubOptions, LoadOptions } from "../index.js";
+import { excerpt } from "../json.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
 
 /** Options of the commands that open a model. */
@@ -135,7 +137,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
   });
   const [command, ...operands] = tokens.flatMap((token) => (token.kind === "positional" ? [token.value] : []));
   if (command !== undefined && !isCommand(command)) {
-    throw new Error(`there is no command ${JSON.stringify(command)}; there are ${Object.keys(COMMANDS).join(", ")}`);
+    throw new Error(`there is no command ${excerpt(command)}; there are ${Object.keys(COMMANDS).join(", ")}`);
   }
   const given: Partial<Record<string, string>> = {};
   for (const token of tokens) {
@@ -145,7 +147,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const number = (name: string, absent: string, rule: string, holds: (x: number) => boolean): number => {
     const text = given[name] ?? absent;
     if (holds(Number(text))) return Number(text);
-    throw new Error(`--${name} must be ${rule}; got ${JSON.stringify(text)}`);
+    throw new Error(`--${name} must be ${rule}; got ${excerpt(text)}`);
   };
   const count = (name: string, absent: string, most: number) =>
     number(name, absent, `a whole number from 1 to ${most}`, (x) => Number.isSafeInteger(x) && x > 0 && x <= most);
@@ -189,7 +191,8 @@ const MAX_COUNT = 1_000_000;
 const isCommand = (name: string): name is CommandName => Object.hasOwn(COMMANDS, name);
 
 function checkName(name: string, rawName: string, command: CommandName | undefined): string {
-  if (!Object.hasOwn(OPTIONS, name)) throw new Error(`there is no option ${rawName}; "vitrail --help" lists all`);
+  if (!Object.hasOwn(OPTIONS, name))
+    throw new Error(`there is no option ${excerpt(rawName)}; "vitrail --help" lists all`);
   const owners = Object.entries(COMMANDS).filter(([, { options }]) => options.includes(name));
   if (command && owners.length > 0 && owners.every(([owner]) => owner !== command)) {
     throw new Error(`${rawName} is an option of ${owners.map(([owner]) => owner).join(", ")}, not of ${command}`);
@@ -201,7 +204,7 @@ function checkName(name: string, rawName: string, command: CommandName | undefin
 function checkValue(token: { name: string; rawName: string; value?: string; inlineValue?: boolean }): string {
   const { name, rawName, value, inlineValue } = token;
   if (OPTIONS[name]!.type === "boolean") {
-    if (value !== undefined) throw new Error(`${rawName} takes no value; got ${JSON.stringify(value)}`);
+    if (value !== undefined) throw new Error(`${rawName} takes no value; got ${excerpt(value)}`);
     return "";
   }
   if (value === undefined || (!inlineValue && value.startsWith("--"))) throw new Error(`${rawName} needs a value`);

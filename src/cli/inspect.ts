@@ -3,7 +3,7 @@
 import type { Config } from "../checkpoint/config.js";
 import { imageSettings } from "../checkpoint/families/bare.js";
 import { scaleOf } from "../checkpoint/plan.js";
-import { parseConfig } from "../checkpoint/recognise.js";
+import { parseConfig } from "../checkpoint/recognize.js";
 import { openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { openCheckpoint } from "../io/checkpoint.js";
@@ -42,7 +42,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   }
   const tower = [...checkpoint.tensors.keys()];
   const rows: Record<string, string> = {
-    family: `${config.family}, by ${config.recognisedBy}; tensors named as in ${LIBRARIES[config.layout]}`,
+    family: `${config.family}, by ${config.recognizedBy}; tensors named as in ${LIBRARIES[config.layout]}`,
     images: describeImages(config),
     ...(config.resnet ? { convolutions: describeResNet(config.resnet) } : {}),
     ...(config.depth > 0 ? { encoder: describeEncoder(config, tower) } : {}),
@@ -62,7 +62,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
 const sizeText = (size: readonly number[]): string => size.join("×");
 
 function describeImages(config: Config): string {
-  const { imageSize, patchSize, prefixTokens, classToken, pooling, depth, interpolation, flexible } = config;
+  const { imageSize, patchSize, prefixTokens, classToken, pooling, depth, interpolation, naflex } = config;
   if (depth === 0) return `${sizeText(imageSize)}, or any other size`;
   const [rows, columns] = gridOf(config, imageSize);
   const special = [
@@ -72,7 +72,7 @@ function describeImages(config: Config): string {
   const others = prefixTokens - special.length;
   if (others > 0) special.push(`${others} more ${others === 1 ? "token" : "tokens"}`);
   const extra = special.length > 0 ? ` and ${special.join(", ")}` : "";
-  const sizes = flexible ? "; of any shape" : interpolation.always ? "; other sizes too" : "";
+  const sizes = naflex ? "; of any shape" : interpolation.always ? "; other sizes too" : "";
   return `${sizeText(imageSize)}, in ${rows * columns} patches of ${sizeText(patchSize)}${extra}${sizes}`;
 }
 
@@ -94,13 +94,13 @@ const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<
   `norm ${preActivation ? "before" : "after"} convolutions`;
 
 function describeEncoder(config: Config, tensors: readonly string[]): string {
-  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, headNorm, rotary, postNorm } = config;
+  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, qkNorm, rotary, postNorm } = config;
   const has = (part: RegExp) => tensors.some((tensor) => part.test(tensor));
   return [
     `depth ${depth}, width ${width}, heads ${heads}, MLP width ${mlpWidth}`,
     gated ? "SwiGLU" : activation,
     ...(qkvBias ? [] : ["no bias in q, k, v"]),
-    ...(headNorm ? ["norm of queries and keys"] : []),
+    ...(qkNorm ? ["norm of queries and keys"] : []),
     ...(rotary ? [`rotary positions (${rotary.kind})`] : []),
     ...(config.relativePositions ? ["relative positions"] : []),
     ...(has(/(lambda_?1|gamma(_1)?)$/) ? ["LayerScale"] : []),

@@ -7,16 +7,16 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { QUANTISED } from "../checkpoint/config.js";
+import { QUANTIZED } from "../checkpoint/config.js";
 import { scaleOf, type WeightPlan } from "../checkpoint/plan.js";
-import { parseConfig } from "../checkpoint/recognise.js";
+import { parseConfig } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
 import { openSource } from "../engine/sources.js";
 import { type Checkpoint, openCheckpoint } from "../io/checkpoint.js";
 import { type Folder, MAX_JSON_BYTES } from "../io/folder.js";
 import { aligned, type ConvertibleTensor, encodeHeader } from "../io/safetensors.js";
 import { widen } from "../numerics/elements.js";
-import { quantiseRow, WEIGHT_RANGE } from "../numerics/quantise.js";
+import { quantizeRow, WEIGHT_RANGE } from "../numerics/quantize.js";
 import { isDirectory } from "../platform/files.js";
 import { bytesText, type Invocation, progressOf, since } from "./invocation.js";
 import { messageOf } from "./terminal.js";
@@ -41,7 +41,7 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
         `quantize: "${source}" must have linear weights of [outputs, inputs]; it has none, as Flax's are transposed`,
       );
     }
-    const texts = { ...(checkpoint.config as object | undefined), quantization_config: QUANTISED };
+    const texts = { ...(checkpoint.config as object | undefined), quantization_config: QUANTIZED };
 
     const bytes = await fillFolder(out, signal, async (place) => {
       const partial = place("model.safetensors.partial");
@@ -162,7 +162,7 @@ async function writeWeights(
           const integers = new Int8Array(values.length);
           const scales = Float32Array.from({ length: rows }, (_, i) => {
             const [first, last] = [i * inputs, (i + 1) * inputs];
-            return quantiseRow(integers.subarray(first, last), values.subarray(first, last), WEIGHT_RANGE);
+            return quantizeRow(integers.subarray(first, last), values.subarray(first, last), WEIGHT_RANGE);
           });
           write(integers, begin.get(name)! + row * inputs);
           write(scales, begin.get(scaleOf(name))! + row * 4);

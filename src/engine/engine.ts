@@ -4,7 +4,7 @@ import type { Choice } from "../backends/select.js";
 import type { Config, ConfigOverrides } from "../checkpoint/config.js";
 import { imageSettings } from "../checkpoint/families/bare.js";
 import { isRecord } from "../checkpoint/json.js";
-import { faultOfSizes, parseConfig } from "../checkpoint/recognise.js";
+import { faultOfSizes, parseConfig } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
 import { type ForwardOptions, forward } from "../forward/forward.js";
 import type { Similarity } from "../heads/contrastive.js";
@@ -156,7 +156,7 @@ async function drawsRight({ backend }: Placement, preprocessing: Preprocessing):
 
 /** Compares the sizes that preprocessing gives with those that the model takes; where they are fixed, calls do. */
 function checkFits(name: string, config: Config, { resize, height, width }: Preprocessing): void {
-  if (config.flexible) {
+  if (config.naflex) {
     const sides = resize.mode === "patches" ? [resize.patch] : [height, width];
     const side = config.patchSize[0];
     if (sides.every((n) => n % side === 0)) return;
@@ -186,7 +186,7 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
       `load: timm's relative positions are not resampled, so imageSize must be ${own}; got ${imageSize}`,
     );
   }
-  if (patchSize !== undefined && (config.resnet || config.flexible)) {
+  if (patchSize !== undefined && (config.resnet || config.naflex)) {
     throw new RangeError("load: patchSize needs patches of pixels; this checkpoint has none");
   }
   const sides = [...config.patchSize, ...result.patchSize];

@@ -32,13 +32,13 @@ export interface Wanted extends Choice {
   readonly precision: NonNullable<Choice["precision"]>;
 }
 
-/** How a GPU is found and judged; tests have none that is fast. */
+/** Ways to find a GPU and to compare it with SIMD; tests have none that is fast. */
 export interface GpuSearch {
   readonly find: typeof findGpu;
-  readonly judge: typeof compare;
+  readonly compare: typeof compare;
 }
 
-export const GPU_SEARCH: GpuSearch = { find: findGpu, judge: compare };
+export const GPU_SEARCH: GpuSearch = { find: findGpu, compare };
 
 /**
  * A GPU that a model may be put on, or why there is none.
@@ -62,15 +62,15 @@ export async function place(
   source: Source,
   wanted: Wanted,
   gpu: Gpu | { reason: string },
-  { judge }: GpuSearch,
+  { compare }: GpuSearch,
   waiting: Waiting<Progress>,
 ): Promise<Placement> {
   const { backend = "auto" } = wanted;
-  if (backend === "reference") return moveIn(source, wanted, await createReference("asked for"), waiting);
-  if (backend === "wasm") return moveIn(source, wanted, await createWasm(wanted, "asked for"), waiting);
-  if ("reason" in gpu) return moveIn(source, wanted, await createWasm(wanted, gpu.reason), waiting);
-  if (backend === "webgpu") return moveIn(source, wanted, await createWebgpu(gpu, wanted, "asked for"), waiting);
-  return contest(source, wanted, gpu, judge, waiting);
+  if (backend === "reference") return loadOnto(source, wanted, await createReference("asked for"), waiting);
+  if (backend === "wasm") return loadOnto(source, wanted, await createWasm(wanted, "asked for"), waiting);
+  if ("reason" in gpu) return loadOnto(source, wanted, await createWasm(wanted, gpu.reason), waiting);
+  if (backend === "webgpu") return loadOnto(source, wanted, await createWebgpu(gpu, wanted, "asked for"), waiting);
+  return compareBackends(source, wanted, gpu, compare, waiting);
 }
 
 /** Puts a model that was on a GPU where it goes on: on SIMD, or on a new GPU if one was asked for. */
@@ -79,11 +79,11 @@ export async function replace(source: Source, wanted: Wanted, why: string, searc
     wanted.backend === "webgpu"
       ? await createWebgpu((await gpuFor(wanted, search)) as Gpu, wanted, `asked for; restored: ${why}`)
       : await createWasm(wanted, why);
-  return moveIn(source, wanted, selected, {});
+  return loadOnto(source, wanted, selected, {});
 }
 
 /** Reads a model onto a backend, which is disposed of if that fails. */
-async function moveIn(
+async function loadOnto(
   source: Source,
   { config, precision, threads = "auto" }: Wanted,
   { backend, how, started }: Selected,
@@ -106,37 +106,37 @@ async function moveIn(
 }
 
 /** A model on the GPU, if that computes right and is faster, else on SIMD. The first block is read onto both. */
-async function contest(
+async function compareBackends(
   source: Source,
   wanted: Wanted,
   gpu: Gpu,
-  judge: typeof compare,
+  compare: GpuSearch["compare"],
   waiting: Waiting<Progress>,
 ): Promise<Placement> {
   const { config, precision } = wanted;
-  const challenger = await createWebgpu(gpu, wanted, "");
+  const onGpu = await createWebgpu(gpu, wanted, "");
   const { backend: simd, started } = await createWasm(wanted, "");
   let why: string;
   try {
-    const whole = source.plan().create(challenger.backend, precision);
+    const whole = source.plan().create(onGpu.backend, precision);
     const part = source.plan(Math.min(1, config.depth)).create(simd, precision);
     await source.read(withSecond(whole, part), waiting);
-    const placed = { backend: challenger.backend, weights: await whole.finish() };
+    const placed = { backend: onGpu.backend, weights: await whole.finish() };
     await started;
-    const verdict = await judge(placed, { backend: simd, weights: await part.finish() }, config, precision);
-    if (verdict.preferred) {
-      const how = { ...challenger.how, reason: verdict.reason + challenger.how.reason };
+    const found = await compare(placed, { backend: simd, weights: await part.finish() }, config, precision);
+    if (found.preferred) {
+      const how = { ...onGpu.how, reason: found.reason + onGpu.how.reason };
       return { ...placed, how };
     }
-    why = verdict.reason;
-    challenger.backend.dispose();
+    why = found.reason;
+    onGpu.backend.dispose();
   } catch (error) {
-    const { lost } = challenger.backend;
-    challenger.backend.dispose();
+    const { lost } = onGpu.backend;
+    onGpu.backend.dispose();
     if (!lost) throw error;
     why = lost.message;
   } finally {
     simd.dispose();
   }
-  return moveIn(source, wanted, await createWasm(wanted, why), { signal: waiting.signal });
+  return loadOnto(source, wanted, await createWasm(wanted, why), { signal: waiting.signal });
 }

@@ -89,14 +89,14 @@ async function timeOf(run: () => Promise<unknown>): Promise<number> {
 }
 
 /** An image, or a sequence of patches, of values like those of normalised pixels. */
-function noise({ flexible, imageSize, patchSize }: ModelConfig): Inputs {
+function noise({ naflex, imageSize, patchSize }: ModelConfig): Inputs {
   const side = 16;
-  const dims = flexible ? [1, side * side, 3 * patchSize[0] * patchSize[1]] : [1, 3, ...imageSize];
+  const dims = naflex ? [1, side * side, 3 * patchSize[0] * patchSize[1]] : [1, 3, ...imageSize];
   let seed = 1;
   const data = Float32Array.from({ length: dims.reduce((product, n) => product * n, 1) }, () => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
     return seed / 2 ** 30 - 2;
   });
   const pixelValues = { dims, data };
-  return flexible ? { pixelValues, spatialShapes: { dims: [1, 2], data: [side, side] } } : { pixelValues };
+  return naflex ? { pixelValues, spatialShapes: { dims: [1, 2], data: [side, side] } } : { pixelValues };
 }

@@ -1,8 +1,9 @@
 /**
- * Decoding JPEG, PNG, WebP and GIF to RGB, to the byte as Pillow does it:
+ * Decoding JPEG, PNG, WebP, GIF and BMP to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
-import { type Alpha, ascii, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
+import { type Alpha, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
+import { type OwnFormat, otherFormatOf, ownFormatOf } from "./formats.js";
 import { inSlices, type Slices } from "./slices.js";
 import { kept } from "./upright.js";
 
@@ -32,16 +33,14 @@ export interface DecodeOptions {
   decodeTimeout?: number;
 }
 
-/** How to load the reader of a file, by its first bytes; a file's name says nothing. */
-function readerOf(file: ImageFile): (() => Promise<Reader>) | undefined {
-  const { bytes } = file;
-  const start = ascii(bytes, 0, 12);
-  if (start.startsWith("\xff\xd8\xff")) return async () => (await import("./jpeg.js")).readJpeg;
-  if (start.startsWith("\x89PNG\r\n\x1a\n")) return async () => (await import("./png.js")).readPng;
-  if (start.startsWith("RIFF") && start.endsWith("WEBP")) return async () => (await import("./webp.js")).readWebp;
-  if (/^GIF8[79]a/.test(start)) return async () => (await import("./gif.js")).readGif;
-  return undefined;
-}
+/** How to load the reader of a format. */
+const READERS: Readonly<Record<OwnFormat, () => Promise<Reader>>> = {
+  JPEG: async () => (await import("./jpeg.js")).readJpeg,
+  PNG: async () => (await import("./png.js")).readPng,
+  WebP: async () => (await import("./webp.js")).readWebp,
+  GIF: async () => (await import("./gif.js")).readGif,
+  BMP: async () => (await import("./bmp.js")).readBmp,
+};
 
 /**
  * The pixels of an encoded image, turned upright by its EXIF orientation. Alpha is dropped unless the options say more; palettes
@@ -53,7 +52,7 @@ export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Pr
 }
 
 /** An image whose pixels may be as they are stored, and lie in a decoder's memory. */
-export type Readable = RgbImage & { readonly orientation?: number };
+export type Readable = RgbImage & Partial<Pick<StoredImage, "orientation" | "whole">>;
 
 /**
  * Decodes an image and makes something of it, in slices, one image after the other.
@@ -70,12 +69,9 @@ export async function decodeFor<T>(
   const { label = name === undefined ? "the image" : `"${name}"` } = options;
   checkDraft(draft);
   const file: ImageFile = { bytes, label, pixelLimit, alpha, draft };
-  const load = readerOf(file);
-  if (!load) {
-    const begin = quotes ? `; it begins with ${printable(bytes.subarray(0, 8))}` : "";
-    throw broken(file, `is not a JPEG, PNG, WebP or GIF file${bytes.length === 0 ? "; it is empty" : begin}`);
-  }
-  const read = await load();
+  const format = ownFormatOf(bytes);
+  if (!format) throw unknown(file, quotes);
+  const read = await READERS[format]();
   let size = "";
   function* work(): Slices<T> {
     let image: StoredImage | undefined;
@@ -89,6 +85,19 @@ export async function decodeFor<T>(
   }
   const late = () => broken(file, `takes more than the ${timeout} ms of the option decodeTimeout${size}`);
   return inSlices(work, { signal, timeout }, late);
+}
+
+/** The error for a file of no format that is decoded here. */
+function unknown(file: ImageFile, quotes: boolean): Error {
+  const { bytes } = file;
+  const names = new Intl.ListFormat("en-GB", { type: "disjunction" }).format(Object.keys(READERS));
+  if (bytes.length === 0) return broken(file, `is not a ${names} file; it is empty`);
+  const other = otherFormatOf(bytes);
+  if (other) {
+    return broken(file, `is in the format ${other}, which is decoded only by some browsers; convert it to PNG or JPEG`);
+  }
+  const begin = quotes ? `; it begins with ${printable(bytes.subarray(0, 8))}` : "";
+  return broken(file, `is not a ${names} file${begin}`);
 }
 
 function checkDraft(draft: DecodeOptions["draft"]): void {

@@ -25,6 +25,8 @@ export interface StoredImage {
   readonly width: number;
   readonly height: number;
   readonly orientation: number;
+  /** Of a JPEG that is decoded at 1/2, 1/4 or 1/8: its whole size, and how many of its pixels a side of one of these has. */
+  readonly whole?: { readonly width: number; readonly height: number; readonly side: number };
   /** Gives back the memory of the pixels. */
   free?(): void;
 }
@@ -77,10 +79,6 @@ export function rgbOfRgba(
   }
   return rgb;
 }
-
-/** RGB of RGBA whose alpha is dropped. */
-export const dropAlpha = (rgba: Uint8Array | Uint8ClampedArray, into?: Uint8Array): Uint8Array =>
-  rgbOfRgba(rgba, "drop", into);
 
 export const ascii = (bytes: Uint8Array, from: number, to: number): string =>
   String.fromCharCode(...bytes.subarray(from, to));

@@ -132,7 +132,9 @@ function* readHeader(file: ImageFile): Slices<Header> {
   ];
   const flags = bytes[at + 9]!;
   at += 10;
-  palette = readPalette(flags) ?? palette;
+  const own = readPalette(flags);
+  // Pillow takes one of gray levels for none.
+  if (own && !isGray(own)) palette = own;
   const codeBits = bytes[at++];
   if (codeBits === undefined) throw truncated(file);
   const width = Math.max(view.getUint16(6, true), left + columns);
@@ -145,12 +147,13 @@ function* readHeader(file: ImageFile): Slices<Header> {
   return { width, height, frame: [left, top, columns, rows], isInterlaced, background, colours, codeBits, from: at };
 }
 
+const isGray = (palette: Uint8Array) => palette.every((value, i) => value === Math.floor(i / 3));
+
 /** 256 colours: those that are missing are black; without a palette, or with one that says the same, all are gray. */
 function expandPalette(palette: Uint8Array | undefined): Uint8Array {
-  const isGray = !palette || palette.every((value, i) => value === Math.floor(i / 3));
   const colours = new Uint8Array(768);
-  if (isGray) return colours.map((_, i) => Math.floor(i / 3));
-  colours.set(palette.subarray(0, 768));
+  if (!palette || isGray(palette)) return colours.map((_, i) => Math.floor(i / 3));
+  colours.set(palette);
   return colours;
 }
 

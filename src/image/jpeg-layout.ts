@@ -31,6 +31,8 @@ export interface Layout {
   /** Size of the result. */
   readonly width: number;
   readonly height: number;
+  /** Pixels of the picture on a side of one of the result: 1, or by a draft 2, 4 or 8. */
+  readonly side: number;
   readonly color: number;
   /** Whether samples are interpolated, else repeated. */
   readonly interpolates: boolean;
@@ -155,6 +157,7 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
     parts,
     width,
     height,
+    side: unit / least,
     color,
     interpolates,
     rows: ceilDiv(frame.height, unit * maxV),

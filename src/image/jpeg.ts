@@ -78,7 +78,9 @@ export function* readJpeg(file: ImageFile): Slices<StoredImage> {
   if (!picture.isDirect) yield* finish(picture);
 
   const data = new Uint8Array(kernel.exports.memory.buffer, out, 3 * width * height);
-  return { data, width, height, orientation: header.orientation, free: () => keepKernel(kernel) };
+  const stored = { data, width, height, orientation: header.orientation, free: () => keepKernel(kernel) };
+  const { side } = layout;
+  return side === 1 ? stored : { ...stored, whole: { width: frame.width, height: frame.height, side } };
 }
 
 function truncated(file: ImageFile, { height }: JpegHeader): Error {

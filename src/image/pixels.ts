@@ -1,11 +1,18 @@
 /** From an image to what a model reads of it. */
+import { draftOf } from "./place.js";
 import { fitting, type Preprocessing, type SeenImage } from "./preprocess.js";
 import { type ImageInput, type OpenImageOptions, openImageFor, type ReadOptions } from "./source.js";
 
-export interface PixelOptions extends OpenImageOptions, ReadOptions {
+export interface PixelOptions extends Omit<OpenImageOptions, "draft">, ReadOptions {
   readonly preprocessing: Preprocessing;
+  /** Whether a JPEG is decoded at a part of its size if that is enough. */
+  readonly draft?: boolean | undefined;
 }
 
 /** RGB, [height, width, 3], of an image, resized and cropped as the preprocessing says. */
-export const pixelsOf = (input: ImageInput, { preprocessing, ...options }: PixelOptions): Promise<SeenImage> =>
-  openImageFor(input, { ...options, alpha: preprocessing.alpha }, (image) => fitting(image, preprocessing));
+export const pixelsOf = (input: ImageInput, { preprocessing, draft, ...options }: PixelOptions): Promise<SeenImage> =>
+  openImageFor(
+    input,
+    { ...options, alpha: preprocessing.alpha, draft: draft ? draftOf(preprocessing) : undefined },
+    (image) => fitting(image, preprocessing),
+  );

@@ -72,6 +72,26 @@ export function placeOf(image: Size, { processor, resize, cropRounding, ...size 
   };
 }
 
+/**
+ * The size that a JPEG must have at least to be resized, if it may be decoded at a part of its size: that of a square, since it
+ * may have to be turned. Undefined where it is not resized.
+ */
+export function draftOf({ resize }: Placing): Size | undefined {
+  const square = (side: number) => ({ width: side, height: side });
+  switch (resize.mode) {
+    case "none":
+      return undefined;
+    case "shortest":
+      return square(resize.size);
+    case "bounded":
+      return square(resize.longest);
+    case "patches":
+      return square(Math.ceil(Math.sqrt(resize.most)) * resize.patch);
+    default:
+      return square(Math.max(resize.width, resize.height));
+  }
+}
+
 /** The geometry of a photo in its place. */
 export const geometryOf = ({ width, height }: Size, { resized, window }: Place): Geometry => ({
   photo: { width, height },

@@ -68,8 +68,6 @@ interface Png {
   kind?: Kind;
   isInterlaced: boolean;
   palette?: Uint8Array;
-  /** Whether one colour of the palette is transparent and the others are opaque. */
-  isOneTransparent?: boolean;
   /** Frames of an animation, and the number of the last chunk that belongs to one. */
   frames?: number;
   sequence?: number;
@@ -91,11 +89,8 @@ export function* readPng(file: ImageFile): Slices<StoredImage> {
   checkSize(file, width, height);
   const isAnimated = png.frames !== undefined && (png.frames > 1 || !png.box);
   const data = createData(png, first);
-  const { palette } = png;
   const kernel = yield* readPixels(png, png.kind, data);
   yield* readTrailer(png, data.end(), isAnimated);
-  if (png.kind.mode === "palette" && !palette && png.isOneTransparent)
-    throw broken(file, "has a transparent colour of a PNG palette, and no palette");
   const { heap, bytes } = kernel;
   return {
     data: bytes.subarray(heap, heap + 3 * width * height),
@@ -211,7 +206,6 @@ function* readChunk(png: Png, type: string, payload: Uint8Array): Slices<void> {
       return;
     case "tRNS":
       if (png.kind?.mode === "rgb") shortest(6);
-      else if (png.kind?.mode === "palette") png.isOneTransparent = isOneTransparent(payload);
       else if (png.kind?.mode === "gray" || png.kind?.mode === "gray16") shortest(2);
       return;
     case "gAMA":
@@ -257,11 +251,6 @@ function* readChunk(png: Png, type: string, payload: Uint8Array): Slices<void> {
       yield* readText(png, type, payload);
   }
 }
-
-const isOneTransparent = (alphas: Uint8Array) =>
-  alphas.every((alpha) => alpha === 0 || alpha === 255) &&
-  alphas.indexOf(0) >= 0 &&
-  alphas.indexOf(0) === alphas.lastIndexOf(0);
 
 const RAW_PROFILE = "Raw profile type exif";
 const XMP = "XML:com.adobe.xmp";
@@ -312,7 +301,7 @@ const xmpOf = ({ text }: Png) => {
   return xmp && new TextDecoder("latin1").decode(xmp);
 };
 
-/** ImageMagick's form of EXIF in text: a name, a length, and hexadecimal digits. */
+/** ImageMagick's form of EXIF in text: a name, a length, and hexadecimal digits in lines. */
 function rawProfile(text: Uint8Array | undefined): Uint8Array | undefined {
   if (!text) return undefined;
   const NEWLINE = 10;
@@ -321,12 +310,17 @@ function rawProfile(text: Uint8Array | undefined): Uint8Array | undefined {
     from = text.indexOf(NEWLINE, from) + 1;
     if (from === 0) return undefined;
   }
-  const digits = text.subarray(from).filter((byte) => byte !== NEWLINE);
-  const digit = (byte: number) => Number.parseInt(String.fromCharCode(byte), 16);
-  return Uint8Array.from(
-    { length: digits.length >> 1 },
-    (_, i) => 16 * digit(digits[2 * i]!) + digit(digits[2 * i + 1]!),
-  );
+  const result = new Uint8Array((text.length - from) >> 1);
+  let digits = 0;
+  for (; from < text.length; from++) {
+    const byte = text[from]!;
+    if (byte === NEWLINE) continue;
+    // 0 to 9, a to f and A to F; others are nothing that anybody writes.
+    const digit = byte < 0x40 ? byte & 15 : (byte & 7) + 9;
+    result[digits >> 1]! |= digits % 2 === 0 ? digit << 4 : digit;
+    digits++;
+  }
+  return result.subarray(0, digits >> 1);
 }
 
 /** The stream of pixels: pieces as Pillow reads them, which shows where it stops looking. */

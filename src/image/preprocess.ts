@@ -82,7 +82,19 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
     processor === "pillow"
       ? yield* resizing(stored, { ...resized, filter, window })
       : yield* fittingByTorchvision(stored, preprocessing, place);
-  return { data, width, height, geometry: geometryOf(photo, place) };
+  return { data, width, height, geometry: wholeGeometry(geometryOf(photo, place), image) };
+}
+
+/** The geometry of the whole photo, of which only a part of the pixels was decoded. */
+function wholeGeometry(geometry: Geometry, { whole, orientation = 1 }: Readable): Geometry {
+  if (!whole) return geometry;
+  const { side } = whole;
+  const [width, height] = uprightSize({ ...whole, orientation });
+  const { photo, resized } = geometry;
+  // The last pixels may stand for less than a whole side.
+  const across = (resized.width * width) / (side * photo.width);
+  const down = (resized.height * height) / (side * photo.height);
+  return { ...geometry, photo: { width, height }, resized: { width: across, height: down } };
 }
 
 /** What transformers' processors on torchvision have before they normalize. */

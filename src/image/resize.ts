@@ -3,6 +3,7 @@
  * two passes. Source: Pillow's src/libImaging/Resample.c; the inner loops are in assembly/image.ts. Time goes with the bytes of
  * the source and of the result, and memory with those of the result: of a source, however tall or wide, some rows are in work.
  */
+import { excerpt } from "../json.js";
 import { borrowKernel, type ImageKernel, kernelWith } from "./kernel.js";
 import { atOnce, type Slices } from "./slices.js";
 import {
@@ -84,6 +85,9 @@ export function* resizing(raster: Raster, options: ResizeOptions): Slices<Resize
   const { width, height, filter, order = "pillow12" } = options;
   const { channels } = raster;
   const stored = { orientation: 1, ...raster };
+  if (![1, 2, 3, 4, 5, 6, 7, 8].includes(stored.orientation)) {
+    throw new RangeError(`resize: orientation must be from 1 to 8; got ${excerpt(stored.orientation)}`);
+  }
   const [imageWidth, imageHeight] = uprightSize(stored);
   check({ ...raster, width: imageWidth, height: imageHeight }, options);
   const [left, top, right, bottom] = (options.box ?? [0, 0, imageWidth, imageHeight]).map(Math.fround) as Box;
@@ -131,17 +135,20 @@ export function* resizing(raster: Raster, options: ResizeOptions): Slices<Resize
 
 type Box = [number, number, number, number];
 
+const isNumbers = (value: unknown): value is readonly number[] =>
+  Array.isArray(value) && value.every((x) => typeof x === "number");
+
 function check(image: Raster, { width, height, filter, box, window }: ResizeOptions): void {
   if (filter !== "nearest" && !WEIGHING.includes(filter)) {
-    throw new RangeError(`resize: filter must be nearest, ${WEIGHING.join(", ")}; got ${filter}`);
+    throw new RangeError(`resize: filter must be nearest, ${WEIGHING.join(", ")}; got ${excerpt(filter)}`);
   }
   const sizes = { width, height, "source width": image.width, "source height": image.height };
   for (const [name, value] of Object.entries(sizes)) {
     if (Number.isSafeInteger(value) && value >= 1) continue;
-    throw new RangeError(`resize: ${name} must be an integer of at least 1 and less than 2^53; got ${value}`);
+    throw new RangeError(`resize: ${name} must be an integer of at least 1 and less than 2^53; got ${excerpt(value)}`);
   }
   if (![1, 3, 4].includes(image.channels)) {
-    throw new RangeError(`resize: an image has 1, 3 or 4 channels; got ${image.channels}`);
+    throw new RangeError(`resize: an image has 1, 3 or 4 channels; got ${excerpt(image.channels)}`);
   }
   const bytes = image.width * image.height * image.channels;
   const source = `${image.width}×${image.height}`;
@@ -149,18 +156,21 @@ function check(image: Raster, { width, height, filter, box, window }: ResizeOpti
     const found = image.data.length;
     throw new RangeError(`resize: an image of ${source}×${image.channels} needs ${bytes} bytes; got ${found}`);
   }
-  if (box) {
-    const [left, top, right, bottom] = box;
+  if (box !== undefined) {
+    const [left = -1, top = -1, right = -1, bottom = -1] = isNumbers(box) ? box : [];
     const isInside = left >= 0 && left < right && right <= image.width && top >= 0 && top < bottom;
     if (!isInside || bottom > image.height) {
-      throw new RangeError(`resize: box must lie inside ${source} and not be empty; got [${box.join(", ")}]`);
+      throw new RangeError(`resize: box must lie inside ${source} and not be empty; got ${excerpt(box)}`);
     }
   }
-  if (window) {
-    const { left: x, top: y, width: w, height: h } = window;
+  if (window !== undefined) {
+    const { left: x, top: y, width: w, height: h } = (window ?? {}) as Part;
     const isInside = x >= 0 && y >= 0 && w >= 1 && h >= 1 && x + w <= width && y + h <= height;
     if (!isInside || ![x, y, w, h].every(Number.isInteger)) {
-      throw new RangeError(`resize: window must lie inside ${width}×${height}; got ${w}×${h} at (${x}, ${y})`);
+      const [across, down, left, top] = [w, h, x, y].map((value) => excerpt(value));
+      throw new RangeError(
+        `resize: window must lie inside ${width}×${height}; got ${across}×${down} at (${left}, ${top})`,
+      );
     }
   }
 }

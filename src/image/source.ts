@@ -3,6 +3,7 @@ import { isFile, readSource } from "../platform/files.js";
 import { nameOf } from "../platform/web.js";
 import type { DecodeOptions, Readable, RgbImage } from "./decode.js";
 import { type Alpha, checkSize, PIXEL_LIMIT, rgbOfRgba } from "./file.js";
+import { drawnByBrowser, otherFormatOf } from "./formats.js";
 import { inSlices, type Slices } from "./slices.js";
 import { kept } from "./upright.js";
 
@@ -62,7 +63,10 @@ export async function openImageFor<T>(
   if (read) {
     // Pixels need no decoder: a bundle loads them for the first file.
     const { decodeFor } = await import("./decode.js");
-    return decodeFor(read.bytes, { ...options, ...read.options }, use);
+    const bitmap = otherFormatOf(read.bytes) && (await drawnByBrowser(read.bytes));
+    if (!bitmap) return decodeFor(read.bytes, { ...options, ...read.options }, use);
+    const drawn = openImageFor(bitmap, { ...options, ...read.options }, use);
+    return drawn.finally(() => bitmap.close());
   }
 
   const label = labelOf(input, options);
@@ -109,7 +113,7 @@ export function checkSources(call: string, sources: unknown): void {
 }
 
 /** Throws unless an image is given as it may be. */
-function checkAllowed(input: ImageInput, { sources, ...naming }: OpenImageOptions & ReadOptions): void {
+function checkAllowed(input: ImageInput, { sources, ...naming }: Omit<OpenImageOptions, "draft"> & ReadOptions): void {
   const source: ImageSource = !isPlace(input) ? "bytes" : isFile(input) ? "files" : "urls";
   if (!sources || sources.includes(source)) return;
   const what = `${labelOf(input, naming)} is ${SOURCES[source]}, and sources are ${sources.join(" and ")}`;
@@ -136,7 +140,7 @@ export interface Encoded {
  */
 export async function readEncoded(
   input: ImageInput,
-  options: OpenImageOptions & ReadOptions,
+  options: Omit<OpenImageOptions, "draft"> & ReadOptions,
 ): Promise<Encoded | undefined> {
   checkAllowed(input, options);
   const { signal, fetch, name, quotes } = options;

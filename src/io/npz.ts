@@ -155,6 +155,7 @@ async function openMember(archive: ByteSource, entry: ZipEntry): Promise<NpzMemb
     if (magic[6]! < 1 || magic[6]! > 3) refuse("be of version 1, 2 or 3", magic[6]);
     begin = before + length;
     if (length > MAX_HEAD || begin > entry.size) refuse(`have a head of at most ${MAX_HEAD} bytes`, length);
+    if (begin < magic.length) refuse("have a head that says descr, fortran_order and shape", `one of ${length} bytes`);
     const rest = new Uint8Array(begin - magic.length);
     await head.read(rest, magic.length);
     text = new TextDecoder("latin1").decode(new Uint8Array([...magic.subarray(before), ...rest]));
@@ -163,7 +164,7 @@ async function openMember(archive: ByteSource, entry: ZipEntry): Promise<NpzMemb
   }
   const { descr, fortran, shape } =
     parseHead(text) ?? refuse("have a head that says descr, fortran_order and shape", "another");
-  const dtype = DTYPES[descr] ?? refuse(`be of a type among ${Object.keys(DTYPES).join(", ")}`, descr.slice(0, 80));
+  const dtype = DTYPES[descr] ?? refuse(`be of a type among ${Object.keys(DTYPES).join(", ")}`, excerpt(descr));
   if (fortran && shape.length > 1) refuse("be in C order", "Fortran order");
   if (shape.length > MAX_DIMENSIONS) refuse(`have at most ${MAX_DIMENSIONS} dimensions`, shape.length);
   const bytes = shape.reduce((product, n) => product * n, 1) * ELEMENT_BYTES[dtype];
@@ -192,20 +193,27 @@ function parseHead(text: string): { descr: string; fortran: boolean; shape: numb
 /** A member's bytes, opened when they are first asked for. */
 function streamOf(archive: ByteSource, entry: ZipEntry): ByteSource {
   let opened: Promise<ByteSource> | undefined;
-  const name = `${archive.name}: ${entry.name}`;
   const open = () => {
     // A chunk is allocated for each member, of which there may be many.
     opened ??= entry
       .stream({ chunkSize: Math.max(1, Math.min(CHUNK, entry.size)) })
-      .then((stream) => fromBytes(stream, name));
+      .then((stream) => fromBytes(stream, `npz: ${excerpt(entry.name)}`));
     return opened;
   };
+  /** What unzipit and the host's inflate say of bytes that are none of theirs, as a sentence. */
+  const described = <T>(work: Promise<T>): Promise<T> =>
+    work.catch((cause: Error) => {
+      if (cause.message.startsWith("npz: ")) throw cause;
+      const found = excerpt(cause.message);
+      throw new Error(`npz: ${excerpt(entry.name)} of "${archive.name}" cannot be unpacked: ${found}`, { cause });
+    });
   return {
     // For progress: what is read is the archive.
     name: archive.name,
     size: entry.size,
-    read: async (target, position) => (await open()).read(target, position),
-    finish: async (position) => (await opened)?.finish(position),
-    close: async () => (await opened)?.close(),
+    read: (target, position) => described(open().then((member) => member.read(target, position))),
+    finish: (position) => described(Promise.resolve(opened).then((member) => member?.finish(position))),
+    // What was not opened has said why when it was read.
+    close: async () => (await opened?.catch(() => undefined))?.close(),
   };
 }

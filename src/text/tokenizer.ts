@@ -57,6 +57,13 @@ export async function createTokenizer(
     // The tokenizers that models were trained with lower Σ alone, JavaScript knows that it is ς at the end of a word.
     const given = lowers ? text.replaceAll("Σ", "σ") : text;
     const { ids } = described("the text cannot be read", () => inner.encode(lower ? given.toLowerCase() : given));
+    // A vocabulary without its unknown token gives none.
+    const unknown = ids.findIndex((id: unknown) => !Number.isSafeInteger(id) || (id as number) < 0);
+    if (unknown >= 0) {
+      throw new RangeError(
+        `tokenizer: every token of a text must have an id; got ${excerpt(ids[unknown])} at ${unknown}`,
+      );
+    }
     // What is cut off is before the end of text.
     const cut = ids.length > length ? [...ids.slice(0, length - 1), end ?? ids[length - 1]!] : ids;
     if (!pad) return cut;

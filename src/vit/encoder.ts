@@ -24,10 +24,10 @@ export interface Attention {
   readonly norm: Norm;
   /** U_qkv of eq. 5, all heads: D → [q | k | v] */
   readonly qkv: Linear;
-  readonly headNorm: { readonly query: Norm; readonly key: Norm } | undefined;
+  readonly qkNorm: { readonly query: Norm; readonly key: Norm } | undefined;
   /** BEiT's table, [(2h-1)(2w-1)+3, heads]. */
   readonly relativePositions: Float32Array | undefined;
-  readonly innerNorm: Norm | undefined;
+  readonly subNorm: Norm | undefined;
   /** U_msa of eq. 8: D → D */
   readonly out: Linear;
 }
@@ -39,7 +39,7 @@ export interface Mlp {
   /** D → mlpWidth, or gate and value side by side, D → 2·mlpWidth. */
   readonly fc1: Linear;
   readonly gated: boolean;
-  readonly innerNorm: Norm | undefined;
+  readonly subNorm: Norm | undefined;
   readonly out: Linear;
 }
 
@@ -73,7 +73,7 @@ interface Activations {
   readonly hidden: readonly Matrix[];
   /** Gate and value, [B·tokens, 2·mlpWidth]. */
   readonly wide: Matrix | undefined;
-  /** What is normalised before it is added, [B·tokens, D]. */
+  /** What is normalized before it is added, [B·tokens, D]. */
   readonly added: Matrix | undefined;
   /** Scores' bias that a block computes, [heads·tokens, tokens]. */
   readonly bias: Matrix | undefined;
@@ -148,10 +148,10 @@ export async function encode(
   /** Before the projection. With post-norm z is read as it is. */
   function msa(attention: Attention, block: number, y: Matrix, probabilities: Matrix | undefined): Matrix {
     backend.linear(a.qkv, z, attention.qkv, postNorm ? {} : { norm: attention.norm });
-    if (attention.headNorm) backend.headNorm(a.qkv, heads, attention.headNorm.query, attention.headNorm.key);
+    if (attention.qkNorm) backend.qkNorm(a.qkv, heads, attention.qkNorm.query, attention.qkNorm.key);
     if (places.rotary) {
       const { cos, sin } = places.rotary.of(block);
-      backend.rotate(a.qkv, cos, sin, { heads, pairs: places.rotary.pairs });
+      backend.rope(a.qkv, cos, sin, { heads, pairs: places.rotary.pairs });
     }
     if (places.relative) places.relative(attention, a.bias!);
     backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, probabilities });
@@ -169,11 +169,11 @@ export async function encode(
   }
 
   /** z += out(y), or z += LN(out(y)). */
-  function add({ out, innerNorm, norm }: Attention | Mlp, y: Matrix): void {
+  function add({ out, subNorm, norm }: Attention | Mlp, y: Matrix): void {
     if (postNorm) {
-      backend.linear(a.added!, y, out, { norm: innerNorm });
+      backend.linear(a.added!, y, out, { norm: subNorm });
       backend.layerNorm(z, a.added!, norm, { accumulate: true });
-    } else backend.linear(z, y, out, { norm: innerNorm, accumulate: true });
+    } else backend.linear(z, y, out, { norm: subNorm, accumulate: true });
   }
 }
 

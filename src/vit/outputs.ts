@@ -21,11 +21,11 @@ export interface Integers {
 
 /** What `forward` takes. */
 export interface Inputs {
-  /** [B, 3, H, W], normalised; of models of flexible sequences [B, patches, P·P·3], a patch in the order (y, x, channel). */
+  /** [B, 3, H, W], normalized; of NaFlex models [B, patches, P·P·3], a patch in the order (y, x, channel). */
   readonly pixelValues?: Tensor;
-  /** Of flexible sequences: [B, patches], 1 where there is a patch, all of them before the others. */
+  /** Of NaFlex models: [B, patches], 1 where there is a patch, all of them before the others. */
   readonly pixelAttentionMask?: Integers;
-  /** Of flexible sequences: [B, 2], rows and columns of patches. */
+  /** Of NaFlex models: [B, 2], rows and columns of patches. */
   readonly spatialShapes?: Integers;
   /** [texts, tokens] */
   readonly inputIds?: Integers;

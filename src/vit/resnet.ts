@@ -1,5 +1,5 @@
 /**
- * ResNetV2 (He et al. 2016) with GroupNorm and standardised weights: BiT (Kolesnikov et al. 2020), with which the paper
+ * ResNetV2 (He et al. 2016) with GroupNorm and standardized weights: BiT (Kolesnikov et al. 2020), with which the paper
  * compares, and the stem of its hybrids (section 3.1), where the norm comes after the convolution.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm, Window } from "../backend.js";
@@ -107,7 +107,7 @@ export function runResNet(
     return out;
   }
 
-  /** x + f(x), where f normalises before each of its convolutions, and the shortcut reads what the first one does. */
+  /** x + f(x), where f normalizes before each of its convolutions, and the shortcut reads what the first one does. */
   function preActivated({ convolutions, norms, shortcut }: Unit, x: FeatureMap): FeatureMap {
     const [conv1, conv2, conv3] = convolutions;
     const out = shortcut ? mapFor(x, shortcut.convolution) : x;
@@ -124,7 +124,7 @@ export function runResNet(
     return out;
   }
 
-  /** relu(x + f(x)), where f normalises after each of its convolutions. */
+  /** relu(x + f(x)), where f normalizes after each of its convolutions. */
   function postActivated({ convolutions, norms, shortcut }: Unit, x: FeatureMap): FeatureMap {
     const [conv1, conv2, conv3] = convolutions;
     let out = x;

@@ -28,7 +28,7 @@ export interface RotaryTable {
 }
 
 /** Which elements are turned together. */
-export const pairsOf = ({ kind }: Rotary): Pairs => (kind === "dinov3" ? "halves" : "neighbours");
+export const pairsOf = ({ kind }: Rotary): Pairs => (kind === "dinov3" ? "halves" : "interleaved");
 
 /**
  * Tables of a grid: one for all blocks, or one a block.

@@ -19,8 +19,8 @@ export interface VitConfig extends PlacesConfig {
   readonly gated: boolean;
   /** Whether queries, keys and values have biases; a key's may be missing. */
   readonly qkvBias: boolean;
-  /** Whether queries and keys are normalised, head by head, before they meet (Henry et al. 2020). */
-  readonly headNorm: boolean;
+  /** Whether queries and keys are normalized, head by head, before they meet (Henry et al. 2020). */
+  readonly qkNorm: boolean;
   /** Whether norms come after attention and MLP instead of before (ResPost). */
   readonly postNorm: boolean;
   /** Norm of all tokens after the last block, of the pooled vector, or none. */
@@ -28,7 +28,7 @@ export interface VitConfig extends PlacesConfig {
   /** Whether images have the config's size only, as with timm's relative positions, which it fits with a spline of scipy's. */
   readonly fixedSize: boolean;
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
-  readonly flexible: boolean;
+  readonly naflex: boolean;
   readonly resnet: ResNetConfig | undefined;
 }
 

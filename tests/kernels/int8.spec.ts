@@ -1,4 +1,4 @@
-import { integerBlockBytes, integerGemm, integerPanelBytes, integerTileRows, quantiseBlock, quantiseWeight } from "../../assembly/int8";
+import { integerBlockBytes, integerGemm, integerPanelBytes, integerTileRows, quantizeBlock, quantizeWeight } from "../../assembly/int8";
 import { floats, noise } from "./memory";
 
 const row = new StaticArray<i32>(4096);
@@ -48,13 +48,13 @@ function wrong(tile: u32, rows: usize, k: usize, n: usize, add: bool): i32 {
   for (let i: usize = 0; i < rows * stride; i += 4) store<f32>(c + i, 5);
   // In two uneven pieces, as a checkpoint's chunks come.
   const first = n / 3;
-  if (first) quantiseWeight(b, k, 0, w, k << 2, first, 0);
-  quantiseWeight(b, k, first, w + ((first * k) << 2), k << 2, n - first, 0);
+  if (first) quantizeWeight(b, k, 0, w, k << 2, first, 0);
+  quantizeWeight(b, k, first, w + ((first * k) << 2), k << 2, n - first, 0);
   for (let j: usize = 0; j < n; j++) {
     store<f32>(b + (j >> 3) * integerPanelBytes(k) + ((j & 7) << 2), <f32>j - 2);
   }
   for (let i: usize = 0; i < rows; i += height) {
-    quantiseBlock(tile, a + (i / height) * block, x + ((i * xStride) << 2), xStride << 2, x + (((rows - 1) * xStride) << 2), k);
+    quantizeBlock(tile, a + (i / height) * block, x + ((i * xStride) << 2), xStride << 2, x + (((rows - 1) * xStride) << 2), k);
   }
   integerGemm(tile, c, stride, a, rows, k, b, panels, add);
 
@@ -100,8 +100,8 @@ describe("int8", () => {
     for (let t = 0; t < TILES.length; t++) {
       const tile = TILES[t];
       const a = floats(<i32>(integerBlockBytes(tile, k) >> 2));
-      quantiseWeight(b, k, 0, x, k << 2, 4, 0);
-      quantiseBlock(tile, a, x, k << 2, x + ((3 * k) << 2), k);
+      quantizeWeight(b, k, 0, x, k << 2, 4, 0);
+      quantizeBlock(tile, a, x, k << 2, x + ((3 * k) << 2), k);
       integerGemm(tile, c, 32, a, 4, k, b, 1, false);
       // -127 · -64 · 3072 products, times the scales 1/127 and 1/64.
       expect(Math.abs(<f64>load<f32>(c) - 3072)).toBeLessThan(1e-3);

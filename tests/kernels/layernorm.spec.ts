@@ -1,4 +1,4 @@
-import { normaliseRow } from "../../assembly/layernorm";
+import { normalizeRow } from "../../assembly/layernorm";
 import { floats, noise } from "./memory";
 
 /** Largest error of a row of `width` with the given mean (deviation 0.58), as a part of its largest output. */
@@ -11,7 +11,7 @@ function worst(width: i32, mean: f32): f64 {
   noise(scale, width, 2);
   noise(shift, width, 3);
   for (let i = 0; i < width; i++) store<f32>(x + (i << 2), load<f32>(x + (i << 2)) + mean);
-  normaliseRow(out, x, width, scale, shift, 1e-6);
+  normalizeRow(out, x, width, scale, shift, 1e-6);
   let m: f64 = 0;
   for (let i = 0; i < width; i++) m += <f64>load<f32>(x + (i << 2)) / <f64>width;
   let v: f64 = 0;
@@ -27,7 +27,7 @@ function worst(width: i32, mean: f32): f64 {
   return error / most;
 }
 
-describe("normaliseRow, error relative to the largest output", () => {
+describe("normalizeRow, error relative to the largest output", () => {
   test("3e-6 for |mean| up to 100 deviations, at every remainder of the width", () => {
     for (let width = 2; width < 40; width++) {
       expect(worst(width, 0)).toBeLessThan(3e-6);
@@ -43,7 +43,7 @@ describe("normaliseRow, error relative to the largest output", () => {
       noise(x, width, 1);
       noise(scale, width, 2);
       const out = floats(width + 8);
-      normaliseRow(out, x, width, scale, 0, 1e-6);
+      normalizeRow(out, x, width, scale, 0, 1e-6);
       let squares: f64 = 0;
       for (let i = 0; i < width; i++) squares += Math.pow(<f64>load<f32>(x + (i << 2)), 2) / <f64>width;
       for (let i = 0; i < width; i++) {
@@ -60,7 +60,7 @@ describe("normaliseRow, error relative to the largest output", () => {
       store<f32>(x + (i << 2), 0.1);
       store<f32>(one + (i << 2), 1);
     }
-    normaliseRow(x, x, 5, one, one, 1e-6);
+    normalizeRow(x, x, 5, one, one, 1e-6);
     for (let i = 0; i < 5; i++) expect(Math.abs(load<f32>(x + (i << 2)) - 1)).toBeLessThan(1e-4);
   });
 });

@@ -16,21 +16,21 @@ import {
   checkConvolve,
   checkData,
   checkGroupNorm,
-  checkHeadNorm,
   checkLayerNorm,
   checkLinear,
   checkMaxPool,
   checkPatchify,
   checkPool,
+  checkQkNorm,
   checkRelativePositions,
   checkRescale,
-  checkRotate,
+  checkRope,
   checkSize,
   checkStore,
   checkSwiglu,
 } from "../shapes.js";
-import { ACTIVATION_NUMBERS } from "./activations.gen.js";
 import { align, createHeap } from "./heap.js";
+import { activations } from "./kernels.gen.js";
 import { type Build, compileKernels, givenKernels, instantiate, type KernelSource, type Kernels } from "./kernels.js";
 import { alone, startPool, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
@@ -64,7 +64,7 @@ const DTYPE_CODES: Record<DType, number> = {
 };
 
 /** Numbers of the kernels that assembly/activations.js lists; 0 is none. */
-const ACTIVATIONS: Record<Activation, number> = ACTIVATION_NUMBERS;
+const ACTIVATIONS: Record<Activation, number> = activations;
 
 /** Of binary16 and binary32; widened infinities and NaN of the former are beyond. */
 const LARGEST_HALF = 65504;
@@ -306,8 +306,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       kernels.swiglu(o.at, o.stride, at, stride, rows, o.cols);
     },
 
-    headNorm(qkv, heads, query, key) {
-      const d = checkHeadNorm(qkv, heads, query, key);
+    qkNorm(qkv, heads, query, key) {
+      const d = checkQkNorm(qkv, heads, query, key);
       const { at, stride, rows } = qkv as WasmTensor;
       for (let h = 0; h < 2 * heads; h++) {
         const norm = h < heads ? query : key;
@@ -364,12 +364,12 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       );
     },
 
-    rotate(qkv, cos, sin, shape) {
-      const { d, own } = checkRotate(qkv, cos, sin, shape);
+    rope(qkv, cos, sin, shape) {
+      const { d, own } = checkRope(qkv, cos, sin, shape);
       const { at, stride, rows } = qkv as WasmTensor;
       const c = cos as WasmTensor;
       const halves = shape.pairs === "halves";
-      kernels.rotate(at, stride, rows, shape.heads, d, c.at, addressOf(sin), c.stride, c.rows, own, halves);
+      kernels.rope(at, stride, rows, shape.heads, d, c.at, addressOf(sin), c.stride, c.rows, own, halves);
     },
 
     relativePositions(out, table, grid) {

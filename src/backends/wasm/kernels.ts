@@ -133,7 +133,7 @@ export interface Kernels {
     width: number,
   ): void;
   rescale(precision: number, w: number, k: number, panels: number, factors: number): void;
-  rotate(
+  rope(
     x: number,
     stride: number,
     rows: number,

@@ -7,15 +7,15 @@ import {
   checkData,
   checkDraw,
   checkGroupNorm,
-  checkHeadNorm,
   checkLayerNorm,
   checkLinear,
   checkMaxPool,
   checkPatchify,
   checkPool,
+  checkQkNorm,
   checkRelativePositions,
   checkRescale,
-  checkRotate,
+  checkRope,
   checkSize,
   checkStore,
   checkSwiglu,
@@ -27,8 +27,8 @@ import { attention, blockOf } from "./shaders/attention.js";
 import { type GemmVariant, gemm, TILES } from "./shaders/gemm.js";
 import { groupNorm } from "./shaders/groupnorm.js";
 import { norm as normShader } from "./shaders/norm.js";
-import { quantise } from "./shaders/quantise.js";
-import { rotate } from "./shaders/rotate.js";
+import { quantize } from "./shaders/quantize.js";
+import { rope } from "./shaders/rope.js";
 import { sampleColumns, sampleRows } from "./shaders/sample.js";
 import { assembleTokens, maxPool, patchify, pool, relativePositions, swiglu } from "./shaders/tokens.js";
 import {
@@ -64,7 +64,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
   const packedDot = gpu.packedDot && options.packedDot !== false;
   const recorder = createRecorder(device);
   const {
-    maxStorageBufferBindingSize: mostBytes,
+    maxStorageBufferBindingSize: maxBufferBytes,
     maxComputeWorkgroupStorageSize: workgroupBytes,
     maxTextureDimension2D,
   } = device.limits;
@@ -81,9 +81,9 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
   const scratch = new Map<string, GpuTensor>();
 
   function allocate(bytes: number): Storage {
-    if (bytes > mostBytes) {
+    if (bytes > maxBufferBytes) {
       throw new RangeError(
-        `webgpu: a matrix must fit ${mostBytes.toLocaleString("en-US")} bytes, which this device binds at once; got ${bytes.toLocaleString("en-US")}`,
+        `webgpu: a matrix must fit ${maxBufferBytes.toLocaleString("en-US")} bytes, which this device binds at once; got ${bytes.toLocaleString("en-US")}`,
       );
     }
     return recorder.allocate(bytes);
@@ -175,7 +175,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       const integers = scratchOf("integers", rows, inputs4);
       const scales = scratchOf("scales", 1, rows);
       recorder.run(
-        quantise({ rows: window ? "window" : norm ? (norm.shift ? "LayerNorm" : "RMSNorm") : "matrix", subgroups }),
+        quantize({ rows: window ? "window" : norm ? (norm.shift ? "LayerNorm" : "RMSNorm") : "matrix", subgroups }),
         [
           x.storage,
           ...(norm ? [at(norm.scale), ...(norm.shift ? [at(norm.shift)] : [])] : []),
@@ -216,7 +216,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     const { width, height, columns, rows } = sampling;
     // Rows of a texture are copied in units of 256 bytes.
     const stride = Math.ceil(width / 64) * 64;
-    if (Math.max(width, height) > maxTextureDimension2D || height * stride * 4 > mostBytes) return false;
+    if (Math.max(width, height) > maxTextureDimension2D || height * stride * 4 > maxBufferBytes) return false;
     const [columnFirst, columnWeights, rowFirst, rowWeights, values] = numbersOf(sampling).map(([name, numbers]) => {
       const x = scratchOf(name, 1, numbers.length);
       if (sampling !== sampled) recorder.write(x.storage, 0, bytesOf(numbers));
@@ -246,7 +246,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
 
   const backend: WebgpuBackend = {
     name: "webgpu",
-    mostBytes,
+    maxBufferBytes,
     get lost() {
       return recorder.failure;
     },
@@ -356,8 +356,8 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       runElementwise(swiglu, out, [x], { stride: own(x).stride });
     },
 
-    headNorm(qkv, heads, query, key) {
-      const width = checkHeadNorm(qkv, heads, query, key);
+    qkNorm(qkv, heads, query, key) {
+      const width = checkQkNorm(qkv, heads, query, key);
       for (const [part, norm] of [query, key].entries()) {
         runNorm(own(qkv), own(qkv), norm, { parts: heads, width, first: part * heads * width, end: 0 });
       }
@@ -401,12 +401,12 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       );
     },
 
-    rotate(qkv, cos, sin, shape) {
-      const { d, own: perHead } = checkRotate(qkv, cos, sin, shape);
+    rope(qkv, cos, sin, shape) {
+      const { d, own: perHead } = checkRope(qkv, cos, sin, shape);
       const { rows, stride } = own(qkv);
       const { heads } = shape;
       recorder.run(
-        rotate({ halves: shape.pairs === "halves", own: perHead }),
+        rope({ halves: shape.pairs === "halves", own: perHead }),
         [at(cos), at(sin), at(qkv)],
         { rows, heads, d, stride, tokens: cos.rows, tableStride: own(cos).stride },
         groupsFor(Math.ceil((rows * heads * d) / THREADS)),

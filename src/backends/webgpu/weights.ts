@@ -4,7 +4,7 @@
  */
 import type { DType, Linear, Precision, Tensor, WeightTarget } from "../../backend.js";
 import { narrow, widen } from "../../numerics/elements.js";
-import { quantiseRow, WEIGHT_RANGE } from "../../numerics/quantise.js";
+import { quantizeRow, WEIGHT_RANGE } from "../../numerics/quantize.js";
 import type { Recorder, Storage } from "./recorder.js";
 
 /** Rows `stride` elements apart, zeros behind the last column. */
@@ -67,7 +67,7 @@ export function storeRows(recorder: Recorder, target: WeightTarget, dtype: DType
       const from = x.subarray(row * inputs, (row + 1) * inputs);
       const to = integers.subarray(row * stride, row * stride + inputs);
       if (given) to.set(from);
-      values[2 * (target.row + row)] = given ? given[row]! : quantiseRow(to, from, WEIGHT_RANGE);
+      values[2 * (target.row + row)] = given ? given[row]! : quantizeRow(to, from, WEIGHT_RANGE);
     }
     recorder.write(weight, at, bytesOf(integers));
     storeColumns(recorder, linear);

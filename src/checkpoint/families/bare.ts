@@ -28,7 +28,7 @@ export const RESNET: Omit<ResNetConfig, "units" | "channels"> = {
 export const TIMM_INTERPOLATION: Interpolation = { filter: "bicubic", antialias: true, always: false };
 
 /** What a plain ViT is, whatever library wrote it. */
-export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "recognisedBy"> {
+export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "recognizedBy"> {
   const stride = seen.resnet ? 2 ** (1 + Math.max(1, seen.units.length)) : 1;
   return {
     imageSize: squareSize(seen, stride),
@@ -44,7 +44,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     activation: "gelu",
     gated: seen.gated,
     qkvBias: seen.qkvBias,
-    headNorm: seen.headNorm,
+    qkNorm: seen.qkNorm,
     postNorm: false,
     rotary: undefined,
     relativePositions: seen.relativePositions,
@@ -58,7 +58,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     poolerWidth: 0,
     features: 0,
     fixedSize: false,
-    flexible: false,
+    naflex: false,
     resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,
     text: undefined,
   };
@@ -67,7 +67,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
 export const fromTorchvision = (facts: Facts): Omit<Config, "layout"> => ({
   ...plain(facts),
   family: "vit",
-  recognisedBy: "torchvision's tensor names",
+  recognizedBy: "torchvision's tensor names",
   // vit_h_14, the only one whose heads are not of 64 columns.
   heads: facts.seen.width === 1280 ? 16 : headsOf(facts.seen.width),
 });
@@ -99,7 +99,7 @@ export const fromBigTransfer = (facts: Facts): Omit<Config, "layout"> => ({
   ...plain(facts),
   ...alone,
   family: "bit",
-  recognisedBy: "big_transfer's tensor names",
+  recognizedBy: "big_transfer's tensor names",
   resnet: { ...BIT, units: facts.seen.units, channels: facts.seen.channels, statesBeforePool: true },
 });
 
@@ -107,7 +107,7 @@ export const fromBigTransfer = (facts: Facts): Omit<Config, "layout"> => ({
 export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
   ...plain(facts),
   family: facts.seen.resnet ? "hybrid" : "vit",
-  recognisedBy: "google-research's tensor names",
+  recognizedBy: "google-research's tensor names",
   interpolation: { filter: "bilinear", antialias: false, always: false },
 });
 

@@ -34,7 +34,7 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
   return {
     ...tower,
     family: named.layout.name === "openclip-timm" ? (timmName ?? "openclip") : "clip",
-    recognisedBy: openAi ? "OpenAI's tensor names" : "open_clip_config.json and OpenCLIP's tensor names",
+    recognizedBy: openAi ? "OpenAI's tensor names" : "open_clip_config.json and OpenCLIP's tensor names",
     imageSize: readVision.has("image_size") ? readVision.size("image_size", tower.imageSize) : tower.imageSize,
     interpolation: TIMM_INTERPOLATION,
     pooled: "none",

@@ -2,7 +2,7 @@
  * timm: config.json names an architecture; model_args override what the function of that name sets. What of it the tensors
  * do not tell is a rule on the name here; tests/timm.test.ts holds the rules against all of timm's architectures.
  */
-
+import { excerpt } from "../../json.js";
 import type { Rotary } from "../../vit/rope.js";
 import type { Config } from "../config.js";
 import { isRecord, type Json, type Range, reader } from "../json.js";
@@ -76,7 +76,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   const architecture = readFile.text("architecture") ?? "";
   if (architecture && (!SUPPORTED.test(architecture) || UNSUPPORTED.test(architecture))) {
     throw new Error(
-      `load: "${name}" is of the family "${architecture}", which is not supported; supported of timm are ViT, DeiT, DeiT III, BEiT, EVA, AIMv2 and BiT's ResNetV2`,
+      `load: "${name}" is of the family ${excerpt(architecture)}, which is not supported; supported of timm are ViT, DeiT, DeiT III, BEiT, EVA, AIMv2 and BiT's ResNetV2`,
     );
   }
   const args = isRecord(file.model_args) ? file.model_args : {};
@@ -93,13 +93,13 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
       : "token";
   const pooling = (readFile.text("global_pool") ?? read.text("global_pool")) || byTensors;
   if (!Object.hasOwn(POOLINGS, pooling)) {
-    throw new Error(`load: "global_pool" of "${name}" must be token, avg or map; got "${pooling}"`);
+    throw new Error(`load: "global_pool" of "${name}" must be token, avg or map; got ${excerpt(pooling)}`);
   }
   const convolutions = seen.depth === 0 && seen.resnet;
   const config: Omit<Config, "layout"> = {
     ...base,
     family: architecture || "vit",
-    recognisedBy: architecture ? "architecture in config.json" : "timm's tensor names",
+    recognizedBy: architecture ? "architecture in config.json" : "timm's tensor names",
     imageSize: read.size(
       "img_size",
       inputSize(file) ?? (convolutions ? alone.imageSize : squareSize(seen, base.stride)),

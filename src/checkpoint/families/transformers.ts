@@ -1,5 +1,7 @@
 /** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
+
 import type { Activation } from "../../backend.js";
+import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
 import type { TextConfig } from "../../vit/text.js";
@@ -16,7 +18,7 @@ interface Family {
   readonly interpolation?: Interpolation;
   readonly pooled?: Config["pooled"];
   readonly pooling?: Config["pooling"];
-  readonly flexible?: true;
+  readonly naflex?: true;
   readonly text?: { readonly heads: number; readonly causal: boolean; readonly eos?: number };
 }
 
@@ -60,7 +62,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   siglip2: {
     ...SIGLIP,
     interpolation: { filter: "bilinear", antialias: true, always: true },
-    flexible: true,
+    naflex: true,
   },
   siglip2_vision_model: SIGLIP,
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
@@ -77,7 +79,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type]! : undefined;
   if (!family) {
     throw new Error(
-      `load: "${name}" is of the family "${type}", which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
+      `load: "${name}" is of the family ${excerpt(type)}, which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
     );
   }
   const vision = isRecord(file.vision_config) ? file.vision_config : file;
@@ -109,7 +111,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
 
   return {
     family: type,
-    recognisedBy: stated === undefined ? "tensor names" : "model_type in config.json",
+    recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
     imageSize: read.size("image_size", type === "bit" ? [224, 224] : squareSize(seen)),
     patchSize,
     stride: 1,
@@ -123,7 +125,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     activation,
     gated: seen.gated,
     qkvBias: read.flag("qkv_bias", seen.qkvBias),
-    headNorm: seen.headNorm,
+    qkNorm: seen.qkNorm,
     postNorm: false,
     rotary:
       type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : undefined,
@@ -138,7 +140,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
     fixedSize: false,
-    flexible: seen.flexible,
+    naflex: seen.naflex,
     resnet: undefined,
     text,
     ...(type === "bit" ? bit(facts) : {}),
@@ -171,13 +173,13 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
   read.choice("hidden_act", "relu", { relu: true });
   const stride = 2 ** (seen.units.length + 1);
   if (read.count("output_stride", 32) < stride) {
-    throw new Error(`load: "output_stride" of "${name}" must be ${stride} or more; got ${file.output_stride}`);
+    throw new Error(`load: "output_stride" of "${name}" must be ${stride} or more; got ${excerpt(file.output_stride)}`);
   }
   const padding = read.has("global_padding") ? read.choice("global_padding", "same", PADDINGS) : "symmetric";
   const dynamic = read.flag("embedding_dynamic_padding", false);
   if (dynamic && padding !== "same") {
     throw new Error(
-      `load: "embedding_dynamic_padding" of "${name}" needs "global_padding" to be same; got "${file.global_padding}"`,
+      `load: "embedding_dynamic_padding" of "${name}" needs "global_padding" to be same; got ${excerpt(file.global_padding)}`,
     );
   }
   return {

@@ -3,7 +3,7 @@
  *
  * Layout: rows of x and of W are vectors of 4 inputs, zeros behind the last; columns: (scale, bias) of each output, zeros
  * behind the last. A workgroup makes a tile of `rows` × `columns` outputs; each of its threads rows/high × columns/across of
- * them in registers, `across` columns and `high` rows apart, so that neighbours read neighbouring rows of a tile in
+ * them in registers, `across` columns and `high` rows apart, so that neighbors read neighboring rows of a tile in
  * workgroup memory (one vector longer than they need: no two of eight in one bank) and write neighbouring outputs.
  *
  * Precisions: f32; f16: W as halves, widened while it is loaded, or with `half` both sides as halves, sums of 4 products in

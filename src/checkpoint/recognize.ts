@@ -2,14 +2,13 @@
 import { excerpt } from "../json.js";
 import { ACTIVATIONS } from "../numerics/activations.js";
 import { faultOfPlaces, gridOf } from "../vit/places.js";
-import { type Config, type ConfigOverrides, QUANTISED, type Shapes } from "./config.js";
+import { type Config, type ConfigOverrides, type LayoutName, QUANTIZED, type Shapes } from "./config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import { fromOpenClip } from "./families/openclip.js";
 import { fromTimm } from "./families/timm.js";
 import { fromTransformers } from "./families/transformers.js";
 import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
-import type { LayoutName } from "./layouts.js";
-import { type Facts, type Named, observe, recogniseLayout, type Seen } from "./observe.js";
+import { type Facts, type Named, observe, recognizeLayout, type Seen } from "./observe.js";
 
 /** Who reads the JSON file beside tensors of a layout. */
 const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layout">>> = {
@@ -44,15 +43,15 @@ export async function parseConfig(
     throw new TypeError(`load: config must be an object, config.json parsed; got ${excerpt(json, 60)}`);
   }
   const file: Json = json ?? {};
-  const quantised = isRecord(file.quantization_config) ? file.quantization_config : QUANTISED;
-  if (quantised.quant_method !== QUANTISED.quant_method || quantised.version !== QUANTISED.version) {
-    const found = `${excerpt(quantised.quant_method)}, version ${excerpt(quantised.version)}`;
+  const quantized = isRecord(file.quantization_config) ? file.quantization_config : QUANTIZED;
+  if (quantized.quant_method !== QUANTIZED.quant_method || quantized.version !== QUANTIZED.version) {
+    const found = `${excerpt(quantized.quant_method)}, version ${excerpt(quantized.version)}`;
     throw new Error(
-      `load: "${name}" must be quantised by "${QUANTISED.quant_method}", version ${QUANTISED.version}; got ${found}`,
+      `load: "${name}" must be quantized by "${QUANTIZED.quant_method}", version ${QUANTIZED.version}; got ${found}`,
     );
   }
   const stated = checkOverrides(overrides);
-  const named = recogniseLayout(name, tensors);
+  const named = recognizeLayout(name, tensors);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
   const read = READERS[layout]({ name, file, seen, named, tensors });
@@ -92,6 +91,9 @@ function checkOverrides(overrides: ConfigOverrides): ConfigOverrides {
   return Object.fromEntries(stated);
 }
 
+/** Most classes, each of which has a label; ImageNet-21k has 21,843. */
+const MAX_CLASSES = 2 ** 20;
+
 /** Most layers of a tower, and units of a ResNet: the deepest that are published have 48 and 50. */
 const MAX_DEPTH = 1024;
 
@@ -127,6 +129,9 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   // A head that is missing is named with the other tensors.
   if (classes > 0 && seen.classes > 0 && classes !== seen.classes) {
     throw new Error(`load: "${name}" has ${classes} classes by its config, but its head has ${seen.classes}`);
+  }
+  if (seen.classes > MAX_CLASSES) {
+    throw new Error(`load: "${name}" must have at most ${MAX_CLASSES} classes; got ${seen.classes}`);
   }
   if (text && text.length > MAX_TEXT_TOKENS) {
     throw new Error(`load: texts of "${name}" must have at most ${MAX_TEXT_TOKENS} tokens; got ${text.length}`);

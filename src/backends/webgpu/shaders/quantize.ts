@@ -1,23 +1,23 @@
 /**
- * Rows of x, normalised if wanted, or windows of a map, as integers in -127…127, four a word, and the scale of each row: the
+ * Rows of x, normalized if wanted, or windows of a map, as integers in -127…127, four a word, and the scale of each row: the
  * left side of a product in int8 (the contract's `linear`). One workgroup a row.
  */
 import { LINEAR, reductions, type Shader, subgroupArgument, THREADS } from "../shader.js";
 import { moments } from "./norm.js";
 import { WINDOW, WINDOW_PARAMS } from "./window.js";
 
-export interface QuantiseVariant {
+export interface QuantizeVariant {
   readonly rows: "matrix" | "window" | "LayerNorm" | "RMSNorm";
   readonly subgroups: boolean;
 }
 
-export function quantise({ rows, subgroups }: QuantiseVariant): Shader {
+export function quantize({ rows, subgroups }: QuantizeVariant): Shader {
   const { taken, passed } = subgroupArgument(subgroups);
   const window = rows === "window";
   const shift = rows === "LayerNorm";
   const norm = shift || rows === "RMSNorm";
   return {
-    name: `quantise ${rows} ${subgroups}`,
+    name: `quantize ${rows} ${subgroups}`,
     reads: { x: "f32", ...(norm ? { scale: "f32" } : {}), ...(shift ? { shift: "f32" } : {}) },
     writes: { integers: "u32", scales: "f32" },
     params: [

@@ -1,6 +1,6 @@
 /**
  * The arithmetic of int8 in plain TypeScript: what the contract says at `Backend.linear`, for the reference backend and for
- * checkpoints that are quantised ahead of time. Kernels do the same, to the bit.
+ * checkpoints that are quantized ahead of time. Kernels do the same, to the bit.
  *
  * What else was tried, on the real ViT-Ti and 200 photos (tests/vit-tiny.test.ts prints the first line; mean difference of
  * logits to f32 in their deviations, photos whose top class agrees). Another last bit moves these by 0.0002 and 2.
@@ -39,7 +39,7 @@ export function roundToEven(x: number): number {
  * @param integers written, as long as the row
  * @returns the scale
  */
-export function quantiseRow(
+export function quantizeRow(
   integers: Float32Array | Int8Array,
   row: Float32Array,
   [least, most]: readonly [least: number, most: number],

@@ -1,8 +1,8 @@
 /** Rotary positions, in place: one thread a pair of a token's query or key. */
 import { perThread, type Shader } from "../shader.js";
 
-export const rotate = ({ halves, own }: { halves: boolean; own: boolean }): Shader => ({
-  name: `rotate ${halves} ${own}`,
+export const rope = ({ halves, own }: { halves: boolean; own: boolean }): Shader => ({
+  name: `rope ${halves} ${own}`,
   reads: { cos: "f32", sin: "f32" },
   writes: { qkv: "f32" },
   params: ["rows", "heads", "d", "stride", "tokens", "tableStride"],

@@ -1,0 +1,90 @@
+/**
+ * What a checkpoint says of itself: a JSON file and the names and shapes of tensors, to a config, labels, preprocessing and the
+ * plan of its weights. Nothing may be allocated for what they only claim.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { imageSettings } from "../../src/checkpoint/families/bare.js";
+import { parseConfig } from "../../src/checkpoint/recognize.js";
+import { planWeights } from "../../src/checkpoint/weights.js";
+import { parsePreprocessing } from "../../src/image/processors.js";
+import { headerLength, parseHeader } from "../../src/io/safetensors.js";
+import { mutateJson } from "../mutate/json.js";
+import { expect, type Target } from "../target.js";
+import { fixture, readJson, seedOf } from "./json.js";
+
+interface Input {
+  config: unknown;
+  preprocessor: unknown;
+  overrides: object;
+  /** Shapes by name; all of type F32. */
+  tensors: Record<string, number[]>;
+}
+
+const CHECKPOINTS = fixture("checkpoints/");
+const LONGEST_SEED = 16_384;
+
+/** The JSON and the shapes of the small checkpoints that the tests have, a family each. */
+const seeds = readdirSync(CHECKPOINTS).flatMap((folder) => {
+  const json = (name: string) => {
+    try {
+      return JSON.parse(readFileSync(new URL(`${folder}/${name}`, CHECKPOINTS), "utf8"));
+    } catch {
+      return undefined;
+    }
+  };
+  let bytes: Uint8Array;
+  try {
+    bytes = new Uint8Array(readFileSync(new URL(`${folder}/model.safetensors`, CHECKPOINTS)));
+  } catch {
+    return [];
+  }
+  const header = bytes.subarray(8, 8 + headerLength(bytes.subarray(0, 8), bytes.length, folder));
+  const infos = parseHeader(header, { name: folder, fileSize: bytes.length });
+  const tensors = Object.fromEntries(infos.map(({ name, shape }) => [name, shape]));
+  return [seedOf({ config: json("config.json"), preprocessor: json("preprocessor_config.json"), tensors })];
+});
+
+const target: Target = {
+  seeds: seeds.filter(({ length }) => length <= LONGEST_SEED),
+  mutators: [mutateJson],
+  refusal: /^(load|weights|preprocessing): /,
+  longest: 2 * LONGEST_SEED,
+  // Eight tensors of each kind that does not fit are named.
+  longestMessage: 1500,
+  milliseconds: 100,
+  bytes: 16e6,
+  async run(input) {
+    const { config: json, preprocessor, overrides, tensors } = readJson<Input>(input) ?? {};
+    if (!isObject(tensors) || (json !== undefined && !isObject(json))) return undefined;
+    const shapes = new Map(
+      Object.entries(tensors)
+        .filter(([, shape]) => isShape(shape))
+        .map(([name, shape]) => [name, { shape: shape as number[], dtype: "F32" }]),
+    );
+    const { config, named, labels } = await parseConfig("weights", json, shapes, isObject(overrides) ? overrides : {});
+    expect(
+      labels.every((label) => typeof label === "string"),
+      () => "labels that are no texts",
+    );
+    parsePreprocessing(preprocessor, imageSettings(json, config), config.imageSize);
+    const plan = planWeights("weights", { config, named }, shapes);
+    // What is planned has as many outputs as it says.
+    expect(labels.length === config.classes, () => `${labels.length} labels of ${config.classes} classes`);
+    expect(
+      [...plan.tensors].every((name) => shapes.has(name)),
+      () => "a plan of tensors that are not there",
+    );
+    return undefined;
+  },
+};
+export default target;
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** As checkpoint.ts lets them through, of a file of 1 MB: a tensor has the elements that it claims. */
+const isShape = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.length <= 64 &&
+  value.every((n) => Number.isSafeInteger(n) && n >= 0) &&
+  value.reduce((product, n) => product * n, 1) <= 2 ** 18;

@@ -1,0 +1,91 @@
+/** Faults put here on purpose, which the fuzzer has to find: tests/fuzz.test.ts. */
+import { Fault, type Target } from "../target.js";
+
+const refusal = /^planted: /;
+const seeds = [new Uint8Array(8)];
+
+/** Four bytes, one after the other: by chance one input of 2^32, by coverage a few thousand executions. */
+export const deep: Target = {
+  seeds,
+  mutators: [],
+  refusal,
+  longest: 16,
+  run(input) {
+    const [a = 0, b = 0, c = 0, d = 0] = input;
+    if (a === 0x76) {
+      if (b === 0x69) {
+        if (c === 0x74) {
+          if (d > 0xf0) (undefined as unknown as { missing: { of: 1 } }).missing.of;
+        }
+      }
+    }
+    return undefined;
+  },
+};
+
+/** The same comparisons in WebAssembly: (param i32 i32 i32 i32), `unreachable` behind the last. */
+const WASM = Uint8Array.from([
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 8, 1, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 0, 3, 2, 1, 0, 7, 5, 1, 1, 0x66, 0, 0],
+  ...[
+    10, 41, 1, 39, 0, 0x20, 0, 0x41, 0xf6, 0, 0x46, 0x04, 0x40, 0x20, 1, 0x41, 0xe9, 0, 0x46, 0x04, 0x40, 0x20, 2, 0x41,
+  ],
+  ...[0xf4, 0, 0x46, 0x04, 0x40, 0x20, 3, 0x41, 0xf0, 0x01, 0x4a, 0x04, 0x40, 0, 0x0b, 0x0b, 0x0b, 0x0b, 0x0b],
+]);
+
+let compiled: ((...bytes: number[]) => void) | undefined;
+
+export const deepWasm: Target = {
+  seeds,
+  mutators: [],
+  refusal,
+  longest: 16,
+  run(input) {
+    compiled ??= new WebAssembly.Instance(new WebAssembly.Module(WASM)).exports.f as (...bytes: number[]) => void;
+    const [a = 0, b = 0, c = 0, d = 0] = input;
+    compiled(a, b, c, d);
+    return undefined;
+  },
+};
+
+const kept: unknown[] = [];
+
+/** By the first byte, everything that counts as a fault, and what does not. */
+const KINDS: readonly (() => void)[] = [
+  () => {},
+  () => {
+    throw new Error("planted: this is a refusal");
+  },
+  () => void (undefined as unknown as { missing: { of: 1 } }).missing.of,
+  () => {
+    throw new Error("planted: a line\nand another");
+  },
+  () => {
+    throw new Error(`planted: ${"long ".repeat(100)}`);
+  },
+  () => {
+    throw new Fault("planted: a wrong result");
+  },
+  () => {
+    for (const end = performance.now() + 150; performance.now() < end; );
+  },
+  () => {
+    for (;;);
+  },
+  () => void new Uint8Array(2e6),
+  () => {
+    for (;;) kept.push(new Array(1e5).fill(0.5));
+  },
+];
+
+export const kinds: Target = {
+  seeds: KINDS.map((_, kind) => Uint8Array.of(kind)),
+  mutators: [],
+  refusal,
+  longest: 1,
+  milliseconds: 100,
+  bytes: 1e6,
+  run(input) {
+    KINDS[input[0] ?? 0]?.();
+    return undefined;
+  },
+};
