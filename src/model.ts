@@ -12,6 +12,7 @@ import { pixelsOf } from "./image/pixels.js";
 import { checkBytes, type Processor, patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
+import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { concat, toUnit } from "./tasks/rows.js";
@@ -197,6 +198,7 @@ function createModel(
       signal?.throwIfAborted();
     };
     running.add(end);
+    shareSignal(signal);
     signal?.addEventListener("abort", abort);
     try {
       return await Promise.race([task(check), ended]);

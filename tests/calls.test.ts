@@ -329,3 +329,22 @@ test("a process ends by itself, with and without dispose, and needs no threads t
   rmSync(join(project, "src/image/image-worker.js"));
   assert.equal(run("model.dispose();"), wanted);
 });
+
+test("calls may share a signal, however many: the host warns of nothing", async () => {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning);
+  process.on("warning", onWarning);
+  using model = await load(FOLDER);
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 30 }, () => model.classify(IMAGE, { signal })));
+  await model.embed(
+    Array.from({ length: 30 }, () => IMAGE),
+    { signal },
+  );
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("warning", onWarning);
+  assert.deepEqual(
+    warnings.map(({ message }) => message),
+    [],
+  );
+});

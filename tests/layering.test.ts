@@ -35,7 +35,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "model.ts": {
     imports: [
       ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "forward", "hub/settings.ts"],
-      ...["image", "io", "tasks", "vit"],
+      ...["image", "io", "platform", "tasks", "vit"],
     ],
   },
   // Entries of some hosts, and the files that these import in their own ways.
@@ -45,7 +45,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   engine: {
     imports: [
       ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "heads", "hub/settings.ts"],
-      ...["image", "io", "json.ts", "waiting.ts", "vit"],
+      ...["image", "io", "json.ts", "platform", "waiting.ts", "vit"],
       ...["engine/placement.ts", "engine/sharing.ts", "engine/sources.ts", "engine/trial.ts"],
     ],
     lazily: ["text"],
