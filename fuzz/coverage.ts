@@ -3,13 +3,12 @@
  * the counters are, one byte each, in the manner of AFL: how often a place was passed counts in eight steps, and an input is
  * new when a place was passed in a step that no input before had.
  */
-import { register } from "node:module";
-import { instrumentWasm } from "./instrument-wasm.js";
-
 /** What instrumented modules call, as `globalThis.fuzzed`. */
 export interface Recorder {
   /** The counters of a module, and what is found in its source: bytes and names that inputs may be made of. */
   counters(count: number, literals: readonly (string | number)[], names: readonly string[]): Uint8Array;
+  /** A binary in such a module, known by a name, with as many counters and these integers. */
+  binary(name: string, count: number, integers: readonly number[]): void;
   /** Takes notice of a buffer or array that was just made. */
   made<T>(value: T): T;
 }
@@ -48,7 +47,7 @@ const STEPS = Uint8Array.from({ length: 256 }, (_, count) => {
 });
 
 /**
- * Begins to instrument what is imported from now on (hooks.ts says of what), and what WebAssembly is compiled.
+ * Begins to count, before code that is instrumented (instrumented.ts) is imported.
  * @param onAllocation is told of every allocation that counts.
  */
 export function startCoverage(onAllocation = () => {}): Coverage {
@@ -58,6 +57,9 @@ export function startCoverage(onAllocation = () => {}): Coverage {
   const seen = new Uint8Array(MOST_PLACES);
   const literals = new Set<string | number>();
   const names = new Set<string>();
+  /** What instances of an instrumented binary import, by its name. */
+  const hits = new Map<string, (place: number) => void>();
+  importHits(hits);
   let buffers = new WeakSet<object>();
   let places = 0;
   let found = 0;
@@ -75,6 +77,11 @@ export function startCoverage(onAllocation = () => {}): Coverage {
       for (const name of foundNames) names.add(name);
       return counters(count);
     },
+    binary(name, count, integers) {
+      for (const integer of integers) literals.add(integer);
+      const own = counters(count);
+      hits.set(name, (place) => void own[place]!++);
+    },
     made(value) {
       const buffer = ArrayBuffer.isView(value) ? value.buffer : value;
       const bytes = buffer instanceof ArrayBuffer ? buffer.byteLength : Array.isArray(buffer) ? 8 * buffer.length : 0;
@@ -87,12 +94,6 @@ export function startCoverage(onAllocation = () => {}): Coverage {
       return value;
     },
   };
-  register("./hooks.js", import.meta.url);
-  countWasm((count, constants) => {
-    for (const constant of constants) literals.add(constant);
-    return counters(count);
-  });
-
   /** Calls `visit` for every place whose counter is not 0. */
   function visitPassed(visit: (place: number, count: number) => void): void {
     for (let w = 0; 4 * w < places; w++) {
@@ -136,29 +137,16 @@ export function startCoverage(onAllocation = () => {}): Coverage {
   };
 }
 
-/** Lets every module that is compiled from bytes count in the counters that it is given. */
-function countWasm(counters: (count: number, constants: readonly number[]) => Uint8Array): void {
-  const { Module, Instance } = WebAssembly;
-  /** What instances of an instrumented module import beside its own imports. */
-  const hits = new WeakMap<WebAssembly.Module, WebAssembly.ModuleImports>();
+/** The module that instrumented binaries import from; what they import is their name. */
+export const HITS = "fuzz";
 
-  const compile = (bytes: BufferSource): WebAssembly.Module => {
-    const { binary, places, constants } = instrumentWasm(bytes);
-    const module = new Module(binary as BufferSource);
-    const own = counters(places, constants);
-    hits.set(module, { hit: (place: number) => void own[place]!++ });
-    return module;
-  };
-  const instantiate = (module: WebAssembly.Module, imports?: WebAssembly.Imports): WebAssembly.Instance => {
-    const hit = hits.get(module);
-    return new Instance(module, hit ? { ...imports, fuzz: hit } : imports);
-  };
-  WebAssembly.Module = new Proxy(Module, { construct: (_, [bytes]) => compile(bytes) });
-  WebAssembly.Instance = new Proxy(Instance, { construct: (_, [module, imports]) => instantiate(module, imports) });
-  WebAssembly.compile = async (bytes) => compile(bytes);
-  WebAssembly.instantiate = (async (source: WebAssembly.Module | BufferSource, imports?: WebAssembly.Imports) => {
-    if (source instanceof Module) return instantiate(source, imports);
-    const module = compile(source);
-    return { module, instance: instantiate(module, imports) };
-  }) as typeof WebAssembly.instantiate;
+/** Gives every instance of an instrumented binary what it imports beside its own imports. */
+function importHits(hits: ReadonlyMap<string, (place: number) => void>): void {
+  const { Instance, Module } = WebAssembly;
+  WebAssembly.Instance = new Proxy(Instance, {
+    construct(_, [module, imports]: [WebAssembly.Module, WebAssembly.Imports | undefined]) {
+      const own = Module.imports(module).find((wanted) => wanted.module === HITS);
+      return new Instance(module, own ? { ...imports, [HITS]: { [own.name]: hits.get(own.name)! } } : imports);
+    },
+  });
 }

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, readSync, statSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { writeInstrumented } from "./instrumented.js";
 import {
   type Difference,
   type Message,
@@ -83,7 +83,7 @@ async function run(
 ): Promise<{ suspect: Suspect; executions: number } | undefined> {
   const state = `${task.folder}/state`;
   writeFileSync(state, "");
-  const child = start("child.js", [JSON.stringify(task)]);
+  const child = start("child.js", [JSON.stringify(task)], writeInstrumented());
   let isDone = false;
   let failure: unknown;
   const lines = createInterface(child.stdout!);
@@ -126,12 +126,13 @@ async function run(
   return { suspect: { signature: isHung ? "hang" : "end", message: why + memory, file }, executions: executions + 1 };
 }
 
-const start = (module: string, args: readonly string[]): ChildProcess =>
-  spawn(
-    process.execPath,
-    ["--expose-gc", `--max-old-space-size=${HEAP_MB}`, fileURLToPath(new URL(module, import.meta.url)), ...args],
-    { stdio: ["ignore", "pipe", "pipe"] },
-  );
+/** Starts a module of this folder, as it is or from the instrumented copy. */
+function start(module: string, args: readonly string[], folder = "dist"): ChildProcess {
+  const flags = ["--expose-gc", `--max-old-space-size=${HEAP_MB}`];
+  return spawn(process.execPath, [...flags, `${folder}/fuzz/${module}`, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
 
 function readState(path: string): { executions: number; input?: Uint8Array } {
   const file = openSync(path, "r");
@@ -161,7 +162,7 @@ async function confirm(name: string, target: Target, suspects: readonly Suspect[
 /** What is wrong with an input; undefined if nothing is. */
 export async function replay(name: string, target: Target, file: string, counted = false): Promise<string | undefined> {
   const { milliseconds = MILLISECONDS, bytes: mostBytes = BYTES, turns } = target;
-  const child = start("replay.js", [name, file, counted ? "counted" : ""]);
+  const child = start("replay.js", [name, file, counted ? "counted" : ""], counted ? writeInstrumented() : "dist");
   child.stderr!.resume();
   const patience = RUNS * patienceOf(milliseconds);
   let replayed: Replayed | undefined;

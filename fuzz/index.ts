@@ -1,7 +1,6 @@
 /** npm run fuzz: changes inputs until the code under test does what it must not. HELP says how. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { fuzz, type Report } from "./fuzz.js";
 import { ORACLES } from "./oracle.js";
@@ -15,8 +14,6 @@ ${NAMES.map((name) => `  ${name.padEnd(14)}${TARGETS[name]!.what}`).join("\n")}
 --against compares each result with another program's, in the Python of VITRAIL_PYTHON (default: python3).
 --merge runs what was found before, and keeps in fuzz/corpus what passes places in the code that shorter inputs do not.`;
 
-/** Seen from dist/fuzz. */
-const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 /** A larger file is not kept in the repository. */
 const LONGEST_KEPT = 1024;
 
@@ -26,8 +23,8 @@ async function main(
 ): Promise<void> {
   const { merge, ...rest } = options;
   for (const target of names) {
-    const folder = at(`build/fuzz/${target}`);
-    const seeds = [at(`fuzz/corpus/${target}`), at(`fuzz/crashes/${target}`), `${folder}/corpus`];
+    const folder = `build/fuzz/${target}`;
+    const seeds = [`fuzz/corpus/${target}`, `fuzz/crashes/${target}`, `${folder}/corpus`];
     const task = { ...rest, target, folder, seeds, skip: [], guided: true, runs: merge ? 0 : rest.runs };
     const report = await fuzz(task, ({ executions, found, places, corpus }) =>
       process.stderr.write(
@@ -55,7 +52,7 @@ function print({ target, executions, seconds, found, places, slowest, faults, di
 
 /** Leaves in fuzz/corpus what was kept, under names by content. */
 function keep(target: string, files: readonly string[]): void {
-  const folder = at(`fuzz/corpus/${target}`);
+  const folder = `fuzz/corpus/${target}`;
   const inputs = new Map(files.map((file) => [basename(file), readFileSync(file)]));
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });

@@ -3,12 +3,13 @@
  * conditional break. Written into binaryen's text of the module, which prints an expression a line.
  */
 import binaryen from "binaryen";
+import { HITS } from "./coverage.js";
 
 export interface InstrumentedWasm {
   readonly binary: Uint8Array;
   readonly places: number;
   /** Integers in the code that are more than a byte. */
-  readonly constants: readonly number[];
+  readonly integers: readonly number[];
 }
 
 const { Features } = binaryen;
@@ -24,16 +25,13 @@ const FEATURES = [
   ...[Features.SignExt, Features.ReferenceTypes, Features.Multivalue, Features.Atomics],
 ].reduce((all, feature) => all | feature, 0);
 
-/** @returns a module that imports beside its own imports `hit` of the module "fuzz", which is told the place. */
-export function instrumentWasm(source: BufferSource): InstrumentedWasm {
-  const bytes = ArrayBuffer.isView(source)
-    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
-    : new Uint8Array(source);
+/** @returns a binary that imports beside its own imports `name` of {@link HITS}, a function that is told the place. */
+export function instrumentWasm(bytes: Uint8Array, name: string): InstrumentedWasm {
   const module = binaryen.readBinary(bytes);
   const text = module.emitText();
   module.dispose();
 
-  const constants = new Set<number>();
+  const integers = new Set<number>();
   let places = 0;
   const lines: string[] = [];
   /** By depth: what was opened there last. */
@@ -49,12 +47,12 @@ export function instrumentWasm(source: BufferSource): InstrumentedWasm {
       open[1] = "function";
     }
     if (!isImported && depth === 1 && head !== "type" && head !== "rec") {
-      lines.push(' (import "fuzz" "hit" (func $hit (param i32)))');
+      lines.push(` (import "${HITS}" "${name}" (func $hit (param i32)))`);
       isImported = true;
     }
     lines.push(line);
     const constant = /\(i(?:32|64)\.const (\d+)\)/.exec(line)?.[1];
-    if (constant && Number(constant) > 255) constants.add(Number(constant));
+    if (constant && Number(constant) > 255) integers.add(Number(constant));
     if (head) {
       open.length = depth;
       open[depth] = head;
@@ -71,5 +69,5 @@ export function instrumentWasm(source: BufferSource): InstrumentedWasm {
   counted.setFeatures(FEATURES);
   const binary = counted.emitBinary();
   counted.dispose();
-  return { binary, places, constants: [...constants] };
+  return { binary, places, integers: [...integers] };
 }

@@ -1,5 +1,7 @@
 /** Counters in JavaScript: one at every place where code branches, in the same lines, so that stacks stay readable. */
 import { type Node, parse } from "acorn";
+import { fromBase64 } from "../src/platform/bytes.js";
+import { instrumentWasm } from "./instrument-wasm.js";
 
 /** Built-in objects of which a program makes large ones. */
 const LARGE = /^((Big)?(Ui|I)nt(8|16|32|64)(Clamped)?Array|Float(32|64)Array|(Shared)?ArrayBuffer|Array)$/;
@@ -22,8 +24,14 @@ const BRANCHES: Readonly<Record<string, readonly string[]>> = {
 
 type Fields = Node & Readonly<Record<string, unknown>>;
 
-/** The module with counters, which it asks `globalThis.fuzzed` for (coverage.ts). */
-export function instrument(source: string): string {
+/** What base64 of every WebAssembly binary begins with: its magic and version. */
+const BINARY = /^AGFzbQEAAAA/;
+
+/**
+ * The module with counters, which it asks `globalThis.fuzzed` for (coverage.ts), also in texts that are binaries of WebAssembly.
+ * @param name distinguishes it from other modules.
+ */
+export function instrument(source: string, name: string): string {
   const program = parse(source, { ecmaVersion: "latest", sourceType: "module", allowHashBang: true });
   const literals = new Set<string | number>();
   const names = new Set<string>();
@@ -32,6 +40,8 @@ export function instrument(source: string): string {
   /** Texts to be put at a position: those that close what ends there go before those that open what begins there. */
   const opening = new Map<number, string>();
   const closing = new Map<number, string>();
+  /** Parts of the source that are left out: where they begin, and end. */
+  const skipped = new Map<number, number>();
   const put = (where: Map<number, string>, at: number, text: string) => {
     if (text !== "") where.set(at, (where.get(at) ?? "") + text);
   };
@@ -39,6 +49,10 @@ export function instrument(source: string): string {
   function visit(node: Fields, before = "", after = ""): void {
     put(opening, node.start, before);
     notice(node);
+    if (node.type === "Literal" && BINARY.test(String(node.value))) {
+      put(opening, node.start, binaryOf(String(node.value)));
+      skipped.set(node.start, node.end);
+    }
     const marks = new Map<Node, readonly [string, string]>();
     for (const name of BRANCHES[node.type] ?? []) {
       const part = node[name];
@@ -53,6 +67,14 @@ export function instrument(source: string): string {
     if (isLarge) put(opening, node.start, "$f.made(");
     for (const child of childrenOf(node)) visit(child, ...(marks.get(child) ?? []));
     put(closing, node.end, (isLarge ? ")" : "") + after);
+  }
+
+  /** The expression that says what a binary counts, and is the instrumented one. */
+  function binaryOf(base64: string): string {
+    const own = `${name} ${skipped.size}`;
+    const { binary, places, integers } = instrumentWasm(fromBase64(base64), own);
+    const text = JSON.stringify(Buffer.from(binary).toString("base64"));
+    return `($f.binary(${JSON.stringify(own)},${places},${JSON.stringify(integers)}),${text})`;
   }
 
   /** What goes around a part that is not a block, whose own statements count. */
@@ -76,7 +98,7 @@ export function instrument(source: string): string {
   let at = start;
   for (const position of [...new Set([...opening.keys(), ...closing.keys()])].sort((a, b) => a - b)) {
     result += source.slice(at, position) + (closing.get(position) ?? "") + (opening.get(position) ?? "");
-    at = position;
+    at = skipped.get(position) ?? position;
   }
   return result + source.slice(at);
 }

@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import type { Answer } from "./target.js";
 
 export interface Oracle {
@@ -15,9 +14,8 @@ export const ORACLES: Readonly<Record<string, string>> = { pillow: "Pillow and N
 
 /** @throws Error: one sentence, where there is no such Python. */
 export async function startOracle(name: string): Promise<Oracle> {
-  const script = fileURLToPath(new URL(`../../fuzz/oracles/ask_${name}.py`, import.meta.url));
   const python = process.env.VITRAIL_PYTHON ?? "python3";
-  const child = spawn(python, [script], { stdio: ["pipe", "pipe", "ignore"] });
+  const child = spawn(python, [`fuzz/oracles/ask_${name}.py`], { stdio: ["pipe", "pipe", "ignore"] });
   child.on("error", () => {});
   child.stdin.on("error", () => {});
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();

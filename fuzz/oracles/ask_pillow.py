@@ -13,15 +13,18 @@ warnings.simplefilter("ignore")
 # Pillow refuses what has more than twice as many pixels; fuzz/target.ts has the limit.
 Image.MAX_IMAGE_PIXELS = 2**16 // 2
 
+# What is decoded here; a JPEG with pictures behind its own is an MPO.
+FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP"]
+
 
 def answer(data: bytes) -> dict:
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             opened.load()
             mode = opened.mode
             try:
                 image = ImageOps.exif_transpose(opened)
-            except SyntaxError:  # "not a TIFF file": of EXIF that is none, in an image that Pillow reads
+            except (SyntaxError, ValueError):  # of EXIF that is none, in an image that Pillow reads
                 image = opened
             if image.mode == "I;16":  # Pillow saturates; the upper byte is meant
                 high = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)

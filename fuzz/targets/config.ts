@@ -27,14 +27,14 @@ const LONGEST_SEED = 16_384;
 const seeds = readdirSync(CHECKPOINTS).flatMap((folder) => {
   const json = (name: string) => {
     try {
-      return JSON.parse(readFileSync(new URL(`${folder}/${name}`, CHECKPOINTS), "utf8"));
+      return JSON.parse(readFileSync(`${CHECKPOINTS}${folder}/${name}`, "utf8"));
     } catch {
       return undefined;
     }
   };
   let bytes: Uint8Array;
   try {
-    bytes = new Uint8Array(readFileSync(new URL(`${folder}/model.safetensors`, CHECKPOINTS)));
+    bytes = new Uint8Array(readFileSync(`${CHECKPOINTS}${folder}/model.safetensors`));
   } catch {
     return [];
   }

@@ -1,6 +1,6 @@
 /** Encoded images: `decode`, and Pillow beside it. */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { decode } from "../../src/image/decode.js";
 import { fromBase64 } from "../../src/platform/bytes.js";
 import type { Mutator } from "../mutate/mutator.js";
@@ -8,23 +8,24 @@ import { type Answer, expect, PIXEL_LIMIT, type Target } from "../target.js";
 import { outline } from "../verdict.js";
 import { fixture } from "./json.js";
 
-/** Made by Pillow; see make.py there. */
-const FIXTURES = fixture("image/");
 const MOST_SEED_BYTES = 2048;
 
-/** WebP files by what is special about them; see make.py there. */
-const WEBP: Readonly<Record<string, { webp: string; error?: string }>> = JSON.parse(
-  readFileSync(fixture("webp/cases.json"), "utf8"),
-);
+/** Files that Pillow and tests/fixtures made, as they lie there or in a list of cases; see make.py in each folder. */
+function fixturesOf(format: string): Uint8Array[] {
+  const ending = format === "jpeg" ? ".jpg" : `.${format}`;
+  const names = readdirSync(fixture("image/")).filter((name) => name.endsWith(ending));
+  const files = names.map((name) => new Uint8Array(readFileSync(fixture(`image/${name}`))));
+  const list = fixture(`${format}/cases.json`);
+  if (!existsSync(list)) return files;
+  const cases: Record<string, Record<string, string>> = JSON.parse(readFileSync(list, "utf8"));
+  const read = Object.values(cases).filter(({ error }) => error === undefined);
+  return [...files, ...read.map((given) => fromBase64(given[format]!))];
+}
 
-/** The target of a format, by the ending of its files. */
-export function imageTarget(ending: string, mutators: readonly Mutator[]): Target {
-  const names = readdirSync(FIXTURES).filter((name) => name.endsWith(ending));
-  const files = names.map((name) => new Uint8Array(readFileSync(new URL(name, FIXTURES))));
-  const cases = Object.values(ending === ".webp" ? WEBP : {}).filter(({ error }) => error === undefined);
-  const seeds = [...files, ...cases.map(({ webp }) => fromBase64(webp))];
+/** The target of a format, by the name of its fixtures. */
+export function imageTarget(format: string, mutators: readonly Mutator[]): Target {
   return {
-    seeds: seeds.filter(({ length }) => length <= MOST_SEED_BYTES),
+    seeds: fixturesOf(format).filter(({ length }) => length <= MOST_SEED_BYTES),
     mutators,
     refusal: /^decode: the image /,
     turns: true,

@@ -1,4 +1,8 @@
 /** The targets, by name: a row each. */
+import { mutateJpeg } from "../mutate/jpeg.js";
+import type { Mutator } from "../mutate/mutator.js";
+import { mutatePng } from "../mutate/png.js";
+import { mutateWebp } from "../mutate/riff.js";
 import type { Target } from "../target.js";
 
 interface Row {
@@ -10,22 +14,18 @@ interface Row {
   readonly isPlanted?: true;
 }
 
+/** Of a format of images. @param mutators those that know it. */
+const image = (format: string, what: string, mutators: readonly Mutator[] = []): Row => ({
+  what: `decode of ${what}`,
+  load: async () => (await import("./image.js")).imageTarget(format, mutators),
+});
+
 export const TARGETS: Readonly<Record<string, Row>> = {
-  jpeg: {
-    what: "decode of JPEG",
-    load: async () =>
-      (await import("./image.js")).imageTarget(".jpg", [(await import("../mutate/jpeg.js")).mutateJpeg]),
-  },
-  png: {
-    what: "decode of PNG",
-    load: async () => (await import("./image.js")).imageTarget(".png", [(await import("../mutate/png.js")).mutatePng]),
-  },
-  gif: { what: "decode of GIF", load: async () => (await import("./image.js")).imageTarget(".gif", []) },
-  webp: {
-    what: "decode of WebP",
-    load: async () =>
-      (await import("./image.js")).imageTarget(".webp", [(await import("../mutate/riff.js")).mutateWebp]),
-  },
+  jpeg: image("jpeg", "JPEG", [mutateJpeg]),
+  png: image("png", "PNG", [mutatePng]),
+  gif: image("gif", "GIF"),
+  webp: image("webp", "WebP", [mutateWebp]),
+  bmp: image("bmp", "BMP"),
   exif: { what: "orientation in EXIF and XMP", load: async () => (await import("./exif.js")).default },
   resize: { what: "resize to any size, by any window", load: async () => (await import("./resize.js")).default },
   safetensors: { what: "safetensors files", load: async () => (await import("./weights.js")).safetensors },

@@ -16,4 +16,4 @@ export function readJson<T extends object>(input: Uint8Array): Partial<T> | unde
 export const noise = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 2654435761) >>> 24);
 
 /** A file beside the repository's tests. */
-export const fixture = (path: string): URL => new URL(`../../../tests/fixtures/${path}`, import.meta.url);
+export const fixture = (path: string): string => `tests/fixtures/${path}`;

@@ -1,4 +1,5 @@
 /** Faults put here on purpose, which the fuzzer has to find: tests/fuzz.test.ts. */
+import { fromBase64 } from "../../src/platform/bytes.js";
 import { Fault, type Target } from "../target.js";
 
 const refusal = /^planted: /;
@@ -24,13 +25,7 @@ export const deep: Target = {
 };
 
 /** The same comparisons in WebAssembly: (param i32 i32 i32 i32), `unreachable` behind the last. */
-const WASM = Uint8Array.from([
-  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 8, 1, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 0, 3, 2, 1, 0, 7, 5, 1, 1, 0x66, 0, 0],
-  ...[
-    10, 41, 1, 39, 0, 0x20, 0, 0x41, 0xf6, 0, 0x46, 0x04, 0x40, 0x20, 1, 0x41, 0xe9, 0, 0x46, 0x04, 0x40, 0x20, 2, 0x41,
-  ],
-  ...[0xf4, 0, 0x46, 0x04, 0x40, 0x20, 3, 0x41, 0xf0, 0x01, 0x4a, 0x04, 0x40, 0, 0x0b, 0x0b, 0x0b, 0x0b, 0x0b],
-]);
+const WASM = "AGFzbQEAAAABCAFgBH9/f38AAwIBAAcFAQFmAAAKKQEnACAAQfYARgRAIAFB6QBGBEAgAkH0AEYEQCADQfABSgRAAAsLCwsL";
 
 let compiled: ((...bytes: number[]) => void) | undefined;
 
@@ -40,7 +35,9 @@ export const deepWasm: Target = {
   refusal,
   longest: 16,
   run(input) {
-    compiled ??= new WebAssembly.Instance(new WebAssembly.Module(WASM)).exports.f as (...bytes: number[]) => void;
+    compiled ??= new WebAssembly.Instance(new WebAssembly.Module(fromBase64(WASM))).exports.f as (
+      ...bytes: number[]
+    ) => void;
     const [a = 0, b = 0, c = 0, d = 0] = input;
     compiled(a, b, c, d);
     return undefined;

@@ -54,7 +54,7 @@ export const safetensors: Target = {
   seeds: [
     ...readdirSync(FIXTURES)
       .filter((name) => name.endsWith(".safetensors"))
-      .map((name) => new Uint8Array(readFileSync(new URL(name, FIXTURES))))
+      .map((name) => new Uint8Array(readFileSync(FIXTURES + name)))
       .filter(({ length }) => length <= 2048),
     encode([]),
     encode(
