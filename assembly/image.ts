@@ -1,12 +1,15 @@
 // The two passes of Pillow's 8-bit resize (src/libImaging/Resample.c, ImagingResampleHorizontal_8bpc and
 // ImagingResampleVertical_8bpc) on SIMD: each output is clip8((2^21 + sum of sample * coefficient) >> 22).
-// Below them, what comes before and after: RGB of RGBA, and the f32 of bytes.
+// Below them, the same of torchvision, and what comes before and after: RGB of RGBA, and the f32 of bytes.
 //
-// A coefficient k has 22 fraction bits and a sign, too many for the 16-bit dot product. The host splits it into
+// A coefficient k has 22 fraction bits and a sign, too many for the 16-bit dot product. It is split into
 // k = 2^11 * high + low with low in [0, 2^11); both halves fit 16 bits, and since addition wraps modulo 2^32,
 // 2^11 * (sum of sample * high) + (sum of sample * low) is the same 32-bit integer that Pillow adds up. Exact, no bound.
 //
 // The kernels own no layout and check nothing: src/image/resize.ts lays out memory and pads every row and tap list.
+//
+// The weights, too, are made here: encode_taps, with sum_taps before it. A tap of a bicubic resize takes 2.3 and 4.3 ns in the two
+// (Intel Xeon, Node 20.20, others busy), of a bilinear one 1.5 and 3.1, of Lanczos' 17 and 20; in TypeScript, 19 for a bicubic one.
 //
 // Measured on a 500×375 photo to 331×248, of which 224×224 are kept (AMD EPYC, Node 24.21 and 20.20): horizontal pass
 // 0.23 and 0.24 ms, vertical pass 0.07 and 0.07. Tried: four rows at a time, 0.23 and 0.27, as the sums do not fit into
@@ -356,7 +359,12 @@ export function resize_vertical(
   }
 }
 
-// ---- torchvision's resize (src/image/torchvision.ts) ----
+// ---- torchvision's resize (src/image/torchvision.ts lays out memory) ----
+//
+// Bytes have weights of 16 bits, so that one dot product does where Pillow's need two: the horizontal pass of 12 megapixels to
+// 224 columns takes 15, 32 and 38 ms by bilinear, bicubic and Lanczos, Pillow's 24, 49 and 61 (Xeon, Node 20.20, one of two busy
+// cores; the least of 15). f32 values have torch's order of operations, in which some are fused: their product is exact in f64,
+// and the sum is rounded twice, which shows in about 1 of 2^29.
 
 // @ts-ignore: decorator
 @inline
@@ -492,7 +500,7 @@ export function resize_vertical_i16(
   }
 }
 
-// a * b + c as AVX2 fuses it: the product is exact in f64. The sum is rounded twice, which shows in about 1 of 2^29.
+// a * b + c as AVX2 fuses it.
 // @ts-ignore: decorator
 @inline
 function fused(a: v128, b: v128, c: v128): v128 {

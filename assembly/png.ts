@@ -5,6 +5,9 @@
 //
 // Filters of pixels of 3 to 8 bytes are undone a pixel at a time on SIMD, since each pixel waits for the one before; "up" 16
 // bytes at a time. Pixels become RGB by one shuffle of as many as fit 16 bytes, or by a table of 256 colours.
+//
+// Measured in pairs on a machine that others kept busy, least processor time (Intel Xeon, Node 20.20), of a file's decoding: a photo
+// of 500×375, 3.3 ms, and 14.3 for the same in TypeScript; 12 megapixels with noise, 257 and 996; in 200 colours, 101 and 246.
 export { at, begin, feed, INPUT, OUTPUT, slide, step, unread_bits } from "./inflate";
 import { at, NEEDS_INPUT, NEEDS_ROOM, OUTPUT, PIECE, slide, step, unread_bits } from "./inflate";
 

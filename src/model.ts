@@ -12,6 +12,7 @@ import { pixelsOf } from "./image/pixels.js";
 import { checkBytes, type Processor, patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
+import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { concat, toUnit } from "./tasks/rows.js";
@@ -106,12 +107,18 @@ export interface Model extends TaskMethods {
   /**
    * The raw call.
    * @param inputs pixelValues [B, 3, H, W], as `preprocess` gives them; inputIds for a text tower.
-   * @param options outputs: what to compute, by default the logits; interpolatePositions: takes images of other sizes than
-   * the checkpoint's, as families that resample their positions by themselves always do.
+   * @param options outputs: what to compute, by default the logits; blocks: those, from 0, to which lists are limited;
+   * interpolatePositions: takes images of other sizes than the checkpoint's, as families that resample their positions by
+   * themselves always do.
    */
   forward<Name extends OutputName = "logits">(
     inputs: Inputs,
-    options?: { outputs?: readonly Name[]; interpolatePositions?: boolean; signal?: AbortSignal },
+    options?: {
+      outputs?: readonly Name[];
+      blocks?: readonly number[];
+      interpolatePositions?: boolean;
+      signal?: AbortSignal;
+    },
   ): Promise<Pick<Outputs, Name>>;
   /**
    * Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalised as the checkpoint says; and how the
@@ -191,6 +198,7 @@ function createModel(
       signal?.throwIfAborted();
     };
     running.add(end);
+    shareSignal(signal);
     signal?.addEventListener("abort", abort);
     try {
       return await Promise.race([task(check), ended]);
@@ -401,10 +409,10 @@ function createModel(
     text: config.text && { embed: embedTexts },
     async forward(inputs, options = {}) {
       live();
-      checkNames("forward", options, { outputs: true, interpolatePositions: true, signal: true });
-      const { outputs = ["logits"], interpolatePositions, signal } = options;
+      checkNames("forward", options, { outputs: true, blocks: true, interpolatePositions: true, signal: true });
+      const { outputs = ["logits"], blocks, interpolatePositions, signal } = options;
       return (await call(signal, (check) =>
-        run(inputs ?? {}, outputs, check, { interpolatePositions, signal }),
+        run(inputs ?? {}, outputs, check, { blocks, interpolatePositions, signal }),
       )) as never;
     },
     preprocess: preprocess as Model["preprocess"],

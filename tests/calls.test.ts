@@ -209,6 +209,31 @@ for (const name of ["hf-vit", "timm-hybrid", "timm-bit", "hf-beit"]) {
   });
 }
 
+test("blocks limits lists to those that are asked for, and no other attention is kept", async () => {
+  const { backend, config, weights } = await onReference(defaultModel());
+  const maps: boolean[] = [];
+  const watched: Backend = {
+    ...backend,
+    attention(out, qkv, shape) {
+      maps.push(shape.probabilities !== undefined);
+      backend.attention(out, qkv, shape);
+    },
+  };
+  const [height, width] = config.imageSize;
+  const inputs = { pixelValues: { dims: [1, 3, height, width], data: noise(3 * height * width) } };
+  const wanted = ["hiddenStates", "attentions", "logits"] as const;
+  const all = await (await forward(backend, weights, config, inputs, wanted)).outputs;
+  const last = config.depth - 1;
+  const some = await (await forward(watched, weights, config, inputs, wanted, { blocks: [last, 1] })).outputs;
+  assert.deepEqual(
+    maps,
+    Array.from({ length: config.depth }, (_, block) => block === 1 || block === last),
+  );
+  assert.deepEqual(some.hiddenStates, [all.hiddenStates![2], all.hiddenStates![last + 1]]);
+  assert.deepEqual(some.attentions, [all.attentions![1], all.attentions![last]]);
+  assert.deepEqual(some.logits, all.logits);
+});
+
 test("an abort ends a forward pass within a layer", async () => {
   const { backend, config, weights } = await onReference(defaultModel());
   const controller = new AbortController();
@@ -303,4 +328,23 @@ test("a process ends by itself, with and without dispose, and needs no threads t
   assert.equal(run("model.classify(images).catch(() => {}); model.dispose();"), wanted);
   rmSync(join(project, "src/image/image-worker.js"));
   assert.equal(run("model.dispose();"), wanted);
+});
+
+test("calls may share a signal, however many: the host warns of nothing", async () => {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning);
+  process.on("warning", onWarning);
+  using model = await load(FOLDER);
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 30 }, () => model.classify(IMAGE, { signal })));
+  await model.embed(
+    Array.from({ length: 30 }, () => IMAGE),
+    { signal },
+  );
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("warning", onWarning);
+  assert.deepEqual(
+    warnings.map(({ message }) => message),
+    [],
+  );
 });

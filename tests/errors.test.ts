@@ -195,8 +195,14 @@ test("options of calls are checked by name and type", async () => {
   );
   await refuses(
     model.forward({ pixelValues: zeros(1) }, { interpolate: true } as never),
-    'forward: options are outputs, interpolatePositions, signal; got "interpolate"',
+    'forward: options are outputs, blocks, interpolatePositions, signal; got "interpolate"',
   );
+  for (const blocks of [[], [2], [-1], [0.5], ["0"], 1]) {
+    await refuses(
+      model.forward({ pixelValues: zeros(1) }, { outputs: ["attentions"], blocks: blocks as never }),
+      `forward: blocks must be a list of numbers from 0 to 1; got ${JSON.stringify(blocks)}`,
+    );
+  }
   await refuses(model.forward({} as never), "forward: inputs must be { pixelValues: { dims, data } }; got no dims");
   await refuses(model.classify(IMAGE, { signal: 5 as never }), "classify: signal must be an AbortSignal; got 5");
 });

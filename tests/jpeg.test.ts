@@ -1,6 +1,7 @@
-// JPEG against Pillow: the pixels by SHA-256, also of `Image.draft`, or a refusal where Pillow refuses. tests/fixtures/jpeg/cases.json
-// (make.py there) and, where it is beside the repository, every JPEG of ../shared: its goldens, its hostile files and those of
-// public reports; decode.test.ts has those of decode.json. And that damage, slices and other images leave a decoder as it was.
+// JPEG against Pillow: the pixels by SHA-256, also of `Image.draft`, or a refusal where Pillow refuses.
+// tests/fixtures/jpeg/cases.json (make.py there) and, where it is beside the repository, every JPEG of ../shared: its
+// goldens, its hostile files and those of public reports; decode.test.ts has those of decode.json. And that damage,
+// slices and other images leave a decoder as it was.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -106,7 +107,8 @@ test("every JPEG of the hostile set and of public reports has Pillow's bytes, or
 });
 
 test("scans that work without data are bounded", () => {
-  // 10,000 × 10,000 pixels, lossless, and scans of one component without any, which Pillow would take one after the other.
+  // 10,000 × 10,000 pixels, lossless, and scans of one component without any, which Pillow would take one after the
+  // other.
   const table = `ffc4001400${"01".padEnd(32, "0")}00`;
   const frame = "ffc300110827102710" + "03" + "011100" + "021100" + "031100";
   const scan = "ffda000801" + "0100" + "010000";

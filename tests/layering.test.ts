@@ -35,7 +35,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "model.ts": {
     imports: [
       ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "forward", "hub/settings.ts"],
-      ...["image", "io", "tasks", "vit"],
+      ...["image", "io", "platform", "tasks", "vit"],
     ],
   },
   // Entries of some hosts, and the files that these import in their own ways.
@@ -45,7 +45,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   engine: {
     imports: [
       ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "heads", "hub/settings.ts"],
-      ...["image", "io", "json.ts", "tasks.ts", "vit"],
+      ...["image", "io", "json.ts", "platform", "waiting.ts", "vit"],
       ...["engine/placement.ts", "engine/sharing.ts", "engine/sources.ts", "engine/trial.ts"],
     ],
     lazily: ["text"],
@@ -54,17 +54,17 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ["backends/select.ts", "checkpoint", "engine/sharing.ts", "engine/trial.ts", "forward/model.ts", "io"],
   },
   "engine/trial.ts": { imports: ["backend.ts", "forward", "forward/model.ts", "vit"] },
-  "engine/sharing.ts": { imports: ["tasks.ts"] },
+  "engine/sharing.ts": { imports: ["waiting.ts"] },
   "engine/sources.ts": { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform"], lazily: ["hub"] },
   text: { imports: ["json.ts", "platform"], lazily: ["@huggingface/tokenizers"] },
-  "tasks.ts": { imports: [] },
+  "waiting.ts": { imports: [] },
   // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.
   checkpoint: { imports: ["backend.ts", "forward/model.ts", "heads", "json.ts", "numerics", "planned.ts", "vit"] },
   forward: { imports: ["backend.ts", "forward/model.ts", "heads", "vit"] },
   "forward/model.ts": { imports: ["heads", "vit"] },
   heads: { imports: ["backend.ts", "planned.ts", "vit"] },
   "planned.ts": { imports: ["backend.ts"] },
-  vit: { imports: ["backend.ts", "tasks.ts"] },
+  vit: { imports: ["backend.ts", "waiting.ts"] },
   numerics: { imports: ["backend.ts"] },
   "backend.ts": { imports: [] },
   "backends/select.ts": {
@@ -76,14 +76,14 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "backends/webgpu": { imports: ["backend.ts", "backends/shapes.ts", "numerics", "platform"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "json.ts": { imports: [] },
-  hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "json.ts", "platform", "tasks.ts"] },
+  hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "json.ts", "platform", "waiting.ts"] },
   // What is there before a repository is asked for.
   "hub/reference.ts": { imports: [] },
   "hub/settings.ts": { imports: ["platform"] },
   io: { imports: ["backend.ts", "json.ts", "numerics", "platform"], lazily: ["unzipit"] },
-  image: { imports: ["backend.ts", "json.ts", "platform", "tasks.ts"] },
+  image: { imports: ["backend.ts", "json.ts", "platform", "waiting.ts"] },
   // Not even lazily what is Node's: bundlers for browsers would follow.
-  platform: { imports: ["tasks.ts"] },
+  platform: { imports: ["waiting.ts"] },
 };
 
 const layerOf = (file: string): string | undefined =>

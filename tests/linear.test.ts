@@ -137,6 +137,14 @@ test("vocabularies, merges and added tokens have a most", () => {
   assert.throws(() => model({ merges: [`${"a".repeat(300)} b`] }), {
     message: /^tokenizer: merges of a tokenizer must be pairs of at most 256 characters; got "aaa/,
   });
+  for (const merges of [
+    ["a b", ["a", "b"]],
+    [["a", "b"], "a b"],
+  ]) {
+    assert.throws(() => model({ merges }), {
+      message: /^tokenizer: merges of a tokenizer must all be texts, or all be pairs/,
+    });
+  }
   assert.throws(() => checkTokenizer({ ...file, added_tokens: new Array(2 ** 14 + 1).fill({ id: 0, content: "a" }) }), {
     message: /^tokenizer: "added_tokens" must be a list of at most 16384; got /,
   });

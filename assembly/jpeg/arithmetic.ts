@@ -1,15 +1,17 @@
-// Coefficients of a scan coded by the binary arithmetic coder (§F.1.4, §G.1.3, annex D): sequential, or progressive with a
-// first approximation or one bit more. Registers and statistics are those of annex D; a state is a byte, its index in the
-// table below and the more probable symbol in bit 7.
+// Coefficients of a scan coded by the binary arithmetic coder (§F.1.4, §G.1.3, annex D): sequential, or progressive
+// with a first approximation or one bit more. Registers and statistics are those of annex D; a state is a byte, its
+// index in the table below and the more probable symbol in bit 7.
 //
-// After a code that cannot be, nothing changes until the next restart marker; after a marker come zeros. libjpeg does not wait
-// for bytes here: the data must not go beyond `scan.limit`.
+// After a code that cannot be, nothing changes until the next restart marker; after a marker come zeros. libjpeg does
+// not wait for bytes here: the data must not go beyond `scan.limit`.
 import { reader } from "./bits";
 import { blockIndex, placeOf } from "./blocks";
 import { Coding, Component, scan, scanned } from "./frame";
 
-
-/** Table D.3: Qe, 16 bits; next index after the less probable symbol, bit 7 of which swaps the senses; after the more probable one. */
+/**
+ * Table D.3: Qe, 16 bits; next index after the less probable symbol, bit 7 of which swaps the senses; after the more
+ * probable one.
+ */
 const STATES: usize = memory.data<u32>([
   0x5a1d8101, 0x25860e02, 0x11141003, 0x080b1204, 0x03d81405, 0x01da1706, 0x00e51907, 0x006f1c08, 0x00361e09,
   0x001a210a, 0x000d230b, 0x0006090c, 0x00030a0d, 0x00010c0d, 0x5a7f8f0f, 0x3f252410, 0x2cf22611, 0x207c2712,

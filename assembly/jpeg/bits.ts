@@ -1,19 +1,23 @@
-// The bits of entropy-coded data (§F.2.2.5). A segment runs to the next marker, whichever that is; after its bits come zeros.
+// The bits of entropy-coded data (§F.2.2.5). A segment runs to the next marker, whichever that is; after its bits
+// come zeros.
 //
-// A pass takes the stuffed zeros out, 16 bytes at a time, into a window that is written backwards: byte i of the segment at
-// `top - 1 - i`. So eight bytes loaded at any address are a big-endian number, and a decoder refills its 64 bits by
+// A pass takes the stuffed zeros out, 16 bytes at a time, into a window that is written backwards: byte i of the
+// segment at `top - 1 - i`. So eight bytes loaded at any address are a big-endian number, and a decoder refills its
+// 64 bits by
 //
 //     bits |= load<u64>(at) >> held;  at -= (63 - held) >> 3;  held |= 56;
 //
-// without a branch and without a look at markers (Giesen, "Reading bits in far too many ways", variant 4). `bits` has the next
-// bit at its top, `held` of them are counted; what follows them is right as well, so that it may be or-ed again.
-//
-// Tried on 12-megapixel photos (AMD EPYC, Node 20): see sequential.ts.
+// without a branch and without a look at markers (Giesen, "Reading bits in far too many ways", variant 4). `bits` has
+// the next bit at its top, `held` of them are counted; what follows them is right as well, so that it may be or-ed
+// again.
 import { scan } from "./frame";
 
 /** Most bytes that one block, or one MCU of a scan of DC or of lossless samples, can take, and a refill after it. */
 const READ: usize = 272;
-/** How far the position may fall behind the end of a segment: by more than 64 bits, so that one sees that bits were lacking. */
+/**
+ * How far the position may fall behind the end of a segment: by more than 64 bits, so that one sees that bits were
+ * lacking.
+ */
 const BEHIND: usize = 24;
 const TAIL: usize = BEHIND + READ + 24;
 const WINDOW: usize = 8192;
@@ -137,8 +141,8 @@ function fillWindow(): void {
 }
 
 /**
- * Finds the next marker of the file before `limit`, if there is none that is not dealt with: 0xff of any number, then neither
- * 0xff nor 0.
+ * Finds the next marker of the file before `limit`, if there is none that is not dealt with: 0xff of any number, then
+ * neither 0xff nor 0.
  */
 export function findMarker(limit: usize): bool {
   if (reader.marker) return true;

@@ -1,7 +1,11 @@
-// Blocks of coefficients that are kept until all scans are read: in zigzag order, so that a band is a stretch of a block.
+// Blocks of coefficients that are kept until all scans are read: in zigzag order, so that a band is a stretch of a
+// block.
 import { Component, scan, ZIGZAG } from "./frame";
 
-/** The byte offset in natural order of each place in zigzag order, and of all places that a run or the end of a block leads to. */
+/**
+ * The byte offset in natural order of each place in zigzag order, and of all places that a run or the end of a block
+ * leads to.
+ */
 export const NATURAL: usize = memory.data(64 + 128 + 16, 16);
 
 export function prepareOffsets(): void {

@@ -1,15 +1,16 @@
-// Colors of samples (JFIF 1.02, §5 of Adobe's TN 5116, and Pillow's CMYK to RGB): a row of 16 pixels at a time, of which up
-// to 15 too many are read and written.
+// Colors of samples (JFIF 1.02, §5 of Adobe's TN 5116, and Pillow's CMYK to RGB): a row of 16 pixels at a time, of
+// which up to 15 too many are read and written.
 //
 // YCbCr, with Cb and Cr less 128, in 16 fraction bits as libjpeg:
 //
 //     R = Y + ((91881 Cr + 2^15) >> 16)    B = Y + ((116130 Cb + 2^15) >> 16)
 //     G = Y + ((-22554 Cb - 46802 Cr + 2^15) >> 16)                                each clamped to 0 … 255
 //
-// On 16-bit lanes, with q(x, k) = (k x + 2^14) >> 15: R = Y + Cr + q(Cr, 13173), B = Y + 2 Cb + q(Cb, -7471), and G = Y - Cr +
-// ((-22554 Cb + 18734 Cr + 2^15) >> 16), the same for all of 2^16 pairs. Exact, no bound.
+// On 16-bit lanes, with q(x, k) = (k x + 2^14) >> 15: R = Y + Cr + q(Cr, 13173), B = Y + 2 Cb + q(Cb, -7471), and G =
+// Y - Cr + ((-22554 Cb + 18734 Cr + 2^15) >> 16), the same for all of 2^16 pairs. Exact, no bound.
 //
-// CMYK, inverted as Adobe writes it: R = d(C K), G = d(M K), B = d(Y K) with d(t) = t / 255, rounded: u = t + 128, ((u >> 8) + u) >> 8.
+// CMYK, inverted as Adobe writes it: R = d(C K), G = d(M K), B = d(Y K) with d(t) = t / 255, rounded: u = t + 128,
+// ((u >> 8) + u) >> 8.
 
 export namespace Color {
   export const GRAY: i32 = 0;
@@ -19,7 +20,10 @@ export namespace Color {
   export const YCCK: i32 = 4;
 }
 
-/** Pixels of three planes, side by side: as four bytes each, of which the last is dropped; 4 bytes after them are overwritten. */
+/**
+ * Pixels of three planes, side by side: as four bytes each, of which the last is dropped; 4 bytes after them are
+ * overwritten.
+ */
 // @ts-ignore: decorator
 @inline
 function storePixels(out: usize, r: v128, g: v128, b: v128): void {

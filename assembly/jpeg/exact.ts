@@ -1,8 +1,10 @@
-// Sequential and lossless scans bit by bit in libjpeg's way, for the few files in which it shows how libjpeg-turbo reads:
+// Sequential and lossless scans bit by bit in libjpeg's way, for the few files in which it shows how libjpeg-turbo
+// reads:
 //
 // - Data that end without a marker: whether the picture is accepted depends on when the 57 bits that are read ahead end.
-// - 0xff 0xff 0x00 in data without restart markers: an MCU is first decoded by a quicker reader, which takes any 0xff but
-//   0xff 0x00 for the end of the data; if it met one, the MCU is decoded once more, over what the first attempt wrote.
+// - 0xff 0xff 0x00 in data without restart markers: an MCU is first decoded by a quicker reader, which takes any 0xff
+//   but 0xff 0x00 for the end of the data; if it met one, the MCU is decoded once more, over what the first attempt
+//   wrote.
 // - Errors after the only scan: they count if they lie before `scan.limit`, which moves on by 65,536 bytes, as Pillow
 //   reads, each time that libjpeg runs out of bytes and takes back an MCU.
 import { findMarker, reader } from "./bits";
@@ -43,7 +45,9 @@ export function beginExact(): void {
   if (!reader.marker) exact.isLacking = false;
 }
 
-/** Reads ahead to 57 bits at least, or to a marker, after which come zeros. @returns whether there were enough bytes. */
+/**
+ * Reads ahead to 57 bits at least, or to a marker, after which come zeros. @returns whether there were enough bytes.
+ */
 function fill(need: i32): bool {
   while (!reader.marker && exact.left < 57) {
     let at = reader.raw;
@@ -162,7 +166,7 @@ function decodeBlock(block: usize, part: Component): bool {
 // @ts-ignore: decorator
 @inline
 function blockAt(part: Component, n: i32, y: i32, x: i32): usize {
-  return scan.isOnly ? BLOCKS + (<usize>n << 7) : part.coefficients + (blockIndex(part, y, x) << 7);
+  return scan.isDirect ? BLOCKS + (<usize>n << 7) : part.coefficients + (blockIndex(part, y, x) << 7);
 }
 
 function decodeMcu(column: i32): bool {
@@ -218,7 +222,7 @@ export function decodeExact(count: i32): bool {
   for (let i = 0; i < count; i++) {
     const column = scan.column + i;
     for (let isDone = false; !isDone; ) {
-      if (scan.isOnly) memory.fill(BLOCKS, 0, <usize>blocks << 7);
+      if (scan.isDirect) memory.fill(BLOCKS, 0, <usize>blocks << 7);
       if (exact.isLacking) break;
       save();
       if (!scan.restartInterval && !reader.marker && scan.limit >= reader.raw + room) {
@@ -250,8 +254,11 @@ function keep(column: i32): void {
     for (let y = 0; y < part.mcuHigh; y++) {
       for (let x = 0; x < part.mcuWide; x++) {
         const at = column * part.mcuWide + x;
-        if (!scan.isOnly) store<u8>(part.lasts + blockIndex(part, y, at), 63);
-        else transform(part, inNaturalOrder(blockAt(part, n++, y, at), 63), 63, samplesOf(part, scan.row, scan.line + y, at));
+        if (!scan.isDirect) store<u8>(part.lasts + blockIndex(part, y, at), 63);
+        else {
+          const block = inNaturalOrder(blockAt(part, n++, y, at), 63);
+          transform(part, block, 63, samplesOf(part, scan.row, scan.line + y, at));
+        }
       }
     }
   }

@@ -2,24 +2,25 @@
 // structs, whose fields take 4 bytes each in this order; fields after the blank line are the decoder's own.
 // Section numbers (§) are those of ITU-T T.81.
 
-/** Components of a frame at most. */
-export const COMPONENTS: i32 = 4;
-
 /** One component of the frame: its blocks, its samples, and its part in the scan that is being decoded. */
 // prettier-ignore
 @unmanaged export class Component {
   /** Sampling factors. */
   h: i32; v: i32;
-  /** Blocks (samples, if lossless) in a row and rows of them, without padding; and in a row with its padding to whole MCUs. */
+  /**
+   * Blocks (samples, if lossless) in a row and rows of them, without padding; and in a row with its padding to whole
+   * MCUs.
+   */
   blocksWide: i32; blocksHigh: i32; blockStride: i32;
-  /** Unless a scan is decoded straight to samples: i16 [rows, blockStride, 64] in zigzag order, and u8 [rows, blockStride], the
-   * last place at which a block may have a nonzero coefficient. */
+  /** Unless a scan is decoded straight to samples: i16 [rows, blockStride, 64] in zigzag order, and u8 [rows,
+   * blockStride], the last place at which a block may have a nonzero coefficient. */
   coefficients: usize; lasts: usize;
   /** i16 [64] in natural order. */
   quantizer: usize;
   /** Samples on a side of what a block becomes: 8, 4, 2 or 1. */
   size: i32;
-  /** Samples: a ring of rows, of which 16 bytes before each and 32 after may be overwritten. Rows that hold samples of the image, and their width. */
+  /** Samples: a ring of rows, or all of them if lossless; 16 bytes before each and 32 after may be overwritten. Their
+   * width and rows without padding. */
   plane: usize; planeStride: i32; planeRows: i32; width: i32; height: i32;
   /** How often a sample is repeated in a row and a column of the image. */
   repeatX: i32; repeatY: i32;
@@ -65,14 +66,21 @@ export namespace Coding {
 /** The scan that is being decoded, and how far. */
 // prettier-ignore
 @unmanaged export class Scan {
-  /** The file's bytes; `limit` is where those end that the coded data may use, and 32 bytes after the file's end may be read. */
+  /**
+   * The file's bytes; `limit` is where those end that the coded data may use, and 32 bytes after the file's end may
+   * be read.
+   */
   start: usize; end: usize; limit: usize;
   coding: i32;
-  /** Whether MCUs become samples at once, as all components are in this one scan, and not coefficients that are kept. */
-  isOnly: i32;
+  /**
+   * Whether MCUs become samples at once, as all components are in this one scan, and not coefficients that are kept.
+   */
+  isDirect: i32;
   /** Components by their index, as the scan lists them. */
   components: i32; first: i32; second: i32; third: i32; fourth: i32;
-  /** Band of coefficients and successive approximation (Ss, Se, Ah, Al of §B.2.3); Ss is a lossless scan's predictor. */
+  /**
+   * Band of coefficients and successive approximation (Ss, Se, Ah, Al of §B.2.3); Ss is a lossless scan's predictor.
+   */
   bandStart: i32; bandEnd: i32; high: i32; low: i32;
   /** MCUs in a row and between two restart markers, 0 without. */
   columns: i32; restartInterval: i32;

@@ -1,5 +1,6 @@
-// Dequantization and the inverse DCT (§A.3.3, A.3.4): Loeffler, Ligtenberg and Moschytz's algorithm with 13 fraction bits,
-// to 8×8, 4×4, 2×2 or 1 sample, in the arithmetic of libjpeg-turbo's SIMD, which rounds, wraps and saturates at 16 bits:
+// Dequantization and the inverse DCT (§A.3.3, A.3.4): Loeffler, Ligtenberg and Moschytz's algorithm with 13 fraction
+// bits, to 8×8, 4×4, 2×2 or 1 sample, in the arithmetic of libjpeg-turbo's SIMD, which rounds, wraps and saturates at
+// 16 bits:
 //
 //     x = w16(coefficient * quantizer)                                     w16: the low 16 bits as a signed number
 //     columns: sat16((y + 2^10) >> 11), rows: clamp((y + 2^17) >> 18, -128, 127) + 128, where y of a line of eight is
@@ -10,8 +11,9 @@
 //     o1 = -4176 x5 - 20995 x3 + u4    o2 = -20995 x5 + 4177 x3 + u3
 //     y0, y7 = e0 ± o3    y1, y6 = e1 ± o2    y2, y5 = e2 ± o1    y3, y4 = e3 ± o0
 //
-// and where all coefficients of rows 1 to 7 are zero, columns are w16(4 x0). Exact, no bound: sums of zeros are left out, and
-// sums of 32 bits wrap, so that constants may be added before. A column is a lane; pairs of terms are one 16-bit dot product.
+// and where all coefficients of rows 1 to 7 are zero, columns are w16(4 x0). Exact, no bound: sums of zeros are left
+// out, and sums of 32 bits wrap, so that constants may be added before. A column is a lane; pairs of terms are one
+// 16-bit dot product.
 import { Component } from "./frame";
 
 /** Columns, after the first pass: i16 [8, 8]. */
@@ -399,7 +401,8 @@ function reduce4(block: usize, quantizer: usize, out: usize, stride: usize): voi
 
 /**
  * t = 29692 x1 - 10426 x3 + 6967 x5 - 5906 x7    y0, y1 = (x0 << 15) ± t
- * columns 0, 1, 3, 5, 7: sat16((y + 2^12) >> 13), but for column 0, whose 32 bits stay; rows: (y + 2^19) >> 20, clamped.
+ * columns 0, 1, 3, 5, 7: sat16((y + 2^12) >> 13), but for column 0, whose 32 bits stay; rows: (y + 2^19) >> 20,
+ * clamped.
  */
 function reduce2(block: usize, quantizer: usize, out: usize, stride: usize): void {
   for (let c: usize = 0; c < 8; c++) {
@@ -422,7 +425,10 @@ function reduce2(block: usize, quantizer: usize, out: usize, stride: usize): voi
   }
 }
 
-/** The mean, in 10 bits that wrap: what is out of range by less than 512 is clamped, or else comes out at the other end. */
+/**
+ * The mean, in 10 bits that wrap: what is out of range by less than 512 is clamped, or else comes out at the other
+ * end.
+ */
 function reduce1(block: usize, quantizer: usize, out: usize): void {
   const mean = ((<i32>load<i16>(block) * <i32>load<i16>(quantizer) + 4) >> 3) & 1023;
   store<u8>(out, sample(mean < 512 ? mean : mean - 1024));

@@ -1,6 +1,6 @@
-// JPEG (ITU-T T.81) from entropy-coded data to RGB, to the byte as Pillow with libjpeg-turbo 3 makes it. The host, src/image/jpeg.ts,
-// reads the markers, lays out memory from `heap` on, fills the structs of frame.ts, and calls one step after the other. A module
-// of its own, whose memory is dropped with whatever a damaged file may have written.
+// JPEG (ITU-T T.81) from entropy-coded data to RGB, to the byte as Pillow with libjpeg-turbo 3 makes it. The host,
+// src/image/jpeg.ts, reads the markers, lays out memory from `heap` on, fills the structs of frame.ts, and calls one
+// step after the other. A module of its own, whose memory is dropped with whatever a damaged file may have written.
 import { CONDITIONING } from "./arithmetic";
 import { reader } from "./bits";
 import { inNaturalOrder } from "./blocks";
@@ -39,7 +39,10 @@ export function precision_at(): usize {
   return PRECISION;
 }
 
-/** Makes the table of a slot, 0 to 7, of 16 counts and their symbols; see huffman.ts. @returns its address, or 0 for codes that cannot be. */
+/**
+ * Makes the table of a slot, 0 to 7, of 16 counts and their symbols; see huffman.ts. @returns its address, or 0 for
+ * codes that cannot be.
+ */
 export function build_table(slot: i32, spec: usize, kind: i32, largest: i32): usize {
   const table = tableAt(slot);
   return buildTable(table, spec, kind, largest) ? table : 0;

@@ -1,8 +1,8 @@
-// Lossless scans (annex H): differences coded by Huffman, and the samples that predictions from their neighbors and these make,
-// modulo 2^16, of 8 bits. A sample is what others call a block; a row of MCUs is one of rows of samples.
+// Lossless scans (annex H): differences coded by Huffman, and the samples that predictions from their neighbors and
+// these make, modulo 2^16, of 8 bits. A sample is what others call a block; a row of MCUs is one of rows of samples.
 import { isLacking, more, reader } from "./bits";
 import { decodeExactDifferences, exact, isExact } from "./exact";
-import { Component, frame, scan, scanned } from "./frame";
+import { Component, scan, scanned } from "./frame";
 import { LOOKUP, resolve, SLOW } from "./huffman";
 
 /** Whether the current row of MCUs has data. */
@@ -80,7 +80,6 @@ export function finishLosslessRow(): void {
     for (let y = 0; y < rows; y++) {
       const values = part.values + bytes * y;
       predictRow(part, part.differences + bytes * y, above, values);
-      // Another row of MCUs has been read into less memory than the image takes: planes of lossless frames are whole.
       let out = part.plane + <usize>((scan.row * part.v + y) * part.planeStride);
       for (let x = 0; x < part.blocksWide; x++) store<u8>(out++, <u32>load<u16>(values + (<usize>x << 1)) << scan.low);
       above = values;

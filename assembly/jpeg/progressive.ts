@@ -1,9 +1,12 @@
-// Coefficients of a progressive scan coded by Huffman (§G.1.2): a first approximation of DC or of a band of AC, or one bit more
-// of each. `decode…(count)` does that many MCUs from the next on. Once bits are lacking nothing changes any more: zeros
-// refine nothing.
+// Coefficients of a progressive scan coded by Huffman (§G.1.2): a first approximation of DC or of a band of AC, or
+// one bit more of each. `decode…(count)` does that many MCUs from the next on. Once bits are lacking nothing changes
+// any more: zeros refine nothing.
 //
-// A run of blocks without anything new is skipped by its length, and blocks whose band is empty by their `lasts`: a scan
-// over 179 megapixels costs nothing if it says nothing.
+// A run of blocks without anything new is skipped by its length, and blocks whose band is empty by their `lasts`: a
+// scan over 179 megapixels costs nothing if it says nothing.
+//
+// Measured on a progressive photo of 12 megapixels, 3 MB (Intel Xeon, Node 20.20): 180 ms in all, 70 of them
+// refinements of AC. Tried: refinement coefficient by coefficient, 225 ms in all.
 import { isLacking, more, reader } from "./bits";
 import { blockIndex, placeOf } from "./blocks";
 import { Component, scan, scanned } from "./frame";

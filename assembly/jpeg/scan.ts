@@ -1,5 +1,5 @@
-// The way through a scan: its rows of MCUs, the MCUs between restart markers, and what is done when such a marker is not the
-// one that is due (§F.2.2.5, and libjpeg's jpeg_resync_to_restart).
+// The way through a scan: its rows of MCUs, the MCUs between restart markers, and what is done when such a marker is
+// not the one that is due (§F.2.2.5, and libjpeg's jpeg_resync_to_restart).
 import { beginArithmetic, decodeArithmetic } from "./arithmetic";
 import { beginData, beginSegment, findMarker, isLacking, reader } from "./bits";
 import { prepareOffsets } from "./blocks";
@@ -31,7 +31,10 @@ export function beginScan(): void {
   else beginData(scan.start);
 }
 
-/** Decodes at most `count` MCUs, up to the end of a row of MCUs of a scan that becomes samples at once. @returns a Status. */
+/**
+ * Decodes at most `count` MCUs, up to the end of a row of MCUs of a scan that becomes samples at once. @returns a
+ * Status.
+ */
 export function decode(count: i32): i32 {
   while (count > 0) {
     if (isIdle()) return Status.DONE;
@@ -45,14 +48,15 @@ export function decode(count: i32): i32 {
     scan.line = 0;
     if (scan.coding == Coding.LOSSLESS || scan.coding == Coding.EXACT_LOSSLESS) finishLosslessRow();
     if (++scan.row == frame.rows) return Status.DONE;
-    if (scan.isOnly) return Status.ROW;
+    if (scan.isDirect) return Status.ROW;
   }
   return Status.MORE;
 }
 
 /** Whether nothing that is kept can change any more: no bits are left, and no restart marker will be found. */
 function isIdle(): bool {
-  if (scan.isOnly || (scan.coding != Coding.PROGRESSIVE && scan.coding != Coding.SEQUENTIAL) || !isLacking()) return false;
+  const isKept = scan.coding == Coding.PROGRESSIVE || (scan.coding == Coding.SEQUENTIAL && !scan.isDirect);
+  if (!isKept || !isLacking()) return false;
   return !scan.restartInterval || (reader.marker >= 0xc0 && (reader.marker < 0xd0 || reader.marker > 0xd7));
 }
 
@@ -89,7 +93,7 @@ function decodeColumns(columns: i32): i32 {
 function decodeMcus(count: i32): i32 {
   switch (scan.coding) {
     case Coding.SEQUENTIAL: {
-      if (scan.isOnly) decodeToSamples(count);
+      if (scan.isDirect) decodeToSamples(count);
       else decodeToCoefficients(count);
       break;
     }

@@ -1,5 +1,7 @@
 // Blocks and MCUs of a sequential scan coded by Huffman (§F.2).
-
+//
+// Measured on a photo of 12 megapixels, 4:4:4 at quality 95, 5.8 MB (Intel Xeon, Node 20.20): 53 ms, 110 MB/s, of 80
+// in all; Pillow takes 160. Tried: a refill for each symbol, 54 ms; extra bits beyond the lookup by a call, 57.
 import { isLacking, more, reader } from "./bits";
 import { blockIndex, clearBlock, NATURAL, placeOf } from "./blocks";
 import { Component, scan, scanned } from "./frame";
@@ -11,8 +13,8 @@ const BLOCK: usize = memory.data(128, 16);
 
 /**
  * Decodes a block.
- * @param isDirect whether it is in natural order and all zeros, so that zeros may be written as well, which takes a branch less;
- * else in zigzag order, and what is not written stays.
+ * @param isDirect whether it is in natural order and all zeros, so that zeros may be written as well, which takes a
+ * branch less; else in zigzag order, and what is not written stays.
  * @returns the last place in zigzag order at which it may be nonzero now.
  */
 // @ts-ignore: decorator

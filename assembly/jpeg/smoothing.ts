@@ -1,10 +1,11 @@
-// Block smoothing of progressive files whose scans have not told all (libjpeg-turbo's decompress_smooth_data): AC coefficients
-// that are still unknown are guessed from the DC values of the 5×5 blocks around, before the inverse DCT. Coefficients are kept
-// as they were read.
+// Block smoothing of progressive files whose scans have not told all (libjpeg-turbo's decompress_smooth_data): AC
+// coefficients that are still unknown are guessed from the DC values of the 5×5 blocks around, before the inverse
+// DCT. Coefficients are kept as they were read.
 //
 //     |coefficient| = (128 q + |q0 Σ w DC|) div (256 q), less than 2^Al if a scan has told its upper bits
 //
-// Where no AC is known, nine are guessed and DC as well, with the wider kernels. Sums are of 32 bits, products with q0 of 64.
+// Where no AC is known, nine are guessed and DC as well, with the wider kernels. Sums are of 32 bits, products with
+// q0 of 64.
 import { inNaturalOrder } from "./blocks";
 import { component, frame, scan } from "./frame";
 import { samplesOf, transform } from "./idct";
@@ -39,8 +40,8 @@ const PLACES: usize = memory.data<u8>([0, 1, 8, 16, 9, 2, 3, 10, 17, 24]);
 const AROUND: usize = memory.data(64, 16);
 
 /**
- * As the host writes it, by component, i32 [4, 2, 10]: how many low bits of the first ten places in zigzag order are unknown
- * (-1 for all), for rows of MCUs with data in the last scan and for those after it.
+ * As the host writes it, by component, i32 [4, 2, 10]: how many low bits of the first ten places in zigzag order are
+ * unknown (-1 for all), for rows of MCUs with data in the last scan and for those after it.
  */
 export const PRECISION: usize = memory.data(320, 16);
 

@@ -1,9 +1,10 @@
-// Rows of the image from rows of samples: components with fewer samples are interpolated as libjpeg's "fancy upsampling" does,
-// or repeated, and colors are made of them (color.ts).
+// Rows of the image from rows of samples: components with fewer samples are interpolated as libjpeg's "fancy
+// upsampling" does, or repeated, and colors are made of them (color.ts).
 //
-// A sample lies a quarter off the two that it becomes: (3 near + far) / 4, in 2 bits and rounded half up or down, in turn. In
-// both directions the first pass keeps its 2 bits. With avg(a, b) = (a + b + 1) >> 1, as the instruction has it, and floor(a, b) =
-// (a + b) >> 1: (3 a + b + 1) >> 2 = floor(a, avg(a, b)) and (3 a + b + 2) >> 2 = avg(a, floor(a, b)).
+// A sample lies a quarter off the two that it becomes: (3 near + far) / 4, in 2 bits and rounded half up or down, in
+// turn. In both directions the first pass keeps its 2 bits. With avg(a, b) = (a + b + 1) >> 1, as the instruction has
+// it, and floor(a, b) = (a + b) >> 1: (3 a + b + 1) >> 2 = floor(a, avg(a, b)) and (3 a + b + 2) >> 2 = avg(a,
+// floor(a, b)).
 //
 // Samples beyond the last column are that column, and so at the first; rows likewise.
 import { Color, cmykRow, grayRow, rgbRow, ycckRow, yccRow } from "./color";
@@ -116,7 +117,10 @@ function mixed(near: usize, far: usize): v128 {
   return i16x8.add(i16x8.add(i16x8.shl(a, 1), a), v128.load8x8_u(far));
 }
 
-/** One of twice the rows, twice the columns: with c = 3 near + far, (3 c[i] + c[i - 1] + 8) >> 4, (3 c[i] + c[i + 1] + 7) >> 4 */
+/**
+ * One of twice the rows, twice the columns: with c = 3 near + far, (3 c[i] + c[i - 1] + 8) >> 4, (3 c[i] + c[i + 1] +
+ * 7) >> 4
+ */
 function both(out: usize, near: usize, far: usize, width: i32): void {
   const eight = i16x8.splat(8);
   const seven = i16x8.splat(7);

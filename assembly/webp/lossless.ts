@@ -138,7 +138,7 @@ export function lossless_step(): i32 {
   if (stage == WRITE) return writeRows();
   if (out == 0) {
     const isIndexed = transforms == TRANSFORMS + 16 && load<i32>(TRANSFORMS) == COLOR_INDEXING;
-    return checkPixels(PIXELS, isIndexed && !cacheBits && isGreenOnlyImage);
+    return checkPixels(PIXELS >> 2, isIndexed && !cacheBits && isGreenOnlyImage);
   }
   const status = decodePixels(PIXELS);
   if (status != DONE) return status;

@@ -19,6 +19,9 @@ const ANY: u32 = 0;
 const GREEN_ONLY: u32 = 1;
 const CONSTANT: u32 = 2;
 
+/** What a change of the group counts as, in pixels. */
+const CHANGE: usize = 32;
+
 /** Symbols of green: literals, then lengths, then places in the cache. */
 const LENGTHS: u32 = 256;
 const CACHE: u32 = 256 + 24;
@@ -161,11 +164,16 @@ function copyPixels(to: usize, distance: usize, length: usize): void {
   }
 }
 
-/** Decodes about `budget` pixels. @returns MORE, DONE after the last, or what is wrong. */
+/**
+ * Decodes about `budget` pixels, or fewer where groups change often: their tables are then far apart in memory, and a look-up
+ * may take as long as twenty.
+ * @returns MORE, DONE after the last, or what is wrong.
+ */
 export function decodePixels(budget: usize): i32 {
-  const sliceEnd = min(end, at + (budget << 2));
+  let sliceEnd = min(end, at + (budget << 2));
   let position = sharedPosition;
   let to = at;
+  let lastGroup: usize = 0;
   while (to < sliceEnd) {
     let group = onlyGroup;
     let stop = sliceEnd;
@@ -173,6 +181,8 @@ export function decodePixels(budget: usize): i32 {
       const x = <i32>((to - rowStart) >> 2);
       group = groupAt(x);
       stop = rowStart + (<usize>min(width, ((x >> tileBits) + 1) << tileBits) << 2);
+      if (group != lastGroup) sliceEnd -= 4 * CHANGE;
+      lastGroup = group;
     }
     const kind = load<u32>(group, KIND);
     if (kind == CONSTANT) {

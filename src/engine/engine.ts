@@ -7,6 +7,7 @@ import { isRecord } from "../checkpoint/json.js";
 import { faultOfSizes, parseConfig } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
 import { type ForwardOptions, forward } from "../forward/forward.js";
+import { traced } from "../forward/trace.js";
 import type { Similarity } from "../heads/contrastive.js";
 import type { HubOptions } from "../hub/settings.js";
 import { createDrawing, noisePicture } from "../image/drawn.js";
@@ -15,6 +16,7 @@ import { parsePreprocessing } from "../image/processors.js";
 import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
 import { kindOf, parseJson } from "../json.js";
+import { environment } from "../platform/host.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
@@ -303,7 +305,9 @@ function engineOf(
         const called = last.then(async () => {
           check();
           used = await current();
-          return forward(used.backend, used.weights, config, inputs, outputs, options);
+          const { backend, weights } = used;
+          const watched = environment("VITRAIL_TRACE") ? traced(backend, weights, console.error) : backend;
+          return forward(watched, weights, config, inputs, outputs, options);
         });
         last = called.catch(() => undefined);
         try {

@@ -2,7 +2,7 @@
  * One value for all who want the same: made for the first, kept until the last has let go of it. Whoever stops waiting for
  * it, or has a listener that throws, leaves the others undisturbed.
  */
-import { abortable } from "../tasks.js";
+import { abortable } from "../waiting.js";
 
 interface Shared<T, Progress> {
   readonly value: Promise<T>;

@@ -21,6 +21,8 @@ import { concatenated, padTogether, passes } from "./batches.js";
 import type { ModelConfig, Weights } from "./model.js";
 
 export interface ForwardOptions {
+  /** Blocks, from 0, to which hidden states and attentions are limited: others are neither kept nor read. */
+  readonly blocks?: readonly number[];
   /** Images of other sizes than the config's are taken, and position embeddings resampled as the checkpoint's library does. */
   readonly interpolatePositions?: boolean;
   readonly signal?: AbortSignal;
@@ -41,6 +43,7 @@ export async function forward(
   options: ForwardOptions = {},
 ): Promise<{ readonly outputs: Promise<Partial<Outputs>> }> {
   checkWanted(config, wanted);
+  checkBlocks(config, wanted, options.blocks);
   const asked = new Set<OutputName>(wanted);
   if (asked.has("logitsPerImage") || asked.has("logitsPerText")) asked.add("imageEmbeds").add("textEmbeds");
   if (asked.has("imageEmbeds")) asked.add("imageFeatures");
@@ -125,6 +128,24 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   if (config.depth === 0) {
     for (const name of ["patchEmbedding", "attentions"] as const) {
       if (wanted.includes(name)) throw lacks(name, "a transformer");
+    }
+  }
+}
+
+/** Lists of either tower have an entry of each block that is asked for, and so each must have it. */
+function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks: readonly number[] | undefined): void {
+  if (blocks === undefined) return;
+  const depths = [
+    ...(wanted.some((name) => name === "hiddenStates" || name === "attentions") ? [config.depth] : []),
+    ...(wanted.some((name) => name === "textHiddenStates" || name === "textAttentions") ? [config.text!.depth] : []),
+  ];
+  for (const depth of depths) {
+    if (depth === 0) throw new RangeError("forward: blocks need a checkpoint with a transformer; this one has none");
+    const is = (block: unknown) => Number.isSafeInteger(block) && (block as number) >= 0 && (block as number) < depth;
+    if (!Array.isArray(blocks) || blocks.length === 0 || !blocks.every(is)) {
+      throw new RangeError(
+        `forward: blocks must be a list of numbers from 0 to ${depth - 1}; got ${JSON.stringify(blocks)?.slice(0, 60)}`,
+      );
     }
   }
 }

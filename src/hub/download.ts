@@ -5,7 +5,7 @@
 import { type ByteSource, fromBytes } from "../io/source.js";
 import { concatenate } from "../platform/bytes.js";
 import { type Asking, answerOf, type Connection, connect, reasonOf, redirectionOf, STALL } from "../platform/web.js";
-import { abortable } from "../tasks.js";
+import { abortable } from "../waiting.js";
 
 /** What is asked for. */
 export interface Request extends Pick<Asking, "fetch" | "headers" | "signal"> {

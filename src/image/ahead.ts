@@ -10,7 +10,7 @@
  */
 import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
-import { nextTask } from "../tasks.js";
+import { nextTask } from "../waiting.js";
 import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
 import { type PixelOptions, pixelsOf } from "./pixels.js";
 import type { SeenImage } from "./preprocess.js";

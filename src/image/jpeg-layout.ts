@@ -98,7 +98,8 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
   const fileAt = place(file.bytes.length + 32);
   const specAt = place(272);
   const parts = components.map(({ h, v, quantizer }: JpegComponent): Part => {
-    // Larger where a component would be upsampled otherwise: of 4:2:0 at half its size, luma is reduced and chroma is not.
+    // Larger where a component would be upsampled otherwise: of 4:2:0 at half its size, luma is reduced and chroma is
+    // not.
     let size = least;
     while (size < unit && (maxH * least) % (2 * h * size) === 0 && (maxV * least) % (2 * v * size) === 0) size *= 2;
     const repeatX = (maxH * least) / (h * size);
@@ -112,7 +113,8 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
     const blockRows = roundUp(blocksHigh, v);
     const blocks = isDirect || isLossless ? 0 : blockStride * blockRows;
     const width = ceilDiv(frame.width * h * size, maxH * unit);
-    // A ring of two rows of MCUs; 48 bytes between rows are room for the columns beside the first and last, and to read on.
+    // A ring of two rows of MCUs; 48 bytes between rows are room for the columns beside the first and last, and to
+    // read on.
     const planeRows = isLossless ? blockRows : 2 * v * size;
     const planeStride = roundUp(blockStride * size + 48, 16);
     return {

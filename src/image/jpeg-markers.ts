@@ -1,6 +1,6 @@
 /**
- * The markers of a JPEG as libjpeg reads them (ITU-T T.81, annex B), and when it does: Pillow gives it 65,536 bytes more each time
- * that it runs out of bytes, and what it has not asked for it does not see.
+ * The markers of a JPEG as libjpeg reads them (ITU-T T.81, annex B), and when it does: Pillow gives it 65,536 bytes
+ * more each time that it runs out of bytes, and what it has not asked for it does not see.
  */
 import { ascii, broken, type ImageFile } from "./file.js";
 

@@ -1,8 +1,10 @@
 /**
- * JPEG (ITU-T T.81) to RGB as Pillow with libjpeg-turbo 3 makes it. The markers are read here (jpeg-header.ts, jpeg-markers.ts);
- * entropy-coded data become pixels in a WebAssembly module (assembly/jpeg/), a few thousand blocks at a time.
+ * JPEG (ITU-T T.81) to RGB as Pillow with libjpeg-turbo 3 makes it. The markers are read here (jpeg-header.ts,
+ * jpeg-markers.ts); entropy-coded data become pixels in a WebAssembly module (assembly/jpeg/), a few thousand blocks
+ * at a time.
  *
- * A picture of one scan is decoded row of MCUs by row of MCUs; one of several scans has all its coefficients in memory first.
+ * A picture of one scan is decoded row of MCUs by row of MCUs; one of several scans has all its coefficients in
+ * memory first.
  */
 import { broken, type ImageFile, type StoredImage } from "./file.js";
 import { type JpegHeader, readHeader } from "./jpeg-header.js";
@@ -18,8 +20,9 @@ const PIXELS = 1 << 18;
 const BYTES = 1 << 22;
 
 /**
- * Most samples of lossless scans in all, and of arithmetic ones, whose blocks count as 4: both work without any data as well, while
- * blocks that are coded by Huffman take bits or are skipped. The largest picture may have 6 lossless or 95 arithmetic scans.
+ * Most samples of lossless scans in all, and of arithmetic ones, whose blocks count as 4: both work without any data
+ * as well, while blocks that are coded by Huffman take bits or are skipped. The largest picture may have 6 lossless
+ * or 95 arithmetic scans.
  */
 const MAX_WORK = 2 ** 30;
 
@@ -113,7 +116,10 @@ function isBounded(file: ImageFile, { from, restartInterval }: JpegScan): boolea
   return restartInterval ? marker >= 0xc0 && (marker < 0xd0 || marker > 0xd7) : marker !== 0;
 }
 
-/** A Huffman-coded MCU takes a bit at least: so little data without a marker are not the picture, nor worth its memory. */
+/**
+ * A Huffman-coded MCU takes a bit at least: so little data without a marker are not the picture, nor worth its
+ * memory.
+ */
 function checkLength(file: ImageFile, header: JpegHeader, frame: JpegFrame, scan: JpegScan): void {
   if (frame.isArithmetic || lastMarker(file, scan.from)) return;
   const unit = frame.coding === "lossless" ? 1 : 8;
@@ -141,7 +147,10 @@ function* copyFile({ file: { bytes }, kernel, fileAt, parts }: Picture): Slices<
   kernel.used = kernel.exports.memory.buffer.byteLength;
 }
 
-/** Decodes the only scan, after which the picture is accepted unless an error follows in bytes that libjpeg has got by then. */
+/**
+ * Decodes the only scan, after which the picture is accepted unless an error follows in bytes that libjpeg has got by
+ * then.
+ */
 function* decodeScan(picture: Picture, scan: JpegScan): Slices<void> {
   const { file, markers, frame, kernel, fileAt } = picture;
   const { limit } = markers;

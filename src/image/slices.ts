@@ -1,5 +1,6 @@
 /** Work on an image in slices, so that other tasks of the host run meanwhile and it can be ended at any of them. */
-import { abortable, nextTask } from "../tasks.js";
+import { shareSignal } from "../platform/host.js";
+import { abortable, nextTask } from "../waiting.js";
 
 /** Work in slices: it yields every few milliseconds at the least, and may be dropped at any yield. */
 export type Slices<T> = Generator<undefined, T, undefined>;
@@ -23,6 +24,7 @@ let last: Promise<unknown> = Promise.resolve();
  * @throws whatever the work throws; the signal's reason when it is aborted.
  */
 export async function inSlices<T>(work: () => Slices<T>, options: SliceOptions, late: () => Error): Promise<T> {
+  shareSignal(options.signal);
   const result = last.then(() => run(work(), options, late));
   last = result.catch(() => {});
   return abortable(result, options.signal);

@@ -38,6 +38,11 @@ export function environment(name: string): string | undefined {
   }
 }
 
+/** Tells Node that many calls may share a signal; it would warn of a leak at the eleventh listener. */
+export function shareSignal(signal: AbortSignal | undefined): void {
+  if (signal && hasFileSystem()) builtin("node:events")?.setMaxListeners?.(0, signal);
+}
+
 /** Threads that can run at the same time. */
 export async function processors(): Promise<number> {
   if (globalThis.navigator?.hardwareConcurrency) return navigator.hardwareConcurrency;

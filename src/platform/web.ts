@@ -1,5 +1,5 @@
 /** Addresses, and requests of which every byte is counted and waited for only so long. */
-import { abortable } from "../tasks.js";
+import { abortable } from "../waiting.js";
 
 export type Fetch = typeof globalThis.fetch;
 

@@ -152,7 +152,10 @@ function checkModel(model: unknown): void {
   if (!Array.isArray(merges) || merges.length > MAX_TOKENS) {
     refuse('"merges" of tokenizer.json', `be a list of at most ${MAX_TOKENS}`, merges);
   }
+  const [first] = merges;
   for (const merge of merges) {
+    // The package tells by the first which of the two ways of writing them a file has.
+    if (typeof merge !== typeof first) refuse("merges of a tokenizer", "all be texts, or all be pairs", merge);
     const pair = typeof merge === "string" ? merge : isPair(merge) ? `${merge[0]} ${merge[1]}` : undefined;
     if (pair === undefined || pair.length > MAX_TOKEN + 1) {
       refuse("merges of a tokenizer", `be pairs of at most ${MAX_TOKEN} characters`, merge);

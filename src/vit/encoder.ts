@@ -1,6 +1,6 @@
 /** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
-import { nextTask } from "../tasks.js";
+import { nextTask } from "../waiting.js";
 
 /** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */
 export interface EncoderConfig {
