@@ -5,12 +5,11 @@
 import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { createCorpus } from "./corpus.js";
-import { startCoverage } from "./coverage.js";
-import type { Message, Task } from "./messages.js";
-import { nameOf, STATE_HEAD } from "./messages.js";
+import { type Coverage, startCoverage } from "./coverage.js";
+import { type Difference, type Message, nameOf, STATE_HEAD, type Task } from "./messages.js";
 import { mutateBytes } from "./mutate/bytes.js";
 import type { Pool } from "./mutate/mutator.js";
-import { type Oracle, startOracle } from "./oracle.js";
+import { startOracle } from "./oracle.js";
 import { createRandom } from "./random.js";
 import { type Answer, answerOf, BYTES, LONGEST, MILLISECONDS, STALL, type Target } from "./target.js";
 import { TARGETS } from "./targets/index.js";
@@ -18,168 +17,202 @@ import { judge } from "./verdict.js";
 
 /** Executions between two looks at the clock, and turns of the event loop. */
 const ROUND = 128;
-/** Suspects of the same signature that are kept: of those that are slow or large, the next may be confirmed. */
+/** Executions between two looks at what the code knows, which is more when more was imported. */
+const LESSON = 64 * ROUND;
+/** Milliseconds between two messages on how far it is. */
+const TOLD = 5000;
+/** Suspects of the same signature that are told: of those that are slow or large, the next may be confirmed. */
 const MOST_SUSPECTS = 4;
 
 const say = (message: Message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
 async function main(task: Task): Promise<void> {
   const coverage = startCoverage();
-  const oracle = task.against === undefined ? undefined : await startOracle(task.against);
   const target = await TARGETS[task.target]!.load();
+  const { longest = LONGEST } = target;
   const random = createRandom(task.seed);
   const corpus = createCorpus();
-  const { longest = LONGEST, milliseconds = MILLISECONDS, bytes: mostBytes = BYTES } = target;
   for (const name of ["corpus", "suspects", "differences"]) mkdirSync(`${task.folder}/${name}`, { recursive: true });
   const save = (kind: string, input: Uint8Array): string => {
     const file = `${task.folder}/${kind}/${nameOf(input)}`;
     writeFileSync(file, input);
     return file;
   };
-
   // What is imported and compiled for the first input is no input's time.
   if (target.seeds[0]) await answerOf(target, target.seeds[0]);
-  const state = openSync(`${task.folder}/state`, "w");
-  const record = Buffer.alloc(STATE_HEAD + longest);
-  const suspects = new Map<string, { length: number; count: number }>();
-  const differences = new Map<string, { count: number; input: Uint8Array }>();
-  let executions = 0;
-  let slowest = 0;
-  let peak = process.resourceUsage().maxRSS;
 
-  function suspect(signature: string, message: string, input: Uint8Array, isMore = false): void {
-    const known = suspects.get(signature);
-    if (known && known.count >= MOST_SUSPECTS) return;
-    if (known && !isMore && input.length > 0.8 * known.length) return;
-    suspects.set(signature, { length: input.length, count: (known?.count ?? 0) + 1 });
-    say({ suspect: { signature, message, file: save("suspects", input) } });
-  }
+  const note = createNote(`${task.folder}/state`, longest);
+  const suspect = createSuspicion((input) => save("suspects", input));
+  const compare = task.against === undefined ? undefined : await createComparison(target, task.against);
+  let [executions, slowest] = [0, 0];
 
-  async function execute(input: Uint8Array): Promise<void> {
-    record.writeUInt32LE(executions, 0);
-    record.writeUInt32LE(input.length, 4);
-    record.set(input, STATE_HEAD);
-    writeSync(state, record, 0, STATE_HEAD + input.length, 0);
-    executions++;
+  /** Runs an input; whether it passed a place as often as none before. */
+  async function execute(input: Uint8Array): Promise<boolean> {
+    note(executions++, input);
     coverage.reset();
-    const begin = performance.now();
-    const { answer, error } = await answerOf(target, input);
-    const took = performance.now() - begin;
-    // What takes much memory takes time; looking takes more than most inputs.
-    const { maxRSS } = took > 2 ? process.resourceUsage() : { maxRSS: peak };
-    const grown = 1024 * (maxRSS - peak);
-    peak = maxRSS;
-
-    const verdict = error === undefined ? undefined : judge(error, target);
-    if (verdict) suspect(verdict.signature, verdict.message, input);
-    if (took > milliseconds) suspect("time", `${took.toFixed(0)} ms`, input, took > 1.2 * slowest);
-    else if (target.turns && took > STALL) suspect("stall", `${took.toFixed(0)} ms`, input, took > 1.2 * slowest);
-    if (grown > mostBytes || coverage.allocated > mostBytes)
-      suspect("memory", `${Math.max(grown, coverage.allocated)} bytes`, input, true);
-    slowest = Math.max(slowest, took);
-    if (oracle) await compare(oracle, input, answer);
+    const measured = await measure(target, coverage, input);
+    for (const { signature, message } of faultsOf(target, measured)) {
+      suspect(signature, message, input, measured.took > 1.2 * slowest);
+    }
+    slowest = Math.max(slowest, measured.took);
+    await compare?.with(input, measured.answer);
+    return coverage.isNew();
   }
 
-  async function compare(oracle: Oracle, input: Uint8Array, answer: Answer): Promise<void> {
-    const kind = target.against![task.against!]!(answer, await oracle.ask(input));
-    if (kind === undefined) return;
-    const known = differences.get(kind);
-    const shortest = known && known.input.length <= input.length ? known.input : input;
-    differences.set(kind, { count: (known?.count ?? 0) + 1, input: shortest });
+  const kept: string[] = [];
+  for (const { input, file } of seedsOf(task, target, longest)) {
+    const before = coverage.found;
+    if (!(await execute(input)) && task.guided) continue;
+    corpus.add(input, coverage.passed());
+    if (file !== undefined && coverage.found > before) kept.push(file);
   }
 
   const progress = () => {
     const { found, places } = coverage;
     say({ progress: { executions, found, places, corpus: corpus.size, slowest } });
   };
-
-  // Seeds, short ones first, so that long ones are kept for what they add.
-  const files = task.seeds.flatMap((folder) => filesIn(folder));
-  const seeds = [...target.seeds.map((input) => ({ input, file: "" })), ...files].filter(
-    ({ input }) => input.length <= longest && !task.skip.includes(nameOf(input)),
-  );
-  const byLength = seeds.sort(
-    (a, b) => Number(a.file !== "") - Number(b.file !== "") || a.input.length - b.input.length,
-  );
-  const kept: string[] = [];
-  for (const { input, file } of byLength) {
-    const before = coverage.found;
-    await execute(input);
-    if (!coverage.isNew() && task.guided) continue;
-    corpus.add(input, coverage.passed());
-    if (file !== "" && coverage.found > before) kept.push(file);
-  }
-
-  const pool = {
-    random,
-    dictionary: [] as Uint8Array[],
-    words: [] as string[],
-    names: [] as string[],
-    other: () => corpus.choose(random),
-  };
-  const deadline = performance.now() + 1000 * task.seconds;
-  const last = executions + task.runs;
-  let told = performance.now();
-  while (executions < last) {
-    if (executions % ROUND === 0) {
+  const other = () => corpus.choose(random);
+  let pool: Pool = { random, ...knowledgeOf(coverage), other };
+  const begin = performance.now();
+  let told = begin;
+  for (let left = task.runs; left > 0; left--) {
+    if (left % LESSON === 0) pool = { random, ...knowledgeOf(coverage), other };
+    if (left % ROUND === 0) {
       await setImmediate();
       const now = performance.now();
-      if (now > deadline) break;
-      if (now - told > 5000) {
+      if (now - begin > 1000 * task.seconds) break;
+      if (now - told > TOLD) {
         progress();
         told = now;
       }
     }
-    // More is known when more was imported.
-    if (pool.words.length + pool.dictionary.length === 0 || executions % (64 * ROUND) === 0)
-      learn(pool, coverage.literals, coverage.names);
-    const input = mutated(target, corpus.choose(random), pool).subarray(0, longest);
-    await execute(input);
-    if (!task.guided || !coverage.isNew()) continue;
+    const input = mutated(target, other(), pool).subarray(0, longest);
+    if (!(await execute(input)) || !task.guided) continue;
     corpus.add(input, coverage.passed());
     save("corpus", input);
   }
   progress();
-  const found = [...differences].map(([kind, { count, input }]) => ({ kind, count, file: save("differences", input) }));
-  say({ done: { differences: found, kept } });
-  oracle?.stop();
+  say({ done: { differences: compare?.end((input) => save("differences", input)) ?? [], kept } });
 }
 
+/** Writes the input that is to be run, and how many were run before, in one piece. */
+function createNote(path: string, longest: number): (executions: number, input: Uint8Array) => void {
+  const file = openSync(path, "w");
+  const note = Buffer.alloc(STATE_HEAD + longest);
+  return (executions, input) => {
+    note.writeUInt32LE(executions, 0);
+    note.writeUInt32LE(input.length, 4);
+    note.set(input, STATE_HEAD);
+    writeSync(file, note, 0, STATE_HEAD + input.length, 0);
+  };
+}
+
+interface Measured {
+  readonly answer: Answer;
+  readonly error?: unknown;
+  /** Milliseconds. */
+  readonly took: number;
+  /** Bytes: of large buffers, or that the process has grown by. */
+  readonly bytes: number;
+}
+
+/** Largest memory of the process so far, kilobytes. */
+let peak = process.resourceUsage().maxRSS;
+
+async function measure(target: Target, coverage: Coverage, input: Uint8Array): Promise<Measured> {
+  const begin = performance.now();
+  const { answer, error } = await answerOf(target, input);
+  const took = performance.now() - begin;
+  // What takes much memory takes time; looking takes more than most inputs.
+  const { maxRSS } = took > 2 ? process.resourceUsage() : { maxRSS: peak };
+  const grown = 1024 * (maxRSS - peak);
+  peak = maxRSS;
+  return { answer, error, took, bytes: Math.max(grown, coverage.allocated) };
+}
+
+/** What may be wrong: times are those of code that counts, on a machine that may be busy. */
+function* faultsOf(
+  target: Target,
+  { error, took, bytes }: Measured,
+): Generator<{ signature: string; message: string }> {
+  const verdict = error === undefined ? undefined : judge(error, target);
+  if (verdict) yield verdict;
+  if (took > (target.milliseconds ?? MILLISECONDS)) yield { signature: "time", message: `${took} ms` };
+  else if (target.turns && took > STALL) yield { signature: "stall", message: `${took} ms` };
+  if (bytes > (target.bytes ?? BYTES)) yield { signature: "memory", message: `${bytes} bytes` };
+}
+
+/** Tells of a suspect when it is the first of its signature, much shorter than that, or worse. */
+function createSuspicion(save: (input: Uint8Array) => string) {
+  const known = new Map<string, { readonly length: number; readonly count: number }>();
+  return (signature: string, message: string, input: Uint8Array, isWorse: boolean): void => {
+    const { length, count } = known.get(signature) ?? { length: Number.POSITIVE_INFINITY, count: 0 };
+    if (count === MOST_SUSPECTS || (input.length > 0.8 * length && !isWorse)) return;
+    known.set(signature, { length: input.length, count: count + 1 });
+    say({ suspect: { signature, message, file: save(input) } });
+  };
+}
+
+/** Asks another program for its answer to each input, and collects the kinds of disagreement. */
+async function createComparison(target: Target, name: string) {
+  const differs = target.against?.[name];
+  if (!differs) throw new Error(`fuzz: --against ${name} is for other targets`);
+  const oracle = await startOracle(name);
+  const kinds = new Map<string, { readonly count: number; readonly input: Uint8Array }>();
+  return {
+    async with(input: Uint8Array, answer: Answer): Promise<void> {
+      const kind = differs(answer, await oracle.ask(input));
+      if (kind === undefined) return;
+      const known = kinds.get(kind);
+      const shortest = known && known.input.length <= input.length ? known.input : input;
+      kinds.set(kind, { count: (known?.count ?? 0) + 1, input: shortest });
+    },
+    end(save: (input: Uint8Array) => string): Difference[] {
+      oracle.stop();
+      return [...kinds].map(([kind, { count, input }]) => ({ kind, count, file: save(input) }));
+    },
+  };
+}
+
+/** What there is to begin with: the target's own, then files, short ones first, so that long ones are kept for what they add. */
+function seedsOf(task: Task, target: Target, longest: number): { input: Uint8Array; file?: string }[] {
+  const files = task.seeds.flatMap((folder) => filesIn(folder).map((file) => ({ input: readInput(file), file })));
+  const isWanted = ({ input }: { input: Uint8Array }) => input.length <= longest && !task.skip.includes(nameOf(input));
+  const byLength = (a: { input: Uint8Array }, b: { input: Uint8Array }) => a.input.length - b.input.length;
+  const own = target.seeds.map((input) => ({ input }));
+  return [...own.sort(byLength), ...files.sort(byLength)].filter(isWanted);
+}
+
+/** Files of a folder, which need not be there. */
+const filesIn = (folder: string): string[] => {
+  try {
+    const names = readdirSync(folder).sort();
+    return names.map((name) => `${folder}/${name}`);
+  } catch {
+    return [];
+  }
+};
+
+const readInput = (file: string): Uint8Array => new Uint8Array(readFileSync(file));
+
+/** Four times of five by what knows the format, if anything does. */
 function mutated(target: Target, input: Uint8Array, pool: Pool): Uint8Array {
   const { random } = pool;
-  // Of those that know the format four times of five.
-  if (target.mutators.length > 0 && !random.once(5)) {
-    const changed = random.pick(target.mutators)(input, pool);
-    if (changed) return changed;
-  }
-  return mutateBytes(input, pool);
+  const known = target.mutators.length > 0 && !random.once(5);
+  return (known && random.pick(target.mutators)(input, pool)) || mutateBytes(input, pool);
 }
 
-/** Bytes of what the code knows: of texts, and of integers of two and four bytes in both orders. */
-function learn(
-  pool: { dictionary: Uint8Array[]; words: string[]; names: string[] },
-  literals: ReadonlySet<string | number>,
-  names: ReadonlySet<string>,
-): void {
-  pool.words = [...literals].filter((literal) => typeof literal === "string");
-  pool.names = [...names];
-  pool.dictionary = [...literals].flatMap((literal) => {
+/** What the code knows: texts, names, and bytes of texts and of integers, of two or four bytes in both orders. */
+function knowledgeOf({ literals, names }: Coverage): Pick<Pool, "dictionary" | "words" | "names"> {
+  const dictionary = [...literals].flatMap((literal) => {
     if (typeof literal === "string") return [new TextEncoder().encode(literal)];
     if (!Number.isInteger(literal) || literal >= 2 ** 32) return [];
     const size = literal < 65536 ? 2 : 4;
     const bytes = Array.from({ length: size }, (_, i) => Math.floor(literal / 256 ** i) & 255);
     return [Uint8Array.from(bytes), Uint8Array.from(bytes.reverse())];
   });
-}
-
-function filesIn(folder: string): { input: Uint8Array; file: string }[] {
-  let names: string[];
-  try {
-    names = readdirSync(folder).sort();
-  } catch {
-    return [];
-  }
-  return names.map((name) => ({ input: new Uint8Array(readFileSync(`${folder}/${name}`)), file: `${folder}/${name}` }));
+  const words = [...literals].filter((literal) => typeof literal === "string");
+  return { dictionary, words, names: [...names] };
 }
 
 main(JSON.parse(process.argv[2]!) as Task).catch((error: Error) => {

@@ -3,6 +3,7 @@
  * the counters are, one byte each, in the manner of AFL: how often a place was passed counts in eight steps, and an input is
  * new when a place was passed in a step that no input before had.
  */
+
 /** What instrumented modules call, as `globalThis.fuzzed`. */
 export interface Recorder {
   /** The counters of a module, and what is found in its source: bytes and names that inputs may be made of. */

@@ -25,7 +25,7 @@ async function main(
   for (const target of names) {
     const folder = `build/fuzz/${target}`;
     const seeds = [`fuzz/corpus/${target}`, `fuzz/crashes/${target}`, `${folder}/corpus`];
-    const task = { ...rest, target, folder, seeds, skip: [], guided: true, runs: merge ? 0 : rest.runs };
+    const task = { ...rest, target, folder, seeds, guided: true, runs: merge ? 0 : rest.runs };
     const report = await fuzz(task, ({ executions, found, places, corpus }) =>
       process.stderr.write(
         `${target}: ${grouped(executions)} executions, ${found} of ${places} places, ${corpus} inputs kept\n`,
