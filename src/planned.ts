@@ -63,14 +63,14 @@ export type Planned<T> = T extends Linear
         ? { readonly [Key in keyof T]: Planned<T[Key]> }
         : T;
 
-/** What a part asks a checkpoint while it plans its weights. Names of layers and norms are without ".weight" and the like. */
+/** Questions of a part to a checkpoint while it plans its weights. Names of layers and norms are without ".weight" and the like. */
 export interface Planner {
   has(tensor: string): boolean;
   shapeOf(tensor: string): readonly number[] | undefined;
   /** Names of the tensors of a layer. */
   weightOf(layer: string): string;
   biasOf(layer: string): string;
-  /** Whether a norm exists. */
+  /** Tells whether a norm exists. */
   hasNorm(norm: string): boolean;
   /** A norm; an RMSNorm in towers whose first norm has no shift. */
   norm(norm: string, cols: number, eps: number): Planned<Norm>;

@@ -7,7 +7,7 @@ import type { Pooled, PoolingConfig } from "./pooling.js";
 export interface ClassifierConfig extends PoolingConfig {
   /** Outputs of the head, 0 without one. */
   readonly classes: number;
-  /** Whether logits without a head are what it would read, as timm's models give without one: DINO's and MAE's files. */
+  /** True if logits without a head are what it would read, as timm's models give without one: DINO's and MAE's files. */
   readonly headless: boolean;
 }
 
@@ -57,7 +57,7 @@ function columnsOf(matrix: Float32Array, rows: number, first: number, count: num
   return result;
 }
 
-/** Of a vector its scores; of class token and mean their sum; of class and distillation token both, and their mean. */
+/** Scores of a vector; of class token and mean their sum; of class and distillation token both, and their mean. */
 export function classify(
   backend: Backend,
   { classifiers: [first, second] }: ClassifierWeights,
