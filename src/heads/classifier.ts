@@ -1,6 +1,7 @@
 /** Class scores: a linear layer on what is pooled, and two of them where two vectors are. */
 import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
-import { type LinearPlan, type Planner, source } from "../planned.js";
+import type { LinearPlan, Planner } from "../planned.js";
+import { source } from "../plans.js";
 import { type Call, sideBySide, type Tensor, tensorOf } from "../vit/outputs.js";
 import type { Pooled, PoolingConfig } from "./pooling.js";
 

@@ -3,7 +3,8 @@
  * scores of images and texts.
  */
 import type { Backend, Linear } from "../backend.js";
-import { type LinearPlan, type Planner, source, transpose, values } from "../planned.js";
+import type { LinearPlan, Planner } from "../planned.js";
+import { source, transpose, values } from "../plans.js";
 import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
 import type { Pooled } from "./pooling.js";
 

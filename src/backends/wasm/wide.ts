@@ -43,7 +43,7 @@ const SHAPES = [
   [25, 260, 48],
 ] as const;
 
-/** Name of a result that differs between the two, if any does. */
+/** A sentence on the first result that differs between the two, if any does. */
 export async function selfTest(wide: CompiledKernels, plain: CompiledKernels): Promise<string | undefined> {
   const [a, b] = await Promise.all([run(wide), run(plain)]);
   for (const [name, bits] of a) {

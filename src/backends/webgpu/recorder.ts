@@ -68,7 +68,7 @@ export function createRecorder(device: GPUDevice): Recorder {
   /** The parameters of each. */
   let uniforms: GPUBuffer[] = [];
   let commands: Command[] = [];
-  /** Buffers to be destroyed once what is recorded has been handed over. */
+  /** Buffers and textures to be destroyed once what is recorded has been handed over. */
   let garbage: (GPUBuffer | GPUTexture)[] = [];
   let ids = 0;
   let failure: Error | undefined;
