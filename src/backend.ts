@@ -15,7 +15,7 @@ export interface Tensor {
 }
 
 /**
- * How a linear layer keeps its weight and multiplies.
+ * Arithmetic of a linear layer: how it keeps its weight and multiplies.
  * f32: as it is. f16: W rounded to IEEE binary16, arithmetic in f32; GPUs may multiply halves, with sums in f32.
  * int8: rows of W and of x to integers, each row by a scale of its own (docs at {@link Backend.linear}).
  */
@@ -56,7 +56,7 @@ export const ELEMENT_BYTES: Record<DType, number> = {
 };
 
 /**
- * Where rows of a checkpoint's tensor go: rows `row…` of a weight or a bias (one element a row) or of a tensor. With
+ * Place of rows of a checkpoint's tensor: rows `row…` of a weight or a bias (one element a row) or of a tensor. With
  * `scales`, one for each row, the stored weight is I8 in -64…63 and stands for scale·element: what int8 keeps as it is.
  */
 export type WeightTarget =
@@ -65,13 +65,13 @@ export type WeightTarget =
   | { readonly tensor: Tensor; readonly row: number };
 
 /**
- * What `linear` applies to its result.
+ * Function that `linear` applies to its result.
  * gelu: x Φ(x); gelu_tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))); both as in torch.nn.functional.gelu. quick_gelu:
  * x σ(1.702 x), CLIP's.
  */
 export type Activation = "gelu" | "gelu_tanh" | "quick_gelu" | "tanh" | "relu";
 
-/** What `linear` does before and after its product. */
+/** Steps of `linear` before and after its product. */
 export interface LinearOptions {
   /** Layer norm of the rows of x. */
   readonly norm?: Norm;
@@ -88,7 +88,7 @@ export interface PatchGrid {
 }
 
 /**
- * Where a square window stands on a map of height × width pixels: every `stride` pixels, the first one `top` and `left` pixels
+ * Places of a square window on a map of height × width pixels: every `stride` pixels, the first one `top` and `left` pixels
  * outside.
  */
 export interface Window {
@@ -102,7 +102,7 @@ export interface Window {
   readonly outWidth: number;
 }
 
-/** What `groupNorm` does: `pixels` are an image's, and GN(x) is added to out before the activation with `accumulate`. */
+/** Options of `groupNorm`: `pixels` are an image's, and GN(x) is added to out before the activation with `accumulate`. */
 export interface GroupNormOptions {
   readonly groups: number;
   readonly pixels: number;
@@ -110,7 +110,7 @@ export interface GroupNormOptions {
   readonly accumulate?: boolean;
 }
 
-/** How much samples of one axis of an image count in each of `count` results: those from `first[i]` on `weights[i·most …]` · 2^-22. */
+/** Weights of the samples of one axis of an image in each of `count` results: those from `first[i]` on `weights[i·most …]` · 2^-22. */
 export interface Taps {
   readonly first: Int32Array;
   /** [count, most], filled with zeros. */
@@ -142,10 +142,10 @@ export interface AttentionShape {
   readonly probabilities?: Tensor;
 }
 
-/** Which two elements of a head are turned together: i and i xor 1, or i and i + d/2. */
+/** Two elements of a head that are turned together: i and i xor 1, or i and i + d/2. */
 export type Pairs = "interleaved" | "halves";
 
-/** What a user may ask for. */
+/** Backends that a user may ask for. */
 export type BackendName = "wasm" | "webgpu" | "reference";
 
 export interface Backend {

@@ -63,14 +63,14 @@ export type Planned<T> = T extends Linear
         ? { readonly [Key in keyof T]: Planned<T[Key]> }
         : T;
 
-/** What a part asks a checkpoint while it plans its weights. Names of layers and norms are without ".weight" and the like. */
+/** Questions of a part to a checkpoint while it plans its weights. Names of layers and norms are without ".weight" and the like. */
 export interface Planner {
   has(tensor: string): boolean;
   shapeOf(tensor: string): readonly number[] | undefined;
   /** Names of the tensors of a layer. */
   weightOf(layer: string): string;
   biasOf(layer: string): string;
-  /** Whether a norm exists. */
+  /** Tells whether a norm exists. */
   hasNorm(norm: string): boolean;
   /** A norm; an RMSNorm in towers whose first norm has no shift. */
   norm(norm: string, cols: number, eps: number): Planned<Norm>;
@@ -86,33 +86,3 @@ export interface Planner {
     },
   ): LinearPlan;
 }
-
-/** All rows of a tensor of so many, or a part of them, at a place's first row or further down. */
-export const source = (
-  tensor: string,
-  shape: readonly number[],
-  rows: number,
-  { from = 0, to = 0, arrange }: { from?: number; to?: number; arrange?: Arrange } = {},
-): Source => ({ tensor, shape, rows, from, to, arrange });
-
-export const values = (tensor: string, shape: readonly number[], arrange?: Arrange): ValuesPlan => ({
-  place: "values",
-  ...{ tensor, shape, arrange },
-});
-
-/** A matrix of one row. */
-export const vector = (tensor: string, cols: number): TensorPlan => ({
-  place: "tensor",
-  ...{ rows: 1, cols, sources: [source(tensor, [cols], 1)] },
-});
-
-/** [inputs, outputs] to [outputs, inputs]. */
-export const transpose =
-  (inputs: number): Arrange =>
-  (values) => {
-    const outputs = values.length / inputs;
-    const result = new Float32Array(values.length);
-    for (let i = 0; i < inputs; i++)
-      for (let o = 0; o < outputs; o++) result[o * inputs + i] = values[i * outputs + o]!;
-    return result;
-  };

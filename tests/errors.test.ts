@@ -200,7 +200,7 @@ test("options of calls are checked by name and type", async () => {
   for (const blocks of [[], [2], [-1], [0.5], ["0"], 1]) {
     await refuses(
       model.forward({ pixelValues: zeros(1) }, { outputs: ["attentions"], blocks: blocks as never }),
-      `forward: blocks must be a list of numbers from 0 to 1; got ${JSON.stringify(blocks)}`,
+      `forward: there are 2 blocks, so blocks must be a list of numbers below that, from 0 on; got ${JSON.stringify(blocks)}`,
     );
   }
   await refuses(model.forward({} as never), "forward: inputs must be { pixelValues: { dims, data } }; got no dims");

@@ -59,11 +59,14 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   text: { imports: ["json.ts", "platform"], lazily: ["@huggingface/tokenizers"] },
   "waiting.ts": { imports: [] },
   // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.
-  checkpoint: { imports: ["backend.ts", "forward/model.ts", "heads", "json.ts", "numerics", "planned.ts", "vit"] },
+  checkpoint: {
+    imports: ["backend.ts", "forward/model.ts", "heads", "json.ts", "numerics", "planned.ts", "plans.ts", "vit"],
+  },
   forward: { imports: ["backend.ts", "forward/model.ts", "heads", "vit"] },
   "forward/model.ts": { imports: ["heads", "vit"] },
-  heads: { imports: ["backend.ts", "planned.ts", "vit"] },
+  heads: { imports: ["backend.ts", "planned.ts", "plans.ts", "vit"] },
   "planned.ts": { imports: ["backend.ts"] },
+  "plans.ts": { imports: ["planned.ts"] },
   vit: { imports: ["backend.ts", "waiting.ts"] },
   numerics: { imports: ["backend.ts"] },
   "backend.ts": { imports: [] },

@@ -4,7 +4,7 @@ import type { Backend, BackendName, Precision } from "../backend.js";
 /** A device for the WebGPU backend, and what it is. */
 export type Gpu = import("./webgpu/device.js").Gpu;
 
-/** What a caller may ask for; see LoadOptions. */
+/** Options of a caller; see LoadOptions. */
 export interface Choice {
   readonly backend?: BackendName | "auto";
   readonly threads?: "auto" | number;
@@ -15,7 +15,7 @@ export interface Choice {
 
 export interface Selected {
   readonly backend: Backend;
-  /** How it runs, as of now: threads that nobody asked for by number join when they have started, or do not. */
+  /** State of the backend, as of now: threads that nobody asked for by number join when they have started, or do not. */
   readonly how: { readonly threads: number; readonly reason: string };
   /** Resolves when it runs as asked for; rejects if it cannot. */
   readonly started: Promise<void>;
@@ -26,7 +26,7 @@ export async function findGpu(): Promise<Gpu | { reason: string }> {
   return (await import("./webgpu/device.js")).requestGpu();
 }
 
-/** Whether a caller leaves it open what computes; threads and wide vectors are SIMD's. */
+/** Tells whether a caller leaves it open what computes; threads and wide vectors are SIMD's. */
 export const leavesOpen = ({ backend = "auto", threads = "auto", wide }: Choice): boolean =>
   backend === "auto" && threads === "auto" && !wide;
 

@@ -1,5 +1,5 @@
 /**
- * What a checkpoint is: its sizes and its few degrees of freedom. The tensors tell most of it (observe.ts), the JSON file of
+ * The config of a checkpoint: its sizes and its few degrees of freedom. The tensors tell most of it (observe.ts), the JSON file of
  * its library the rest (families/). Families are data: a layout names the tensors (layouts.ts), a Config says what they do
  * not tell, and the forward pass (vit/, heads/) reads both.
  */
@@ -23,11 +23,11 @@ export interface Config extends ModelConfig {
   readonly family: string;
   /** Whose names the tensors bear. */
   readonly layout: LayoutName;
-  /** What told the family. */
+  /** Source of the family's name. */
   readonly recognizedBy: string;
 }
 
-/** What a user may state about a checkpoint that is published without a config.json, or otherwise than it says. */
+/** Settings that a user may state about a checkpoint that is published without a config.json, or otherwise than it says. */
 export interface ConfigOverrides {
   readonly heads?: number;
   readonly eps?: number;

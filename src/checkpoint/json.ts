@@ -15,12 +15,12 @@ const MAX_NAME = 200;
 /** Smallest and largest of a number. */
 export type Range = readonly [least: number, most: number];
 
-/** Of what is added to a variance: the largest that is published is 1e-3. */
+/** Range of what is added to a variance: the largest that is published is 1e-3. */
 export const EPS_RANGE: Range = [0, 1];
 
 const inside = (x: unknown, [least, most]: Range): x is number => typeof x === "number" && x >= least && x <= most;
 
-/** Whether it is a number that norms may add to a variance. */
+/** Tells whether it is a number that norms may add to a variance. */
 export const isEps = (x: unknown): x is number => inside(x, EPS_RANGE);
 
 /** A file's entries, each with what holds when it is absent. */

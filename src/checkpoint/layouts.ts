@@ -42,7 +42,7 @@ export interface MlpNames {
 }
 
 export interface BlockNames {
-  /** What comes before a block's tensors, with "#". */
+  /** Prefix of a block's tensors, with "#". */
   readonly at: string;
   readonly attentions: readonly AttentionNames[];
   readonly mlps: readonly MlpNames[];
@@ -55,16 +55,16 @@ export interface BlockNames {
  * two digits.
  */
 export interface ResNetNames {
-  /** Where the first convolution, its norm and the units are; or. */
+  /** Names of the first convolution, of its norm and before units; or. */
   readonly at: readonly { readonly stem: string; readonly stemNorm: string; readonly unit: string }[];
-  /** Of a unit's three convolutions, and of their norms. */
+  /** Names of a unit's three convolutions, and of their norms. */
   readonly convolutions: readonly [string, string, string];
   readonly norms: readonly [string, string, string];
   readonly shortcut: string;
   readonly shortcutNorm: string;
   /** After the last stage of a pre-activation network. */
   readonly last: string;
-  /** What stages and units are counted from. */
+  /** Number of the first stage and unit. */
   readonly first: 0 | 1;
 }
 
@@ -86,15 +86,15 @@ export interface Layout extends ClassifierNames {
   /** Or. */
   readonly blocks: readonly BlockNames[];
   readonly norm: string;
-  /** Of the pooled vector. */
+  /** Norm of the pooled vector. */
   readonly pooledNorm?: string;
   readonly attentionPool?: AttentionPoolNames;
   readonly pooler?: string;
-  /** Of the pooled vector into the space that images and texts share; or. */
+  /** Projection of the pooled vector into the space that images and texts share; or. */
   readonly projection?: readonly string[];
   /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
   readonly kernels?: true;
-  /** What a norm's scale and shift are called, if not "weight" and "bias". */
+  /** Names of a norm's scale and shift, if not "weight" and "bias". */
   readonly normParts?: readonly [string, string];
   /** Tensors that belong to training and take no part in a forward pass. */
   readonly ignored: RegExp;

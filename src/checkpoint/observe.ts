@@ -1,4 +1,4 @@
-/** What the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
+/** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
 import { excerpt } from "../json.js";
 import type { Shapes } from "./config.js";
 import type { Json } from "./json.js";
@@ -7,10 +7,10 @@ import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleO
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
   readonly layout: Layout;
-  /** Of the image tower's tensors. */
+  /** Prefix of the image tower's tensors. */
   readonly prefix: string;
   readonly block: BlockNames | undefined;
-  /** Of a block's tensors, before `block.at`: MSN's encoder lacks the prefix in files of transformers 5. */
+  /** Prefix of a block's tensors, before `block.at`: MSN's encoder lacks the prefix in files of transformers 5. */
   readonly blockPrefix: string;
   readonly resnet: (ResNetNames & ResNetNames["at"][number]) | undefined;
 }
@@ -167,9 +167,9 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
 
 export type Seen = ReturnType<typeof observe>;
 
-/** Of a checkpoint that is being recognized. */
+/** A checkpoint that is being recognized. */
 export interface Facts {
-  /** Of the checkpoint, for messages. */
+  /** Name of the checkpoint, for messages. */
   readonly name: string;
   /** config.json or what its library has instead; empty without. */
   readonly file: Json;

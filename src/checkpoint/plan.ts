@@ -20,7 +20,7 @@ import type { Shapes } from "./config.js";
 /** A plan's places. */
 type Leaf = LinearPlan | TensorPlan | ValuesPlan;
 
-/** What a tensor is for: rows of a place, or values. */
+/** Purpose of a tensor: rows of a place, or values. */
 type Use =
   | { readonly leaf: LinearPlan; readonly part: "weight" | "bias"; readonly source: Source; readonly width: number }
   | { readonly leaf: TensorPlan; readonly source: Source; readonly width: number }
@@ -35,7 +35,7 @@ interface Entry {
 /** The name of the scales of a weight that is stored in int8, F32 [outputs], one for each row. */
 export const scaleOf = (weight: string): string => `${weight}_scale`;
 
-/** What weights have to do with a checkpoint while it is read; see Checkpoint.read in io/checkpoint.ts. */
+/** Takes the tensors of a checkpoint while it is read; see Checkpoint.read in io/checkpoint.ts. */
 export interface WeightLoader<Weights> {
   wanted(info: { readonly name: string }): boolean;
   stage(length: number): Uint8Array;
@@ -44,7 +44,7 @@ export interface WeightLoader<Weights> {
   finish(): Promise<Weights>;
 }
 
-/** What is known of the weights before there is a backend. */
+/** A plan that fits a checkpoint, before there is a backend. */
 export interface WeightPlan<Weights> {
   /** All tensors that the model reads, or is recognized by. */
   readonly tensors: ReadonlySet<string>;
@@ -56,7 +56,7 @@ export interface WeightPlan<Weights> {
   create(backend: Backend, precision: Precision): WeightLoader<Weights>;
 }
 
-/** Whether a tensor is wanted whole, in f32. */
+/** Tells whether a tensor is wanted whole, in f32. */
 const isWhole = (use: Use): boolean => !("source" in use) || use.source.arrange !== undefined;
 
 function* leavesOf(plan: unknown): Generator<Leaf> {
@@ -95,7 +95,7 @@ function entriesOf(leaves: ReadonlySet<Leaf>, tensors: Shapes): Map<string, Entr
   return entries;
 }
 
-/** Whether it is a weight that is stored row by row, which int8 may be integers of. */
+/** Tells whether it is a weight that is stored row by row, as those in int8 are. */
 const isWeight = (use: Use): use is Extract<Use, { part: unknown }> =>
   "part" in use && use.part === "weight" && !isWhole(use);
 
@@ -204,7 +204,7 @@ function loaderOf<Weights>(
     return all.subarray(first, first + bytes.length / inputs);
   }
 
-  /** Where rows of a use go, from its `row`-th on. */
+  /** Target of a use's rows, from its `row`-th on. */
   function targetOf(use: Exclude<Use, { leaf: ValuesPlan }>, row: number): WeightTarget {
     const place = { row: use.source.to + row };
     if ("part" in use) return { linear: made.get(use.leaf) as Linear, part: use.part, ...place };

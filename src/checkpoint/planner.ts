@@ -1,6 +1,7 @@
 /** Plans of layers and norms, by the names that a publisher gives them and the order in which it stores them. */
 import type { Norm } from "../backend.js";
-import { type Planned, type Planner, source, transpose, vector } from "../planned.js";
+import type { Planned, Planner } from "../planned.js";
+import { source, transpose, vector } from "../plans.js";
 import type { Shapes } from "./config.js";
 import { biasOf, type Layout, scaleOf, shiftOf, weightOf } from "./layouts.js";
 

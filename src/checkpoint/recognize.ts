@@ -10,7 +10,7 @@ import { fromTransformers } from "./families/transformers.js";
 import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
 import { type Facts, type Named, observe, recognizeLayout, type Seen } from "./observe.js";
 
-/** Who reads the JSON file beside tensors of a layout. */
+/** Readers of the JSON file beside tensors of a layout. */
 const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layout">>> = {
   huggingface: fromTransformers,
   dinov3: fromTransformers,
@@ -23,7 +23,7 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   bit: fromBigTransfer,
 };
 
-/** What is changed at load. */
+/** Sizes that are changed at load. */
 export interface AtLoad {
   readonly imageSize?: readonly [number, number];
   readonly patchSize?: readonly [number, number];
@@ -67,7 +67,7 @@ const HIDDEN: readonly string[] = Object.entries(ACTIVATIONS).flatMap(([name, ro
   row.hiddenAct.length > 0 ? [name] : [],
 );
 
-/** What each override must be. */
+/** Rules of the overrides. */
 const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, holds: (x: unknown) => boolean]>> = {
   heads: ["a positive integer", positive],
   eps: [`a number from ${EPS_RANGE[0]} to ${EPS_RANGE[1]}`, isEps],

@@ -1,6 +1,7 @@
 /** The weights of a ResNetV2: filters as rows, standardized once at load. */
 
-import { type Arrange, type Planned, type Planner, source } from "../planned.js";
+import type { Arrange, Planned, Planner } from "../planned.js";
+import { source } from "../plans.js";
 import type { Convolution, ResNet, ResNetConfig, Unit } from "../vit/resnet.js";
 import type { Layout } from "./layouts.js";
 import { type Named, unitAt } from "./observe.js";

@@ -5,7 +5,8 @@ import { planAttentionPool } from "../heads/attention-pool.js";
 import { planClassifier } from "../heads/classifier.js";
 import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
 import { planPooler } from "../heads/pooler.js";
-import { type LinearPlan, type Planned, type Planner, source, type TensorPlan, values } from "../planned.js";
+import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
+import { source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
 import { gridOf } from "../vit/places.js";
 import { type Positions, positionRows, positionsAt, resamplePatches } from "../vit/positions.js";
@@ -17,20 +18,20 @@ import { fitPlan, type WeightPlan } from "./plan.js";
 import { createPlanner } from "./planner.js";
 import { convolutionRows, planResNet } from "./resnet.js";
 
-/** What a checkpoint has been found to be. */
+/** A checkpoint whose layout and config are known. */
 export interface Known {
   readonly config: Config;
   readonly named: Named;
   readonly stored?: Stored;
 }
 
-/** What the resampling at load starts from: the checkpoint's own sizes. */
+/** The checkpoint's own sizes, from which the resampling at load starts. */
 export interface Stored {
   readonly imageSize: readonly [number, number];
   readonly patchSize: readonly [number, number];
 }
 
-/** What a checkpoint stores: weights whose similarity is still two logarithms. */
+/** Weights as a checkpoint stores them: the similarity is a logarithm and a bias. */
 type Loaded = Omit<Weights, "similarity"> & {
   readonly similarity: { readonly scale: Float32Array; readonly bias: Float32Array | undefined } | undefined;
 };
@@ -207,7 +208,7 @@ function tableShape(config: Config, stored: Stored): [number, number] {
   return [(2 * height - 1) * (2 * width - 1) + 3, config.heads];
 }
 
-/** What blocks have to know of a tower. `relativeTable`: shape of BEiT's table, in towers of images. */
+/** Config of a tower, as its blocks need it. `relativeTable`: shape of BEiT's table, in towers of images. */
 type TowerConfig = EncoderConfig &
   Pick<Partial<Config>, "qkvBias"> & { readonly relativeTable?: readonly [number, number] };
 
@@ -231,7 +232,7 @@ function planBlocks(
   });
 }
 
-/** Where a block's tensors are, and those of the first block, which tell what there is in all. */
+/** Prefixes of a block's tensors, and of the first block's, which tell what there is in all. */
 interface BlockPlace {
   readonly at: string;
   readonly first: string;

@@ -97,7 +97,7 @@ export function padTogether(results: readonly Partial<Outputs>[], tokens: number
   });
 }
 
-/** Of [D], [n, D], [heads, n, n], or one query's [heads, 1, n]: the same with `tokens` in the place of n. */
+/** Dims [D], [n, D], [heads, n, n], or one query's [heads, 1, n], with `tokens` in the place of n. */
 function filledDims(dims: readonly number[], name: OutputName, tokens: number): number[] {
   if (dims.length === 1) return [...dims];
   if (dims.length === 2) return [tokens, dims[1]!];

@@ -132,19 +132,16 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   }
 }
 
-/** Lists of either tower have an entry of each block that is asked for, and so each must have it. */
+/** Every tower whose lists are asked for must have all of the blocks. */
 function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks: readonly number[] | undefined): void {
   if (blocks === undefined) return;
-  const depths = [
-    ...(wanted.some((name) => name === "hiddenStates" || name === "attentions") ? [config.depth] : []),
-    ...(wanted.some((name) => name === "textHiddenStates" || name === "textAttentions") ? [config.text!.depth] : []),
-  ];
-  for (const depth of depths) {
-    if (depth === 0) throw new RangeError("forward: blocks need a checkpoint with a transformer; this one has none");
-    const is = (block: unknown) => Number.isSafeInteger(block) && (block as number) >= 0 && (block as number) < depth;
-    if (!Array.isArray(blocks) || blocks.length === 0 || !blocks.every(is)) {
+  const lists = wanted.filter((name) => /states$|attentions$/i.test(name));
+  for (const name of lists) {
+    const depth = needs(name, "text") ? config.text!.depth : config.depth;
+    const whole = Array.isArray(blocks) && blocks.length > 0 && blocks.every(Number.isSafeInteger);
+    if (!whole || Math.min(...blocks) < 0 || Math.max(...blocks) >= depth) {
       throw new RangeError(
-        `forward: blocks must be a list of numbers from 0 to ${depth - 1}; got ${JSON.stringify(blocks)?.slice(0, 60)}`,
+        `forward: there are ${depth} blocks, so blocks must be a list of numbers below that, from 0 on; got ${JSON.stringify(blocks)?.slice(0, 60)}`,
       );
     }
   }

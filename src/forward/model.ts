@@ -1,4 +1,4 @@
-/** What a call runs: the image tower with its heads, and the text tower. */
+/** The model of a call: the image tower with its heads, and the text tower. */
 import type { HeadsConfig, HeadsWeights } from "../heads/index.js";
 import type { TextConfig, TextWeights } from "../vit/text.js";
 import type { VitConfig, VitWeights } from "../vit/vit.js";

@@ -1,6 +1,7 @@
 /** Attention pooling: a learned query asks all tokens, then comes a block's MLP (Zhai et al. 2022, section 3.4). */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { type LinearPlan, type Planned, type Planner, source, vector } from "../planned.js";
+import type { LinearPlan, Planned, Planner } from "../planned.js";
+import { source, vector } from "../plans.js";
 import type { EncoderConfig } from "../vit/encoder.js";
 import { type Call, tensorOf } from "../vit/outputs.js";
 import type { Encoded } from "../vit/vit.js";

@@ -1,13 +1,14 @@
 /** Class scores: a linear layer on what is pooled, and two of them where two vectors are. */
 import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
-import { type LinearPlan, type Planner, source } from "../planned.js";
+import type { LinearPlan, Planner } from "../planned.js";
+import { source } from "../plans.js";
 import { type Call, sideBySide, type Tensor, tensorOf } from "../vit/outputs.js";
 import type { Pooled, PoolingConfig } from "./pooling.js";
 
 export interface ClassifierConfig extends PoolingConfig {
   /** Outputs of the head, 0 without one. */
   readonly classes: number;
-  /** Whether logits without a head are what it would read, as timm's models give without one: DINO's and MAE's files. */
+  /** True if logits without a head are what it would read, as timm's models give without one: DINO's and MAE's files. */
   readonly headless: boolean;
 }
 
@@ -57,7 +58,7 @@ function columnsOf(matrix: Float32Array, rows: number, first: number, count: num
   return result;
 }
 
-/** Of a vector its scores; of class token and mean their sum; of class and distillation token both, and their mean. */
+/** Scores of a vector; of class token and mean their sum; of class and distillation token both, and their mean. */
 export function classify(
   backend: Backend,
   { classifiers: [first, second] }: ClassifierWeights,

@@ -3,7 +3,8 @@
  * scores of images and texts.
  */
 import type { Backend, Linear } from "../backend.js";
-import { type LinearPlan, type Planner, source, transpose, values } from "../planned.js";
+import type { LinearPlan, Planner } from "../planned.js";
+import { source, transpose, values } from "../plans.js";
 import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
 import type { Pooled } from "./pooling.js";
 
@@ -13,7 +14,7 @@ export interface ContrastiveConfig {
 }
 
 export interface ContrastiveWeights {
-  /** Of images into the space that they share with texts. */
+  /** Layer into the space that images share with texts. */
   readonly projection: Linear | undefined;
   /** exp(logit_scale) of CLIP, and logit_bias of SigLIP. */
   readonly similarity: Similarity | undefined;
@@ -31,7 +32,7 @@ export interface SimilarityNames {
   readonly logitBias: string;
 }
 
-/** Of a tower's pooled vector: a layer, or without bias and [inputs, outputs] where it is a tensor of that name. */
+/** Projection of a tower's pooled vector: a layer, or without bias and [inputs, outputs] where it is a tensor of that name. */
 export function planProjection(
   planner: Planner,
   names: readonly string[],

@@ -6,7 +6,7 @@ import type { Encoded } from "../vit/vit.js";
 import { type Pooled, tokenOf } from "./pooling.js";
 
 export interface PoolerConfig {
-  /** What `pooled` is: the tanh layer on the class token, that token itself, what the head reads, or nothing. */
+  /** Meaning of `pooled`: the tanh layer on the class token, that token itself, what the head reads, or nothing. */
   readonly pooled: "pooler" | "token" | "head" | "none";
   /** Columns of `pooled` when it is a tanh layer, else 0. */
   readonly poolerWidth: number;
@@ -23,7 +23,7 @@ export const planPooler = (
   { poolerWidth, width }: PoolerConfig & { readonly width: number },
 ): LinearPlan => planner.linear([name], poolerWidth, width);
 
-/** Of a ResNet [B, C, 1, 1], else [B, D]. In a model of both towers transformers calls the features pooler_output. */
+/** Gives `pooled`: of a ResNet [B, C, 1, 1], else [B, D]. In a model of both towers transformers calls the features pooler_output. */
 export function runPooler(
   backend: Backend,
   weights: PoolerWeights,

@@ -6,7 +6,7 @@ import { type AttentionPool, type AttentionPoolConfig, poolByAttention } from ".
 
 export interface PoolingConfig extends AttentionPoolConfig {
   /**
-   * What the head reads. token: the class token; distilled: class and distillation token, each by its own head, and the
+   * Vector that the head reads. token: the class token; distilled: class and distillation token, each by its own head, and the
    * mean of both (Touvron et al. 2021, section 4); mean: the mean of the patches; token+mean: both, one after the other;
    * attention: attention pooling with a learned query (Zhai et al. 2022, section 3.4).
    */
@@ -15,7 +15,7 @@ export interface PoolingConfig extends AttentionPoolConfig {
 
 export interface PoolingWeights {
   readonly attentionPool: AttentionPool | undefined;
-  /** Of the pooled vector, where the config says so. */
+  /** LN of the pooled vector, where the config says so. */
   readonly norm: Norm | undefined;
 }
 

@@ -9,7 +9,7 @@ export interface ActivationRow {
    * of what cannot.
    */
   readonly wgsl: string;
-  /** What transformers calls it in `hidden_act`; nothing, where no MLP has it. */
+  /** Names in transformers' `hidden_act`; none, where no MLP has it. */
   readonly hiddenAct: readonly string[];
 }
 

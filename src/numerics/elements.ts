@@ -27,7 +27,7 @@ function bfloat(bits: number): number {
   return scratch.getFloat32(0);
 }
 
-/** Whether this machine has the byte order of checkpoints. */
+/** True if this machine has the byte order of checkpoints. */
 const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 const ELEMENT: Record<DType, (view: DataView, at: number) => number> = {

@@ -14,7 +14,7 @@ export interface EncoderConfig {
   readonly mlpWidth: number;
   /** Added to the variance in every norm. */
   readonly eps: number;
-  /** Of the MLP; a gated one has SiLU at the gate. */
+  /** Activation of the MLP; a gated one has SiLU at the gate. */
   readonly activation: Activation;
 }
 
@@ -46,7 +46,7 @@ export interface Mlp {
 /** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
 export type Block = readonly (readonly (Attention | Mlp)[])[];
 
-/** What the tokens' places add to attention: to the scores, or by turning queries and keys. */
+/** Places of tokens, as attention sees them: biases of the scores, or turns of queries and keys. */
 export interface Places {
   /** [tokens, tokens] or [heads·tokens, tokens]; -∞ hides a key. */
   readonly bias?: Matrix;
@@ -73,7 +73,7 @@ interface Activations {
   readonly hidden: readonly Matrix[];
   /** Gate and value, [B·tokens, 2·mlpWidth]. */
   readonly wide: Matrix | undefined;
-  /** What is normalized before it is added, [B·tokens, D]. */
+  /** Result of a branch that is normalized before it is added, [B·tokens, D]. */
   readonly added: Matrix | undefined;
   /** Scores' bias that a block computes, [heads·tokens, tokens]. */
   readonly bias: Matrix | undefined;
@@ -83,7 +83,7 @@ interface Activations {
 
 /** Reads what blocks leave behind, before the next one overwrites it. Attentions that nobody reads are not kept. */
 export type Tap = {
-  /** Of these blocks, from 0; of all unless given. */
+  /** Blocks that are read behind, from 0; all unless given. */
   readonly blocks?: readonly number[];
 } & (
   | { readonly of: "tokens"; readonly read: () => void }

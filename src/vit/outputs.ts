@@ -1,4 +1,4 @@
-/** What a forward pass can give, and what it takes. */
+/** Inputs and outputs of a forward pass. */
 import type { Sampling } from "../backend.js";
 
 /** Row-major values. */
@@ -19,13 +19,13 @@ export interface Integers {
   readonly data: ArrayLike<number | bigint>;
 }
 
-/** What `forward` takes. */
+/** Inputs of `forward`. */
 export interface Inputs {
   /** [B, 3, H, W], normalized; of NaFlex models [B, patches, P·P·3], a patch in the order (y, x, channel). */
   readonly pixelValues?: Tensor;
-  /** Of NaFlex models: [B, patches], 1 where there is a patch, all of them before the others. */
+  /** Mask of NaFlex models: [B, patches], 1 where there is a patch, all of them before the others. */
   readonly pixelAttentionMask?: Integers;
-  /** Of NaFlex models: [B, 2], rows and columns of patches. */
+  /** Grids of NaFlex models: [B, 2], rows and columns of patches. */
   readonly spatialShapes?: Integers;
   /** [texts, tokens] */
   readonly inputIds?: Integers;
@@ -34,7 +34,7 @@ export interface Inputs {
 }
 
 /**
- * What `forward` can give, by the names of interface. Lists begin with the entry of the first block, `attentions` with the
+ * Outputs of `forward`. Lists begin with the entry of the first block, `attentions` with the
  * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W].
  */
 export interface Outputs {
@@ -47,7 +47,7 @@ export interface Outputs {
   patchEmbedding: Tensor;
   hiddenStates: Tensor[];
   attentions: Tensor[];
-  /** What attention pooling looks at, after softmax: [B, heads, 1, tokens]. */
+  /** Map of the attention pooling, after softmax: [B, heads, 1, tokens]. */
   poolAttention: Tensor;
   imageFeatures: Tensor;
   imageEmbeds: Tensor;
@@ -68,9 +68,9 @@ export type Pending = {
   [Name in OutputName]?: Outputs[Name] extends Tensor[] ? Promise<Tensor>[] : Promise<Tensor>;
 };
 
-/** What is asked of a call, and what it gives. */
+/** A call: outputs that are asked for, and those that it gives. */
 export interface Call {
-  /** Whether an output is asked for; nothing else is read back. */
+  /** Tells whether an output is asked for; nothing else is read back. */
   readonly wants: (name: OutputName) => boolean;
   /** Filled while ops are called. */
   readonly outputs: Pending;
@@ -135,6 +135,6 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both">> = {
 
 export const OUTPUT_NAMES = Object.keys(NAMES) as readonly OutputName[];
 
-/** Whether an output needs this tower. */
+/** Tells whether an output needs this tower. */
 export const needs = (name: OutputName, tower: "image" | "text"): boolean =>
   NAMES[name] === tower || NAMES[name] === "both";

@@ -12,7 +12,7 @@ export interface PlacesConfig extends EncoderConfig {
   /** Tokens before the patches: class token, distillation token, registers. */
   readonly prefixTokens: number;
   readonly rotary: Rotary | undefined;
-  /** Whether scores have BEiT's bias by the offset of key and query. */
+  /** True if scores have BEiT's bias by the offset of key and query. */
   readonly relativePositions: boolean;
   readonly interpolation: Interpolation;
 }
@@ -65,10 +65,10 @@ export function faultOfPlaces(what: string, config: Bounded, grid: readonly [num
   return `${what} must be smaller: ${of} take ${bytes} bytes, and at most ${most} may be, ${MAX_PLACES} times the activations`;
 }
 
-/** What depends on a grid and not on an image, kept for the last grid of each model. */
+/** Values that depend on a grid and not on an image, kept for the last grid of each model. */
 interface GridConstants {
   readonly grid: readonly [number, number];
-  /** Of another grid than the config's. */
+  /** Rows for another grid than the config's. */
   readonly positions: Float32Array | undefined;
   readonly tables: ReadonlyMap<Float32Array, Float32Array>;
   readonly rotary: readonly RotaryTable[];

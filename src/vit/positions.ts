@@ -10,7 +10,7 @@ export interface Resampling {
   readonly antialias: boolean;
 }
 
-/** How position embeddings get to another grid, as the checkpoint's library does it. */
+/** Resampling of position embeddings for another grid, as the checkpoint's library does it. */
 export interface Interpolation {
   readonly filter: "bicubic" | "bilinear";
   readonly antialias: boolean;

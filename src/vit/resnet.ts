@@ -12,7 +12,7 @@ export type Padding = "same" | "symmetric" | "valid";
 export interface ResNetConfig {
   /** Units of each stage; none for a stem alone. */
   readonly units: readonly number[];
-  /** Of the first convolution, then of what each stage puts out; units are four times narrower inside. */
+  /** Channels of the first convolution, then of each stage's output; units are four times narrower inside. */
   readonly channels: readonly number[];
   /** Groups of GroupNorm. */
   readonly groups: number;
@@ -158,7 +158,7 @@ export function planes(backend: Backend, { x, height, width }: FeatureMap, image
   return tensorOf(values, [images, channels, height, width]);
 }
 
-/** Where a window of a convolution or pool stands. */
+/** The windows of a convolution or pool. */
 export function windowOf(
   { height, width }: { height: number; width: number },
   kernel: number,

@@ -5,7 +5,7 @@
 import type { Pairs } from "../backend.js";
 
 /**
- * Where the angles come from. dinov3: patch centers from -1 to 1 (Siméoni et al. 2025); axial: indices of rows and columns
+ * Source of the angles. dinov3: patch centers from -1 to 1 (Siméoni et al. 2025); axial: indices of rows and columns
  * (EVA-02, PE; Heo et al. 2024), `offset` added and scaled to a reference grid if there is one; mixed: indices times learned
  * frequencies, for each block and head.
  */
@@ -27,7 +27,7 @@ export interface RotaryTable {
   readonly sin: Float32Array;
 }
 
-/** Which elements are turned together. */
+/** Elements that are turned together. */
 export const pairsOf = ({ kind }: Rotary): Pairs => (kind === "dinov3" ? "halves" : "interleaved");
 
 /**

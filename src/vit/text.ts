@@ -10,9 +10,9 @@ export interface TextConfig extends EncoderConfig {
   readonly vocabulary: number;
   /** Most tokens of a text. */
   readonly length: number;
-  /** Whether a token sees only those before it. */
+  /** True if a token sees only those before it. */
   readonly causal: boolean;
-  /** Which token stands for the text: the last, the one of the largest id, or the first of a certain id. */
+  /** Token that stands for the text: the last, the one of the largest id, or the first of a certain id. */
   readonly pooling: "last" | "largest" | number;
 }
 

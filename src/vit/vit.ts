@@ -13,19 +13,19 @@ import { type FeatureMap, planes, type ResNet, type ResNetConfig, runResNet } fr
 export interface VitConfig extends PlacesConfig {
   /** Pixels for each of the map that patches are cut from: 1, or what the convolutional stem takes. */
   readonly stride: number;
-  /** Whether the first of the tokens before the patches is a class token. */
+  /** True if the first of the tokens before the patches is a class token. */
   readonly classToken: boolean;
-  /** Whether MLPs are gated (SwiGLU). */
+  /** True if MLPs are gated (SwiGLU). */
   readonly gated: boolean;
-  /** Whether queries, keys and values have biases; a key's may be missing. */
+  /** True if queries, keys and values have biases; a key's may be missing. */
   readonly qkvBias: boolean;
-  /** Whether queries and keys are normalized, head by head, before they meet (Henry et al. 2020). */
+  /** True if queries and keys are normalized, head by head, before they meet (Henry et al. 2020). */
   readonly qkNorm: boolean;
-  /** Whether norms come after attention and MLP instead of before (ResPost). */
+  /** True if norms come after attention and MLP instead of before (ResPost). */
   readonly postNorm: boolean;
   /** Norm of all tokens after the last block, of the pooled vector, or none. */
   readonly norm: "tokens" | "pooled" | "none";
-  /** Whether images have the config's size only, as with timm's relative positions, which it fits with a spline of scipy's. */
+  /** True if images have the config's size only, as with timm's relative positions, which it fits with a spline of scipy's. */
   readonly fixedSize: boolean;
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
   readonly naflex: boolean;
@@ -40,7 +40,7 @@ export interface VitWeights extends PlacesWeights {
   /** Class token, distillation token, registers, [prefixTokens, D]. */
   readonly prefix: Matrix | undefined;
   readonly preNorm: Norm | undefined;
-  /** Of eq. 4. */
+  /** LN of eq. 4. */
   readonly norm: Norm | undefined;
 }
 
@@ -51,7 +51,7 @@ export type ImageBatch =
   /** [patches, P·P·3] and the grid that they are from. */
   | { readonly patches: Float32Array; readonly grid: readonly [number, number] };
 
-/** What the heads read: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
+/** Input of the heads: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
 export interface Encoded extends Sequence {
   readonly z: Matrix;
 }

@@ -66,16 +66,16 @@ const DTYPE_CODES: Record<DType, number> = {
 /** Numbers of the kernels that assembly/activations.js lists; 0 is none. */
 const ACTIVATIONS: Record<Activation, number> = activations;
 
-/** Of binary16 and binary32; widened infinities and NaN of the former are beyond. */
+/** Largest of binary16 and binary32; widened infinities and NaN of the former are beyond. */
 const LARGEST_HALF = 65504;
 /** The last float that rounds to it: beyond, an f16 weight would become infinite. */
 const ROUNDS_TO_HALF = 65519.99609375;
 const LARGEST_FLOAT = (2 - 2 ** -23) * 2 ** 127;
 
-/** Where a tensor is, 0 for none. */
+/** Address of a tensor, 0 for none. */
 const addressOf = (x: Tensor | undefined): number => (x as WasmTensor | undefined)?.at ?? 0;
 
-/** Where queries, keys and values are: in matrices of their own, or `width` columns each of one. */
+/** Places of queries, keys and values: matrices of their own, or `width` columns each of one. */
 function partsOf(from: Attended, width: number): Record<"q" | "k" | "v", { at: number; stride: number }> {
   if ("q" in from) return from as Record<"q" | "k" | "v", WasmTensor>;
   const { at, stride } = from as WasmTensor;
@@ -106,7 +106,7 @@ export interface WasmOptions {
 export interface WasmBackend extends Backend {
   readonly build: Build;
   readonly tiles: Tiles;
-  /** What ops run on: those asked for, or one where they cannot be had. */
+  /** Threads that ops run on: those asked for, or one where they cannot be had. */
   readonly threads: number;
   /** Resolves when the threads run (until then, ops run on one); rejects if they could not be started. */
   readonly started: Promise<void>;

@@ -173,7 +173,7 @@ export interface Kernels {
   firstBeyond(x: number, count: number, limit: number): number;
   scaleRows(x: number, rows: number, k: number, scales: number): void;
   widen(out: number, x: number, count: number, code: number): void;
-  /** Of assembly/threads.ts. */
+  /** Functions of assembly/threads.ts. */
   attach(at: number, thread: number, threads: number): void;
   syncBytes(): number;
   lostWord(): number;
@@ -187,9 +187,9 @@ export type Build = "relaxed" | "simd";
 export interface CompiledKernels {
   readonly build: Build;
   readonly module: WebAssembly.Module;
-  /** Whether it takes shared memory, and several threads. */
+  /** True if it takes shared memory, and several threads. */
   readonly shared: boolean;
-  /** Whether the engine was told to combine pairs of vectors into 256-bit ones. */
+  /** True if the engine was told to combine pairs of vectors into 256-bit ones. */
   readonly wide: boolean;
 }
 

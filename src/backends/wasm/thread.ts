@@ -1,4 +1,4 @@
-/** What a thread of the pool runs (threads.ts): an instance of the kernels on the model's memory, until it is ended. */
+/** Code of a thread of the pool (threads.ts): an instance of the kernels on the model's memory, until it is ended. */
 import { receive } from "../../platform/workers.js";
 import { instantiate } from "./kernels.js";
 
@@ -7,7 +7,7 @@ export interface ThreadStart {
   readonly memory: WebAssembly.Memory;
   /** Its number, from 1. */
   readonly thread: number;
-  /** How many there are. */
+  /** Number of threads. */
   readonly threads: number;
 }
 

@@ -17,7 +17,7 @@ export interface Pool {
   dispose(): void;
 }
 
-/** How many threads to run on, and why not more. */
+/** Number of threads to run on, and why not more. */
 export async function threadsFor(wanted: "auto" | number): Promise<{ count: number; reason?: string }> {
   const count = wanted === "auto" ? Math.min(MOST, await processors()) : wanted;
   if (count === 1) return { count };
@@ -28,7 +28,7 @@ export async function threadsFor(wanted: "auto" | number): Promise<{ count: numb
   return { count };
 }
 
-/** Of kernels without shared memory. */
+/** The answer for kernels without shared memory. */
 export const alone = (wanted: "auto" | number): { count: number; reason?: string } =>
   wanted === 1 ? { count: 1 } : { count: 1, reason: "one thread: these kernels share no memory" };
 

@@ -27,7 +27,7 @@ export const PRECISIONS: Readonly<Record<Precision, number>> = { f32: 0, f16: 1,
 export const tileOf = (tiles: Tiles, precision: Precision): number =>
   precision === "int8" ? tiles.integer : tiles.float;
 
-/** Which are worth a trial. Without fused multiply-add the taller tile always spills; pairs of panels need 256 bits. */
+/** Tiles that are worth a trial. Without fused multiply-add the taller tile always spills; pairs of panels need 256 bits. */
 export function candidates({ build, wide }: Pick<CompiledKernels, "build" | "wide">): Record<keyof Tiles, number[]> {
   if (build === "simd") return { float: [1, 2], integer: [0] };
   return { float: wide ? [3, 0] : [0, 1, 2], integer: wide ? [4, 5, 1, 2, 3] : [1, 2, 3] };

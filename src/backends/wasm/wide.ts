@@ -31,7 +31,7 @@ export async function wideKernels(
   return reason === undefined ? wide : { reason };
 }
 
-/** What each module failed in, once a process. */
+/** The failure of each module, tested once a process. */
 const tested = new WeakMap<CompiledKernels, Promise<string | undefined>>();
 
 /** Rows, inputs and outputs. */
@@ -43,7 +43,7 @@ const SHAPES = [
   [25, 260, 48],
 ] as const;
 
-/** What differs between the results of the two, if anything does. */
+/** A sentence on the first result that differs between the two, if any does. */
 export async function selfTest(wide: CompiledKernels, plain: CompiledKernels): Promise<string | undefined> {
   const [a, b] = await Promise.all([run(wide), run(plain)]);
   for (const [name, bits] of a) {

@@ -115,7 +115,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     return x;
   }
 
-  /** What `draw` has last been given, whose taps and values are on the device. */
+  /** The sampling that `draw` has last been given, whose taps and values are on the device. */
   let sampled: Sampling | undefined;
   const numbersOf = ({ columns, rows, values }: Sampling) =>
     Object.entries({

@@ -52,7 +52,7 @@ export interface Recorder {
   dispose(): void;
 }
 
-/** Of the specification; only Node has to be given names for them. */
+/** Flags of the specification; only Node has to be given names for them. */
 const USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 } as const;
 const TEXTURE_USAGE = { COPY_SRC: 1, COPY_DST: 2, RENDER_ATTACHMENT: 16 } as const;
 const COMPUTE_STAGE = 4;
@@ -68,7 +68,7 @@ export function createRecorder(device: GPUDevice): Recorder {
   /** The parameters of each. */
   let uniforms: GPUBuffer[] = [];
   let commands: Command[] = [];
-  /** What is to be destroyed once what is recorded has been handed over. */
+  /** Buffers and textures to be destroyed once what is recorded has been handed over. */
   let garbage: (GPUBuffer | GPUTexture)[] = [];
   let ids = 0;
   let failure: Error | undefined;

@@ -1,4 +1,4 @@
-/** What a shader is made of, and the WGSL text that every one of them begins with. */
+/** Parts of a shader, and the WGSL text that every one of them begins with. */
 
 /** One variant of a shader. Bindings are numbered in the order in which they stand here, after the parameters. */
 export interface Shader {
@@ -110,6 +110,6 @@ ${reduction("total", (a, b) => `${a} + ${b}`, "subgroupAdd")}
 ${reduction("largest", (a, b) => `max(${a}, ${b})`, "subgroupMax")}`;
 }
 
-/** What `main` takes for `reductions`, and what it passes on. */
+/** Parameters of `main` for `reductions`, and the arguments that it passes on. */
 export const subgroupArgument = (subgroups: boolean) =>
   subgroups ? { taken: ", @builtin(subgroup_size) size: u32", passed: "lane, size" } : { taken: "", passed: "lane" };

@@ -17,7 +17,7 @@ export interface GpuLinear extends Linear {
   readonly weight: Storage;
   /** (scale, bias) of each output. */
   readonly columns: Storage;
-  /** What is in `columns`. */
+  /** Values of `columns`. */
   readonly values: Float32Array;
 }
 

@@ -27,7 +27,7 @@ export const RESNET: Omit<ResNetConfig, "units" | "channels"> = {
 /** timm's resample_abs_pos_embed. */
 export const TIMM_INTERPOLATION: Interpolation = { filter: "bicubic", antialias: true, always: false };
 
-/** What a plain ViT is, whatever library wrote it. */
+/** The config of a plain ViT, whatever library wrote it. */
 export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "recognizedBy"> {
   const stride = seen.resnet ? 2 ** (1 + Math.max(1, seen.units.length)) : 1;
   return {
@@ -81,7 +81,7 @@ export const BIT = {
   poolFill: 0,
 } as const;
 
-/** What a ResNet without a transformer is. */
+/** The config of a ResNet without a transformer, as far as it is the same for all. */
 export const alone = {
   imageSize: [224, 224],
   patchSize: [1, 1],
@@ -111,11 +111,11 @@ export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
   interpolation: { filter: "bilinear", antialias: false, always: false },
 });
 
-/** What of a library's JSON file tells how images are prepared, or at least whose it is. */
+/** Keys of a library's JSON file that tell how images are prepared, or at least whose it is. */
 const TELLS = ["model_type", "architecture", "pretrained_cfg", "model_cfg"];
 
 /**
- * What says how images are prepared: the checkpoint's JSON file; where there is none, in timm's terms, torchvision's presets,
+ * The settings of images: the checkpoint's JSON file; where there is none, in timm's terms, torchvision's presets,
  * CLIP's transform or the range of google-research's. The files of facebookresearch have timm's defaults.
  */
 export function imageSettings(file: unknown, { layout, features }: Config): unknown {

@@ -12,7 +12,7 @@
 import { each, type Shader, THREADS } from "../shader.js";
 
 export interface AttentionVariant {
-  /** Whether queries, keys and values are matrices of their own, not columns of one. */
+  /** True if queries, keys and values are matrices of their own, not columns of one. */
   readonly apart: boolean;
   /** Columns of a head. */
   readonly d: number;
@@ -43,7 +43,7 @@ export function attention({ apart, d, bias, probabilities, block }: AttentionVar
   const perThread = keys / 16;
   const vectors = Math.ceil(d4 / 16);
   const aligned = d % 4 === 0;
-  /** Where rows of q, k or v are: the matrix, its stride, the row of an image's first and the head's first column. */
+  /** Places of rows of q, k and v: the matrix, its stride, the row of an image's first and the head's first column. */
   const places = apart
     ? [
         { from: "queries", stride: "p.queryStride", row: "g.z * p.queryRows", column: "head" },

@@ -25,7 +25,7 @@ export interface Tile {
 }
 
 /**
- * Of few rows, of one image, and of many: a product of 197 rows has 168 tiles of 32 × 32 for 768 outputs and would have 48 of
+ * Tiles of few rows, of one image, and of many: a product of 197 rows has 168 tiles of 32 × 32 for 768 outputs and would have 48 of
  * 64 × 64, fewer than a large GPU has cores; above, reading 16 vectors for 256 products beats 8 for 64.
  */
 export const TILES = {
@@ -40,9 +40,9 @@ export interface GemmVariant {
   /** Multiplies halves: needs shader-f16. */
   readonly half: boolean;
   readonly epilogue: Activation | "accumulate" | "none";
-  /** What a row of the left side is: one of x, or a window of a map with channels by fours or any. */
+  /** Rows of the left side: those of x, or a window of a map with channels by fours or any. */
   readonly rows: "matrix" | "window4" | "window";
-  /** Whether the language has dot4I8Packed. */
+  /** True if the language has dot4I8Packed. */
   readonly packedDot: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Where a window of a map lies: the implicit im2col of a convolution, for products and for the rows that they read in int8. */
+/** Windows of a map: the implicit im2col of a convolution, for products and for the rows that they read in int8. */
 
 /** Parameters that `WINDOW` reads. */
 export const WINDOW_PARAMS = [
