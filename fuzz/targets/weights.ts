@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { openCheckpoint } from "../../src/io/checkpoint.js";
 import { encode } from "../../src/io/safetensors.js";
-import { mutateSafetensors } from "../mutate/json.js";
+import { mutateSafetensors } from "../mutate/safetensors.js";
 import { joinZip, mutateNpz, npy } from "../mutate/zip.js";
 import { type Answer, expect, type Result, type Target } from "../target.js";
 import { outline } from "../verdict.js";
