@@ -6,29 +6,11 @@ type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
 /** A duplicate of a name, which JSON.stringify cannot write, is marked by this in front of it. */
 const TWICE = "\u0001";
 
+/** Small ones, sizes of models and images, and those at which programs go wrong. */
 const NUMBERS = [
-  ...[
-    0, -0, 1, -1, 2, 3, 5, 7, 8, 0.5, 1.5, -2, 10, 12, 16, 32, 64, 100, 224, 256, 1000, 1024, 4096, 65535, 65536, 65537,
-  ],
-  ...[
-    1e-7,
-    1e-15,
-    9e-13,
-    5e-324,
-    1e-38,
-    3e8,
-    1e9,
-    2 ** 31 - 1,
-    2 ** 31,
-    2 ** 32,
-    2 ** 53 - 1,
-    2 ** 53,
-    1e16,
-    1e38,
-    1e300,
-    -1e300,
-  ],
-];
+  "0 -0 1 -1 2 3 5 7 8 0.5 1.5 -2 10 12 16 32 64 100 224 256 1000 1024 4096 65535 65536 65537 2147483647 2147483648",
+  "4294967296 9007199254740991 9007199254740992 1e9 3e8 1e16 1e38 1e300 -1e300 1e-7 1e-15 9e-13 1e-38 5e-324",
+].flatMap((list) => list.split(" ").map(Number));
 const TEXTS = [
   "",
   " ",
