@@ -137,7 +137,7 @@ const target: Target = {
     ),
   ],
   mutators: [mutateJson],
-  refusal: /^tokenizer: /,
+  refusal: /^(tokenizer|text): /,
   longest: 16_384,
   async run(input) {
     const { tokenizer, config, pad, text } = readJson<Input>(input) ?? {};
