@@ -17,7 +17,7 @@ const element = <E extends Element>(selector: string) => document.querySelector<
 
 async function until(what: string, condition: () => boolean): Promise<void> {
   for (let tries = 0; !condition(); tries++) {
-    if (tries > 3000)
+    if (tries > 9000)
       throw new Error(`${what} did not happen; the page says: ${document.body.textContent!.slice(-300)}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
