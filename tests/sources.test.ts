@@ -650,6 +650,17 @@ test("a token that no header can carry is refused and never told, wherever it co
   delete process.env.HF_ENDPOINT;
 });
 
+test("a URL that is a path only, as Next's bundler makes them, is of the page", async (t) => {
+  class PathOnly extends URL {
+    override toString = () => this.pathname;
+  }
+  const path = new PathOnly("/cat.jpg", base);
+  assert.equal(await messageOf(readFile(path)), 'file: "/cat.jpg" is not a valid address');
+  Object.assign(globalThis, { location: new URL("/page/", base) });
+  t.after(() => Reflect.deleteProperty(globalThis, "location"));
+  assert.deepEqual(await readFile(path), JPEG);
+});
+
 test("user names and passwords of addresses are in no error", async () => {
   const host = base.replace("http://", "");
   const addresses = [

@@ -112,13 +112,14 @@ export function reasonOf(error: unknown): string {
 }
 
 /**
- * An address, of any scheme.
+ * An address, of any scheme. A URL of Turbopack, which Next builds with, is a path only: it is of the page, or of the worker.
  * @throws Error: one sentence, for what is none, and for one with a user name or password: fetch refuses it, and quotes it.
  */
 export function parseAddress(source: string | URL): URL {
   const name = nameOf(source);
-  if (!URL.canParse(source)) throw new Error(`file: "${name}" is not a valid address`);
-  const url = new URL(source);
+  const base = String(source).startsWith("/") ? globalThis.location?.href : undefined;
+  if (!URL.canParse(source, base)) throw new Error(`file: "${name}" is not a valid address`);
+  const url = new URL(source, base);
   if (url.username === "" && url.password === "") return url;
   throw new Error(`file: "${name}" must be given without its user name and password, which the option fetch can send`);
 }
