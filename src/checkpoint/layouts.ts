@@ -11,11 +11,14 @@ import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
 import type { LayoutName } from "./config.js";
 
+/** A list that is not empty. */
+export type Some<T> = readonly [T, ...T[]];
+
 /** One attention of a block, eq. 2, relative to the block. */
 export interface AttentionNames {
   readonly norm: string;
   /** One fused tensor of 3D rows; or query, key and value. */
-  readonly qkv: readonly (readonly string[])[];
+  readonly qkv: readonly Some<string>[];
   /** Biases of query and value beside a fused tensor without. */
   readonly biases?: readonly [string, string];
   readonly queryNorm?: string;
@@ -32,20 +35,20 @@ export interface AttentionNames {
 export interface MlpNames {
   readonly norm: string;
   /** The first layer, or gate and value; or. */
-  readonly fc1: readonly (readonly string[])[];
+  readonly fc1: readonly Some<string>[];
   /** Beside a first layer without, with its whole name. */
   readonly bias?: string;
   readonly subNorm?: string;
   /** Or. */
-  readonly fc2: readonly string[];
+  readonly fc2: Some<string>;
   readonly scales?: readonly string[];
 }
 
 export interface BlockNames {
   /** Prefix of a block's tensors, with "#". */
   readonly at: string;
-  readonly attentions: readonly AttentionNames[];
-  readonly mlps: readonly MlpNames[];
+  readonly attentions: Some<AttentionNames>;
+  readonly mlps: Some<MlpNames>;
   /** Attention and MLP read the same z (Dehghani et al. 2023), and the rows of this tensor are fc1, then qkv. */
   readonly inProj?: string;
 }
@@ -56,7 +59,7 @@ export interface BlockNames {
  */
 export interface ResNetNames {
   /** Names of the first convolution, of its norm and before units; or. */
-  readonly at: readonly { readonly stem: string; readonly stemNorm: string; readonly unit: string }[];
+  readonly at: Some<{ readonly stem: string; readonly stemNorm: string; readonly unit: string }>;
   /** Names of a unit's three convolutions, and of their norms. */
   readonly convolutions: readonly [string, string, string];
   readonly norms: readonly [string, string, string];
@@ -275,6 +278,28 @@ const timmMlp: MlpNames = {
   scales: ["ls2.gamma", "gamma_2"],
 };
 
+/** The j-th of the branches that add to the same z (Touvron et al. 2022). */
+const timmParallelAttention = (j: number): AttentionNames => ({
+  ...timmAttention,
+  norm: `attns.${j}.norm`,
+  qkv: [[`attns.${j}.attn.qkv`]],
+  proj: `attns.${j}.attn.proj`,
+  scales: [`attns.${j}.ls.gamma`],
+});
+const timmParallelMlp = (j: number): MlpNames => ({
+  norm: `ffns.${j}.norm`,
+  fc1: [[`ffns.${j}.mlp.fc1`]],
+  fc2: [`ffns.${j}.mlp.fc2`],
+  scales: [`ffns.${j}.ls.gamma`],
+});
+
+/** Where timm has the stem of a ResNetV2 in a hybrid. */
+const timmStem = (at: string) => ({
+  stem: `${at}conv`,
+  stemNorm: `${at}norm`,
+  unit: "patch_embed.backbone.stages.@.blocks.#.",
+});
+
 /** timm: vision_transformer.py, deit.py, beit.py, eva.py, resnetv2.py; also the files of facebookresearch's dino, mae and deit. */
 const timm: Layout = {
   name: "timm",
@@ -283,11 +308,8 @@ const timm: Layout = {
   patchNorm: "patch_embed.norm",
   resnet: {
     at: [
-      ...["patch_embed.backbone.stem.", "patch_embed.backbone."].map((at) => ({
-        stem: `${at}conv`,
-        stemNorm: `${at}norm`,
-        unit: "patch_embed.backbone.stages.@.blocks.#.",
-      })),
+      timmStem("patch_embed.backbone.stem."),
+      timmStem("patch_embed.backbone."),
       { stem: "stem.conv", stemNorm: "stem.norm", unit: "stages.@.blocks.#." },
     ],
     convolutions: ["conv1", "conv2", "conv3"],
@@ -305,19 +327,8 @@ const timm: Layout = {
     { at: "blocks.#.", attentions: [timmAttention], mlps: [timmMlp] },
     {
       at: "blocks.#.",
-      attentions: [0, 1].map((j) => ({
-        ...timmAttention,
-        norm: `attns.${j}.norm`,
-        qkv: [[`attns.${j}.attn.qkv`]],
-        proj: `attns.${j}.attn.proj`,
-        scales: [`attns.${j}.ls.gamma`],
-      })),
-      mlps: [0, 1].map((j) => ({
-        norm: `ffns.${j}.norm`,
-        fc1: [[`ffns.${j}.mlp.fc1`]],
-        fc2: [`ffns.${j}.mlp.fc2`],
-        scales: [`ffns.${j}.ls.gamma`],
-      })),
+      attentions: [timmParallelAttention(0), timmParallelAttention(1)],
+      mlps: [timmParallelMlp(0), timmParallelMlp(1)],
     },
     {
       at: "blocks.#.",
@@ -459,7 +470,7 @@ function flaxBlock({
     attentions: [
       {
         norm: norm1,
-        qkv: [["query", "key", "value"].map((part) => `${attention}/${part}`)],
+        qkv: [[`${attention}/query`, `${attention}/key`, `${attention}/value`]],
         proj: `${attention}/out`,
       },
     ],

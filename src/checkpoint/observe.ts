@@ -52,8 +52,8 @@ export function recognizeLayout(name: string, tensors: Shapes): Named {
 
 function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
   const at = prefix + blockAt(names, 0);
-  const norm = names.attentions[0]!.norm;
-  return has(at + scaleOf(layout, norm)) && has(at + weightOf(layout, names.attentions[0]!.proj));
+  const norm = names.attentions[0].norm;
+  return has(at + scaleOf(layout, norm)) && has(at + weightOf(layout, names.attentions[0].proj));
 }
 
 /** Blocks of a tower. */
@@ -120,11 +120,11 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
   const fc2 = mlp && choose(mlp.fc2, (x) => has(at + names.weight(x)));
   const fc2Shape = fc2 ? shape(at + names.weight(fc2)) : [];
   const mlpWidth = (layout.kernels ? fc2Shape[0] : fc2Shape[1]) ?? 0;
-  const fc1Shape = first ? shape(at + names.weight(first[0]!)) : [];
+  const fc1Shape = first ? shape(at + names.weight(first[0])) : [];
   const outputs = (layout.kernels ? fc1Shape[1] : fc1Shape[0]) ?? 0;
   const qkv = attention?.qkv.find((list) => list.every((part) => has(at + names.weight(part))));
-  const query = qkv && shape(at + names.weight(qkv[0]!));
-  const fused = block?.inProj ?? (qkv?.length === 1 ? qkv[0]! : undefined);
+  const query = qkv && shape(at + names.weight(qkv[0]));
+  const fused = block?.inProj ?? (qkv?.length === 1 ? qkv[0] : undefined);
 
   const head = choose(layout.head, (x) => has(names.weight(x)));
   const headShape = head ? shape(names.weight(head)) : [];
@@ -212,7 +212,7 @@ function unknown(name: string, tensors: Shapes): string {
 }
 
 /** The tensor that a layout is known by. */
-const anchorOf = (layout: Layout): string => weightOf(layout, layout.patchEmbed ?? layout.resnet!.at[0]!.stem);
+const anchorOf = (layout: Layout): string => weightOf(layout, layout.patchEmbed ?? layout.resnet!.at[0].stem);
 
 /** Patterns of all names that a layout knows. */
 function knownNames(layout: Layout): RegExp[] {
@@ -239,6 +239,6 @@ export function observeText({ layout }: Named, tensors: Shapes) {
     width,
     length: tensors.get(text.prefix + text.positions)?.shape[0] ?? 0,
     depth: depthOf(text.prefix, text.block, tensors),
-    mlpWidth: tensors.get(at + weightOf(layout, text.block.mlps[0]!.fc2[0]!))?.shape[1] ?? 0,
+    mlpWidth: tensors.get(at + weightOf(layout, text.block.mlps[0].fc2[0]))?.shape[1] ?? 0,
   };
 }

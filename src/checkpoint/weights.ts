@@ -238,7 +238,7 @@ interface BlockPlace {
   readonly first: string;
 }
 
-const firstNorm = (prefix: string, names: BlockNames) => prefix + blockAt(names, 0) + names.attentions[0]!.norm;
+const firstNorm = (prefix: string, names: BlockNames) => prefix + blockAt(names, 0) + names.attentions[0].norm;
 
 /** One tensor whose rows are fc1, then q, k and v. */
 function planInProj(
@@ -250,7 +250,7 @@ function planInProj(
 ): { readonly fc1: LinearPlan; readonly qkv: LinearPlan } {
   const rows = mlpWidth + 3 * width;
   const [weight, bias] = [weightOf(at + inProj!), biasOf(at + inProj!)];
-  const { bias: own } = mlps[0]!;
+  const { bias: own } = mlps[0];
   const biased = has(biasOf(first + inProj!));
   const part = (outputs: number, from: number): LinearPlan => ({
     place: "linear",
@@ -323,7 +323,7 @@ function planQkv(
     },
   );
   const { biases } = names;
-  if (!biases || !has(first + biases[0]) || has(biasOf(first + parts[0]!))) return qkv;
+  if (!biases || !has(first + biases[0]) || has(biasOf(first + parts[0]))) return qkv;
   const beside = biases.map((bias, i) => source(at + bias, [width], width, { to: 2 * i * width }));
   return { ...qkv, bias: [...qkv.bias, ...beside] };
 }
