@@ -9,7 +9,7 @@ import { checkPatterns, checkTokenizer } from "./bounds.js";
 export interface TokenizerOptions {
   /** Most tokens of a text. */
   readonly length: number;
-  /** Whether every text is filled up to them (SigLIP, which reads its last token); CLIP reads the end of the text. */
+  /** Fills every text up to them (SigLIP, which reads its last token); CLIP reads the end of the text. */
   readonly pad: boolean;
 }
 
@@ -72,7 +72,7 @@ export async function createTokenizer(
   };
 }
 
-/** What the package says of a file that it does not understand, as a sentence. */
+/** Turns what the package says of a file that it does not understand into a sentence. */
 function described<T>(what: string, run: () => T): T {
   try {
     return run();
