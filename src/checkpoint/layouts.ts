@@ -85,7 +85,10 @@ export interface Layout extends ClassifierNames {
   readonly frequencies?: string;
   /** BEiT's table, where all blocks share one. */
   readonly relativePositions?: string;
-  readonly preNorm?: string;
+  /** Or. */
+  readonly preNorm?: readonly string[];
+  /** Angles by which the prefix tokens turn, where they do. */
+  readonly prefixAngles?: string;
   /** Or. */
   readonly blocks: readonly BlockNames[];
   readonly norm: string;
@@ -161,11 +164,25 @@ const transformers: Layout = {
       mlps: [
         {
           norm: "norm2",
-          fc1: [["mlp.fc1"], ["mlp.weights_in"]],
-          fc2: ["mlp.fc2", "mlp.weights_out"],
+          fc1: [["mlp.fc1"], ["mlp.weights_in"], ["intermediate.dense"]],
+          fc2: ["mlp.fc2", "mlp.weights_out", "output.dense"],
           scales: ["layer_scale2.lambda1"],
         },
       ],
+    },
+    {
+      at: "encoder.layer.#.",
+      attentions: [
+        {
+          norm: "layernorm_before",
+          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+          queryNorm: "attention.q_norm",
+          keyNorm: "attention.k_norm",
+          proj: "attention.projection_layer",
+          scales: ["lambda_1"],
+        },
+      ],
+      mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"], scales: ["lambda_2"] }],
     },
   ],
   norm: "layernorm",
@@ -232,16 +249,15 @@ const clip: Layout = {
   patchEmbed: "embeddings.patch_embedding",
   tokens: ["embeddings.class_embedding"],
   positions: "embeddings.position_embedding.weight",
-  preNorm: "pre_layrnorm",
+  preNorm: ["pre_layrnorm", "pre_layernorm"],
+  prefixAngles: "class_pos_emb",
   blocks: [clipBlock],
   norm: "post_layernorm",
   attentionPool: {
     latent: "head.probe",
     qkv: ["head.attention.in_proj_"],
     proj: "head.attention.out_proj",
-    norm: "head.layernorm",
-    fc1: "head.mlp.fc1",
-    fc2: "head.mlp.fc2",
+    mlp: { norm: "head.layernorm", fc1: "head.mlp.fc1", fc2: "head.mlp.fc2" },
   },
   head: ["classifier"],
   projection: ["visual_projection"],
@@ -255,6 +271,56 @@ const clip: Layout = {
     projection: ["text_projection", "text_model.head"],
     ...SIMILARITY,
   },
+};
+
+/** transformers' BLIP, its image tower alone. */
+const blip: Layout = {
+  name: "blip",
+  prefixes: ["vision_model.", ""],
+  patchEmbed: "embeddings.patch_embedding",
+  tokens: ["embeddings.class_embedding"],
+  positions: "embeddings.position_embedding",
+  blocks: [
+    {
+      at: "encoder.layers.#.",
+      attentions: [{ norm: "layer_norm1", qkv: [["self_attn.qkv"]], proj: "self_attn.projection" }],
+      mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+    },
+  ],
+  norm: "post_layernorm",
+  head: [],
+  ignored: /^$/,
+};
+
+/** transformers' AIMv2, its image tower alone. */
+const aimv2: Layout = {
+  name: "aimv2",
+  prefixes: ["vision_model.", ""],
+  patchEmbed: "embeddings.patch_embed",
+  patchNorm: "embeddings.rms_norm",
+  tokens: [],
+  positions: "embeddings.position_embedding.weight",
+  blocks: [
+    {
+      at: "encoder.layers.#.",
+      attentions: [
+        {
+          norm: "rms_norm1",
+          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+          proj: "attention.out_proj",
+        },
+      ],
+      mlps: [{ norm: "rms_norm2", fc1: [["ffn.gate_proj", "ffn.up_proj"]], fc2: ["ffn.down_proj"] }],
+    },
+  ],
+  norm: "rms_norm",
+  attentionPool: {
+    latent: "head.cls_token",
+    qkv: { key: "head.k_proj", value: "head.v_proj" },
+    proj: "head.output_proj",
+  },
+  head: [],
+  ignored: /^$/,
 };
 
 /** timm's attentions: vision_transformer.py, beit.py, eva.py. */
@@ -322,7 +388,7 @@ const timm: Layout = {
   tokens: ["cls_token", "dist_token", "reg_token"],
   positions: "pos_embed",
   frequencies: "rope.freqs",
-  preNorm: "norm_pre",
+  preNorm: ["norm_pre"],
   blocks: [
     { at: "blocks.#.", attentions: [timmAttention], mlps: [timmMlp] },
     {
@@ -352,9 +418,7 @@ const timm: Layout = {
     latent: "attn_pool.latent",
     qkv: ["attn_pool.q", "attn_pool.kv"],
     proj: "attn_pool.proj",
-    norm: "attn_pool.norm",
-    fc1: "attn_pool.mlp.fc1",
-    fc2: "attn_pool.mlp.fc2",
+    mlp: { norm: "attn_pool.norm", fc1: "attn_pool.mlp.fc1", fc2: "attn_pool.mlp.fc2" },
   },
   head: ["head", "head.fc"],
   distillationHead: "head_dist",
@@ -393,7 +457,7 @@ const openClip: Layout = {
   patchEmbed: "conv1",
   tokens: ["class_embedding"],
   positions: "positional_embedding",
-  preNorm: "ln_pre",
+  preNorm: ["ln_pre"],
   blocks: [openClipBlock],
   norm: "ln_post",
   head: [],
@@ -518,6 +582,8 @@ export const layouts: readonly Layout[] = [
   transformers,
   dinov3,
   clip,
+  blip,
+  aimv2,
   openClipTimm,
   openClip,
   timm,

@@ -81,6 +81,8 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   huggingface: "transformers",
   dinov3: "transformers' DINOv3",
   clip: "transformers' CLIP",
+  blip: "transformers' BLIP",
+  aimv2: "transformers' AIMv2",
   timm: "timm",
   torchvision: "torchvision",
   openclip: "OpenCLIP",
@@ -115,6 +117,7 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
 function describeHead({ pooling, classes, poolerWidth, features }: Config): string {
   const pooled = {
     token: "class token",
+    tokens: "mean of the class tokens",
     distilled: "class and distillation token",
     mean: "mean of the patches",
     "token+mean": "class token and mean of the patches",
