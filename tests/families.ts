@@ -67,6 +67,22 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-clip", "hf-siglip2-naflex", "openclip-vit"],
   },
   {
+    family: "towers of image-text models: BLIP, GIT, InternVL, MLCD, OWL-ViT (features)",
+    transformers: ["blip_vision_model", "git_vision_model", "internvl_vision", "mlcd_vision_model", "owlvit"],
+    timm: [],
+    others: [],
+    tasks: "features",
+    fixtures: ["hf-blip", "hf-git", "hf-internvl", "hf-mlcd"],
+  },
+  {
+    family: "Pixio",
+    transformers: ["pixio"],
+    timm: [],
+    others: [],
+    tasks: "features",
+    fixtures: ["hf-pixio"],
+  },
+  {
     family: "BEiT, BEiT v2, BEiT-3, data2vec",
     transformers: ["beit", "data2vec-vision"],
     timm: ["beit", "beitv2", "beit3"],
@@ -76,11 +92,11 @@ const ROWS: readonly Row[] = [
   },
   {
     family: "EVA, EVA-02, AIMv2, PE, RoPE-ViT, FlexiViT",
-    transformers: [],
+    transformers: ["aimv2_vision_model"],
     timm: ["eva", "eva02", "aimv2", "vit_pe_*", "vit_*_rope_*", "flexivit"],
     others: [],
     tasks: CLASSES,
-    fixtures: ["timm-eva02", "timm-aimv2", "timm-rope-mixed"],
+    fixtures: ["timm-eva02", "timm-aimv2", "hf-aimv2", "timm-rope-mixed"],
   },
   {
     family: "parallel blocks, RMSNorm, post-norm",
