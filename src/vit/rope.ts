@@ -64,7 +64,9 @@ export function rotaryTables(
           const patch = token - prefixTokens;
           // Angles in f32, as the libraries have them.
           const turn = Math.fround(
-            patch < 0 ? prefixAngles![token * half + pair]! : angle(Math.floor(patch / grid[1]), patch % grid[1], head, pair),
+            patch < 0
+              ? prefixAngles![token * half + pair]!
+              : angle(Math.floor(patch / grid[1]), patch % grid[1], head, pair),
           );
           const at = token * width + head * headWidth;
           const [first, second] =

@@ -3,8 +3,8 @@
 import type { Activation } from "../../backend.js";
 import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
-import type { Rotary } from "../../vit/rope.js";
 import type { Interpolation } from "../../vit/positions.js";
+import type { Rotary } from "../../vit/rope.js";
 import type { TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
@@ -26,6 +26,8 @@ interface Family {
   /** Name of the epsilon of norms, "layer_norm_eps" unless given. */
   readonly epsKey?: string;
   readonly naflex?: true;
+  /** The class has mlp_ratio in place of intermediate_size, which tensors tell better. */
+  readonly mlpRatio?: true;
   readonly text?: { readonly heads: number; readonly causal: boolean; readonly eos?: number | "largest" };
 }
 
@@ -51,7 +53,14 @@ const SIGLIP: Family = {
 };
 
 /** Qwen2-VL's, from whose code MLCD's is. */
-const MLCD_ROPE: Rotary = { kind: "axial", temperature: 10000, reference: undefined, offset: 0, order: "ij", pairs: "halves" };
+const MLCD_ROPE: Rotary = {
+  kind: "axial",
+  temperature: 10000,
+  reference: undefined,
+  offset: 0,
+  order: "ij",
+  pairs: "halves",
+};
 
 /** One row a model_type. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
@@ -62,8 +71,14 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ijepa: { eps: 1e-12, heads: 12, pooling: "mean" },
   beit: BEIT,
   "data2vec-vision": BEIT,
-  dinov2: { eps: 1e-6, heads: 12, interpolation: ALWAYS, pooled: "token" },
-  dinov2_with_registers: { eps: 1e-6, heads: 12, interpolation: { ...ALWAYS, antialias: true }, pooled: "token" },
+  dinov2: { eps: 1e-6, heads: 12, mlpRatio: true, interpolation: ALWAYS, pooled: "token" },
+  dinov2_with_registers: {
+    eps: 1e-6,
+    heads: 12,
+    mlpRatio: true,
+    interpolation: { ...ALWAYS, antialias: true },
+    pooled: "token",
+  },
   dinov3_vit: { eps: 1e-5, heads: 6, interpolation: ALWAYS, pooled: "token" },
   clip: CLIP,
   clip_vision_model: CLIP,
@@ -82,7 +97,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   git_vision_model: { eps: 1e-5, heads: 12, act: "quick_gelu" },
   aimv2_vision_model: { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" },
   internvl_vision: { eps: 1e-6, heads: 16, interpolation: ALWAYS },
-  pixio: { eps: 1e-6, heads: 16, interpolation: ALWAYS, pooled: "head", pooling: "tokens" },
+  pixio: { eps: 1e-6, heads: 16, mlpRatio: true, interpolation: ALWAYS, pooled: "head", pooling: "tokens" },
   mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE },
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
 };
@@ -138,7 +153,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     width,
     depth: read.count("num_hidden_layers", seen.depth || 1),
     heads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
-    mlpWidth: read.count("intermediate_size", seen.mlpWidth || 1),
+    mlpWidth: family.mlpRatio ? seen.mlpWidth : read.count("intermediate_size", seen.mlpWidth || 1),
     prefixTokens: seen.prefixTokens,
     classToken: seen.classToken,
     eps,
@@ -148,7 +163,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     qkNorm: seen.qkNorm,
     postNorm: false,
     rotary:
-      type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : family.rotary,
+      type === "dinov3_vit"
+        ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) }
+        : family.rotary,
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
