@@ -6,6 +6,7 @@
  * for the number of a block. A list means several tensors that are stacked in this order, or the first that exists where
  * the comment says "or".
  */
+import type { Activation } from "../backend.js";
 import type { AttentionPoolNames } from "../heads/attention-pool.js";
 import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
@@ -106,7 +107,8 @@ export interface Layout extends ClassifierNames {
   readonly ignored: RegExp;
   /** One of them that tells something by being there. */
   readonly evidence?: string;
-  readonly text?: TextNames;
+  /** Or. */
+  readonly text?: readonly TextNames[];
 }
 
 /** The text tower of a layout. */
@@ -114,8 +116,15 @@ export interface TextNames extends SimilarityNames {
   readonly prefix: string;
   readonly embedding: string;
   readonly positions: string;
+  /** BERT's rows of kinds of tokens, of which the first is added to all. */
+  readonly types?: string;
+  /** Norm before the first block. */
+  readonly preNorm?: string;
   readonly block: BlockNames;
-  readonly norm: string;
+  /** Norm after the last block, with its whole name; BERT's blocks end with theirs. */
+  readonly norm?: string;
+  /** Layers between the vector that stands for the text and its projection, those that exist, with their activations. */
+  readonly readout?: readonly { readonly layer: string; readonly activation?: Activation }[];
   /** Or. */
   readonly projection: readonly string[];
 }
@@ -239,10 +248,35 @@ const clipBlock: BlockNames = {
   mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
 };
 
+/** A block of AltCLIP's image tower. */
+const altClipBlock: BlockNames = { ...clipBlock, at: "encoder.layer.#." };
+
+/** A block of transformers' BERT, RoBERTa and XLM-RoBERTa, whose norms are of sums (Vaswani et al. 2017). */
+const bertBlock: BlockNames = {
+  at: "encoder.layer.#.",
+  attentions: [
+    {
+      norm: "attention.output.LayerNorm",
+      qkv: [["attention.self.query", "attention.self.key", "attention.self.value"]],
+      proj: "attention.output.dense",
+    },
+  ],
+  mlps: [{ norm: "output.LayerNorm", fc1: [["intermediate.dense"]], fc2: ["output.dense"] }],
+};
+
+/** BERT and its kind, as the text tower of a model. */
+const bert = {
+  embedding: "embeddings.word_embeddings.weight",
+  positions: "embeddings.position_embeddings.weight",
+  types: "embeddings.token_type_embeddings.weight",
+  preNorm: "embeddings.LayerNorm",
+  block: bertBlock,
+};
+
 /** As CLIP and SigLIP have them, whoever wrote the file. */
 const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "logit_bias" };
 
-/** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2. */
+/** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2, Chinese-CLIP and AltCLIP, OWL-ViT, GIT and MLCD. */
 const clip: Layout = {
   name: "clip",
   prefixes: ["vision_model.", ""],
@@ -251,7 +285,7 @@ const clip: Layout = {
   positions: "embeddings.position_embedding.weight",
   preNorm: ["pre_layrnorm", "pre_layernorm"],
   prefixAngles: "class_pos_emb",
-  blocks: [clipBlock],
+  blocks: [clipBlock, altClipBlock],
   norm: "post_layernorm",
   attentionPool: {
     latent: "head.probe",
@@ -262,15 +296,27 @@ const clip: Layout = {
   head: ["classifier"],
   projection: ["visual_projection"],
   ignored: /(^|\.)position_ids$/,
-  text: {
-    prefix: "text_model.",
-    embedding: "embeddings.token_embedding.weight",
-    positions: "embeddings.position_embedding.weight",
-    block: clipBlock,
-    norm: "final_layer_norm",
-    projection: ["text_projection", "text_model.head"],
-    ...SIMILARITY,
-  },
+  text: [
+    {
+      prefix: "text_model.",
+      embedding: "embeddings.token_embedding.weight",
+      positions: "embeddings.position_embedding.weight",
+      block: clipBlock,
+      norm: "text_model.final_layer_norm",
+      projection: ["text_projection", "text_model.head"],
+      ...SIMILARITY,
+    },
+    // Chinese-CLIP
+    { ...bert, prefix: "text_model.", projection: ["text_projection"], ...SIMILARITY },
+    {
+      ...bert,
+      prefix: "text_model.roberta.",
+      norm: "text_model.pre_LN",
+      readout: [{ layer: "text_model.transformation" }],
+      projection: ["text_projection"],
+      ...SIMILARITY,
+    },
+  ],
 };
 
 /** transformers' BLIP, its image tower alone. */
@@ -450,6 +496,36 @@ const openClipBlock: BlockNames = {
   mlps: [{ norm: "ln_2", fc1: [["mlp.c_fc"]], fc2: ["mlp.c_proj"], scales: ["ls_2.gamma"] }],
 };
 
+const openClipText: TextNames = {
+  prefix: "",
+  embedding: "token_embedding.weight",
+  positions: "positional_embedding",
+  block: openClipBlock,
+  norm: "ln_final",
+  projection: ["text_projection"],
+  ...SIMILARITY,
+};
+
+/** The same in its CustomTextCLIP. */
+const openClipCustomText: TextNames = {
+  ...openClipText,
+  prefix: "text.",
+  norm: "text.ln_final",
+  projection: ["text.text_projection"],
+};
+
+/** A tower of transformers in OpenCLIP's CustomTextCLIP: hf_proj_type is linear, or mlp. */
+const openClipBert: TextNames = {
+  ...bert,
+  prefix: "text.transformer.",
+  readout: [
+    { layer: "text.transformer.pooler.dense", activation: "tanh" },
+    { layer: "text.proj.0", activation: "gelu" },
+  ],
+  projection: ["text.proj", "text.proj.2"],
+  ...SIMILARITY,
+};
+
 /** OpenAI's CLIP and OpenCLIP. */
 const openClip: Layout = {
   name: "openclip",
@@ -462,18 +538,10 @@ const openClip: Layout = {
   norm: "ln_post",
   head: [],
   projection: ["visual.proj"],
-  ignored: /^(input_resolution|context_length|vocab_size)$|attn_mask$/,
+  ignored: /^(input_resolution|context_length|vocab_size)$|attn_mask$|\.position_ids$/,
   // Of OpenAI's archives, whose GELU is the quick one.
   evidence: "context_length",
-  text: {
-    prefix: "",
-    embedding: "token_embedding.weight",
-    positions: "positional_embedding",
-    block: openClipBlock,
-    norm: "ln_final",
-    projection: ["text_projection"],
-    ...SIMILARITY,
-  },
+  text: [openClipText, openClipCustomText, openClipBert],
 };
 
 /** OpenCLIP's CustomTextCLIP with a timm model for images. */
@@ -482,8 +550,8 @@ const openClipTimm: Layout = {
   name: "openclip-timm",
   prefixes: ["visual.trunk."],
   projection: ["visual.head.proj"],
-  ignored: /attn_mask$/,
-  text: { ...openClip.text!, prefix: "text.", projection: ["text.text_projection"] },
+  ignored: /attn_mask$|\.position_ids$/,
+  text: [openClipCustomText, openClipBert],
 };
 
 /** google-research/vision_transformer and, with other names for the parts of a block, big_vision. */

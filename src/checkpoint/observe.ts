@@ -2,7 +2,7 @@
 import { excerpt } from "../json.js";
 import type { Shapes } from "./config.js";
 import type { Json } from "./json.js";
-import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, weightOf } from "./layouts.js";
+import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, type TextNames, weightOf } from "./layouts.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
@@ -13,6 +13,7 @@ export interface Named {
   /** Prefix of a block's tensors, before `block.at`: MSN's encoder lacks the prefix in files of transformers 5. */
   readonly blockPrefix: string;
   readonly resnet: (ResNetNames & ResNetNames["at"][number]) | undefined;
+  readonly text: TextNames | undefined;
 }
 
 /** Names of tensors that exist. */
@@ -40,11 +41,12 @@ export function recognizeLayout(name: string, tensors: Shapes): Named {
       const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
       if (!at && !(layout.patchEmbed && has(prefix + weightOf(layout, layout.patchEmbed)))) continue;
       const resnet = at && { ...layout.resnet!, ...at };
+      const text = layout.text?.find(({ prefix, embedding }) => has(prefix + embedding));
       for (const blockPrefix of [prefix, ""]) {
         const block = layout.blocks.find((names) => hasBlock(layout, blockPrefix, names, has));
-        if (block) return { layout, prefix, block, blockPrefix, resnet };
+        if (block) return { layout, prefix, block, blockPrefix, resnet, text };
       }
-      if (at) return { layout, prefix, block: undefined, blockPrefix: prefix, resnet };
+      if (at) return { layout, prefix, block: undefined, blockPrefix: prefix, resnet, text };
     }
   }
   throw new Error(unknown(name, tensors));
@@ -228,8 +230,7 @@ function knownNames(layout: Layout): RegExp[] {
 }
 
 /** Sizes of the text tower, if there is one. */
-export function observeText({ layout }: Named, tensors: Shapes) {
-  const { text } = layout;
+export function observeText({ layout, text }: Named, tensors: Shapes) {
   const embedding = text && tensors.get(text.prefix + text.embedding)?.shape;
   if (!text || !embedding) return undefined;
   const at = text.prefix + blockAt(text.block, 0);

@@ -4,7 +4,7 @@
  * say.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { encode, type Sequence } from "./encoder.js";
+import { encode, type PostNorm, type Sequence } from "./encoder.js";
 import { listsOf } from "./lists.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
 import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./places.js";
@@ -22,7 +22,7 @@ export interface VitConfig extends PlacesConfig {
   /** True if queries and keys are normalized, head by head, before they meet (Henry et al. 2020). */
   readonly qkNorm: boolean;
   /** True if norms come after attention and MLP instead of before (ResPost). */
-  readonly postNorm: boolean;
+  readonly postNorm: PostNorm;
   /** Norm of all tokens after the last block, of the pooled vector, of both in turn, or none. */
   readonly norm: "tokens" | "pooled" | "twice" | "none";
   /** True if images have the config's size only, as with timm's relative positions, which it fits with a spline of scipy's. */

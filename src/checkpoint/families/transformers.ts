@@ -28,7 +28,13 @@ interface Family {
   readonly naflex?: true;
   /** The class has mlp_ratio in place of intermediate_size, which tensors tell better. */
   readonly mlpRatio?: true;
-  readonly text?: { readonly heads: number; readonly causal: boolean; readonly eos?: number | "largest" };
+  readonly text?: {
+    readonly heads: number;
+    readonly causal: boolean;
+    readonly eos?: number | "largest";
+    /** BERT or XLM-RoBERTa, whose positions begin behind that of padding. */
+    readonly bert?: { readonly padding: number | undefined };
+  };
 }
 
 const PLAIN: Interpolation = { filter: "bicubic", antialias: false, always: false };
@@ -51,6 +57,9 @@ const SIGLIP: Family = {
   pooledOfBoth: "features",
   text: { heads: 12, causal: false },
 };
+
+/** Of BertConfig's norms. */
+const BERT_EPS = 1e-12;
 
 /** Qwen2-VL's, from whose code MLCD's is. */
 const MLCD_ROPE: Rotary = {
@@ -93,6 +102,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   },
   siglip2_vision_model: SIGLIP,
   owlvit: { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, eos: "largest" } },
+  chinese_clip: { ...CLIP, text: { heads: 12, causal: false, bert: { padding: undefined } } },
+  altclip: { ...CLIP, pooledOfBoth: "head", text: { heads: 16, causal: false, bert: { padding: 1 } } },
   blip_vision_model: { eps: 1e-5, heads: 12, pooled: "head", norm: "twice" },
   git_vision_model: { eps: 1e-5, heads: 12, act: "quick_gelu" },
   aimv2_vision_model: { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" },
@@ -189,17 +200,21 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
   const seen = observeText(named, tensors);
   if (!seen) return undefined;
   const read = reader(name, file);
-  const { heads, causal, eos } = family.text!;
+  const { heads, causal, eos, bert } = family.text!;
   const end = typeof eos === "number" ? read.whole("eos_token_id", eos) : undefined;
+  const padding = bert?.padding === undefined ? undefined : read.whole("pad_token_id", bert.padding);
   return {
     ...seen,
+    length: seen.length - (padding ?? -1) - 1,
+    padding,
     depth: read.count("num_hidden_layers", seen.depth),
     heads: read.count("num_attention_heads", heads),
-    eps: read.number("layer_norm_eps", family.eps, EPS_RANGE),
-    activation: read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS),
+    eps: read.number("layer_norm_eps", bert ? BERT_EPS : family.eps, EPS_RANGE),
+    activation: read.choice("hidden_act", bert ? "gelu" : (family.act ?? "gelu"), HIDDEN_ACTS),
     causal,
+    postNorm: bert ? "sum" : false,
     // Old configs say 2 and mean the largest id, that of CLIP's end of text.
-    pooling: eos === undefined ? "last" : eos === "largest" || (end === 2 && eos !== 2) ? "largest" : end!,
+    pooling: bert ? "first" : eos === undefined ? "last" : eos === "largest" || (end === 2 && eos !== 2) ? "largest" : end!,
   };
 }
 
