@@ -56,15 +56,15 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-dinov2-registers", "hf-dinov3"],
   },
   {
-    family: "CLIP, MetaCLIP, SigLIP, SigLIP 2 (NaFlex too)",
+    family: "CLIP, MetaCLIP, Chinese-CLIP, AltCLIP, SigLIP, SigLIP 2 (NaFlex too)",
     transformers: [
       ...["clip", "clip_vision_model", "metaclip_2", "metaclip_2_vision_model"],
-      ...["siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"],
+      ...["chinese_clip", "altclip", "siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"],
     ],
     timm: ["vit_*_clip_*", "vit_*_siglip_*"],
     others: ["OpenCLIP", "OpenAI's names"],
     tasks: `${CLASSES}, texts, zero-shot`,
-    fixtures: ["hf-clip", "hf-siglip2-naflex", "openclip-vit"],
+    fixtures: ["hf-clip", "hf-chinese-clip", "hf-siglip2-naflex", "openclip-vit"],
   },
   {
     family: "towers of image-text models: BLIP, GIT, InternVL, MLCD, OWL-ViT (features)",

@@ -2,7 +2,16 @@
 import { excerpt } from "../json.js";
 import type { Shapes } from "./config.js";
 import type { Json } from "./json.js";
-import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, type TextNames, weightOf } from "./layouts.js";
+import {
+  type BlockNames,
+  biasOf,
+  type Layout,
+  layouts,
+  type ResNetNames,
+  scaleOf,
+  type TextNames,
+  weightOf,
+} from "./layouts.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {

@@ -12,7 +12,15 @@ import { gridOf } from "../vit/places.js";
 import { type Positions, positionRows, positionsAt, resamplePatches } from "../vit/positions.js";
 import type { TextWeights } from "../vit/text.js";
 import type { Config, Shapes } from "./config.js";
-import { type AttentionNames, type BlockNames, biasOf, type Layout, type MlpNames, type TextNames, weightOf } from "./layouts.js";
+import {
+  type AttentionNames,
+  type BlockNames,
+  biasOf,
+  type Layout,
+  type MlpNames,
+  type TextNames,
+  weightOf,
+} from "./layouts.js";
 import { blockAt, choose, type Named } from "./observe.js";
 import { fitPlan, type WeightPlan } from "./plan.js";
 import { createPlanner } from "./planner.js";
@@ -367,12 +375,7 @@ function scaled(
   return name === undefined ? out : { ...out, scale: values(at + name, [out.outputs]) };
 }
 
-function planText(
-  layout: Layout,
-  tensors: Shapes,
-  { text, features }: Config,
-  names: TextNames,
-): Planned<TextWeights> {
+function planText(layout: Layout, tensors: Shapes, { text, features }: Config, names: TextNames): Planned<TextWeights> {
   const { prefix, block, types, preNorm, norm, readout: layers = [] } = names;
   const { width, depth, vocabulary, length, padding, eps } = text!;
   const planner = createPlanner(layout, tensors, firstNorm(prefix, block));

@@ -74,7 +74,8 @@ export async function runText(
     if (wants("textLastHiddenState")) outputs.textLastHiddenState = tensor(z, 1, tokens, width);
 
     let y = backend.createTensor(1, width);
-    if (config.pooling === "mean") backend.pool(y, z, { tokens, first: 0, count: mask?.filter(Boolean).length ?? tokens });
+    if (config.pooling === "mean")
+      backend.pool(y, z, { tokens, first: 0, count: mask?.filter(Boolean).length ?? tokens });
     else backend.pool(y, z, { tokens, first: pooledToken(config.pooling, ids), count: 1 });
     for (const { layer, activation } of weights.readout) {
       const read = backend.createTensor(1, layer.outputs);

@@ -58,7 +58,7 @@ const SIGLIP: Family = {
   text: { heads: 12, causal: false },
 };
 
-/** Of BertConfig's norms. */
+/** Default of BertConfig's layer_norm_eps. */
 const BERT_EPS = 1e-12;
 
 /** Qwen2-VL's, from whose code MLCD's is. */
@@ -214,7 +214,13 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
     causal,
     postNorm: bert ? "sum" : false,
     // Old configs say 2 and mean the largest id, that of CLIP's end of text.
-    pooling: bert ? "first" : eos === undefined ? "last" : eos === "largest" || (end === 2 && eos !== 2) ? "largest" : end!,
+    pooling: bert
+      ? "first"
+      : eos === undefined
+        ? "last"
+        : eos === "largest" || (end === 2 && eos !== 2)
+          ? "largest"
+          : end!,
   };
 }
 
