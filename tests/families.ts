@@ -62,9 +62,9 @@ const ROWS: readonly Row[] = [
       ...["chinese_clip", "altclip", "siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"],
     ],
     timm: ["vit_*_clip_*", "vit_*_siglip_*"],
-    others: ["OpenCLIP", "OpenAI's names"],
+    others: ["OpenCLIP, also with BERT, RoBERTa or XLM-RoBERTa", "OpenAI's names"],
     tasks: `${CLASSES}, texts, zero-shot`,
-    fixtures: ["hf-clip", "hf-chinese-clip", "hf-siglip2-naflex", "openclip-vit"],
+    fixtures: ["hf-clip", "hf-chinese-clip", "hf-siglip2-naflex", "openclip-vit", "openclip-roberta"],
   },
   {
     family: "towers of image-text models: BLIP, GIT, InternVL, MLCD, OWL-ViT (features)",
