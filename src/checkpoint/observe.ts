@@ -214,7 +214,7 @@ function unknown(name: string, tensors: Shapes): string {
     );
   };
   if (others.length > all.length / 2) {
-    const expected = layouts.map((known) => `"${anchorOf(known)}"`).join(", ");
+    const expected = [...new Set(layouts.map((known) => `"${anchorOf(known)}"`))].join(", ");
     return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${tensors.size} tensors are ${quoted(all)}`;
   }
   const anchor = anchorOf(layout);
