@@ -13,7 +13,7 @@ import { endpointOf, type HubOptions, isOffline, type OpenOptions, tokenOf } fro
 import { type HubFile, type KnownFile, wrongBytes } from "./store.js";
 import { openStore } from "./stores.js";
 
-/** What the Hub says of a revision. */
+/** The Hub's answer about a revision. */
 interface Listing {
   readonly commit: string;
   readonly files: ReadonlyMap<string, KnownFile>;
@@ -45,7 +45,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     headers: token ? { Authorization: `Bearer ${token}` } : {},
   });
 
-  /** What it means that the Hub does not let us in. */
+  /** The meaning of an answer by which the Hub does not let us in. */
   function refusal(error: unknown): unknown {
     const status = statusOf(error);
     if (status !== 401 && status !== 403) return error;
@@ -87,7 +87,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
   const known = commit === recalled ? kept : ((await store?.known(repo, commit)) ?? new Map());
 
   let asked = !later;
-  /** What the Hub says, which is asked now if it was not yet. */
+  /** The Hub's answer, for which it is asked now if it was not yet. */
   async function listed(signal: AbortSignal | undefined): Promise<Listing | undefined> {
     if (!asked) listing = await ask(signal, true);
     asked = true;

@@ -35,7 +35,7 @@ export interface Checkpoint {
   file(name: string): Promise<Uint8Array | undefined>;
   /** Brings such files near, if they are far away, so that `file` has them later. */
   bring(names: readonly string[], waiting?: Waiting): Promise<void>;
-  /** Of all tensors. */
+  /** Bytes of all tensors. */
   readonly bytes: number;
   /**
    * Reads the wanted tensors in the order of their bytes, each in chunks of whole rows: at most 1 MiB, or one row.
@@ -174,7 +174,7 @@ function checkTensor({ name, shape, file }: TensorInfo): void {
   }
 }
 
-/** What has to be opened. `placement`: the index of a sharded checkpoint. */
+/** Files that have to be opened. `placement`: the index of a sharded checkpoint. */
 interface Layout {
   name: string;
   config: unknown;

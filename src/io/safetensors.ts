@@ -258,7 +258,7 @@ export const aligned = <T extends { readonly dtype: DType }>(tensors: readonly T
   [...tensors].sort((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
 
 /**
- * What a safetensors file of these tensors begins with, and where each of them then begins, in the order given.
+ * Writes the beginning of a safetensors file of these tensors, and says where each of them then begins, in the order given.
  * @param metadata texts for the header's `__metadata__`.
  */
 export function encodeHeader(
