@@ -93,7 +93,7 @@ export class LayerNormJob {
   /** `rows` rows of `width` floats, as normalizeRow has them. */
   out: usize; outStride: usize;
   x: usize; xStride: usize; rows: usize; width: usize;
-  /** Of the norm; shift 0: RMSNorm. */
+  /** The norm; shift 0: RMSNorm. */
   scale: usize; shift: usize;
   eps: f32;
   /** 0, or layerNormScratch bytes: the result is then added to out. */

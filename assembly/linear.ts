@@ -35,7 +35,7 @@ const ROWS: usize = 240;
 /** A product: what `linear` and `convolve` have in common. Strides in bytes, multiples of 16 but not of 4096. */
 @unmanaged
 class ProductJob {
-  /** Of the weight, and a number of tiles.js for it. */
+  /** The weight's, and a number of tiles.js for it. */
   precision: u32; tile: u32;
   /** `rows` rows of `panels` panels of 8 floats. */
   out: usize; outStride: usize; rows: usize; panels: usize;
@@ -53,7 +53,7 @@ class ProductJob {
 /** x: `rows` rows of k floats, readable to the next multiple of 4. */
 @unmanaged
 export class LinearJob extends ProductJob {
-  /** Of the norm, k floats each, or 0: none; shift 0: RMSNorm. */
+  /** The norm, k floats each, or 0: none; shift 0: RMSNorm. */
   scale: usize; shift: usize;
   eps: f32;
 }
@@ -66,7 +66,7 @@ export class LinearJob extends ProductJob {
 @unmanaged
 export class ConvolveJob extends ProductJob {
   channels: usize; height: usize; width: usize; outHeight: usize; outWidth: usize;
-  /** Of windows, which are `stride` pixels apart, the first one `top` and `left` pixels outside, where there are zeros. */
+  /** Windows are `stride` pixels apart, the first one `top` and `left` pixels outside, where there are zeros. */
   kernel: usize; stride: usize; top: usize; left: usize;
 }
 

@@ -10,7 +10,7 @@ export class MaxPoolJob {
   out: usize; outStride: usize; outHeight: usize; outWidth: usize;
   /** images·height·width rows, readable to the next multiple of 4 floats. */
   x: usize; xStride: usize; height: usize; width: usize;
-  /** Of windows, which are `stride` pixels apart, the first one `top` and `left` pixels outside. */
+  /** Windows are `stride` pixels apart, the first one `top` and `left` pixels outside. */
   kernel: usize; stride: usize; top: usize; left: usize;
   fill: f32;
 }
