@@ -225,8 +225,7 @@ ${Object.values(COMMANDS)
   .join("\n")}
 
   --model NAME          owner/name of Hugging Face, or a folder, file or URL
-    --revision main     which version;  --token, --cache-dir, --offline
-    --state teacher     which part of a training checkpoint of PyTorch
+    --revision main     its version;  --token, --cache-dir, --offline;  --state
   --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
   --threads auto        how many;  --wide: 256 bits;  --processor torchvision
   --json                one JSON object a line;  --quiet;  --help;  --version

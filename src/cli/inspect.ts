@@ -69,8 +69,10 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
 const describeFormat = ({ format, state }: Checkpoint): string =>
   state === undefined ? format : `${format}, under ${excerpt(state)}`;
 
-const describePrefix = (prefix: string, others: number): string =>
-  `behind ${excerpt(prefix)}${others === 0 ? "" : `; ${others} tensors with other names are left out`}`;
+function describePrefix(prefix: string, others: number): string {
+  const left = others === 1 ? "1 tensor with another name is" : `${others} tensors with other names are`;
+  return `behind ${excerpt(prefix)}${others === 0 ? "" : `; ${left} left out`}`;
+}
 
 /** Height × width, as in configs. */
 const sizeText = (size: readonly number[]): string => size.join("×");

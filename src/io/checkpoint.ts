@@ -351,13 +351,12 @@ function parseIndex(index: unknown, path: string): Map<string, string> {
   }
   const shardOf = new Map<string, string>();
   const shards = new Set<string>();
+  const kind = path.endsWith(".bin.index.json") ? ".bin" : ".safetensors";
   for (const [tensor, shard] of Object.entries(map)) {
     // 255 is the longest name of file systems.
-    if (typeof shard !== "string" || shard.length > 255 || !/^[^/\\]+\.(safetensors|bin)$/.test(shard)) {
+    if (typeof shard !== "string" || shard.length > 255 || !/^[^/\\]+$/.test(shard) || !shard.endsWith(kind)) {
       const [name, got] = [excerpt(tensor, 120), typeof shard === "string" ? "another file" : kindOf(shard)];
-      throw new Error(
-        `checkpoint: "${path}" must name .safetensors or .bin files of its own folder; ${name} is in ${got}`,
-      );
+      throw new Error(`checkpoint: "${path}" must name ${kind} files of its own folder; ${name} is in ${got}`);
     }
     shardOf.set(tensor, shard);
     shards.add(shard);
@@ -404,6 +403,9 @@ async function openWeights(source: ByteSource, state: string | undefined): Promi
   const first = new Uint8Array(Math.min(Number.isFinite(size) ? TELLING_BYTES : 8, size));
   await source.read(first, 0);
   const format = formatOf(first);
+  if ((format === "zip" || format === "pickle") && !Number.isFinite(size)) {
+    throw new Error(`checkpoint: "${name}" must be a file, bytes or a Blob, as it is no safetensors; got a stream`);
+  }
   if (format === "pickle" || (format === "zip" && !isNpz(first, name))) {
     const { openTorch } = await import("./torch.js");
     const { state: keys, ...file } = await openTorch(source, state);

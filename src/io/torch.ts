@@ -415,11 +415,10 @@ interface Opened {
  * @throws Error: one sentence, for what is none, or refers to what it does not have.
  */
 export async function openTorch(file: ByteSource, state: string | undefined): Promise<TorchFile> {
-  const { name, size } = file;
+  const { name } = file;
   const refuse: Refuse = (found) => {
     throw new Error(`torch: "${name}" ${found}`);
   };
-  if (!Number.isFinite(size)) refuse("must be a file, bytes or a Blob, as it is not read from its start; got a stream");
   const first = new Uint8Array(2);
   await file.read(first, 0);
   const opened = await (first[0] === 0x50 ? openArchive : openPickles)(file, refuse);
@@ -442,7 +441,7 @@ async function openArchive(file: ByteSource, refuse: Refuse): Promise<Opened> {
   const pickles = entries.filter(({ name }) => /(^|\/)data\.pkl$/.test(name));
   if (pickles.length > 1) refuse(`must have one data.pkl; it has ${pickles.length}`);
   const [pickle] = pickles;
-  if (!pickle) return refuse("must have a data.pkl, as the zips of torch.save have; it has none");
+  if (!pickle) return refuse("must have a data.pkl, as the zips of torch.save have, or be an .npz; it is neither");
   const root = pickle.name.slice(0, -"data.pkl".length);
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
   if (byName.has(`${root}constants.pkl`) || byName.has(`${root}bytecode.pkl`)) {
