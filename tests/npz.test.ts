@@ -214,7 +214,7 @@ test("an archive at an address is given up behind its most bytes", async () => {
   let stopped = false;
   async function* endless(): AsyncGenerator<Uint8Array, void> {
     try {
-      for (; ; sent += 1000) yield new Uint8Array(1000).fill(0x50);
+      for (; ; sent += 1000) yield new Uint8Array(1000).fill(0x4b).fill(0x50, 0, 1);
     } finally {
       stopped = true;
     }

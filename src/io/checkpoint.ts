@@ -166,6 +166,8 @@ export async function openCheckpoint(
 
   const files: WeightFile[] = [];
   const tensors = new Map<string, TensorInfo>();
+  /** The file of each tensor, by its name in the folder. */
+  const placed = new Map<string, string>();
   const formats = new Set<string>();
   let found: string | undefined;
   const opened: ByteSource[] = [];
@@ -173,7 +175,7 @@ export async function openCheckpoint(
     for (const source of opened) await source.close();
   };
   try {
-    for (const open of shards) {
+    for (const { name: shard, open } of shards) {
       signal?.throwIfAborted();
       const source = await open();
       opened.push(source);
@@ -187,10 +189,11 @@ export async function openCheckpoint(
           const other = tensors.get(info.name);
           if (other) throw new Error(`checkpoint: "${info.name}" is both in "${other.file}" and in "${info.file}"`);
           tensors.set(info.name, info);
+          placed.set(info.name, shard);
         }
       }
     }
-    if (placement) checkPlacement(placement, tensors);
+    if (placement) checkPlacement(placement, placed);
   } catch (error) {
     await close();
     throw error;
@@ -221,15 +224,22 @@ function checkTensor({ name, shape, file }: TensorInfo): void {
   }
 }
 
-/** What has to be opened. `placement`: the index of a sharded checkpoint. */
+/** The index of a sharded checkpoint, by its path, and the names of its files in the folder. */
+interface Placement {
+  readonly index: string;
+  readonly shardOf: ReadonlyMap<string, string>;
+  path(name: string): string;
+}
+
+/** What has to be opened. */
 interface Layout {
   name: string;
   config: unknown;
   preprocessor: unknown;
   file(name: string): Promise<Uint8Array | undefined>;
   bring?: Checkpoint["bring"];
-  shards: (() => ByteSource | Promise<ByteSource>)[];
-  placement?: { index: string; shardOf: Map<string, string> };
+  shards: { name: string; open(): ByteSource | Promise<ByteSource> }[];
+  placement?: Placement;
 }
 
 function fromParts(parts: CheckpointParts): Layout {
@@ -241,8 +251,8 @@ function fromParts(parts: CheckpointParts): Layout {
   const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : undefined;
   if (list?.length === 0) throw new RangeError("weights: expected at least one safetensors file, got an empty list");
   const shards = list
-    ? list.map((bytes, i) => () => fromBytes(bytes, `weights[${i}]`))
-    : [() => fromBytes(weights as Bytes, "weights")];
+    ? list.map((bytes, i) => ({ name: `weights[${i}]`, open: () => fromBytes(bytes, `weights[${i}]`) }))
+    : [{ name: "weights", open: () => fromBytes(weights as Bytes, "weights") }];
   const { tokenizer } = parts;
   const file = async (name: string) => {
     const value = tokenizer?.[name];
@@ -286,7 +296,7 @@ async function find(folder: Folder, waiting: Waiting): Promise<Layout> {
     preprocessor: await json("preprocessor_config.json"),
     file: async (name) => ((await folder.has(name)) ? folder.bytes(name, { maxBytes: MAX_JSON_BYTES }) : undefined),
     bring: folder.bring && bring,
-    shards: files.map((name) => () => folder.open(name, signal)),
+    shards: files.map((name) => ({ name, open: () => folder.open(name, signal) })),
     placement,
   };
 }
@@ -335,10 +345,7 @@ async function findWeights(
   if (missing.length > 0) {
     throw new Error(`checkpoint: "${index}" names ${quotedList(missing)}, which the folder does not hold`);
   }
-  return {
-    files,
-    placement: { index, shardOf: new Map([...shardOf].map(([tensor, at]) => [tensor, folder.path(at)])) },
-  };
+  return { files, placement: { index, shardOf, path: folder.path } };
 }
 
 const INDEX = ".index.json";
@@ -367,11 +374,11 @@ function parseIndex(index: unknown, path: string): Map<string, string> {
 }
 
 /** Every tensor of the index must be in the shard that the index names. */
-function checkPlacement({ index, shardOf }: NonNullable<Layout["placement"]>, tensors: Map<string, TensorInfo>): void {
-  const wrong = [...shardOf].filter(([name, shard]) => tensors.get(name)?.file !== shard);
+function checkPlacement({ index, shardOf, path }: Placement, placed: ReadonlyMap<string, string>): void {
+  const wrong = [...shardOf].filter(([name, shard]) => placed.get(name) !== shard);
   if (wrong.length > 0) {
     const names = quotedList(wrong.map(([name]) => name));
-    throw new Error(`checkpoint: "${index}" puts ${names} in "${wrong[0]![1]}", which does not hold it`);
+    throw new Error(`checkpoint: "${index}" puts ${names} in "${path(wrong[0]![1])}", which does not hold it`);
   }
 }
 
@@ -419,6 +426,9 @@ async function openWeights(source: ByteSource, state: string | undefined): Promi
   if (other !== undefined) throw new Error(`checkpoint: "${name}" must be a file of weights; it is ${other}`);
   if (format === undefined && isTorchFile(name)) {
     throw new Error(`checkpoint: "${name}" must be of torch.save or safetensors; it begins as neither does`);
+  }
+  if (format === undefined && name.endsWith(".npz")) {
+    throw new Error(`npz: "${name}" must be a zip of .npy files; it is something else`);
   }
   const header = new Uint8Array(headerLength(first.subarray(0, 8), size, name));
   await source.read(header, 8);

@@ -42,6 +42,9 @@ export const MAX_CONFIG_BYTES = 2 ** 24;
 /** Names of files of torch.save. */
 const TORCH_FILE = /\.(bin|pt|pth|pth\.tar|ptl|ckpt)$/;
 
+/** Whether a path is one of a file of weights, or an index of some, by its name. */
+export const isWeights = (path: string): boolean => /\.(safetensors|npz|index\.json)$/.test(path) || isTorchFile(path);
+
 export const isTorchFile = (name: string): boolean => TORCH_FILE.test(name);
 
 /** The folder of a path or a `file:` URL, which may also name one file in it. */

@@ -23,7 +23,7 @@ const OTHERS: readonly (readonly [is: (text: string) => boolean, what: string])[
     starting("version https://git-lfs"),
     "a Git LFS pointer, not the file that it stands for, which git lfs pull fetches",
   ],
-  [matching(/^\s*<(!doctype|html|head|body)/i), "an HTML page, as a server sends in place of a file"],
+  [matching(/^\s*<(!doct|html|head|body)/i), "an HTML page, as a server sends in place of a file"],
   [matching(/^\s*<\?xml/i), "XML, as a server sends in place of a file"],
   [matching(/^\s*[{[]/), "JSON, such as a config or a server's answer, and not the weights beside it"],
   [starting("\x1f\x8b"), "gzip; gunzip gives the file in it"],
