@@ -47,6 +47,10 @@ const MAX_KEPT = 2 ** 18;
 const MAX_INTEGER = 256;
 const MAX_LINE = 1000;
 
+/** Made once: a pickle has thousands of texts. */
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const LATIN1 = new TextDecoder("latin1");
+
 const HIGHEST_PROTOCOL = 5;
 
 /** The end of the sentence on a pickle that goes on behind its bytes. */
@@ -90,15 +94,14 @@ export function unpickle(bytes: Uint8Array, begin: number, reader: PickleReader)
 
   function utf8(from: number, length: number): string {
     try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(from, from + length));
+      return UTF8.decode(bytes.subarray(from, from + length));
     } catch {
       return refuse("has a text that is not UTF-8");
     }
   }
 
   /** Python 2's strings, which are names. */
-  const latin1 = (from: number, length: number) =>
-    new TextDecoder("latin1").decode(bytes.subarray(from, from + length));
+  const latin1 = (from: number, length: number) => LATIN1.decode(bytes.subarray(from, from + length));
 
   const length8 = () => Number(view.getBigUint64(take(8), true));
   const length4 = () => view.getUint32(take(4), true);

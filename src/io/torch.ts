@@ -474,25 +474,32 @@ function checkExpansion(claimed: number, size: number, refuse: Refuse): void {
 
 /** Entries as records; of those that are deflated, the last one is kept while its tensors are read. */
 function createRecords(file: ByteSource, refuse: Refuse): (entry: ZipEntry) => StorageRecord {
+  const stored = new Set<ZipEntry>();
   let held: { readonly entry: ZipEntry; readonly bytes: Uint8Array } | undefined;
-  const begins = new Map<ZipEntry, number>();
-  return (entry) => ({
-    length: entry.size,
-    order: entry.begin,
-    async read(target, at) {
-      if (entry.deflated) {
+  let begins: Promise<Map<ZipEntry, number>> | undefined;
+  /** All at once, as each takes a small read before its data. */
+  async function findBegins(): Promise<Map<ZipEntry, number>> {
+    const all = [...stored].map(async (entry) => [entry, await beginOf(file, entry, refuse)] as const);
+    return new Map(await Promise.all(all));
+  }
+  return (entry) => {
+    if (!entry.deflated) stored.add(entry);
+    return {
+      length: entry.size,
+      order: entry.begin,
+      async read(target, at) {
+        if (!entry.deflated) {
+          begins ??= findBegins();
+          return file.read(target, (await begins).get(entry)! + at);
+        }
         if (held?.entry !== entry) {
           held = undefined;
           held = { entry, bytes: await readEntry(file, entry, refuse) };
         }
         target.set(held.bytes.subarray(at, at + target.length));
-        return;
-      }
-      const begin = begins.get(entry) ?? (await beginOf(file, entry, refuse));
-      begins.set(entry, begin);
-      await file.read(target, begin + at);
-    },
-  });
+      },
+    };
+  };
 }
 
 /** What files before PyTorch 1.6 begin with (torch/serialization.py), and the version that follows. */

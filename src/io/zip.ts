@@ -30,6 +30,9 @@ const END64 = { signature: 0x06064b50, size: 56 };
 const LOCATOR64 = { signature: 0x07064b50, size: 20 };
 const MAX_COMMENT = 0xffff;
 
+const UTF8 = new TextDecoder();
+const LATIN1 = new TextDecoder("latin1");
+
 /** Bytes of deflated data that are handed on at once: they may grow by 1,032 times. */
 const PIECE = 2 ** 14;
 
@@ -140,7 +143,7 @@ function parseEntry(bytes: Uint8Array, at: number, refuse: Refuse): { entry: Omi
   const extra = at + CENTRAL.size + lengths[0];
   const next = extra + lengths[1] + lengths[2];
   if (next > bytes.length) refuse(cut);
-  const name = new TextDecoder(flags & 0x800 ? "utf-8" : "latin1").decode(bytes.subarray(at + CENTRAL.size, extra));
+  const name = (flags & 0x800 ? UTF8 : LATIN1).decode(bytes.subarray(at + CENTRAL.size, extra));
   // Fields of zip64 are there for those alone that do not fit, in this order.
   const long = longFields(view, extra, extra + lengths[1]);
   const field = (where: number): number => {
