@@ -43,7 +43,7 @@ function valueBytes(tokens: usize, d: usize): usize {
   return panels(d) * panelBytes(tokens);
 }
 
-/** What one thread needs: packed queries or probabilities, scores, outputs. */
+/** Working memory of one thread: packed queries or probabilities, scores, outputs. */
 // @ts-ignore: decorator
 @inline
 function threadBytes(tokens: usize, d: usize): usize {

@@ -91,7 +91,7 @@ let next: usize = INPUT;
 let inputEnd: usize = INPUT;
 /** The next byte of output, and up to where it has been taken. */
 export let at: usize = OUTPUT;
-/** Of a stored block: its bytes to come. Of a match that found too little room: what is left of it, and how far back it begins. */
+/** For a stored block, its bytes to come. For a match that found too little room: what is left of it, and how far back it begins. */
 let pending: usize = 0;
 let distance: usize = 0;
 let literalCount: i32 = 0;

@@ -38,10 +38,10 @@ let rows: i32 = 0;
 /** Bytes of the row that are done, and its filter; none yet for a row that has not begun. */
 let position: usize = 0;
 let hasFilter: bool = false;
-/** Whether the row is the pass's first, above which all samples are 0. */
+/** Tells whether the row is the pass's first, above which all samples are 0. */
 let isFirst: bool = true;
 let filter: u8 = 0;
-/** What the line had, before it was replaced, in the pixel before the next. */
+/** The line's pixel before the next one, as it was before it was replaced. */
 let corner: u64 = 0;
 
 /** Nothing of the stream has been taken. Then come the passes. */
@@ -114,7 +114,7 @@ export function rows_left(): i32 {
   return rows;
 }
 
-/** Whether there are bytes of a row that is not complete. */
+/** Tells whether there are bytes of a row that is not complete. */
 export function is_within_row(): bool {
   return hasFilter || taken != at;
 }

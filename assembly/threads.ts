@@ -26,7 +26,7 @@ const NEXT: usize = 64;
 const ARRIVED: usize = 128;
 /** Threads asleep until EPOCH changes. */
 const SLEEPERS: usize = 192;
-/** Whether the main thread sleeps until ARRIVED changes. */
+/** Tells whether the main thread sleeps until ARRIVED changes. */
 const WAITING: usize = 256;
 /** Set by the host. */
 const LOST: usize = 320;

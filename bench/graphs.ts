@@ -49,7 +49,7 @@ export interface VitGraph {
   readonly network?: Network;
   /** By timm's names. */
   readonly weights: ReadonlyMap<string, Weight>;
-  /** int8: as onnxruntime's quantize_dynamic makes it of the f32 graph, see `quantised`. */
+  /** int8: as onnxruntime's quantize_dynamic makes it of the f32 graph, see `quantized`. */
   readonly precision: "f32" | "int8";
   readonly batch: number;
 }
@@ -83,20 +83,20 @@ export function vitGraph({ size, weights, precision, batch, network }: VitGraph)
     }
     return { dims: [inputs, outputs], data: turned };
   }
-  const quantisedInputs = new Map<string, { values: string; scale: string; zero: string }>();
+  const quantizedInputs = new Map<string, { values: string; scale: string; zero: string }>();
   /**
    * x W as quantize_dynamic writes it with weight_type QInt8 and per_channel: rows of x to unsigned bytes by the range of
    * the whole tensor when it runs, columns of W to -127…127, products added as integers, one multiplication back. Beside
    * its output for the f32 graph (onnxruntime 1.32): the same operators, constants of the same shapes, weights but for
    * ties of rounding, and the same speed.
    */
-  function quantised(x: string, name: string, { dims, data }: Weight): string {
-    if (!quantisedInputs.has(x)) {
+  function quantized(x: string, name: string, { dims, data }: Weight): string {
+    if (!quantizedInputs.has(x)) {
       const outputs = [`${x}_values`, `${x}_scale`, `${x}_zero`];
       nodes.push({ op: "DynamicQuantizeLinear", inputs: [x], outputs });
-      quantisedInputs.set(x, { values: outputs[0]!, scale: outputs[1]!, zero: outputs[2]! });
+      quantizedInputs.set(x, { values: outputs[0]!, scale: outputs[1]!, zero: outputs[2]! });
     }
-    const { values, scale, zero } = quantisedInputs.get(x)!;
+    const { values, scale, zero } = quantizedInputs.get(x)!;
     const [inputs, outputs] = dims as [number, number];
     const scales = new Float32Array(outputs);
     for (let i = 0; i < data.length; i++)
@@ -117,7 +117,7 @@ export function vitGraph({ size, weights, precision, batch, network }: VitGraph)
     const label = `${name}.${part}`;
     const product =
       precision === "int8"
-        ? quantised(x, label, matrix)
+        ? quantized(x, label, matrix)
         : call("MatMul", [x, constant(label, matrix.dims, matrix.data)]);
     const bias = weights.get(`${name}.bias`)!.data.subarray(part * outputs, (part + 1) * outputs);
     return call("Add", [product, constant(`${label}.bias`, [outputs], bias)]);

@@ -14,7 +14,7 @@ export interface OnnxNode {
   readonly domain?: string;
 }
 
-/** A constant: f32, int8 for quantised weights, or int64 for the shapes that some operators take as inputs. */
+/** A constant: f32, int8 for quantized weights, or int64 for the shapes that some operators take as inputs. */
 export interface OnnxTensor {
   readonly name: string;
   readonly dims: readonly number[];

@@ -156,7 +156,7 @@ export function resnetNodes(
       strides: [stride, stride],
       pads: padding(side, kernel, stride),
     });
-  const normalised = (x: string, name: string, relu = true): string => {
+  const normalized = (x: string, name: string, relu = true): string => {
     const { data: scale, dims } = weights.get(`${name}.weight`)!;
     const shift = weights.get(`${name}.bias`)!.data;
     const instance = call("InstanceNormalization", [call("Reshape", [x, groups]), ones, zeros], { epsilon: 1e-5 });
@@ -169,7 +169,7 @@ export function resnetNodes(
   let side = image;
   let x = convolution(pixels, stem, side);
   side /= 2;
-  if (!bit) x = normalised(x, `${prefix}stem.norm`);
+  if (!bit) x = normalized(x, `${prefix}stem.norm`);
   if (bit) {
     // Zeros around the map, which count: values may be negative here.
     const pads = constant("pads", [8], BigInt64Array.from([0n, 0n, 1n, 1n, 0n, 0n, 1n, 1n]));
@@ -177,22 +177,22 @@ export function resnetNodes(
   } else x = call("MaxPool", [x], { kernel_shape: [3, 3], strides: [2, 2], pads: padding(side, 3, 2) });
   side /= 2;
   for (const { at, convolutions, shortcut } of stages.flat()) {
-    const read = bit ? normalised(x, `${at}norm1`) : x;
+    const read = bit ? normalized(x, `${at}norm1`) : x;
     let y = read;
     let inner = side;
     for (const [i, conv] of convolutions.entries()) {
-      if (bit && i > 0) y = normalised(y, `${at}norm${i + 1}`);
+      if (bit && i > 0) y = normalized(y, `${at}norm${i + 1}`);
       y = convolution(y, conv, inner);
       inner /= conv.stride;
-      if (!bit) y = normalised(y, `${at}norm${i + 1}`, i < 2);
+      if (!bit) y = normalized(y, `${at}norm${i + 1}`, i < 2);
     }
     let around = shortcut ? convolution(read, shortcut, side) : x;
-    if (shortcut && !bit) around = normalised(around, `${at}downsample.norm`, false);
+    if (shortcut && !bit) around = normalized(around, `${at}downsample.norm`, false);
     x = call("Add", [y, around]);
     if (!bit) x = call("Relu", [x]);
     side = inner;
   }
-  return { map: bit ? normalised(x, "norm") : x, channels, side };
+  return { map: bit ? normalized(x, "norm") : x, channels, side };
 }
 
 /** Each filter less its mean, by its deviation. */

@@ -35,7 +35,7 @@ export interface ClassifyWork {
   readonly kind: "classify";
 }
 
-/** From a JPEG file to pixel values: decoded, resized to IMAGE×IMAGE, normalised. out: [3, IMAGE, IMAGE]. */
+/** From a JPEG file to pixel values: decoded, resized to IMAGE×IMAGE, normalized. out: [3, IMAGE, IMAGE]. */
 export interface PixelsWork {
   readonly kind: "pixels";
 }

@@ -62,7 +62,7 @@ function endOfText(bytes: Uint8Array, start: number): number {
   return bytes.length;
 }
 
-/** What a value is, for messages about files that may be anything: of texts, lists and objects no more than that they are. */
+/** Names a value, for messages about files that may be anything; texts, lists and objects by their kind only. */
 export function kindOf(value: unknown): string {
   if (typeof value === "string") return "a text";
   if (Array.isArray(value)) return "a list";

@@ -1,4 +1,4 @@
-/** What a loaded model does with images and texts: `load` of index.ts gives it, on a page from a worker. */
+/** A loaded model, which works on images and texts: `load` of index.ts gives it, on a page from a worker. */
 import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
@@ -12,17 +12,18 @@ import { pixelsOf } from "./image/pixels.js";
 import { checkBytes, type Processor, patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
+import { toUnit } from "./numerics/vectors.js";
 import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
-import { concat, toUnit } from "./tasks/rows.js";
+import { concat } from "./tasks/rows.js";
 import { checkNames, textsOf } from "./tasks/task.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 /** Options of `load`. */
 export interface LoadOptions extends HubOptions {
   /**
-   * What computes. "auto" takes the fastest that runs here: a GPU whose numbers are right and that is faster on this model,
+   * The backend that computes. "auto" takes the fastest that runs here: a GPU whose numbers are right and that is faster on this model,
    * else SIMD, where calls end too if the GPU goes away. An explicit backend that cannot run throws.
    */
   backend?: BackendName | "auto";
@@ -52,7 +53,7 @@ export interface LoadOptions extends HubOptions {
    * "torchvision", its default ones, whose levels differ by 1 in some of a thousand, for checkpoints in transformers' layout.
    */
   processor?: Processor;
-  /** What a checkpoint without config.json does not say, such as its heads (width / 64 unless given). */
+  /** Facts that a checkpoint without config.json does not tell, such as its heads (width / 64 unless given). */
   config?: ConfigOverrides;
   /**
    * Which part of a training checkpoint of PyTorch: a key, such as "teacher", or keys with "/" between them. By default what
@@ -62,13 +63,13 @@ export interface LoadOptions extends HubOptions {
   /** Most pixels that an image may have; more is refused before any of them is decoded. */
   pixelLimit?: number;
   /**
-   * What an image may be: "bytes", encoded or as pixels; "files", by path or file: URL; "urls", which are fetched, by the option
+   * Kinds of what an image may be: "bytes", encoded or as pixels; "files", by path or file: URL; "urls", which are fetched, by the option
    * fetch if it is given. Default: all of them. A server that hands on what it is sent allows ["bytes"]: a text that it took for
    * an image would else open any file here and any address that can be reached from here.
    */
   sources?: readonly ImageSource[];
   /**
-   * Whether a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is enough for the model, as by Pillow's `Image.draft`:
+   * Lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where that is enough for the model, as by Pillow's `Image.draft`:
    * many times faster for large photos, but other pixels than those of the whole photo resized. Default: false.
    */
   draft?: boolean;
@@ -105,7 +106,7 @@ export interface Model extends TaskMethods {
   };
   /** Bytes: packed weights, and the most that activations have taken. */
   readonly memory: { readonly weights: number; readonly activations: number };
-  /** What this checkpoint can do, by the names of the methods. The others throw a RangeError that says what it lacks. */
+  /** Tasks that this checkpoint can do, by the names of the methods. The others throw a RangeError that says what it lacks. */
   readonly tasks: readonly TaskName[];
   /** Texts of image-text models; undefined in others. */
   readonly text: TextMethods | undefined;
@@ -126,7 +127,7 @@ export interface Model extends TaskMethods {
     },
   ): Promise<Pick<Outputs, Name>>;
   /**
-   * Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalised as the checkpoint says; and how the
+   * Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
    * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read.
    */
   preprocess(image: ImageInput, options?: { signal?: AbortSignal }): Promise<Tensor & { geometry: Geometry }>;
@@ -139,7 +140,7 @@ export interface Model extends TaskMethods {
     options?: { signal?: AbortSignal },
   ): Promise<Tensor & { geometry: Geometry | readonly Geometry[] }>;
   /**
-   * The same before normalisation: 8-bit RGB, [images, H, W, 3].
+   * The same before normalization: 8-bit RGB, [images, H, W, 3].
    * @throws RangeError where torchvision's processor resizes values: of DINOv3 and OWLv2.
    */
   preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
@@ -174,7 +175,7 @@ function createModel(
   const { height, width } = preprocessing;
   const area = height * width;
   const imageWorkers = createImageWorkers();
-  /** What ends the calls that are running. */
+  /** Callbacks that end the calls which are running. */
   const running = new Set<(reason: unknown) => void>();
   // Dropped by dispose, so that a model which is still referred to holds no weights.
   let lease: Lease<Engine> | undefined = loaded;
@@ -240,12 +241,12 @@ function createModel(
   }
 
   const drawing = createDrawing(preprocessing, pixelLimit);
-  /** Of images that the GPU reads by itself. */
+  /** Draws images that the GPU reads by itself. */
   const drawn = (input: ImageInput) =>
     live().value.draws && (!sources || sources.includes("bytes")) ? drawing(input) : undefined;
   const undrawn = () => undefined;
 
-  /** What a forward pass takes of an image. */
+  /** Inputs of a forward pass for an image. */
   function inputsOf(image: SeenImage | DrawnImage): Inputs {
     if ("sampling" in image) return { pixelValues: image };
     if (!config.naflex) return { pixelValues: valuesOf([image]) };

@@ -13,7 +13,7 @@ export async function nextTask(): Promise<void> {
   port1.close();
 }
 
-/** What comes first: the promise's outcome, or the signal's reason as an error. What the promise stands for goes on. */
+/** Waits for the promise's outcome or the signal's reason, whichever comes first. The work behind the promise goes on. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   let abort = () => {};

@@ -106,7 +106,7 @@ test("embed: head, token and mean are rows of forward's outputs; normalize makes
   assert.equal((await model.embed([])).length, 0);
 });
 
-test("preprocess and preprocessBytes: shapes, and the same pixels before and after normalisation", async () => {
+test("preprocess and preprocessBytes: shapes, and the same pixels before and after normalization", async () => {
   using model = await loadVit();
   const bytes = await model.preprocessBytes(IMAGES);
   assert.equal(bytes.length, IMAGES.length * 12 * 16 * 3);

@@ -163,6 +163,21 @@ test("bench/ROOFLINE.md is what npm run roofline writes", async () => {
   assert.equal(read("bench/ROOFLINE.md"), await roofline());
 });
 
+test("doc comments begin with a noun or a verb", () => {
+  const sources = ["src", "assembly"].flatMap((folder) =>
+    (readdirSync(folder, { recursive: true }) as string[])
+      .filter((name) => /\.(ts|js)$/.test(name) && !name.endsWith(".gen.ts"))
+      .map((name) => join(folder, name)),
+  );
+  assert.ok(sources.length > 200, `${sources.length}`);
+  const found = sources.flatMap((source) =>
+    [...readFileSync(source, "utf8").matchAll(/\/\*\*\s+(?:\* )?((?:What|Whether|Of)\b.*)/g)].map(
+      ([, line]) => `${source}: ${line}`,
+    ),
+  );
+  assert.deepEqual(found, []);
+});
+
 test("CHANGELOG.md begins with the version of package.json, behind what is not released", () => {
   assert.equal(/^## (?!Unreleased$)(\S+)/m.exec(read("CHANGELOG.md"))?.[1], manifest.version);
 });

@@ -107,7 +107,7 @@ export async function compareAll(
   }
 }
 
-/** CLIPVisionModelWithProjection does not normalise what it calls image_embeds. */
+/** CLIPVisionModelWithProjection does not normalize what it calls image_embeds. */
 function nameOf(key: string, { model_class }: Case): OutputName | undefined {
   const parsed = parse(key);
   if (parsed?.base === "image_embeds" && model_class?.endsWith("VisionModelWithProjection")) return "imageFeatures";

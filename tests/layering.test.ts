@@ -35,13 +35,13 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "model.ts": {
     imports: [
       ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "forward", "hub/settings.ts"],
-      ...["image", "io", "platform", "tasks", "vit"],
+      ...["image", "io", "numerics", "platform", "tasks", "vit"],
     ],
   },
   // Entries of some hosts, and the files that these import in their own ways.
   hosts: { imports: ["platform", "image", "index.ts", "../kernels/", "../../models/"] },
   // What is asked of a model and what its results are: no backend, no files.
-  tasks: { imports: ["checkpoint", "image", "vit"] },
+  tasks: { imports: ["checkpoint", "image", "numerics", "vit"] },
   engine: {
     imports: [
       ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "heads", "hub/settings.ts"],
@@ -64,7 +64,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   forward: { imports: ["backend.ts", "forward/model.ts", "heads", "vit"] },
   "forward/model.ts": { imports: ["heads", "vit"] },
-  heads: { imports: ["backend.ts", "planned.ts", "plans.ts", "vit"] },
+  heads: { imports: ["backend.ts", "numerics", "planned.ts", "plans.ts", "vit"] },
   "planned.ts": { imports: ["backend.ts"] },
   "plans.ts": { imports: ["planned.ts"] },
   vit: { imports: ["backend.ts", "waiting.ts"] },

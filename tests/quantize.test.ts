@@ -74,15 +74,15 @@ const floats = (tensor: Stored) => widen(tensor.bytes, tensor.dtype);
 const bytesOf = (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
 let made = 0;
-/** Quantises a folder with the command; gives the new one. */
-function quantised(source: string): string {
+/** Quantizes a folder with the command; gives the new one. */
+function quantized(source: string): string {
   const out = join(scratch, `${made++}`);
   const { status, stderr } = run("quantize", source, "--out", out);
   assert.deepEqual([status, stderr], [0, ""]);
   return out;
 }
 
-const HF = quantised(`${CHECKPOINTS}/hf-vit`);
+const HF = quantized(`${CHECKPOINTS}/hf-vit`);
 const CONFIG = json(`${HF}/config.json`);
 const TENSORS = decode(`${HF}/model.safetensors`).tensors;
 
@@ -101,7 +101,7 @@ for (const name of ["hf-vit", "hf-deit-distilled", "timm-vit"]) {
   const source = `${CHECKPOINTS}/${name}`;
 
   test(`${name}: the file has every tensor, matrices as integers of 7 bits, scales first`, () => {
-    const out = quantised(source);
+    const out = quantized(source);
     const { metadata, tensors } = decode(`${out}/model.safetensors`);
     assert.deepEqual(metadata, { format: "vitrail-int8", version: "1" });
     const original = new Map(decode(`${source}/model.safetensors`).tensors.map((tensor) => [tensor.name, tensor]));
@@ -145,7 +145,7 @@ for (const name of ["hf-vit", "hf-deit-distilled", "timm-vit"]) {
 
   for (const backend of ["wasm", "reference"] as const) {
     test(`${name} on ${backend}: the bits of int8 from the original`, async () => {
-      const got = await logitsOf(quantised(source), { backend });
+      const got = await logitsOf(quantized(source), { backend });
       assert.deepEqual(got, await logitsOf(source, { backend, precision: "int8" }));
       assert.equal(got.precision, "int8");
       assert.notDeepEqual(got.logits, (await logitsOf(source, { backend })).logits);
@@ -172,7 +172,7 @@ test("sources of F16 and BF16 give the bits of int8 at load, and keep their othe
     const halves = tensors.map((x) => ({ ...x, dtype: dtype as DType, bytes: convert(floats(x)) }));
     writeFileSync(`${source}/model.safetensors`, encode(halves));
     writeFileSync(`${source}/config.json`, readFileSync(`${CHECKPOINTS}/hf-vit/config.json`));
-    const out = quantised(source);
+    const out = quantized(source);
     assert.deepEqual(await logitsOf(out), await logitsOf(source, { precision: "int8" }), dtype);
     assert.deepEqual([...new Set(decode(`${out}/model.safetensors`).tensors.map((x) => x.dtype))].sort(), [
       ...new Set(["F32", "I8", dtype].sort()),
@@ -196,7 +196,7 @@ test("a weight that is read in several chunks has each row's scale", async () =>
   writeFileSync(`${source}/model.safetensors`, encode(tensors));
   const { id2label: _, ...config } = json(`${CHECKPOINTS}/hf-vit/config.json`);
   writeFileSync(`${source}/config.json`, JSON.stringify(config));
-  const { logits } = await logitsOf(quantised(source));
+  const { logits } = await logitsOf(quantized(source));
   assert.equal(logits.length, classes);
   assert.deepEqual(logits, (await logitsOf(source, { precision: "int8" })).logits);
 });
@@ -248,7 +248,7 @@ for (const name of FOLDERS.filter((name) => !name.startsWith("npz-"))) {
     const { model_args: args } = json(`${CHECKPOINTS}/${name}/case.json`);
     for (const [folder, precision] of [
       [`${CHECKPOINTS}/${name}`, "int8"],
-      [quantised(`${CHECKPOINTS}/${name}`), undefined],
+      [quantized(`${CHECKPOINTS}/${name}`), undefined],
     ] as const) {
       using model = await load(folder, { precision, config: { heads: args?.num_heads } });
       rows.push(await model.embed(image, { pooling: "head" }));
@@ -322,7 +322,7 @@ for (const [what, [parts, message]] of Object.entries(WRONG)) {
   });
 }
 
-test("a checkpoint that another tool or version quantised is refused by name", async () => {
+test("a checkpoint that another tool or version quantized is refused by name", async () => {
   for (const [found, quantization_config] of [
     ['"gptq", version undefined', { quant_method: "gptq", bits: 4 }],
     ['"vitrail", version 2', { ...CONFIG.quantization_config, version: 2 }],
@@ -359,12 +359,12 @@ test("vitrail quantize says what it did, on one line or as JSON", () => {
   const { ms, bytesBefore, ...rest } = JSON.parse(stdout);
   const bytes = readFileSync(`${again}/model.safetensors`).length;
   assert.equal(status, 0);
-  assert.deepEqual(rest, { source: `${source}/model.safetensors`, out: again, tensors, quantised: linear, bytes });
+  assert.deepEqual(rest, { source: `${source}/model.safetensors`, out: again, tensors, quantized: linear, bytes });
   assert.ok(ms > 0 && bytesBefore > bytes);
   assert.deepEqual(readFileSync(`${again}/model.safetensors`), readFileSync(`${out}/model.safetensors`));
 });
 
-test("what cannot be quantised is one sentence, exit status 2, and leaves nothing", () => {
+test("what cannot be quantized is one sentence, exit status 2, and leaves nothing", () => {
   const source = `${CHECKPOINTS}/hf-vit`;
   const out = join(scratch, "none/at/all");
   mkdirSync(join(scratch, "broken"));
@@ -383,7 +383,7 @@ test("what cannot be quantised is one sentence, exit status 2, and leaves nothin
       "--precision is an option of classify, embed, inspect, bench, not of quantize",
     ],
     [[source, "--out", HF], `quantize: --out must be a new folder or an empty one; "${HF}" holds "case.json"`],
-    [[HF, "--out", out], `quantize: "${HF}" is quantised already`],
+    [[HF, "--out", out], `quantize: "${HF}" is quantized already`],
     [[join(scratch, "absent"), "--out", out], `file: "${join(scratch, "absent")}" does not exist`],
     [[broken, "--out", out], `checkpoint: "${last.name}" in "${broken}" must be finite; element 1 is NaN`],
   ];

@@ -82,7 +82,7 @@ for (const [architecture, row] of Object.entries(rows)) {
         pooling: distilled ? "token" : pooling,
         poolHeads,
         rotary: plain(rotary),
-        postNorm,
+        postNorm: postNorm && "branch",
       },
     );
   });

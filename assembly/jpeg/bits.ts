@@ -36,7 +36,7 @@ const TOP: usize = BUFFER + TAIL + WINDOW;
   /** Address of the segment's last byte in the window, and whether it is the last at all. */
   bottom: usize;
   isWhole: bool;
-  /** Whether the file ended before a marker did the segment. */
+  /** Tells whether the file ended before a marker did the segment. */
   isCut: bool;
   /** Bits were lacking before this segment, and none came. */
   wasLacking: bool;

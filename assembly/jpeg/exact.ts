@@ -31,7 +31,7 @@ const BLOCKS: usize = memory.data(10 * 128, 16);
   isLacking: bool;
   /** The quicker reader is at work, and has met an end. */
   isQuick: bool; isOver: bool;
-  /** Of before the MCU. */
+  /** State before the MCU. */
   savedBits: u64; savedLeft: i32; savedRaw: usize;
   prediction0: i32; prediction1: i32; prediction2: i32; prediction3: i32;
 }
@@ -304,7 +304,7 @@ export function findMarkerExact(): bool {
   return true;
 }
 
-/** Whether the coding is one of these. */
+/** Tells whether the coding is one of these. */
 // @ts-ignore: decorator
 @inline
 export function isExact(): bool {

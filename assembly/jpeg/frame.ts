@@ -26,7 +26,7 @@
   repeatX: i32; repeatY: i32;
   /** Upsampled rows: room for one. */
   row: usize;
-  /** Of the scan: blocks of an MCU, tables of Huffman codes (huffman.ts), slots of arithmetic statistics. */
+  /** Numbers of the scan: blocks of an MCU, tables of Huffman codes (huffman.ts), slots of arithmetic statistics. */
   mcuWide: i32; mcuHigh: i32; dcTable: usize; acTable: usize; dcSlot: i32; acSlot: i32;
   /** Lossless: differences of the rows of an MCU and what they were made into, u16 [v, blockStride] each. */
   differences: usize; values: usize;
@@ -45,7 +45,7 @@
   out: usize;
   /** One of the constants of color.ts. */
   color: i32;
-  /** Whether samples are interpolated ("fancy upsampling") or repeated. */
+  /** True if samples are interpolated ("fancy upsampling"), else they are repeated. */
   interpolates: i32;
   /** Rows of MCUs. */
   rows: i32;
@@ -73,7 +73,7 @@ export namespace Coding {
   start: usize; end: usize; limit: usize;
   coding: i32;
   /**
-   * Whether MCUs become samples at once, as all components are in this one scan, and not coefficients that are kept.
+   * True if MCUs become samples at once, as all components are in this one scan, and not coefficients that are kept.
    */
   isDirect: i32;
   /** Components by their index, as the scan lists them. */
@@ -93,7 +93,7 @@ export namespace Coding {
   eobRun: i32;
 }
 
-/** What `decode` returns. */
+/** Results of `decode`. */
 export namespace Status {
   export const MORE: i32 = 0;
   /** A row of MCUs has its samples. */

@@ -73,7 +73,7 @@ export function transform_row(index: i32, row: i32, line: i32): void {
   }
 }
 
-/** Whether 0xff 0xff … 0x00 lies in a file's data: a zero after fill bytes. */
+/** Tells whether 0xff 0xff … 0x00 lies in a file's data: a zero after fill bytes. */
 export function has_filled_zero(from: usize, to: usize): bool {
   const ff = i8x16.splat(-1);
   for (; from < to; from += 15) {

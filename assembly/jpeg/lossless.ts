@@ -5,7 +5,7 @@ import { decodeExactDifferences, exact, isExact } from "./exact";
 import { Component, scan, scanned } from "./frame";
 import { LOOKUP, resolve, SLOW } from "./huffman";
 
-/** Whether the current row of MCUs has data. */
+/** Tells whether the current row of MCUs has data. */
 let hasData = true;
 
 /** Decodes the differences of `count` MCUs, from the next on. @returns whether the file has bytes enough. */

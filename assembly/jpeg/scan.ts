@@ -53,7 +53,7 @@ export function decode(count: i32): i32 {
   return Status.MORE;
 }
 
-/** Whether nothing that is kept can change any more: no bits are left, and no restart marker will be found. */
+/** Tells whether nothing that is kept can change any more: no bits are left, and no restart marker will be found. */
 function isIdle(): bool {
   const isKept = scan.coding == Coding.PROGRESSIVE || (scan.coding == Coding.SEQUENTIAL && !scan.isDirect);
   if (!isKept || !isLacking()) return false;

@@ -100,7 +100,7 @@ function gather(blocks: usize, x: i32, width: i32, to: usize): void {
   }
 }
 
-/** Whether all around is the same: no kernel says anything then. */
+/** Tells whether all around is the same: no kernel says anything then. */
 // @ts-ignore: decorator
 @inline
 function isFlat(): bool {

@@ -23,7 +23,7 @@ export function moveTo(newPosition: u64): void {
   position = newPosition;
 }
 
-/** Whether more bits were read than there are. */
+/** Tells whether more bits were read than there are. */
 export function isPastEnd(): bool {
   return ended || position > total;
 }

@@ -60,7 +60,7 @@ export function setState(newValue: u64, newBits: i32, newRange: u32): void {
   range = newRange;
 }
 
-/** What value becomes by more bytes, to be called when the number of bits is negative: in `bits` is then what that becomes. */
+/** Shifts more bytes into value, to be called when the number of bits is negative: in `bits` is then what that becomes. */
 export function refill(oldValue: u64, oldBits: i32): u64 {
   if (end - next >= 8) {
     bits = oldBits + 56;

@@ -24,7 +24,7 @@ export let filterIsSimple: bool = false;
 /** Strength of the loop filter: u8 [segment 4][macroblock predicted as 16×16, as 4×4][level, interior limit, threshold]. */
 export const FILTERS: usize = memory.data(4 * 2 * 4);
 
-/** What a segment changes: i32 [segment 4][quantizer, filter level]. */
+/** Changes of a segment: i32 [segment 4][quantizer, filter level]. */
 const SEGMENTS: usize = memory.data(4 * 2 * 4, 4);
 
 // @ts-ignore: decorator

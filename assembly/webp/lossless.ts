@@ -36,7 +36,7 @@ const COLOR_INDEXING: i32 = 3;
 /** Not a transform, but a small image as well: the group of codes of each tile. */
 const ENTROPY: i32 = 4;
 
-/** What a step does. */
+/** Kinds of steps. */
 const READ_TRANSFORM: i32 = 0;
 const DECODE_SMALL: i32 = 1;
 const COUNT_GROUPS: i32 = 2;

@@ -19,7 +19,7 @@ const ANY: u32 = 0;
 const GREEN_ONLY: u32 = 1;
 const CONSTANT: u32 = 2;
 
-/** What a change of the group counts as, in pixels. */
+/** Cost of a change of the group, in pixels. */
 const CHANGE: usize = 32;
 
 /** Symbols of green: literals, then lengths, then places in the cache. */

@@ -17,7 +17,7 @@ export const VL: u32 = 7;
 export const HD: u32 = 8;
 export const HU: u32 = 9;
 
-/** Of the pixels of a block in modes 2 to 9: the place in the edge whose mean of three counts or, from 16 on, of two. */
+/** For each pixel of a block in modes 2 to 9, the place in the edge whose mean of three counts or, from 16 on, of two. */
 const DIRECTIONS: usize = memory.data<u8>([
   6, 7, 8, 9, 6, 7, 8, 9, 6, 7, 8, 9, 6, 7, 8, 9, // VE
   4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, // HE

@@ -48,7 +48,7 @@ function blueOf(y: v128, u: v128): v128 {
   return i16x8.shr_u(i16x8.sub_sat_u(i16x8.add(y, scaled(u, 129, 26)), i16x8.splat(17685)), 6);
 }
 
-/** Of 8 samples t: what the pixel on their left side, or the one on the right, takes. */
+/** Makes of 8 samples t what the pixel on their left side, or the one on the right, takes. */
 // @ts-ignore: decorator
 @inline
 function side(center: v128, neighbor: v128): v128 {

@@ -23,9 +23,9 @@ export const ENDS: usize = memory.data(32, 8);
 const ABOVE: usize = memory.data<u8>([8, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7]);
 const LEFT: usize = memory.data<u8>([8, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]);
 
-/** Of magnitudes above one, u8 [probability 3 to 10][bit]: the next probability, or 16 + the range that it is in. */
+/** Tree of magnitudes above one, u8 [probability 3 to 10][bit]: the next probability, or 16 + the range that it is in. */
 const TREE: usize = memory.data<u8>([4, 6, 16, 17, 0, 0, 7, 8, 18, 19, 9, 10, 20, 21, 22, 23]);
-/** Of each range: its least magnitude and its number of extra bits, u8 [8][2]. */
+/** Ranges, each with its least magnitude and its number of extra bits, u8 [8][2]. */
 const RANGES: usize = memory.data<u8>([2, 0, 3, 1, 5, 1, 7, 2, 11, 3, 19, 4, 35, 5, 67, 11]);
 
 /**

@@ -11,6 +11,8 @@ export type LayoutName =
   | "huggingface"
   | "dinov3"
   | "clip"
+  | "blip"
+  | "aimv2"
   | "timm"
   | "torchvision"
   | "openclip"

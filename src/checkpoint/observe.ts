@@ -2,7 +2,16 @@
 import { excerpt } from "../json.js";
 import type { Shapes } from "./config.js";
 import type { Json } from "./json.js";
-import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, weightOf } from "./layouts.js";
+import {
+  type BlockNames,
+  biasOf,
+  type Layout,
+  layouts,
+  type ResNetNames,
+  scaleOf,
+  type TextNames,
+  weightOf,
+} from "./layouts.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
@@ -13,6 +22,7 @@ export interface Named {
   /** Prefix of a block's tensors, before `block.at`: MSN's encoder lacks the prefix in files of transformers 5. */
   readonly blockPrefix: string;
   readonly resnet: (ResNetNames & ResNetNames["at"][number]) | undefined;
+  readonly text: TextNames | undefined;
 }
 
 /** Names of tensors that exist. */
@@ -50,11 +60,12 @@ export function findLayout(tensors: Shapes): Named | undefined {
       const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
       if (!at && !(layout.patchEmbed && has(prefix + weightOf(layout, layout.patchEmbed)))) continue;
       const resnet = at && { ...layout.resnet!, ...at };
+      const text = layout.text?.find(({ prefix, embedding }) => has(prefix + embedding));
       for (const blockPrefix of [prefix, ""]) {
         const block = layout.blocks.find((names) => hasBlock(layout, blockPrefix, names, has));
-        if (block) return { layout, prefix, block, blockPrefix, resnet };
+        if (block) return { layout, prefix, block, blockPrefix, resnet, text };
       }
-      if (at) return { layout, prefix, block: undefined, blockPrefix: prefix, resnet };
+      if (at) return { layout, prefix, block: undefined, blockPrefix: prefix, resnet, text };
     }
   }
   return undefined;
@@ -62,8 +73,8 @@ export function findLayout(tensors: Shapes): Named | undefined {
 
 function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
   const at = prefix + blockAt(names, 0);
-  const norm = names.attentions[0]!.norm;
-  return has(at + scaleOf(layout, norm)) && has(at + weightOf(layout, names.attentions[0]!.proj));
+  const norm = names.attentions[0].norm;
+  return has(at + scaleOf(layout, norm)) && has(at + weightOf(layout, names.attentions[0].proj));
 }
 
 /** Blocks of a tower. */
@@ -130,11 +141,11 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
   const fc2 = mlp && choose(mlp.fc2, (x) => has(at + names.weight(x)));
   const fc2Shape = fc2 ? shape(at + names.weight(fc2)) : [];
   const mlpWidth = (layout.kernels ? fc2Shape[0] : fc2Shape[1]) ?? 0;
-  const fc1Shape = first ? shape(at + names.weight(first[0]!)) : [];
+  const fc1Shape = first ? shape(at + names.weight(first[0])) : [];
   const outputs = (layout.kernels ? fc1Shape[1] : fc1Shape[0]) ?? 0;
   const qkv = attention?.qkv.find((list) => list.every((part) => has(at + names.weight(part))));
-  const query = qkv && shape(at + names.weight(qkv[0]!));
-  const fused = block?.inProj ?? (qkv?.length === 1 ? qkv[0]! : undefined);
+  const query = qkv && shape(at + names.weight(qkv[0]));
+  const fused = block?.inProj ?? (qkv?.length === 1 ? qkv[0] : undefined);
 
   const head = choose(layout.head, (x) => has(names.weight(x)));
   const headShape = head ? shape(names.weight(head)) : [];
@@ -213,7 +224,7 @@ function unknown(name: string, tensors: Shapes): string {
     );
   };
   if (others.length > all.length / 2) {
-    const expected = layouts.map((known) => `"${anchorOf(known)}"`).join(", ");
+    const expected = [...new Set(layouts.map((known) => `"${anchorOf(known)}"`))].join(", ");
     return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${tensors.size} tensors are ${quoted(all)}`;
   }
   const anchor = anchorOf(layout);
@@ -222,7 +233,7 @@ function unknown(name: string, tensors: Shapes): string {
 }
 
 /** The tensor that a layout is known by. */
-const anchorOf = (layout: Layout): string => weightOf(layout, layout.patchEmbed ?? layout.resnet!.at[0]!.stem);
+const anchorOf = (layout: Layout): string => weightOf(layout, layout.patchEmbed ?? layout.resnet!.at[0].stem);
 
 /** Patterns of all names that a layout knows. */
 function knownNames(layout: Layout): RegExp[] {
@@ -238,8 +249,7 @@ function knownNames(layout: Layout): RegExp[] {
 }
 
 /** Sizes of the text tower, if there is one. */
-export function observeText({ layout }: Named, tensors: Shapes) {
-  const { text } = layout;
+export function observeText({ layout, text }: Named, tensors: Shapes) {
   const embedding = text && tensors.get(text.prefix + text.embedding)?.shape;
   if (!text || !embedding) return undefined;
   const at = text.prefix + blockAt(text.block, 0);
@@ -249,6 +259,6 @@ export function observeText({ layout }: Named, tensors: Shapes) {
     width,
     length: tensors.get(text.prefix + text.positions)?.shape[0] ?? 0,
     depth: depthOf(text.prefix, text.block, tensors),
-    mlpWidth: tensors.get(at + weightOf(layout, text.block.mlps[0]!.fc2[0]!))?.shape[1] ?? 0,
+    mlpWidth: tensors.get(at + weightOf(layout, text.block.mlps[0].fc2[0]))?.shape[1] ?? 0,
   };
 }

@@ -15,6 +15,8 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   huggingface: fromTransformers,
   dinov3: fromTransformers,
   clip: fromTransformers,
+  blip: fromTransformers,
+  aimv2: fromTransformers,
   timm: fromTimm,
   torchvision: fromTorchvision,
   openclip: fromOpenClip,

@@ -1,4 +1,4 @@
-/** What may be said on the command line, what was said, and the help. */
+/** The grammar of the command line, its reader, and the help. */
 
 import { parseArgs } from "node:util";
 import type { EmbedOptions, HubOptions, LoadOptions } from "../index.js";
@@ -104,7 +104,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
 
 export interface Arguments {
   readonly command: CommandName | undefined;
-  /** Images, or the checkpoint to quantise. */
+  /** Images, or the checkpoint to quantize. */
   readonly operands: readonly string[];
   readonly help: boolean;
   readonly version: boolean;

@@ -33,12 +33,12 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   );
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
   const scales = new Set(used.map(({ name }) => scaleOf(name)));
-  const quantised = used.some(({ name }) => scales.has(name));
+  const quantized = used.some(({ name }) => scales.has(name));
   const parameters = used
     .filter(({ name }) => !scales.has(name))
     .reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
   const dtypes = [...new Set(used.map(({ dtype }) => dtype))];
-  const memory = { weights: quantised ? checkpoint.bytes : 4 * parameters, activations: activationBytes(config) };
+  const memory = { weights: quantized ? checkpoint.bytes : 4 * parameters, activations: activationBytes(config) };
   const gflop = (2 * multiplyAdds(config)) / 1e9;
 
   if (args.json) {
@@ -59,7 +59,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     preprocessing: describePreprocessing(preprocessing),
     parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)} of ${describeFormat(checkpoint)}`,
     ...(prefix === "" ? {} : { names: describePrefix(prefix, opened.tensors.size - checkpoint.tensors.size) }),
-    memory: `about ${bytesText(memory.weights)} of weights and ${bytesText(memory.activations)} an image, in ${quantised ? "int8" : "f32"}`,
+    memory: `about ${bytesText(memory.weights)} of weights and ${bytesText(memory.activations)} an image, in ${quantized ? "int8" : "f32"}`,
     work: `${gflop.toPrecision(3)} GFLOP an image`,
   };
   const lines = Object.entries(rows).map(([key, text]) => `  ${key.padEnd(14)} ${text}`);
@@ -97,6 +97,8 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   huggingface: "transformers",
   dinov3: "transformers' DINOv3",
   clip: "transformers' CLIP",
+  blip: "transformers' BLIP",
+  aimv2: "transformers' AIMv2",
   timm: "timm",
   torchvision: "torchvision",
   openclip: "OpenCLIP",
@@ -131,6 +133,7 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
 function describeHead({ pooling, classes, poolerWidth, features }: Config): string {
   const pooled = {
     token: "class token",
+    tokens: "mean of the class tokens",
     distilled: "class and distillation token",
     mean: "mean of the patches",
     "token+mean": "class token and mean of the patches",

@@ -14,7 +14,7 @@ export interface Invocation {
   readonly signal: AbortSignal;
 }
 
-/** What --model gives, or the default model. */
+/** Loads the model of --model, or the default one. */
 export const sourceOf = ({ model }: Arguments): string | URL => model ?? defaultModel();
 
 /** The same for people. */

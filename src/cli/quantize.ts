@@ -38,7 +38,7 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
   try {
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
-    if (plan.precision === "int8") throw new Error(`quantize: "${source}" is quantised already`);
+    if (plan.precision === "int8") throw new Error(`quantize: "${source}" is quantized already`);
     if (plan.linear.size === 0) {
       throw new Error(
         `quantize: "${source}" must have linear weights of [outputs, inputs]; it has none, as Flax's are transposed`,
@@ -50,7 +50,7 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
       const partial = place("model.safetensors.partial");
       const bytes = await writeWeights(partial, checkpoint, plan, {
         signal,
-        onProgress: ({ loaded, total }) => terminal.progress("quantising", loaded, total),
+        onProgress: ({ loaded, total }) => terminal.progress("quantizing", loaded, total),
       });
       await writeFile(place("config.json"), `${JSON.stringify(texts, undefined, 2)}\n`);
       for (const name of await jsonFiles(folder)) {
@@ -62,13 +62,13 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
       return bytes;
     });
 
-    const quantised = plan.linear.size;
+    const quantized = plan.linear.size;
     if (args.json) {
       const tensors = plan.tensors.size;
-      terminal.printJson({ source, out, tensors, quantised, bytesBefore: checkpoint.bytes, bytes, ms: since(start) });
+      terminal.printJson({ source, out, tensors, quantized, bytesBefore: checkpoint.bytes, bytes, ms: since(start) });
     } else {
       const sizes = `${bytesText(checkpoint.bytes)} before, ${bytesText(bytes)} now`;
-      terminal.print(`${out}: ${quantised} of ${plan.tensors.size} tensors in int8, ${sizes}`);
+      terminal.print(`${out}: ${quantized} of ${plan.tensors.size} tensors in int8, ${sizes}`);
     }
   } finally {
     await checkpoint.close();

@@ -1,4 +1,4 @@
-/** What a model costs, from its config alone. Names as in Dosovitskiy et al. 2021: N patches, T tokens, D width. */
+/** Costs of a model, from its config alone. Names as in Dosovitskiy et al. 2021: N patches, T tokens, D width. */
 import type { Config } from "../checkpoint/config.js";
 import type { EncoderConfig } from "../vit/encoder.js";
 import { gridOf } from "../vit/places.js";
@@ -11,7 +11,7 @@ function sequenceOf(config: Config) {
   return { patches, tokens: config.prefixTokens + patches, patchValues: channels * height * width };
 }
 
-/** Of T tokens, eq. 2: qkv and proj, then Q Kᵀ and A V; eq. 3: both layers of the MLP, or all three. */
+/** Multiply-adds of T tokens, eq. 2: qkv and proj, then Q Kᵀ and A V; eq. 3: both layers of the MLP, or all three. */
 const blockProducts = ({ width: D, mlpWidth }: EncoderConfig, T: number, gated: boolean): number =>
   T * 4 * D * D + 2 * T * T * D + T * (gated ? 3 : 2) * D * mlpWidth;
 
@@ -30,7 +30,7 @@ export function multiplyAdds(config: Config): number {
   return convolutions + encoder + attentionPool + heads + (text ? D * features : 0);
 }
 
-/** Of the stem and of bottlenecks a quarter as wide inside. */
+/** Multiply-adds of the stem and of bottlenecks a quarter as wide inside. */
 function convolutionProducts({ imageSize }: Config, { units, channels }: NonNullable<Config["resnet"]>): number {
   let area = (imageSize[0] * imageSize[1]) / 4;
   let sum = area * 49 * 3 * channels[0]!;

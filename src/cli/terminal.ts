@@ -2,7 +2,7 @@
 
 import { bar } from "../tasks/bar.js";
 
-/** What is used of process.stdout and process.stderr. */
+/** The part that is used of process.stdout and process.stderr. */
 export interface Output {
   readonly isTTY?: boolean;
   write(text: string): unknown;

@@ -24,7 +24,7 @@ import { createSharing, type Lease, type Waiting } from "./sharing.js";
 import { keyOf, openSource, type Source } from "./sources.js";
 import { drawsAlike } from "./trial.js";
 
-/** What of LoadOptions matters to an engine. */
+/** The part of LoadOptions that matters to an engine. */
 export interface EngineOptions extends Choice, HubOptions {
   readonly precision?: Precision;
   readonly imageSize?: number | readonly [number, number];
@@ -47,7 +47,7 @@ export interface Engine {
     readonly reason: string;
   };
   readonly memory: { readonly weights: number; readonly activations: number };
-  /** Whether scores of image and text are independent of each other (SigLIP's sigmoid), and how they are made of cosines. */
+  /** How scores of image and text are made of cosines, and whether they are independent of each other (SigLIP's sigmoid). */
   readonly similarity: Similarity | undefined;
   /** Token ids of texts, by the checkpoint's tokenizer.json. */
   tokenize(texts: readonly string[]): Promise<number[][]>;
@@ -62,7 +62,7 @@ export interface Engine {
     check: () => void,
     options?: ForwardOptions,
   ): Promise<Partial<Outputs>>;
-  /** Whether its GPU reads images by itself, and right: `forward` then takes {@link DrawnValues}. */
+  /** True if its GPU reads images by itself, and right: `forward` then takes {@link DrawnValues}. */
   readonly draws: boolean;
   /** Frees the memory; a pass that is running fails at its next op. */
   dispose(): void;
@@ -156,7 +156,7 @@ async function openModel(source: Parameters<typeof twice>[0], opening: Opening):
   return within(checkpoint, wrapperOf(checkpoint.tensors));
 }
 
-/** Whether a GPU reads images by itself, found out by one. */
+/** Tells whether a GPU reads images by itself, which is found out by one image. */
 async function drawsRight({ backend }: Placement, preprocessing: Preprocessing): Promise<boolean> {
   const picture = backend.draw && noisePicture(preprocessing);
   const drawn = picture && createDrawing(preprocessing)(picture);
@@ -236,7 +236,7 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
   };
 }
 
-/** What answers are made of. Lists, in which one looks for where a model goes wrong, are given as they are. */
+/** Outputs that answers are made of. Lists, in which one looks for where a model goes wrong, are given as they are. */
 const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
@@ -274,7 +274,7 @@ function engineOf(
     readonly draws: boolean;
     /** Puts the model elsewhere when its backend is lost. */
     readonly replace: (why: string) => Promise<Placement>;
-    /** Whether a call whose backend is lost under it is begun again. */
+    /** Begins a call again whose backend is lost under it. */
     readonly retries: boolean;
   },
 ): Engine {
@@ -282,7 +282,7 @@ function engineOf(
   let last: Promise<unknown> = Promise.resolve();
   let disposed = false;
 
-  /** Of a backend that computes. */
+  /** The lease of a backend that computes. */
   async function current(): Promise<Placement> {
     const { lost } = placement.backend;
     if (!lost || disposed) return placement;

@@ -22,7 +22,7 @@ export interface Placement extends Placed {
 
 /** A checkpoint that is read as often as there are backends to put it on. */
 export interface Source {
-  /** Of a model of so many blocks, all unless said. */
+  /** Plans the weights of so many blocks, all unless given. */
   plan(blocks?: number): WeightPlan<Weights>;
   read(consumer: TensorConsumer, waiting: Waiting<Progress>): Promise<void>;
 }

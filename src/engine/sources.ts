@@ -11,7 +11,7 @@ import { nameOf, parseAddress } from "../platform/web.js";
 export type Source = string | URL | CheckpointParts | Folder;
 
 /**
- * What a source stands for. The Hub is asked at once for a name of its own, so that the commit is known; files are brought when
+ * Opens a source. The Hub is asked at once for a name of its own, so that the commit is known; files are brought when
  * they are needed.
  */
 export async function openSource(source: Source, options: OpenOptions = {}): Promise<CheckpointParts | Folder> {
@@ -33,13 +33,13 @@ export async function openSource(source: Source, options: OpenOptions = {}): Pro
 const isOpened = (source: Source): source is Folder =>
   typeof source !== "string" && !(source instanceof URL) && isFolder(source);
 
-/** Of a source on the web; without a file system, paths are relative to the page's address. */
+/** Gives the address of a source on the web; without a file system, paths are relative to the page's address. */
 function addressOf(source: string | URL): URL | undefined {
   if (/^https?:/i.test(String(source))) return parseAddress(source);
   const page = globalThis.location?.href;
   return page && !hasFileSystem() && /^\.{0,2}\//.test(String(source)) ? new URL(source, page) : undefined;
 }
 
-/** What tells the files of a source from later ones; undefined in memory. */
+/** Key that tells the files of a source from later ones; undefined in memory. */
 export const keyOf = async (source: CheckpointParts | Folder): Promise<string | undefined> =>
   isFolder(source) ? source.key() : undefined;

@@ -31,7 +31,7 @@ export async function tokensOf(
   return (await outputs).lastHiddenState!.data;
 }
 
-/** Whether a GPU is to be preferred to SIMD, and why, or why not. */
+/** Decides whether a GPU is preferred to SIMD, and says why. */
 export async function compare(
   gpu: Placed,
   simd: Placed,
@@ -62,7 +62,7 @@ export async function compare(
   return { preferred, reason: `${preferred ? "faster" : "the GPU is slower"}: ${times}` };
 }
 
-/** Whether a GPU makes the same pixel values of a picture as the processor, to the bit. */
+/** Tells whether a GPU makes the same pixel values of a picture as the processor, to the bit. */
 export async function drawsAlike(backend: Backend, { dims, image, sampling, data }: DrawnValues): Promise<boolean> {
   const [, channels, height, width] = dims as [number, number, number, number];
   const mark = backend.mark();
@@ -88,7 +88,7 @@ async function timeOf(run: () => Promise<unknown>): Promise<number> {
   return best;
 }
 
-/** An image, or a sequence of patches, of values like those of normalised pixels. */
+/** An image, or a sequence of patches, of values like those of normalized pixels. */
 function noise({ naflex, imageSize, patchSize }: ModelConfig): Inputs {
   const side = 16;
   const dims = naflex ? [1, side * side, 3 * patchSize[0] * patchSize[1]] : [1, 3, ...imageSize];

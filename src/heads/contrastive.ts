@@ -3,6 +3,7 @@
  * scores of images and texts.
  */
 import type { Backend, Linear } from "../backend.js";
+import { dot, toUnit } from "../numerics/vectors.js";
 import type { LinearPlan, Planner } from "../planned.js";
 import { source, transpose, values } from "../plans.js";
 import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
@@ -83,23 +84,15 @@ export function projectImages(
 export function toUnits({ dims, data }: Tensor): Tensor {
   const width = dims.at(-1)!;
   const out = new Float32Array(data.length);
-  for (let at = 0; at < data.length; at += width) {
-    const row = data.subarray(at, at + width);
-    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
-    for (let i = 0; i < width; i++) out[at + i] = length === 0 ? 0 : row[i]! / length;
-  }
+  for (let at = 0; at < data.length; at += width) out.set(toUnit(data.subarray(at, at + width)), at);
   return { dims, data: out };
 }
 
 /** scale · a bᵀ + bias */
 export function similarities(a: Tensor, b: Tensor, scale: number, bias: number): Tensor {
-  const [rows, cols] = [a.dims[0]!, b.dims[0]!];
-  const width = a.dims[1]!;
-  const data = Float32Array.from({ length: rows * cols }, (_, i) => {
-    const [row, col] = [Math.floor(i / cols) * width, (i % cols) * width];
-    let sum = 0;
-    for (let k = 0; k < width; k++) sum += a.data[row + k]! * b.data[col + k]!;
-    return scale * sum + bias;
-  });
-  return { dims: [rows, cols], data };
+  const rowsOf = ({ data, dims: [rows = 0, width = 0] }: Tensor) =>
+    Array.from({ length: rows }, (_, i) => data.subarray(i * width, (i + 1) * width));
+  const columns = rowsOf(b);
+  const scores = rowsOf(a).flatMap((row) => columns.map((column) => scale * dot(row, column) + bias));
+  return { dims: [a.dims[0]!, b.dims[0]!], data: Float32Array.from(scores) };
 }

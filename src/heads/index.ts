@@ -15,7 +15,7 @@ export interface HeadsWeights extends PoolingWeights, ClassifierWeights, PoolerW
 export function runHeads(
   backend: Backend,
   weights: HeadsWeights,
-  config: HeadsConfig & VitConfig & { readonly text: object | undefined },
+  config: HeadsConfig & VitConfig,
   encoded: Encoded,
   call: Call,
 ): void {
@@ -23,7 +23,7 @@ export function runHeads(
   let vectors: Pooled | undefined;
   const pooled = () => (vectors ??= pool(backend, weights, config, encoded, call));
   if (wants("poolAttention")) pooled();
-  const both = wants("pooled") && config.pooled === "head" && config.text !== undefined;
+  const both = wants("pooled") && config.pooled === "features";
   if (config.features > 0 && (wants("imageFeatures") || both)) {
     projectImages(backend, weights, config, pooled, call);
   }

@@ -6,8 +6,11 @@ import type { Encoded } from "../vit/vit.js";
 import { type Pooled, tokenOf } from "./pooling.js";
 
 export interface PoolerConfig {
-  /** Meaning of `pooled`: the tanh layer on the class token, that token itself, what the head reads, or nothing. */
-  readonly pooled: "pooler" | "token" | "head" | "none";
+  /**
+   * Meaning of `pooled`: the tanh layer on the class token, that token itself, what the head reads, the features that images
+   * and texts share, or nothing.
+   */
+  readonly pooled: "pooler" | "token" | "head" | "features" | "none";
   /** Columns of `pooled` when it is a tanh layer, else 0. */
   readonly poolerWidth: number;
 }
@@ -23,17 +26,17 @@ export const planPooler = (
   { poolerWidth, width }: PoolerConfig & { readonly width: number },
 ): LinearPlan => planner.linear([name], poolerWidth, width);
 
-/** Gives `pooled`: of a ResNet [B, C, 1, 1], else [B, D]. In a model of both towers transformers calls the features pooler_output. */
+/** Gives `pooled`: of a ResNet [B, C, 1, 1], else [B, D]. */
 export function runPooler(
   backend: Backend,
   weights: PoolerWeights,
-  config: PoolerConfig & { readonly depth: number; readonly text: object | undefined },
+  config: PoolerConfig & { readonly depth: number },
   encoded: Encoded,
   pooled: () => Pooled,
   { wants, outputs }: Call,
 ): void {
   if (!wants("pooled") || config.pooled === "none") return;
-  if (config.pooled === "head" && config.text && outputs.imageFeatures) {
+  if (config.pooled === "features") {
     outputs.pooled = outputs.imageFeatures;
     return;
   }

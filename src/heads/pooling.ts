@@ -6,11 +6,11 @@ import { type AttentionPool, type AttentionPoolConfig, poolByAttention } from ".
 
 export interface PoolingConfig extends AttentionPoolConfig {
   /**
-   * Vector that the head reads. token: the class token; distilled: class and distillation token, each by its own head, and the
+   * Vector that the head reads. token: the class token; tokens: the mean of several class tokens; distilled: class and distillation token, each by its own head, and the
    * mean of both (Touvron et al. 2021, section 4); mean: the mean of the patches; token+mean: both, one after the other;
    * attention: attention pooling with a learned query (Zhai et al. 2022, section 3.4).
    */
-  readonly pooling: "token" | "distilled" | "mean" | "token+mean" | "attention";
+  readonly pooling: "token" | "tokens" | "distilled" | "mean" | "token+mean" | "attention";
 }
 
 export interface PoolingWeights {
@@ -36,8 +36,9 @@ export function pool(
   if (pooling === "distilled") return [token(0), token(1)];
   if (pooling === "token+mean") return [token(0), mean()];
   if (pooling === "attention") return [poolByAttention(backend, weights.attentionPool!, config, encoded, call)];
+  if (pooling === "tokens") return [meanOf(backend, encoded, 0, prefixTokens)];
   const y = pooling === "token" ? token(0) : mean();
-  if (norm === "pooled") backend.layerNorm(y, y, weights.norm!);
+  if (norm === "pooled" || norm === "twice") backend.layerNorm(y, y, weights.norm!);
   return [y];
 }
 

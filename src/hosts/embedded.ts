@@ -8,7 +8,7 @@ import { assets } from "../platform/assets.js";
 
 declare const Bun: { file(path: string): Blob; fileURLToPath(url: URL): string };
 
-/** Of a bundle of Bun's that is not compiled, paths are relative to it. */
+/** Finds a file: in a bundle of Bun's that is not compiled, paths are relative to it. */
 const found = (file: string) => (file.startsWith(".") ? Bun.fileURLToPath(new URL(file, import.meta.url)) : file);
 
 assets.model = { config, weights: typeof weights === "string" ? Bun.file(found(weights)) : weights };

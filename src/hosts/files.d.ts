@@ -1,4 +1,4 @@
-/** What hosts make of the import of a file; paths are those of what is compiled, in dist/. */
+/** Types of what hosts make of the import of a file; paths are those of what is compiled, in dist/. */
 declare module "*.wasm?module" {
   const module: WebAssembly.Module;
   export default module;

@@ -10,7 +10,7 @@ const BOT = "SFconvertbot";
 /** Gives parsed JSON at a path below a repository's in the Hub's API. */
 export type Ask = (path: string) => Promise<unknown>;
 
-/** Whether a conversion would help: there are PyTorch's files of weights and no safetensors. */
+/** Tells whether a conversion would help: there are PyTorch's files of weights and no safetensors. */
 export function wantsConversion(names: Iterable<string>): boolean {
   const all = [...names];
   return all.some(isTorchFile) && !all.some((name) => name.endsWith(".safetensors"));

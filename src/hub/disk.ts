@@ -31,7 +31,7 @@ export async function diskStore(root: string): Promise<Store> {
   const pointerOf = ({ repo, commit, name }: HubFile) => path.join(folderOf(repo), "snapshots", commit, name);
   const blobOf = ({ repo, digest }: KnownFile) => path.join(folderOf(repo), "blobs", digest);
 
-  /** Whether a file, or what a link leads to, is there and as large as it must be. */
+  /** Tells whether a file, or what a link leads to, is there and as large as it must be. */
   async function isWhole(at: string, size: number | undefined): Promise<boolean> {
     const stats = await fs.stat(at).catch(() => undefined);
     return Boolean(stats?.isFile() && (size === undefined || stats.size === size));

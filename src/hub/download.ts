@@ -8,11 +8,11 @@ import { concatenate } from "../platform/bytes.js";
 import { type Asking, answerOf, type Connection, connect, reasonOf, redirectionOf, STALL } from "../platform/web.js";
 import { abortable } from "../waiting.js";
 
-/** What is asked for. */
+/** A request for a file. */
 export interface Request extends Pick<Asking, "fetch" | "headers" | "signal"> {
   /** At the start of messages. */
   readonly name: string;
-  /** Whether the name is an address: messages then say where it was redirected to. */
+  /** True if the name is an address: messages then say where it was redirected to. */
   readonly isAddress?: boolean;
 }
 
@@ -33,11 +33,11 @@ const PROGRESS = 1000;
 /** Longer than this, in milliseconds, no server is waited for. */
 const LONGEST_PAUSE = 120_000;
 
-/** What went wrong with one try. */
+/** A failure of one try. */
 interface Failure extends Error {
   /** Asking again would not help. */
   final?: boolean;
-  /** Of an answer. */
+  /** The answer's status. */
   status?: number;
   /** Milliseconds to wait before the next try. */
   pause?: number;
@@ -162,7 +162,7 @@ export async function* download(
   }
 }
 
-/** Of a part. Pages may not be shown what it says of that; `unsaid` is believed of files that are checked in the end. */
+/** Reads the place of a part from an answer. Pages may not be shown that header; `unsaid` is believed of files that are checked in the end. */
 const firstByte = ({ headers }: Response, unsaid: number): number => {
   const range = headers.get("content-range");
   return range === null ? unsaid : Number(/^bytes (\d+)-/.exec(range)?.[1] ?? Infinity);
@@ -185,7 +185,7 @@ export async function downloadAll(
   return concatenate(chunks);
 }
 
-/** Whether a server has a file; what it answers with is not read. */
+/** Asks whether a server has a file; the body of its answer is not read. */
 export async function isThere(url: string | URL, request: Request, patience: Patience = PATIENCE): Promise<boolean> {
   const tries = createTries(request, patience);
   for (;;) {
@@ -209,7 +209,7 @@ export async function isThere(url: string | URL, request: Request, patience: Pat
 /** Most bytes of an archive that is kept as a whole: the paper's largest has 2.5 GB. */
 const MAX_ARCHIVE_BYTES = 2 ** 32;
 
-/** Whether a file, by what it begins with, is not read from its start on: a zip, or a pickle. */
+/** Tells of a file, by its beginning, whether it is not read from its start on: a zip, or a pickle. */
 export const isArchive = (first: Uint8Array): boolean => ["zip", "pickle"].includes(formatOf(first) ?? "");
 
 /**

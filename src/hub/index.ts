@@ -6,7 +6,7 @@ import { openStore } from "./stores.js";
 export type { CachedRepository, HubOptions };
 
 /**
- * What is in the cache, also what other programs put there: on disk it is that of huggingface_hub.
+ * Lists the cache, also what other programs put there: on disk it is that of huggingface_hub.
  * @param options cacheDir: where it is, if not in the usual place.
  */
 export async function cached(options: Pick<HubOptions, "cacheDir"> = {}): Promise<CachedRepository[]> {

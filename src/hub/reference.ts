@@ -6,7 +6,7 @@ export interface Reference {
   readonly repo: string;
   /** A branch, a tag or a commit; undefined if none is named. */
   readonly revision: string | undefined;
-  /** Whether it can mean nothing but a repository; else a folder of this name goes before it. */
+  /** True if it can mean nothing but a repository; else a folder of this name goes before it. */
   readonly certain: boolean;
 }
 
@@ -46,5 +46,5 @@ export function checkRevision(revision: string): void {
   throw new RangeError(`hub: a revision is a branch, a tag or a commit; got ${JSON.stringify(revision)}`);
 }
 
-/** Whether a revision is a commit, which never changes. */
+/** Tells whether a revision is a commit, which never changes. */
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);

@@ -23,7 +23,7 @@ import { endpointOf, type HubOptions, isOffline, type OpenOptions, tokenOf } fro
 import { type HubFile, type KnownFile, wrongBytes } from "./store.js";
 import { openStore } from "./stores.js";
 
-/** What the Hub says of a revision. */
+/** The Hub's answer about a revision. */
 interface Listing {
   readonly commit: string;
   readonly files: ReadonlyMap<string, KnownFile>;
@@ -66,7 +66,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     headers: token ? { Authorization: `Bearer ${token}` } : {},
   });
 
-  /** What it means that the Hub does not let us in. */
+  /** The meaning of an answer by which the Hub does not let us in. */
   function refusal(error: unknown): unknown {
     const status = statusOf(error);
     if (status !== 401 && status !== 403) return error;
@@ -76,7 +76,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     return new Error(`hub: ${message}`, { cause: error });
   }
 
-  /** What the API says at a path below a repository's. */
+  /** Answer of the API at a path below a repository's. */
   const askApi = (path: string, about: string, signal: AbortSignal | undefined, patience = PATIENCE) =>
     downloadAll(
       `${endpoint}/api/models/${repo}/${path}`,
@@ -119,7 +119,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
   const known = commit === recalled ? kept : ((await store?.known(repo, commit)) ?? new Map());
 
   let asked = !later;
-  /** What the Hub says, which is asked now if it was not yet. */
+  /** The Hub's answer, for which it is asked now if it was not yet. */
   async function listed(signal: AbortSignal | undefined): Promise<Listing | undefined> {
     if (!asked) listing = await ask(signal, true);
     asked = true;

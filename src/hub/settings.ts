@@ -23,7 +23,7 @@ export interface HubOptions {
   readonly fetch?: typeof globalThis.fetch;
 }
 
-/** What a repository is opened with. */
+/** Options that a repository is opened with. */
 export interface OpenOptions extends HubOptions {
   readonly signal?: AbortSignal;
   /** Nothing more is to be read than the beginning of files: what is not in the cache stays on the Hub. */
@@ -37,7 +37,7 @@ export interface CachedRepository {
   /** Branches and tags, as they were when they were last asked for. */
   readonly revisions: readonly string[];
   readonly commits: readonly string[];
-  /** Of all that is kept, parts of files among them. */
+  /** All that is kept, parts of files among them. */
   readonly bytes: number;
 }
 
@@ -58,7 +58,7 @@ const isSet = (name: string): boolean => /^(1|on|yes|true)$/i.test(environment(n
 export const isOffline = ({ offline }: HubOptions): boolean =>
   offline ?? (isSet("HF_HUB_OFFLINE") || isSet("TRANSFORMERS_OFFLINE"));
 
-/** Of huggingface_hub: the cache and the token are in it. */
+/** Folder of huggingface_hub: the cache and the token are in it. */
 async function homeOf(): Promise<string> {
   const { path, os } = diskTools();
   const home =

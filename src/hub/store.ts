@@ -1,4 +1,4 @@
-/** What a cache is to a repository: whole files, by commit, and parts of files that are to go on. */
+/** A cache, as a repository uses it: whole files, by commit, and parts of files that are to go on. */
 import type { ByteSource } from "../io/source.js";
 import type { CachedRepository } from "./settings.js";
 
@@ -7,7 +7,7 @@ export interface HubFile {
   readonly repo: string;
   readonly commit: string;
   readonly name: string;
-  /** What the Hub says of it; undefined while it was not asked. */
+  /** The Hub's answer about it; undefined while it was not asked. */
   readonly size?: number;
   /** Its ETag: SHA-256 of the bytes, or, of small files, what git calls them. */
   readonly digest?: string;
@@ -28,7 +28,7 @@ export interface Keeping {
 export interface Store {
   /** For messages. */
   readonly name: string;
-  /** What a branch or tag was when it was last asked for. */
+  /** The commit of a branch or tag when it was last asked for. */
   commitOf(repo: string, revision: string): Promise<string | undefined>;
   /** Does nothing where nothing can be written. */
   remember(repo: string, revision: string, commit: string): Promise<void>;
@@ -36,7 +36,7 @@ export interface Store {
   known(repo: string, commit: string): Promise<Map<string, boolean>>;
   /** Does nothing where nothing can be written. */
   markAbsent(file: HubFile): Promise<void>;
-  /** Whether a file is there, whole. */
+  /** Tells whether a file is there, whole. */
   has(file: HubFile): Promise<boolean>;
   open(file: HubFile): Promise<ByteSource>;
   /**

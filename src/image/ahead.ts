@@ -40,7 +40,7 @@ export interface ImageWorkers {
 
 interface Helper {
   readonly thread: WorkerThread;
-  /** What is to be told of the jobs that it has, by their id. */
+  /** Callbacks of the jobs that it has, by their id. */
   readonly jobs: Map<number, (pixels: PixelAnswer["pixels"]) => void>;
 }
 

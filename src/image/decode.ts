@@ -17,9 +17,9 @@ export interface RgbImage {
 export interface DecodeOptions {
   /** A file with more pixels is refused before anything is allocated for them. Default: 178,956,970, as in Pillow. */
   pixelLimit?: number;
-  /** What becomes of transparency: it is dropped (default), or the image is laid on white. */
+  /** Treatment of transparency: it is dropped (default), or the image is laid on white. */
   alpha?: Alpha;
-  /** What error messages call the image. */
+  /** Name of the image in error messages. */
   name?: string;
   /** Ends decoding; the promise then rejects with the signal's reason. */
   signal?: AbortSignal;

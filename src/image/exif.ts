@@ -13,7 +13,7 @@ export function orientationOf(exif: Uint8Array | undefined, xmp: string | undefi
 /** Bytes of a value of each type of TIFF 6.0, section 2, and of IFD (13) and LONG8 (16); 0 for those that are passed over. */
 const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8];
 const ORIENTATION = 0x0112;
-/** What may come before, any number of times. */
+/** Bytes that may come before, any number of times. */
 const EXIF = [0x45, 0x78, 0x69, 0x66, 0, 0];
 
 /** The value of the tag, the last one if there are several; undefined where there is none, or no TIFF. */

@@ -1,4 +1,4 @@
-/** What the readers of the formats share: the file they are given, how they fail, and the bytes they return. */
+/** Parts that the readers of the formats share: the file they are given, how they fail, and the bytes they return. */
 import { kernelWith } from "./kernel.js";
 import type { Slices } from "./slices.js";
 
@@ -12,7 +12,7 @@ export interface ImageFile {
   label: string;
   /** Largest number of pixels that may be decoded. */
   pixelLimit: number;
-  /** What becomes of transparency, also of a palette's. Default: "drop". */
+  /** Treatment of transparency, also of a palette's. Default: "drop". */
   alpha?: Alpha;
   /** The size that is needed at least; see `DecodeOptions`. */
   draft?: { readonly width: number; readonly height: number } | undefined;
@@ -25,7 +25,7 @@ export interface StoredImage {
   readonly width: number;
   readonly height: number;
   readonly orientation: number;
-  /** Of a JPEG that is decoded at 1/2, 1/4 or 1/8: its whole size, and how many of its pixels a side of one of these has. */
+  /** The scale of a JPEG that is decoded at 1/2, 1/4 or 1/8: its whole size, and how many of its pixels a side of one of these has. */
   readonly whole?: { readonly width: number; readonly height: number; readonly side: number };
   /** Gives back the memory of the pixels. */
   free?(): void;

@@ -21,7 +21,7 @@ const READ = 65536;
 /** Pixels, or bytes of the file, that are done between two yields. */
 const STRETCH = 1 << 17;
 
-/** What is before the pixels. */
+/** The parts before the pixels. */
 interface Header {
   readonly width: number;
   readonly height: number;

@@ -35,7 +35,7 @@ async function work({ id, input, ...options }: PixelJob, signal: AbortSignal): P
   }
 }
 
-/** What ends the jobs that are under way or wait, by their id. */
+/** Controllers that end the jobs which are under way or wait, by their id. */
 const jobs = new Map<number, AbortController>();
 // Not more than one encoded image at a time.
 let last: Promise<unknown> = Promise.resolve();

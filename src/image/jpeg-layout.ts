@@ -17,7 +17,7 @@ const PART_FIELDS = [
 export interface Part extends Record<(typeof PART_FIELDS)[number], number> {
   /** Slot of its quantization table. */
   readonly quantizer: number;
-  /** Whether it was in a scan; its quantization table from then on. */
+  /** True once it was in a scan; its quantization table from then on. */
   isScanned: boolean;
   table: Uint16Array | undefined;
   /** By place in zigzag order: how many low bits are not known, -1 for all; and before its last scan. */
@@ -34,15 +34,15 @@ export interface Layout {
   /** Pixels of the picture on a side of one of the result: 1, or by a draft 2, 4 or 8. */
   readonly side: number;
   readonly color: number;
-  /** Whether samples are interpolated, else repeated. */
+  /** True if samples are interpolated, else they are repeated. */
   readonly interpolates: boolean;
   /** Rows of MCUs; rows of the result that one makes, and how many of them wait for samples of the next. */
   readonly rows: number;
   readonly rowHeight: number;
   readonly lag: number;
-  /** Whether scans are decoded until the end of the image is read. */
+  /** True if scans are decoded until the end of the image is read. */
   readonly hasScans: boolean;
-  /** Whether MCUs become samples at once. */
+  /** True if MCUs become samples at once. */
   readonly isDirect: boolean;
   /** Addresses of the file, of room for a Huffman table, of the pixels, and of what is behind it all. */
   readonly fileAt: number;

@@ -110,7 +110,7 @@ function lastMarker({ bytes }: ImageFile, from: number): number {
   return 0;
 }
 
-/** Whether the data of a scan surely end with a marker. One that is due, or none at all, may be dropped after them. */
+/** Tells whether the data of a scan surely end with a marker. One that is due, or none at all, may be dropped after them. */
 function isBounded(file: ImageFile, { from, restartInterval }: JpegScan): boolean {
   const marker = lastMarker(file, from);
   return restartInterval ? marker >= 0xc0 && (marker < 0xd0 || marker > 0xd7) : marker !== 0;
@@ -173,7 +173,7 @@ function* decodeScan(picture: Picture, scan: JpegScan): Slices<void> {
   }
 }
 
-/** Whether the way in which libjpeg reads is to be seen in the result; assembly/jpeg/exact.ts says when. */
+/** Tells whether the way in which libjpeg reads is to be seen in the result; assembly/jpeg/exact.ts says when. */
 function needsExact(picture: Picture, scan: JpegScan): boolean {
   return !isBounded(picture.file, scan) || mayBeQuick(picture, scan);
 }
@@ -369,7 +369,7 @@ function* finish(picture: Picture): Slices<void> {
   }
 }
 
-/** Whether AC coefficients that no scan has told are guessed (libjpeg-turbo's smoothing_ok); then says which. */
+/** Tells which AC coefficients, told by no scan, are guessed, if any are (libjpeg-turbo's smoothing_ok). */
 function smooths({ frame, parts, kernel, scans }: Picture): boolean {
   if (frame.coding !== "progressive") return false;
   const isOk = parts.every(({ table, precision }) => table && SMOOTHED.every((k) => table[k]) && precision[0]! >= 0);

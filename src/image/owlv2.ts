@@ -107,7 +107,7 @@ export interface Owlv2Options {
   /** Size of the result. */
   width: number;
   height: number;
-  /** Whether to pad the image with zeros, below and to the right, to a square. */
+  /** Pads the image with zeros, below and to the right, to a square. */
   pad: boolean;
 }
 

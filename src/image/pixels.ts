@@ -5,7 +5,7 @@ import { type ImageInput, type OpenImageOptions, openImageFor, type ReadOptions 
 
 export interface PixelOptions extends Omit<OpenImageOptions, "draft">, ReadOptions {
   readonly preprocessing: Preprocessing;
-  /** Whether a JPEG is decoded at a part of its size if that is enough. */
+  /** True if a JPEG is decoded at a part of its size if that is enough. */
   readonly draft?: boolean | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What a photo is resized to and which part of it is kept, by the rules of each library. */
+/** The size that a photo is resized to and the part of it that is kept, by the rules of each library. */
 import { PIXEL_LIMIT } from "./file.js";
 import type { Geometry, Size } from "./geometry.js";
 import type { Part } from "./resize.js";

@@ -1,7 +1,7 @@
 /**
  * PNG (W3C, third edition): all colour types, depths and interlacing, with Pillow's choices where it has some: which chunks
  * are read and which checksums count, what a damaged stream is, 16 bits to the upper 8 (for gray, where Pillow saturates, too).
- * What is refused is what Pillow 12.3 refuses (its PngImagePlugin.py and ZipDecode.c), but for metadata that has no say in pixels
+ * Files are refused as Pillow 12.3 refuses them (its PngImagePlugin.py and ZipDecode.c), but for metadata that has no say in pixels
  * or orientation and would take more memory than it is worth.
  */
 import { orientationOf } from "./exif.js";
@@ -60,7 +60,7 @@ interface Chunk {
   readonly length: number;
 }
 
-/** What the chunks say. */
+/** Facts of the chunks. */
 interface Png {
   readonly file: ImageFile;
   width: number;
@@ -147,7 +147,7 @@ function* readHeader(png: Png): Slices<Chunk> {
   }
 }
 
-/** What comes after the pixels: it may be cut off between chunks, and what a chunk says is checked. */
+/** Reads the chunks after the pixels: the file may be cut off between chunks, and what a chunk says is checked. */
 function* readTrailer(png: Png, start: number, isAnimated: boolean): Slices<void> {
   const { file } = png;
   for (let at = start, seen = start; ; ) {

@@ -24,7 +24,7 @@ export type Processor = Placing["processor"];
 export interface Preprocessing extends Placing {
   /** Torchvision's processors take its nearest-exact for "nearest". */
   filter: Filter;
-  /** What becomes of transparency: torchvision's processors with do_convert_rgb lay the image on white. */
+  /** Treatment of transparency: torchvision's processors with do_convert_rgb lay the image on white. */
   alpha: Alpha;
   /** Bytes are rescaled before they are resized, as f32 values: by torchvision's processors of DINOv3 and OWLv2. */
   rescaleFirst: boolean;
@@ -97,7 +97,7 @@ function wholeGeometry(geometry: Geometry, { whole, orientation = 1 }: Readable)
   return { ...geometry, photo: { width, height }, resized: { width: across, height: down } };
 }
 
-/** What transformers' processors on torchvision have before they normalize. */
+/** Values that transformers' processors on torchvision have before they normalize. */
 function* fittingByTorchvision(
   stored: Raster,
   { resize: plan, filter, rescaleFirst, rescale }: Preprocessing,

@@ -1,5 +1,5 @@
 /**
- * What a checkpoint says about its input: Hugging Face's preprocessor_config.json, by the classes of transformers' image
+ * The input that a checkpoint asks for: Hugging Face's preprocessor_config.json, by the classes of transformers' image
  * processors; timm's pretrained_cfg; OpenCLIP's preprocess_cfg.
  */
 import { excerpt } from "../json.js";
@@ -68,7 +68,7 @@ const MAX_PIXELS = 2 ** 24;
 const MAX_PATCHES = 2 ** 16;
 
 /**
- * What a checkpoint says about its input.
+ * Reads the input that a checkpoint asks for.
  * @param preprocessor contents of preprocessor_config.json, if there is one.
  * @param model contents of config.json; timm's holds a pretrained_cfg, transformers' nothing: then the defaults of its
  *   ViTImageProcessor. Without either, timm's defaults for `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
@@ -205,7 +205,7 @@ function parseHuggingFace(config: Record<string, unknown>, processor: Processor)
   };
 }
 
-/** What an image is resized to, and what is kept of it. */
+/** The size that an image is resized to, and the part of it that is kept. */
 function placingOf(config: Record<string, unknown>, family: string, processor: Processor): Omit<Placing, "processor"> {
   const defaults = PROCESSORS[family]!;
   const flag = (name: string, fallback = true) => (config[name] ?? fallback) === true;
@@ -240,7 +240,7 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
   return { resize: plan, width, height, cropRounding };
 }
 
-/** Of the processors whose images are as large as they are resized to. */
+/** Reads the sizes of the processors whose images are as large as they are resized to. */
 function sizesOf(
   config: Record<string, unknown>,
   mode: NonNullable<ProcessorRow["sizes"]>,

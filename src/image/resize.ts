@@ -218,7 +218,7 @@ function planOf(
   return { columns, rows, rowsFirst, ...standing };
 }
 
-/** What is to be done along one axis of the source. */
+/** The work along one axis of the source. */
 interface Pass {
   /** Source samples that are read: from `first` up to `end`. */
   readonly first: number;
@@ -241,7 +241,7 @@ function passOf(options: AxisOptions, filter: Weighing): Pass {
   return { first: axis.first(0), end: axis.end(count - 1), results: count, axis };
 }
 
-/** What the 8-bit samples of one axis count in each result of a window, whether the axis changes or not. */
+/** Weights of the 8-bit samples of one axis in each result of a window, whether the axis changes or not. */
 export function axisSampling(
   size: number,
   out: number,

@@ -14,20 +14,20 @@ export interface Pixels {
   height: number;
 }
 
-/** What a browser can draw. */
+/** Images that a browser can draw. */
 export type Drawable = HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
 
 /** A path or URL, an encoded file, pixels, or something that a browser can draw. */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | Pixels | Drawable;
 
 /**
- * What an image may be given as: "bytes" in memory, encoded or as pixels, Blobs and what can be drawn among them; "files" by path
+ * Kinds of what an image may be given as: "bytes" in memory, encoded or as pixels, Blobs and what can be drawn among them; "files" by path
  * or file: URL; "urls" of http:, https:, data: and blob:, paths too where there is no file system.
  */
 export type ImageSource = "bytes" | "files" | "urls";
 
 export interface OpenImageOptions extends DecodeOptions {
-  /** What the image may be. Default: all; servers that pass on what they are sent allow "bytes" alone. */
+  /** Kinds that the image may be of. Default: all; servers that pass on what they are sent allow "bytes" alone. */
   sources?: readonly ImageSource[];
   /** Used in place of the runtime's `fetch` for http: and https: addresses. */
   fetch?: typeof globalThis.fetch;
@@ -37,7 +37,7 @@ export interface OpenImageOptions extends DecodeOptions {
 export interface ReadOptions {
   /** How messages call it, in place of its name in quotes. */
   readonly label?: string;
-  /** Whether messages may quote it: not what was read from a path or an address. */
+  /** True if messages may quote it: not what was read from a path or an address. */
   readonly quotes?: boolean;
 }
 
@@ -98,7 +98,7 @@ function labelOf(input: ImageInput, { label, name }: Pick<OpenImageOptions & Rea
 
 const isPlace = (input: unknown): input is string | URL => typeof input === "string" || input instanceof URL;
 
-/** Whether an image has to be fetched. */
+/** Tells whether an image has to be fetched. */
 export const isAddress = (input: ImageInput): boolean => isPlace(input) && !isFile(input);
 
 const SOURCES: Readonly<Record<ImageSource, string>> = { bytes: "in memory", files: "a file", urls: "an address" };

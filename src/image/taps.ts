@@ -1,5 +1,5 @@
 /**
- * What the samples of one axis count in each result of a resize: Pillow's precompute_coeffs and normalize_coeffs_8bpc
+ * Weights of the samples of one axis in each result of a resize: Pillow's precompute_coeffs and normalize_coeffs_8bpc
  * (src/libImaging/Resample.c), whose arithmetic is in assembly/image.ts. One result's after the other, and made anew where they are
  * needed: of a long side they may be many.
  */
@@ -26,7 +26,7 @@ export interface AxisOptions {
   readonly out: number;
   readonly start: number;
   readonly count: number;
-  /** Whether the source is stored backwards; the wanted results are numbered as it is stored then. */
+  /** True if the source is stored backwards; the wanted results are numbered as it is stored then. */
   readonly isMirrored: boolean;
 }
 

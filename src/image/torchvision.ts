@@ -63,7 +63,7 @@ const FILTERS = {
   lanczos: { support: 3, weight: (x: number) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
 } as const;
 
-/** What one output is made of: sample `first + j` of the source counts `weights[j]`, j < count. */
+/** Weights of one output: sample `first + j` of the source counts `weights[j]`, j < count. */
 interface Taps {
   first: number;
   count: number;
@@ -79,7 +79,7 @@ interface Axis {
   readonly taps: (i: number) => Taps;
 }
 
-/** Of bytes, antialiased, in f64: Pillow's weights before they are rounded. */
+/** Weights for bytes, antialiased, in f64: Pillow's weights before they are rounded. */
 function antialiased(size: number, out: number, filter: "bilinear" | "bicubic" | "lanczos"): Axis {
   const { support, weight } = FILTERS[filter];
   const scale = size / out;
@@ -123,7 +123,7 @@ function cubic(x: number): number {
   return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
 }
 
-/** Of bytes, between the nearest samples: those outside count for the border's. */
+/** Weights for bytes, between the nearest samples: those outside count for the border's. */
 function interpolated(size: number, out: number, filter: "bilinear" | "bicubic"): Axis {
   const half = filter === "bilinear" ? 1 : 2;
   const weight = filter === "bilinear" ? FILTERS.bilinear.weight : cubic;
@@ -160,7 +160,7 @@ function interpolated(size: number, out: number, filter: "bilinear" | "bicubic")
   };
 }
 
-/** Of f32 values, antialiased, in f32: every step is rounded, and fused where torch's AVX2 build does. */
+/** Weights for f32 values, antialiased, in f32: every step is rounded, and fused where torch's AVX2 build does. */
 function antialiasedValues(size: number, out: number, filter: "bilinear" | "bicubic"): Axis {
   const scale = fround(size / out);
   const half = filter === "bilinear" ? 1 : 2;

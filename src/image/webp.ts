@@ -38,7 +38,7 @@ interface Frame {
 }
 
 interface Container {
-  /** Of the canvas. */
+  /** Sides of the canvas. */
   width: number;
   height: number;
   frame: Frame;
@@ -198,7 +198,7 @@ function* readContainer(file: ImageFile): Slices<Container> {
   return { width, height, frame, orientation };
 }
 
-/** What is wrong, by assembly/webp/status.ts. */
+/** Faults, by their numbers in assembly/webp/status.ts. */
 const FAULTS: Readonly<Record<number, string>> = {
   [-1]: "that ends before its last pixel",
   [-2]: "with a prefix code that is not complete",
@@ -210,7 +210,7 @@ const FAULTS: Readonly<Record<number, string>> = {
 
 /** Memory beside the data and 12 bytes a pixel: the module's tables, rows, and codes. */
 const ROOM = 48 << 20;
-/** What WebAssembly can address, less a page. */
+/** Bytes that WebAssembly can address, less a page. */
 const MOST = 2 ** 32 - 2 ** 16;
 
 /** Reads the pixels, of a canvas that is black where the frame is not. */

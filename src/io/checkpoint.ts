@@ -40,7 +40,7 @@ export interface Checkpoint {
   file(name: string): Promise<Uint8Array | undefined>;
   /** Brings such files near, if they are far away, so that `file` has them later. */
   bring(names: readonly string[], waiting?: Waiting): Promise<void>;
-  /** Of all tensors. */
+  /** Bytes of all tensors. */
   readonly bytes: number;
   /**
    * Reads the wanted tensors in the order of their bytes, each in chunks of whole rows: at most 1 MiB, or one row.
@@ -231,7 +231,7 @@ interface Placement {
   path(name: string): string;
 }
 
-/** What has to be opened. */
+/** Files that have to be opened. */
 interface Layout {
   name: string;
   config: unknown;
@@ -397,7 +397,7 @@ async function readJson(folder: Folder, name: string, signal: AbortSignal | unde
   return value;
 }
 
-/** What a file of weights holds. */
+/** Contents of a file of weights. */
 interface Opened extends Pick<Checkpoint, "format"> {
   readonly files: readonly WeightFile[];
   readonly state?: string;
@@ -414,7 +414,7 @@ async function openWeights(source: ByteSource, state: string | undefined): Promi
     throw new Error(`checkpoint: "${name}" must be a file, bytes or a Blob, as it is no safetensors; got a stream`);
   }
   if (format === "pickle" || (format === "zip" && !isNpz(first, name))) {
-    const { openTorch } = await import("./torch.js");
+    const { openTorch } = await import("./torch/index.js");
     const { state: keys, ...file } = await openTorch(source, state);
     return { files: [file], format: "PyTorch", ...(keys.length > 0 ? { state: keys.join("/") } : {}) };
   }
@@ -436,7 +436,7 @@ async function openWeights(source: ByteSource, state: string | undefined): Promi
   return { files: [{ source, tensors, end: tensors.at(-1)?.end ?? 8 + header.length }], format: "safetensors" };
 }
 
-/** Whether a zip is NumPy's: by its name, or that of its first member, behind 30 bytes of header. */
+/** Tells whether a zip is NumPy's: by its name, or that of its first member, behind 30 bytes of header. */
 function isNpz(first: Uint8Array, name: string): boolean {
   const length = (first[26] ?? 0) + 256 * (first[27] ?? 0);
   return name.endsWith(".npz") || new TextDecoder("latin1").decode(first.subarray(30, 30 + length)).endsWith(".npy");

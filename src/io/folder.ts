@@ -7,7 +7,7 @@ import { nameOf } from "../platform/web.js";
 import type { Progress } from "./parts.js";
 import { type ByteSource, fromFile } from "./source.js";
 
-/** Of whoever wants files. */
+/** The signal and the progress of those who wait for files. */
 export interface Waiting {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -18,7 +18,7 @@ export interface Folder {
   readonly name: string;
   /** The file of weights that was asked for by name; undefined where it is one of the usual names. */
   readonly file?: string;
-  /** Of all files, sorted; undefined where files can be asked for, but not listed. */
+  /** Names of all files, sorted; undefined where files can be asked for, but not listed. */
   readonly names?: readonly string[];
   has(name: string, signal?: AbortSignal): Promise<boolean>;
   /** A file's name for messages. */
@@ -29,7 +29,7 @@ export interface Folder {
   open(name: string, signal?: AbortSignal): Promise<ByteSource>;
   /** All bytes of a file, refused if they are more than `maxBytes`, MAX_CONFIG_BYTES unless given. */
   bytes(name: string, options?: { signal?: AbortSignal; maxBytes?: number }): Promise<Uint8Array>;
-  /** What tells these files from later ones; undefined if nothing does. */
+  /** Key that tells these files from later ones; undefined if nothing does. */
   key(): Promise<string | undefined>;
 }
 
@@ -42,7 +42,7 @@ export const MAX_CONFIG_BYTES = 2 ** 24;
 /** Names of files of torch.save. */
 const TORCH_FILE = /\.(bin|pt|pth|pth\.tar|ptl|ckpt)$/;
 
-/** Whether a path is one of a file of weights, or an index of some, by its name. */
+/** Tells whether a path is one of a file of weights, or an index of some, by its name. */
 export const isWeights = (path: string): boolean => /\.(safetensors|npz|index\.json)$/.test(path) || isTorchFile(path);
 
 export const isTorchFile = (name: string): boolean => TORCH_FILE.test(name);

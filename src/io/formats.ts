@@ -1,4 +1,4 @@
-/** Formats of files of weights by their first bytes, and what else people save under their names. */
+/** Formats of files of weights by their first bytes, and the other files that people save under their names. */
 
 /** Bytes that tell: a tar's mark lies at 257. */
 export const TELLING_BYTES = 512;
@@ -17,7 +17,7 @@ const matching = (pattern: RegExp) => (text: string) => pattern.test(text);
 const isOnnx = (text: string): boolean =>
   text[0] === "\b" && text.charCodeAt(1) <= 32 && "\x12\x28:B".includes(text[2]!);
 
-/** What else a file may be, by how it begins. */
+/** Other kinds of files, by how they begin. */
 const OTHERS: readonly (readonly [is: (text: string) => boolean, what: string])[] = [
   [
     starting("version https://git-lfs"),
@@ -41,7 +41,10 @@ const OTHERS: readonly (readonly [is: (text: string) => boolean, what: string])[
   ],
 ];
 
-/** What a file is that is none of weights; undefined if nothing tells. @param first up to {@link TELLING_BYTES}. */
+/**
+ * Says what a file is that is none of weights; undefined if nothing tells.
+ * @param first up to {@link TELLING_BYTES}.
+ */
 export function describe(first: Uint8Array): string | undefined {
   if (first.length === 0) return "empty";
   const isUtf16 = (first[0] === 0xff && first[1] === 0xfe) || (first[0] === 0xfe && first[1] === 0xff);

@@ -197,7 +197,7 @@ function streamOf(archive: ByteSource, entry: ZipEntry): ByteSource {
       .then((stream) => fromBytes(stream, `npz: ${excerpt(entry.name)}`));
     return opened;
   };
-  /** What unzipit and the host's inflate say of bytes that are none of theirs, as a sentence. */
+  /** Turns what unzipit and the host's inflate say of bytes that are none of theirs into a sentence. */
   const described = <T>(work: Promise<T>): Promise<T> =>
     work.catch((cause: Error) => {
       if (cause.message.startsWith("npz: ")) throw cause;

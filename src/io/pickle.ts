@@ -25,9 +25,9 @@ export type Value = null | boolean | number | bigint | string | Value[] | Map<Ke
 export type Key = null | boolean | number | bigint | string | Opaque;
 
 export interface PickleReader {
-  /** What a name means. @throws for a name that is not allowed. */
+  /** Finds out what a name means. @throws for a name that is not allowed. */
   global(name: string): Global;
-  /** What a persistent id stands for. @throws for one that is wrong. */
+  /** Finds out what a persistent id stands for. @throws for one that is wrong. */
   persistent(id: Value): Value;
   /** Makes an error of a sentence's end. */
   refuse(found: string): never;
@@ -480,7 +480,7 @@ function quoted(line: string): string | undefined {
   );
 }
 
-/** What a value is, for messages. */
+/** Kind of a value, for messages. */
 export function kindOfValue(value: Value): string {
   if (value === null) return "None";
   if (Array.isArray(value)) return "a list";

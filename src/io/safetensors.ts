@@ -22,7 +22,7 @@ const OTHER_BITS = {
   F4: 4,
 };
 
-/** What other formats have besides, and nobody reads here: as a message names it. */
+/** Kinds of tensors that other formats have besides, and nobody reads here: as a message names them. */
 export type UnreadType = "C32" | "C128" | "sparse" | "quantized" | "without data" | "of another kind";
 
 /** Where a tensor lies. */
@@ -262,7 +262,7 @@ export const aligned = <T extends { readonly dtype: DType }>(tensors: readonly T
   [...tensors].sort((a, b) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
 
 /**
- * What a safetensors file of these tensors begins with, and where each of them then begins, in the order given.
+ * Writes the beginning of a safetensors file of these tensors, and says where each of them then begins, in the order given.
  * @param metadata texts for the header's `__metadata__`.
  */
 export function encodeHeader(

@@ -2,7 +2,7 @@
  * The arithmetic of int8 in plain TypeScript: what the contract says at `Backend.linear`, for the reference backend and for
  * checkpoints that are quantized ahead of time. Kernels do the same, to the bit.
  *
- * What else was tried, on the real ViT-Ti and 200 photos (tests/vit-tiny.test.ts prints the first line; mean difference of
+ * Other ways that were tried, on the real ViT-Ti and 200 photos (tests/vit-tiny.test.ts prints the first line; mean difference of
  * logits to f32 in their deviations, photos whose top class agrees). Another last bit moves these by 0.0002 and 2.
  *
  *   as it is                                           0.0489   195 to 197

@@ -3,7 +3,7 @@
  * edge hosts and in single-file programs. Set by the entries in hosts/, which such programs import in place of index.ts.
  */
 export interface Assets {
-  /** Of dist/kernels/: see backends/wasm/kernels.ts, image/ and hub/sha.ts. */
+  /** Names of files in dist/kernels/: see backends/wasm/kernels.ts, image/ and hub/sha.ts. */
   kernels?: WebAssembly.Module;
   image?: WebAssembly.Module;
   png?: WebAssembly.Module;

@@ -181,7 +181,7 @@ export const readNote = (path: string): Promise<string | undefined> =>
     () => undefined,
   );
 
-/** Whether a path or `file:` URL names a directory; false where nothing is there, or no file system is. */
+/** Tells whether a path or `file:` URL names a directory; false where nothing is there, or no file system is. */
 export async function isDirectory(path: string | URL): Promise<boolean> {
   const place = locate(path);
   if (place.kind === "web") return false;
@@ -192,7 +192,7 @@ export async function isDirectory(path: string | URL): Promise<boolean> {
   );
 }
 
-/** Whether a path names anything; false where no file system is. */
+/** Tells whether a path names anything; false where no file system is. */
 export async function pathExists(path: string | URL): Promise<boolean> {
   const place = locate(path);
   if (place.kind === "web") return false;
@@ -203,7 +203,7 @@ export async function pathExists(path: string | URL): Promise<boolean> {
   );
 }
 
-/** What a cache on disk is kept with: Node's modules, which Deno and Bun have too; only where there is a file system. */
+/** Node's modules that a cache on disk is kept with, which Deno and Bun have too; only where there is a file system. */
 export const diskTools = () => ({
   fs: builtin("node:fs/promises"),
   path: builtin("node:path"),
@@ -222,7 +222,7 @@ export async function listDirectory(path: string | URL): Promise<string[]> {
 }
 
 /**
- * What tells a file, the files beside it, or those of a folder, from later ones without reading them: paths, inodes, sizes
+ * Fingerprint that tells a file, the files beside it, or those of a folder, from later ones without reading them: paths, inodes, sizes
  * and times of change. Undefined where nothing is there, or no file system is.
  * @param names of the files that count, besides `source` itself.
  */
@@ -258,7 +258,7 @@ function locate(source: string | URL): { kind: "disk" | "web"; at: string | URL 
 
 const SCHEMES = /^(https?|file|data|blob):/i;
 
-/** Whether a source is a file, rather than an address that is fetched. Without a file system a path is an address as well. */
+/** Tells whether a source is a file, rather than an address that is fetched. Without a file system a path is an address as well. */
 export function isFile(source: string | URL): boolean {
   return /^file:/i.test(String(source)) || (typeof source === "string" && hasFileSystem() && !SCHEMES.test(source));
 }

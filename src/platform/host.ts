@@ -1,12 +1,12 @@
 /** Which runtime this is. What is Node's, only the files of this folder touch, and only when something is read or started. */
 
 /**
- * Whether this is Cloudflare's Workers or Vercel's edge. They may have Node's globals, but have no files and no threads,
+ * Tells whether this is Cloudflare's Workers or Vercel's edge. They may have Node's globals, but have no files and no threads,
  * compile no WebAssembly, and their clock stands still while a call computes.
  */
 export const isEdge = (): boolean => "WebSocketPair" in globalThis || "EdgeRuntime" in globalThis;
 
-/** Whether paths name files here, as they do in Node, Deno and Bun. */
+/** Tells whether paths name files here, as they do in Node, Deno and Bun. */
 export const hasFileSystem = (): boolean =>
   !isEdge() && ("Deno" in globalThis || Boolean(globalThis.process?.versions?.node));
 
@@ -15,10 +15,10 @@ export const hasFileSystem = (): boolean =>
  */
 export const builtin: NodeJS.Process["getBuiltinModule"] = (name: string) => process.getBuiltinModule(name) as never;
 
-/** Whether this is a page's own thread, which must not be kept busy, and workers can take its work. */
+/** Tells whether this is a page's own thread, which must not be kept busy, and workers can take its work. */
 export const isPage = (): boolean => "document" in globalThis && typeof Worker !== "undefined";
 
-/** Of this process, and whether another one, of the same machine, still runs. */
+/** Tells which process this is, and whether another one of the same machine still runs. */
 export const processId = (): number => process.pid;
 export function isRunning(pid: number): boolean {
   try {
@@ -49,5 +49,5 @@ export async function processors(): Promise<number> {
   return hasFileSystem() ? builtin("node:os").availableParallelism() : 1;
 }
 
-/** Whether V8's flags can be set while it runs: flags are Node's. */
+/** Tells whether V8's flags can be set while it runs: flags are Node's. */
 export const canSetEngineFlags = (): boolean => hasFileSystem() && !("Deno" in globalThis) && !("Bun" in globalThis);

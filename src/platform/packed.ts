@@ -1,7 +1,7 @@
 /** Binaries in modules, as assembly/ writes them: in the one form that every runtime, bundler and worker loads as it is. */
 import { concatenate, fromBase64 } from "./bytes.js";
 
-/** Of base64 of deflated bytes. Without Blob and Response, which Node takes 20 to 35 ms to load. */
+/** Unpacks base64 of deflated bytes. Without Blob and Response, which Node takes 20 to 35 ms to load. */
 export async function unpack(base64: string): Promise<Uint8Array<ArrayBuffer>> {
   const { readable, writable } = new DecompressionStream("deflate-raw");
   const writer = writable.getWriter();

@@ -1,7 +1,7 @@
-/** What V8 is told when kernels are compiled. */
+/** Flags of V8 while kernels are compiled. */
 import { builtin, canSetEngineFlags } from "./host.js";
 
-/** What V8 is told before kernels are compiled, and what undoes it. */
+/** Flags that are set before kernels are compiled, and those that undo them. */
 const EAGER: readonly [string, string][] = [
   ["--no-liftoff", "--liftoff"],
   ["--no-wasm-lazy-compilation", "--wasm-lazy-compilation"],

@@ -131,7 +131,7 @@ export function nameOf(source: string | URL): string {
 }
 
 /**
- * Of an address what may be shown: not user name and password, nor what comes after the path, which may be a key; of a data: URL
+ * Leaves of an address what may be shown: not user name and password, nor what comes after the path, which may be a key; of a data: URL
  * its beginning. A path stays as it is.
  */
 export function withoutSecrets(source: string | URL): string {

@@ -19,7 +19,7 @@ export interface WorkerEvents {
   onEnd(reason: Error): void;
 }
 
-/** What the two kinds of workers, those of `node:worker_threads` and those of the web, need of `startWorker`. */
+/** Parts of `startWorker` that differ between workers of `node:worker_threads` and of the web. */
 interface ThreadEvents {
   message(message: unknown): void;
   end(reason: string): void;
@@ -157,7 +157,7 @@ export function receive(handle: (message: unknown, post: Post) => unknown): void
   post("loaded");
 }
 
-/** What is used of DedicatedWorkerGlobalScope, whose types do not go with a page's, and of Node's parentPort. */
+/** The part that is used of DedicatedWorkerGlobalScope, whose types do not go with a page's, and of Node's parentPort. */
 interface DedicatedWorker {
   postMessage(message: unknown, transfer: Transferable[]): void;
   onmessage: (event: { data: unknown }) => void;

@@ -1,5 +1,5 @@
 /**
- * What a page and the worker that computes for it say to each other: calls of a model's methods and their answers, with
+ * Messages between a page and the worker that computes for it: calls of a model's methods and their answers, with
  * what structured cloning alone would lose (errors whole, signals) or would take too long over (the bytes of weights).
  */
 
@@ -22,9 +22,9 @@ export type Request =
       readonly args: readonly unknown[];
       /** Absent for a call without a signal. */
       readonly signal?: { readonly aborted: boolean };
-      /** Of load: whether progress is wanted. */
+      /** In load: true if progress is wanted. */
       readonly progress?: boolean;
-      /** Of load: packages.ts says why. */
+      /** In load: packages.ts says why. */
       readonly packages?: Readonly<Record<string, string>>;
     }
   | { readonly abort: number };
@@ -38,13 +38,13 @@ export type Answer = { readonly call: number } & (
   | { readonly aborted: true }
 );
 
-/** What `load` answers. */
+/** The answer of `load`. */
 export type Facts = Pick<Model, "config" | "labels" | "tasks">;
 
 /** An image, or why the page could not send it: then the call fails for this image alone. */
 export type SentImage = { readonly image: unknown } | { readonly failed: SentThrown };
 
-/** What was thrown. */
+/** A value that was thrown. */
 export type SentThrown =
   | { readonly value: unknown }
   | {
@@ -52,9 +52,9 @@ export type SentThrown =
       readonly message: string;
       readonly stack?: string;
       readonly cause?: SentThrown;
-      /** Of an AggregateError. */
+      /** Parts of an AggregateError. */
       readonly errors?: readonly SentThrown[];
-      /** Of a BatchError. */
+      /** Parts of a BatchError. */
       readonly results?: unknown;
     };
 
@@ -94,7 +94,7 @@ export function unpackThrown(sent: SentThrown): unknown {
   return "results" in sent ? Object.assign(error, { results: sent.results }) : error;
 }
 
-/** What of a message is handed over instead of copied: its typed arrays, whose owners keep no other view, and its bitmaps. */
+/** Lists the parts of a message that are handed over instead of copied: its typed arrays, whose owners keep no other view, and its bitmaps. */
 export function transferables(message: unknown, found = new Set<Transferable>()): Transferable[] {
   if (ArrayBuffer.isView(message)) {
     if (message.buffer instanceof ArrayBuffer) found.add(message.buffer);
@@ -112,13 +112,13 @@ const PIECE_BYTES = 2 ** 22;
 /** Bytes that come through `port`, a piece for each message that asks for one. */
 export interface OfferedBytes {
   readonly port: MessagePort;
-  /** Of bytes in memory; absent for a stream. */
+  /** Number of bytes in memory; absent for a stream. */
   readonly size?: number;
-  /** Whether something else reads the stream. */
+  /** True if something else reads the stream. */
   readonly locked?: boolean;
 }
 
-/** What comes through the port; without a piece, the end. */
+/** A message through the port; without a piece, the end. */
 interface Piece {
   readonly piece?: unknown;
   readonly thrown?: SentThrown;

@@ -204,7 +204,7 @@ async function sendImage(input: ImageInput): Promise<SentImage> {
   }
 }
 
-/** What a worker can be sent of an image, and its own: no part of what the caller goes on using. */
+/** Makes of an image what can be sent to a worker, and is its own: no part of what the caller goes on using. */
 async function portable(input: ImageInput): Promise<unknown> {
   if (typeof input === "string") return absolute(input);
   if (input instanceof URL) return input.href;

@@ -1,7 +1,7 @@
 /** Results of a list of images, some of which may be bad. */
 
 /**
- * What a call on several images throws when some of them failed: `errors` has each image's error, in order, and `results`
+ * The error of a call on several images of which some failed: `errors` has each image's error, in order, and `results`
  * what came of the others, undefined where an image failed.
  */
 export interface BatchError<Result> extends AggregateError {
@@ -9,7 +9,7 @@ export interface BatchError<Result> extends AggregateError {
 }
 
 /**
- * What `compute` makes of the pixels of all images, one after the other; an error, when all are through, if any failed. A
+ * Collects what `compute` makes of the pixels of all images, one after the other; an error, when all are through, if any failed. A
  * second is begun before the first is there: a GPU then has work while its results are on their way.
  * @param check throws when nobody wants them any more.
  * @throws BatchError

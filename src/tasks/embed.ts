@@ -2,8 +2,9 @@
 
 import type { Config } from "../checkpoint/config.js";
 import type { ImageInput } from "../image/source.js";
+import { toUnit } from "../numerics/vectors.js";
 import type { OutputName, Tensor } from "../vit/outputs.js";
-import { concat, meanRow, toUnit } from "./rows.js";
+import { concat, meanRow } from "./rows.js";
 import type { Task } from "./task.js";
 
 /** Options of `embed`. */

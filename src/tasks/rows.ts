@@ -10,12 +10,6 @@ export function meanRow(data: Float32Array, width: number, first: number): Float
   });
 }
 
-/** The row scaled to length 1; a row of zeros stays. */
-export function toUnit(row: Float32Array): Float32Array {
-  const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
-  return length > 0 ? row.map((x) => x / length) : row;
-}
-
 /** Rows one after the other, in an array of `kind`. */
 export function concat<All extends Float32Array | Uint8Array>(
   rows: readonly ArrayLike<number>[],

@@ -1,7 +1,7 @@
 /** Classes of an image that are named by texts, of models of images and texts. */
 import type { ImageInput } from "../image/source.js";
+import { dot, toUnit } from "../numerics/vectors.js";
 import { type Prediction, predictions } from "./predictions.js";
-import { toUnit } from "./rows.js";
 import { checkTopK, type Task, textsOf } from "./task.js";
 
 /** Options of `zeroShot`. */
@@ -63,5 +63,3 @@ export const zeroShot: Task<ZeroShotOptions, [labels: readonly string[]], Predic
 function meanDirection(rows: readonly Float32Array[]): Float32Array {
   return toUnit(Float32Array.from(rows[0]!, (_, i) => rows.reduce((sum, row) => sum + row[i]!, 0) / rows.length));
 }
-
-const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0);

@@ -19,7 +19,7 @@
 type Node =
   /** One code point: a letter, an escape, a class, or a group of looks and one of these. */
   | { readonly kind: "character"; readonly source: string }
-  /** What takes no text: an edge of a line or word, or a group that looks ahead or behind. */
+  /** Takes no text: an edge of a line or word, or a group that looks ahead or behind. */
   | { readonly kind: "look"; readonly ways: number }
   | { readonly kind: "group"; readonly options: readonly Sequence[] }
   | {

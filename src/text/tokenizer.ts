@@ -9,7 +9,7 @@ import { checkPatterns, checkTokenizer } from "./bounds.js";
 export interface TokenizerOptions {
   /** Most tokens of a text. */
   readonly length: number;
-  /** Whether every text is filled up to them (SigLIP, which reads its last token); CLIP reads the end of the text. */
+  /** Fills every text up to them (SigLIP, which reads its last token); CLIP reads the end of the text. */
   readonly pad: boolean;
 }
 
@@ -40,7 +40,7 @@ export async function createTokenizer(
     const content = typeof token === "object" && token !== null ? (token as Json).content : token;
     return typeof content === "string" ? inner.token_to_id(content) : undefined;
   };
-  const end = named("eos_token");
+  const end = named("eos_token") ?? named("sep_token");
   const padding = named("pad_token") ?? end;
   if (pad && padding === undefined) {
     throw new Error('tokenizer: texts are filled up, so tokenizer_config.json must name a "pad_token"; got none');
@@ -72,7 +72,7 @@ export async function createTokenizer(
   };
 }
 
-/** What the package says of a file that it does not understand, as a sentence. */
+/** Turns what the package says of a file that it does not understand into a sentence. */
 function described<T>(what: string, run: () => T): T {
   try {
     return run();

@@ -1,6 +1,6 @@
-/** The text tower of CLIP (Radford et al. 2021, section 2.4) and SigLIP (Zhai et al. 2023): one text at a time. */
-import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { type Block, type EncoderConfig, encode } from "./encoder.js";
+/** The text tower of CLIP (Radford et al. 2021, section 2.4), SigLIP (Zhai et al. 2023) and those that have BERT: one text at a time. */
+import type { Activation, Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
+import { type Block, type EncoderConfig, encode, type PostNorm } from "./encoder.js";
 import { listsOf } from "./lists.js";
 import { type Call, tensorOf } from "./outputs.js";
 
@@ -10,19 +10,27 @@ export interface TextConfig extends EncoderConfig {
   readonly vocabulary: number;
   /** Most tokens of a text. */
   readonly length: number;
+  /** Id of padding, where positions are counted from behind it, and past it, as in RoBERTa; else from 0. */
+  readonly padding: number | undefined;
+  readonly postNorm: PostNorm;
   /** True if a token sees only those before it. */
   readonly causal: boolean;
-  /** Token that stands for the text: the last, the one of the largest id, or the first of a certain id. */
-  readonly pooling: "last" | "largest" | number;
+  /** Token that stands for the text: the first, the last, the one of the largest id, or the first of a certain id; or all tokens' mean. */
+  readonly pooling: "first" | "last" | "largest" | "mean" | number;
 }
 
 export interface TextWeights {
   /** [vocabulary, D] */
   readonly embedding: Float32Array;
-  /** [length, D] */
+  /** [length, D], of RoBERTa padding + 1 rows more. */
   readonly positions: Float32Array;
+  /** BERT's kinds of tokens, [kinds, D]; all tokens are of the first. */
+  readonly types: Float32Array | undefined;
+  readonly preNorm: Norm | undefined;
   readonly blocks: readonly Block[];
-  readonly norm: Norm;
+  readonly norm: Norm | undefined;
+  /** Layers between the vector that stands for the text and the projection. */
+  readonly readout: readonly { readonly layer: Linear; readonly activation: Activation | undefined }[];
   readonly projection: Linear | undefined;
 }
 
@@ -51,19 +59,29 @@ export async function runText(
     for (const [i, id] of ids.entries()) {
       rows.set(weights.embedding.subarray(id * width, (id + 1) * width), i * width);
     }
-    const positions = backend.createTensor(tokens, width, weights.positions.subarray(0, tokens * width));
+    const { types, preNorm, norm } = weights;
+    if (types) for (const i of rows.keys()) rows[i]! += types[i % width]!;
+    const positions = backend.createTensor(tokens, width, positionsOf(weights, config, ids));
     backend.assembleTokens(z, undefined, backend.createTensor(tokens, width, rows), positions);
+    if (preNorm) backend.layerNorm(z, z, preNorm);
 
     const bias = maskOf(config, tokens, mask);
     const places = { bias: bias && backend.createTensor(tokens, tokens, bias) };
     const names = { states: "textHiddenStates", attentions: "textAttentions" } as const;
     const taps = listsOf(backend, z, { images: 1, tokens }, heads, call, names);
     await encode(backend, config, weights.blocks, z, { images: 1, tokens }, places, { taps, signal });
-    backend.layerNorm(z, z, weights.norm);
+    if (norm) backend.layerNorm(z, z, norm);
     if (wants("textLastHiddenState")) outputs.textLastHiddenState = tensor(z, 1, tokens, width);
 
-    const y = backend.createTensor(1, width);
-    backend.pool(y, z, { tokens, first: pooledToken(config, ids), count: 1 });
+    let y = backend.createTensor(1, width);
+    if (config.pooling === "mean")
+      backend.pool(y, z, { tokens, first: 0, count: mask?.filter(Boolean).length ?? tokens });
+    else backend.pool(y, z, { tokens, first: pooledToken(config.pooling, ids), count: 1 });
+    for (const { layer, activation } of weights.readout) {
+      const read = backend.createTensor(1, layer.outputs);
+      backend.linear(read, y, layer, { activation });
+      y = read;
+    }
     const { projection } = weights;
     const projected = projection ? backend.createTensor(1, projection.outputs) : y;
     if (projection) backend.linear(projected, y, projection);
@@ -73,6 +91,18 @@ export async function runText(
   } finally {
     backend.release(mark);
   }
+}
+
+/** Rows of the position table, [tokens, D]. */
+function positionsOf({ positions }: TextWeights, { width, padding }: TextConfig, ids: readonly number[]): Float32Array {
+  if (padding === undefined) return positions.subarray(0, ids.length * width);
+  const rows = new Float32Array(ids.length * width);
+  let next = padding + 1;
+  for (const [i, id] of ids.entries()) {
+    const row = id === padding ? padding : next++;
+    rows.set(positions.subarray(row * width, (row + 1) * width), i * width);
+  }
+  return rows;
 }
 
 /** -∞ where a token must not look: ahead in a causal tower, and at padding. */
@@ -88,7 +118,8 @@ function maskOf({ causal }: TextConfig, tokens: number, mask: readonly boolean[]
   });
 }
 
-function pooledToken({ pooling }: TextConfig, ids: readonly number[]): number {
+function pooledToken(pooling: Exclude<TextConfig["pooling"], "mean">, ids: readonly number[]): number {
+  if (pooling === "first") return 0;
   if (pooling === "last") return ids.length - 1;
   // transformers takes the first of several largest, and the first token where there is no end.
   if (pooling === "largest") return ids.indexOf(Math.max(...ids));

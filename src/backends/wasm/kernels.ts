@@ -292,7 +292,7 @@ async function moduleOf(source: ArrayBuffer | Uint8Array | string | URL): Promis
 
 /**
  * The kernels on `memory`, for one of its `threads`. `stalled` is called, and must throw, when the others do not answer.
- * What lies below the `base` is theirs.
+ * Memory below the `base` is theirs.
  */
 export async function instantiate(
   module: WebAssembly.Module,

@@ -109,7 +109,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
     heads,
     eps: ruleOf(EPS, architecture)!,
     activation: ruleOf(ACTIVATIONS, architecture)!,
-    postNorm: /_rpn_|enormous/.test(architecture),
+    postNorm: /_rpn_|enormous/.test(architecture) && "branch",
     rotary,
     interpolation: {
       ...TIMM_INTERPOLATION,

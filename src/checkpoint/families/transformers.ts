@@ -4,6 +4,7 @@ import type { Activation } from "../../backend.js";
 import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
+import type { Rotary } from "../../vit/rope.js";
 import type { TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
@@ -17,9 +18,23 @@ interface Family {
   readonly act?: string;
   readonly interpolation?: Interpolation;
   readonly pooled?: Config["pooled"];
+  /** Meaning of pooler_output in a model of both towers. */
+  readonly pooledOfBoth?: Config["pooled"];
   readonly pooling?: Config["pooling"];
+  readonly norm?: Config["norm"];
+  readonly rotary?: Rotary;
+  /** Name of the epsilon of norms, "layer_norm_eps" unless given. */
+  readonly epsKey?: string;
   readonly naflex?: true;
-  readonly text?: { readonly heads: number; readonly causal: boolean; readonly eos?: number };
+  /** The class has mlp_ratio in place of intermediate_size, which tensors tell better. */
+  readonly mlpRatio?: true;
+  readonly text?: {
+    readonly heads: number;
+    readonly causal: boolean;
+    readonly eos?: number | "largest";
+    /** BERT or XLM-RoBERTa, whose positions begin behind that of padding. */
+    readonly bert?: { readonly padding: number | undefined };
+  };
 }
 
 const PLAIN: Interpolation = { filter: "bicubic", antialias: false, always: false };
@@ -31,6 +46,7 @@ const CLIP: Family = {
   heads: 12,
   act: "quick_gelu",
   pooled: "head",
+  pooledOfBoth: "features",
   text: { heads: 8, causal: true, eos: 49407 },
 };
 const SIGLIP: Family = {
@@ -38,7 +54,21 @@ const SIGLIP: Family = {
   heads: 12,
   act: "gelu_pytorch_tanh",
   pooled: "head",
+  pooledOfBoth: "features",
   text: { heads: 12, causal: false },
+};
+
+/** Default of BertConfig's layer_norm_eps. */
+const BERT_EPS = 1e-12;
+
+/** Qwen2-VL's, from whose code MLCD's is. */
+const MLCD_ROPE: Rotary = {
+  kind: "axial",
+  temperature: 10000,
+  reference: undefined,
+  offset: 0,
+  order: "ij",
+  pairs: "halves",
 };
 
 /** One row a model_type. */
@@ -50,8 +80,14 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ijepa: { eps: 1e-12, heads: 12, pooling: "mean" },
   beit: BEIT,
   "data2vec-vision": BEIT,
-  dinov2: { eps: 1e-6, heads: 12, interpolation: ALWAYS, pooled: "token" },
-  dinov2_with_registers: { eps: 1e-6, heads: 12, interpolation: { ...ALWAYS, antialias: true }, pooled: "token" },
+  dinov2: { eps: 1e-6, heads: 12, mlpRatio: true, interpolation: ALWAYS, pooled: "token" },
+  dinov2_with_registers: {
+    eps: 1e-6,
+    heads: 12,
+    mlpRatio: true,
+    interpolation: { ...ALWAYS, antialias: true },
+    pooled: "token",
+  },
   dinov3_vit: { eps: 1e-5, heads: 6, interpolation: ALWAYS, pooled: "token" },
   clip: CLIP,
   clip_vision_model: CLIP,
@@ -65,6 +101,15 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     naflex: true,
   },
   siglip2_vision_model: SIGLIP,
+  owlvit: { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, eos: "largest" } },
+  chinese_clip: { ...CLIP, text: { heads: 12, causal: false, bert: { padding: undefined } } },
+  altclip: { ...CLIP, pooledOfBoth: "head", text: { heads: 16, causal: false, bert: { padding: 1 } } },
+  blip_vision_model: { eps: 1e-5, heads: 12, pooled: "head", norm: "twice" },
+  git_vision_model: { eps: 1e-5, heads: 12, act: "quick_gelu" },
+  aimv2_vision_model: { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" },
+  internvl_vision: { eps: 1e-6, heads: 16, interpolation: ALWAYS },
+  pixio: { eps: 1e-6, heads: 16, mlpRatio: true, interpolation: ALWAYS, pooled: "head", pooling: "tokens" },
+  mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE },
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
 };
 
@@ -85,6 +130,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const vision = isRecord(file.vision_config) ? file.vision_config : file;
   const read = reader(name, vision);
   const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
+  if (seen.gated && family.act === "silu") read.choice("hidden_act", "silu", { silu: "silu" });
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
   const width = read.count("hidden_size", seen.width);
   const classifies = [file.architectures]
@@ -94,7 +140,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   // transformers leaves id2label out when there are two classes.
   const classes = seen.classes || classifies ? labels || seen.classes || 2 : 0;
   const patchSize = read.size("patch_size", seen.patch);
-  const eps = read.number("layer_norm_eps", family.eps, EPS_RANGE);
+  const eps = read.number(family.epsKey ?? "layer_norm_eps", family.eps, EPS_RANGE);
   const contrastive = family.text !== undefined;
   const text = family.text && textOf(facts, family, isRecord(file.text_config) ? file.text_config : {});
 
@@ -104,7 +150,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   else if (seen.attentionPool && classes === 0) pooling = "attention";
   else if (seen.pooledNorm || !seen.classToken || (contrastive && classes > 0)) pooling = "mean";
 
-  let norm: Config["norm"] = seen.norm ? "tokens" : "none";
+  let norm: Config["norm"] = family.norm ?? (seen.norm ? "tokens" : "none");
   if (seen.pooledNorm || (contrastive && seen.classToken)) norm = "pooled";
   // CLIPForImageClassification reads what no norm has seen.
   if (contrastive && seen.classToken && classes > 0) norm = "none";
@@ -118,7 +164,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     width,
     depth: read.count("num_hidden_layers", seen.depth || 1),
     heads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
-    mlpWidth: read.count("intermediate_size", seen.mlpWidth || 1),
+    mlpWidth: family.mlpRatio ? seen.mlpWidth : read.count("intermediate_size", seen.mlpWidth || 1),
     prefixTokens: seen.prefixTokens,
     classToken: seen.classToken,
     eps,
@@ -128,13 +174,15 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     qkNorm: seen.qkNorm,
     postNorm: false,
     rotary:
-      type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : undefined,
+      type === "dinov3_vit"
+        ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) }
+        : family.rotary,
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
     poolHeads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
     norm,
-    pooled: seen.poolerWidth > 0 ? "pooler" : (family.pooled ?? "none"),
+    pooled: seen.poolerWidth > 0 ? "pooler" : ((text && family.pooledOfBoth) ?? family.pooled ?? "none"),
     classes,
     headless: false,
     poolerWidth: seen.poolerWidth,
@@ -152,17 +200,27 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
   const seen = observeText(named, tensors);
   if (!seen) return undefined;
   const read = reader(name, file);
-  const { heads, causal, eos } = family.text!;
-  const end = eos === undefined ? undefined : read.whole("eos_token_id", eos);
+  const { heads, causal, eos, bert } = family.text!;
+  const end = typeof eos === "number" ? read.whole("eos_token_id", eos) : undefined;
+  const padding = bert?.padding === undefined ? undefined : read.whole("pad_token_id", bert.padding);
   return {
     ...seen,
+    length: seen.length - (padding ?? -1) - 1,
+    padding,
     depth: read.count("num_hidden_layers", seen.depth),
     heads: read.count("num_attention_heads", heads),
-    eps: read.number("layer_norm_eps", family.eps, EPS_RANGE),
-    activation: read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS),
+    eps: read.number("layer_norm_eps", bert ? BERT_EPS : family.eps, EPS_RANGE),
+    activation: read.choice("hidden_act", bert ? "gelu" : (family.act ?? "gelu"), HIDDEN_ACTS),
     causal,
+    postNorm: bert ? "sum" : false,
     // Old configs say 2 and mean the largest id, that of CLIP's end of text.
-    pooling: eos === undefined ? "last" : end === 2 && eos !== 2 ? "largest" : end!,
+    pooling: bert
+      ? "first"
+      : eos === undefined
+        ? "last"
+        : eos === "largest" || (end === 2 && eos !== 2)
+          ? "largest"
+          : end!,
   };
 }
 
