@@ -41,8 +41,8 @@ const LATER: Readonly<Record<string, string>> = {
   "where-hub-cache": "without a preprocessor's file, or a note that there is none, a cache is not enough",
   "where-lora": "adapters are not merged",
   "where-wd-tagger": "taggers are read as classifiers",
+  "where-openclip-hf-text": "the heads of a text tower without a config of its own cannot be given",
   "where-timm-wrapper": "timm_wrapper is not unwrapped",
-  "where-openclip-hf-text": "OpenCLIP's text towers of transformers are not read",
   "where-sentence-transformers-clip": "modules.json is not followed",
 };
 

@@ -4,7 +4,7 @@ import { findLayout } from "./observe.js";
 
 /**
  * Modules that hold a model: DataParallel's, torch.compile's, those of trainers (Lightning, timm, DINO, MoCo); of two copies,
- * the averaged one first, which evaluation uses.
+ * the one first that evaluation uses.
  */
 const WRAPPERS = [
   ...[
@@ -15,11 +15,12 @@ const WRAPPERS = [
     "teacher",
     "model_ema",
     "ema",
-    "momentum_encoder",
     "net",
     "network",
+    "backbone",
+    "encoder",
   ],
-  ...["backbone", "encoder", "visual_encoder", "image_encoder", "base_encoder", "student"],
+  ...["visual_encoder", "image_encoder", "base_encoder", "momentum_encoder", "student"],
 ];
 const WRAPPER = new RegExp(`^(${WRAPPERS.join("|")})\\.`);
 
@@ -28,8 +29,9 @@ const MAX_WRAPPERS = 4;
 const MAX_TRIED = 32;
 
 /**
- * The prefix behind which the tensors have names of a known layout: "" where they have them as they are, or nowhere. What does
- * not bear it belongs to the trainer: a loss, a projection head.
+ * Finds the prefix behind which the tensors have names of a known layout: one of known modules, whatever else there is, which
+ * belongs to the trainer (a loss, a projection head); or one that all names have. It is "" where they have such names as they
+ * are, or nowhere.
  */
 export function wrapperOf(tensors: Shapes): string {
   if (findLayout(tensors)) return "";
@@ -49,7 +51,19 @@ export function wrapperOf(tensors: Shapes): string {
     const i = first.findIndex((n, i) => n !== second[i]);
     return first.length - second.length || (first[i] ?? 0) - (second[i] ?? 0);
   });
-  return byRank.find((prefix) => findLayout(behind(prefix, tensors))) ?? "";
+  return [...byRank, ...commonPrefixes(tensors)].find((prefix) => findLayout(behind(prefix, tensors))) ?? "";
+}
+
+/** Modules around all of the tensors, from the outermost on. */
+function commonPrefixes(tensors: Shapes): string[] {
+  const [first = "", ...others] = tensors.keys();
+  const prefixes: string[] = [];
+  for (let end = first.indexOf("."); end >= 0 && prefixes.length < MAX_WRAPPERS; end = first.indexOf(".", end + 1)) {
+    const prefix = first.slice(0, end + 1);
+    if (!others.every((name) => name.startsWith(prefix))) break;
+    prefixes.push(prefix);
+  }
+  return prefixes;
 }
 
 const behind = (prefix: string, tensors: Shapes): Shapes =>

@@ -17,6 +17,9 @@ const matching = (pattern: RegExp) => (text: string) => pattern.test(text);
 const isOnnx = (text: string): boolean =>
   text[0] === "\b" && text.charCodeAt(1) <= 32 && "\x12\x28:B".includes(text[2]!);
 
+/** A pickle of protocol 0 or 1, which has no mark of its own: a dict, a list or an import. */
+const isPlainPickle = (text: string): boolean => /^(\(?[dl]p\d|c[\w.]+\n\w+\n|[}\]]q)/.test(text);
+
 /** Other kinds of files, by how they begin. */
 const OTHERS: readonly (readonly [is: (text: string) => boolean, what: string])[] = [
   [
@@ -28,6 +31,7 @@ const OTHERS: readonly (readonly [is: (text: string) => boolean, what: string])[
   [matching(/^\s*[{[]/), "JSON, such as a config or a server's answer, and not the weights beside it"],
   [starting("\x1f\x8b"), "gzip; gunzip gives the file in it"],
   [starting("\x89HDF\r\n"), "HDF5, as Keras and TensorFlow save; transformers reads it with from_tf=True"],
+  [isPlainPickle, "a pickle of something else: in Python, torch.save it as a state_dict"],
   [isOnnx, "an ONNX graph; the checkpoint that it was made of is needed"],
   [starting("\x93NUMPY"), "one array of NumPy; its savez makes an .npz of several"],
   [starting("GGUF"), "GGUF; the checkpoint that it was made of is needed"],

@@ -13,6 +13,9 @@ export async function openArchive(file: ByteSource, refuse: Refuse): Promise<Ope
   const pickles = entries.filter(({ name }) => /(^|\/)data\.pkl$/.test(name));
   if (pickles.length > 1) refuse(`must have one data.pkl; it has ${pickles.length}`);
   const [pickle] = pickles;
+  if (entries.some(({ name }) => /(^|\/)(archive_format|serialized_exported_program\.json)$/.test(name))) {
+    refuse("must be of torch.save; it is a program of torch.export: in Python, save the model's state_dict()");
+  }
   if (!pickle) return refuse("must have a data.pkl, as the zips of torch.save have, or be an .npz; it is neither");
   const root = pickle.name.slice(0, -"data.pkl".length);
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
