@@ -80,7 +80,7 @@ async function findDefault(signal: AbortSignal | undefined): Promise<URL | Check
 /**
  * Loads a checkpoint. Models of the same files, loaded with the same options, share their weights and run in turn.
  * @param source a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision", unless a folder here has this
- * name ("hf-hub:owner/name" is never one); a folder in the Hub's layout, a .safetensors file, a file: or http(s): address of
+ * name ("hf-hub:owner/name" is never one); a folder in the Hub's layout, a file of weights, a file: or http(s): address of
  * either, or `{ config, weights, preprocessor }` from memory; by default the small model that comes with vitrail.
  * @throws Error: one sentence naming the file, the rule and what was found.
  * @example
@@ -113,6 +113,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   processor: true,
   draft: true,
   config: true,
+  state: true,
   pixelLimit: true,
   decodeTimeout: true,
   sources: true,
@@ -149,6 +150,9 @@ function checkOptions(options: LoadOptions): void {
       const got = name === "token" ? typeof value : excerpt(value);
       throw new TypeError(`load: ${name} must be a ${type}; got ${got}`);
     }
+  }
+  if (options.state !== undefined && typeof options.state !== "string") {
+    throw new TypeError(`load: state must be a string; got ${excerpt(options.state)}`);
   }
   checkSources("load", options.sources);
   if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {

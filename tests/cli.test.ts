@@ -97,6 +97,7 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     threads: "auto",
     wide: false,
     processor: undefined,
+    state: undefined,
   });
   assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
   const { batch, seconds, json, quiet, out } = parseArguments([]);
@@ -110,9 +111,10 @@ test("what is given arrives, in any order, and the rest is by default", () => {
       out: undefined,
     },
   );
-  const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--processor", "torchvision"];
-  const { load } = parseArguments(words);
-  assert.deepEqual(load, { backend: "wasm", precision: "int8", threads: 2, wide: true, processor: "torchvision" });
+  const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--state", "teacher"];
+  const { load } = parseArguments([...words, "--processor", "torchvision"]);
+  const given = { backend: "wasm", precision: "int8", threads: 2, wide: true };
+  assert.deepEqual(load, { ...given, processor: "torchvision", state: "teacher" });
 });
 
 const TEXT = inScratch("text.jpg", "not an image");
@@ -141,7 +143,10 @@ for (const [args, message] of [
     'load: backend must be auto, wasm, webgpu or reference; got "gpu"',
   ],
   [["classify", "--model", "absent", IMAGE], 'file: "absent" does not exist'],
-  [["inspect", "--model", TEXT], `safetensors: header of "${TEXT}" says 2^53 bytes or more but the file has 12`],
+  [
+    ["inspect", "--model", TEXT],
+    `checkpoint: "${TEXT}" must be a file of weights; it is text, as a server sends in place of a file`,
+  ],
 ] as const) {
   test(`exit status 2 and one line: vitrail ${args.join(" ")}`, () => {
     assert.deepEqual(run(args), { status: 2, stdout: "", stderr: `vitrail: ${message}\n` });
@@ -373,6 +378,38 @@ test("inspect tells of the processor that is asked for", () => {
   const { status, stderr } = inspect("--processor", "PIL");
   assert.equal(status, 2);
   assert.match(stderr, /preprocessing: processor must be pillow or torchvision; got "PIL"\n/);
+});
+
+test("inspect tells the format, the part of a training checkpoint and what its names begin with", () => {
+  const inspect = (file: string, ...words: string[]) =>
+    run(["inspect", "--model", `tests/fixtures/torch/${file}`, ...words]).stdout;
+  assert.match(
+    inspect("../checkpoints/hf-vit"),
+    / {2}parameters {5}[\d,]+, stored as F32 in [\d.]+ KB of safetensors\n/,
+  );
+  assert.match(inspect("../checkpoints/npz-vit"), / of npz\n/);
+  const training = inspect("training/checkpoint.pth.tar");
+  assert.match(training, / of PyTorch, under "state_dict_ema"\n {2}names {10}behind "module\."\n/);
+  assert.match(inspect("training/checkpoint.pth.tar", "--state", "state_dict"), / of PyTorch, under "state_dict"\n/);
+  assert.match(inspect("lightning/last.ckpt"), /names {10}behind "model\."; 1 tensor with another name is left out\n/);
+  const json = JSON.parse(inspect("training/checkpoint.pth.tar", "--json"));
+  assert.deepEqual([json.format, json.state, json.prefix], ["PyTorch", "state_dict_ema", "module."]);
+  const { status, stderr } = run([
+    "inspect",
+    "--model",
+    "tests/fixtures/torch/training/checkpoint.pth.tar",
+    "--state",
+    "student",
+  ]);
+  assert.equal(status, 2);
+  assert.match(stderr, /must hold tensors under the state "student"; its dicts are "state_dict", "state_dict_ema", /);
+});
+
+test("quantize takes a PyTorch file", () => {
+  const out = join(scratch, "of-torch");
+  const { status, stderr } = run(["quantize", "tests/fixtures/torch/training/checkpoint.pth.tar", "--out", out]);
+  assert.equal(status, 0, stderr);
+  assert.match(run(["inspect", "--model", out]).stdout, /family {9}vit/);
 });
 
 test("inspect tells of convolutions, texts, rotary positions and layer scale where there are any", () => {

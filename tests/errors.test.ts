@@ -44,13 +44,10 @@ function headerOnly(header: object): Uint8Array {
 const zeros = (...dims: number[]): Tensor => ({ dims, data: new Float32Array(dims.reduce((a, b) => a * b, 1)) });
 
 const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]> = {
-  "an empty file": [
-    () => new Uint8Array(),
-    'safetensors: "weights" has 0 bytes; the length of the header alone takes 8',
-  ],
+  "an empty file": [() => new Uint8Array(), 'checkpoint: "weights" must be a file of weights; it is empty'],
   "a text": [
     () => new TextEncoder().encode("weights, said the text file"),
-    'safetensors: header of "weights" says 2^53 bytes or more but the file has 27',
+    'checkpoint: "weights" must be a file of weights; it is text, as a server sends in place of a file',
   ],
   "a truncated file": [
     () => WEIGHTS.subarray(0, -1),

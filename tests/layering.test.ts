@@ -81,7 +81,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "json.ts": { imports: [] },
   hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "json.ts", "platform", "waiting.ts"] },
   // What is there before a repository is asked for.
-  "hub/reference.ts": { imports: [] },
+  "hub/reference.ts": { imports: ["io"] },
   "hub/settings.ts": { imports: ["platform"] },
   io: { imports: ["backend.ts", "json.ts", "numerics", "platform"], lazily: ["unzipit"] },
   image: { imports: ["backend.ts", "json.ts", "platform", "waiting.ts"] },

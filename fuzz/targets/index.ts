@@ -30,6 +30,7 @@ export const TARGETS: Readonly<Record<string, Row>> = {
   resize: { what: "resize to any size, by any window", load: async () => (await import("./resize.js")).default },
   safetensors: { what: "safetensors files", load: async () => (await import("./weights.js")).safetensors },
   npz: { what: "NumPy archives of weights", load: async () => (await import("./weights.js")).npz },
+  torch: { what: "files of torch.save", load: async () => (await import("./weights.js")).torch },
   config: {
     what: "config.json beside names and shapes of tensors",
     load: async () => (await import("./config.js")).default,

@@ -42,8 +42,18 @@ export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: 
     .replace("##", String(i + first).padStart(2, "0"))
     .replace("#", String(i + first));
 
-/** The layout of a checkpoint: the first whose patch embedding or first convolution it has. */
+/**
+ * The layout of a checkpoint: the first whose patch embedding or first convolution it has.
+ * @throws Error: one sentence that names the closest layout.
+ */
 export function recognizeLayout(name: string, tensors: Shapes): Named {
+  const found = findLayout(tensors);
+  if (found) return found;
+  throw new Error(unknown(name, tensors));
+}
+
+/** The same, or undefined where there is none. */
+export function findLayout(tensors: Shapes): Named | undefined {
   const has: Has = (tensor) => tensors.has(tensor);
   for (const layout of layouts) {
     for (const prefix of layout.prefixes) {
@@ -58,7 +68,7 @@ export function recognizeLayout(name: string, tensors: Shapes): Named {
       if (at) return { layout, prefix, block: undefined, blockPrefix: prefix, resnet, text };
     }
   }
-  throw new Error(unknown(name, tensors));
+  return undefined;
 }
 
 function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {

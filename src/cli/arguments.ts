@@ -7,7 +7,7 @@ import { TASKS, type TaskName } from "../tasks/index.js";
 
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
-const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...HUB] as const;
+const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", "state", ...HUB] as const;
 
 interface CommandRow {
   readonly operands: "images" | "none" | "source";
@@ -53,7 +53,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   },
   quantize: {
     operands: "source",
-    options: ["out", ...HUB],
+    options: ["out", "state", ...HUB],
     help: [
       ["quantize SOURCE", "the same model in int8, a quarter of the size"],
       ["  --out DIR", "a new folder for it"],
@@ -87,6 +87,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   threads: { type: "string" },
   wide: { type: "boolean" },
   processor: { type: "string" },
+  state: { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -109,7 +110,7 @@ export interface Arguments {
   readonly version: boolean;
   readonly model: string | undefined;
   /** For `load`, which knows what it can do and refuses the rest. */
-  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide" | "processor">;
+  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide" | "processor" | "state">;
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
   readonly json: boolean;
@@ -166,6 +167,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
       threads: (threads === "auto" ? threads : count("threads", "", 256)) as LoadOptions["threads"],
       wide: given.wide !== undefined,
       processor: given.processor as LoadOptions["processor"],
+      state: given.state,
     },
     hub: {
       revision: given.revision,
@@ -223,7 +225,7 @@ ${Object.values(COMMANDS)
   .join("\n")}
 
   --model NAME          owner/name of Hugging Face, or a folder, file or URL
-    --revision main     which version;  --token, --cache-dir, --offline
+    --revision main     its version;  --token, --cache-dir, --offline;  --state
   --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
   --threads auto        how many;  --wide: 256 bits;  --processor torchvision
   --json                one JSON object a line;  --quiet;  --help;  --version

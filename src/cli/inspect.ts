@@ -4,20 +4,26 @@ import type { Config } from "../checkpoint/config.js";
 import { imageSettings } from "../checkpoint/families/bare.js";
 import { scaleOf } from "../checkpoint/plan.js";
 import { parseConfig } from "../checkpoint/recognize.js";
+import { wrapperOf } from "../checkpoint/wrappers.js";
 import { openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
-import { openCheckpoint } from "../io/checkpoint.js";
+import { type Checkpoint, openCheckpoint, within } from "../io/checkpoint.js";
+import { excerpt } from "../json.js";
 import { gridOf } from "../vit/places.js";
 import { bytesText, grouped, type Invocation, modelName, progressOf, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
   const model = modelName(args);
-  const checkpoint = await openCheckpoint(await openSource(sourceOf(args), { ...args.hub, signal, headers: true }), {
+  const { state } = args.load;
+  const opened = await openCheckpoint(await openSource(sourceOf(args), { ...args.hub, signal, headers: true }), {
+    state,
     signal,
     onProgress: progressOf(terminal),
   });
-  await checkpoint.close();
+  await opened.close();
+  const prefix = wrapperOf(opened.tensors);
+  const checkpoint = within(opened, prefix);
   const { config, named, labels } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const preprocessing = parsePreprocessing(
     checkpoint.preprocessor,
@@ -36,8 +42,9 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const gflop = (2 * multiplyAdds(config)) / 1e9;
 
   if (args.json) {
-    const { bytes } = checkpoint;
-    terminal.printJson({ model, ...config, labels, preprocessing, parameters, dtypes, bytes, memory, gflop });
+    const { bytes, format } = checkpoint;
+    const stored = { format, state: checkpoint.state, prefix, dtypes, bytes };
+    terminal.printJson({ model, ...config, labels, preprocessing, parameters, ...stored, memory, gflop });
     return;
   }
   const tower = [...checkpoint.tensors.keys()];
@@ -50,12 +57,21 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     ...(config.text ? { texts: describeText(config.text) } : {}),
     labels: describeLabels(labels),
     preprocessing: describePreprocessing(preprocessing),
-    parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)}`,
+    parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)} of ${describeFormat(checkpoint)}`,
+    ...(prefix === "" ? {} : { names: describePrefix(prefix, opened.tensors.size - checkpoint.tensors.size) }),
     memory: `about ${bytesText(memory.weights)} of weights and ${bytesText(memory.activations)} an image, in ${quantized ? "int8" : "f32"}`,
     work: `${gflop.toPrecision(3)} GFLOP an image`,
   };
   const lines = Object.entries(rows).map(([key, text]) => `  ${key.padEnd(14)} ${text}`);
   terminal.print(model, ...lines);
+}
+
+const describeFormat = ({ format, state }: Checkpoint): string =>
+  state === undefined ? format : `${format}, under ${excerpt(state)}`;
+
+function describePrefix(prefix: string, others: number): string {
+  const left = others === 1 ? "1 tensor with another name is" : `${others} tensors with other names are`;
+  return `behind ${excerpt(prefix)}${others === 0 ? "" : `; ${left} left out`}`;
 }
 
 /** Height × width, as in configs. */

@@ -11,8 +11,9 @@ import { QUANTIZED } from "../checkpoint/config.js";
 import { scaleOf, type WeightPlan } from "../checkpoint/plan.js";
 import { parseConfig } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
+import { wrapperOf } from "../checkpoint/wrappers.js";
 import { openSource } from "../engine/sources.js";
-import { type Checkpoint, openCheckpoint } from "../io/checkpoint.js";
+import { type Checkpoint, openCheckpoint, within } from "../io/checkpoint.js";
 import { type Folder, MAX_JSON_BYTES } from "../io/folder.js";
 import { aligned, type ConvertibleTensor, encodeHeader } from "../io/safetensors.js";
 import { widen } from "../numerics/elements.js";
@@ -31,7 +32,9 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
   const start = performance.now();
   // A name is never a checkpoint in memory.
   const folder = (await openSource(source, { ...args.hub, signal })) as Folder;
-  const checkpoint = await openCheckpoint(folder, { signal, onProgress: progressOf(terminal) });
+  const { state } = args.load;
+  const opened = await openCheckpoint(folder, { state, signal, onProgress: progressOf(terminal) });
+  const checkpoint = within(opened, wrapperOf(opened.tensors));
   try {
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);

@@ -6,6 +6,7 @@ import { imageSettings } from "../checkpoint/families/bare.js";
 import { isRecord } from "../checkpoint/json.js";
 import { faultOfSizes, parseConfig } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
+import { wrapperOf } from "../checkpoint/wrappers.js";
 import { type ForwardOptions, forward } from "../forward/forward.js";
 import { traced } from "../forward/trace.js";
 import type { Similarity } from "../heads/contrastive.js";
@@ -13,7 +14,7 @@ import type { HubOptions } from "../hub/settings.js";
 import { createDrawing, noisePicture } from "../image/drawn.js";
 import type { Preprocessing, Processor } from "../image/preprocess.js";
 import { parsePreprocessing } from "../image/processors.js";
-import { type Checkpoint, openCheckpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
+import { type Checkpoint, type Opening, openCheckpoint, type TensorConsumer, twice, within } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
 import { kindOf, parseJson } from "../json.js";
 import { environment } from "../platform/host.js";
@@ -30,6 +31,7 @@ export interface EngineOptions extends Choice, HubOptions {
   readonly patchSize?: number | readonly [number, number];
   readonly processor?: Processor;
   readonly config?: ConfigOverrides;
+  readonly state?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -75,11 +77,11 @@ const share = createSharing<Engine, Progress>();
  */
 export async function acquireEngine(source: Source, options: EngineOptions): Promise<Lease<Engine>> {
   const { backend, precision, threads, wide, wasm, imageSize, patchSize, processor, config } = options;
-  const { signal, onProgress } = options;
+  const { state, signal, onProgress } = options;
   const opened = await openSource(source, options);
   const files = wasm === undefined ? await keyOf(opened) : undefined;
   const key =
-    files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, processor, config]);
+    files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, processor, config, state]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }), { signal, onProgress });
 }
@@ -89,14 +91,14 @@ export async function createEngine(
   options: EngineOptions,
   search: GpuSearch = GPU_SEARCH,
 ): Promise<Engine> {
-  const { signal, onProgress } = options;
+  const { state, signal, onProgress } = options;
   const opened = await openSource(source, options);
   const gpu = await gpuFor(options, search);
   const free = () => "device" in gpu && gpu.device.destroy();
   const files = await keyOf(opened);
   // A GPU may go away, with the weights that it has.
   const { now, again } = "reason" in gpu ? { now: opened, again: async () => opened } : twice(opened);
-  const checkpoint = await openCheckpoint(now, { signal, onProgress }).catch((error) => {
+  const checkpoint = await openModel(now, { state, signal, onProgress }).catch((error) => {
     free();
     throw error;
   });
@@ -123,7 +125,7 @@ export async function createEngine(
       if ((await keyOf(opened)) !== files) {
         throw new Error(`load: the files of "${name}" have changed since it was loaded; load it again`);
       }
-      const reopened = await openCheckpoint(await again(), waiting);
+      const reopened = await openModel(await again(), { state, ...waiting });
       try {
         await reopened.read(consumer, waiting);
       } finally {
@@ -146,6 +148,12 @@ export async function createEngine(
   } finally {
     await checkpoint.close();
   }
+}
+
+/** A checkpoint without the names of modules that held its model. */
+async function openModel(source: Parameters<typeof twice>[0], opening: Opening): Promise<Checkpoint> {
+  const checkpoint = await openCheckpoint(source, opening);
+  return within(checkpoint, wrapperOf(checkpoint.tensors));
 }
 
 /** Tells whether a GPU reads images by itself, which is found out by one image. */

@@ -22,10 +22,13 @@ const OTHER_BITS = {
   F4: 4,
 };
 
+/** Kinds of tensors that other formats have besides, and nobody reads here: as a message names them. */
+export type UnreadType = "C32" | "C128" | "sparse" | "quantized" | "without data" | "of another kind";
+
 /** Where a tensor lies. */
 export interface TensorInfo {
   readonly name: string;
-  readonly dtype: DType | keyof typeof OTHER_BITS;
+  readonly dtype: DType | keyof typeof OTHER_BITS | UnreadType;
   readonly shape: readonly number[];
   /** First byte and the byte after the last, counted from the start of the file. */
   readonly begin: number;
@@ -235,7 +238,8 @@ function parsed(json: string, { start, end }: { start: number; end: number }): s
   }
 }
 
-function elementBits(dtype: string): number | undefined {
+/** Bits of one element; undefined for a type that the format does not have. */
+export function elementBits(dtype: string): number | undefined {
   if (Object.hasOwn(ELEMENT_BYTES, dtype)) return 8 * ELEMENT_BYTES[dtype as DType];
   return Object.hasOwn(OTHER_BITS, dtype) ? OTHER_BITS[dtype as keyof typeof OTHER_BITS] : undefined;
 }
