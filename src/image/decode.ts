@@ -1,5 +1,5 @@
 /**
- * Decoding JPEG, PNG, WebP, GIF and BMP to RGB, to the byte as Pillow does it:
+ * Decoding JPEG, PNG, WebP, GIF, BMP, TIFF and PPM to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
 import { type Alpha, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
@@ -40,6 +40,8 @@ const READERS: Readonly<Record<OwnFormat, () => Promise<Reader>>> = {
   WebP: async () => (await import("./webp.js")).readWebp,
   GIF: async () => (await import("./gif.js")).readGif,
   BMP: async () => (await import("./bmp.js")).readBmp,
+  TIFF: async () => (await import("./tiff.js")).readTiff,
+  PPM: async () => (await import("./ppm.js")).readPpm,
 };
 
 /**
