@@ -16,7 +16,12 @@ export const orientationOf = (exif: Uint8Array | undefined, xmp: string | undefi
 /** The same of a directory that has been read. */
 export function orientationIn(directory: TiffDirectory | undefined, xmp: string | undefined): number {
   const entry = directory && entryOf(directory, ORIENTATION);
-  const value = entry ? numberAt(directory, entry) : Number(xmp?.match(/tiff:Orientation(?:="|>)([0-9])/)?.[1] ?? 1);
+  // Bytes are no number in Pillow.
+  const value = entry
+    ? entry.type === 1
+      ? 0
+      : numberAt(directory, entry)
+    : Number(xmp?.match(/tiff:Orientation(?:="|>)([0-9])/)?.[1] ?? 1);
   return [1, 2, 3, 4, 5, 6, 7, 8].includes(value) ? value : 1;
 }
 

@@ -4,7 +4,7 @@
  */
 import { viewOf } from "./file.js";
 
-/** The values of a tag: how many of which type (TIFF 6.0, page 15), and where they lie. */
+/** The values of a tag: how many of which type (TIFF 6.0, page 15), and where they lie, which may be outside the file. */
 export interface TiffEntry {
   readonly tag: number;
   readonly type: number;
@@ -16,14 +16,21 @@ export interface TiffDirectory {
   readonly view: DataView;
   readonly isLittle: boolean;
   readonly isBig: boolean;
-  /** In the order of the file, in which a tag may come more than once; those of no values or an unknown type are left out. */
+  /** What Pillow reads, in the order of the file, in which a tag may come twice: values inside the file of a known type. */
   readonly entries: readonly TiffEntry[];
+  /** What there is. */
+  readonly all: readonly TiffEntry[];
+  /** Tags that there are by their number; the file may end before the last. */
+  readonly claimed: number;
+  readonly isCut: boolean;
 }
 
 /** Bytes of a value of each type: those of TIFF 6.0, of IFD (13) and LONG8 (16); 0 for those that are passed over. */
 const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8];
-/** SHORT, LONG, SBYTE, SSHORT, SLONG, IFD and LONG8. */
-const INTEGERS = [3, 4, 6, 8, 9, 13, 16];
+const BYTE = 1;
+const IFD = 13;
+/** BYTE, SHORT, LONG, SBYTE, SSHORT, SLONG, IFD and LONG8. */
+const INTEGERS = [BYTE, 3, 4, 6, 8, 9, IFD, 16];
 
 /** The most entries that are read; as many as fit a TIFF that is not big. */
 const MOST_ENTRIES = 65535;
@@ -40,32 +47,46 @@ export function readDirectory(tiff: Uint8Array): TiffDirectory | undefined {
   const first = start + (isBig ? 8 : 2);
   if (first > tiff.length) return undefined;
   const claimed = isBig ? word(start) : view.getUint16(start, isLittle);
-  const count = Math.min(claimed, MOST_ENTRIES, Math.floor((tiff.length - first) / entryBytes));
+  const room = Math.floor((tiff.length - first) / entryBytes);
+  const count = Math.min(claimed, MOST_ENTRIES, room);
   const entries: TiffEntry[] = [];
+  const all: TiffEntry[] = [];
+  let isOver = false;
   for (let i = 0; i < count; i++) {
     const entry = first + entryBytes * i;
     const type = view.getUint16(entry + 2, isLittle);
     const values = word(entry + 4);
     const bytes = values * (TYPE_BYTES[type] ?? 0);
-    if (bytes === 0) continue;
     const inside = entry + 4 + wordBytes;
     const at = bytes > wordBytes ? word(inside) : inside;
-    if (bytes > wordBytes && at + bytes > tiff.length) break;
-    entries.push({ tag: view.getUint16(entry, isLittle), type, count: values, at });
+    const found = { tag: view.getUint16(entry, isLittle), type, count: values, at };
+    isOver ||= at + bytes > tiff.length;
+    all.push(found);
+    if (!isOver && bytes > 0) entries.push(found);
   }
-  return { view, isLittle, isBig, entries };
+  return { view, isLittle, isBig, entries, all, claimed, isCut: claimed > room };
 }
 
 /** The value of a tag that counts in Pillow, which is the last. */
 export const entryOf = ({ entries }: TiffDirectory, tag: number): TiffEntry | undefined =>
   entries.filter((entry) => entry.tag === tag).at(-1);
 
-export const isInteger = ({ type }: TiffEntry): boolean => INTEGERS.includes(type);
+/** Whether a value is what Pillow takes for integers: those of BYTE are bytes there. */
+export const isInteger = ({ type }: TiffEntry): boolean => type !== BYTE && INTEGERS.includes(type);
 
-/** A number of a value; 0 for text and bytes. */
+/** Whether libtiff finds an integer: of a type that it takes for one, inside the file. */
+export const hasInteger = ({ view }: TiffDirectory, entry: TiffEntry, index = 0): boolean =>
+  INTEGERS.includes(entry.type) &&
+  entry.type !== IFD &&
+  index < entry.count &&
+  entry.at + (index + 1) * TYPE_BYTES[entry.type]! <= view.byteLength;
+
+/** A number of a value; 0 for text. */
 export function numberAt({ view, isLittle }: TiffDirectory, { type, at }: TiffEntry, index = 0): number {
   const place = at + index * TYPE_BYTES[type]!;
   switch (type) {
+    case BYTE:
+      return view.getUint8(place);
     case 3:
       return view.getUint16(place, isLittle);
     case 4:

@@ -7,7 +7,15 @@ import { orientationIn } from "./exif.js";
 import { broken, checkSize, type ImageFile, rgbOfRgba, type StoredImage } from "./file.js";
 import type { Slices } from "./slices.js";
 import { addUp, CODECS, swapBytes } from "./tiff-codecs.js";
-import { entryOf, isInteger, numberAt, readDirectory, type TiffDirectory, type TiffEntry } from "./tiff-directory.js";
+import {
+  entryOf,
+  hasInteger,
+  isInteger,
+  numberAt,
+  readDirectory,
+  type TiffDirectory,
+  type TiffEntry,
+} from "./tiff-directory.js";
 import {
   type Canvas,
   flipBits,
@@ -78,7 +86,6 @@ interface Tiff {
   readonly width: number;
   readonly height: number;
   readonly compression: number;
-  readonly fillOrder: number;
   readonly hasPlanes: boolean;
   /** Bits of the samples of a pixel together, and how many of them are known to be something. */
   readonly pixelBits: number;
@@ -126,7 +133,8 @@ function readHeader(file: ImageFile): Tiff {
   const compression = number(TAG.compression, NO_COMPRESSION);
   const photometric = number(TAG.photometric, 0);
   const fillOrder = number(TAG.fillOrder, 1);
-  const hasPlanes = number(TAG.planes, 1) === 2;
+  const planes = entryOf(directory, TAG.planes);
+  const hasPlanes = planes !== undefined && isInteger(planes) && numberAt(directory, planes) === 2;
   const [width, height] = [number(TAG.width, 0), number(TAG.height, 0)];
   checkSize(file, width, height);
 
@@ -161,7 +169,7 @@ function readHeader(file: ImageFile): Tiff {
     throw broken(file, `is a TIFF compressed by ${name}, which is not decoded; save it with LZW or Deflate`);
   }
   return {
-    ...{ file, directory, width, height, compression, fillOrder, hasPlanes, layout },
+    ...{ file, directory, width, height, compression, hasPlanes, layout },
     pixelBits: bits.reduce((sum, count) => sum + count, 0),
     known: colors + extra.length,
     colors: /^P/.test(layout.mode) ? readColors(file, numbers(TAG.colors)) : undefined,
@@ -270,8 +278,7 @@ function* lastPieces(directory: TiffDirectory, offsets: TiffEntry, cells: number
   const chosen = new Uint32Array(Math.min(cells, offsets.count));
   for (let i = 0; i < offsets.count; i++) {
     const cell = i % cells;
-    if (i < cells || (cells > 1 && numberAt(directory, offsets, i) >= numberAt(directory, offsets, chosen[cell])))
-      chosen[cell] = i;
+    if (i < cells || numberAt(directory, offsets, i) >= numberAt(directory, offsets, chosen[cell])) chosen[cell] = i;
     if (i % STRETCH === STRETCH - 1) yield;
   }
   return chosen;
@@ -289,21 +296,23 @@ function* fill({ data, channels }: Canvas, colors: Uint8Array): Slices<void> {
 
 /** The strips or tiles as libtiff sees them. */
 interface Grid {
+  readonly hasPlanes: boolean;
   readonly isTiled: boolean;
   readonly columns: number;
   readonly rows: number;
   readonly samples: number;
   readonly sampleBits: number;
   readonly predictor: number;
+  readonly fillOrder: number;
   readonly offsets: TiffEntry;
-  /** Bytes of each; where that of a single strip is missing, it goes on to the end. */
+  /** Bytes of each; a single strip without goes on to the end. */
   readonly lengths: TiffEntry | undefined;
 }
 
 function* readCoded(tiff: Tiff, canvas: Canvas): Slices<void> {
-  const { file, directory, width, height, hasPlanes, fillOrder } = tiff;
+  const { file, directory, width, height } = tiff;
   const grid = gridOf(tiff);
-  const { isTiled, columns, rows, samples, sampleBits, predictor } = grid;
+  const { hasPlanes, isTiled, columns, rows, samples, sampleBits, predictor, fillOrder } = grid;
   const layout = nativeOf(tiff.layout);
   const { mode } = layout;
   const whole = unpackerOf(layout, tiff.colors);
@@ -382,61 +391,85 @@ function nativeOf({ mode, raw }: Layout): Layout {
   return { mode, raw: ordered.replace(/;16B$/, ";16L") };
 }
 
-function gridOf({ file, directory, width, height, hasPlanes, compression }: Tiff): Grid {
-  const { entries, isLittle, isBig } = directory;
-  const prefix = isLittle ? [42, 0] : [0, 42];
-  if (!isBig && (file.bytes[2] !== prefix[0] || file.bytes[3] !== prefix[1]))
+function gridOf({ file, directory, width, height, compression }: Tiff): Grid {
+  const { all, isLittle, isBig, claimed, isCut } = directory;
+  const version = isLittle ? [42, 0] : [0, 42];
+  if (!isBig && (file.bytes[2] !== version[0] || file.bytes[3] !== version[1]))
     throw broken(file, "is a TIFF of an unknown version");
-  if (entries.length > MOST_TAGS)
-    throw broken(file, `is a TIFF of ${entries.length} tags; at most ${MOST_TAGS} are read`);
-  const find = (tag: number): TiffEntry | undefined => {
-    const found = entries.filter((entry) => entry.tag === tag);
-    if (found.length > 1) throw broken(file, `has its TIFF tag ${tag} twice`);
-    return found[0];
+  if (isCut || claimed > MOST_TAGS)
+    throw broken(file, `says that it has ${claimed} TIFF tags; it has not, or too many`);
+  // Of a tag that comes twice the first counts; of two tags the later one.
+  const find = (tag: number): TiffEntry | undefined => all.find((entry) => entry.tag === tag);
+  const later = (a: number, b: number): TiffEntry | undefined => {
+    const [first, second] = [find(a), find(b)];
+    return first && second ? (all.indexOf(first) > all.indexOf(second) ? first : second) : (first ?? second);
+  };
+  const known = (entry: TiffEntry | undefined, most: number) => {
+    const value = entry?.count === 1 && hasInteger(directory, entry) ? numberAt(directory, entry) : -1;
+    return value >= 0 && value <= most ? value : undefined;
   };
   const number = (tag: number, otherwise: number, most = 2 ** 32 - 1) => {
     const entry = find(tag);
-    if (!entry) return otherwise;
-    const value = numberAt(directory, entry);
-    if (entry.count === 1 && isInteger(entry) && value >= 0 && value <= most) return value;
-    throw broken(file, `has a TIFF tag ${tag} that is not one number from 0 to ${most}`);
+    const value = entry ? known(entry, most) : otherwise;
+    if (value === undefined) throw broken(file, `has a TIFF tag ${tag} that is not one number from 0 to ${most}`);
+    return value;
   };
-  const bits = find(TAG.bits);
-  const samples = number(TAG.samples, 1, 65535);
-  const sampleBits = bits ? numberAt(directory, bits) : 1;
-  if (number(TAG.width, 0) !== width || number(TAG.height, 0) !== height) throw broken(file, "is a TIFF of two sizes");
-  if (number(TAG.photometric, 0, 65535) === 6)
-    throw broken(file, "is a TIFF of compressed YCbCr, which is not decoded");
-  if (number(TAG.compression, 1, 65535) !== compression) throw broken(file, "is a TIFF of two compressions");
+  // Of these libtiff passes over what is wrong.
+  const mild = (tag: number, otherwise: number) => known(find(tag), 65535) ?? otherwise;
 
+  const samples = number(TAG.samples, 1, 65535);
+  const perSample = (tag: number, otherwise: number) => {
+    const entry = find(tag);
+    if (!entry) return otherwise;
+    const values = Array.from({ length: entry.count === 1 ? 1 : Math.min(samples, MOST_SAMPLES) }, (_, i) =>
+      hasInteger(directory, entry, i) ? numberAt(directory, entry, i) : -1,
+    );
+    if (values[0]! >= 0 && values.every((value) => value === values[0])) return values[0]!;
+    throw broken(file, `has a TIFF tag ${tag} that is not the same number for each sample`);
+  };
+  const sampleBits = perSample(TAG.bits, 1);
+  perSample(TAG.format, 1);
+  if (number(TAG.width, 0) !== width || number(TAG.height, 0) !== height) throw broken(file, "is a TIFF of two sizes");
+  if (perSample(TAG.compression, NO_COMPRESSION) !== compression) throw broken(file, "is a TIFF of two compressions");
+  const photometric = mild(TAG.photometric, 0);
+  if (photometric === 6) throw broken(file, "is a TIFF of compressed YCbCr, which is not decoded");
   const colors = find(TAG.colors);
-  const hasColors =
-    bits && colors && entries.indexOf(bits) < entries.indexOf(colors) && colors.count === 3 << sampleBits;
-  if (number(TAG.photometric, 0) === 3 && sampleBits < 8 && !hasColors)
+  const bits = find(TAG.bits);
+  const hasColors = bits && colors && all.indexOf(bits) < all.indexOf(colors) && colors.count === 3 << sampleBits;
+  if (photometric === 3 && sampleBits < 8 && !hasColors)
     throw broken(file, `is a TIFF of ${sampleBits} bits without a palette of ${1 << sampleBits} colors behind that`);
 
+  const planes = number(TAG.planes, 1);
+  if (planes !== 1 && planes !== 2) throw broken(file, `is a TIFF of planar configuration ${planes}; 1 and 2 exist`);
   const tileWidth = number(TAG.tileWidth, 0);
   const tileHeight = number(TAG.tileHeight, 0);
   const isTiled = find(TAG.tileWidth) !== undefined || find(TAG.tileHeight) !== undefined;
   const rows = isTiled ? tileHeight : number(TAG.rowsPerStrip, height);
   if (rows === 0 || (isTiled && tileWidth === 0))
     throw broken(file, `is a TIFF in ${isTiled ? "tiles" : "strips"} of no size`);
-  const offsets = find(TAG.tileOffsets) ?? find(TAG.stripOffsets);
-  const lengths = find(TAG.tileBytes) ?? find(TAG.stripBytes);
+  const offsets = later(TAG.tileOffsets, TAG.stripOffsets);
+  const lengths = later(TAG.tileBytes, TAG.stripBytes);
   if (!offsets) throw broken(file, "is a TIFF without the offsets of its strips or tiles");
-  const pieces = (isTiled ? Math.ceil(width / tileWidth) : 1) * Math.ceil(height / rows) * (hasPlanes ? samples : 1);
+  const pieces = (isTiled ? Math.ceil(width / tileWidth) : 1) * Math.ceil(height / rows);
   if (!lengths && pieces > 1) throw broken(file, "is a TIFF without the lengths of its strips or tiles");
 
   // PackBits has none.
-  const predictor = compression === 32773 ? 1 : predictorOf(find(TAG.predictor), directory);
-  const known =
+  const predictor = compression === 32773 ? 1 : mild(TAG.predictor, 1);
+  const isKnown =
     predictor === 2 ? [8, 16, 32, 64].includes(sampleBits) : predictor === 1 || (predictor === 3 && sampleBits === 32);
-  if (!known) throw broken(file, `is a TIFF of ${sampleBits} bits with predictor ${predictor}, which is not read`);
-  return { isTiled, columns: isTiled ? tileWidth : width, rows, samples, sampleBits, predictor, offsets, lengths };
+  if (!isKnown) throw broken(file, `is a TIFF of ${sampleBits} bits with predictor ${predictor}, which is not read`);
+  const grid = {
+    isTiled,
+    columns: isTiled ? tileWidth : width,
+    rows,
+    samples,
+    sampleBits,
+    predictor,
+    offsets,
+    lengths,
+  };
+  return { ...grid, hasPlanes: planes === 2, fillOrder: mild(TAG.fillOrder, 1) };
 }
-
-const predictorOf = (entry: TiffEntry | undefined, directory: TiffDirectory) =>
-  entry && entry.count === 1 && isInteger(entry) ? numberAt(directory, entry) : 1;
 
 /** Refuses tiles that are much more than the picture. */
 function checkWork({ file, width, height, pixelBits }: Tiff, bytes: number, pieceBytes: number): void {
@@ -450,11 +483,17 @@ function checkWork({ file, width, height, pixelBits }: Tiff, bytes: number, piec
 }
 
 /** The bytes of a strip or tile. */
-function inputOf({ file, directory }: Tiff, { offsets, lengths }: Grid, index: number, size: number): Uint8Array {
+function inputOf(
+  { file, directory, height }: Tiff,
+  { offsets, lengths, hasPlanes, isTiled, rows }: Grid,
+  index: number,
+  size: number,
+): Uint8Array {
   const { bytes } = file;
-  const offset = index < offsets.count && isInteger(offsets) ? numberAt(directory, offsets, index) : 0;
-  let length = lengths && index < lengths.count && isInteger(lengths) ? numberAt(directory, lengths, index) : 0;
-  if (length === 0 && offsets.count === 1 && offset > 0) length = bytes.length - offset;
+  const isOne = !isTiled && rows >= height && !hasPlanes;
+  const offset = hasInteger(directory, offsets, index) ? numberAt(directory, offsets, index) : 0;
+  let length = lengths && hasInteger(directory, lengths, index) ? numberAt(directory, lengths, index) : 0;
+  if (!lengths || (isOne && length === 0 && offset > 0)) length = bytes.length - offset;
   if (length <= 0 || offset < 0 || offset + length > bytes.length)
     throw broken(file, `has TIFF pixels of ${length} bytes at ${offset}, and ${bytes.length} bytes in all`);
   if (length > 2 ** 20 && (length - 4096) / 10 > size) length = 10 * size + 4096;
