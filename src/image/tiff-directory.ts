@@ -71,6 +71,12 @@ export function readDirectory(tiff: Uint8Array): TiffDirectory | undefined {
 export const entryOf = ({ entries }: TiffDirectory, tag: number): TiffEntry | undefined =>
   entries.filter((entry) => entry.tag === tag).at(-1);
 
+/** Bytes of the values of a tag that do not lie in the directory itself; 0 if it has room for them. */
+export function bytesOutside({ isBig }: TiffDirectory, { type, count }: TiffEntry): number {
+  const bytes = count * (TYPE_BYTES[type] ?? 0);
+  return bytes > (isBig ? 8 : 4) ? bytes : 0;
+}
+
 /** Whether a value is what Pillow takes for integers: those of BYTE are bytes there. */
 export const isInteger = ({ type }: TiffEntry): boolean => type !== BYTE && INTEGERS.includes(type);
 

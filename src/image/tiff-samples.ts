@@ -34,10 +34,11 @@ export function layoutOf({ isLittle, photometric, format, fillOrder, bits, extra
   if (fillOrder !== 1 && !isFlipped) return undefined;
   const known = extra.join();
   const end = isLittle ? "L" : "B";
-  const all =
-    bits.every((count) => count === depth) && extra.length === Math.max(0, bits.length - channelsOf(photometric));
-  const isMissing = photometric === RGB && bits.length === 4 && extra.length === 0;
-  if ((!all && !isMissing) || bits.some((count) => count !== depth)) return undefined;
+  // An alpha channel of RGB may be of nothing that is known; one sample of YCbCr is gray.
+  const beyond = bits.length - channelsOf(photometric);
+  const isKnown = extra.length === beyond || (photometric === RGB && beyond === 1 && extra.length === 0);
+  const isGray = photometric === YCBCR && bits.length === 1;
+  if (!(isKnown || isGray) || bits.some((count) => count !== depth)) return undefined;
 
   if (photometric <= BLACK_IS_ZERO && bits.length === 1) {
     const isWhite = photometric === WHITE_IS_ZERO;

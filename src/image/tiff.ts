@@ -8,6 +8,7 @@ import { broken, checkSize, type ImageFile, rgbOfRgba, type StoredImage } from "
 import type { Slices } from "./slices.js";
 import { addUp, CODECS, swapBytes } from "./tiff-codecs.js";
 import {
+  bytesOutside,
   entryOf,
   hasInteger,
   isInteger,
@@ -304,6 +305,8 @@ interface Grid {
   readonly sampleBits: number;
   readonly predictor: number;
   readonly fillOrder: number;
+  /** Whether RGB is multiplied by alpha, which it is if nothing says more. */
+  readonly isAssociated: boolean;
   readonly offsets: TiffEntry;
   /** Bytes of each; a single strip without goes on to the end. */
   readonly lengths: TiffEntry | undefined;
@@ -366,7 +369,7 @@ function* readCoded(tiff: Tiff, canvas: Canvas): Slices<void> {
     yield* addUp(output, { predictor, rowBytes, sampleBits, step: hasPlanes ? 1 : samples });
     if (!isDirect) yield* unpackRows(unpackers[layer]!, buffer, 0, piece, canvas, width);
   }
-  if (planes === 4 && mode === "RGBA" && isAssociated(tiff)) yield* unmultiply(canvas);
+  if (planes === 4 && mode === "RGBA" && grid.isAssociated) yield* unmultiply(canvas);
   // Pillow puts a plane of alpha behind one of gray where it never looks for it: nothing is to be seen.
   if (planes === 2 && canvas.channels === 4) canvas.data.fill(255);
 }
@@ -468,7 +471,9 @@ function gridOf({ file, directory, width, height, compression }: Tiff): Grid {
     offsets,
     lengths,
   };
-  return { ...grid, hasPlanes: planes === 2, fillOrder: mild(TAG.fillOrder, 1) };
+  const extra = find(TAG.extra);
+  const isAssociated = !extra || !hasInteger(directory, extra) || numberAt(directory, extra) < 2;
+  return { ...grid, isAssociated, hasPlanes: planes === 2, fillOrder: mild(TAG.fillOrder, 1) };
 }
 
 /** Refuses tiles that are much more than the picture. */
@@ -482,34 +487,34 @@ function checkWork({ file, width, height, pixelBits }: Tiff, bytes: number, piec
   );
 }
 
-/** The bytes of a strip or tile. */
-function inputOf(
-  { file, directory, height }: Tiff,
-  { offsets, lengths, hasPlanes, isTiled, rows }: Grid,
-  index: number,
-  size: number,
-): Uint8Array {
+/** The bytes of a strip or tile. Where a single one of the picture or a plane has no length, libtiff takes what the file has. */
+function inputOf({ file, directory, height }: Tiff, grid: Grid, index: number, size: number): Uint8Array {
+  const { offsets, lengths, hasPlanes, isTiled, rows } = grid;
   const { bytes } = file;
   const isOne = !isTiled && rows >= height && !hasPlanes;
   const offset = hasInteger(directory, offsets, index) ? numberAt(directory, offsets, index) : 0;
   let length = lengths && hasInteger(directory, lengths, index) ? numberAt(directory, lengths, index) : 0;
-  if (!lengths || (isOne && length === 0 && offset > 0)) length = bytes.length - offset;
+  if (!lengths || (isOne && length === 0 && offset > 0)) {
+    length = Math.floor(spaceOf(directory) / (hasPlanes ? grid.samples : 1));
+    if (index === (hasPlanes ? grid.samples : 1) - 1) length = Math.min(length, bytes.length - offset);
+  }
   if (length <= 0 || offset < 0 || offset + length > bytes.length)
     throw broken(file, `has TIFF pixels of ${length} bytes at ${offset}, and ${bytes.length} bytes in all`);
   if (length > 2 ** 20 && (length - 4096) / 10 > size) length = 10 * size + 4096;
   return bytes.subarray(offset, offset + length);
 }
 
+/** Bytes of the file that are neither header nor directory. */
+function spaceOf(directory: TiffDirectory): number {
+  const { view, isBig, all } = directory;
+  const head = isBig ? 32 + 20 * all.length : 14 + 12 * all.length;
+  return view.byteLength - head - all.reduce((sum, entry) => sum + bytesOutside(directory, entry), 0);
+}
+
 function flipped(bytes: Uint8Array): Uint8Array {
   const copy = bytes.slice();
   flipBits(copy);
   return copy;
-}
-
-/** Whether RGB is multiplied by the alpha of a fourth plane, as libtiff takes it if nothing says more. */
-function isAssociated({ directory }: Tiff): boolean {
-  const extra = entryOf(directory, TAG.extra);
-  return !extra || numberAt(directory, extra) < 2;
 }
 
 /** Takes the alpha off that RGB was multiplied by. */
