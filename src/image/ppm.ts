@@ -140,7 +140,8 @@ function* blocksOf({ bytes }: ImageFile, from: number): Generator<Uint8Array, vo
   for (let at = from; at < bytes.length; at += BLOCK) {
     const block = bytes.slice(at, at + BLOCK);
     let to = 0;
-    for (const byte of block) {
+    for (let i = 0; i < block.length; i++) {
+      const byte = block[i]!;
       if (isComment) isComment = !isLineEnd(byte);
       else if (byte === COMMENT) isComment = true;
       else block[to++] = byte;
@@ -154,6 +155,7 @@ function* readBits(file: ImageFile, { from }: Header, data: Uint8Array): Slices<
   const count = data.length / 3;
   let index = 0;
   for (const block of blocksOf(file, from)) {
+    yield;
     for (let i = 0; i < block.length; i++) {
       if (i % STRETCH === 0) yield;
       const byte = block[i]!;
@@ -181,6 +183,7 @@ function* readNumbers(file: ImageFile, header: Header, data: Uint8Array): Slices
     write(data, channels, index++, levels[value]!);
   }
   for (const block of blocksOf(file, from)) {
+    yield;
     let token = half;
     half = "";
     let end = block.length;

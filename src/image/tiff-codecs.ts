@@ -2,24 +2,21 @@
  * Decompression of the strips and tiles of TIFF (TIFF 6.0, sections 9, 13 and 14, and Adobe's technical notes), as libtiff 4.7
  * does it under Pillow: what it refuses is refused, and bytes behind the last one that is needed are not looked at.
  */
-import { inflateInto } from "./inflate.js";
+import { createInflater, type Inflater } from "./inflate.js";
 import type { Slices } from "./slices.js";
 
-/**
- * Fills `output`.
- * @returns how many bytes of `input` that took; undefined if there are too few, or they are damaged.
- */
-export type Decompress = (input: Uint8Array, output: Uint8Array) => Slices<number | undefined>;
+/** What decompresses the strips of one file; what has failed is not freed. */
+export type Codec = Pick<Inflater, "fill"> & Partial<Pick<Inflater, "free">>;
 
 /** Bytes between two yields. */
 const STRETCH = 1 << 17;
 
-/** By the value of the tag Compression, what makes a decompressor for the strips of one file. */
-export const CODECS: Readonly<Record<number, () => Decompress>> = {
+/** By the value of the tag Compression. */
+export const CODECS: Readonly<Record<number, () => Codec>> = {
   5: createLzw,
-  8: () => inflateInto,
-  32773: () => unpackBits,
-  32946: () => inflateInto,
+  8: createInflater,
+  32773: () => ({ fill: unpackBits }),
+  32946: createInflater,
 };
 
 /** PackBits: a byte n from 0 to 127 before n + 1 bytes, from -127 to -1 before one that comes 1 - n times. */
@@ -59,13 +56,13 @@ const STRINGS = 5119;
  * Lempel-Ziv-Welch with codes of 9 to 12 bits, the highest bit first. Those of libraries before 1990 have the lowest first, and
  * grow one string later: which it is the first strip says.
  */
-function createLzw(): Decompress {
+function createLzw(): Codec {
   // Each string is a stretch of what has been written: its start and length.
   const starts = new Int32Array(STRINGS);
   const lengths = new Uint16Array(STRINGS);
   let isOld: boolean | undefined;
 
-  return function* (input, output) {
+  function* fill(input: Uint8Array, output: Uint8Array): Slices<number | undefined> {
     isOld ??= input[0] === 0 && input.length > 1 && (input[1]! & 1) === 1;
     const early = isOld ? 0 : 1;
     let at = 0;
@@ -137,7 +134,8 @@ function createLzw(): Decompress {
       }
     }
     return at;
-  };
+  }
+  return { fill };
 }
 
 /** Rows that hold differences, as the tag Predictor says (TIFF 6.0, section 14; Adobe's technical note 3). */

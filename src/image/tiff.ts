@@ -31,6 +31,8 @@ import {
 
 /** Pixels between two yields. */
 const STRETCH = 1 << 17;
+/** Strips or tiles between two yields, which take a microsecond at least. */
+const MOST_PIECES = 1 << 8;
 
 const TAG = {
   width: 256,
@@ -336,7 +338,7 @@ function* readCoded(tiff: Tiff, canvas: Canvas): Slices<void> {
   const down = Math.ceil(height / rows);
   checkWork(tiff, across * down * planes * rowBytes * most, rowBytes * most);
 
-  const decompress = CODECS[tiff.compression]!();
+  const codec = CODECS[tiff.compression]!();
   const isDirect = !isTiled && layout.raw === "RGB" && planes === 1 && canvas.channels === 3;
   const buffer = isDirect ? canvas.data : new Uint8Array(rowBytes * most);
   let read = 0;
@@ -357,7 +359,7 @@ function* readCoded(tiff: Tiff, canvas: Canvas): Slices<void> {
     const from = isDirect ? top * rowBytes : 0;
     const output = buffer.subarray(from, from + rowBytes * (isTiled ? rows : piece.height));
     const input = inputOf(tiff, grid, (layer * down + band) * across + column, rowBytes * most);
-    const taken = yield* decompress(fillOrder === 2 ? flipped(input) : input, output);
+    const taken = yield* codec.fill(fillOrder === 2 ? flipped(input) : input, output);
     if (taken === undefined)
       throw broken(file, `has a TIFF ${isTiled ? "tile" : "strip"} that is damaged or ends early`);
     read += fillOrder === 2 ? input.length : taken;
@@ -368,7 +370,9 @@ function* readCoded(tiff: Tiff, canvas: Canvas): Slices<void> {
     if (!directory.isLittle && sampleBits > 8 && predictor !== 3) yield* swapBytes(output, sampleBits >> 3);
     yield* addUp(output, { predictor, rowBytes, sampleBits, step: hasPlanes ? 1 : samples });
     if (!isDirect) yield* unpackRows(unpackers[layer]!, buffer, 0, piece, canvas, width);
+    if (i % MOST_PIECES === MOST_PIECES - 1) yield;
   }
+  codec.free?.();
   if (planes === 4 && mode === "RGBA" && grid.isAssociated) yield* unmultiply(canvas);
   // Pillow puts a plane of alpha behind one of gray where it never looks for it: nothing is to be seen.
   if (planes === 2 && canvas.channels === 4) canvas.data.fill(255);
@@ -431,7 +435,8 @@ function gridOf({ file, directory, width, height, compression }: Tiff): Grid {
     throw broken(file, `has a TIFF tag ${tag} that is not the same number for each sample`);
   };
   const sampleBits = perSample(TAG.bits, 1);
-  perSample(TAG.format, 1);
+  const format = perSample(TAG.format, 1);
+  if (format < 1 || format > 6) throw broken(file, `is a TIFF of sample format ${format}; 1 to 6 exist`);
   if (number(TAG.width, 0) !== width || number(TAG.height, 0) !== height) throw broken(file, "is a TIFF of two sizes");
   if (perSample(TAG.compression, NO_COMPRESSION) !== compression) throw broken(file, "is a TIFF of two compressions");
   const photometric = mild(TAG.photometric, 0);
@@ -494,6 +499,8 @@ function inputOf({ file, directory, height }: Tiff, grid: Grid, index: number, s
   const isOne = !isTiled && rows >= height && !hasPlanes;
   const offset = hasInteger(directory, offsets, index) ? numberAt(directory, offsets, index) : 0;
   let length = lengths && hasInteger(directory, lengths, index) ? numberAt(directory, lengths, index) : 0;
+  if (lengths && !hasInteger(directory, lengths))
+    throw broken(file, "is a TIFF whose lengths of strips or tiles are not integers");
   if (!lengths || (isOne && length === 0 && offset > 0)) {
     length = Math.floor(spaceOf(directory) / (hasPlanes ? grid.samples : 1));
     if (index === (hasPlanes ? grid.samples : 1) - 1) length = Math.min(length, bytes.length - offset);
