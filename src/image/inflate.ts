@@ -21,7 +21,7 @@ export interface PngKernel {
   slide(taken: number): number;
   /** Where the next byte of output will be. */
   end(): number;
-  begin_rows(): void;
+  begin_rows(alpha: number, transparent: number): void;
   begin_pass(...numbers: number[]): void;
   advance(isLast: boolean): number;
   rows_left(): number;
