@@ -30,7 +30,7 @@ test("a processor that lays images on white does so with files, as with their pi
   const processor = { image_processor_type: "SiglipImageProcessor", size: { height: 8, width: 8 } };
   const preprocessing = parsePreprocessing(processor, {}, [8, 8], { processor: "torchvision" });
   assert.equal(preprocessing.alpha, "white");
-  for (const name of ["PNG of color type 6, 8 bits", "WebP, lossless true, (17, 9), alpha 100, method 4"]) {
+  for (const name of ["PNG of color type 6, 8 bits", "WebP, lossless True, (17, 9), alpha 100, method 4"]) {
     const onWhite = await decode(bytesOf(name), { alpha: "white" });
     const [file, pixels] = [
       await pixelsOf(bytesOf(name), { preprocessing }),

@@ -71,6 +71,12 @@ export function readDirectory(tiff: Uint8Array): TiffDirectory | undefined {
 export const entryOf = ({ entries }: TiffDirectory, tag: number): TiffEntry | undefined =>
   entries.filter((entry) => entry.tag === tag).at(-1);
 
+/** Whether libtiff knows how many bytes a value has: those of no type, too, and of two types more for BigTIFF. */
+export const isKnown = (type: number): boolean => type <= IFD || (type >= 16 && type <= 18);
+
+/** Whether values are bytes in Pillow: those of BYTE and UNDEFINED. */
+export const isBytes = ({ type }: TiffEntry): boolean => type === BYTE || type === 7;
+
 /** Bytes of the values of a tag that do not lie in the directory itself; 0 if it has room for them. */
 export function bytesOutside({ isBig }: TiffDirectory, { type, count }: TiffEntry): number {
   const bytes = count * (TYPE_BYTES[type] ?? 0);

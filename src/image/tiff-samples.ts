@@ -40,7 +40,7 @@ export function layoutOf({ isLittle, photometric, format, fillOrder, bits, extra
   const isGray = photometric === YCBCR && bits.length === 1;
   if (!(isKnown || isGray) || bits.some((count) => count !== depth)) return undefined;
 
-  if (photometric <= BLACK_IS_ZERO && bits.length === 1) {
+  if ((photometric === WHITE_IS_ZERO || photometric === BLACK_IS_ZERO) && bits.length === 1) {
     const isWhite = photometric === WHITE_IS_ZERO;
     if (format === 1 && [1, 2, 4, 8].includes(depth)) {
       const flags = `${isWhite ? "I" : ""}${isFlipped ? "R" : ""}`;

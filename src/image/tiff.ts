@@ -11,7 +11,9 @@ import {
   bytesOutside,
   entryOf,
   hasInteger,
+  isBytes,
   isInteger,
+  isKnown,
   numberAt,
   readDirectory,
   type TiffDirectory,
@@ -103,13 +105,14 @@ export function* readTiff(file: ImageFile): Slices<StoredImage> {
   const { directory, width, height, layout } = tiff;
   const { mode } = layout;
   const isWhite = file.alpha === "white" && /A$/.test(mode);
-  const isUnmultiplied = tiff.hasPlanes && mode === "RGBA" && tiff.compression !== NO_COMPRESSION;
-  const channels = mode === "CMYK" || isWhite || isUnmultiplied ? 4 : 3;
+  const grid = tiff.compression === NO_COMPRESSION ? undefined : gridOf(tiff);
+  const channels = mode === "CMYK" || isWhite || grid?.isAssociated ? 4 : 3;
   const canvas: Canvas = { data: new Uint8Array(channels * width * height), channels };
-  yield* tiff.compression === NO_COMPRESSION ? readPlain(tiff, canvas) : readCoded(tiff, canvas);
+  yield* grid ? readCoded(tiff, grid, canvas) : readPlain(tiff, canvas);
   if (channels === 4)
     yield* toRgb(canvas.data, mode === "CMYK" ? rgbOfCmyk : (from, to) => rgbOfRgba(from, file.alpha, to));
   const xmp = entryOf(directory, TAG.xmp);
+  if (xmp && !isBytes(xmp)) throw broken(file, "has XMP in its TIFF tags that is not of bytes");
   const { buffer, byteOffset } = file.bytes;
   const text = xmp && new TextDecoder("latin1").decode(new Uint8Array(buffer, byteOffset + xmp.at, xmp.count));
   return {
@@ -307,16 +310,15 @@ interface Grid {
   readonly sampleBits: number;
   readonly predictor: number;
   readonly fillOrder: number;
-  /** Whether RGB is multiplied by alpha, which it is if nothing says more. */
+  /** Whether RGB is multiplied by the alpha of a fourth plane, which it is if nothing says more. */
   readonly isAssociated: boolean;
   readonly offsets: TiffEntry;
   /** Bytes of each; a single strip without goes on to the end. */
   readonly lengths: TiffEntry | undefined;
 }
 
-function* readCoded(tiff: Tiff, canvas: Canvas): Slices<void> {
+function* readCoded(tiff: Tiff, grid: Grid, canvas: Canvas): Slices<void> {
   const { file, directory, width, height } = tiff;
-  const grid = gridOf(tiff);
   const { hasPlanes, isTiled, columns, rows, samples, sampleBits, predictor, fillOrder } = grid;
   const layout = nativeOf(tiff.layout);
   const { mode } = layout;
@@ -373,7 +375,7 @@ function* readCoded(tiff: Tiff, canvas: Canvas): Slices<void> {
     if (i % MOST_PIECES === MOST_PIECES - 1) yield;
   }
   codec.free?.();
-  if (planes === 4 && mode === "RGBA" && grid.isAssociated) yield* unmultiply(canvas);
+  if (grid.isAssociated) yield* unmultiply(canvas);
   // Pillow puts a plane of alpha behind one of gray where it never looks for it: nothing is to be seen.
   if (planes === 2 && canvas.channels === 4) canvas.data.fill(255);
 }
@@ -398,7 +400,7 @@ function nativeOf({ mode, raw }: Layout): Layout {
   return { mode, raw: ordered.replace(/;16B$/, ";16L") };
 }
 
-function gridOf({ file, directory, width, height, compression }: Tiff): Grid {
+function gridOf({ file, directory, width, height, compression, layout }: Tiff): Grid {
   const { all, isLittle, isBig, claimed, isCut } = directory;
   const version = isLittle ? [42, 0] : [0, 42];
   if (!isBig && (file.bytes[2] !== version[0] || file.bytes[3] !== version[1]))
@@ -477,7 +479,8 @@ function gridOf({ file, directory, width, height, compression }: Tiff): Grid {
     lengths,
   };
   const extra = find(TAG.extra);
-  const isAssociated = !extra || !hasInteger(directory, extra) || numberAt(directory, extra) < 2;
+  const isMultiplied = !extra || !hasInteger(directory, extra) || numberAt(directory, extra) < 2;
+  const isAssociated = planes === 2 && layout.mode === "RGBA" && isMultiplied;
   return { ...grid, isAssociated, hasPlanes: planes === 2, fillOrder: mild(TAG.fillOrder, 1) };
 }
 
@@ -502,6 +505,7 @@ function inputOf({ file, directory, height }: Tiff, grid: Grid, index: number, s
   if (lengths && !hasInteger(directory, lengths))
     throw broken(file, "is a TIFF whose lengths of strips or tiles are not integers");
   if (!lengths || (isOne && length === 0 && offset > 0)) {
+    if (directory.all.some(({ type }) => !isKnown(type))) throw broken(file, "has a TIFF tag of an unknown type");
     length = Math.floor(spaceOf(directory) / (hasPlanes ? grid.samples : 1));
     if (index === (hasPlanes ? grid.samples : 1) - 1) length = Math.min(length, bytes.length - offset);
   }
