@@ -46,7 +46,8 @@ const READERS: Readonly<Record<OwnFormat, () => Promise<Reader>>> = {
 
 /**
  * The pixels of an encoded image, turned upright by its EXIF orientation. Alpha is dropped unless the options say more; palettes
- * and CMYK become RGB, colour profiles are ignored, 16 bits become the upper 8, of an animation the first frame counts.
+ * and CMYK become RGB, colour profiles are ignored, 16 bits become the upper 8; of an animation the first frame counts, and the
+ * first page of a TIFF.
  * @throws Error: one sentence that names the file, for one that is truncated, corrupt, too large or of another format.
  */
 export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {

@@ -5,7 +5,7 @@
 import { ascii } from "./file.js";
 import { entryOf, numberAt, readDirectory, type TiffDirectory } from "./tiff-directory.js";
 
-const ORIENTATION = 0x0112;
+export const ORIENTATION = 0x0112;
 /** What may come before, any number of times. */
 const EXIF = [0x45, 0x78, 0x69, 0x66, 0, 0];
 

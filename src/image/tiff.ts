@@ -3,7 +3,7 @@
  * compressed it reads by itself, a piece after the other in the order of the file; the rest is libtiff's, which wants every strip
  * or tile and is strict about the directory. Gray of more than 8 bits becomes its upper 8, where Pillow saturates.
  */
-import { orientationIn } from "./exif.js";
+import { ORIENTATION, orientationIn } from "./exif.js";
 import { broken, checkSize, type ImageFile, rgbOfRgba, type StoredImage } from "./file.js";
 import type { Slices } from "./slices.js";
 import { addUp, CODECS, swapBytes } from "./tiff-codecs.js";
@@ -112,7 +112,9 @@ export function* readTiff(file: ImageFile): Slices<StoredImage> {
   if (channels === 4)
     yield* toRgb(canvas.data, mode === "CMYK" ? rgbOfCmyk : (from, to) => rgbOfRgba(from, file.alpha, to));
   const xmp = entryOf(directory, TAG.xmp);
-  if (xmp && !isBytes(xmp)) throw broken(file, "has XMP in its TIFF tags that is not of bytes");
+  // Pillow looks into it where no tag says the orientation.
+  if (xmp && !isBytes(xmp) && !entryOf(directory, ORIENTATION))
+    throw broken(file, "has XMP in its TIFF tags that is not of bytes");
   const { buffer, byteOffset } = file.bytes;
   const text = xmp && new TextDecoder("latin1").decode(new Uint8Array(buffer, byteOffset + xmp.at, xmp.count));
   return {
