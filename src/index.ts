@@ -112,6 +112,9 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   patchSize: true,
   processor: true,
   draft: true,
+  subfolder: true,
+  prefix: true,
+  ignore: true,
   config: true,
   pixelLimit: true,
   decodeTimeout: true,
@@ -149,6 +152,15 @@ function checkOptions(options: LoadOptions): void {
       const got = name === "token" ? typeof value : excerpt(value);
       throw new TypeError(`load: ${name} must be a ${type}; got ${got}`);
     }
+  }
+  for (const name of ["subfolder", "prefix"] as const) {
+    const { [name]: text } = options;
+    if (text !== undefined && typeof text !== "string") {
+      throw new TypeError(`load: ${name} must be a string; got ${excerpt(text)}`);
+    }
+  }
+  if (options.ignore !== undefined && !(options.ignore instanceof RegExp)) {
+    throw new TypeError(`load: ignore must be a RegExp; got ${excerpt(options.ignore)}`);
   }
   checkSources("load", options.sources);
   if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {

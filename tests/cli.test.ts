@@ -97,6 +97,9 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     threads: "auto",
     wide: false,
     processor: undefined,
+    subfolder: undefined,
+    prefix: undefined,
+    ignore: undefined,
   });
   assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
   const { batch, seconds, json, quiet, out } = parseArguments([]);
@@ -111,8 +114,17 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     },
   );
   const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--processor", "torchvision"];
+  words.push("--subfolder", "vision", "--prefix", "tower.", "--ignore", "/^loss/");
   const { load } = parseArguments(words);
-  assert.deepEqual(load, { backend: "wasm", precision: "int8", threads: 2, wide: true, processor: "torchvision" });
+  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u };
+  assert.deepEqual(load, {
+    backend: "wasm",
+    precision: "int8",
+    threads: 2,
+    wide: true,
+    processor: "torchvision",
+    ...names,
+  });
 });
 
 const TEXT = inScratch("text.jpg", "not an image");

@@ -8,7 +8,7 @@ import type { TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { type Facts, observeText } from "../observe.js";
-import { alone, BIT, headsOf, squareSize } from "./bare.js";
+import { alone, BIT, headsOf, probabilitiesOf, squareSize } from "./bare.js";
 
 interface Family {
   readonly eps: number;
@@ -19,7 +19,13 @@ interface Family {
   readonly pooled?: Config["pooled"];
   readonly pooling?: Config["pooling"];
   readonly naflex?: true;
-  readonly text?: { readonly heads: number; readonly causal: boolean; readonly eos?: number };
+  readonly text?: {
+    readonly heads: number;
+    readonly causal: boolean;
+    readonly eos?: number;
+    /** An eos_token_id that means the largest id of a text. */
+    readonly largest?: number;
+  };
 }
 
 const PLAIN: Interpolation = { filter: "bicubic", antialias: false, always: false };
@@ -31,8 +37,10 @@ const CLIP: Family = {
   heads: 12,
   act: "quick_gelu",
   pooled: "head",
-  text: { heads: 8, causal: true, eos: 49407 },
+  // Old configs say 2 and mean the largest, that of CLIP's end of text.
+  text: { heads: 8, causal: true, eos: 49407, largest: 2 },
 };
+const METACLIP_2: Family = { ...CLIP, text: { heads: 8, causal: true, eos: 49407 } };
 const SIGLIP: Family = {
   eps: 1e-6,
   heads: 12,
@@ -55,8 +63,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   dinov3_vit: { eps: 1e-5, heads: 6, interpolation: ALWAYS, pooled: "token" },
   clip: CLIP,
   clip_vision_model: CLIP,
-  metaclip_2: { ...CLIP, act: "gelu", text: { heads: 8, causal: true, eos: 2 } },
-  metaclip_2_vision_model: { ...CLIP, act: "gelu" },
+  metaclip_2: METACLIP_2,
+  metaclip_2_vision_model: METACLIP_2,
   siglip: SIGLIP,
   siglip_vision_model: SIGLIP,
   siglip2: {
@@ -72,21 +80,36 @@ const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
   Object.entries(ACTIVATIONS).flatMap(([name, { hiddenAct }]) => hiddenAct.map((act) => [act, name as Activation])),
 );
 
+/**
+ * Compares a file's model_type with the families, before its tensors are looked at.
+ * @throws Error that names the family.
+ */
+export function checkFamily(name: string, file: Json): void {
+  const type = reader(name, file).text("model_type");
+  if (type === undefined || Object.hasOwn(FAMILIES, type) || type === TIMM_WRAPPER) return;
+  throw new Error(
+    `load: "${name}" is of the family ${excerpt(type)}, which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
+  );
+}
+
+/** model_type of timm's models in transformers, whose files are timm's with a few keys more. */
+const TIMM_WRAPPER = "timm_wrapper";
+
 export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen, named } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit");
-  const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type]! : undefined;
-  if (!family) {
-    throw new Error(
-      `load: "${name}" is of the family ${excerpt(type)}, which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
-    );
-  }
-  const vision = isRecord(file.vision_config) ? file.vision_config : file;
+  const family = FAMILIES[type];
+  if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
+  const vision = towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
+  // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
+  if (seen.gated && type === "dinov3_vit") read.choice("hidden_act", "gelu", { silu: true });
   const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
+  read.same("num_channels", seen.inputChannels, 3);
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
   const width = read.count("hidden_size", seen.width);
+  const problem = reader(name, file).choice("problem_type", "none", PROBLEMS);
   const classifies = [file.architectures]
     .flat()
     .some((architecture) => typeof architecture === "string" && architecture.includes("ForImageClassification"));
@@ -96,7 +119,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const patchSize = read.size("patch_size", seen.patch);
   const eps = read.number("layer_norm_eps", family.eps, EPS_RANGE);
   const contrastive = family.text !== undefined;
-  const text = family.text && textOf(facts, family, isRecord(file.text_config) ? file.text_config : {});
+  const text = family.text && textOf(facts, family, towerOf(facts, "text") ?? {});
 
   let pooling: Config["pooling"] = family.pooling ?? "token";
   if (seen.distilledHead) pooling = "distilled";
@@ -113,6 +136,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
     imageSize: read.size("image_size", type === "bit" ? [224, 224] : squareSize(seen)),
+    inputChannels: seen.inputChannels,
     patchSize,
     stride: 1,
     width,
@@ -132,10 +156,12 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
+    poolsPrefix: false,
     poolHeads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
     norm,
     pooled: seen.poolerWidth > 0 ? "pooler" : (family.pooled ?? "none"),
     classes,
+    probabilities: problem === "regression" ? "none" : probabilitiesOf(classes, problem === "several"),
     headless: false,
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
@@ -147,12 +173,27 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   };
 }
 
+/** Meanings of problem_type, by transformers' image-classification pipeline. */
+const PROBLEMS = {
+  none: "one",
+  single_label_classification: "one",
+  multi_label_classification: "several",
+  regression: "regression",
+} as const;
+
+/** Settings of a tower: old files of CLIP have them twice, and the later ones count (CLIPConfig). */
+function towerOf({ file }: Facts, tower: "vision" | "text"): Json | undefined {
+  const { [`${tower}_config`]: config, [`${tower}_config_dict`]: later } = file;
+  if (isRecord(later) && Object.keys(later).length > 0) return later;
+  return isRecord(config) ? config : undefined;
+}
+
 /** The text tower, if the checkpoint has one. */
 function textOf({ name, named, tensors }: Facts, family: Family, file: Json): TextConfig | undefined {
   const seen = observeText(named, tensors);
   if (!seen) return undefined;
   const read = reader(name, file);
-  const { heads, causal, eos } = family.text!;
+  const { heads, causal, eos, largest } = family.text!;
   const end = eos === undefined ? undefined : read.whole("eos_token_id", eos);
   return {
     ...seen,
@@ -161,8 +202,7 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
     eps: read.number("layer_norm_eps", family.eps, EPS_RANGE),
     activation: read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS),
     causal,
-    // Old configs say 2 and mean the largest id, that of CLIP's end of text.
-    pooling: eos === undefined ? "last" : end === 2 && eos !== 2 ? "largest" : end!,
+    pooling: end === undefined ? "last" : end === largest ? "largest" : end,
   };
 }
 
