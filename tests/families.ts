@@ -56,15 +56,27 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-dinov2-registers", "hf-dinov3"],
   },
   {
-    family: "CLIP, MetaCLIP, Chinese-CLIP, AltCLIP, SigLIP, SigLIP 2 (NaFlex too)",
+    family: "CLIP, MetaCLIP, Chinese-CLIP, AltCLIP, TIPSv2, SigLIP, SigLIP 2 (NaFlex too)",
     transformers: [
       ...["clip", "clip_vision_model", "metaclip_2", "metaclip_2_vision_model"],
-      ...["chinese_clip", "altclip", "siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"],
+      ...["chinese_clip", "altclip", "tipsv2", "siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"],
     ],
     timm: ["vit_*_clip_*", "vit_*_siglip_*"],
-    others: ["OpenCLIP, also with BERT, RoBERTa or XLM-RoBERTa", "OpenAI's names"],
+    others: [
+      "VisionTextDualEncoder of ViT and BERT",
+      "OpenCLIP, also with BERT, RoBERTa or XLM-RoBERTa",
+      "OpenAI's names",
+    ],
     tasks: `${CLASSES}, texts, zero-shot`,
-    fixtures: ["hf-clip", "hf-chinese-clip", "hf-siglip2-naflex", "openclip-vit", "openclip-roberta"],
+    fixtures: [
+      "hf-clip",
+      "hf-chinese-clip",
+      "hf-tips",
+      "hf-dual",
+      "hf-siglip2-naflex",
+      "openclip-vit",
+      "openclip-roberta",
+    ],
   },
   {
     family: "towers of image-text models: BLIP, GIT, InternVL, MLCD, OWL-ViT (features)",

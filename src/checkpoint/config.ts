@@ -13,6 +13,7 @@ export type LayoutName =
   | "clip"
   | "blip"
   | "aimv2"
+  | "tips"
   | "timm"
   | "torchvision"
   | "openclip"

@@ -112,10 +112,13 @@ export interface Layout extends ClassifierNames {
 }
 
 /** The text tower of a layout. */
-export interface TextNames extends SimilarityNames {
+export type TextNames = SimilarityNames & TextTowerNames;
+
+interface TextTowerNames {
   readonly prefix: string;
   readonly embedding: string;
-  readonly positions: string;
+  /** None where they are sinusoids. */
+  readonly positions?: string;
   /** BERT's rows of kinds of tokens, of which the first is added to all. */
   readonly types?: string;
   /** Norm before the first block. */
@@ -129,10 +132,46 @@ export interface TextNames extends SimilarityNames {
   readonly projection: readonly string[];
 }
 
+/** A block of transformers' BERT, RoBERTa and XLM-RoBERTa, whose norms are of sums (Vaswani et al. 2017). */
+const bertBlock: BlockNames = {
+  at: "encoder.layer.#.",
+  attentions: [
+    {
+      norm: "attention.output.LayerNorm",
+      qkv: [["attention.self.query", "attention.self.key", "attention.self.value"]],
+      proj: "attention.output.dense",
+    },
+  ],
+  mlps: [{ norm: "output.LayerNorm", fc1: [["intermediate.dense"]], fc2: ["output.dense"] }],
+};
+
+/** BERT and its kind, as the text tower of a model. */
+const bert = {
+  embedding: "embeddings.word_embeddings.weight",
+  positions: "embeddings.position_embeddings.weight",
+  types: "embeddings.token_type_embeddings.weight",
+  preNorm: "embeddings.LayerNorm",
+  block: bertBlock,
+};
+
+/** As CLIP and SigLIP have them, whoever wrote the file. */
+const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "logit_bias" };
+
 /** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT: what save_pretrained writes. */
 const transformers: Layout = {
   name: "huggingface",
-  prefixes: ["vit.", "deit.", "beit.", "data2vec_vision.", "dinov2.", "dinov2_with_registers.", "ijepa.", "bit.", ""],
+  prefixes: [
+    "vit.",
+    "vision_model.",
+    "deit.",
+    "beit.",
+    "data2vec_vision.",
+    "dinov2.",
+    "dinov2_with_registers.",
+    "ijepa.",
+    "bit.",
+    "",
+  ],
   patchEmbed: "embeddings.patch_embeddings.projection",
   resnet: {
     at: [{ stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." }],
@@ -200,6 +239,17 @@ const transformers: Layout = {
   distillationHead: "distillation_classifier",
   pooler: "pooler.dense",
   ignored: /(^|\.)(mask_token|position_ids|relative_position_index)$|^decoder\./,
+  // VisionTextDualEncoderModel
+  projection: ["visual_projection"],
+  text: [
+    {
+      ...bert,
+      prefix: "text_model.",
+      readout: [{ layer: "text_model.pooler.dense", activation: "tanh" }],
+      projection: ["text_projection"],
+      ...SIMILARITY,
+    },
+  ],
 };
 
 /** transformers' DINOv3. */
@@ -250,31 +300,6 @@ const clipBlock: BlockNames = {
 
 /** A block of AltCLIP's image tower. */
 const altClipBlock: BlockNames = { ...clipBlock, at: "encoder.layer.#." };
-
-/** A block of transformers' BERT, RoBERTa and XLM-RoBERTa, whose norms are of sums (Vaswani et al. 2017). */
-const bertBlock: BlockNames = {
-  at: "encoder.layer.#.",
-  attentions: [
-    {
-      norm: "attention.output.LayerNorm",
-      qkv: [["attention.self.query", "attention.self.key", "attention.self.value"]],
-      proj: "attention.output.dense",
-    },
-  ],
-  mlps: [{ norm: "output.LayerNorm", fc1: [["intermediate.dense"]], fc2: ["output.dense"] }],
-};
-
-/** BERT and its kind, as the text tower of a model. */
-const bert = {
-  embedding: "embeddings.word_embeddings.weight",
-  positions: "embeddings.position_embeddings.weight",
-  types: "embeddings.token_type_embeddings.weight",
-  preNorm: "embeddings.LayerNorm",
-  block: bertBlock,
-};
-
-/** As CLIP and SigLIP have them, whoever wrote the file. */
-const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "logit_bias" };
 
 /** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2, Chinese-CLIP and AltCLIP, OWL-ViT, GIT and MLCD. */
 const clip: Layout = {
@@ -554,6 +579,35 @@ const openClipTimm: Layout = {
   text: [openClipCustomText, openClipBert],
 };
 
+/** TIPS and TIPSv2, in Google DeepMind's names, as transformers writes them too. */
+const tips: Layout = {
+  name: "tips",
+  prefixes: ["vision_encoder."],
+  patchEmbed: "patch_embed.proj",
+  tokens: ["cls_token", "register_tokens"],
+  positions: "pos_embed",
+  blocks: [
+    {
+      at: "blocks.#.",
+      attentions: [timmAttention],
+      mlps: [{ ...timmMlp, fc1: [["mlp.c_fc"], ["mlp.w12"]], fc2: ["mlp.c_proj", "mlp.w3"] }],
+    },
+  ],
+  norm: "norm",
+  head: [],
+  ignored: /(^|\.)mask_token$/,
+  text: [
+    {
+      prefix: "text_encoder.",
+      embedding: "token_embedding.weight",
+      block: openClipBlock,
+      norm: "text_encoder.ln_final",
+      projection: [],
+      temperature: "temperature",
+    },
+  ],
+};
+
 /** google-research/vision_transformer and, with other names for the parts of a block, big_vision. */
 const flax: Layout = {
   name: "flax",
@@ -652,6 +706,7 @@ export const layouts: readonly Layout[] = [
   clip,
   blip,
   aimv2,
+  tips,
   openClipTimm,
   openClip,
   timm,

@@ -257,7 +257,7 @@ export function observeText({ layout, text }: Named, tensors: Shapes) {
   return {
     vocabulary,
     width,
-    length: tensors.get(text.prefix + text.positions)?.shape[0] ?? 0,
+    length: tensors.get(text.prefix + (text.positions ?? ""))?.shape[0] ?? 0,
     depth: depthOf(text.prefix, text.block, tensors),
     mlpWidth: tensors.get(at + weightOf(layout, text.block.mlps[0].fc2[0]))?.shape[1] ?? 0,
   };

@@ -17,6 +17,7 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   clip: fromTransformers,
   blip: fromTransformers,
   aimv2: fromTransformers,
+  tips: fromTransformers,
   timm: fromTimm,
   torchvision: fromTorchvision,
   openclip: fromOpenClip,

@@ -388,11 +388,11 @@ function planText(layout: Layout, tensors: Shapes, { text, features }: Config, n
     inputs = outputs;
   }
   // BERT's table may be longer than the texts that the model was made for.
-  const rows = Math.max(planner.shapeOf(prefix + names.positions)?.[0] ?? 0, (padding ?? -1) + 1 + length);
+  const rows = Math.max(planner.shapeOf(prefix + (names.positions ?? ""))?.[0] ?? 0, (padding ?? -1) + 1 + length);
   const kinds = types === undefined ? undefined : planner.shapeOf(prefix + types)?.[0];
   return {
     embedding: values(prefix + names.embedding, [vocabulary, width]),
-    positions: values(prefix + names.positions, [rows, width]),
+    positions: names.positions === undefined ? undefined : values(prefix + names.positions, [rows, width]),
     types: kinds === undefined ? undefined : values(prefix + types!, [kinds, width]),
     preNorm: preNorm === undefined ? undefined : planner.norm(prefix + preNorm, width, eps),
     blocks: planBlocks(planner, layout, text!, prefix, block, depth),

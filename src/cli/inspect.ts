@@ -99,6 +99,7 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   clip: "transformers' CLIP",
   blip: "transformers' BLIP",
   aimv2: "transformers' AIMv2",
+  tips: "google-deepmind's TIPS",
   timm: "timm",
   torchvision: "torchvision",
   openclip: "OpenCLIP",
@@ -134,6 +135,7 @@ function describeHead({ pooling, classes, poolerWidth, features }: Config): stri
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
+    pooler: "pooler",
     distilled: "class and distillation token",
     mean: "mean of the patches",
     "token+mean": "class token and mean of the patches",

@@ -4,12 +4,12 @@ import type { Call } from "../vit/outputs.js";
 import type { Encoded, VitConfig } from "../vit/vit.js";
 import { type ClassifierConfig, type ClassifierWeights, classify } from "./classifier.js";
 import { type ContrastiveConfig, type ContrastiveWeights, projectImages } from "./contrastive.js";
-import { type PoolerConfig, type PoolerWeights, runPooler } from "./pooler.js";
+import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
 
 export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig {}
 
-export interface HeadsWeights extends PoolingWeights, ClassifierWeights, PoolerWeights, ContrastiveWeights {}
+export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights {}
 
 /** Calls the ops of the heads whose outputs are asked for. */
 export function runHeads(

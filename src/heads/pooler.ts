@@ -1,9 +1,9 @@
 /** The output that transformers calls pooler_output: BERT's tanh layer on the class token, that token, or what a head reads. */
-import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
+import type { Backend, Tensor as Matrix } from "../backend.js";
 import type { LinearPlan, Planner } from "../planned.js";
 import { type Call, tensorOf } from "../vit/outputs.js";
 import type { Encoded } from "../vit/vit.js";
-import { type Pooled, tokenOf } from "./pooling.js";
+import { type Pooled, type PoolingWeights, poolerOf, tokenOf } from "./pooling.js";
 
 export interface PoolerConfig {
   /**
@@ -15,11 +15,6 @@ export interface PoolerConfig {
   readonly poolerWidth: number;
 }
 
-export interface PoolerWeights {
-  /** Hugging Face's, before its tanh. */
-  readonly pooler: Linear | undefined;
-}
-
 export const planPooler = (
   planner: Planner,
   name: string,
@@ -29,7 +24,7 @@ export const planPooler = (
 /** Gives `pooled`: of a ResNet [B, C, 1, 1], else [B, D]. */
 export function runPooler(
   backend: Backend,
-  weights: PoolerWeights,
+  weights: Pick<PoolingWeights, "pooler">,
   config: PoolerConfig & { readonly depth: number },
   encoded: Encoded,
   pooled: () => Pooled,
@@ -45,10 +40,6 @@ export function runPooler(
 
   function vectorOf(): Matrix {
     if (config.pooled === "head") return pooled()[0]!;
-    const token = tokenOf(backend, encoded, 0);
-    if (config.pooled === "token") return token;
-    const y = backend.createTensor(encoded.images, config.poolerWidth);
-    backend.linear(y, token, weights.pooler!, { activation: "tanh" });
-    return y;
+    return config.pooled === "token" ? tokenOf(backend, encoded, 0) : poolerOf(backend, weights, encoded);
   }
 }

@@ -13,6 +13,8 @@ export interface TextConfig extends EncoderConfig {
   /** Id of padding, where positions are counted from behind it, and past it, as in RoBERTa; else from 0. */
   readonly padding: number | undefined;
   readonly postNorm: PostNorm;
+  /** Factor of the embedding of tokens. */
+  readonly embedScale: number;
   /** True if a token sees only those before it. */
   readonly causal: boolean;
   /** Token that stands for the text: the first, the last, the one of the largest id, or the first of a certain id; or all tokens' mean. */
@@ -22,8 +24,8 @@ export interface TextConfig extends EncoderConfig {
 export interface TextWeights {
   /** [vocabulary, D] */
   readonly embedding: Float32Array;
-  /** [length, D], of RoBERTa padding + 1 rows more. */
-  readonly positions: Float32Array;
+  /** [length, D], of RoBERTa padding + 1 rows more; sinusoids where there is no table. */
+  readonly positions: Float32Array | undefined;
   /** BERT's kinds of tokens, [kinds, D]; all tokens are of the first. */
   readonly types: Float32Array | undefined;
   readonly preNorm: Norm | undefined;
@@ -60,6 +62,7 @@ export async function runText(
       rows.set(weights.embedding.subarray(id * width, (id + 1) * width), i * width);
     }
     const { types, preNorm, norm } = weights;
+    if (config.embedScale !== 1) for (const i of rows.keys()) rows[i]! *= config.embedScale;
     if (types) for (const i of rows.keys()) rows[i]! += types[i % width]!;
     const positions = backend.createTensor(tokens, width, positionsOf(weights, config, ids));
     backend.assembleTokens(z, undefined, backend.createTensor(tokens, width, rows), positions);
@@ -95,6 +98,7 @@ export async function runText(
 
 /** Rows of the position table, [tokens, D]. */
 function positionsOf({ positions }: TextWeights, { width, padding }: TextConfig, ids: readonly number[]): Float32Array {
+  if (!positions) return sinusoids(ids.length, width);
   if (padding === undefined) return positions.subarray(0, ids.length * width);
   const rows = new Float32Array(ids.length * width);
   let next = padding + 1;
@@ -102,6 +106,19 @@ function positionsOf({ positions }: TextWeights, { width, padding }: TextConfig,
     const row = id === padding ? padding : next++;
     rows.set(positions.subarray(row * width, (row + 1) * width), i * width);
   }
+  return rows;
+}
+
+/** Position embeddings of Vaswani et al. 2017, section 3.5, as tensor2tensor has them: sines, then cosines. */
+function sinusoids(tokens: number, width: number): Float32Array {
+  const half = Math.floor(width / 2);
+  const rows = new Float32Array(tokens * width);
+  for (let token = 0; token < tokens; token++)
+    for (let i = 0; i < half; i++) {
+      const angle = token * Math.exp((-i * Math.log(10000)) / (half - 1));
+      rows[token * width + i] = Math.sin(angle);
+      rows[token * width + half + i] = Math.cos(angle);
+    }
   return rows;
 }
 

@@ -49,6 +49,7 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
       eps: epsOf(text),
       activation,
       padding: undefined,
+      embedScale: 1,
       postNorm: false,
       causal: !readText.flag("no_causal_mask", false),
       pooling: readText.choice("pool_type", "argmax", { argmax: "largest", last: "last" } as const),

@@ -34,6 +34,8 @@ interface Family {
     readonly eos?: number | "largest";
     /** BERT or XLM-RoBERTa, whose positions begin behind that of padding. */
     readonly bert?: { readonly padding: number | undefined };
+    /** TIPS's text tower. */
+    readonly tips?: true;
   };
 }
 
@@ -109,6 +111,11 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   aimv2_vision_model: { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" },
   internvl_vision: { eps: 1e-6, heads: 16, interpolation: ALWAYS },
   pixio: { eps: 1e-6, heads: 16, mlpRatio: true, interpolation: ALWAYS, pooled: "head", pooling: "tokens" },
+  tipsv2: {
+    ...{ eps: 1e-6, heads: 12, mlpRatio: true, pooled: "token", norm: "tokens" },
+    interpolation: { filter: "bilinear", antialias: true, always: true },
+    text: { heads: 12, causal: false, tips: true },
+  },
   mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE },
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
 };
@@ -121,7 +128,8 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen, named } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit");
-  const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type]! : undefined;
+  const family =
+    type === "vision-text-dual-encoder" ? dual(facts) : Object.hasOwn(FAMILIES, type) ? FAMILIES[type]! : undefined;
   if (!family) {
     throw new Error(
       `load: "${name}" is of the family ${excerpt(type)}, which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
@@ -151,7 +159,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   else if (seen.pooledNorm || !seen.classToken || (contrastive && classes > 0)) pooling = "mean";
 
   let norm: Config["norm"] = family.norm ?? (seen.norm ? "tokens" : "none");
-  if (seen.pooledNorm || (contrastive && seen.classToken)) norm = "pooled";
+  if (!family.norm && (seen.pooledNorm || (contrastive && seen.classToken))) norm = "pooled";
   // CLIPForImageClassification reads what no norm has seen.
   if (contrastive && seen.classToken && classes > 0) norm = "none";
 
@@ -195,32 +203,50 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   };
 }
 
+/** Towers of VisionTextDualEncoderModel: a plain one with a pooler, and a BERT. */
+function dual({ name, file }: Facts): Family {
+  const typeOf = (key: string, table: Readonly<Record<string, Family["text"] | Family>>) => {
+    const config = isRecord(file[key]) ? file[key] : {};
+    return reader(`${name}/${key}`, config).choice("model_type", "", table);
+  };
+  const text = typeOf("text_config", {
+    bert: { heads: 12, causal: false, bert: { padding: undefined } },
+    roberta: { heads: 12, causal: false, bert: { padding: 1 } },
+    "xlm-roberta": { heads: 12, causal: false, bert: { padding: 1 } },
+  }) as Family["text"];
+  const vision = typeOf("vision_config", { vit: FAMILIES.vit, deit: FAMILIES.deit }) as Family;
+  return { ...vision, norm: "tokens", pooling: "pooler", text };
+}
+
 /** The text tower, if the checkpoint has one. */
 function textOf({ name, named, tensors }: Facts, family: Family, file: Json): TextConfig | undefined {
   const seen = observeText(named, tensors);
   if (!seen) return undefined;
   const read = reader(name, file);
-  const { heads, causal, eos, bert } = family.text!;
+  const { heads, causal, eos, bert, tips } = family.text!;
   const end = typeof eos === "number" ? read.whole("eos_token_id", eos) : undefined;
   const padding = bert?.padding === undefined ? undefined : read.whole("pad_token_id", bert.padding);
   return {
     ...seen,
-    length: seen.length - (padding ?? -1) - 1,
+    length: tips ? read.count("max_position_embeddings", 64) : seen.length - (padding ?? -1) - 1,
     padding,
+    embedScale: tips && read.flag("scale_sqrt_depth", true) ? Math.sqrt(seen.width) : 1,
     depth: read.count("num_hidden_layers", seen.depth),
     heads: read.count("num_attention_heads", heads),
-    eps: read.number("layer_norm_eps", bert ? BERT_EPS : family.eps, EPS_RANGE),
-    activation: read.choice("hidden_act", bert ? "gelu" : (family.act ?? "gelu"), HIDDEN_ACTS),
+    eps: read.number("layer_norm_eps", bert ? BERT_EPS : tips ? 1e-5 : family.eps, EPS_RANGE),
+    activation: read.choice("hidden_act", bert ? "gelu" : tips ? "relu" : (family.act ?? "gelu"), HIDDEN_ACTS),
     causal,
     postNorm: bert ? "sum" : false,
     // Old configs say 2 and mean the largest id, that of CLIP's end of text.
     pooling: bert
       ? "first"
-      : eos === undefined
-        ? "last"
-        : eos === "largest" || (end === 2 && eos !== 2)
-          ? "largest"
-          : end!,
+      : tips
+        ? "mean"
+        : eos === undefined
+          ? "last"
+          : eos === "largest" || (end === 2 && eos !== 2)
+            ? "largest"
+            : end!,
   };
 }
 
