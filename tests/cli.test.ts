@@ -191,7 +191,7 @@ const absent = join(scratch, "absent.jpg");
 const BAD: readonly (readonly [image: string, message: RegExp])[] = [
   [absent, /^file: ".*absent\.jpg" does not exist$/],
   [folder, /^file: ".*folder\.jpg.*" is a directory, not a file$/],
-  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP, GIF or BMP file$/],
+  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file$/],
   [cut, /^decode: ".*cut\.jpg" .*$/],
 ];
 

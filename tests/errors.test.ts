@@ -315,7 +315,7 @@ test("of several images, a bad one fails alone and by name", async () => {
     settled.map((result) => (result.status === "fulfilled" ? "done" : result.reason.message)),
     [
       "done",
-      `decode: "${text}" is not a JPEG, PNG, WebP, GIF or BMP file`,
+      `decode: "${text}" is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file`,
       'file: "tests/fixtures/image/absent.png" does not exist',
       'file: "tests/fixtures/image" is a directory, not a file',
       "done",

@@ -3,6 +3,7 @@ import { mutateJpeg } from "../mutate/jpeg.js";
 import type { Mutator } from "../mutate/mutator.js";
 import { mutatePng } from "../mutate/png.js";
 import { mutateWebp } from "../mutate/riff.js";
+import { mutateTiff } from "../mutate/tiff.js";
 import type { Target } from "../target.js";
 
 interface Row {
@@ -26,6 +27,8 @@ export const TARGETS: Readonly<Record<string, Row>> = {
   gif: image("gif", "GIF"),
   webp: image("webp", "WebP", [mutateWebp]),
   bmp: image("bmp", "BMP"),
+  tiff: image("tiff", "TIFF", [mutateTiff]),
+  ppm: image("ppm", "PBM, PGM and PPM"),
   exif: { what: "orientation in EXIF and XMP", load: async () => (await import("./exif.js")).default },
   resize: { what: "resize to any size, by any window", load: async () => (await import("./resize.js")).default },
   safetensors: { what: "safetensors files", load: async () => (await import("./weights.js")).safetensors },
