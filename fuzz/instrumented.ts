@@ -10,7 +10,6 @@ const COPIED: Readonly<Record<string, RegExp>> = {
   "dist/src": /\.js$/,
   "dist/fuzz": /planted\.js$/,
   "node_modules/@huggingface/tokenizers": /tokenizers\.mjs$/,
-  "node_modules/unzipit": /unzipit\.module\.js$/,
 };
 
 /** A copy is older than what it was made by or of. */

@@ -50,7 +50,6 @@ export type BrowserName = keyof typeof BROWSERS;
 
 const IMPORTS = {
   "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs",
-  unzipit: "/node_modules/unzipit/dist/unzipit.module.js",
 };
 const TYPES: Record<string, string> = {
   ".js": "text/javascript",

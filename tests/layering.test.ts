@@ -97,7 +97,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   // What is there before a repository is asked for.
   "hub/reference.ts": { imports: ["io"] },
   "hub/settings.ts": { imports: ["platform"] },
-  io: { imports: ["backend.ts", "json.ts", "numerics", "platform"], lazily: ["unzipit"] },
+  io: { imports: ["backend.ts", "json.ts", "numerics", "platform"] },
   image: { imports: ["backend.ts", "json.ts", "keys.ts", "platform", "waiting.ts"] },
   // Not even lazily what is Node's: bundlers for browsers would follow.
   platform: { imports: ["waiting.ts"] },

@@ -9,7 +9,6 @@ import { dependencies } from "./project.js";
 /** What each is there for. */
 const USES: Readonly<Record<string, string>> = {
   "@huggingface/tokenizers": "texts of image-text models",
-  unzipit: "archives of NumPy",
 };
 
 /** What no bill of materials names, as it is no package: where it is, and its terms. */

@@ -144,7 +144,7 @@ console.log(models, turn, attentions.length, best?.label, decode);
 
 test("what is installed with it runs nothing at installation and holds nothing native", () => {
   const folders = dependencies();
-  assert.ok(folders.length >= 2, folders.join());
+  assert.ok(folders.length >= 1, folders.join());
   for (const folder of folders) {
     const { scripts = {} } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     assert.deepEqual(

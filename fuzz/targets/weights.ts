@@ -78,7 +78,6 @@ const head = (descr: string, shape: string) => `{'descr': '${descr}', 'fortran_o
 
 export const npz: Target = {
   seeds: [
-    joinZip([]),
     joinZip([
       { tag: "a.npy", data: npy(head("<f4", "(2, 3)"), new Uint8Array(24)) },
       { tag: "b/c.npy", data: npy(head("<f2", "()"), new Uint8Array(2)) },

@@ -1,5 +1,5 @@
 /**
- * Zip archives (PKWARE's APPNOTE 6.3.10), as torch.save writes them: the directory at the end, zip64 too, and entries that are
+ * Zip archives (PKWARE's APPNOTE 6.3.10), as NumPy and torch.save write them: the directory at the end, zip64 too, and entries that are
  * stored or deflated. The directory alone is believed; what it claims is compared with the bytes that there are before any of
  * it is read. Archives that two readers could understand differently are refused.
  */
@@ -22,6 +22,13 @@ export interface ZipEntry {
 /** Most bytes of a directory, of some 40,000 entries: a model of 500 tensors and its optimizer's state have 1,500. */
 const MAX_DIRECTORY = 2 ** 22;
 
+/**
+ * How many times its bytes a file may unpack to, and how many bytes it may in any case. Weights hardly shrink: compressed by NumPy
+ * they keep nine tenths. Deflate alone would go to 1,032 times.
+ */
+const MAX_EXPANSION = 8;
+const FREE_EXPANSION = 2 ** 24;
+
 /** Signatures and sizes of the records (APPNOTE 4.3), and the longest comment behind the last one. */
 const LOCAL = { signature: 0x04034b50, size: 30 };
 const CENTRAL = { signature: 0x02014b50, size: 46 };
@@ -37,7 +44,7 @@ const LATIN1 = new TextDecoder("latin1");
 const PIECE = 2 ** 14;
 
 /** Says what is wrong with an archive. */
-type Refuse = (found: string) => never;
+export type Refuse = (found: string) => never;
 
 /**
  * The files in an archive, in the order of their bytes.
@@ -72,6 +79,12 @@ export async function readDirectory(archive: ByteSource, refuse: Refuse): Promis
     }
     return { ...entry, end: limit };
   });
+}
+
+/** Refuses a file of `size` bytes that claims to be much more unpacked. */
+export function checkExpansion(claimed: number, size: number, refuse: Refuse): void {
+  const most = Math.max(MAX_EXPANSION * size, FREE_EXPANSION);
+  if (claimed > most) refuse(`of ${size} bytes may unpack to ${most} at most; it claims ${claimed}`);
 }
 
 interface Place {
@@ -191,48 +204,71 @@ export async function beginOf(
 
 /** All bytes of an entry, as many as it claims: whoever calls has compared that with what the file has. */
 export async function readEntry(archive: ByteSource, entry: ZipEntry, refuse: Refuse): Promise<Uint8Array> {
-  const { size, packed, deflated } = entry;
-  const begin = await beginOf(archive, entry, refuse);
-  const bytes = new Uint8Array(size);
-  if (!deflated) {
-    await archive.read(bytes, begin);
+  const bytes = new Uint8Array(entry.size);
+  if (!entry.deflated) {
+    await archive.read(bytes, await beginOf(archive, entry, refuse));
     return bytes;
   }
+  const reader = inflate(archive, entry, refuse).getReader();
+  let filled = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return bytes;
+    bytes.set(value, filled);
+    filled += value.length;
+  }
+}
+
+/** The bytes of a deflated entry as they are unpacked, as many as it claims. */
+export function inflate(archive: ByteSource, entry: ZipEntry, refuse: Refuse): ReadableStream<Uint8Array> {
+  const { size, packed } = entry;
   const name = excerpt(entry.name);
-  let at = begin;
   let fault: unknown;
+  let at: number | undefined;
+  let end = 0;
   const pieces = new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
-      const piece = new Uint8Array(Math.min(PIECE, begin + packed - at));
       try {
+        if (at === undefined) {
+          at = await beginOf(archive, entry, refuse);
+          end = at + packed;
+        }
+        const piece = new Uint8Array(Math.min(PIECE, end - at));
         await archive.read(piece, at);
+        at += piece.length;
+        if (piece.length > 0) controller.enqueue(piece);
+        if (at === end) controller.close();
       } catch (error) {
         fault = error;
         throw error;
       }
-      at += piece.length;
-      if (piece.length > 0) controller.enqueue(piece);
-      if (at === begin + packed) controller.close();
     },
   });
   const reader = pieces.pipeThrough(new DecompressionStream("deflate-raw")).getReader();
   let filled = 0;
-  try {
-    for (;;) {
-      // The host's inflate has words of its own for bytes that nothing deflated.
-      const { done, value } = await reader.read().catch(() => {
-        throw fault ?? refuse(`must hold deflated bytes in ${name}; they are broken`);
-      });
-      if (done) break;
-      if (filled + value.length > size) return refuse(`must inflate ${name} to ${size} bytes; it gives more`);
-      bytes.set(value, filled);
-      filled += value.length;
-    }
-  } finally {
-    await reader.cancel().catch(() => {});
-  }
-  if (filled < size) return refuse(`must inflate ${name} to ${size} bytes; it gives ${filled}`);
-  return bytes;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        // The host's inflate has words of its own for bytes that nothing deflated.
+        const { done, value } = await reader.read().catch(() => {
+          if (fault !== undefined) throw fault;
+          return refuse(`must hold deflated bytes in ${name}; they are broken`);
+        });
+        if (done) {
+          if (filled < size) refuse(`must inflate ${name} to ${size} bytes; it gives ${filled}`);
+          return controller.close();
+        }
+        filled += value.length;
+        if (filled > size) {
+          await reader.cancel().catch(() => {});
+          refuse(`must inflate ${name} to ${size} bytes; it gives more`);
+        }
+        controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason).catch(() => {}),
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /** CRC-32 (ISO 3309), by a table. */

@@ -1,10 +1,10 @@
 /**
- * Packages that are loaded for the first image, text or archive that needs them. On a page an import map says where they are;
+ * Packages that are loaded for the first text that needs them. On a page an import map says where they are;
  * it does not reach workers, so the page tells its worker.
  */
 
 /** Each by the name that an import map or a bundler knows. */
-const NAMES = ["@huggingface/tokenizers", "unzipit"] as const;
+const NAMES = ["@huggingface/tokenizers"] as const;
 export type PackageName = (typeof NAMES)[number];
 
 /** Where they are, if something else than their names says so. */

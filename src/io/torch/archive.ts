@@ -1,9 +1,9 @@
 /** Files of PyTorch 1.6 and later: a zip of a pickle and an entry a storage. */
 import { unpickle } from "../pickle.js";
 import type { ByteSource } from "../source.js";
-import { beginOf, crc32, readDirectory, readEntry, type ZipEntry } from "../zip.js";
+import { beginOf, checkExpansion, crc32, readDirectory, readEntry, type ZipEntry } from "../zip.js";
 import type { Refuse } from "./globals.js";
-import { checkExpansion, MAX_PICKLE, type Opened, readerOf, type StorageRecord } from "./opened.js";
+import { MAX_PICKLE, type Opened, readerOf, type StorageRecord } from "./opened.js";
 
 /** The zip of PyTorch 1.6 and later: ROOT/data.pkl, ROOT/data/KEY, ROOT/byteorder. */
 export async function openArchive(file: ByteSource, refuse: Refuse): Promise<Opened> {

@@ -4,8 +4,9 @@
  */
 import { elementBits, type TensorInfo } from "../safetensors.js";
 import type { ByteSource } from "../source.js";
+import { checkExpansion } from "../zip.js";
 import type { Refuse, View } from "./globals.js";
-import { checkExpansion, type Opened, type StorageRecord } from "./opened.js";
+import type { Opened, StorageRecord } from "./opened.js";
 import type { States } from "./state.js";
 
 /** A tensor with its bytes, in the order of a C array, at `begin` of all. */

@@ -2,18 +2,6 @@
 import type { Value } from "../pickle.js";
 import { createGlobals, type Refuse, type Storage, storageOf } from "./globals.js";
 
-/**
- * How many times a file's bytes its tensors may take, and how many bytes they may in any case: those that repeat elements, or
- * share or deflate them, claim more than there is.
- */
-const MAX_EXPANSION = 8;
-const FREE_EXPANSION = 2 ** 24;
-
-export function checkExpansion(claimed: number, size: number, refuse: Refuse): void {
-  const most = Math.max(MAX_EXPANSION * size, FREE_EXPANSION);
-  if (claimed > most) refuse(`of ${size} bytes may unpack to ${most} at most; it claims ${claimed}`);
-}
-
 /** Most bytes of a pickle: that of 1,500 tensors and their optimizer's state has 1 MB. */
 export const MAX_PICKLE = 2 ** 24;
 
