@@ -33,6 +33,9 @@ export const ENGINES = {
   "onnxruntime-node": () => import("./engines/onnxruntime-node.js"),
   "transformers.js": () => import("./engines/transformers.js"),
   sharp: () => import("./engines/sharp.js"),
+  "@jsquash/jpeg": () => import("./engines/jsquash-jpeg.js"),
+  "@jsquash/webp": () => import("./engines/jsquash-webp.js"),
+  "jpeg-js": () => import("./engines/jpeg-js.js"),
   "tfjs-backend-wasm": () => import("./engines/tfjs-backend-wasm.js"),
   "jax-js": () => import("./engines/jax-js.js"),
 } satisfies Record<string, () => Promise<{ engine: Engine }>>;
@@ -44,6 +47,9 @@ export const PACKAGES: Readonly<Partial<Record<EngineName, string>>> = {
   "onnxruntime-node": "onnxruntime-node",
   "transformers.js": "@huggingface/transformers",
   sharp: "sharp",
+  "@jsquash/jpeg": "@jsquash/jpeg",
+  "@jsquash/webp": "@jsquash/webp",
+  "jpeg-js": "jpeg-js",
   "tfjs-backend-wasm": "@tensorflow/tfjs-backend-wasm",
   "jax-js": "@jax-js/jax",
 };
