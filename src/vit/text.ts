@@ -14,6 +14,8 @@ export interface TextConfig extends EncoderConfig {
   readonly causal: boolean;
   /** Token that stands for the text: the last, the one of the largest id, or the first of a certain id. */
   readonly pooling: "last" | "largest" | number;
+  /** Cleaning of a text before it is cut into tokens, if there is any (OpenCLIP's tokenizer_kwargs). */
+  readonly clean?: "whitespace" | "lower" | "canonicalize";
 }
 
 export interface TextWeights {
