@@ -403,6 +403,22 @@ test("inspect tells of convolutions, texts, rotary positions and layer scale whe
   );
 });
 
+test("inspect tells what no file says, what was looked through, and keys that say nothing", () => {
+  const inspect = (name: string, ...words: string[]) =>
+    run(["inspect", "--model", `tests/fixtures/wild/${name}/model`, ...words]).stdout;
+  const assumed = inspect("vit-without-preprocessor");
+  assert.match(assumed, /\n {2}preprocessing .*; no file says so: ViTImageProcessor's defaults\n/);
+  assert.match(inspect("prefix-compile"), /\n {2}prefix {9}"_orig_mod\.module\." before the names of its tensors\n/);
+  const strays = ["license", "_num_labels", "auto_map", "my_note", "_attn_implementation_autoset"];
+  const shown = strays.map((key) => JSON.stringify(key)).join(", ");
+  assert.ok(inspect("strays").includes(`\n  strays         ${shown}: keys that its library does not know\n`));
+  const [json] = jsonLines(inspect("strays", "--json"));
+  assert.deepEqual([json.strays, json.prefix, json.assumed], [strays, "", undefined]);
+  const tower = ["--prefix", "vision_tower.", "--ignore", "/^language/"];
+  assert.match(inspect("tower-of-llava", ...tower), /clip_vision_model, by model_type/);
+  assert.match(inspect("subfolder", "--subfolder", "parts/image_encoder"), /clip_vision_model, by model_type/);
+});
+
 test("inspect does not read the weights", () => {
   const nan = inScratch("nan.safetensors", headless().fill(0xff, -64));
   const { status, stdout } = run(["inspect", "--json", "--model", nan]);

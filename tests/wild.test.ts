@@ -23,6 +23,7 @@ interface Expected {
   readonly error?: string;
   /** Of our own: options of load, and what the error's message has in it. */
   readonly options?: LoadOptions;
+  readonly ignore?: string;
   readonly names?: readonly string[];
 }
 
@@ -120,7 +121,8 @@ for (const root of ROOTS) {
           assert.ok(names.length > 0, "nothing says what the refusal must name");
           return;
         }
-        using model = await load(folder, { backend, ...options });
+        const ignore = expected.ignore === undefined ? options?.ignore : new RegExp(expected.ignore);
+        using model = await load(folder, { backend, ...options, ignore });
         await compare(model, photo, expected);
       });
     }
