@@ -666,12 +666,15 @@ export const CASES: Readonly<Record<string, Case>> = {
     does: all,
     message: /^file: ".*modules\.json" has 3,000,004 bytes, and at most 65,536 are read$/,
   },
-  "an adapter of a megabyte": {
+  "an adapter's names of 4 MB": {
     base: "hf-vit",
     files: () => ({
       "model.safetensors": undefined,
       "golden.safetensors": undefined,
-      "adapter_config.json": JSON.stringify({ peft_type: LONG, base_model_name_or_path: LONG }),
+      "adapter_config.json": JSON.stringify({
+        peft_type: "x".repeat(2 ** 22),
+        base_model_name_or_path: "x".repeat(2 ** 22),
+      }),
     }),
     does: all,
     message: /^checkpoint: ".*" holds a x{40} adapter of "x{79}…, not a model; merge them .*$/,
@@ -682,7 +685,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     does: ["load", "inspect"],
     message: /^preprocessing: preprocessor_config\.json must hold an object; got \["x+…$/,
   },
-  "a million keys that nobody knows, and one of a later version": {
+  "100,000 keys that nobody knows, and one of a later version": {
     base: "hf-vit",
     files: () => {
       const keys = Object.fromEntries(Array.from({ length: 1e5 }, (_, i) => [`stray${i}`, false]));
