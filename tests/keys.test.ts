@@ -10,7 +10,6 @@ import {
   OPENCLIP_TEXT,
   OPENCLIP_VISION,
   TIMM_ARGUMENTS,
-  TIMM_KEYS,
   TRANSFORMERS,
   TRANSFORMERS_KEYS,
 } from "../src/checkpoint/families/keys.js";
@@ -27,7 +26,6 @@ import {
   parseOpenClip,
   parseTimm,
 } from "../src/image/processors.js";
-import { openCheckpoint } from "../src/io/checkpoint.js";
 import { faultOfKeys, harmlessKeys, type KeyRules, type Watched, watch as watchOnly } from "../src/keys.js";
 
 const NESTED = ["vision_config", "text_config", "model_args", "model_cfg", "vision_cfg", "text_cfg"];
