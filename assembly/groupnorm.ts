@@ -5,7 +5,7 @@
 // mean, then about it, so that no value far from 0 costs digits; chunks are joined in f64 (Chan et al. 1979). The second is (x - μ)·a + b; x·a + b' would round at
 // the magnitude of μ·a.
 // Error: relative to the largest output 2e-6 for |μ| up to 100 σ (tests/kernels/groupnorm.spec.ts).
-import { fork, nextTask } from "./threads";
+import { Flag, fork, nextTask } from "./threads";
 
 /** Pixels of a chunk, and of a task of the second pass. */
 const CHUNK: usize = 64;
@@ -23,7 +23,7 @@ export class GroupNormJob {
   eps: f32;
   /** groupNormScratch bytes. */
   scratch: usize;
-  accumulate: bool; relu: bool;
+  accumulate: Flag; relu: Flag;
 }
 
 // @ts-ignore: decorator

@@ -1,21 +1,15 @@
 // Reads off the kernels' sources what the host must know of them, so that it is written once. An op is an exported function
 // that takes a job, `attention(job: AttentionJob)`: a class of named fields, which the host writes into memory and gives the
-// address of. Writes the exports of all ops (assembly/ops.gen.ts) and, for the host, the types of all exports and what
-// writes jobs (src/backends/wasm/jobs.gen.ts), where TypeScript finds a field that is missing or misspelt.
+// address of. Writes the exports of all ops (assembly/ops.gen.ts) and, for the host, the types of all exports and the
+// layouts of jobs (src/backends/wasm/jobs.gen.ts), where TypeScript finds a field that is missing or misspelt.
 //
-// Fields lie as the compiler places those of unmanaged classes: behind those of the class that is extended, at multiples of
-// their size. A class that extends a job has what its kernel keeps in it while it works; it counts for the room of jobs only.
+// Each field is a word, behind those of the class that is extended. A class that extends a job has what its kernel keeps in it
+// while it works; it counts for the room of jobs only.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
-/** Types of arguments and results in the host; of fields also the array that they are written through, and their bytes. */
-const TYPES = {
-  usize: { host: "number", array: "u32", bytes: 4 },
-  u32: { host: "number", array: "u32", bytes: 4 },
-  f32: { host: "number", array: "f32", bytes: 4 },
-  bool: { host: "boolean", array: "u8", bytes: 1 },
-  i32: { host: "number" },
-  void: { host: "void" },
-};
+/** The host's types, of fields and others. */
+const FIELDS = { usize: "number", u32: "number", f32: "number", Flag: "boolean" };
+const TYPES = { ...FIELDS, i32: "number", bool: "boolean", void: "void" };
 
 const COMMENT = String.raw`(?:(?<comment>\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n))?(?:\/\/ @ts-ignore: decorator\n@inline\n)?`;
 const HEAD = String.raw`@unmanaged\n(?:export )?class (?<name>\w+)(?: extends (?<base>\w+))? \{\n`;
@@ -27,13 +21,12 @@ const FUNCTION = new RegExp(
 
 const pairsOf = (text) => [...text.matchAll(/(?<name>\w+): (?<type>\w+)/g)].map(({ groups }) => groups);
 
-/** The classes of a file by name, with their fields and where the last ends. */
+/** The classes of a file by name, with their fields. */
 function classesOf(source) {
   const classes = {};
   for (const { groups } of source.matchAll(CLASS)) {
     const { name, base, body, comment = "" } = groups;
     const fields = [...(classes[base]?.fields ?? [])];
-    let end = classes[base]?.end ?? 0;
     let about = "";
     for (const [line] of body.matchAll(/\/\*\*[\s\S]*?\*\/|\S.*/g)) {
       if (line.startsWith("/**")) {
@@ -42,18 +35,13 @@ function classesOf(source) {
       }
       const pairs = pairsOf(line);
       const isFields = pairs.map(({ name, type }) => `${name}: ${type};`).join(" ") === line;
-      if (!isFields || pairs.some(({ type }) => !TYPES[type]?.bytes)) {
-        throw new Error(`jobs: a line of ${name} must be fields, as x: usize; of usize, u32, f32 or bool; got ${line}`);
+      if (!isFields || pairs.some(({ type }) => !FIELDS[type])) {
+        throw new Error(`jobs: a line of ${name} must be fields, as x: usize; of ${Object.keys(FIELDS)}; got ${line}`);
       }
-      for (const { name, type } of pairs) {
-        const { array, bytes } = TYPES[type];
-        const index = Math.ceil(end / bytes);
-        fields.push({ name, type, array, index, about });
-        end = (index + 1) * bytes;
-      }
+      fields.push(...pairs.map((pair) => ({ ...pair, about })));
       about = "";
     }
-    classes[name] = { comment, fields, end };
+    classes[name] = { comment, fields };
   }
   return classes;
 }
@@ -72,8 +60,8 @@ function readOps(folder) {
     if (!functions.some(isOp)) return [];
     const classes = classesOf(source);
     const ops = functions.filter(isOp).map(({ name, args: [{ type }] }) => ({ name, type, job: classes[type] }));
-    const room = Math.max(...Object.values(classes).map(({ end }) => end));
-    return { module: file.slice(0, -3), ops, exported: functions.filter((f) => isOp(f) || isScratch(f)), room };
+    const words = Math.max(...Object.values(classes).map(({ fields }) => fields.length));
+    return { module: file.slice(0, -3), ops, exported: functions.filter((f) => isOp(f) || isScratch(f)), words };
   });
 }
 
@@ -87,29 +75,24 @@ function readOthers(folder, index) {
 }
 
 const signature = ({ name, args, result, comment = "" }) => {
-  const list = args.map(({ name, type }) => `${name}: ${TYPES[type]?.host ?? type}`).join(", ");
-  return `${comment.replace(/^(?=.)/gm, "  ")}  ${name}(${list}): ${TYPES[result].host};`;
+  const list = args.map(({ name, type }) => `${name}: ${TYPES[type] ?? type}`).join(", ");
+  return `${comment.replace(/^(?=.)/gm, "  ")}  ${name}(${list}): ${TYPES[result]};`;
 };
 
 const jobType = ({ type, job }) =>
   `${job.comment}export interface ${type} {
-${job.fields.map(({ name, type, about }) => `${about}  readonly ${name}: ${TYPES[type].host};`).join("\n")}
+${job.fields.map(({ name, type, about }) => `${about}  readonly ${name}: ${TYPES[type]};`).join("\n")}
 }
 `;
 
-function writer({ name, type, job: { fields } }) {
-  const arrays = [...new Set(fields.map(({ array }) => array))].sort();
-  const lines = fields.map(({ name, type, array, index }) => {
-    return `    ${array}[${index}] = job.${name}${type === "bool" ? " ? 1 : 0" : ""};`;
-  });
-  return `  ${name}({ ${arrays.join(", ")} }: JobMemory, job: ${type}): void {\n${lines.join("\n")}\n  },`;
-}
+const layout = ({ name, job: { fields } }) =>
+  `  ${name}: "${fields.map(({ name, type }) => (type === "f32" ? `${name}:f32` : name)).join(" ")}",`;
 
-/** Exports for assembly/index.ts; the compiler compares where the fields end. */
+/** Exports for assembly/index.ts; the compiler compares the sizes of jobs. */
 const exportsOf = ({ module, ops, exported }) =>
   `import { ${ops.map(({ type }) => type).join(", ")} } from "./${module}";
 export { ${exported.map(({ name }) => name).join(", ")} } from "./${module}";
-${ops.map(({ type, job }) => `if (offsetof<${type}>() != ${job.end}) ERROR("jobs: the compiler lays ${type} out otherwise");`).join("\n")}
+${ops.map(({ type, job }) => `if (offsetof<${type}>() != ${4 * job.fields.length}) ERROR("jobs: the compiler lays ${type} out otherwise");`).join("\n")}
 `;
 
 /** Writes ops.gen.ts in `folder`, and the host's module. */
@@ -131,19 +114,17 @@ export interface Kernels {
 ${functions.map(signature).join("\n")}
 }
 
-/** Memory for a job. */
-export interface JobMemory {
-  readonly u8: Uint8Array;
-  readonly u32: Uint32Array;
-  readonly f32: Float32Array;
+/** Words of memory that any job has room in. */
+export const JOB_WORDS = ${Math.ceil(Math.max(...files.map(({ words }) => words)) / 16) * 16};
+
+/** The jobs that ops take. */
+export interface Jobs {
+${ops.map(({ name, type }) => `  ${name}: ${type};`).join("\n")}
 }
 
-/** Its bytes: room for any job. */
-export const JOB_BYTES = ${Math.ceil(Math.max(...files.map(({ room }) => room)) / 64) * 64};
-
-/** Functions that write a job, by op. */
-export const writers = {
-${ops.map(writer).join("\n")}
+/** The words of each, in order; with ":f32" those that are no integers. */
+export const layouts: Readonly<Record<keyof Jobs, string>> = {
+${ops.map(layout).join("\n")}
 };
 `,
   );

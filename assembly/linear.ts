@@ -19,7 +19,7 @@ import {
   quantizeWeight,
 } from "./int8";
 import { normalizeRow } from "./layernorm";
-import { fork, nextTask, share, threads } from "./threads";
+import { Flag, fork, nextTask, share, threads } from "./threads";
 
 /** Precisions as src/backends/wasm/tile.ts numbers them. */
 const F32: u32 = 0;
@@ -47,7 +47,7 @@ class ProductJob {
   /** linearScratch or convolveScratch bytes. */
   scratch: usize;
   /** Adds to out. */
-  accumulate: bool;
+  accumulate: Flag;
 }
 
 /** x: `rows` rows of k floats, readable to the next multiple of 4. */
@@ -229,6 +229,7 @@ function multiplyPanels(job: ProductJob): void {
   const tile = job.tile;
   const k = job.k;
   const stride = job.outStride;
+  const accumulate = job.accumulate != 0;
   const bytes = blockBytes(precision, tile, k);
   const height = blockRows(precision, tile);
   const panel = weightPanelBytes(precision, k);
@@ -250,8 +251,8 @@ function multiplyPanels(job: ProductJob): void {
           for (let i: usize = 0; i < count; i++) widenPanel(widened + i * panelBytes(k), b + i * panel, k);
           b = widened;
         }
-        if (precision <= F16) gemm(tile, c, stride, a, rows, k, b, count, job.accumulate);
-        else integerGemm(tile, c, stride, a, rows, k, b, count, job.accumulate);
+        if (precision <= F16) gemm(tile, c, stride, a, rows, k, b, count, accumulate);
+        else integerGemm(tile, c, stride, a, rows, k, b, count, accumulate);
         if (job.activation) for (let i: usize = 0; i < count; i++) activate(job.activation, c + (i << 5), stride, rows);
       }
     }

@@ -1,6 +1,6 @@
 // What the places of tokens add to attention: rotary positions (Su et al. 2021, eq. 34) and BEiT's relative position bias
 // (Bao et al. 2021). Both are done once for each block, in a pass of their own: less than 1 % of it.
-import { fork, nextTask } from "./threads";
+import { Flag, fork, nextTask } from "./threads";
 
 /**
  * x[i]·cos[i] + x[j]·sin[i] in place, for the queries and keys of rows [q | k | v]: j is i xor 1, or with `halves` i ± d/2.
@@ -12,7 +12,7 @@ export class RopeJob {
   x: usize; stride: usize; rows: usize; heads: usize; d: usize;
   /** `tokens` rows, repeated, of d floats, or with `own` of heads·d. */
   cos: usize; sin: usize; tableStride: usize; tokens: usize;
-  own: bool; halves: bool;
+  own: Flag; halves: Flag;
 }
 
 /** Rows of a task. */

@@ -34,6 +34,9 @@ const LOST: usize = 320;
 const OP: usize = 384;
 const JOB: usize = 388;
 
+/** A field of a job that is true or false; all fields are words. */
+export type Flag = u32;
+
 /**
  * Where these words are. Not among the constants, which every new instance writes again: it would reset them under the
  * threads that are at work.

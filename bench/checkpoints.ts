@@ -5,10 +5,8 @@
  */
 import { execFileSync } from "node:child_process";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import encode, { init } from "@jsquash/jpeg/encode.js";
 import { folderOf, onnxFile, PHOTO, ROOT, transformersFolder } from "./files.js";
 import { resnetGraph, vitGraph } from "./graphs.js";
 import {
@@ -22,6 +20,7 @@ import {
   timmConfig,
   transformersConfig,
 } from "./models.js";
+import { photo } from "./pictures.js";
 import { NETWORKS, type Network, resnetWeights } from "./resnets.js";
 
 /** The ONNX files that are raced besides those of batch 1. */
@@ -90,36 +89,6 @@ async function writeNetwork(network: Network): Promise<void> {
     ? resnetGraph(network, weights)
     : vitGraph({ size: "B", network, weights, batch: 1, precision: "f32" });
   await writeFile(onnxFile(network, "f32", 1), graph);
-}
-
-/**
- * 500×375 pixels of noise that is the stronger the coarser it is, the finest without colour: about as many bytes as a
- * photo of this size, 90 KB, which is what decoding takes its time for.
- */
-async function photo(): Promise<Uint8Array> {
-  const codec = createRequire(import.meta.url).resolve("@jsquash/jpeg/codec/enc/mozjpeg_enc.wasm");
-  await init(await WebAssembly.compile(await readFile(codec)));
-  const [width, height] = [500, 375];
-  const data = new Uint8ClampedArray(width * height * 4).fill(128);
-  const sums = new Float32Array(width * height);
-  for (let channel = 0; channel < 3; channel++) {
-    sums.fill(128);
-    for (let step = 128; step >= 1; step /= 2) {
-      const cols = Math.ceil(width / step) + 1;
-      const grid = random(cols * (Math.ceil(height / step) + 1), 9 * step ** 0.4, step + (step < 16 ? 0 : channel));
-      for (let y = 0; y < height; y++) {
-        for (let x = 0; x < width; x++) {
-          const at = Math.floor(y / step) * cols + Math.floor(x / step);
-          const [u, v] = [(x % step) / step, (y % step) / step];
-          const above = grid[at]! * (1 - u) + grid[at + 1]! * u;
-          const below = grid[at + cols]! * (1 - u) + grid[at + cols + 1]! * u;
-          sums[y * width + x]! += above * (1 - v) + below * v;
-        }
-      }
-    }
-    for (let i = 0; i < sums.length; i++) data[4 * i + channel] = sums[i]!;
-  }
-  return new Uint8Array(await encode({ data, width, height, colorSpace: "srgb" }, { quality: 90, progressive: false }));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -14,3 +14,14 @@ export const onnxFile = (size: Size | Network, precision: "f32" | "int8", batch:
 /** For Transformers.js, which finds models below a folder by their names. */
 export const transformersFolder = { parent: ROOT, name: "vit-ti-transformers" };
 export const PHOTO = `${ROOT}photo.jpg`;
+
+/** What decoders are raced on, by name, written by pictures.ts. */
+export const PICTURES = {
+  photo: { file: "photo.jpg", what: "JPEG of 0.2 megapixels" },
+  baseline: { file: "baseline.jpg", what: "baseline JPEG of 12 megapixels" },
+  progressive: { file: "progressive.jpg", what: "progressive JPEG of 12 megapixels" },
+  lossy: { file: "lossy.webp", what: "lossy WebP of 12 megapixels" },
+  lossless: { file: "lossless.webp", what: "lossless WebP of 12 megapixels" },
+} as const;
+export type Picture = keyof typeof PICTURES;
+export const fileOf = (picture: Picture): string => ROOT + PICTURES[picture].file;

@@ -114,7 +114,7 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
   for (const { racer } of runners) results.push((await racer.process.ask("finish")) as Float32Array);
   const timings = runners.map(({ racer: { process, ...entry }, prepared }, i): Timing => {
     const difference = largestDifference(results[i]!, results[0]!);
-    const photo = work.kind === "classify" || work.kind === "pixels";
+    const photo = ["classify", "pixels", "decode", "tensor"].includes(work.kind);
     const resnet = work.kind === "resnet" && entry.precision === "f32";
     const tolerance = TOLERANCES[photo ? "photo" : resnet ? "resnet" : entry.precision];
     if (!(difference <= tolerance)) {

@@ -108,6 +108,7 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
   models: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
   convolutions: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
+  images: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],
   attention: ({ races }) => [kernelTable("attention, 197 tokens", races), kernelNote(races)],
   start({ starts, refused }) {

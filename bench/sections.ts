@@ -1,11 +1,14 @@
 /** The sections of the results, in their order, and how each is measured. */
+import { existsSync } from "node:fs";
 import { writeCheckpoints } from "./checkpoints.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
+import { fileOf, PICTURES, type Picture } from "./files.js";
 import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
 import type { Size } from "./models.js";
+import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
 import type { Network } from "./resnets.js";
@@ -23,6 +26,7 @@ export interface Measurements {
   readonly models: Races;
   readonly convolutions: Races;
   readonly photos: Races;
+  readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
   readonly growth: GrowthResults;
@@ -44,6 +48,8 @@ export interface Section<Name extends SectionName> {
   readonly title: string;
   /** Of these sizes checkpoints are needed. */
   readonly sizes: readonly (Size | Network)[];
+  /** Whether pictures are needed. */
+  readonly hasPictures?: boolean;
   measure(bench: Bench): Promise<Measurements[Name]>;
 }
 
@@ -51,6 +57,7 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   models: { title: "Whole models", sizes: ["Ti", "S", "B"], measure: models },
   convolutions: { title: "BiT and hybrids", sizes: ["R50x1", "R50+ViT-B/16"], measure: convolutions },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
+  images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
   fresh: {
     title: "Load, first forward, memory",
@@ -131,6 +138,22 @@ function photos(bench: Bench): Promise<Races> {
   ]);
 }
 
+function images(bench: Bench): Promise<Races> {
+  const each = (["vitrail", "@jsquash/jpeg", "@jsquash/webp", "jpeg-js", "sharp"] as const).flatMap((engine) =>
+    entries(engine, {}),
+  );
+  const decoded = Object.keys(PICTURES) as Picture[];
+  const ends = [...entries("vitrail", {}), ...entries("sharp", {})];
+  const tensors = (["photo", "baseline", "progressive"] as const).flatMap((picture) =>
+    [false, true].map((draft) => ({ kind: "tensor", picture, draft }) as const),
+  );
+  const works = decoded.filter((picture) => existsSync(fileOf(picture)));
+  return oneByOne([
+    ...works.map((picture) => () => raceAll(bench, [{ kind: "decode", picture } as const], each)),
+    () => raceAll(bench, tensors, ends),
+  ]);
+}
+
 /** Races with the same engines, which are started for them and stopped after. */
 async function raceAll(bench: Bench, works: readonly Work[], entries: readonly Entry[]): Promise<Races> {
   const racers: Racer[] = entries.filter(installedIn(bench)).map((entry) => enter(entry.engine, entry));
@@ -154,6 +177,7 @@ async function oneByOne(steps: readonly (() => Promise<Races>)[]): Promise<Races
 
 /** Writes what the sections run on. */
 export function prepare(names: readonly SectionName[], sources: Parameters<typeof writeCheckpoints>[1]): void {
+  if (names.some((name) => SECTIONS[name].hasPictures)) writePictures(sources.photo);
   const sizes = new Set(names.flatMap((name) => SECTIONS[name].sizes));
   if (sizes.size > 0) writeCheckpoints([...sizes], sources);
 }

@@ -1,6 +1,7 @@
 /** What vitrail is to reach, and how it is read from the results. */
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
+import { PICTURES, type Picture } from "./files.js";
 import type { FreshSample } from "./fresh-child.js";
 import type { Size } from "./models.js";
 import { type Entry, median, type Race, ratio, type Timing } from "./race.js";
@@ -46,9 +47,10 @@ const inverse = (value: number | string | undefined) => (typeof value === "numbe
 
 /** How many times as fast `ours` is as `theirs`, in the race of `work`. */
 function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number | string | undefined {
-  const { models, convolutions, photos } = results;
-  const races = work.kind === "vit" ? models : work.kind === "resnet" ? convolutions : photos;
-  const race = raceOf(races?.races, work);
+  const { models, convolutions, photos, images } = results;
+  const sections = { vit: models, resnet: convolutions, decode: images, tensor: images } as const;
+  const section = work.kind in sections ? sections[work.kind as keyof typeof sections] : photos;
+  const race = raceOf(section?.races, work);
   const [own, other] = [timingOf(race, ours), timingOf(race, theirs)];
   if (!race || !own || !other) return undefined;
   if (ours.threads > theirs.threads && median(race.calibration) < CALIBRATED) return "no two free cores";
@@ -286,6 +288,35 @@ const OTHERS: readonly Target[] = [
   },
 ];
 
+/** Speed of decoding a picture relative to a rival's. */
+const decoding = (picture: Picture, rival: EngineName, reach: number): Target => ({
+  what: `${PICTURES[picture].what} → RGB, speed against ${rival}`,
+  section: "images",
+  better: "more",
+  reach,
+  unit: "×",
+  measure: (results) => speed(results, { kind: "decode", picture }, own({}), entry(rival, {})),
+});
+
+const IMAGES: readonly Target[] = [
+  ...(["baseline", "progressive"] as const).flatMap((picture) => [
+    decoding(picture, "@jsquash/jpeg", 2),
+    decoding(picture, "sharp", 0.7),
+  ]),
+  ...(["lossy", "lossless"] as const).map((picture) => decoding(picture, "@jsquash/webp", 1)),
+  ...[false, true].map((draft): Target => {
+    const work = { kind: "tensor", picture: "baseline", draft } as const;
+    return {
+      what: `${labelOf(work)}, time against sharp (native)`,
+      section: "images",
+      better: "less",
+      reach: 1.2,
+      unit: "×",
+      measure: (results) => inverse(speed(results, work, own({}), entry("sharp", {}))),
+    };
+  }),
+];
+
 /**
  * Share of a forward that is not matrix products: ops without any, what norms and activations add to linear layers, and
  * what attention takes beyond its products at the projection's rate. Packing counts with the product that it is for.
@@ -312,7 +343,7 @@ const SHARES: readonly Target[] = (["Ti", "S", "B"] as const).map((size) => ({
   measure: (results) => otherThanProducts(results, size),
 }));
 
-export const TARGETS: readonly Target[] = [...SPEEDS, ...CONVOLUTIONS, ...SHARES, ...OTHERS];
+export const TARGETS: readonly Target[] = [...SPEEDS, ...CONVOLUTIONS, ...SHARES, ...OTHERS, ...IMAGES];
 
 /** Whether a figure meets a bound. */
 export const meets = ({ better }: Target, value: number, bound: number): boolean =>

@@ -1,5 +1,6 @@
 /** What is measured: the work, the numbers that every engine starts from, and how an engine is set up for it. */
 
+import { PICTURES, type Picture } from "./files.js";
 import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS } from "./models.js";
 import { type Network, resnetFlops } from "./resnets.js";
 
@@ -40,7 +41,35 @@ export interface PixelsWork {
   readonly kind: "pixels";
 }
 
-export type Work = GemmWork | AttentionWork | VitWork | ResNetWork | ClassifyWork | PixelsWork;
+/** From an encoded picture in memory to RGB. out: a sample of its values. */
+export interface DecodeWork {
+  readonly kind: "decode";
+  readonly picture: Picture;
+}
+
+/** From a JPEG file to pixel values as above; a draft may be decoded at a part of its size. out: [3, IMAGE, IMAGE]. */
+export interface TensorWork {
+  readonly kind: "tensor";
+  readonly picture: Picture;
+  readonly draft: boolean;
+}
+
+export type Work =
+  | GemmWork
+  | AttentionWork
+  | VitWork
+  | ResNetWork
+  | ClassifyWork
+  | PixelsWork
+  | DecodeWork
+  | TensorWork;
+
+/** What stands for the RGB of a picture in comparisons. */
+export function sampleOf(data: ArrayLike<number>, channels: 3 | 4): Float32Array {
+  const step = 101;
+  const pixels = Math.floor(data.length / channels / step);
+  return Float32Array.from({ length: 3 * pixels }, (_, i) => data[Math.floor(i / 3) * step * channels + (i % 3)]!);
+}
 
 export interface Setup {
   readonly precision: "f32" | "int8";
@@ -68,6 +97,8 @@ export function flopsOf(work: Work): number {
     case "classify":
       return vitFlops("Ti");
     case "pixels":
+    case "decode":
+    case "tensor":
       // What takes about as long, so that the peak beside it is measured at all.
       return 1e8;
   }
@@ -93,6 +124,10 @@ export function labelOf(work: Work): string {
       return "JPEG file → classes, ViT-Ti/16";
     case "pixels":
       return `JPEG file → ${IMAGE}×${IMAGE} pixel values`;
+    case "decode":
+      return `${PICTURES[work.picture].what} → RGB`;
+    case "tensor":
+      return `${PICTURES[work.picture].what} → ${IMAGE}×${IMAGE} pixel values${work.draft ? ", as a draft" : ""}`;
   }
 }
 

@@ -112,6 +112,9 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   patchSize: true,
   processor: true,
   draft: true,
+  subfolder: true,
+  prefix: true,
+  ignore: true,
   config: true,
   state: true,
   pixelLimit: true,
@@ -151,8 +154,14 @@ function checkOptions(options: LoadOptions): void {
       throw new TypeError(`load: ${name} must be a ${type}; got ${got}`);
     }
   }
-  if (options.state !== undefined && typeof options.state !== "string") {
-    throw new TypeError(`load: state must be a string; got ${excerpt(options.state)}`);
+  for (const name of ["subfolder", "prefix", "state"] as const) {
+    const { [name]: text } = options;
+    if (text !== undefined && typeof text !== "string") {
+      throw new TypeError(`load: ${name} must be a string; got ${excerpt(text)}`);
+    }
+  }
+  if (options.ignore !== undefined && !(options.ignore instanceof RegExp)) {
+    throw new TypeError(`load: ignore must be a RegExp; got ${excerpt(options.ignore)}`);
   }
   checkSources("load", options.sources);
   if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {

@@ -53,6 +53,15 @@ export interface LoadOptions extends HubOptions {
    * "torchvision", its default ones, whose levels differ by 1 in some of a thousand, for checkpoints in transformers' layout.
    */
   processor?: Processor;
+  /** The folder of the checkpoint in a repository or folder, "a/b". */
+  subfolder?: string;
+  /**
+   * Beginning of the names of the model's tensors, where they are a part of a larger one, as "vision_tower.": its vision_config
+   * is read then. A prefix that all tensors have, such as "module.", is found without.
+   */
+  prefix?: string;
+  /** Tensors that may be left over, by their names; others that the model does not have are refused. */
+  ignore?: RegExp;
   /** Facts that a checkpoint without config.json does not tell, such as its heads (width / 64 unless given). */
   config?: ConfigOverrides;
   /**
@@ -112,7 +121,7 @@ export interface Model extends TaskMethods {
   readonly text: TextMethods | undefined;
   /**
    * The raw call.
-   * @param inputs pixelValues [B, 3, H, W], as `preprocess` gives them; inputIds for a text tower.
+   * @param inputs pixelValues [B, 3, H, W] (or as many channels as the patch embedding has), as `preprocess` gives them; inputIds for a text tower.
    * @param options outputs: what to compute, by default the logits; blocks: those, from 0, to which lists are limited;
    * interpolatePositions: takes images of other sizes than the checkpoint's, as families that resample their positions by
    * themselves always do.
@@ -127,7 +136,7 @@ export interface Model extends TaskMethods {
     },
   ): Promise<Pick<Outputs, Name>>;
   /**
-   * Pixel values [images, 3, H, W] that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
+   * Pixel values [images, 3, H, W] (of gray images one channel) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
    * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read.
    */
   preprocess(image: ImageInput, options?: { signal?: AbortSignal }): Promise<Tensor & { geometry: Geometry }>;
@@ -173,7 +182,7 @@ function createModel(
   let { backend } = loaded.value;
   const tasks = tasksOf(config);
   const { height, width } = preprocessing;
-  const area = height * width;
+  const values = config.inputChannels * height * width;
   const imageWorkers = createImageWorkers();
   /** Callbacks that end the calls which are running. */
   const running = new Set<(reason: unknown) => void>();
@@ -233,11 +242,11 @@ function createModel(
 
   /** Pixel values of images of the model's size. */
   function valuesOf(images: readonly SeenImage[]): Tensor {
-    const data = new Float32Array(images.length * 3 * area);
+    const data = new Float32Array(images.length * values);
     for (const [i, { data: rgb }] of images.entries()) {
-      toPixelValues(rgb, preprocessing, data.subarray(i * 3 * area, (i + 1) * 3 * area));
+      toPixelValues(rgb, preprocessing, data.subarray(i * values, (i + 1) * values));
     }
-    return { dims: [images.length, 3, height, width], data };
+    return { dims: [images.length, config.inputChannels, height, width], data };
   }
 
   const drawing = createDrawing(preprocessing, pixelLimit);
@@ -265,6 +274,7 @@ function createModel(
     drawn: (input: ImageInput) => Own | undefined,
     compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
+    if (preprocessing.absent !== undefined) throw new RangeError(preprocessing.absent);
     const [rows, columns] = config.imageSize;
     if (!config.naflex && !config.interpolation.always && (height !== rows || width !== columns)) {
       throw new RangeError(

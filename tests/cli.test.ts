@@ -98,6 +98,9 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     wide: false,
     processor: undefined,
     state: undefined,
+    subfolder: undefined,
+    prefix: undefined,
+    ignore: undefined,
   });
   assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
   const { batch, seconds, json, quiet, out } = parseArguments([]);
@@ -111,10 +114,18 @@ test("what is given arrives, in any order, and the rest is by default", () => {
       out: undefined,
     },
   );
-  const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--state", "teacher"];
-  const { load } = parseArguments([...words, "--processor", "torchvision"]);
-  const given = { backend: "wasm", precision: "int8", threads: 2, wide: true };
-  assert.deepEqual(load, { ...given, processor: "torchvision", state: "teacher" });
+  const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--processor", "torchvision"];
+  words.push("--subfolder", "vision", "--prefix", "tower.", "--ignore", "/^loss/", "--state", "teacher");
+  const { load } = parseArguments(words);
+  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher" };
+  assert.deepEqual(load, {
+    backend: "wasm",
+    precision: "int8",
+    threads: 2,
+    wide: true,
+    processor: "torchvision",
+    ...names,
+  });
 });
 
 const TEXT = inScratch("text.jpg", "not an image");
@@ -389,9 +400,10 @@ test("inspect tells the format, the part of a training checkpoint and what its n
   );
   assert.match(inspect("../checkpoints/npz-vit"), / of npz\n/);
   const training = inspect("training/checkpoint.pth.tar");
-  assert.match(training, / of PyTorch, under "state_dict_ema"\n {2}names {10}behind "module\."\n/);
+  assert.match(training, / of PyTorch, under "state_dict_ema"\n/);
+  assert.match(training, / {2}prefix {9}"module\." before the names of its tensors\n/);
   assert.match(inspect("training/checkpoint.pth.tar", "--state", "state_dict"), / of PyTorch, under "state_dict"\n/);
-  assert.match(inspect("lightning/last.ckpt"), /names {10}behind "model\."; 1 tensor with another name is left out\n/);
+  assert.match(inspect("lightning/last.ckpt"), /prefix {9}"model\." before the names of its tensors; 1 tensor without it is left out\n/);
   const json = JSON.parse(inspect("training/checkpoint.pth.tar", "--json"));
   assert.deepEqual([json.format, json.state, json.prefix], ["PyTorch", "state_dict_ema", "module."]);
   const { status, stderr } = run([

@@ -187,7 +187,10 @@ test("options of calls are checked by name and type", async () => {
     load({ config: "{}", weights: WEIGHTS }),
     'load: config must be an object, config.json parsed; got "{}"',
   );
-  await refuses(model.classify(IMAGE, { topk: 1 } as never), 'classify: options are topK, signal; got "topk"');
+  await refuses(
+    model.classify(IMAGE, { topk: 1 } as never),
+    'classify: options are topK, probabilities, signal; got "topk"',
+  );
   await refuses(
     model.embed(IMAGE, { normalise: true } as never),
     'embed: options are pooling, normalize, signal; got "normalise"',

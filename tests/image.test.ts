@@ -141,7 +141,12 @@ test("preprocessing: what a checkpoint may say", () => {
   assert.deepEqual(from({ ...old, resample: 2 }), vit);
   assert.deepEqual(from({ do_normalize: false, do_rescale: false }).mean, [0, 0, 0]);
   assert.equal(from({ do_rescale: false }).rescale, 1);
-  assert.deepEqual(from({ do_resize: false, size: 32 }).resize, { mode: "none" });
+  assert.deepEqual(from({ do_resize: false, size: 32 }).resize, { mode: "none", exactly: true });
+  assert.deepEqual(from({ do_resize: false, do_center_crop: true, crop_size: 32 }).resize, { mode: "none" });
+  for (const name of ["bicubic", "BICUBIC", "PIL.Image.BICUBIC", "Resampling.BICUBIC", "InterpolationMode.BICUBIC"]) {
+    assert.equal(from({ resample: name }).filter, "bicubic");
+  }
+  assert.deepEqual(from({ do_resize: null, do_normalize: null, crop_size: null }), vit);
   // Old timm files have the settings at the top level; without any there are timm's defaults.
   const flat = parsePreprocessing(undefined, { architecture: "vit_tiny", crop_pct: 0.5, mean: [0, 0, 0] }, [32, 32]);
   assert.deepEqual([flat.resize, flat.mean], [{ mode: "shortest", size: 64 }, [0, 0, 0]]);
@@ -158,7 +163,23 @@ test("preprocessing: what is not supported is refused in one sentence", async ()
     /^preprocessing: image_processor_type must be that of ViT, .*; got "SamImageProcessor"$/,
   );
   huggingFace([1], /^preprocessing: preprocessor_config\.json must hold an object; got \[1\]$/);
-  huggingFace({ resample: 9 }, /^preprocessing: resample must be a number from 0 to 5; got 9$/);
+  huggingFace({ resample: 9 }, /^preprocessing: resample must be a number from 0 to 5 or the name of a filter; got 9$/);
+  huggingFace(
+    { resample: "cubic" },
+    /^preprocessing: resample must be a number from 0 to 5 or the name .*; got "cubic"$/,
+  );
+  for (const flag of ["do_resize", "do_rescale", "do_normalize", "do_center_crop"]) {
+    for (const value of ["false", 1, [true]]) {
+      const found = JSON.stringify(value).replace(/[[\]]/g, "\\$&");
+      huggingFace({ [flag]: value }, new RegExp(`^preprocessing: ${flag} must be true or false; got ${found}$`));
+    }
+  }
+  for (const [key, value] of Object.entries({ do_pad: true, size_divisor: 32 })) {
+    huggingFace(
+      { [key]: value },
+      new RegExp(`^preprocessing: "${key}" of preprocessor_config\\.json must be .*; got ${value}$`),
+    );
+  }
   huggingFace(
     { size: { longest_edge: 9 } },
     /^preprocessing: size must be a number, a height and width, or a shortest_edge; got \{"longest_edge":9\}$/,
@@ -166,10 +187,6 @@ test("preprocessing: what is not supported is refused in one sentence", async ()
   huggingFace(
     { size: { shortest_edge: 9 } },
     /^preprocessing: size must be a height and a width where nothing is cropped/,
-  );
-  huggingFace(
-    { size: 9, do_center_crop: true, crop_size: 10 },
-    /^preprocessing: crop_size must not be more than the size 9; got 10$/,
   );
   huggingFace({ image_mean: [1, 2] }, /^preprocessing: image_mean must be three numbers; got \[1,2\]$/);
   huggingFace({ rescale_factor: 0 }, /^preprocessing: rescale_factor must be a number above 0; got 0$/);
@@ -179,12 +196,16 @@ test("preprocessing: what is not supported is refused in one sentence", async ()
       message,
     });
   timm({ interpolation: "random" }, /^preprocessing: interpolation must be one of nearest, .*; got "random"$/);
-  timm({ crop_mode: "border" }, /^preprocessing: crop_mode must be "center" or "squash"; got "border"$/);
+  timm({ crop_mode: "random" }, /^preprocessing: crop_mode must be one of center, squash, border; got "random"$/);
+  timm({ label_offset: 1 }, /^preprocessing: "label_offset" of pretrained_cfg must be 0, .*; got 1$/);
   timm({ crop_pct: 1.5 }, /^preprocessing: crop_pct must be at most 1; got 1\.5$/);
 
   const image = await decode(new Uint8Array(readFileSync(`${fixtures}/rgb-8.png`)));
   const unresized = parsePreprocessing({ do_resize: false, size: 12 }, undefined, [224, 224]);
-  assert.throws(() => toRgb(image, unresized), /an image that is not resized must be at least 12×12; got 13×11$/);
+  assert.throws(
+    () => toRgb(image, unresized),
+    /an image that is neither resized nor cropped must be 12×12; got 13×11$/,
+  );
   assert.throws(
     () => toPixelValues(new Uint8Array(5), unresized),
     /12×12 RGB has 432 bytes and values; got 5 bytes and 432 values$/,

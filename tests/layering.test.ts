@@ -55,12 +55,25 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   "engine/trial.ts": { imports: ["backend.ts", "forward", "forward/model.ts", "vit"] },
   "engine/sharing.ts": { imports: ["waiting.ts"] },
-  "engine/sources.ts": { imports: ["hub/reference.ts", "hub/settings.ts", "io", "platform"], lazily: ["hub"] },
+  "engine/sources.ts": {
+    imports: ["checkpoint", "hub/reference.ts", "hub/settings.ts", "io", "json.ts", "platform"],
+    lazily: ["hub"],
+  },
   text: { imports: ["json.ts", "platform"], lazily: ["@huggingface/tokenizers"] },
   "waiting.ts": { imports: [] },
   // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.
   checkpoint: {
-    imports: ["backend.ts", "forward/model.ts", "heads", "json.ts", "numerics", "planned.ts", "plans.ts", "vit"],
+    imports: [
+      "backend.ts",
+      "forward/model.ts",
+      "heads",
+      "json.ts",
+      "keys.ts",
+      "numerics",
+      "planned.ts",
+      "plans.ts",
+      "vit",
+    ],
   },
   forward: { imports: ["backend.ts", "forward/model.ts", "heads", "vit"] },
   "forward/model.ts": { imports: ["heads", "vit"] },
@@ -79,12 +92,13 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "backends/webgpu": { imports: ["backend.ts", "backends/shapes.ts", "numerics", "platform"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "json.ts": { imports: [] },
+  "keys.ts": { imports: ["json.ts"] },
   hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "json.ts", "platform", "waiting.ts"] },
   // What is there before a repository is asked for.
   "hub/reference.ts": { imports: ["io"] },
   "hub/settings.ts": { imports: ["platform"] },
   io: { imports: ["backend.ts", "json.ts", "numerics", "platform"] },
-  image: { imports: ["backend.ts", "json.ts", "platform", "waiting.ts"] },
+  image: { imports: ["backend.ts", "json.ts", "keys.ts", "platform", "waiting.ts"] },
   // Not even lazily what is Node's: bundlers for browsers would follow.
   platform: { imports: ["waiting.ts"] },
 };

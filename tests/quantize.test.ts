@@ -279,17 +279,18 @@ const WEIGHT = "vit.encoder.layer.1.intermediate.dense.weight";
 const stored = (name: string) => TENSORS.find((tensor) => tensor.name === name)!;
 const [OUTPUTS, INPUTS] = stored(WEIGHT).shape as [number, number];
 const ones = (length: number) => bytesOf(new Float32Array(length).fill(1));
+const ignoring = (name: string) => `the option ignore: /^(${name.replaceAll(".", "\\.")})$/ leaves them out`;
 const FIT = 'weights: the tensors of "weights" do not fit its config; ';
 
 const WRONG: Record<string, [parts: () => CheckpointParts, message: string]> = {
   "a weight without scales": [() => changed({ [`${WEIGHT}_scale`]: undefined }), `${FIT}missing: "${WEIGHT}_scale"`],
   "scales of a weight that is F32": [
     () => changed({ [WEIGHT]: { dtype: "F32", bytes: ones(OUTPUTS * INPUTS) } }),
-    `${FIT}unexpected: "${WEIGHT}_scale"`,
+    `${FIT}unexpected: "${WEIGHT}_scale"; ${ignoring(`${WEIGHT}_scale`)}`,
   ],
   "scales of a norm": [
     () => changed({ "vit.layernorm.weight_scale": { dtype: "F32", shape: [36], bytes: ones(36) } }),
-    `${FIT}unexpected: "vit.layernorm.weight_scale"`,
+    `${FIT}unexpected: "vit.layernorm.weight_scale"; ${ignoring("vit.layernorm.weight_scale")}`,
   ],
   "too few scales": [
     () => changed({ [`${WEIGHT}_scale`]: { shape: [OUTPUTS - 1], bytes: ones(OUTPUTS - 1) } }),

@@ -9,6 +9,9 @@ export const ENGINES = {
   "onnxruntime-node": () => import("./onnxruntime-node.js"),
   "transformers.js": () => import("./transformers.js"),
   sharp: () => import("./sharp.js"),
+  "@jsquash/jpeg": () => import("./jsquash-jpeg.js"),
+  "@jsquash/webp": () => import("./jsquash-webp.js"),
+  "jpeg-js": () => import("./jpeg-js.js"),
   "tfjs-backend-wasm": () => import("./tfjs-backend-wasm.js"),
   "jax-js": () => import("./jax-js.js"),
 } satisfies Record<string, () => Promise<{ engine: Engine }>>;
@@ -20,6 +23,9 @@ export const PACKAGES: Readonly<Partial<Record<EngineName, string>>> = {
   "onnxruntime-node": "onnxruntime-node",
   "transformers.js": "@huggingface/transformers",
   sharp: "sharp",
+  "@jsquash/jpeg": "@jsquash/jpeg",
+  "@jsquash/webp": "@jsquash/webp",
+  "jpeg-js": "jpeg-js",
   "tfjs-backend-wasm": "@tensorflow/tfjs-backend-wasm",
   "jax-js": "@jax-js/jax",
 };

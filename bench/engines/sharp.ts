@@ -1,8 +1,10 @@
 /** sharp, libvips in Node: decodes and resizes; the bytes become pixel values in a loop. API: https://sharp.pixelplumbing.com. */
 
-import type { Engine } from "../engine.js";
-import { PHOTO } from "../files.js";
+import { readFile } from "node:fs/promises";
+import type { Contender, Engine } from "../engine.js";
+import { fileOf, PHOTO, type Picture } from "../files.js";
 import { IMAGE } from "../models.js";
+import { sampleOf } from "../work.js";
 import { thirdparty } from "./thirdparty.js";
 
 /** What is used of it. */
@@ -13,15 +15,35 @@ interface Sharp {
   toBuffer(): Promise<Uint8Array>;
 }
 
-const sharp = thirdparty("sharp") as (file: string) => Sharp;
+const sharp = thirdparty("sharp") as (file: string | Uint8Array) => Sharp;
 
 export const engine: Engine = {
-  prepare: (work) =>
-    work.kind === "pixels" ? Promise.resolve({ run: pixels, result: pixels, dispose() {} }) : undefined,
+  prepare(work) {
+    switch (work.kind) {
+      case "pixels":
+        return Promise.resolve(pixelsOf(PHOTO));
+      case "tensor":
+        return Promise.resolve(pixelsOf(fileOf(work.picture)));
+      case "decode":
+        return decoder(work.picture);
+    }
+  },
 };
 
-async function pixels(): Promise<Float32Array> {
-  const resized = sharp(PHOTO).resize(IMAGE, IMAGE, { fit: "fill", kernel: "linear" });
+const pixelsOf = (file: string): Contender => ({
+  run: () => pixels(file),
+  result: () => pixels(file),
+  dispose() {},
+});
+
+async function decoder(picture: Picture): Promise<Contender> {
+  const bytes = await readFile(fileOf(picture));
+  const rgb = () => sharp(bytes).removeAlpha().raw().toBuffer();
+  return { run: rgb, result: async () => sampleOf(await rgb(), 3), dispose() {} };
+}
+
+async function pixels(file: string): Promise<Float32Array> {
+  const resized = sharp(file).resize(IMAGE, IMAGE, { fit: "fill", kernel: "linear" });
   const bytes = await resized.removeAlpha().raw().toBuffer();
   const plane = IMAGE * IMAGE;
   const values = new Float32Array(3 * plane);

@@ -1,11 +1,25 @@
 /** vitrail: GEMM and attention as ops of its backend, models and photos as a user calls them. */
+import { readFile } from "node:fs/promises";
 import { createWasmBackend } from "../../src/backends/wasm/index.js";
+import { decode, parsePreprocessing } from "../../src/image/index.js";
+import { pixelsOf } from "../../src/image/pixels.js";
+import { toPixelValues } from "../../src/image/preprocess.js";
 import { load, type Model } from "../../src/index.js";
 import type { Contender, Engine, Refusal } from "../engine.js";
-import { folderOf, PHOTO } from "../files.js";
+import { fileOf, folderOf, PHOTO } from "../files.js";
 import { IMAGE, type Size, TOKENS } from "../models.js";
 import type { Network } from "../resnets.js";
-import { type AttentionWork, attentionInputs, type GemmWork, gemmInputs, type Setup, vitPixels } from "../work.js";
+import {
+  type AttentionWork,
+  attentionInputs,
+  type DecodeWork,
+  type GemmWork,
+  gemmInputs,
+  type Setup,
+  sampleOf,
+  type TensorWork,
+  vitPixels,
+} from "../work.js";
 
 export const engine: Engine = {
   prepare(work, setup) {
@@ -22,6 +36,10 @@ export const engine: Engine = {
         return model("Ti", setup, classify);
       case "pixels":
         return model("Ti", setup, preprocess);
+      case "decode":
+        return decoder(work);
+      case "tensor":
+        return Promise.resolve({ run: () => tensor(work), result: () => tensor(work), dispose() {} });
     }
   },
 };
@@ -119,4 +137,24 @@ function classify(model: Model): Runs {
 function preprocess(model: Model): Runs {
   const pixels = () => model.preprocess(PHOTO);
   return { run: pixels, result: async () => (await pixels()).data };
+}
+
+async function decoder({ picture }: DecodeWork): Promise<Contender> {
+  const bytes = new Uint8Array(await readFile(fileOf(picture)));
+  return {
+    run: () => decode(bytes),
+    result: async () => sampleOf((await decode(bytes)).data, 3),
+    dispose() {},
+  };
+}
+
+const SQUARE = parsePreprocessing(
+  { image_processor_type: "ViTImageProcessor", size: { height: IMAGE, width: IMAGE }, resample: 2 },
+  {},
+  [IMAGE, IMAGE],
+);
+
+async function tensor({ picture, draft }: TensorWork): Promise<Float32Array> {
+  const { data } = await pixelsOf(await readFile(fileOf(picture)), { preprocessing: SQUARE, draft });
+  return toPixelValues(data, SQUARE);
 }

@@ -40,7 +40,10 @@ export function reader(name: string, file: Json) {
   return {
     has,
     text,
-    flag: (key: string, absent: boolean) => (typeof file[key] === "boolean" ? file[key] : absent),
+    flag(key: string, absent: boolean): boolean {
+      const value = entryOf(key, absent);
+      return typeof value === "boolean" ? value : refuse(key, "true or false", value);
+    },
     count(key: string, absent: number): number {
       const value = entryOf(key, absent);
       return positive(value) ? value : refuse(key, "a positive integer", value);
@@ -60,6 +63,11 @@ export function reader(name: string, file: Json) {
       return pair.length === 2 && pair.every(positive)
         ? (pair as [number, number])
         : refuse(key, "one or two positive integers", value);
+    },
+    /** Refuses another value than the one that the tensors or the architecture tell. */
+    same(key: string, told: unknown, absent = told): void {
+      const value = entryOf(key, absent);
+      if (value !== told) refuse(key, `${excerpt(told)}, as the rest tells`, value);
     },
     /** One of the keys of a table, to its value. */
     choice<T>(key: string, absent: string, table: Readonly<Record<string, T>>): T {

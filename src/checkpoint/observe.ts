@@ -44,7 +44,7 @@ export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: 
 
 /**
  * The layout of a checkpoint: the first whose patch embedding or first convolution it has.
- * @throws Error: one sentence that names the closest layout.
+ * @throws Error that names the closest layout, and a prefix behind which tensors of a known one are.
  */
 export function recognizeLayout(name: string, tensors: Shapes): Named {
   const found = findLayout(tensors);
@@ -53,8 +53,9 @@ export function recognizeLayout(name: string, tensors: Shapes): Named {
 }
 
 /** The same, or undefined where there is none. */
-export function findLayout(tensors: Shapes): Named | undefined {
-  const has: Has = (tensor) => tensors.has(tensor);
+export const findLayout = (tensors: Shapes): Named | undefined => layoutOf((tensor) => tensors.has(tensor));
+
+function layoutOf(has: Has): Named | undefined {
   for (const layout of layouts) {
     for (const prefix of layout.prefixes) {
       const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
@@ -69,6 +70,20 @@ export function findLayout(tensors: Shapes): Named | undefined {
     }
   }
   return undefined;
+}
+
+/** Parts of a name that are looked behind. */
+const MAX_PREFIXES = 4;
+
+/** Prefixes behind which some of the tensors are of a known layout. */
+function insideOf(tensors: Shapes): string[] {
+  const tried = new Set<string>();
+  for (const name of [...tensors.keys()].slice(0, COMPARED)) {
+    for (let dot = name.indexOf("."), i = 0; dot >= 0 && i < MAX_PREFIXES; dot = name.indexOf(".", dot + 1), i++) {
+      if (tried.size < COMPARED) tried.add(name.slice(0, dot + 1));
+    }
+  }
+  return [...tried].filter((prefix) => layoutOf((tensor) => tensors.has(prefix + tensor)));
 }
 
 function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
@@ -115,6 +130,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
   const [patchHeight = 1, patchWidth = 1] = naflex ? [side, side] : layout.kernels ? patch : patch.slice(2);
   const patchWidthD = layout.kernels ? (patch[3] ?? 0) : (patch[0] ?? 0);
 
+  const convolution = resnet ? shape(names.weight(prefix + resnet.stem)) : patch;
   const units = resnet ? unitsOf(prefix, resnet, layout, has) : [];
   const outputsOf = (name: string) => shape(names.weight(name))[layout.kernels ? 3 : 0] ?? 0;
   const channels = resnet
@@ -165,6 +181,8 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     qkNorm: attention?.queryNorm !== undefined && has(at + scaleOf(layout, attention.queryNorm)),
     relativePositions: [...tensors.keys()].some((tensor) => tensor.endsWith("relative_position_bias_table")),
     patch: [patchHeight, patchWidth] as [number, number],
+    /** Channels of images. */
+    inputChannels: (naflex ? 3 : convolution[layout.kernels ? 2 : 1]) ?? 3,
     naflex,
     units,
     channels,
@@ -213,6 +231,11 @@ function unknown(name: string, tensors: Shapes): string {
   });
   fits.sort((a, b) => a.others.length - b.others.length);
   const { layout, others } = fits[0]!;
+  const inside = insideOf(tensors);
+  if (inside.length > 0) {
+    const shown = inside.slice(0, NAMED).map((prefix) => excerpt(prefix));
+    return `load: "${name}" must have the tensors of one model; it has more, and one is read by the option prefix: ${shown.join(" or ")}`;
+  }
   const quoted = (list: readonly string[]) => {
     const count = list === all ? tensors.size : list.length;
     const more = count > NAMED ? `, and ${count - NAMED} more` : "";

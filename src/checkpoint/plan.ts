@@ -315,8 +315,19 @@ function compare(
     return near ? `"${tensor}" (nearest is ${excerpt(near)})` : `"${tensor}"`;
   });
   add("unexpected", unexpected, (tensor) => excerpt(tensor));
+  if (kinds === 1 && unexpected.length > 0)
+    findings.push(`the option ignore: ${patternOf(unexpected)} leaves them out`);
   if (findings.length > 0)
     throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
+}
+
+/** A pattern of names: as many of them as a message may hold, else of what they begin with. */
+function patternOf(names: readonly string[]): string {
+  const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+  const short = [...new Set(names.map((name) => (names.length > 4 ? name.slice(0, name.indexOf(".") + 1) : name)))];
+  const all = short.every((name) => name !== "" && name.length <= 80) && short.length <= 4 ? short : [];
+  if (all.length === 0) return "/…/";
+  return `/^(${all.map(escaped).join("|")})${names.length > 4 ? "" : "$"}/`;
 }
 
 /** The closest of `names` by edit distance, if any shares at least half of the letters. */

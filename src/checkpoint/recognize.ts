@@ -1,12 +1,22 @@
 /** From a checkpoint's tensors and its JSON file to a Config. */
 import { excerpt } from "../json.js";
+import { faultOfKeys, type KeyRules, straysOf, type Watched, watch } from "../keys.js";
 import { ACTIVATIONS } from "../numerics/activations.js";
 import { faultOfPlaces, gridOf } from "../vit/places.js";
 import { type Config, type ConfigOverrides, type LayoutName, QUANTIZED, type Shapes } from "./config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
+import {
+  OPENCLIP_KEYS,
+  OPENCLIP_TEXT,
+  OPENCLIP_VISION,
+  TIMM_ARGUMENTS,
+  TIMM_KEYS,
+  TRANSFORMERS,
+  TRANSFORMERS_KEYS,
+} from "./families/keys.js";
 import { fromOpenClip } from "./families/openclip.js";
 import { fromTimm } from "./families/timm.js";
-import { fromTransformers } from "./families/transformers.js";
+import { checkFamily, fromTransformers } from "./families/transformers.js";
 import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
 import { type Facts, type Named, observe, recognizeLayout, type Seen } from "./observe.js";
 
@@ -34,6 +44,7 @@ export interface AtLoad {
 
 /**
  * Reads the config of the checkpoint `name`.
+ * @returns strays as well: keys of the file that its library does not know, so that they say nothing.
  * @throws Error: one sentence, that names the closest layout where the tensors are of none.
  */
 export async function parseConfig(
@@ -41,11 +52,12 @@ export async function parseConfig(
   json: unknown,
   tensors: Shapes,
   overrides: ConfigOverrides = {},
-): Promise<{ config: Config; named: Named; labels: readonly string[] }> {
+): Promise<{ config: Config; named: Named; labels: readonly string[]; strays: readonly string[] }> {
   if (json !== undefined && !isRecord(json)) {
     throw new TypeError(`load: config must be an object, config.json parsed; got ${excerpt(json, 60)}`);
   }
-  const file: Json = json ?? {};
+  const top = watch(json ?? {}, WATCHED);
+  const { file } = top;
   const quantized = isRecord(file.quantization_config) ? file.quantization_config : QUANTIZED;
   if (quantized.quant_method !== QUANTIZED.quant_method || quantized.version !== QUANTIZED.version) {
     const found = `${excerpt(quantized.quant_method)}, version ${excerpt(quantized.version)}`;
@@ -54,6 +66,7 @@ export async function parseConfig(
     );
   }
   const stated = checkOverrides(overrides);
+  checkFamily(name, file);
   const named = recognizeLayout(name, tensors);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
@@ -62,7 +75,71 @@ export async function parseConfig(
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
   const config: Config = { ...read, layout, poolHeads, ...stated };
   check(name, config, seen, tensors.size);
-  return { config, named, labels: await labelsOf(file, config, seen.classes) };
+  const labels = await labelsOf(file, config, seen.classes);
+  return { config, named, labels, strays: checkKeys(name, top, layout) };
+}
+
+/** Objects of the files of each library, by their paths, with the rules of their keys. */
+const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
+  ...byLayouts(
+    ["huggingface", "dinov3", "clip", "blip", "aimv2", "tips"],
+    [
+      ["", TRANSFORMERS_KEYS],
+      ["vision_config", TRANSFORMERS_KEYS],
+      ["text_config", TRANSFORMERS_KEYS],
+      ["vision_config_dict", TRANSFORMERS_KEYS],
+      ["text_config_dict", TRANSFORMERS_KEYS],
+    ],
+  ),
+  timm: [
+    ["", TIMM_KEYS],
+    ["model_args", TIMM_ARGUMENTS],
+  ],
+  ...byLayouts(
+    ["openclip", "openclip-timm"],
+    [
+      ["model_cfg", OPENCLIP_KEYS],
+      ["model_cfg.vision_cfg", OPENCLIP_VISION],
+      ["model_cfg.text_cfg", OPENCLIP_TEXT],
+    ],
+  ),
+};
+
+/** All names in these paths. */
+const WATCHED = [...new Set(Object.values(KEYS).flatMap((rows) => rows.flatMap(([path]) => path.split("."))))];
+
+function byLayouts<Rules>(names: readonly LayoutName[], rules: Rules): Partial<Record<LayoutName, Rules>> {
+  return Object.fromEntries(names.map((name) => [name, rules]));
+}
+
+/**
+ * Keys that the library does not know, by their paths.
+ * @throws Error for a key that is not read and would change numbers.
+ */
+function checkKeys(name: string, top: Watched, layout: LayoutName): string[] {
+  return (KEYS[layout] ?? []).flatMap(([path, rules]) => {
+    const parts = path === "" ? [] : path.split(".");
+    const at = parts.reduce<Watched | undefined>((object, part) => object?.within(part), top);
+    if (!at) return [];
+    const what = path === "" ? `"${name}"` : `"${path}" of "${name}"`;
+    const strays = straysOf(at, rules);
+    const newer = rules === TRANSFORMERS_KEYS ? faultOfNewer(what, top, at, strays) : undefined;
+    const fault = faultOfKeys(what, at, rules) ?? newer;
+    if (fault !== undefined) throw new Error(`load: ${fault}`);
+    return strays.map((key) => [...parts, key].join("."));
+  });
+}
+
+/** A clause about a stray that switches something on, in a file of a version of transformers that is not known here. */
+function faultOfNewer(what: string, { object: whole }: Watched, { object }: Watched, strays: readonly string[]) {
+  const { transformers_version: version } = whole;
+  const [, major, minor] = /^(\d{1,4})\.(\d{1,4})/.exec(typeof version === "string" ? version : "") ?? [];
+  const [ours, minorOurs] = TRANSFORMERS;
+  const newer = Number(major) > ours || (Number(major) === ours && Number(minor) > minorOurs);
+  const on = newer ? strays.find((key) => object[key] !== false && object[key] !== 0) : undefined;
+  if (on === undefined) return undefined;
+  const rule = `is not known of transformers up to ${TRANSFORMERS.join(".")}, and ${excerpt(version, 20)} wrote the file`;
+  return `${excerpt(on)} of ${what} ${rule}; got ${excerpt(object[on])}`;
 }
 
 /** Activations of MLPs. */

@@ -45,6 +45,7 @@ export function planResNet(
   prefix: string,
   names: NonNullable<Named["resnet"]>,
   { units, preActivation }: ResNetConfig,
+  inputChannels: number,
 ): { readonly channels: number; readonly resnet: Planned<ResNet> } {
   const { has, shapeOf, weightOf } = planner;
   const flax = kernels === true;
@@ -63,7 +64,7 @@ export function planResNet(
   }
   const norm = (name: string, cols: number) => planner.norm(name, cols, GROUP_EPS);
 
-  let channels = 3;
+  let channels = inputChannels;
   /** The next convolution of a unit, and its norm. */
   function step(at: string, i: 0 | 1 | 2, stride: number) {
     const before = channels;

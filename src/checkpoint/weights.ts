@@ -67,7 +67,7 @@ export function planWeights(
   const optionalValues = (part: string | undefined, shape: readonly number[]) =>
     part !== undefined && has(at(part)) ? values(at(part), shape) : undefined;
 
-  const stem = named.resnet && planResNet(planner, layout, prefix, named.resnet, config.resnet!);
+  const stem = named.resnet && planResNet(planner, layout, prefix, named.resnet, config.resnet!, config.inputChannels);
   const pooledNorm = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
   const texts = count === undefined ? named.text : undefined;
 
@@ -127,7 +127,7 @@ function planPatchEmbed(
   config: Config,
   prefix: string,
   stored: Stored,
-  channels = 3,
+  channels = config.inputChannels,
 ): LinearPlan {
   const { width, naflex, stride } = config;
   const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];

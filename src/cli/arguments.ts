@@ -7,7 +7,9 @@ import { TASKS, type TaskName } from "../tasks/index.js";
 
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
-const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", "state", ...HUB] as const;
+/** Those that say which tensors of which files are the model. */
+const NAMES = ["subfolder", "prefix", "ignore", "state"] as const;
+const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
 interface CommandRow {
   readonly operands: "images" | "none" | "source";
@@ -88,6 +90,9 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   wide: { type: "boolean" },
   processor: { type: "string" },
   state: { type: "string" },
+  subfolder: { type: "string" },
+  prefix: { type: "string" },
+  ignore: { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -110,7 +115,10 @@ export interface Arguments {
   readonly version: boolean;
   readonly model: string | undefined;
   /** For `load`, which knows what it can do and refuses the rest. */
-  readonly load: Pick<LoadOptions, "backend" | "precision" | "threads" | "wide" | "processor" | "state">;
+  readonly load: Pick<
+    LoadOptions,
+    "backend" | "precision" | "threads" | "wide" | "processor" | "subfolder" | "prefix" | "ignore" | "state"
+  >;
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
   readonly json: boolean;
@@ -168,6 +176,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
       wide: given.wide !== undefined,
       processor: given.processor as LoadOptions["processor"],
       state: given.state,
+      subfolder: given.subfolder,
+      prefix: given.prefix,
+      ignore: patternOf(given.ignore),
     },
     hub: {
       revision: given.revision,
@@ -185,6 +196,16 @@ export function parseArguments(argv: readonly string[]): Arguments {
     batch: count("batch", "1", 1024),
     seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
   };
+}
+
+/** A regular expression, with or without the slashes that messages show it with. */
+function patternOf(text: string | undefined): RegExp | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return new RegExp(/^\/(.*)\/$/.exec(text)?.[1] ?? text, "u");
+  } catch {
+    throw new Error(`--ignore must be a regular expression; got ${excerpt(text)}`);
+  }
 }
 
 /** Most that a task may be asked for, such as classes. */
@@ -225,9 +246,9 @@ ${Object.values(COMMANDS)
   .join("\n")}
 
   --model NAME          owner/name of Hugging Face, or a folder, file or URL
-    --revision main     its version;  --token, --cache-dir, --offline;  --state
+    --revision main     --subfolder, --prefix, --ignore, --state, --token
   --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
-  --threads auto        how many;  --wide: 256 bits;  --processor torchvision
+  --threads auto        how many;  --wide;  --processor torchvision;  --offline
   --json                one JSON object a line;  --quiet;  --help;  --version
 
 example: vitrail classify cat.jpg`.split("\n");

@@ -1,13 +1,13 @@
 /** `vitrail inspect`: what a checkpoint is, from its headers and JSON files; the weights are not read. */
 
 import type { Config } from "../checkpoint/config.js";
-import { imageSettings } from "../checkpoint/families/bare.js";
+import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { scaleOf } from "../checkpoint/plan.js";
 import { parseConfig } from "../checkpoint/recognize.js";
-import { wrapperOf } from "../checkpoint/wrappers.js";
-import { openSource } from "../engine/sources.js";
+import { type Found, openModel, openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
-import { type Checkpoint, openCheckpoint, within } from "../io/checkpoint.js";
+import { assumedProcessor } from "../image/processors.js";
+import type { Checkpoint } from "../io/checkpoint.js";
 import { excerpt } from "../json.js";
 import { gridOf } from "../vit/places.js";
 import { bytesText, grouped, type Invocation, modelName, progressOf, sourceOf } from "./invocation.js";
@@ -15,22 +15,18 @@ import { activationBytes, multiplyAdds } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
   const model = modelName(args);
-  const { state } = args.load;
-  const opened = await openCheckpoint(await openSource(sourceOf(args), { ...args.hub, signal, headers: true }), {
-    state,
-    signal,
-    onProgress: progressOf(terminal),
+  const { subfolder } = args.load;
+  const opened = await openSource(sourceOf(args), { ...args.hub, subfolder, signal, headers: true });
+  const checkpoint = await openModel(opened, args.load, { signal, onProgress: progressOf(terminal) });
+  await checkpoint.close();
+  const { prefix } = checkpoint;
+  const { config, named, labels, strays } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
+  const settings = imageSettings(checkpoint.config, config);
+  const assumed = assumedProcessor(checkpoint.preprocessor, settings);
+  const preprocessing = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {
+    ...imageOptions(config),
+    processor: args.load.processor,
   });
-  await opened.close();
-  const prefix = wrapperOf(opened.tensors);
-  const checkpoint = within(opened, prefix);
-  const { config, named, labels } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
-  const preprocessing = parsePreprocessing(
-    checkpoint.preprocessor,
-    imageSettings(checkpoint.config, config),
-    config.imageSize,
-    { processor: args.load.processor },
-  );
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
   const scales = new Set(used.map(({ name }) => scaleOf(name)));
   const quantized = used.some(({ name }) => scales.has(name));
@@ -42,9 +38,9 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const gflop = (2 * multiplyAdds(config)) / 1e9;
 
   if (args.json) {
-    const { bytes, format } = checkpoint;
-    const stored = { format, state: checkpoint.state, prefix, dtypes, bytes };
-    terminal.printJson({ model, ...config, labels, preprocessing, parameters, ...stored, memory, gflop });
+    const { bytes, format, state } = checkpoint;
+    const found = { format, state, prefix, strays, assumed };
+    terminal.printJson({ model, ...config, labels, preprocessing, parameters, dtypes, bytes, memory, gflop, ...found });
     return;
   }
   const tower = [...checkpoint.tensors.keys()];
@@ -56,11 +52,14 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     head: describeHead(config),
     ...(config.text ? { texts: describeText(config.text) } : {}),
     labels: describeLabels(labels),
-    preprocessing: describePreprocessing(preprocessing),
+    preprocessing:
+      preprocessing.absent ??
+      describePreprocessing(preprocessing) + (assumed ? `; no file says so: ${assumed}'s defaults` : ""),
     parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)} of ${describeFormat(checkpoint)}`,
-    ...(prefix === "" ? {} : { names: describePrefix(prefix, opened.tensors.size - checkpoint.tensors.size) }),
     memory: `about ${bytesText(memory.weights)} of weights and ${bytesText(memory.activations)} an image, in ${quantized ? "int8" : "f32"}`,
     work: `${gflop.toPrecision(3)} GFLOP an image`,
+    ...(prefix ? { prefix: describePrefix(checkpoint) } : {}),
+    ...(strays.length > 0 ? { strays: `${describeStrays(strays)}: keys that its library does not know` } : {}),
   };
   const lines = Object.entries(rows).map(([key, text]) => `  ${key.padEnd(14)} ${text}`);
   terminal.print(model, ...lines);
@@ -69,10 +68,20 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
 const describeFormat = ({ format, state }: Checkpoint): string =>
   state === undefined ? format : `${format}, under ${excerpt(state)}`;
 
-function describePrefix(prefix: string, others: number): string {
-  const left = others === 1 ? "1 tensor with another name is" : `${others} tensors with other names are`;
-  return `behind ${excerpt(prefix)}${others === 0 ? "" : `; ${left} left out`}`;
+function describePrefix({ prefix, others }: Found): string {
+  const left = others === 1 ? "1 tensor without it is" : `${grouped(others)} tensors without it are`;
+  return `${excerpt(prefix)} before the names of its tensors${others === 0 ? "" : `; ${left} left out`}`;
 }
+
+/** Strays that are shown, and letters of each. */
+const MAX_STRAYS = 6;
+const MAX_STRAY = 60;
+
+const describeStrays = (strays: readonly string[]): string =>
+  [
+    ...strays.slice(0, MAX_STRAYS).map((key) => excerpt(key, MAX_STRAY)),
+    ...(strays.length > MAX_STRAYS ? ["…"] : []),
+  ].join(", ");
 
 /** Height × width, as in configs. */
 const sizeText = (size: readonly number[]): string => size.join("×");
@@ -138,6 +147,7 @@ function describeHead({ pooling, classes, poolerWidth, features }: Config): stri
     pooler: "pooler",
     distilled: "class and distillation token",
     mean: "mean of the patches",
+    max: "largest values of the patches",
     "token+mean": "class token and mean of the patches",
     attention: "attention pooling",
   }[pooling];
@@ -164,6 +174,7 @@ function describePreprocessing(preprocessing: Preprocessing): string {
   if (resize.mode === "shortest") steps.push(`short side to ${resize.size}, ${filter}`);
   if (resize.mode === "exact") steps.push(`resize to ${size}, ${filter}`);
   if (resize.mode === "patches") steps.push(`resize to at most ${resize.most} patches of its shape, ${filter}`);
+  if (resize.mode === "contain") steps.push(`resize to fit in ${size}, ${filter}`);
   if (resize.mode === "cover") steps.push(`resize to cover ${size}, ${filter}`);
   if (resize.mode === "bounded") {
     const { shortest, longest, multiple } = resize;
@@ -174,7 +185,7 @@ function describePreprocessing(preprocessing: Preprocessing): string {
     steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
   }
   if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
-  const crops = ["shortest", "cover", "none"].includes(resize.mode);
+  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));

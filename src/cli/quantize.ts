@@ -11,11 +11,10 @@ import { QUANTIZED } from "../checkpoint/config.js";
 import { scaleOf, type WeightPlan } from "../checkpoint/plan.js";
 import { parseConfig } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
-import { wrapperOf } from "../checkpoint/wrappers.js";
-import { openSource } from "../engine/sources.js";
-import { type Checkpoint, openCheckpoint, within } from "../io/checkpoint.js";
+import { openModel, openSource } from "../engine/sources.js";
+import type { Checkpoint } from "../io/checkpoint.js";
 import { type Folder, MAX_JSON_BYTES } from "../io/folder.js";
-import { aligned, type ConvertibleTensor, encodeHeader } from "../io/safetensors.js";
+import { aligned, asRead, type ConvertibleTensor, encodeHeader } from "../io/safetensors.js";
 import { widen } from "../numerics/elements.js";
 import { quantizeRow, WEIGHT_RANGE } from "../numerics/quantize.js";
 import { isDirectory } from "../platform/files.js";
@@ -31,10 +30,8 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
   if (out === undefined) throw new Error("quantize needs --out DIR, a folder for the result");
   const start = performance.now();
   // A name is never a checkpoint in memory.
-  const folder = (await openSource(source, { ...args.hub, signal })) as Folder;
-  const { state } = args.load;
-  const opened = await openCheckpoint(folder, { state, signal, onProgress: progressOf(terminal) });
-  const checkpoint = within(opened, wrapperOf(opened.tensors));
+  const folder = (await openSource(source, { ...args.hub, subfolder: args.load.subfolder, signal })) as Folder;
+  const checkpoint = await openModel(folder, args.load, { signal, onProgress: progressOf(terminal) });
   try {
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
@@ -130,7 +127,9 @@ async function writeWeights(
   { tensors, linear }: WeightPlan<unknown>,
   options: Parameters<Checkpoint["read"]>[1],
 ): Promise<number> {
-  const wanted = [...checkpoint.tensors.values()].filter(({ name }) => tensors.has(name)) as ConvertibleTensor[];
+  const wanted = [...checkpoint.tensors.values()]
+    .filter(({ name }) => tensors.has(name))
+    .map(asRead) as ConvertibleTensor[];
   const weights = wanted.filter(({ name }) => linear.has(name));
   const described = aligned([
     ...weights.map(({ name, shape }) => ({ name: scaleOf(name), dtype: "F32" as const, shape: [shape[0]!] })),

@@ -2,11 +2,10 @@
 import type { Precision } from "../backend.js";
 import type { Choice } from "../backends/select.js";
 import type { Config, ConfigOverrides } from "../checkpoint/config.js";
-import { imageSettings } from "../checkpoint/families/bare.js";
+import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { isRecord } from "../checkpoint/json.js";
 import { faultOfSizes, parseConfig } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
-import { wrapperOf } from "../checkpoint/wrappers.js";
 import { type ForwardOptions, forward } from "../forward/forward.js";
 import { traced } from "../forward/trace.js";
 import type { Similarity } from "../heads/contrastive.js";
@@ -14,18 +13,19 @@ import type { HubOptions } from "../hub/settings.js";
 import { createDrawing, noisePicture } from "../image/drawn.js";
 import type { Preprocessing, Processor } from "../image/preprocess.js";
 import { parsePreprocessing } from "../image/processors.js";
-import { type Checkpoint, type Opening, openCheckpoint, type TensorConsumer, twice, within } from "../io/checkpoint.js";
+import { type Checkpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
 import { kindOf, parseJson } from "../json.js";
 import { environment } from "../platform/host.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
-import { keyOf, openSource, type Source } from "./sources.js";
+import { keyOf, type NamesOptions, openModel, openSource, type Source } from "./sources.js";
 import { drawsAlike } from "./trial.js";
 
 /** The part of LoadOptions that matters to an engine. */
-export interface EngineOptions extends Choice, HubOptions {
+export interface EngineOptions extends Choice, HubOptions, NamesOptions {
+  readonly subfolder?: string;
   readonly precision?: Precision;
   readonly imageSize?: number | readonly [number, number];
   readonly patchSize?: number | readonly [number, number];
@@ -77,11 +77,23 @@ const share = createSharing<Engine, Progress>();
  */
 export async function acquireEngine(source: Source, options: EngineOptions): Promise<Lease<Engine>> {
   const { backend, precision, threads, wide, wasm, imageSize, patchSize, processor, config } = options;
-  const { state, signal, onProgress } = options;
+  const { prefix, ignore, state, signal, onProgress } = options;
   const opened = await openSource(source, options);
   const files = wasm === undefined ? await keyOf(opened) : undefined;
-  const key =
-    files && JSON.stringify([files, backend, precision, threads, wide, imageSize, patchSize, processor, config, state]);
+  const made = [
+    backend,
+    precision,
+    threads,
+    wide,
+    imageSize,
+    patchSize,
+    processor,
+    config,
+    prefix,
+    String(ignore),
+    state,
+  ];
+  const key = files && JSON.stringify([files, ...made]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }), { signal, onProgress });
 }
@@ -91,14 +103,14 @@ export async function createEngine(
   options: EngineOptions,
   search: GpuSearch = GPU_SEARCH,
 ): Promise<Engine> {
-  const { state, signal, onProgress } = options;
+  const { signal, onProgress } = options;
   const opened = await openSource(source, options);
   const gpu = await gpuFor(options, search);
   const free = () => "device" in gpu && gpu.device.destroy();
   const files = await keyOf(opened);
   // A GPU may go away, with the weights that it has.
   const { now, again } = "reason" in gpu ? { now: opened, again: async () => opened } : twice(opened);
-  const checkpoint = await openModel(now, { state, signal, onProgress }).catch((error) => {
+  const checkpoint = await openModel(now, options, { signal, onProgress }).catch((error) => {
     free();
     throw error;
   });
@@ -110,7 +122,7 @@ export async function createEngine(
       checkpoint.preprocessor,
       imageSettings(checkpoint.config, config),
       config.imageSize,
-      { resized: options.imageSize !== undefined, processor: options.processor },
+      { ...imageOptions(config), resized: options.imageSize !== undefined, processor: options.processor },
     );
     checkFits(name, config, preprocessing);
     if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
@@ -125,7 +137,7 @@ export async function createEngine(
       if ((await keyOf(opened)) !== files) {
         throw new Error(`load: the files of "${name}" have changed since it was loaded; load it again`);
       }
-      const reopened = await openModel(await again(), { state, ...waiting });
+      const reopened = await openModel(await again(), options, waiting);
       try {
         await reopened.read(consumer, waiting);
       } finally {
@@ -148,12 +160,6 @@ export async function createEngine(
   } finally {
     await checkpoint.close();
   }
-}
-
-/** A checkpoint without the names of modules that held its model. */
-async function openModel(source: Parameters<typeof twice>[0], opening: Opening): Promise<Checkpoint> {
-  const checkpoint = await openCheckpoint(source, opening);
-  return within(checkpoint, wrapperOf(checkpoint.tensors));
 }
 
 /** Tells whether a GPU reads images by itself, which is found out by one image. */
@@ -213,7 +219,7 @@ const TOKENIZER = "tokenizer.json";
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 
 /** Reads the tokenizer for the first text. */
-function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["tokenize"] {
+function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engine["tokenize"] {
   let made: Promise<(text: string) => number[]> | undefined;
   async function make() {
     const json = async (path: string) => {
@@ -227,7 +233,8 @@ function tokenizerOf({ name, file }: Checkpoint, { text }: Config): Engine["toke
     if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold ${TOKENIZER}; it holds none`);
     const config = (await json(TOKENIZER_CONFIG)) ?? {};
     const { createTokenizer } = await import("../text/tokenizer.js");
-    return createTokenizer(tokenizer, config, { length: text!.length, pad: text!.pooling === "last" });
+    const { length, pooling } = text!;
+    return createTokenizer(tokenizer, config, { length, pad: pooling === "last", siglip2: /^siglip2/.test(family) });
   }
   return async (texts) => {
     if (!text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");

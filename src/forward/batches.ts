@@ -30,11 +30,11 @@ function largest(config: ModelConfig, imageSize: readonly [number, number], atte
   const area = imageSize[0] * imageSize[1];
   // Pixels; the map that a stem begins with, and those of its stages: half as many rows and columns, then a quarter, …
   const maps = config.resnet?.channels.map((channels, i) => (area / 4 ** (i + 1)) * to8(channels)) ?? [];
-  const own = config.resnet ? [8 * area, ...maps.map((elements) => 2 * elements)] : [3 * area];
+  const own = config.resnet ? [8 * area, ...maps.map((elements) => 2 * elements)] : [config.inputChannels * area];
   if (depth === 0) return Math.max(...own);
   const [rows, columns] = gridOf(config, imageSize);
   const tokens = prefixTokens + rows * columns;
-  const inputs = config.resnet ? 0 : 3 * patchSize[0] * patchSize[1];
+  const inputs = config.resnet ? 0 : config.inputChannels * patchSize[0] * patchSize[1];
   const cols = Math.max(3 * width, mlpWidth * (gated ? 2 : 1), inputs, poolerWidth, features, classes);
   return Math.max(...own, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
 }

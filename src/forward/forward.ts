@@ -154,14 +154,15 @@ function imagesOf(config: ModelConfig, inputs: Inputs, interpolate: boolean): Im
     throw new TypeError("forward: inputs must be { pixelValues: { dims, data } }; got no dims");
   }
   if (config.naflex) return sequencesOf(config, inputs, pixelValues!);
+  const { inputChannels: channels } = config;
   const [height, width] = config.imageSize;
   const { dims } = pixelValues!;
-  const whole = dims.length === 4 && dims.every((n) => Number.isSafeInteger(n) && n > 0) && dims[1] === 3;
+  const whole = dims.length === 4 && dims.every((n) => Number.isSafeInteger(n) && n > 0) && dims[1] === channels;
   const any = (interpolate || config.interpolation.always) && !config.fixedSize;
   const large = whole && gridOf(config, [dims[2]!, dims[3]!]).every((n) => n > 0);
   if (!whole || !large || (!any && (dims[2] !== height || dims[3] !== width))) {
     const rule = any ? `at least ${config.patchSize.join("×")} pixels` : `${height}, ${width}]`;
-    const expected = any ? `[images, 3, height, width], ${rule}` : `[images, 3, ${rule}`;
+    const expected = any ? `[images, ${channels}, height, width], ${rule}` : `[images, ${channels}, ${rule}`;
     throw new RangeError(`forward: pixelValues must be ${expected}; got [${dims.join(", ")}]`);
   }
   if (!("sampling" in pixelValues!)) checkData("pixelValues", pixelValues!);

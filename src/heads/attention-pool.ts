@@ -76,12 +76,16 @@ export function planAttentionPool(
   };
 }
 
-/** h = MSA(query, z); h + MLP(LN(h)), where there is an MLP. All images are asked by the same query. */
+/**
+ * h = MSA(query, z); h + MLP(LN(h)), where there is an MLP. All images are asked by the same query, about their tokens from
+ * `first` on.
+ */
 export function poolByAttention(
   backend: Backend,
   weights: AttentionPool,
   { poolHeads: heads, activation, width }: AttentionPoolConfig,
   { z, images, tokens }: Encoded,
+  first: number,
   { wants, outputs }: Call,
 ): Matrix {
   const matrix = (rows: number) => backend.createTensor(rows, width);
@@ -92,7 +96,11 @@ export function poolByAttention(
   if (weights.query) backend.linear(q, weights.latent, weights.query);
   backend.linear(k, z, weights.key);
   backend.linear(v, z, weights.value);
-  backend.attention(y, { q, k, v }, { heads, tokens, probabilities });
+  const bias =
+    first > 0
+      ? backend.createTensor(1, tokens, new Float32Array(tokens).fill(Number.NEGATIVE_INFINITY, 0, first))
+      : undefined;
+  backend.attention(y, { q, k, v }, { heads, tokens, bias, probabilities });
   if (probabilities) outputs.poolAttention = tensorOf(backend.read(probabilities), [images, heads, 1, tokens]);
   backend.linear(h, y, weights.proj);
   if (weights.mlp) {

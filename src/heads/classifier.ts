@@ -8,6 +8,8 @@ import type { Pooled, PoolingConfig } from "./pooling.js";
 export interface ClassifierConfig extends PoolingConfig {
   /** Outputs of the head, 0 without one. */
   readonly classes: number;
+  /** Meaning of logits: scores of one choice, of several that may hold at once, or numbers as they are. */
+  readonly probabilities: "softmax" | "sigmoid" | "none";
   /** True if logits without a head are what it would read, as timm's models give without one: DINO's and MAE's files. */
   readonly headless: boolean;
 }

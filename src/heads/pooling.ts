@@ -8,10 +8,13 @@ export interface PoolingConfig extends AttentionPoolConfig {
   /**
    * Vector that the head reads. token: the class token; tokens: the mean of several class tokens; pooler: BERT's tanh
    * layer on the class token; distilled: class and distillation token, each by its own head, and the
-   * mean of both (Touvron et al. 2021, section 4); mean: the mean of the patches; token+mean: both, one after the other;
-   * attention: attention pooling with a learned query (Zhai et al. 2022, section 3.4).
+   * mean of both (Touvron et al. 2021, section 4); mean: the mean of the patches; max: the largest value of each column;
+   * token+mean: class token and mean, one after the other; attention: attention pooling with a learned query (Zhai et al. 2022,
+   * section 3.4).
    */
-  readonly pooling: "token" | "tokens" | "pooler" | "distilled" | "mean" | "token+mean" | "attention";
+  readonly pooling: "token" | "tokens" | "pooler" | "distilled" | "mean" | "max" | "token+mean" | "attention";
+  /** True if the mean, the maximum and attention pooling are of all tokens, those before the patches among them. */
+  readonly poolsPrefix: boolean;
 }
 
 export interface PoolingWeights {
@@ -33,15 +36,21 @@ export function pool(
   encoded: Encoded,
   call: Call,
 ): Pooled {
-  const { pooling, prefixTokens, norm } = config;
+  const { pooling, norm } = config;
+  const first = config.poolsPrefix ? 0 : config.prefixTokens;
   const token = (i: number) => tokenOf(backend, encoded, i);
-  const mean = () => meanOf(backend, encoded, prefixTokens, encoded.tokens - prefixTokens);
+  const mean = () => meanOf(backend, encoded, first, encoded.tokens - first);
   if (pooling === "distilled") return [token(0), token(1)];
   if (pooling === "token+mean") return [token(0), mean()];
-  if (pooling === "attention") return [poolByAttention(backend, weights.attentionPool!, config, encoded, call)];
-  if (pooling === "pooler") return [poolerOf(backend, weights, encoded)];
-  if (pooling === "tokens") return [meanOf(backend, encoded, 0, prefixTokens)];
-  const y = pooling === "token" ? token(0) : mean();
+  const vectors: Readonly<Record<typeof pooling, () => Matrix>> = {
+    token: () => token(0),
+    tokens: () => meanOf(backend, encoded, 0, config.prefixTokens),
+    pooler: () => poolerOf(backend, weights, encoded),
+    mean,
+    max: () => maxOf(backend, encoded, first),
+    attention: () => poolByAttention(backend, weights.attentionPool!, config, encoded, first, call),
+  };
+  const y = vectors[pooling]();
   if (norm === "pooled" || norm === "twice") backend.layerNorm(y, y, weights.norm!);
   return [y];
 }
@@ -61,4 +70,14 @@ export function meanOf(backend: Backend, { z, images, tokens }: Encoded, first: 
   const out = backend.createTensor(images, z.cols);
   backend.pool(out, z, { tokens, first, count });
   return out;
+}
+
+/** Largest values of the tokens of each image from `first` on, [B, D]. */
+function maxOf(backend: Backend, { z, images, tokens }: Encoded, first: number): Matrix {
+  // A column of tokens is a map; windows that begin at its first token and at the one that is asked for.
+  const windows = first === 0 ? 1 : 2;
+  const column = { height: tokens, width: 1, kernel: tokens - first, stride: Math.max(first, 1), top: 0, left: 0 };
+  const largest = backend.createTensor(images * windows, z.cols);
+  backend.maxPool(largest, z, { ...column, outHeight: windows, outWidth: 1 }, Number.NEGATIVE_INFINITY);
+  return first === 0 ? largest : meanOf(backend, { z: largest, images, tokens: windows }, 1, 1);
 }

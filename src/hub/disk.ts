@@ -38,6 +38,11 @@ export async function diskStore(root: string): Promise<Store> {
   }
 
   const namesIn = (folder: string): Promise<string[]> => fs.readdir(folder).catch(() => []);
+  /** Files in it and in its folders, with slashes. */
+  const filesIn = async (folder: string): Promise<string[]> => {
+    const names = await fs.readdir(folder, { recursive: true }).catch(() => []);
+    return names.map((name) => name.replaceAll("\\", "/"));
+  };
 
   /** Makes one sentence of what the system says when it cannot write. */
   async function writing<T>(what: string, task: () => Promise<T>): Promise<T> {
@@ -110,8 +115,8 @@ export async function diskStore(root: string): Promise<Store> {
     remember: (repo, revision, commit) => note(refOf(repo, revision), commit),
     async known(repo, commit) {
       const known = new Map<string, boolean>();
-      for (const name of await namesIn(path.join(folderOf(repo), ".no_exist", commit))) known.set(name, false);
-      for (const name of await namesIn(path.join(folderOf(repo), "snapshots", commit))) {
+      for (const name of await filesIn(path.join(folderOf(repo), ".no_exist", commit))) known.set(name, false);
+      for (const name of await filesIn(path.join(folderOf(repo), "snapshots", commit))) {
         if (await isWhole(pointerOf({ repo, commit, name }), undefined)) known.set(name, true);
       }
       return known;

@@ -43,8 +43,6 @@ interface Conversion {
 
 const isKnown = (file: HubFile): file is KnownFile => file.size !== undefined && file.digest !== undefined;
 
-const PREPROCESSOR = "preprocessor_config.json";
-
 /**
  * Finds out what a revision is.
  * @throws Error: one sentence, if the Hub does not have it, or cannot be asked and the cache does not have it either;
@@ -166,7 +164,11 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     if (there === undefined && (await listed(signal))) return has(name, signal);
     if (there === false && known.get(name) === undefined && !options.headers) await store?.markAbsent(fileOf(name));
     // Without it, images would be resized by defaults.
-    if (there === undefined && name === PREPROCESSOR && (await isOfTransformers())) {
+    if (
+      there === undefined &&
+      /(^|\/)preprocessor_config\.json$/.test(name) &&
+      (await isOfTransformers(name.replace(/[^/]*$/, "")))
+    ) {
       throw new Error(
         `hub: ${store!.name} does not say whether "${repo}" has ${name}; load it once when the Hub can be asked`,
       );
@@ -174,9 +176,9 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     return there ?? false;
   }
 
-  async function isOfTransformers(): Promise<boolean> {
-    if (!known.get("config.json")) return false;
-    const config = new TextDecoder().decode(await bytes("config.json"));
+  async function isOfTransformers(at: string): Promise<boolean> {
+    if (!known.get(`${at}config.json`)) return false;
+    const config = new TextDecoder().decode(await bytes(`${at}config.json`));
     return config.includes('"model_type"') && !config.includes('"pretrained_cfg"');
   }
 
@@ -188,7 +190,8 @@ export async function openRepository(reference: Reference, options: OpenOptions 
   }
 
   async function* arrive(file: KnownFile, from: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void> {
-    const url = `${endpoint}/${repo}/resolve/${file.commit}/${encodeURIComponent(file.name)}`;
+    const at = file.name.split("/").map(encodeURIComponent).join("/");
+    const url = `${endpoint}/${repo}/resolve/${file.commit}/${at}`;
     try {
       yield* download(url, { ...request(`"${file.name}" of "${repo}"`, signal), from, size: file.size });
     } catch (error) {
@@ -264,19 +267,29 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     }
   }
 
-  return {
-    name: repo,
+  /** The folder of this path, "" or one that ends in a slash. */
+  const folderAt = (at: string): Folder => ({
+    name: at === "" ? repo : path(at.slice(0, -1)),
     get names() {
       const names = listing ? listing.files.keys() : [...known].filter(([, there]) => there).map(([name]) => name);
-      return [...new Set([...names, ...(converted?.files.keys() ?? [])])].sort();
+      return [...new Set([...names, ...(converted?.files.keys() ?? [])])]
+        .filter((name) => name.startsWith(at) && !name.includes("/", at.length))
+        .map((name) => name.slice(at.length))
+        .sort();
     },
-    has,
-    path,
-    bring,
-    open,
-    bytes,
-    key: async () => JSON.stringify([endpoint, repo, commit, converted?.commit]),
-  };
+    has: (name, signal) => has(at + name, signal),
+    path: (name) => path(at + name),
+    bring: (names, waiting) =>
+      bring(
+        names.map((name) => at + name),
+        waiting,
+      ),
+    open: (name, signal) => open(at + name, signal),
+    bytes: (name, reading) => bytes(at + name, reading),
+    key: async () => JSON.stringify([endpoint, repo, commit, converted?.commit, ...(at === "" ? [] : [at])]),
+    within: async (inner) => folderAt(`${at}${inner}/`),
+  });
+  return folderAt("");
 }
 
 function revisionOf({ repo, revision: named }: Reference, { revision: given }: HubOptions): string {
@@ -301,11 +314,12 @@ async function* checked(file: KnownFile, chunks: AsyncIterable<Uint8Array>): Asy
   if (found !== file.digest) throw wrongBytes(file, found);
 }
 
-/** A name that is safe as a file's own: no way to another folder, no drive or stream, nothing hidden. */
+/** A name that is safe as a file's own, in folders or not: no way to another place, no drive or stream, nothing hidden. */
 const isPlain = (name: unknown): name is string =>
-  typeof name === "string" && name.length <= 255 && /^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name);
+  typeof name === "string" &&
+  name.length <= 255 &&
+  name.split("/").every((part) => /^[^.\\:\p{Cc}][^\\:\p{Cc}]*$/u.test(part));
 
-/** Files in folders of a repository are none of a checkpoint's. */
 function parseListing(repo: string, revision: string, bytes: Uint8Array): Listing {
   const what = `hub: the answer about "${repo}"`;
   const refuse = (rule: string, got: unknown): never => {

@@ -29,5 +29,10 @@ export function webFolder(at: URL, fetch: Fetch | undefined): Folder {
     bytes: (name, { signal, maxBytes = MAX_CONFIG_BYTES } = {}) =>
       downloadAll(urlOf(name), { ...request(name, signal), maxBytes }),
     key: async () => undefined,
+    async within(path) {
+      const inner = new URL(`${path.split("/").map(encodeURIComponent).join("/")}/`, base);
+      inner.search = at.search;
+      return webFolder(inner, fetch);
+    },
   };
 }

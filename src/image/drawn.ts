@@ -25,10 +25,10 @@ export function createDrawing(
   preprocessing: Preprocessing,
   pixelLimit = PIXEL_LIMIT,
 ): (input: ImageInput) => DrawnImage | undefined {
-  const { processor, filter, width, height, resize } = preprocessing;
+  const { processor, filter, width, height, resize, gray } = preprocessing;
   // A GPU resizes in Pillow's integers, to a size that is known.
   const sizes = ["shortest", "cover", "exact", "none"];
-  if (processor !== "pillow" || filter === "nearest" || !sizes.includes(resize.mode)) return () => undefined;
+  if (processor !== "pillow" || gray || filter === "nearest" || !sizes.includes(resize.mode)) return () => undefined;
   const values = pixelValueTables(preprocessing);
   // Frames of a video have one size.
   let last: Sampling | undefined;
@@ -52,7 +52,10 @@ export function createDrawing(
     const size = { width: inputWidth, height: inputHeight };
     const area = inputWidth * inputHeight;
     if (area === 0 || area > pixelLimit) return undefined;
-    if (resize.mode === "none" && (inputWidth < width || inputHeight < height)) return undefined;
+    const { resized } = resize.mode === "none" ? { resized: size } : placeOf(size, preprocessing);
+    // Borders are made on the processor, and so are refusals.
+    if (resized.width < width || resized.height < height) return undefined;
+    if (resize.mode === "none" && resize.exactly && (inputWidth > width || inputHeight > height)) return undefined;
     return {
       dims: [1, 3, height, width],
       image: input,

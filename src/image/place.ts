@@ -7,7 +7,7 @@ export interface Placing {
   processor: "pillow" | "torchvision";
   /**
    * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
-   * covers width × height, rounded; "exact": width × height; "multiples": multiples of `multiple` near width × height, or,
+   * covers width × height, rounded; "contain": the largest of the same shape within it (timm's border); "exact": width × height; "multiples": multiples of `multiple` near width × height, or,
    * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
    * long one were above `longest`, then both are floored to multiples (YOLOS); "blurred": width × height after a blur, of a
    * square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
@@ -15,15 +15,14 @@ export interface Placing {
    */
   resize:
     | { mode: "shortest"; size: number }
-    | { mode: "cover" | "exact"; width: number; height: number }
+    | { mode: "cover" | "contain" | "exact"; width: number; height: number }
     | { mode: "multiples"; width: number; height: number; multiple: number; keepsShape: boolean }
     | { mode: "bounded"; shortest: number; longest: number; multiple: number }
     | { mode: "blurred"; width: number; height: number; pad: boolean }
     | { mode: "patches"; patch: number; most: number }
     | { mode: "none"; exactly?: boolean };
   /**
-   * Size of the result, which is cropped from the center of the resized image, or which torchvision's processors pad with
-   * zeros to. Of modes whose results differ in size, that of a typical one.
+   * Size of the result, which is cropped from the center of the resized image, or has a border where that is smaller. Of modes whose results differ in size, that of a typical one.
    */
   width: number;
   height: number;
@@ -55,17 +54,17 @@ export function placeOf(image: Size, { processor, resize, cropRounding, ...size 
       `preprocessing: an image of ${image.width}×${image.height} would be resized to ${found}, and the limit is ${limit} pixels`,
     );
   }
-  if (processor === "pillow" && (resized.width < width || resized.height < height)) {
-    throw new RangeError(
-      `preprocessing: an image that is not resized must be at least ${width}×${height}; got ${found}`,
-    );
-  }
   if (resize.mode === "none" && resize.exactly && (resized.width !== width || resized.height !== height)) {
     throw new RangeError(
       `preprocessing: an image that is neither resized nor cropped must be ${width}×${height}; got ${found}`,
     );
   }
-  const offset = (space: number) => (cropRounding === "down" ? Math.trunc(space / 2) : roundHalfEven(space / 2));
+  // Half a pixel of a border goes to its end, but before the image in transformers' NumPy.
+  const down = processor === "pillow" ? Math.floor : Math.trunc;
+  const offset = (space: number) => {
+    if (cropRounding === "down") return down(space / 2);
+    return space < 0 ? Math.trunc(space / 2) : roundHalfEven(space / 2);
+  };
   return {
     resized,
     window: { left: offset(resized.width - width), top: offset(resized.height - height), width, height },
@@ -118,8 +117,10 @@ function resizedSize({ width, height }: Size, plan: Placing["resize"]): Size {
       const [across, down] = plan.pad ? [side, side] : [width, height];
       return { width: (plan.width * width) / across, height: (plan.height * height) / down };
     }
+    case "contain":
     case "cover": {
-      const ratio = Math.min(height / plan.height, width / plan.width);
+      const extreme = plan.mode === "cover" ? Math.min : Math.max;
+      const ratio = extreme(height / plan.height, width / plan.width);
       return { width: roundHalfEven(width / ratio), height: roundHalfEven(height / ratio) };
     }
     case "shortest": {
@@ -168,7 +169,7 @@ function boundedSize(width: number, height: number, { shortest, longest, multipl
 }
 
 /** Python's round. */
-function roundHalfEven(x: number): number {
+export function roundHalfEven(x: number): number {
   const down = Math.floor(x);
   if (x - down !== 0.5) return Math.round(x);
   return down % 2 === 0 ? down : down + 1;

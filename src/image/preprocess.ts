@@ -24,6 +24,10 @@ export type Processor = Placing["processor"];
 export interface Preprocessing extends Placing {
   /** Torchvision's processors take its nearest-exact for "nearest". */
   filter: Filter;
+  /** Levels of the border, where the image is smaller than the result; zeros if not given. */
+  fill?: Three;
+  /** The image is made gray before it is resized, by Pillow's convert("L"), and pixel values have one channel. */
+  gray?: boolean;
   /** Treatment of transparency: torchvision's processors with do_convert_rgb lay the image on white. */
   alpha: Alpha;
   /** Bytes are rescaled before they are resized, as f32 values: by torchvision's processors of DINOv3 and OWLv2. */
@@ -35,6 +39,8 @@ export interface Preprocessing extends Placing {
   rescale: number;
   mean: Three;
   std: Three;
+  /** Why no image can be prepared: no file says how, and the checkpoint's library has no default. */
+  absent?: string;
 }
 
 const { fround } = Math;
@@ -71,17 +77,22 @@ export const toSeen = (image: Readable, preprocessing: Preprocessing): SeenImage
 
 /** The same in slices. */
 export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
-  const { filter, processor } = preprocessing;
+  const { filter, processor, resize, rescale, rescaleFirst } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const photo = { width: uprightWidth, height: uprightHeight };
   const place = placeOf(photo, preprocessing);
   const { resized, window } = place;
   const { width, height } = window;
+  const source = preprocessing.gray ? inGray(stored) : stored;
   const { data } =
-    processor === "pillow"
-      ? yield* resizing(stored, { ...resized, filter, window })
-      : yield* fittingByTorchvision(stored, preprocessing, place);
+    resize.mode === "blurred"
+      ? yield* resizeBlurred(source, rescale, resize)
+      : yield* bordered(preprocessing, place, (inside) => {
+          if (processor === "pillow") return resizing(source, { ...resized, filter, window: inside });
+          const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };
+          return rescaleFirst ? resizeValues(source, rescale, options) : resizeBytes(source, options);
+        });
   return { data, width, height, geometry: wholeGeometry(geometryOf(photo, place), image) };
 }
 
@@ -97,13 +108,12 @@ function wholeGeometry(geometry: Geometry, { whole, orientation = 1 }: Readable)
   return { ...geometry, photo: { width, height }, resized: { width: across, height: down } };
 }
 
-/** Values that transformers' processors on torchvision have before they normalize. */
-function* fittingByTorchvision(
-  stored: Raster,
-  { resize: plan, filter, rescaleFirst, rescale }: Preprocessing,
+/** The part of a window that is of the image, and around it the border. */
+function* bordered(
+  { fill = [0, 0, 0] }: Preprocessing,
   { resized, window }: Place,
+  resizeTo: (inside: Part) => Slices<{ data: Uint8Array | Float32Array }>,
 ): Slices<{ data: Uint8Array | Float32Array }> {
-  if (plan.mode === "blurred") return yield* resizeBlurred(stored, rescale, plan);
   const left = Math.max(window.left, 0);
   const top = Math.max(window.top, 0);
   const inside: Part = {
@@ -112,16 +122,27 @@ function* fittingByTorchvision(
     width: Math.min(window.left + window.width, resized.width) - left,
     height: Math.min(window.top + window.height, resized.height) - top,
   };
-  const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };
-  const { data } = rescaleFirst ? yield* resizeValues(stored, rescale, options) : yield* resizeBytes(stored, options);
+  const { data } = yield* resizeTo(inside);
   if (inside.width === window.width && inside.height === window.height) return { data };
   const size = 3 * window.width * window.height;
-  const padded = rescaleFirst ? new Float32Array(size) : new Uint8Array(size);
+  const padded = data instanceof Float32Array ? new Float32Array(size) : new Uint8Array(size);
+  if (fill.some((level) => level !== 0)) for (let i = 0; i < size; i++) padded[i] = fill[i % 3]!;
   for (let y = 0; y < inside.height; y++) {
     const row = data.subarray(3 * y * inside.width, 3 * (y + 1) * inside.width);
     padded.set(row, 3 * ((y + top - window.top) * window.width + left - window.left));
   }
   return { data: padded };
+}
+
+/** Gray in three equal channels, so that it is resized as one is: Pillow's convert("L"), ITU-R 601-2 in 16 bits. */
+function inGray(image: Raster): Raster {
+  const { data, channels, width, height } = image;
+  const gray = new Uint8Array(3 * width * height);
+  for (let i = 0, at = 0; i < gray.length; i += 3, at += channels) {
+    const [r, g, b] = channels === 1 ? [data[at]!, data[at]!, data[at]!] : [data[at]!, data[at + 1]!, data[at + 2]!];
+    gray.fill((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16, i, i + 3);
+  }
+  return { ...image, data: gray, channels: 3 };
 }
 
 /** Filters by Pillow's names. */
@@ -133,29 +154,38 @@ const TORCHVISION: Partial<Record<Filter, TorchvisionFilter>> = {
 };
 
 /**
- * Pixel values of RGB: f32 [3, height, width], each step rounded to f32 as in PyTorch and NumPy.
+ * Pixel values of RGB: f32 [3, height, width], each step rounded to f32 as in PyTorch and NumPy; of gray images [1, height, width].
  * @param rgb height · width · 3 bytes, or values, as from `toSeen`.
  * @param out where to write them; a new array by default.
  */
 export function toPixelValues(
   rgb: Uint8Array | Uint8ClampedArray | Float32Array,
-  { width, height, rescale, mean, std }: Pick<Preprocessing, "width" | "height" | "rescale" | "mean" | "std">,
-  out: Float32Array = new Float32Array(3 * width * height),
+  {
+    width,
+    height,
+    rescale,
+    mean,
+    std,
+    gray = false,
+  }: Pick<Preprocessing, "width" | "height" | "rescale" | "mean" | "std" | "gray">,
+  out: Float32Array = new Float32Array((gray ? 1 : 3) * width * height),
 ): Float32Array {
   const area = width * height;
-  if (rgb.length !== 3 * area || out.length !== 3 * area) {
+  const values = (gray ? 1 : 3) * area;
+  if (rgb.length !== 3 * area || out.length !== values) {
     const found = `${rgb.length} bytes and ${out.length} values`;
-    throw new RangeError(`preprocessing: ${width}×${height} RGB has ${3 * area} bytes and values; got ${found}`);
+    const expected = gray ? `${3 * area} bytes and ${values} values` : `${3 * area} bytes and values`;
+    throw new RangeError(`preprocessing: ${width}×${height} RGB has ${expected}; got ${found}`);
   }
   if (rgb instanceof Float32Array) return normalized(rgb, mean, std, out);
   const tables = pixelValueTables({ rescale, mean, std });
   const source = tables.byteLength;
   const result = source + 4 * Math.ceil((3 * area) / 4);
-  const kernel = kernelWith(result + out.byteLength);
+  const kernel = kernelWith(result + 12 * area);
   kernel.bytes.set(new Uint8Array(tables.buffer));
   kernel.bytes.set(rgb, source);
   kernel.pixel_values(result, source, 0, area);
-  out.set(new Float32Array(kernel.bytes.buffer, result, 3 * area));
+  out.set(new Float32Array(kernel.bytes.buffer, result, values));
   return out;
 }
 

@@ -3,7 +3,9 @@
  * processors; timm's pretrained_cfg; OpenCLIP's preprocess_cfg.
  */
 import { excerpt } from "../json.js";
+import { faultOfKeys, type KeyRules, type Watched, watch } from "../keys.js";
 import type { Placing } from "./place.js";
+import { roundHalfEven } from "./place.js";
 import { type Preprocessing, type Processor, pixelValueTables, type Three } from "./preprocess.js";
 import type { Filter } from "./resize.js";
 
@@ -18,6 +20,11 @@ const CLIP: [Three, Three] = [
 const HALF: [Three, Three] = [
   [0.5, 0.5, 0.5],
   [0.5, 0.5, 0.5],
+];
+
+const NONE: [Three, Three] = [
+  [0, 0, 0],
+  [1, 1, 1],
 ];
 
 interface ProcessorRow {
@@ -48,12 +55,100 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   DPT: { size: 384, square: true, resample: 3, norm: HALF, sizes: "multiples" },
   Yolos: { size: 800, square: false, resample: 2, norm: IMAGENET, sizes: "bounded" },
   Owlv2: { size: 960, square: true, resample: 2, norm: CLIP, white: true, rescaleFirst: true, sizes: "blurred" },
+  OwlViT: { size: 768, square: true, resample: 3, norm: CLIP, white: true },
+  Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
+  ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
+  Tipsv2: { size: 448, square: true, resample: 2, norm: NONE, white: true },
+};
+
+/** Classes of image processors by model_type, as transformers' AutoImageProcessor finds them. */
+const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
+  vit: "ViT",
+  deit: "DeiT",
+  vit_mae: "ViT",
+  vit_msn: "ViT",
+  ijepa: "ViT",
+  beit: "Beit",
+  "data2vec-vision": "Beit",
+  dinov2: "Bit",
+  dinov2_with_registers: "Bit",
+  dinov3_vit: "DINOv3ViT",
+  clip: "CLIP",
+  clip_vision_model: "CLIP",
+  metaclip_2: "CLIP",
+  metaclip_2_vision_model: "CLIP",
+  siglip: "Siglip",
+  siglip_vision_model: "Siglip",
+  siglip2: "Siglip2",
+  siglip2_vision_model: "Siglip2",
+  bit: "Bit",
+  owlvit: "OwlViT",
+  chinese_clip: "ChineseCLIP",
+  altclip: "CLIP",
+  blip_vision_model: "Blip",
+  git_vision_model: "CLIP",
+  aimv2_vision_model: "CLIP",
+  mlcd_vision_model: "CLIP",
+  pixio: "Bit",
+  tipsv2: "Tipsv2",
+};
+
+/** Keys of preprocessor_config.json that are read of some checkpoints only, or never. */
+export const PREPROCESSOR_KEYS: KeyRules = {
+  harmless: {
+    "names of things":
+      "processor_class _processor_class _valid_processor_keys image_processor_type feature_extractor_type",
+    "forms of the library's own calls": "return_tensors device disable_grouping image_seq_length input_data_format",
+    "of steps that are left out":
+      "crop_size size resample image_mean image_std rescale_factor pad_size default_to_square",
+    "labels of training": "do_reduce_labels do_convert_annotations format",
+    // A decoded image is RGB here.
+    "already so": "do_convert_rgb",
+  },
+  fixed: {
+    do_pad: [false],
+    do_center_crop: [false],
+    data_format: ["channels_first"],
+    size_divisor: [],
+  },
+};
+
+/** The same of timm's pretrained_cfg. */
+export const PRETRAINED_CFG_KEYS: KeyRules = {
+  harmless: {
+    "sources of weights": "url file state_dict hf_hub_id hf_hub_filename source architecture tag custom_load",
+    "sizes of other uses":
+      "test_input_size test_crop_pct min_input_size fixed_input_size pool_size test_pool_size input_size num_features",
+    "names of things":
+      "label_names label_descriptions first_conv classifier license description origin_url paper_name paper_ids notes " +
+      "global_pool num_classes model_args pretrained_cfg",
+  },
+  fixed: { label_offset: [0] },
+};
+
+/** The same of OpenCLIP's preprocess_cfg. */
+export const PREPROCESS_CFG_KEYS: KeyRules = {
+  harmless: { "of a mode that is refused": "fill_color" },
+  fixed: { mode: ["RGB"] },
 };
 
 /** PIL.Image.Resampling, by number. */
 const RESAMPLE: Filter[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
-const filterOf = (number: unknown): Filter | undefined => (typeof number === "number" ? RESAMPLE[number] : undefined);
+/** By number, or by name as in Pillow and torchvision: "bicubic", "PIL.Image.BICUBIC", "InterpolationMode.BICUBIC". */
+function filterOf(resample: unknown): Filter | undefined {
+  if (typeof resample === "number") return RESAMPLE[resample];
+  if (typeof resample !== "string" || resample.length > 100) return undefined;
+  const name = resample.slice(resample.lastIndexOf(".") + 1).toLowerCase();
+  return RESAMPLE.find((filter) => filter === name);
+}
+
+/** A setting that is true or false; null is as if it were left out. */
+function flagOf(config: Record<string, unknown>, name: string, absent = true): boolean {
+  const value = config[name] ?? absent;
+  if (typeof value === "boolean") return value;
+  throw unsupported(name, "must be true or false", value);
+}
 
 const { fround } = Math;
 
@@ -70,22 +165,28 @@ const MAX_PATCHES = 2 ** 16;
 /**
  * Reads the input that a checkpoint asks for.
  * @param preprocessor contents of preprocessor_config.json, if there is one.
- * @param model contents of config.json; timm's holds a pretrained_cfg, transformers' nothing: then the defaults of its
- *   ViTImageProcessor. Without either, timm's defaults for `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
+ * @param model contents of config.json; timm's holds a pretrained_cfg, transformers' nothing: then the defaults of the class that
+ *   its AutoImageProcessor takes for the model_type, for `imageSize`. Without either, timm's defaults for `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
  * @param imageSize [height, width] of the model, for timm; preprocessor_config.json brings its own.
- * @param options resized: whether imageSize is to hold in any case; processor: whose image processors to follow.
+ * @param options resized: whether imageSize is to hold in any case; processor: whose image processors to follow; patchSize: of
+ *   the model; channels: 1 for gray images, of timm's.
  * @throws RangeError for settings that are unknown or not supported.
  */
 export function parsePreprocessing(
   preprocessor: unknown,
   model: unknown,
   imageSize: readonly [number, number],
-  { resized = false, processor = "pillow" }: { resized?: boolean; processor?: Processor } = {},
+  {
+    resized = false,
+    processor = "pillow",
+    patchSize = 16,
+    channels = 3,
+  }: { resized?: boolean; processor?: Processor; patchSize?: number; channels?: number } = {},
 ): Preprocessing {
   if (processor !== "pillow" && processor !== "torchvision") {
     throw unsupported("processor", "must be pillow or torchvision", processor);
   }
-  const own = readPreprocessing(preprocessor, model, imageSize, processor);
+  const own = readPreprocessing(preprocessor, model, imageSize, { processor, patchSize, channels });
   const result = resized ? scaledTo(own, imageSize) : own;
   checkNumbers(result);
   return result;
@@ -140,34 +241,94 @@ function scaledTo(own: Preprocessing, [height, width]: readonly [number, number]
   return { ...own, resize: plan, height, width };
 }
 
+/** The class of transformers whose defaults hold where a checkpoint has no preprocessor_config.json; undefined in other libraries. */
+export function assumedProcessor(preprocessor: unknown, model: unknown): string | undefined {
+  const type = isRecord(model) ? model.model_type : undefined;
+  if (preprocessor !== undefined || typeof type !== "string" || type === TIMM_WRAPPER) return undefined;
+  const family = Object.hasOwn(FAMILY_PROCESSORS, type) ? FAMILY_PROCESSORS[type] : undefined;
+  return family && `${family}ImageProcessor`;
+}
+
+/** timm's models in transformers, prepared as timm does by the pretrained_cfg of config.json. */
+const TIMM_WRAPPER = "timm_wrapper";
+
+/** Facts of the model that images are prepared for. */
+interface Model {
+  readonly processor: Processor;
+  readonly patchSize: number;
+  readonly channels: number;
+}
+
 function readPreprocessing(
   preprocessor: unknown,
   model: unknown,
   imageSize: readonly [number, number],
-  processor: Processor,
+  { processor, patchSize, channels }: Model,
 ): Preprocessing {
-  if (preprocessor !== undefined) {
-    if (!isRecord(preprocessor)) throw unsupported("preprocessor_config.json", "must hold an object", preprocessor);
-    return parseHuggingFace(preprocessor, processor);
-  }
   const config = isRecord(model) ? model : {};
-  // What transformers' ViTImageProcessor does with no more than a size.
-  if ("model_type" in config) {
-    return parseHuggingFace({ size: { height: imageSize[0], width: imageSize[1] } }, processor);
+  const wrapped = config.model_type === TIMM_WRAPPER;
+  if (preprocessor !== undefined && !wrapped) {
+    if (!isRecord(preprocessor)) throw unsupported("preprocessor_config.json", "must hold an object", preprocessor);
+    checkChannels(channels, [3]);
+    return checked("preprocessor_config.json", watch(preprocessor), PREPROCESSOR_KEYS, (settings) =>
+      parseHuggingFace(settings, processor),
+    );
+  }
+  const assumed = assumedProcessor(undefined, model);
+  if (assumed !== undefined) {
+    checkChannels(channels, [3]);
+    const own = parseHuggingFace({ image_processor_type: assumed }, processor);
+    if (own.resize.mode === "patches") return { ...own, resize: { ...own.resize, patch: patchSize } };
+    // DINOv2's positions are resampled to any size, and its library prepares 224×224 for models of 518×518.
+    return /^dinov2/.test(String(config.model_type)) ? own : scaledTo(own, imageSize);
+  }
+  if (typeof config.model_type === "string" && !wrapped) {
+    const absent = `preprocessing: preprocessor_config.json must be there, as transformers has no image processor of its own for ${excerpt(config.model_type)}`;
+    return { ...scaledTo(parseHuggingFace({}, processor), imageSize), absent };
   }
   if (processor !== "pillow") {
     const rule =
       'must be "pillow" where no preprocessor_config.json of transformers is: timm and OpenCLIP resize PIL images';
     throw unsupported("processor", rule, processor);
   }
-  if ("model_cfg" in config) return parseOpenClip(config.preprocess_cfg, imageSize);
+  if ("model_cfg" in config) {
+    checkChannels(channels, [3]);
+    const settings = isRecord(config.preprocess_cfg) ? config.preprocess_cfg : {};
+    return checked("preprocess_cfg", watch(settings), PREPROCESS_CFG_KEYS, (file) => parseOpenClip(file, imageSize));
+  }
+  checkChannels(channels, [1, 3]);
   // Old timm files have the settings at the top, beside "architecture".
   const { pretrained_cfg: settings = "architecture" in config ? config : {} } = config;
   if (!isRecord(settings)) throw unsupported("pretrained_cfg", "must be an object", settings);
-  return parseTimm(settings, imageSize);
+  return checked("pretrained_cfg", watch(settings), PRETRAINED_CFG_KEYS, (file) =>
+    parseTimm(file, imageSize, channels),
+  );
 }
 
-function parseHuggingFace(config: Record<string, unknown>, processor: Processor): Preprocessing {
+function checkChannels(channels: number, known: readonly number[]): void {
+  if (known.includes(channels)) return;
+  throw unsupported(
+    "images",
+    `must have ${known.join(" or ")} channels to be prepared, as the library does it`,
+    channels,
+  );
+}
+
+/** Reads an object, none of whose keys goes unread. */
+function checked(
+  what: string,
+  watched: Watched,
+  rules: KeyRules,
+  read: (file: Record<string, unknown>) => Preprocessing,
+): Preprocessing {
+  const result = read(watched.file);
+  const fault = faultOfKeys(what, watched, rules);
+  if (fault !== undefined) throw new RangeError(`preprocessing: ${fault}`);
+  return result;
+}
+
+/** Reads preprocessor_config.json, by the class of transformers that it names. */
+export function parseHuggingFace(config: Record<string, unknown>, processor: Processor): Preprocessing {
   const type = config.image_processor_type ?? config.feature_extractor_type ?? "ViTImageProcessor";
   const family = (typeof type === "string" ? type.slice(0, 100) : "").replace(
     /(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/,
@@ -177,10 +338,10 @@ function parseHuggingFace(config: Record<string, unknown>, processor: Processor)
     throw unsupported("image_processor_type", `must be that of ${Object.keys(PROCESSORS).join(", ")}`, type);
   }
   const defaults = PROCESSORS[family]!;
-  const flag = (name: string, fallback = true) => (config[name] ?? fallback) === true;
+  const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const torchvision = processor === "torchvision";
   const filter = filterOf(config.resample ?? defaults.resample);
-  if (!filter) throw unsupported("resample", "must be a number from 0 to 5", config.resample);
+  if (!filter) throw unsupported("resample", "must be a number from 0 to 5 or the name of a filter", config.resample);
   if (torchvision && (filter === "box" || filter === "hamming")) {
     throw unsupported(
       "resample",
@@ -208,7 +369,7 @@ function parseHuggingFace(config: Record<string, unknown>, processor: Processor)
 /** The size that an image is resized to, and the part of it that is kept. */
 function placingOf(config: Record<string, unknown>, family: string, processor: Processor): Omit<Placing, "processor"> {
   const defaults = PROCESSORS[family]!;
-  const flag = (name: string, fallback = true) => (config[name] ?? fallback) === true;
+  const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const cropRounding = "down";
   if (defaults.sizes) {
     const { resize, width, height } = sizesOf(config, defaults.sizes, defaults, processor);
@@ -222,21 +383,14 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
 
   const crops = flag("do_center_crop", defaults.crop !== undefined);
   const crop = crops ? readSize("crop_size", config.crop_size ?? defaults.crop ?? 224, true) : undefined;
-  const target = readSize("size", config.size ?? defaults.size, defaults.square);
+  const square = flag("default_to_square", defaults.square);
+  const target = readSize("size", config.size ?? defaults.size, square);
   let plan: Placing["resize"] = target;
-  if (!flag("do_resize")) plan = { mode: "none", ...(processor === "torchvision" && !crop && { exactly: true }) };
+  if (!flag("do_resize")) plan = { mode: "none", ...(!crop && { exactly: true }) };
   const result = crop ?? target;
   if (result.mode !== "exact")
     throw unsupported("size", "must be a height and a width where nothing is cropped", config.size);
   const { width, height } = result;
-  // Torchvision's processors pad what is too small.
-  if (
-    processor === "pillow" &&
-    ((plan.mode === "shortest" && plan.size < Math.max(width, height)) ||
-      (plan.mode === "exact" && (plan.width < width || plan.height < height)))
-  ) {
-    throw unsupported("crop_size", `must not be more than the size ${excerpt(config.size)}`, config.crop_size);
-  }
   return { resize: plan, width, height, cropRounding };
 }
 
@@ -258,6 +412,8 @@ function sizesOf(
     return { resize: { mode, patch, most }, width: side, height: side };
   }
   if (mode === "bounded") {
+    // Of the images of a batch, which one image is not.
+    flagOf(config, "do_pad");
     // A lone number, and nothing, have this bound in YolosImageProcessor.
     const { size: given = size } = config;
     const { shortest_edge: shortest, longest_edge: longest } = isRecord(given)
@@ -279,11 +435,12 @@ function sizesOf(
         processor,
       );
     }
-    return { resize: { mode, width, height, pad: config.do_pad !== false }, width, height };
+    return { resize: { mode, width, height, pad: flagOf(config, "do_pad") }, width, height };
   }
-  if (config.do_pad === true) throw unsupported("do_pad", "must be false for DPTImageProcessor", true);
+  if (flagOf(config, "do_pad", false)) throw unsupported("do_pad", "must be false for DPTImageProcessor", true);
   const multiple = count("ensure_multiple_of", 1);
-  return { resize: { mode, width, height, multiple, keepsShape: config.keep_aspect_ratio === true }, width, height };
+  const keepsShape = flagOf(config, "keep_aspect_ratio", false);
+  return { resize: { mode, width, height, multiple, keepsShape }, width, height };
 }
 
 /** From bytes to pixel values. */
@@ -292,7 +449,7 @@ function arithmetic(
   { norm, rescaleFirst }: ProcessorRow,
   processor: Processor,
 ): Pick<Preprocessing, "rescale" | "mean" | "std"> {
-  const flag = (name: string) => (config[name] ?? true) === true;
+  const flag = (name: string) => flagOf(config, name);
   const factor = flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1;
   if (!flag("do_normalize")) {
     return { rescale: processor === "torchvision" ? fround(factor) : factor, mean: [0, 0, 0], std: [1, 1, 1] };
@@ -311,22 +468,33 @@ function arithmetic(
   return { rescale: 1, mean: fused(mean), std: fused(std) };
 }
 
-/** OpenCLIP's preprocess_cfg, by default CLIP's own transform: short side, bicubic, center crop. */
-function parseOpenClip(settings: unknown, [height, width]: readonly [number, number]): Preprocessing {
-  const config = isRecord(settings) ? settings : {};
+/** Reads OpenCLIP's preprocess_cfg, by default CLIP's own transform: short side, bicubic, center crop. */
+export function parseOpenClip(config: Record<string, unknown>, imageSize: readonly [number, number]): Preprocessing {
   const { interpolation = "bicubic", resize_mode: mode = "shortest" } = config;
   if (mode !== "shortest" && mode !== "squash") {
     throw unsupported("resize_mode", 'must be "shortest" or "squash"', mode);
   }
+  const size = readSize("size", config.size ?? imageSize, true);
+  if (size.mode !== "exact") throw unsupported("size", "must be a number or a height and width", config.size);
+  const transform = { interpolation, crop_pct: 1, crop_mode: mode === "squash" ? "squash" : "center" };
   return {
-    ...parseTimm({ interpolation, crop_pct: 1, crop_mode: mode === "squash" ? "squash" : "center" }, [height, width]),
+    ...parseTimm(transform, [size.height, size.width], 3),
     mean: readThree("mean", config.mean ?? CLIP[0]),
     std: readThree("std", config.std ?? CLIP[1]),
   };
 }
 
-function parseTimm(config: Record<string, unknown>, [height, width]: readonly [number, number]): Preprocessing {
-  const { interpolation = "bicubic", crop_mode: mode = "center" } = config;
+/** timm's crop_mode: center, a crop of what covers it; squash, one of all, out of shape; border, all of it with a border. */
+const CROP_MODES = ["center", "squash", "border"];
+
+/** Reads timm's pretrained_cfg (resolve_data_config and create_transform of timm.data). */
+export function parseTimm(
+  config: Record<string, unknown>,
+  [height, width]: readonly [number, number],
+  channels: number,
+): Preprocessing {
+  const interpolation = config.interpolation || "bicubic";
+  const mode = config.crop_mode || "center";
   if (!RESAMPLE.includes(interpolation as Filter)) {
     throw unsupported("interpolation", `must be one of ${RESAMPLE.join(", ")}`, interpolation);
   }
@@ -336,9 +504,14 @@ function parseTimm(config: Record<string, unknown>, [height, width]: readonly [n
     const rule = `must leave images of ${height}×${width} at most ${MAX_PIXELS} pixels before the crop`;
     throw unsupported("crop_pct", rule, pct);
   }
-  if (mode !== "center" && mode !== "squash") throw unsupported("crop_mode", `must be "center" or "squash"`, mode);
+  if (!CROP_MODES.includes(mode as string)) {
+    throw unsupported("crop_mode", `must be one of ${CROP_MODES.join(", ")}`, mode);
+  }
+  const mean = readThree("mean", config.mean ?? IMAGENET[0], channels);
+  const std = readThree("std", config.std ?? IMAGENET[1], channels);
   const scaled = { width: Math.floor(width / pct), height: Math.floor(height / pct) };
   let plan: Placing["resize"] = { mode: "exact", ...scaled };
+  if (mode === "border") plan = { mode: "contain", ...scaled };
   if (mode === "center") {
     plan = scaled.width === scaled.height ? { mode: "shortest", size: scaled.width } : { mode: "cover", ...scaled };
   }
@@ -349,11 +522,13 @@ function parseTimm(config: Record<string, unknown>, [height, width]: readonly [n
     width,
     height,
     cropRounding: "even",
+    ...(mode === "border" && { fill: mean.map((x) => roundHalfEven(255 * x)) as unknown as Three }),
+    ...(channels === 1 && { gray: true }),
     alpha: "drop",
     rescaleFirst: false,
     rescale: 1 / 255,
-    mean: readThree("mean", config.mean ?? IMAGENET[0]),
-    std: readThree("std", config.std ?? IMAGENET[1]),
+    mean,
+    std,
   };
 }
 
@@ -383,8 +558,10 @@ function readPositive(name: string, value: unknown): number {
   throw unsupported(name, "must be a number above 0", value);
 }
 
-function readThree(name: string, value: unknown): Three {
-  const three = typeof value === "number" ? [value, value, value] : value;
+/** A number for each channel; of gray images the one for all three. */
+function readThree(name: string, value: unknown, channels = 3): Three {
+  const one = channels === 1 && Array.isArray(value) && value.length === 1 ? value[0] : value;
+  const three = typeof one === "number" ? [one, one, one] : one;
   if (Array.isArray(three) && three.length === 3 && three.every(Number.isFinite)) return three as unknown as Three;
-  throw unsupported(name, "must be three numbers", value);
+  throw unsupported(name, channels === 1 ? "must be a number" : "must be three numbers", value);
 }

@@ -5,11 +5,27 @@
  */
 import { ELEMENT_BYTES } from "../backend.js";
 import { excerpt, kindOf, parseJson } from "../json.js";
-import { widen } from "../numerics/elements.js";
-import { type Folder, isTorchFile, MAX_CONFIG_BYTES, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
+import { widen, widen8 } from "../numerics/elements.js";
+import {
+  checkSubfolder,
+  type Folder,
+  isTorchFile,
+  MAX_CONFIG_BYTES,
+  MAX_JSON_BYTES,
+  openFolder,
+  type Waiting,
+} from "./folder.js";
 import { describe, formatOf, TELLING_BYTES } from "./formats.js";
 import type { CheckpointParts } from "./parts.js";
-import { type ConvertibleTensor, headerLength, isConvertible, parseHeader, type TensorInfo } from "./safetensors.js";
+import {
+  asRead,
+  type ConvertibleTensor,
+  headerLength,
+  isConvertible,
+  isFloat8,
+  parseHeader,
+  type TensorInfo,
+} from "./safetensors.js";
 import { type ByteSource, type Bytes, fromBytes } from "./source.js";
 
 /** Takes a checkpoint's weights in, as `Checkpoint.read` walks them. */
@@ -18,7 +34,7 @@ export interface TensorConsumer {
   /** A place for `length` bytes; valid until the next call of the consumer. */
   stage(length: number): Uint8Array;
   /**
-   * Whole rows, from `row` on. A row is what one index of the first dimension selects; a scalar is one row. Returns -1, or
+   * Whole rows, from `row` on; of 8-bit floats as f16. A row is what one index of the first dimension selects; a scalar is one row. Returns -1, or
    * the index of the first element that cannot be stored.
    */
   store(info: ConvertibleTensor, row: number, bytes: Uint8Array): number;
@@ -77,27 +93,30 @@ export function twice(source: CheckpointParts | Folder): {
   };
 }
 
-/** The tensors of a checkpoint whose names begin with a prefix, by what follows it. */
-export function within(checkpoint: Checkpoint, prefix: string): Checkpoint {
-  if (prefix === "") return checkpoint;
-  const renamed = new Map<TensorInfo, TensorInfo>();
-  for (const info of checkpoint.tensors.values()) {
-    if (info.name.startsWith(prefix)) renamed.set(info, { ...info, name: info.name.slice(prefix.length) });
+/**
+ * A checkpoint whose tensors have other names.
+ * @param nameOf a tensor's other name; undefined for one that is left out.
+ */
+export function renamed(checkpoint: Checkpoint, nameOf: (name: string) => string | undefined): Checkpoint {
+  const known = new Map<string, TensorInfo>();
+  for (const [name, info] of checkpoint.tensors) {
+    const other = nameOf(name);
+    if (other !== undefined) known.set(name, { ...info, name: other });
   }
-  const tensors = new Map([...renamed.values()].map((info) => [info.name, info]));
+  const tensors = new Map([...known.values()].map((info) => [info.name, info]));
   return {
     ...checkpoint,
     tensors,
-    bytes: bytesOf(tensors),
+    bytes: [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0),
     read: (consumer, waiting) =>
       checkpoint.read(
         {
-          wanted(info) {
-            const inside = renamed.get(info);
-            return inside !== undefined && consumer.wanted(inside);
+          wanted({ name }) {
+            const info = known.get(name);
+            return info !== undefined && consumer.wanted(info);
           },
           stage: (length) => consumer.stage(length),
-          store: (info, row, bytes) => consumer.store(renamed.get(info) as ConvertibleTensor, row, bytes),
+          store: (info, row, bytes) => consumer.store({ ...info, name: known.get(info.name)!.name }, row, bytes),
         },
         waiting,
       ),
@@ -272,15 +291,16 @@ function fromParts(parts: CheckpointParts): Layout {
 export const isFolder = (source: CheckpointParts | Folder): source is Folder =>
   typeof source === "object" && source !== null && "open" in source;
 
-/** Finds the files of a checkpoint in a folder. */
-async function find(folder: Folder, waiting: Waiting): Promise<Layout> {
+/** Finds the files of a checkpoint in a folder, or in the one that sentence-transformers' modules.json names. */
+async function find(whole: Folder, waiting: Waiting): Promise<Layout> {
   const { signal } = waiting;
+  const folder = await findModule(whole, signal);
   const { files, placement } = await findWeights(folder, signal);
   const openClip =
     folder.file === undefined && files[0]!.startsWith("open_clip_") && (await folder.has(OPEN_CLIP_CONFIG, signal));
   const config = openClip ? OPEN_CLIP_CONFIG : "config.json";
   const beside: string[] = [];
-  for (const name of openClip ? [config] : [config, "preprocessor_config.json"]) {
+  for (const name of openClip ? [config] : [config, PREPROCESSOR, PROCESSOR]) {
     if (await folder.has(name, signal)) beside.push(name);
   }
   await folder.bring?.([...beside, ...files], waiting);
@@ -290,10 +310,12 @@ async function find(folder: Folder, waiting: Waiting): Promise<Layout> {
     await folder.bring!(there, waiting);
   };
   const json = async (name: string) => (beside.includes(name) ? readJson(folder, name, signal) : undefined);
+  // transformers 5 puts the image processor there; where it is, it counts (get_image_processor_dict).
+  const nested = ((await json(PROCESSOR)) as { image_processor?: unknown } | undefined)?.image_processor ?? undefined;
   return {
     name: folder.name,
     config: await json(config),
-    preprocessor: await json("preprocessor_config.json"),
+    preprocessor: nested ?? (await json(PREPROCESSOR)),
     file: async (name) => ((await folder.has(name)) ? folder.bytes(name, { maxBytes: MAX_JSON_BYTES }) : undefined),
     bring: folder.bring && bring,
     shards: files.map((name) => ({ name, open: () => folder.open(name, signal) })),
@@ -312,6 +334,49 @@ const OPEN_CLIP_CONFIG = "open_clip_config.json";
 
 /** Files of trainers that are no model's. */
 const NO_MODEL = /^(training_args|optimizer|scheduler|scaler|rng_state.*|random_states.*)\.\w+$/;
+const PREPROCESSOR = "preprocessor_config.json";
+const PROCESSOR = "processor_config.json";
+
+/** Longest list of modules that is looked through; sentence-transformers' have one to three. */
+const MAX_MODULES = 100;
+
+/** The folder of the model: itself, unless it holds no weights but sentence-transformers' list of modules. */
+async function findModule(folder: Folder, signal: AbortSignal | undefined): Promise<Folder> {
+  if (folder.file !== undefined) return folder;
+  for (const name of USUAL) if (await folder.has(name, signal)) return folder;
+  if (!(await folder.has(MODULES, signal))) return folder;
+  await folder.bring?.([MODULES], { signal });
+  const list = parseJson(await folder.bytes(MODULES, { signal }), `checkpoint: "${folder.path(MODULES)}"`);
+  const modules: readonly unknown[] = Array.isArray(list) ? list.slice(0, MAX_MODULES) : [];
+  const paths = modules.flatMap((module) => {
+    const { type, path } = Object(module) as { type?: unknown; path?: unknown };
+    return typeof type === "string" && /\.(CLIPModel|Transformer)$/.test(type.slice(-100)) ? [path] : [];
+  });
+  const [path] = paths;
+  if (path === undefined) {
+    const got = excerpt(modules);
+    throw new Error(`checkpoint: "${folder.path(MODULES)}" must name a CLIPModel or a Transformer; got ${got}`);
+  }
+  return path === ""
+    ? folder
+    : folder.within(checkSubfolder(`checkpoint: the path in "${folder.path(MODULES)}"`, path));
+}
+
+const MODULES = "modules.json";
+const ADAPTER = "adapter_config.json";
+
+/** An error for a folder of no weights but an adapter's. */
+async function adapterOf(folder: Folder, signal: AbortSignal | undefined): Promise<Error | undefined> {
+  if (!(await folder.has(ADAPTER, signal))) return undefined;
+  await folder.bring?.([ADAPTER], { signal });
+  const config = Object(await readJson(folder, ADAPTER, signal)) as Record<string, unknown>;
+  const { peft_type: kind = "PEFT", base_model_name_or_path: base } = config;
+  const model = base ? excerpt(base) : "the model that it was trained on";
+  const what = `a ${typeof kind === "string" ? kind.slice(0, 40) : "PEFT"} adapter of ${model}, not a model`;
+  return new Error(
+    `checkpoint: "${folder.name}" holds ${what}; merge them with peft (merge_and_unload) and load what that saves`,
+  );
+}
 
 /** The weights of a folder: the file that was asked for, that or the index of the usual name, else the only one. */
 async function findWeights(
@@ -328,6 +393,10 @@ async function findWeights(
   name ??= only((other) => other.endsWith(".safetensors"));
   name ??= only((other) => other.endsWith(".npz"));
   name ??= only((other) => isTorchFile(other) && !NO_MODEL.test(other));
+  if (name === undefined || /^adapter_model/.test(name)) {
+    const adapter = await adapterOf(folder, signal);
+    if (adapter) throw adapter;
+  }
   if (name === undefined) {
     const found = names && names.length > 12 ? [...names.slice(0, 12), "…"] : names;
     throw new Error(
@@ -448,10 +517,8 @@ async function readWeights(
   { signal, onProgress }: Waiting = {},
 ): Promise<void> {
   // Every file's wanted tensors are known, and known to convert, before the first byte is read.
-  const plan = files.map((file) => ({
-    ...file,
-    wanted: file.tensors.filter((info) => consumer.wanted(info)).map(asConvertible),
-  }));
+  const plan = files.map((file) => ({ ...file, wanted: file.tensors.filter((info) => consumer.wanted(info)) }));
+  for (const { wanted } of plan) for (const info of wanted) asConvertible(asRead(info));
   let loaded = 0;
   const total = plan.flatMap(({ wanted }) => wanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
   for (const { source, wanted, end } of plan) {
@@ -473,7 +540,7 @@ function asConvertible(info: TensorInfo): ConvertibleTensor {
 /** Reads and stores one tensor, giving the length of each chunk. */
 async function* readTensor(
   source: ByteSource,
-  info: ConvertibleTensor,
+  info: TensorInfo,
   consumer: TensorConsumer,
   signal?: AbortSignal,
 ): AsyncGenerator<number> {
@@ -481,15 +548,21 @@ async function* readTensor(
   if (bytes === 0) return;
   const rowBytes = bytes / (info.shape[0] ?? 1);
   const chunkBytes = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes)) * rowBytes;
+  const read = asConvertible(asRead(info));
   for (let at = 0; at < bytes; at += chunkBytes) {
     signal?.throwIfAborted();
-    const place = consumer.stage(Math.min(chunkBytes, bytes - at));
-    await source.read(place, info.begin + at);
-    const { length } = place;
-    const bad = consumer.store(info, at / rowBytes, place);
+    const length = Math.min(chunkBytes, bytes - at);
+    const place = consumer.stage(isFloat8(info) ? 2 * length : length);
+    if (isFloat8(info)) {
+      const raw = new Uint8Array(length);
+      await source.read(raw, info.begin + at);
+      widen8(raw, info.dtype, place);
+    } else await source.read(place, info.begin + at);
+    const bad = consumer.store(read, at / rowBytes, place);
     if (bad >= 0) {
-      const size = ELEMENT_BYTES[info.dtype];
-      refuse(info, at / size + bad, widen(place.subarray(bad * size, (bad + 1) * size), info.dtype)[0]!);
+      const size = ELEMENT_BYTES[read.dtype];
+      const first = isFloat8(info) ? at : at / size;
+      refuse(read, first + bad, widen(place.subarray(bad * size, (bad + 1) * size), read.dtype)[0]!);
     }
     yield length;
   }

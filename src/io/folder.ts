@@ -2,6 +2,7 @@
  * Where a checkpoint's files lie side by side: a folder on disk, or what has the same few methods, a repository of the Hub
  * (src/hub/repository.ts) or a web address (src/hub/web.ts).
  */
+import { excerpt } from "../json.js";
 import { fingerprint, isDirectory, listDirectory, readFile } from "../platform/files.js";
 import { nameOf } from "../platform/web.js";
 import type { Progress } from "./parts.js";
@@ -31,6 +32,23 @@ export interface Folder {
   bytes(name: string, options?: { signal?: AbortSignal; maxBytes?: number }): Promise<Uint8Array>;
   /** Key that tells these files from later ones; undefined if nothing does. */
   key(): Promise<string | undefined>;
+  /** A folder in it, by its path, which {@link checkSubfolder} took. */
+  within(path: string): Promise<Folder>;
+}
+
+/** Most folders in folders, and letters of a path. */
+const MAX_DEPTH = 8;
+const MAX_PATH = 200;
+
+/**
+ * A path to a folder in another, never out of it, nor to hidden files.
+ * @throws RangeError for anything else.
+ */
+export function checkSubfolder(what: string, path: unknown): string {
+  const parts = typeof path === "string" && path.length <= MAX_PATH ? path.replace(/\/$/, "").split("/") : [];
+  const plain = parts.every((part) => /^[^.\\:\p{Cc}][^\\:\p{Cc}]*$/u.test(part));
+  if (parts.length > 0 && parts.length <= MAX_DEPTH && plain) return parts.join("/");
+  throw new RangeError(`${what} must be a path of folders, as "a/b"; got ${excerpt(path)}`);
 }
 
 /** JSON files of more bytes are not read: safetensors' own limit on a header, and of tokenizers some have 30 MB. */
@@ -68,13 +86,19 @@ export async function openFolder(source: string | URL): Promise<Folder> {
     open: (name) => fromFile(pathOf(name)),
     bytes: (name, { signal, maxBytes = MAX_CONFIG_BYTES } = {}) => readFile(pathOf(name), { signal, maxBytes }),
     key: () => fingerprint(at, /\.(json|safetensors|npz|txt|bin|pt|pth|tar|ptl|ckpt)$/),
+    async within(path) {
+      const inner = path.split("/").reduce(join, folder);
+      if (!(await isDirectory(inner)))
+        throw new Error(`checkpoint: "${String(source)}" must hold the folder "${path}"; it does not`);
+      return openFolder(inner);
+    },
   };
 }
 
-function join(folder: string | URL, name: string): string | URL {
+const join = (folder: string | URL, name: string): string | URL => {
   if (typeof folder === "string") return `${folder.replace(/[/\\]$/, "")}/${name}`;
   return new URL(encodeURIComponent(name), folder.href.endsWith("/") ? folder : `${folder.href}/`);
-}
+};
 
 function parent(file: string | URL): string | URL {
   if (file instanceof URL) return new URL(".", file);

@@ -5,6 +5,7 @@
  */
 import { type DType, ELEMENT_BYTES } from "../backend.js";
 import { excerpt, MAX_CONTAINERS, MAX_NESTING } from "../json.js";
+import type { Float8 } from "../numerics/elements.js";
 
 /** Bits of one element, for the types of the format that have no f32 value of their own. */
 const OTHER_BITS = {
@@ -41,6 +42,15 @@ export interface TensorInfo {
 export type ConvertibleTensor = TensorInfo & { readonly dtype: DType };
 
 export const isConvertible = (info: TensorInfo): info is ConvertibleTensor => Object.hasOwn(ELEMENT_BYTES, info.dtype);
+
+/** A tensor as it is read: 8-bit floats are given as f16, with the bytes that these take. */
+export function asRead(info: TensorInfo): TensorInfo {
+  return isFloat8(info) ? { ...info, dtype: "F16", end: 2 * info.end - info.begin } : info;
+}
+
+/** Tells whether its elements are 8-bit floats, which are read as f16. */
+export const isFloat8 = (info: TensorInfo): info is TensorInfo & { readonly dtype: Float8 } =>
+  info.dtype === "F8_E4M3" || info.dtype === "F8_E5M2";
 
 /** The format's own limit on the header, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;

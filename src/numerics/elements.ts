@@ -74,3 +74,26 @@ export function narrow(x: number): number {
   const odd = (size >>> 13) & 1;
   return sign | ((size - 0x38000000 + 0xfff + odd) >>> 13);
 }
+
+/** 8-bit floats that checkpoints store (Micikevicius et al. 2022), each of which is an f16 as well. */
+export type Float8 = "F8_E4M3" | "F8_E5M2";
+
+/** f16 of all bytes of E4M3: 1 sign, 4 exponent (bias 7), 3 fraction bits; no infinity, NaN where all are set. */
+const E4M3 = Uint16Array.from({ length: 256 }, (_, byte) => {
+  const [exponent, fraction] = [(byte >> 3) & 15, byte & 7];
+  const size = exponent === 0 ? fraction * 2 ** -9 : (8 + fraction) * 2 ** (exponent - 10);
+  return ((byte & 0x80) << 8) | ((byte & 0x7f) === 0x7f ? 0x7e00 : narrow(size));
+});
+
+/** E5M2 is f16 without its last 8 fraction bits. */
+const E5M2 = Uint16Array.from({ length: 256 }, (_, byte) => byte << 8);
+
+/** 8-bit floats as little-endian f16, exactly. */
+export function widen8(bytes: Uint8Array, kind: Float8, out: Uint8Array): void {
+  const table = kind === "F8_E4M3" ? E4M3 : E5M2;
+  for (let i = 0; i < bytes.length; i++) {
+    const half = table[bytes[i]!]!;
+    out[2 * i] = half;
+    out[2 * i + 1] = half >> 8;
+  }
+}

@@ -1,12 +1,17 @@
 /** The classes of an image, by the checkpoint's own head. */
 import type { ImageInput } from "../image/source.js";
-import { type Prediction, predictionLines, predictions } from "./predictions.js";
+import { type Prediction, type Probabilities, predictionLines, predictions } from "./predictions.js";
 import { checkTopK, type Task } from "./task.js";
 
 /** Options of `classify`. */
 export interface ClassifyOptions {
   /** How many classes, best first. */
   topK?: number;
+  /**
+   * Meaning of the logits: softmax, one choice; sigmoid, each by itself; none, numbers as they are. As the checkpoint says,
+   * unless given: by problem_type and the number of classes, as in transformers' pipeline.
+   */
+  probabilities?: Probabilities;
   signal?: AbortSignal;
 }
 
@@ -24,12 +29,16 @@ export interface Classify {
 }
 
 export const classify: Task<ClassifyOptions, [], Prediction[]> = {
-  options: { topK: true },
+  options: { topK: true, probabilities: true },
   arguments: 0,
   lacks: ({ classes }) => (classes === 0 ? "a classifier" : undefined),
-  begin({ labels }, { topK = 5 }) {
+  begin({ config, labels }, { topK = 5, probabilities = config.probabilities }) {
     checkTopK("classify", topK);
-    return async (image) => predictions((await image.run(["logits"])).logits.data, labels, topK);
+    if (!["softmax", "sigmoid", "none"].includes(probabilities)) {
+      const got = JSON.stringify(probabilities);
+      throw new RangeError(`classify: probabilities must be softmax, sigmoid or none; got ${got}`);
+    }
+    return async (image) => predictions((await image.run(["logits"])).logits.data, labels, topK, probabilities);
   },
   command: {
     help: "the best classes of each image; - is standard input",

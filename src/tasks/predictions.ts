@@ -5,22 +5,31 @@ import { bar } from "./bar.js";
 export interface Prediction {
   readonly label: string;
   readonly index: number;
-  /** Softmax over all classes; of SigLIP's zero-shot classes the sigmoid of each. */
+  /**
+   * Softmax over all classes; the sigmoid of each where several may hold, or none; the number itself where the checkpoint
+   * gives numbers (regression).
+   */
   readonly probability: number;
   readonly logit: number;
 }
 
-/** The best classes with their softmax, or the sigmoid of each, by logit, equal ones by index. */
+/** Meanings of logits. */
+export type Probabilities = "softmax" | "sigmoid" | "none";
+
+/** The best classes with their softmax, the sigmoid of each, or the logit again, by logit, equal ones by index. */
 export function predictions(
   logits: Float32Array,
   labels: readonly string[],
   topK: number,
-  kind: "softmax" | "sigmoid" = "softmax",
+  kind: Probabilities = "softmax",
 ): Prediction[] {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
   const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
-  const probabilityOf = (logit: number) =>
-    kind === "softmax" ? Math.exp(logit - max) / sum : 1 / (1 + Math.exp(-logit));
+  const probabilityOf = {
+    softmax: (logit: number) => Math.exp(logit - max) / sum,
+    sigmoid: (logit: number) => 1 / (1 + Math.exp(-logit)),
+    none: (logit: number) => logit,
+  }[kind];
   return Array.from(logits, (logit, index) => ({
     label: labels[index]!,
     index,
@@ -37,6 +46,10 @@ const LABEL_COLUMNS = 44;
 /** A bar, the label and the percentage of each class. */
 export function predictionLines(top: readonly Prediction[]): string[] {
   const columns = Math.min(LABEL_COLUMNS, Math.max(...top.map(({ label }) => label.length)));
+  // Numbers as they are.
+  if (top.some(({ probability, logit }) => probability === logit)) {
+    return top.map(({ label, logit }) => `  ${label.padEnd(columns)} ${logit.toPrecision(6)}`);
+  }
   return top.map(({ label, probability }) => {
     const percent = `${(100 * probability).toFixed(1)} %`.padStart(7);
     return `  ${bar(probability, 20)} ${label.padEnd(columns)} ${percent}`;

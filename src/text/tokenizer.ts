@@ -11,6 +11,8 @@ export interface TokenizerOptions {
   readonly length: number;
   /** Fills every text up to them (SigLIP, which reads its last token); CLIP reads the end of the text. */
   readonly pad: boolean;
+  /** Takes transformers' Siglip2Tokenizer, as its AutoTokenizer does for the family, whatever class the file names. */
+  readonly siglip2?: boolean;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -25,7 +27,7 @@ const MAX_TEXT = 2 ** 14;
 export async function createTokenizer(
   tokenizer: Json,
   config: Json,
-  { length, pad }: TokenizerOptions,
+  { length, pad, siglip2 = false }: TokenizerOptions,
 ): Promise<(text: string) => number[]> {
   const { Tokenizer } = await importPackage("@huggingface/tokenizers", () => import("@huggingface/tokenizers"));
   checkTokenizer(tokenizer);
@@ -45,10 +47,11 @@ export async function createTokenizer(
   if (pad && padding === undefined) {
     throw new Error('tokenizer: texts are filled up, so tokenizer_config.json must name a "pad_token"; got none');
   }
-  // SigLIP 2 was trained on lower case, which files of the Gemma tokenizer do not say (transformers' Siglip2Tokenizer).
-  const lower = config.tokenizer_class === "Siglip2Tokenizer" || config.do_lower_case === true;
+  // SigLIP 2 was trained on lower case, which files of the Gemma tokenizer do not say.
+  const lower = siglip2 || config.tokenizer_class === "Siglip2Tokenizer" || config.do_lower_case === true;
   const lowers = lower || JSON.stringify(tokenizer.normalizer ?? null).includes('"Lowercase"');
-  const left = config.padding_side === "left";
+  // Gemma's fills up on the left unless its file says otherwise.
+  const left = (config.padding_side ?? (siglip2 ? "left" : "right")) === "left";
 
   return (text) => {
     if (text.length > MAX_TEXT) {

@@ -11,6 +11,8 @@ import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./place
 import { type FeatureMap, planes, type ResNet, type ResNetConfig, runResNet } from "./resnet.js";
 
 export interface VitConfig extends PlacesConfig {
+  /** Channels of images: 3, or 1 of gray ones. */
+  readonly inputChannels: number;
   /** Pixels for each of the map that patches are cut from: 1, or what the convolutional stem takes. */
   readonly stride: number;
   /** True if the first of the tokens before the patches is a class token. */

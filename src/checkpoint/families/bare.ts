@@ -14,6 +14,10 @@ export function squareSize({ positions, positioned, patch }: Seen, stride = 1): 
   return [side * patch[0] * stride, side * patch[1] * stride];
 }
 
+/** One class is a yes or no, several are one choice, unless any number of them may hold. */
+export const probabilitiesOf = (classes: number, several = false): Config["probabilities"] =>
+  several || classes === 1 ? "sigmoid" : "softmax";
+
 /** ResNetV2 in a hybrid: Kolesnikov et al. 2020 with the activation after the norm, padded as in TensorFlow. */
 export const RESNET: Omit<ResNetConfig, "units" | "channels"> = {
   groups: 32,
@@ -32,6 +36,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
   const stride = seen.resnet ? 2 ** (1 + Math.max(1, seen.units.length)) : 1;
   return {
     imageSize: squareSize(seen, stride),
+    inputChannels: seen.inputChannels,
     patchSize: [seen.patch[0] * stride, seen.patch[1] * stride],
     stride,
     width: seen.width,
@@ -53,7 +58,9 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     poolHeads: seen.heads ?? headsOf(seen.width),
     norm: seen.pooledNorm ? "pooled" : seen.norm ? "tokens" : "none",
     pooled: "none",
+    poolsPrefix: false,
     classes: seen.classes,
+    probabilities: probabilitiesOf(seen.classes),
     headless: false,
     poolerWidth: 0,
     features: 0,
@@ -115,14 +122,21 @@ export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
 const TELLS = ["model_type", "architecture", "pretrained_cfg", "model_cfg"];
 
 /**
- * The settings of images: the checkpoint's JSON file; where there is none, in timm's terms, torchvision's presets,
+ * The settings of images: the checkpoint's JSON file; where there is none, the family of transformers, or in timm's terms, torchvision's presets,
  * CLIP's transform or the range of google-research's. The files of facebookresearch have timm's defaults.
  */
-export function imageSettings(file: unknown, { layout, features }: Config): unknown {
+export function imageSettings(file: unknown, { family, layout, features }: Config): unknown {
   if (TELLS.some((key) => key in ((file as object | undefined) ?? {}))) return file;
+  if (layout === "huggingface" || layout === "dinov3" || layout === "clip") return { model_type: family };
   if (features > 0) return { model_cfg: {}, preprocess_cfg: {} };
   if (layout === "torchvision") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 0.875 } };
   if (layout === "bit") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 1, mean: 0.5, std: 0.5 } };
   if (layout === "flax") return { pretrained_cfg: { crop_pct: 0.9, mean: 0.5, std: 0.5 } };
   return file;
 }
+
+/** Facts of the model that its images are prepared for. */
+export const imageOptions = ({ patchSize, inputChannels }: Config) => ({
+  patchSize: patchSize[0],
+  channels: inputChannels,
+});

@@ -7,7 +7,7 @@ import type { Rotary } from "../../vit/rope.js";
 import type { Config } from "../config.js";
 import { isRecord, type Json, type Range, reader } from "../json.js";
 import type { Facts } from "../observe.js";
-import { alone, BIT, headsOf, plain, squareSize, TIMM_INTERPOLATION } from "./bare.js";
+import { alone, BIT, headsOf, plain, probabilitiesOf, squareSize, TIMM_INTERPOLATION } from "./bare.js";
 
 /** The first row whose pattern fits an architecture's name. Patterns take time in proportion to the name at most. */
 type Rules<T> = readonly (readonly [pattern: RegExp, value: T])[];
@@ -68,7 +68,31 @@ const SUPPORTED = /^(vit|deit3?|beit(v2|3)?|eva(02)?|flexivit|aimv2|resnetv2|tes
 const TEMPERATURES: Range = [1, 1e12];
 const OFFSETS: Range = [0, 1e6];
 
-const POOLINGS = { token: "token", avg: "mean", map: "attention" } as const;
+const POOLINGS = { token: "token", avg: "mean", max: "max", map: "attention" } as const;
+
+/** Pooling that the function of an architecture sets, where it is stated apart from the norm that would tell it. */
+const ARCHITECTURE_POOLINGS: Rules<keyof typeof POOLINGS> = [
+  [/gap|dinov3|^aimv2|^beit|^eva(?!.*clip)|_rpn_|^vit_pe_(lang|spatial)|^test_vit[24]/, "avg"],
+  [/siglip|_map_|^vit_pe_core|^test_vit3/, "map"],
+  [/^/, "token"],
+];
+
+/** Names of timm's layers (timm.layers.create_act). */
+const ACT_LAYERS: Readonly<Record<string, Config["activation"]>> = {
+  gelu: "gelu",
+  gelu_tanh: "gelu_tanh",
+  quick_gelu: "quick_gelu",
+  quickgelu: "quick_gelu",
+  relu: "relu",
+};
+
+/** Norms by their names (timm.layers.create_norm), each with the epsilon of its class. */
+const NORM_LAYERS: Readonly<Record<string, { readonly eps: number; readonly shift: boolean }>> = {
+  layernorm: { eps: 1e-6, shift: true },
+  layernormfp32: { eps: 1e-6, shift: true },
+  rmsnorm: { eps: 1e-6, shift: false },
+  rmsnormfp32: { eps: 1e-6, shift: false },
+};
 
 export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen } = facts;
@@ -86,15 +110,11 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   const heads = read.count("num_heads", ruleOf(HEADS, architecture)?.(width) ?? headsOf(width));
   const rotary = rotaryOf(architecture, read, args);
 
-  const byTensors = seen.attentionPool
-    ? "map"
-    : seen.pooledNorm || !seen.classToken || /dinov3/.test(architecture)
-      ? "avg"
-      : "token";
-  const pooling = (readFile.text("global_pool") ?? read.text("global_pool")) || byTensors;
-  if (!Object.hasOwn(POOLINGS, pooling)) {
-    throw new Error(`load: "global_pool" of "${name}" must be token, avg or map; got ${excerpt(pooling)}`);
-  }
+  // What model_args says is what counts; the file's own is a copy that timm's hub makes of the model.
+  const copied = readFile.text("global_pool");
+  const pooling = poolingOf(facts, architecture, read, copied);
+  read.same("in_chans", seen.inputChannels);
+  const classes = readFile.whole("num_classes", read.whole("num_classes", seen.classes));
   const convolutions = seen.depth === 0 && seen.resnet;
   const config: Omit<Config, "layout"> = {
     ...base,
@@ -107,18 +127,21 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
     width,
     depth: convolutions ? 0 : read.count("depth", seen.depth),
     heads,
-    eps: ruleOf(EPS, architecture)!,
-    activation: ruleOf(ACTIVATIONS, architecture)!,
-    postNorm: /_rpn_|enormous/.test(architecture) && "branch",
+    eps: read.has("norm_layer") ? read.choice("norm_layer", "", NORM_LAYERS).eps : ruleOf(EPS, architecture)!,
+    activation: read.has("act_layer") ? read.choice("act_layer", "", ACT_LAYERS) : ruleOf(ACTIVATIONS, architecture)!,
+    postNorm: read.flag("use_post_norm", /_rpn_|enormous/.test(architecture)) && "branch",
     rotary,
     interpolation: {
       ...TIMM_INTERPOLATION,
       always: read.flag("dynamic_img_size", /dinov3|lingbot|intern300m|^test_vit/.test(architecture)),
       pad: read.flag("dynamic_img_pad", false),
     },
-    pooling: seen.distilledHead ? "distilled" : POOLINGS[pooling as keyof typeof POOLINGS],
+    pooling: seen.distilledHead ? "distilled" : POOLINGS[pooling],
+    // Eva's attention is over all tokens, its mean is not.
+    poolsPrefix: read.flag("pool_include_prefix", pooling === "map" && /^test_vit3|^vit_pe_|^eva/.test(architecture)),
     poolHeads: read.count("attn_pool_num_heads", /^vit_pe_/.test(architecture) ? 8 : heads),
-    classes: readFile.whole("num_classes", seen.classes),
+    classes,
+    probabilities: probabilitiesOf(classes, readFile.text("problem_type") === "multi_label_classification"),
     headless: true,
     // timm fits a spline of scipy's to relative positions, on a geometric grid, once at load.
     fixedSize: seen.relativePositions,
@@ -128,8 +151,42 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   return { ...config, ...alone, imageSize: config.imageSize, resnet };
 }
 
+/** Pooling of what the head reads: as model_args say, else as the architecture or its tensors do. */
+function poolingOf(
+  { name, seen }: Facts,
+  architecture: string,
+  read: ReturnType<typeof reader>,
+  copied: string | undefined,
+): keyof typeof POOLINGS {
+  // Stated, a norm after the pooling tells nothing about the pooling.
+  const apart = [read.flag("fc_norm", false), read.flag("use_fc_norm", false)].includes(true) || read.has("fc_norm");
+  const byTensors = seen.attentionPool
+    ? "map"
+    : apart && architecture !== ""
+      ? ruleOf(ARCHITECTURE_POOLINGS, architecture)!
+      : seen.pooledNorm || !seen.classToken || /dinov3/.test(architecture)
+        ? "avg"
+        : "token";
+  const pooling = read.text("global_pool") ?? (copied || byTensors);
+  if (pooling === "token" && !seen.classToken && seen.depth > 0) {
+    throw new Error(`load: "global_pool" of "${name}" must be another than token, as it has no class token; got token`);
+  }
+  if (Object.hasOwn(POOLINGS, pooling)) return pooling as keyof typeof POOLINGS;
+  throw new Error(
+    `load: "global_pool" of "${name}" must be ${Object.keys(POOLINGS)
+      .join(", ")
+      .replace(/, (?=\w+$)/, " or ")}; got ${excerpt(pooling)}`,
+  );
+}
+
 function rotaryOf(architecture: string, read: ReturnType<typeof reader>, args: Json): Rotary | undefined {
-  const rule = ruleOf(ROTARY, architecture);
+  const named = ruleOf(ROTARY, architecture);
+  const turns = read.flag("use_rot_pos_emb", named !== undefined);
+  const rule = turns ? (named ?? { ...EVA_ROPE, reference: undefined }) : undefined;
+  if (rule) {
+    read.same("rope_type", { axial: "cat", dinov3: "dinov3", mixed: "mixed" }[rule.kind]);
+    read.same("rope_rotate_half", rule.kind === "dinov3");
+  }
   if (rule?.kind === "dinov3")
     return { ...rule, temperature: read.number("rope_temperature", rule.temperature, TEMPERATURES) };
   if (rule?.kind !== "axial") return rule;

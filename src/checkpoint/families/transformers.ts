@@ -9,7 +9,7 @@ import type { TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { type Facts, observeText } from "../observe.js";
-import { alone, BIT, headsOf, squareSize } from "./bare.js";
+import { alone, BIT, headsOf, probabilitiesOf, squareSize } from "./bare.js";
 
 interface Family {
   readonly eps: number;
@@ -28,15 +28,25 @@ interface Family {
   readonly naflex?: true;
   /** The class has mlp_ratio in place of intermediate_size, which tensors tell better. */
   readonly mlpRatio?: true;
-  readonly text?: {
-    readonly heads: number;
-    readonly causal: boolean;
-    readonly eos?: number | "largest";
-    /** BERT or XLM-RoBERTa, whose positions begin behind that of padding. */
-    readonly bert?: { readonly padding: number | undefined };
-    /** TIPS's text tower. */
-    readonly tips?: true;
-  };
+  readonly text?: TextFamily;
+}
+
+interface TextFamily {
+  readonly heads: number;
+  /** Those of the image tower unless given. */
+  readonly eps?: number;
+  readonly act?: string;
+  readonly causal: boolean;
+  /** eos_token_id that config.json leaves out: the token whose first place stands for the text. */
+  readonly eos?: number;
+  /** An eos_token_id that means the largest id of a text. */
+  readonly largest?: number;
+  /** The vector that stands for a text, where no eos_token_id says so. */
+  readonly pooling?: TextConfig["pooling"];
+  /** BERT, whose norms are of sums; in RoBERTa positions begin behind that of padding. */
+  readonly bert?: { readonly padding: number | undefined };
+  /** TIPS's text tower. */
+  readonly tips?: true;
 }
 
 const PLAIN: Interpolation = { filter: "bicubic", antialias: false, always: false };
@@ -49,8 +59,10 @@ const CLIP: Family = {
   act: "quick_gelu",
   pooled: "head",
   pooledOfBoth: "features",
-  text: { heads: 8, causal: true, eos: 49407 },
+  // Old configs say 2 and mean the largest, that of CLIP's end of text.
+  text: { heads: 8, causal: true, eos: 49407, largest: 2 },
 };
+const METACLIP_2: Family = { ...CLIP, text: { heads: 8, causal: true, eos: 49407 } };
 const SIGLIP: Family = {
   eps: 1e-6,
   heads: 12,
@@ -60,8 +72,7 @@ const SIGLIP: Family = {
   text: { heads: 12, causal: false },
 };
 
-/** Default of BertConfig's layer_norm_eps. */
-const BERT_EPS = 1e-12;
+const BERT = { heads: 12, eps: 1e-12, act: "gelu", causal: false, pooling: "first" } as const;
 
 /** Qwen2-VL's, from whose code MLCD's is. */
 const MLCD_ROPE: Rotary = {
@@ -93,8 +104,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   dinov3_vit: { eps: 1e-5, heads: 6, interpolation: ALWAYS, pooled: "token" },
   clip: CLIP,
   clip_vision_model: CLIP,
-  metaclip_2: { ...CLIP, act: "gelu", text: { heads: 8, causal: true, eos: 2 } },
-  metaclip_2_vision_model: { ...CLIP, act: "gelu" },
+  metaclip_2: METACLIP_2,
+  metaclip_2_vision_model: METACLIP_2,
   siglip: SIGLIP,
   siglip_vision_model: SIGLIP,
   siglip2: {
@@ -103,9 +114,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     naflex: true,
   },
   siglip2_vision_model: SIGLIP,
-  owlvit: { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, eos: "largest" } },
-  chinese_clip: { ...CLIP, text: { heads: 12, causal: false, bert: { padding: undefined } } },
-  altclip: { ...CLIP, pooledOfBoth: "head", text: { heads: 16, causal: false, bert: { padding: 1 } } },
+  owlvit: { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, pooling: "largest" } },
+  chinese_clip: { ...CLIP, text: { ...BERT, bert: { padding: undefined } } },
+  altclip: { ...CLIP, pooledOfBoth: "head", text: { ...BERT, heads: 16, eps: 1e-5, bert: { padding: 1 } } },
   blip_vision_model: { eps: 1e-5, heads: 12, pooled: "head", norm: "twice" },
   git_vision_model: { eps: 1e-5, heads: 12, act: "quick_gelu" },
   aimv2_vision_model: { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" },
@@ -114,7 +125,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   tipsv2: {
     ...{ eps: 1e-6, heads: 12, mlpRatio: true, pooled: "token", norm: "tokens" },
     interpolation: { filter: "bilinear", antialias: true, always: true },
-    text: { heads: 12, causal: false, tips: true },
+    text: { heads: 12, eps: 1e-5, act: "relu", causal: false, pooling: "mean", tips: true },
   },
   mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE },
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
@@ -124,23 +135,40 @@ const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
   Object.entries(ACTIVATIONS).flatMap(([name, { hiddenAct }]) => hiddenAct.map((act) => [act, name as Activation])),
 );
 
+/**
+ * Compares a file's model_type with the families, before its tensors are looked at.
+ * @throws Error that names the family.
+ */
+export function checkFamily(name: string, file: Json): void {
+  const type = reader(name, file).text("model_type");
+  if (type === undefined || Object.hasOwn(FAMILIES, type) || type === TIMM_WRAPPER || type === DUAL) return;
+  throw new Error(
+    `load: "${name}" is of the family ${excerpt(type)}, which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
+  );
+}
+
+/** model_type of timm's models in transformers, whose files are timm's with a few keys more. */
+const TIMM_WRAPPER = "timm_wrapper";
+
+/** model_type of a plain ViT beside a BERT. */
+const DUAL = "vision-text-dual-encoder";
+
 export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen, named } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit");
-  const family =
-    type === "vision-text-dual-encoder" ? dual(facts) : Object.hasOwn(FAMILIES, type) ? FAMILIES[type]! : undefined;
-  if (!family) {
-    throw new Error(
-      `load: "${name}" is of the family ${excerpt(type)}, which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
-    );
-  }
-  const vision = isRecord(file.vision_config) ? file.vision_config : file;
+  const family = type === DUAL ? dual(facts) : FAMILIES[type];
+  if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
+  const vision = towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
+  // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
+  if (seen.gated && type === "dinov3_vit") read.choice("hidden_act", "gelu", { silu: true });
   const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
   if (seen.gated && family.act === "silu") read.choice("hidden_act", "silu", { silu: "silu" });
+  read.same("num_channels", seen.inputChannels, 3);
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
   const width = read.count("hidden_size", seen.width);
+  const problem = reader(name, file).choice("problem_type", "none", PROBLEMS);
   const classifies = [file.architectures]
     .flat()
     .some((architecture) => typeof architecture === "string" && architecture.includes("ForImageClassification"));
@@ -150,7 +178,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const patchSize = read.size("patch_size", seen.patch);
   const eps = read.number(family.epsKey ?? "layer_norm_eps", family.eps, EPS_RANGE);
   const contrastive = family.text !== undefined;
-  const text = family.text && textOf(facts, family, isRecord(file.text_config) ? file.text_config : {});
+  const text = family.text && textOf(facts, family, towerOf(facts, "text") ?? {});
 
   let pooling: Config["pooling"] = family.pooling ?? "token";
   if (seen.distilledHead) pooling = "distilled";
@@ -167,6 +195,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
     imageSize: read.size("image_size", type === "bit" ? [224, 224] : squareSize(seen)),
+    inputChannels: seen.inputChannels,
     patchSize,
     stride: 1,
     width,
@@ -188,10 +217,12 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
+    poolsPrefix: false,
     poolHeads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
     norm,
     pooled: seen.poolerWidth > 0 ? "pooler" : ((text && family.pooledOfBoth) ?? family.pooled ?? "none"),
     classes,
+    probabilities: problem === "regression" ? "none" : probabilitiesOf(classes, problem === "several"),
     headless: false,
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
@@ -204,18 +235,28 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
 }
 
 /** Towers of VisionTextDualEncoderModel: a plain one with a pooler, and a BERT. */
-function dual({ name, file }: Facts): Family {
-  const typeOf = (key: string, table: Readonly<Record<string, Family["text"] | Family>>) => {
-    const config = isRecord(file[key]) ? file[key] : {};
-    return reader(`${name}/${key}`, config).choice("model_type", "", table);
-  };
-  const text = typeOf("text_config", {
-    bert: { heads: 12, causal: false, bert: { padding: undefined } },
-    roberta: { heads: 12, causal: false, bert: { padding: 1 } },
-    "xlm-roberta": { heads: 12, causal: false, bert: { padding: 1 } },
-  }) as Family["text"];
-  const vision = typeOf("vision_config", { vit: FAMILIES.vit, deit: FAMILIES.deit }) as Family;
-  return { ...vision, norm: "tokens", pooling: "pooler", text };
+function dual(facts: Facts): Family {
+  const read = (tower: "vision" | "text") => reader(`${tower}_config of ${facts.name}`, towerOf(facts, tower) ?? {});
+  const bert = (padding: number | undefined): TextFamily => ({ ...BERT, bert: { padding } });
+  const texts = { bert: bert(undefined), roberta: bert(1), "xlm-roberta": bert(1) };
+  const { vit, deit } = FAMILIES;
+  const vision = read("vision").choice("model_type", "", { vit, deit })!;
+  return { ...vision, norm: "tokens", pooling: "pooler", text: read("text").choice("model_type", "", texts) };
+}
+
+/** Meanings of problem_type, by transformers' image-classification pipeline. */
+const PROBLEMS = {
+  none: "one",
+  single_label_classification: "one",
+  multi_label_classification: "several",
+  regression: "regression",
+} as const;
+
+/** Settings of a tower: old files of CLIP have them twice, and the later ones count (CLIPConfig). */
+function towerOf({ file }: Facts, tower: "vision" | "text"): Json | undefined {
+  const { [`${tower}_config`]: config, [`${tower}_config_dict`]: later } = file;
+  if (isRecord(later) && Object.keys(later).length > 0) return later;
+  return isRecord(config) ? config : undefined;
 }
 
 /** The text tower, if the checkpoint has one. */
@@ -223,8 +264,8 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
   const seen = observeText(named, tensors);
   if (!seen) return undefined;
   const read = reader(name, file);
-  const { heads, causal, eos, bert, tips } = family.text!;
-  const end = typeof eos === "number" ? read.whole("eos_token_id", eos) : undefined;
+  const { heads, eps = family.eps, act = family.act ?? "gelu", causal, eos, largest, bert, tips } = family.text!;
+  const end = eos === undefined ? undefined : read.whole("eos_token_id", eos);
   const padding = bert?.padding === undefined ? undefined : read.whole("pad_token_id", bert.padding);
   return {
     ...seen,
@@ -233,20 +274,11 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
     embedScale: tips && read.flag("scale_sqrt_depth", true) ? Math.sqrt(seen.width) : 1,
     depth: read.count("num_hidden_layers", seen.depth),
     heads: read.count("num_attention_heads", heads),
-    eps: read.number("layer_norm_eps", bert ? BERT_EPS : tips ? 1e-5 : family.eps, EPS_RANGE),
-    activation: read.choice("hidden_act", bert ? "gelu" : tips ? "relu" : (family.act ?? "gelu"), HIDDEN_ACTS),
+    eps: read.number("layer_norm_eps", eps, EPS_RANGE),
+    activation: read.choice("hidden_act", act, HIDDEN_ACTS),
     causal,
     postNorm: bert ? "sum" : false,
-    // Old configs say 2 and mean the largest id, that of CLIP's end of text.
-    pooling: bert
-      ? "first"
-      : tips
-        ? "mean"
-        : eos === undefined
-          ? "last"
-          : eos === "largest" || (end === 2 && eos !== 2)
-            ? "largest"
-            : end!,
+    pooling: family.text!.pooling ?? (end === undefined ? "last" : end === largest ? "largest" : end),
   };
 }
 
