@@ -53,3 +53,12 @@ test("safetensors under the name of a PyTorch file is read as what it is", async
   });
   assert.deepEqual([checkpoint.format, [...checkpoint.tensors.keys()]], ["safetensors", ["x"]]);
 });
+
+test("the option state is refused where there are no parts", async () => {
+  for (const folder of ["hf-vit", "npz-vit"]) {
+    await assert.rejects(openCheckpoint(`tests/fixtures/checkpoints/${folder}`, { state: "model" }), {
+      name: "RangeError",
+      message: /^load: state needs a training checkpoint of PyTorch; "[^"]+" is none$/,
+    });
+  }
+});

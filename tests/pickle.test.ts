@@ -1,6 +1,7 @@
 /** Pickles and archives made by hand: every opcode of Python's pickletools, every limit, and what a zip can lie about. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { openCheckpoint } from "../src/io/checkpoint.js";
 import { readCheckpoint } from "./tensors.js";
 import { type Member, zip } from "./zip.js";
 
@@ -397,4 +398,52 @@ test("what refers to itself or to much at once is walked once", async () => {
   await readX(membersOf(pickleOf(chain("]", "e", (recall) => recall))));
   await readX(membersOf(pickleOf(chain("}", "u", (recall, i) => text(`key ${i}`) + recall))));
   await readX(membersOf(pickleOf(`}q\0${text("self")}h\0s`)));
+});
+
+/** A dict of values, by their keys. */
+const dict = (entries: Readonly<Record<string, string>>): string =>
+  `}(${Object.entries(entries)
+    .map(([key, value]) => text(key) + value)
+    .join("")}u`;
+
+test("of a training checkpoint, the part is taken that evaluation uses, or that is named; of equals none is guessed", async () => {
+  const weights = dict({ x: tensor() });
+  const optimizer = dict({ state: dict({ x: tensor() }), param_groups: "]" });
+  const cases: [value: string, wanted: string | undefined, expected: string | RegExp | undefined][] = [
+    [weights, undefined, undefined],
+    [dict({ x: tensor(), config: dict({ y: "N" }) }), undefined, undefined],
+    [dict({ model: weights, optimizer }), undefined, "model"],
+    [dict({ my_model: weights, optimizer, epoch: "K\x01" }), undefined, "my_model"],
+    [dict({ model: weights, model_ema: weights }), undefined, "model_ema"],
+    [dict({ model: weights, model_ema: weights }), "model", "model"],
+    [dict({ student: weights, teacher: weights }), undefined, "teacher"],
+    [dict({ encoder: weights, predictor: weights, target_encoder: weights }), undefined, "target_encoder"],
+    [dict({ ema: dict({ decay: "N", shadow: weights }), model: weights }), undefined, "ema/shadow"],
+    [dict({ all: dict({ teacher: weights, student: weights }) }), "all/student", "all/student"],
+    [dict({ "a/b": weights, c: weights }), "a/b", "a/b"],
+    [dict({ one: weights, two: weights }), undefined, /the option state names one; it has "one", "two"$/],
+    [dict({ all: dict({ one: weights, two: weights }) }), undefined, /it has "all\/one", "all\/two"$/],
+    [dict({ all: dict({ one: weights, two: weights }) }), "all", /it has "all\/one", "all\/two"$/],
+    [dict({ model: weights }), "teacher", /under the state "teacher"; its dicts are "model"$/],
+    [dict({ model: weights }), "__proto__", /under the state "__proto__"; its dicts are "model"$/],
+    [dict({ model: weights, n: "K\x01" }), "n", /under the state "n"; its dicts are "model"$/],
+    [optimizer, undefined, /it holds an optimizer's state and no model$/],
+    [dict({ epoch: "K\x01", lr: "N" }), undefined, /it holds a dict of "epoch", "lr"$/],
+    [dict({ a: dict({ b: dict({ c: dict({ d: weights }) }) }) }), undefined, /it holds a dict of "a"$/],
+    [tensor(), undefined, /it holds a tensor$/],
+    ["]", undefined, /it holds a list$/],
+  ];
+  for (const [value, state, expected] of cases) {
+    const opening = openCheckpoint({ weights: zip(membersOf(`\x80\x02${value}.`)) }, { state });
+    if (expected instanceof RegExp) {
+      await assert.rejects(opening, (error: Error) => {
+        assert.match(error.message, /^torch: "weights" must hold /);
+        assert.match(error.message, expected);
+        return true;
+      });
+    } else {
+      const checkpoint = await opening;
+      assert.deepEqual([checkpoint.state, [...checkpoint.tensors.keys()]], [expected, ["x"]]);
+    }
+  }
 });

@@ -42,8 +42,6 @@ const LATER: Readonly<Record<string, string>> = {
   "where-lora": "adapters are not merged",
   "where-wd-tagger": "taggers are read as classifiers",
   "where-openclip-hf-text": "the heads of a text tower without a config of its own cannot be given",
-  "where-timm-wrapper": "timm_wrapper is not unwrapped",
-  "where-sentence-transformers-clip": "modules.json is not followed",
 };
 
 const GOLDEN = "golden.safetensors";

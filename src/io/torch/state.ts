@@ -8,9 +8,9 @@ const MAX_LEVELS = 3;
 
 export type States = Map<string, View>;
 
-/** Keys of training checkpoints, those of averaged weights first: as timm's load_checkpoint, DINO and BasicSR choose. */
+/** Keys of training checkpoints, those of averaged weights first: as timm's load_checkpoint, DINO, I-JEPA and BasicSR choose. */
 const STATES = [
-  ...["state_dict_ema", "model_ema", "ema_state_dict", "params_ema", "ema", "teacher"],
+  ...["state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "params_ema", "ema", "teacher", "target_encoder"],
   ...["state_dict", "model_state_dict", "model_state", "model", "params", "module", "network", "net", "weights"],
   ...["backbone", "encoder", "student"],
 ];
@@ -28,7 +28,16 @@ const dictsOf = (dict: Map<Key, Value>) =>
     typeof key === "string" && value instanceof Map && !isOptimizer(value) ? [[key, value] as const] : [],
   );
 
-/** The tensors of a file, and the keys that lead to them. */
+/** Keys that lead to a dict of tensors, and to others that would do as well. */
+interface Found {
+  readonly keys: string[];
+  readonly rivals: string[][];
+}
+
+/**
+ * Finds the tensors of a file, and the keys that lead to them.
+ * @param wanted a key, or keys with "/" between them, below which they are.
+ */
 export function findState(
   root: Value,
   wanted: string | undefined,
@@ -38,10 +47,9 @@ export function findState(
     return refuse(`must hold a dict of tensors, a state_dict; it holds ${kindOfValue(root)}`);
   }
   // Each dict is looked into once, however often it is referred to.
-  const seen = new Map<Map<Key, Value>, string[] | undefined>();
-  const ambiguous: string[][] = [];
+  const seen = new Map<Map<Key, Value>, Found | undefined>();
 
-  function choose(dict: Map<Key, Value>, level: number): string[] | undefined {
+  function choose(dict: Map<Key, Value>, level: number): Found | undefined {
     if (seen.has(dict)) return seen.get(dict);
     seen.set(dict, undefined);
     const found = isOptimizer(dict) ? undefined : search(dict, level);
@@ -49,19 +57,19 @@ export function findState(
     return found;
   }
 
-  function search(dict: Map<Key, Value>, level: number): string[] | undefined {
+  function search(dict: Map<Key, Value>, level: number): Found | undefined {
     const inside = level === MAX_LEVELS ? [] : dictsOf(dict);
-    const paths = inside.flatMap(([key, value]) => {
-      const path = choose(value, level + 1);
-      return path ? [[key, ...path]] : [];
+    const all = inside.flatMap(([key, value]) => {
+      const found = choose(value, level + 1);
+      return found ? [{ keys: [key, ...found.keys], rivals: found.rivals.map((keys) => [key, ...keys]) }] : [];
     });
     for (const name of STATES) {
-      const path = paths.find(([key]) => key === name);
-      if (path) return path;
+      const found = all.find(({ keys }) => keys[0] === name);
+      if (found) return found;
     }
-    if (tensorsOf(dict).size > 0) return [];
-    if (paths.length > 1) ambiguous.push(...paths);
-    return paths[0];
+    if (tensorsOf(dict).size > 0) return { keys: [], rivals: [] };
+    const [first, ...others] = all;
+    return first && { keys: first.keys, rivals: [...first.rivals, ...others.map(({ keys }) => keys)] };
   }
 
   let from: Value = root;
@@ -72,8 +80,8 @@ export function findState(
       keys.push(key);
     }
   }
-  const path = from instanceof Map ? choose(from, 0) : undefined;
-  if (path === undefined) {
+  const found = from instanceof Map ? choose(from, 0) : undefined;
+  if (found === undefined) {
     if (wanted !== undefined) {
       const known = dictsOf(root).map(([key]) => key);
       return refuse(`must hold tensors under the state ${excerpt(wanted)}; its dicts are ${listed(known)}`);
@@ -81,13 +89,13 @@ export function findState(
     const what = isOptimizer(root) ? "an optimizer's state and no model" : `a dict of ${listed([...root.keys()])}`;
     return refuse(`must hold a dict of tensors, a state_dict; it holds ${what}`);
   }
-  if (ambiguous.length > 0 && ambiguous.some((other) => other.join("/") === path.join("/"))) {
-    const names = ambiguous.map((other) => other.join("/"));
+  if (found.rivals.length > 0) {
+    const names = [found.keys, ...found.rivals].map((path) => [...keys, ...path].join("/"));
     return refuse(`must hold one state_dict, or the option state names one; it has ${listed(names)}`);
   }
   let dict = from as Map<Key, Value>;
-  for (const key of path) dict = dict.get(key) as Map<Key, Value>;
-  return { keys: [...keys, ...path], tensors: tensorsOf(dict) };
+  for (const key of found.keys) dict = dict.get(key) as Map<Key, Value>;
+  return { keys: [...keys, ...found.keys], tensors: tensorsOf(dict) };
 }
 
 /** Names for a message. */
