@@ -11,7 +11,7 @@
 import { gemm, packRows, packWeight, panelBytes, tileRows } from "./gemm";
 import { constant } from "./math";
 import { softmax } from "./softmax";
-import { fork, jobOf, nextTask, share, threads } from "./threads";
+import { fork, nextTask, share, threads } from "./threads";
 
 const ROWS: usize = 24;
 const LOG2E: f64 = 1.4426950408889634;
@@ -66,81 +66,53 @@ export function attentionScratch(tokens: usize, heads: usize, d: usize): usize {
   return packed + threads() * threadBytes(tokens, d);
 }
 
-// prettier-ignore
-@unmanaged class AttentionJob {
-  tile: u32; out: usize; outStride: usize; q: usize; qStride: usize; k: usize; kStride: usize; v: usize; vStride: usize;
-  queries: usize; tokens: usize; heads: usize; d: usize; scratch: usize; probabilities: usize; probabilityStride: usize;
-  first: usize; count: usize; bias: usize; biasStride: usize; biasHead: usize;
+/** Strides in bytes; matrices are readable to the next multiple of 4 floats. */
+@unmanaged
+export class AttentionJob {
+  /** A number of gemm.ts. */
+  tile: u32;
+  images: usize; queries: usize; tokens: usize; heads: usize; d: usize;
+  /** images·queries rows of heads·d floats, a head's columns together. */
+  out: usize; outStride: usize;
+  /** `queries` such rows, qImage bytes from one image's to the next's, or 0. q, k and v may lie in one matrix, [q | k | v]. */
+  q: usize; qStride: usize; qImage: usize;
+  /** images·tokens such rows. */
+  k: usize; kStride: usize;
+  v: usize; vStride: usize;
+  /** 0, or images·heads·queries rows of `tokens` floats to be written. */
+  probabilities: usize; probabilityStride: usize;
+  /** 0, or `queries` rows of `tokens` floats that are added to the scores. -∞ becomes a weight of 2^-126. */
+  bias: usize; biasStride: usize;
+  /** Bytes from the bias of one head to the next's, or 0. */
+  biasHead: usize;
+  /** attentionScratch bytes. */
+  scratch: usize;
 }
 
-/**
- * out: images·queries rows of heads·d floats; q: `queries` rows of heads·d floats, a head's columns together, qImage bytes
- * from one image's to the next's, or 0; k, v: images·tokens such rows each. They may lie in one matrix, [q | k | v]. All are
- * readable to the next multiple of 4 floats. probabilities: 0, or images·heads·queries rows of `tokens` floats. Strides in
- * bytes. bias: 0, or `queries` rows of `tokens` floats, readable to the next multiple of 4, that are added to the scores;
- * biasHead: bytes from those of one head to the next's, or 0. -∞ becomes a weight of 2^-126.
- */
-export function attention(
-  tile: u32,
-  out: usize,
-  outStride: usize,
-  q: usize,
-  qStride: usize,
-  qImage: usize,
-  k: usize,
-  kStride: usize,
-  v: usize,
-  vStride: usize,
-  images: usize,
-  queries: usize,
-  tokens: usize,
-  heads: usize,
-  d: usize,
-  scratch: usize,
-  probabilities: usize,
-  probabilityStride: usize,
-  bias: usize,
-  biasStride: usize,
-  biasHead: usize,
-): void {
-  const job = jobOf<AttentionJob>();
-  job.tile = tile;
-  job.out = out;
-  job.outStride = outStride;
-  job.q = q;
-  job.qStride = qStride;
-  job.k = k;
-  job.kStride = kStride;
-  job.v = v;
-  job.vStride = vStride;
-  job.queries = queries;
-  job.tokens = tokens;
-  job.heads = heads;
-  job.d = d;
-  job.scratch = scratch;
-  job.probabilities = probabilities;
-  job.probabilityStride = probabilityStride;
-  job.bias = bias;
-  job.biasStride = biasStride;
-  job.biasHead = biasHead;
-  const count = headsAtOnce(tokens, heads, d);
-  for (; images; images--) {
-    for (let first: usize = 0; first < heads; first += count) {
-      job.first = first;
-      job.count = min(count, heads - first);
-      fork(packHeads);
-      fork(attend);
+/** With the heads that are packed, `count` from `first` on; those of q, k, v and the results are of the image at work. */
+@unmanaged
+class Part extends AttentionJob {
+  first: usize; count: usize;
+}
+
+export function attention(job: AttentionJob): void {
+  const part = changetype<Part>(job);
+  const most = headsAtOnce(job.tokens, job.heads, job.d);
+  for (let image: usize = 0; image < job.images; image++) {
+    for (part.first = 0; part.first < job.heads; part.first += most) {
+      part.count = min(most, job.heads - part.first);
+      fork(part, packHeads);
+      fork(part, attend);
     }
-    job.out += queries * outStride;
-    job.q += qImage;
-    job.k += tokens * kStride;
-    job.v += tokens * vStride;
-    if (probabilities) job.probabilities += heads * queries * probabilityStride;
+    job.out += job.queries * job.outStride;
+    job.q += job.qImage;
+    job.k += job.tokens * job.kStride;
+    job.v += job.tokens * job.vStride;
+    if (job.probabilities) job.probabilities += job.heads * job.queries * job.probabilityStride;
   }
 }
 
-function packHeads(): void {
-  const job = jobOf<AttentionJob>();
+function packHeads(job: Part): void {
   const tokens = job.tokens;
   const d = job.d;
   const values = job.scratch + job.count * keyBytes(tokens, d);
@@ -152,8 +124,7 @@ function packHeads(): void {
   }
 }
 
-function attend(): void {
-  const job = jobOf<AttentionJob>();
+function attend(job: Part): void {
   const tile = job.tile;
   const height = tileRows(tile);
   const queries = job.queries;

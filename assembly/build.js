@@ -9,6 +9,7 @@ import { posix } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
 import { writeActivations } from "./activations.js";
+import { writeJobs } from "./jobs.js";
 import { writeTiles } from "./tiles.js";
 
 const config = JSON.parse(readFileSync("asconfig.json", "utf8"));
@@ -60,6 +61,7 @@ function section(name, text) {
 
 writeTiles("assembly/tiles.gen.ts");
 const activations = writeActivations("assembly/activations.gen.ts");
+writeJobs("assembly", "src/backends/wasm/jobs.gen.ts");
 for (const folder of ["build", "dist/kernels"]) mkdirSync(folder, { recursive: true });
 
 const names = ["simd", "relaxed", "simd-threads", "relaxed-threads"];

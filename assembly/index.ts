@@ -1,14 +1,8 @@
-// The kernels of the WASM backend: this list is the interface to src/backends/wasm. Kernels are pure functions of
-// pointers and sizes. They own no memory, allocate nothing and check nothing; strides are in bytes, sizes in elements.
-export { attention, attentionScratch } from "./attention";
-export { groupNorm, groupNormScratch } from "./groupnorm";
-export { layerNorm, layerNormScratch } from "./layernorm";
-export { convolve, convolveScratch, linear, linearScratch, rescale, storeWeight, weightPanelBytes } from "./linear";
-export { maxPool } from "./maxpool";
-export { relativePositions, rope } from "./places";
-export { swiglu } from "./swiglu";
+// The kernels of the WASM backend: this list, with that of the ops (functions that take a job, see jobs.js), is the interface
+// to src/backends/wasm. Kernels own no memory, allocate nothing and check nothing; strides are in bytes, sizes in elements.
+export * from "./ops.gen";
+export { rescale, weightPanelBytes } from "./linear";
 export { attach, lostWord, setThreads, syncBytes, work } from "./threads";
-export { assembleTokens, patchify, pool } from "./tokens";
 export { firstBeyond, scaleRows, widen } from "./widen";
 
 /** First byte behind the constants of the kernels: what comes before it is theirs. */

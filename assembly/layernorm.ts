@@ -7,7 +7,7 @@
 // Error: relative to the largest output of a row, 3e-6 for |μ| up to 100 σ (tests/kernels/layernorm.spec.ts).
 //
 // Without shift: RMSNorm (Zhang & Sennrich 2019, eq. 4), x/√(mean x² + ε)·scale.
-import { fork, jobOf, nextTask, share, threads } from "./threads";
+import { fork, nextTask, share, threads } from "./threads";
 
 /** out, x: rows of `width` floats, 16-byte aligned, padded to a multiple of 4; out may be x. shift 0: RMSNorm. */
 export function normalizeRow(out: usize, x: usize, width: usize, scale: usize, shift: usize, eps: f32): void {
@@ -87,10 +87,17 @@ function sumOf(x: v128): f32 {
   );
 }
 
-// prettier-ignore
-@unmanaged class NormJob {
-  out: usize; outStride: usize; x: usize; xStride: usize; rows: usize; width: usize; scale: usize; shift: usize;
-  eps: f32; scratch: usize;
+/** Strides in bytes. */
+@unmanaged
+export class LayerNormJob {
+  /** `rows` rows of `width` floats, as normalizeRow has them. */
+  out: usize; outStride: usize;
+  x: usize; xStride: usize; rows: usize; width: usize;
+  /** The norm; shift 0: RMSNorm. */
+  scale: usize; shift: usize;
+  eps: f32;
+  /** 0, or layerNormScratch bytes: the result is then added to out. */
+  scratch: usize;
 }
 
 /** Rows of a task. */
@@ -107,35 +114,11 @@ function rowBytes(width: usize): usize {
   return ((width << 2) + 127) & ~63;
 }
 
-/** normalizeRow for `rows` rows, `stride` bytes apart; with scratch the result is added to out. */
-export function layerNorm(
-  out: usize,
-  outStride: usize,
-  x: usize,
-  xStride: usize,
-  rows: usize,
-  width: usize,
-  scale: usize,
-  shift: usize,
-  eps: f32,
-  scratch: usize,
-): void {
-  const job = jobOf<NormJob>();
-  job.scratch = scratch;
-  job.out = out;
-  job.outStride = outStride;
-  job.x = x;
-  job.xStride = xStride;
-  job.rows = rows;
-  job.width = width;
-  job.scale = scale;
-  job.shift = shift;
-  job.eps = eps;
-  fork(normalizeRows);
+export function layerNorm(job: LayerNormJob): void {
+  fork(job, normalizeRows);
 }
 
-function normalizeRows(): void {
-  const job = jobOf<NormJob>();
+function normalizeRows(job: LayerNormJob): void {
   const own = share(job.scratch, rowBytes(job.width));
   for (let row = nextTask() * ROWS; row < job.rows; row = nextTask() * ROWS) {
     const end = min(row + ROWS, job.rows);

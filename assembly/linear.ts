@@ -19,7 +19,7 @@ import {
   quantizeWeight,
 } from "./int8";
 import { normalizeRow } from "./layernorm";
-import { fork, jobOf, nextTask, share, threads } from "./threads";
+import { fork, nextTask, share, threads } from "./threads";
 
 /** Precisions as src/backends/wasm/tile.ts numbers them. */
 const F32: u32 = 0;
@@ -32,12 +32,48 @@ const TASKS: usize = 6;
 /** Most rows that are multiplied at once. */
 const ROWS: usize = 240;
 
-// prettier-ignore
-@unmanaged class LinearJob {
-  tile: u32; precision: u32; out: usize; outStride: usize; x: usize; xStride: usize; rows: usize; k: usize; w: usize;
-  panels: usize; scale: usize; shift: usize; eps: f32; activation: u32; accumulate: bool; scratch: usize; group: usize;
-  window: bool; first: usize; channels: usize; height: usize; width: usize; kernel: usize; stride: usize; top: usize;
-  left: usize; outHeight: usize; outWidth: usize;
+/** A product: what `linear` and `convolve` have in common. Strides in bytes, multiples of 16 but not of 4096. */
+@unmanaged
+class ProductJob {
+  /** The weight's, and a number of tiles.js for it. */
+  precision: u32; tile: u32;
+  /** `rows` rows of `panels` panels of 8 floats. */
+  out: usize; outStride: usize; rows: usize; panels: usize;
+  x: usize; xStride: usize;
+  /** Panels of k inputs. */
+  w: usize; k: usize;
+  /** A number of activations.js, or 0. */
+  activation: u32;
+  /** linearScratch or convolveScratch bytes. */
+  scratch: usize;
+  /** Adds to out. */
+  accumulate: bool;
+}
+
+/** x: `rows` rows of k floats, readable to the next multiple of 4. */
+@unmanaged
+export class LinearJob extends ProductJob {
+  /** The norm, k floats each, or 0: none; shift 0: RMSNorm. */
+  scale: usize; shift: usize;
+  eps: f32;
+}
+
+/**
+ * A convolution is a product whose rows are windows of a feature map: they are gathered where a linear layer normalizes
+ * (implicit im2col), a few hundred at a time, and otherwise the two are the same. x: images·height·width rows of `channels`
+ * floats; out: images·outHeight·outWidth rows; k = kernel·kernel·channels inputs in the order (y, x, channel).
+ */
+@unmanaged
+export class ConvolveJob extends ProductJob {
+  channels: usize; height: usize; width: usize; outHeight: usize; outWidth: usize;
+  /** Windows are `stride` pixels apart, the first one `top` and `left` pixels outside, where there are zeros. */
+  kernel: usize; stride: usize; top: usize; left: usize;
+}
+
+/** The rows that are multiplied at once: out and `rows` are theirs, `first` is the number of the first. */
+@unmanaged
+class Part extends ConvolveJob {
+  first: usize;
 }
 
 /** Bytes of one panel of a weight with k inputs. */
@@ -84,57 +120,16 @@ export function linearScratch(precision: u32, tile: u32, rows: usize, k: usize):
   return packedBytes(precision, tile, rows, k) + threads() * threadBytes(k);
 }
 
-/**
- * out: `rows` rows of `panels` panels of 8 floats; x: `rows` rows of k floats, readable to the next multiple of 4; w: panels
- * of `precision`; scale, shift: of the norm, or 0. Strides in bytes, multiples of 16 but not of 4096.
- */
-export function linear(
-  precision: u32,
-  tile: u32,
-  out: usize,
-  outStride: usize,
-  x: usize,
-  xStride: usize,
-  rows: usize,
-  k: usize,
-  w: usize,
-  panels: usize,
-  scale: usize,
-  shift: usize,
-  eps: f32,
-  activation: u32,
-  accumulate: bool,
-  scratch: usize,
-): void {
-  const job = jobOf<LinearJob>();
-  job.precision = precision;
-  job.tile = tile;
-  job.out = out;
-  job.outStride = outStride;
-  job.x = x;
-  job.xStride = xStride;
-  job.rows = rows;
-  job.k = k;
-  job.w = w;
-  job.panels = panels;
-  job.scale = scale;
-  job.shift = shift;
-  job.eps = eps;
-  job.activation = activation;
-  job.accumulate = accumulate;
-  job.scratch = scratch;
-  job.window = false;
-  run(job);
+/** This thread's memory behind the packed rows. */
+// @ts-ignore: decorator
+@inline
+function threadScratch(job: ProductJob): usize {
+  return share(job.scratch + packedBytes(job.precision, job.tile, job.rows, job.k), threadBytes(job.k));
 }
 
-/** Packs the job's rows and multiplies them. */
-function run(job: LinearJob): void {
-  const precision = job.precision;
-  const tile = job.tile;
-  const step = precision <= F16 ? tilePanels(tile) : integerTilePanels(tile);
-  job.group = max(step, min(PANELS, job.panels / (threads() * TASKS)) / step * step);
-  fork(packBlocks);
-  fork(multiplyPanels);
+export function linear(job: LinearJob): void {
+  fork(job, packBlocks);
+  fork<ProductJob>(job, multiplyPanels);
 }
 
 /** Rows of a convolution that are packed at once: what stays in L2 while all panels are multiplied with it. */
@@ -149,68 +144,19 @@ export function convolveScratch(precision: u32, tile: u32, k: usize): usize {
   return linearScratch(precision, tile, convolvedRows(k), k);
 }
 
-/**
- * A convolution is a product whose rows are windows of a feature map: they are gathered where a linear layer normalizes
- * (implicit im2col), a few hundred at a time, and otherwise the two are the same. x: images·height·width rows of `channels`
- * floats; out: images·outHeight·outWidth rows of panels; w: panels of kernel·kernel·channels inputs in the order (y, x,
- * channel). Windows are `stride` pixels apart, the first one `top` and `left` pixels outside, where there are zeros.
- */
-export function convolve(
-  precision: u32,
-  tile: u32,
-  out: usize,
-  outStride: usize,
-  x: usize,
-  xStride: usize,
-  rows: usize,
-  channels: usize,
-  w: usize,
-  panels: usize,
-  accumulate: bool,
-  height: usize,
-  width: usize,
-  kernel: usize,
-  stride: usize,
-  top: usize,
-  left: usize,
-  outHeight: usize,
-  outWidth: usize,
-  scratch: usize,
-): void {
-  const job = jobOf<LinearJob>();
-  job.precision = precision;
-  job.tile = tile;
-  job.outStride = outStride;
-  job.x = x;
-  job.xStride = xStride;
-  job.k = kernel * kernel * channels;
-  job.w = w;
-  job.panels = panels;
-  job.scale = 0;
-  job.activation = 0;
-  job.accumulate = accumulate;
-  job.scratch = scratch;
-  job.window = true;
-  job.channels = channels;
-  job.height = height;
-  job.width = width;
-  job.kernel = kernel;
-  job.stride = stride;
-  job.top = top;
-  job.left = left;
-  job.outHeight = outHeight;
-  job.outWidth = outWidth;
+export function convolve(job: ConvolveJob): void {
+  const part = changetype<Part>(job);
+  const rows = job.rows;
   const step = convolvedRows(job.k);
-  for (let first: usize = 0; first < rows; first += step) {
-    job.first = first;
-    job.out = out + first * outStride;
-    job.rows = min(step, rows - first);
-    run(job);
+  for (part.first = 0; part.first < rows; part.first += step, part.out += step * part.outStride) {
+    part.rows = min(step, rows - part.first);
+    fork(part, gatherBlocks);
+    fork<ProductJob>(part, multiplyPanels);
   }
 }
 
 /** The window of output pixel `row` as a row of k floats. */
-function gather(to: usize, job: LinearJob, row: usize): void {
+function gather(to: usize, job: ConvolveJob, row: usize): void {
   const area = job.outHeight * job.outWidth;
   const map = job.x + (row / area) * job.height * job.width * job.xStride;
   const bytes = job.channels << 2;
@@ -237,37 +183,48 @@ function copyRow(to: usize, from: usize, bytes: usize): void {
   for (; i < bytes; i += 4) store<f32>(to + i, load<f32>(from + i));
 }
 
-function packBlocks(): void {
-  const job = jobOf<LinearJob>();
-  const tile = job.tile;
+function packBlocks(job: LinearJob): void {
   const k = job.k;
   const stride = job.xStride;
-  const height = blockRows(job.precision, tile);
-  const bytes = blockBytes(job.precision, tile, k);
-  const normalized = share(job.scratch + packedBytes(job.precision, tile, job.rows, k), threadBytes(k));
+  const height = blockRows(job.precision, job.tile);
+  const normalized = threadScratch(job);
   for (let row = nextTask() * height; row < job.rows; row = nextTask() * height) {
     const rows = min(height, job.rows - row);
-    let x = job.x + row * stride;
-    let step = stride;
-    if (job.window) {
-      step = rowBytes(k);
-      for (let i: usize = 0; i < rows; i++) gather(normalized + i * step, job, job.first + row + i);
-      x = normalized;
-    } else if (job.scale) {
-      step = rowBytes(k);
+    const x = job.x + row * stride;
+    if (job.scale) {
       for (let i: usize = 0; i < rows; i++) {
-        normalizeRow(normalized + i * step, x + i * stride, k, job.scale, job.shift, job.eps);
+        normalizeRow(normalized + i * rowBytes(k), x + i * stride, k, job.scale, job.shift, job.eps);
       }
-      x = normalized;
+      packBlock(job, row, rows, normalized, rowBytes(k));
+    } else {
+      packBlock(job, row, rows, x, stride);
     }
-    const a = job.scratch + (row / height) * bytes;
-    if (job.precision <= F16) packRows(height, a, x, step, rows, k);
-    else quantizeBlock(tile, a, x, step, x + (rows - 1) * step, k);
   }
 }
 
-function multiplyPanels(): void {
-  const job = jobOf<LinearJob>();
+function gatherBlocks(job: Part): void {
+  const step = rowBytes(job.k);
+  const height = blockRows(job.precision, job.tile);
+  const gathered = threadScratch(job);
+  for (let row = nextTask() * height; row < job.rows; row = nextTask() * height) {
+    const rows = min(height, job.rows - row);
+    for (let i: usize = 0; i < rows; i++) gather(gathered + i * step, job, job.first + row + i);
+    packBlock(job, row, rows, gathered, step);
+  }
+}
+
+/** `rows` rows, `stride` bytes apart, as the block of rows from `row` on. */
+function packBlock(job: ProductJob, row: usize, rows: usize, x: usize, stride: usize): void {
+  const precision = job.precision;
+  const tile = job.tile;
+  const k = job.k;
+  const height = blockRows(precision, tile);
+  const a = job.scratch + (row / height) * blockBytes(precision, tile, k);
+  if (precision <= F16) packRows(height, a, x, stride, rows, k);
+  else quantizeBlock(tile, a, x, stride, x + (rows - 1) * stride, k);
+}
+
+function multiplyPanels(job: ProductJob): void {
   const precision = job.precision;
   const tile = job.tile;
   const k = job.k;
@@ -276,11 +233,12 @@ function multiplyPanels(): void {
   const height = blockRows(precision, tile);
   const panel = weightPanelBytes(precision, k);
   const step = precision <= F16 ? tilePanels(tile) : integerTilePanels(tile);
-  const widened = share(job.scratch + packedBytes(precision, tile, job.rows, k), threadBytes(k));
+  const group = max(step, min(PANELS, job.panels / (threads() * TASKS)) / step * step);
+  const widened = threadScratch(job);
   const parts = (job.rows + ROWS - 1) / ROWS;
   const part = ((job.rows + parts - 1) / parts + height - 1) / height * height;
-  for (let first = nextTask() * job.group; first < job.panels; first = nextTask() * job.group) {
-    const last = min(first + job.group, job.panels);
+  for (let first = nextTask() * group; first < job.panels; first = nextTask() * group) {
+    const last = min(first + group, job.panels);
     for (let row: usize = 0; row < job.rows; row += part) {
       const rows = min(part, job.rows - row);
       const a = job.scratch + (row / height) * bytes;
@@ -316,40 +274,23 @@ export function rescale(precision: u32, w: usize, k: usize, panels: usize, facto
   }
 }
 
-// prettier-ignore
-@unmanaged class StoreJob {
+/**
+ * Rows `row` to `row` + `rows` - 1 of a weight into its panels at w; x: these rows of k floats, end to end, readable to
+ * 16 bytes behind the last. scales: as in quantizeWeight.
+ */
+@unmanaged
+export class StoreWeightJob {
   precision: u32; w: usize; k: usize; row: usize; x: usize; rows: usize; scales: usize;
 }
 
 /** Rows of a task of `storeWeight`, a multiple of a panel's. */
 const STORED: usize = 32;
 
-/**
- * Rows `row` to `row` + `rows` - 1 of a weight into its panels at w; x: these rows of k floats, end to end, readable to
- * 16 bytes behind the last. scales: as in quantizeWeight.
- */
-export function storeWeight(
-  precision: u32,
-  w: usize,
-  k: usize,
-  row: usize,
-  x: usize,
-  rows: usize,
-  scales: usize,
-): void {
-  const job = jobOf<StoreJob>();
-  job.precision = precision;
-  job.w = w;
-  job.k = k;
-  job.row = row;
-  job.x = x;
-  job.rows = rows;
-  job.scales = scales;
-  fork(storeRows);
+export function storeWeight(job: StoreWeightJob): void {
+  fork(job, storeRows);
 }
 
-function storeRows(): void {
-  const job = jobOf<StoreJob>();
+function storeRows(job: StoreWeightJob): void {
   const k = job.k;
   const end = job.row + job.rows;
   // Tasks begin at multiples of STORED, so that no two threads write to one panel.

@@ -1,56 +1,26 @@
 // The largest value of each channel in a window of a feature map whose rows are pixels; `fill` lies outside of the map.
 // Exact, no bound.
-import { fork, jobOf, nextTask } from "./threads";
+import { fork, nextTask } from "./threads";
 
-// prettier-ignore
-@unmanaged class MaxPoolJob {
-  out: usize; outStride: usize; x: usize; xStride: usize; images: usize; channels: usize; height: usize; width: usize;
-  kernel: usize; stride: usize; top: usize; left: usize; outHeight: usize; outWidth: usize; fill: f32;
+/** Strides of rows in bytes. */
+@unmanaged
+export class MaxPoolJob {
+  images: usize; channels: usize;
+  /** images·outHeight·outWidth rows of `channels` floats. */
+  out: usize; outStride: usize; outHeight: usize; outWidth: usize;
+  /** images·height·width rows, readable to the next multiple of 4 floats. */
+  x: usize; xStride: usize; height: usize; width: usize;
+  /** Windows are `stride` pixels apart, the first one `top` and `left` pixels outside. */
+  kernel: usize; stride: usize; top: usize; left: usize;
+  fill: f32;
 }
 
-/**
- * x: images·height·width rows of `channels` floats, readable to the next multiple of 4; out: images·outHeight·outWidth.
- * Windows are `stride` pixels apart, the first one `top` and `left` pixels outside. Strides of rows in bytes.
- */
-export function maxPool(
-  out: usize,
-  outStride: usize,
-  x: usize,
-  xStride: usize,
-  images: usize,
-  channels: usize,
-  height: usize,
-  width: usize,
-  kernel: usize,
-  stride: usize,
-  top: usize,
-  left: usize,
-  outHeight: usize,
-  outWidth: usize,
-  fill: f32,
-): void {
-  const job = jobOf<MaxPoolJob>();
-  job.out = out;
-  job.outStride = outStride;
-  job.x = x;
-  job.xStride = xStride;
-  job.images = images;
-  job.channels = channels;
-  job.height = height;
-  job.width = width;
-  job.kernel = kernel;
-  job.stride = stride;
-  job.top = top;
-  job.left = left;
-  job.outHeight = outHeight;
-  job.outWidth = outWidth;
-  job.fill = fill;
-  fork(poolLines);
+export function maxPool(job: MaxPoolJob): void {
+  fork(job, poolLines);
 }
 
 /** A task is a line of windows. */
-function poolLines(): void {
-  const job = jobOf<MaxPoolJob>();
+function poolLines(job: MaxPoolJob): void {
   const bytes = ((job.channels + 3) & ~3) << 2;
   const outside = f32x4.splat(job.fill);
   const none = f32x4.splat(-Infinity);

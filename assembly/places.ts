@@ -1,50 +1,28 @@
 // What the places of tokens add to attention: rotary positions (Su et al. 2021, eq. 34) and BEiT's relative position bias
 // (Bao et al. 2021). Both are done once for each block, in a pass of their own: less than 1 % of it.
-import { fork, jobOf, nextTask } from "./threads";
+import { fork, nextTask } from "./threads";
 
-// prettier-ignore
-@unmanaged class RopeJob {
-  x: usize; stride: usize; rows: usize; heads: usize; d: usize; cos: usize; sin: usize; tableStride: usize; tokens: usize;
+/**
+ * x[i]·cos[i] + x[j]·sin[i] in place, for the queries and keys of rows [q | k | v]: j is i xor 1, or with `halves` i ± d/2.
+ * Strides in bytes.
+ */
+@unmanaged
+export class RopeJob {
+  /** `rows` rows of queries, keys and values, heads·d floats each; d is even. */
+  x: usize; stride: usize; rows: usize; heads: usize; d: usize;
+  /** `tokens` rows, repeated, of d floats, or with `own` of heads·d. */
+  cos: usize; sin: usize; tableStride: usize; tokens: usize;
   own: bool; halves: bool;
 }
 
 /** Rows of a task. */
 const ROWS: usize = 8;
 
-/**
- * x[i]·cos[i] + x[j]·sin[i] in place, for the queries and keys of `rows` rows [q | k | v]: j is i xor 1, or with `halves`
- * i ± d/2. cos, sin: `tokens` rows, repeated, of d floats, or with `own` of heads·d; their stride is the same. d is even.
- */
-export function rope(
-  x: usize,
-  stride: usize,
-  rows: usize,
-  heads: usize,
-  d: usize,
-  cos: usize,
-  sin: usize,
-  tableStride: usize,
-  tokens: usize,
-  own: bool,
-  halves: bool,
-): void {
-  const job = jobOf<RopeJob>();
-  job.x = x;
-  job.stride = stride;
-  job.rows = rows;
-  job.heads = heads;
-  job.d = d;
-  job.cos = cos;
-  job.sin = sin;
-  job.tableStride = tableStride;
-  job.tokens = tokens;
-  job.own = own;
-  job.halves = halves;
-  fork(ropeRows);
+export function rope(job: RopeJob): void {
+  fork(job, ropeRows);
 }
 
-function ropeRows(): void {
-  const job = jobOf<RopeJob>();
+function ropeRows(job: RopeJob): void {
   const d = job.d << 2;
   const step = job.own ? d : 0;
   for (let row = nextTask() * ROWS; row < job.rows; row = nextTask() * ROWS) {
@@ -103,38 +81,22 @@ function turnPair(x: usize, y: usize, cosX: usize, cosY: usize, sinX: usize, sin
   store<f32>(y, b * load<f32>(cosY) + a * load<f32>(sinY));
 }
 
-// prettier-ignore
-@unmanaged class BiasJob {
-  out: usize; outStride: usize; table: usize; tableStride: usize; heads: usize; height: usize; width: usize;
+/** An element of out is the table's at the offset of query and key. Strides in bytes. */
+@unmanaged
+export class RelativePositionsJob {
+  /** heads·tokens rows of tokens floats, tokens = 1 + height·width. */
+  out: usize; outStride: usize;
+  /** (2·height-1)(2·width-1)+3 rows of `heads` floats. */
+  table: usize; tableStride: usize;
+  heads: usize; height: usize; width: usize;
 }
 
-/**
- * out: heads·tokens rows of tokens floats, tokens = 1 + height·width; table: (2·height-1)(2·width-1)+3 rows of `heads`
- * floats. An element is the table's at the offset of query and key. Strides in bytes.
- */
-export function relativePositions(
-  out: usize,
-  outStride: usize,
-  table: usize,
-  tableStride: usize,
-  heads: usize,
-  height: usize,
-  width: usize,
-): void {
-  const job = jobOf<BiasJob>();
-  job.out = out;
-  job.outStride = outStride;
-  job.table = table;
-  job.tableStride = tableStride;
-  job.heads = heads;
-  job.height = height;
-  job.width = width;
-  fork(biasRows);
+export function relativePositions(job: RelativePositionsJob): void {
+  fork(job, biasRows);
 }
 
 /** A task is the rows of one head. */
-function biasRows(): void {
-  const job = jobOf<BiasJob>();
+function biasRows(job: RelativePositionsJob): void {
   const stride = job.tableStride;
   const height = job.height;
   const width = job.width;

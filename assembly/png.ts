@@ -44,9 +44,19 @@ let filter: u8 = 0;
 /** The line's pixel before the next one, as it was before it was replaced. */
 let corner: u64 = 0;
 
-/** Nothing of the stream has been taken. Then come the passes. */
-export function begin_rows(): void {
+/** Where a pixel has its alpha, -1 for nowhere or if that is dropped; and the samples that are transparent, -1 for none. */
+let alphaAt: i32 = -1;
+let transparent: i32 = -1;
+
+/**
+ * Nothing of the stream has been taken. Then come the passes.
+ * @param alpha byte of a pixel by which it is laid on white; -1 for none. @param samples those of pixels that become white:
+ *   RGB, red lowest, or gray of 16 bits; -1 for none.
+ */
+export function begin_rows(alpha: i32, samples: i32): void {
   taken = OUTPUT;
+  alphaAt = alpha;
+  transparent = samples;
 }
 
 /**
@@ -298,10 +308,48 @@ function bytewise(place: usize, from: usize, count: usize): void {
 /** RGB of the `count` bytes of the line from `position` on. */
 function convert(count: usize): void {
   const from = line + position;
-  if (sampleStep < 0) {
-    indexed(from, count);
-    return;
+  if (sampleStep < 0) indexed(from, count);
+  else if (alphaAt >= 0) blend(from, count);
+  else {
+    gather(from, count);
+    if (transparent >= 0) whiten(from, count);
   }
+}
+
+/** A sample on white, to the nearest: the division by 255 is exact. */
+// @ts-ignore: decorator
+@inline
+function onWhite(sample: u32, alpha: u32): u8 {
+  const sum = sample * alpha + 255 * (255 - alpha) + 128;
+  return <u8>((sum + (sum >> 8)) >> 8);
+}
+
+/** Pixels with alpha, laid on white. */
+function blend(from: usize, count: usize): void {
+  let place = to + (position / unit) * pixelStep;
+  for (const end = from + count; from < end; from += unit, place += pixelStep) {
+    const alpha = <u32>load<u8>(from + alphaAt);
+    store<u8>(place, onWhite(load<u8>(from), alpha));
+    store<u8>(place, onWhite(load<u8>(from + sampleStep), alpha), 1);
+    store<u8>(place, onWhite(load<u8>(from + 2 * sampleStep), alpha), 2);
+  }
+}
+
+/** Makes pixels white whose samples are transparent. */
+function whiten(from: usize, count: usize): void {
+  let place = to + (position / unit) * pixelStep;
+  for (const end = from + count; from < end; from += unit, place += pixelStep) {
+    let samples: i32;
+    if (sampleStep == 0) samples = (<i32>load<u8>(from) << 8) | load<u8>(from, 1);
+    else samples = (<i32>load<u8>(place, 2) << 16) | load<u16>(place);
+    if (samples != transparent) continue;
+    store<u16>(place, 0xffff);
+    store<u8>(place, 0xff, 2);
+  }
+}
+
+/** Pixels of samples of 8 bits or 16. */
+function gather(from: usize, count: usize): void {
   let place = to + (position / unit) * pixelStep;
   let source = from;
   const end = from + count;

@@ -2,7 +2,8 @@
 import { setTimeout } from "node:timers/promises";
 import { Bench } from "tinybench";
 import { answer } from "./child.js";
-import { type Contender, ENGINES, type Engine, type EngineName, type Refusal } from "./engine.js";
+import type { Contender, Engine, Refusal } from "./engine.js";
+import { ENGINES, type EngineName } from "./engines/index.js";
 import type { Setup, Work } from "./work.js";
 
 /** "turn" and "finish" are about the work that was prepared last. */

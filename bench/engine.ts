@@ -24,26 +24,3 @@ export interface Engine {
   /** Undefined for work that is not measured on this engine. A process prepares for one setup only. */
   prepare(work: Work, setup: Setup): Promise<Contender | Refusal> | undefined;
 }
-
-/** The files in engines/. */
-export const ENGINES = {
-  peak: () => import("./engines/peak.js"),
-  vitrail: () => import("./engines/vitrail.js"),
-  "onnxruntime-web": () => import("./engines/onnxruntime-web.js"),
-  "onnxruntime-node": () => import("./engines/onnxruntime-node.js"),
-  "transformers.js": () => import("./engines/transformers.js"),
-  sharp: () => import("./engines/sharp.js"),
-  "tfjs-backend-wasm": () => import("./engines/tfjs-backend-wasm.js"),
-  "jax-js": () => import("./engines/jax-js.js"),
-} satisfies Record<string, () => Promise<{ engine: Engine }>>;
-export type EngineName = keyof typeof ENGINES;
-
-/** The packages of bench/thirdparty that they need. */
-export const PACKAGES: Readonly<Partial<Record<EngineName, string>>> = {
-  "onnxruntime-web": "onnxruntime-web",
-  "onnxruntime-node": "onnxruntime-node",
-  "transformers.js": "@huggingface/transformers",
-  sharp: "sharp",
-  "tfjs-backend-wasm": "@tensorflow/tfjs-backend-wasm",
-  "jax-js": "@jax-js/jax",
-};

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
-import { type EngineName, PACKAGES } from "./engine.js";
+import { type EngineName, PACKAGES } from "./engines/index.js";
 import { installedVersion } from "./engines/thirdparty.js";
 import { measureMachine, type Peaks } from "./race.js";
 

@@ -1,6 +1,7 @@
 /** Run by fresh.ts in a process of its own: prepares work with an engine and runs it, from the very beginning. */
 import { answer } from "./child.js";
-import { ENGINES, type Engine, type EngineName, type Refusal } from "./engine.js";
+import type { Engine, Refusal } from "./engine.js";
+import { ENGINES, type EngineName } from "./engines/index.js";
 import { median } from "./race.js";
 import type { Setup, Work } from "./work.js";
 

@@ -1,7 +1,7 @@
 /** npm run bench: vitrail beside its rivals. HELP says how. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { PACKAGES } from "./engine.js";
+import { PACKAGES } from "./engines/index.js";
 import { environment } from "./environment.js";
 import { speedPlot } from "./plot.js";
 import { enterPeaks } from "./race.js";

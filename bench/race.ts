@@ -4,7 +4,8 @@
  */
 import { type Child, start } from "./child.js";
 import type { Answer, Prepared, Question, Turn } from "./contender.js";
-import type { EngineName, Refusal } from "./engine.js";
+import type { Refusal } from "./engine.js";
+import type { EngineName } from "./engines/index.js";
 import { flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
 const ROUNDS = 7;

@@ -1,5 +1,6 @@
 /** The results as Markdown: a page for bench/RESULTS.md, a table for README.md. Text is a function of results.json alone. */
-import type { EngineName, Refusal } from "./engine.js";
+import type { Refusal } from "./engine.js";
+import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { digits, megabytes, percent, table } from "./markdown.js";
 import { type Entry, median, type Race, ratio, spread, type Timing } from "./race.js";

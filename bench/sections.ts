@@ -1,6 +1,6 @@
 /** The sections of the results, in their order, and how each is measured. */
 import { writeCheckpoints } from "./checkpoints.js";
-import type { EngineName } from "./engine.js";
+import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";

@@ -1,7 +1,8 @@
 /** Cold start: from the start of a process to its first result, a photo's class by ViT-Ti. */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { EngineName, Refusal } from "./engine.js";
+import type { Refusal } from "./engine.js";
+import type { EngineName } from "./engines/index.js";
 import { folderOf, PHOTO, transformersFolder } from "./files.js";
 import type { Entry } from "./race.js";
 import { PLAIN } from "./work.js";

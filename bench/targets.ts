@@ -1,5 +1,5 @@
 /** What vitrail is to reach, and how it is read from the results. */
-import type { EngineName } from "./engine.js";
+import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import type { FreshSample } from "./fresh-child.js";
 import type { Size } from "./models.js";

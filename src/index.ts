@@ -80,7 +80,7 @@ async function findDefault(signal: AbortSignal | undefined): Promise<URL | Check
 /**
  * Loads a checkpoint. Models of the same files, loaded with the same options, share their weights and run in turn.
  * @param source a repository of the Hugging Face Hub, "owner/name" or "owner/name@revision", unless a folder here has this
- * name ("hf-hub:owner/name" is never one); a folder in the Hub's layout, a .safetensors file, a file: or http(s): address of
+ * name ("hf-hub:owner/name" is never one); a folder in the Hub's layout, a file of weights, a file: or http(s): address of
  * either, or `{ config, weights, preprocessor }` from memory; by default the small model that comes with vitrail.
  * @throws Error: one sentence naming the file, the rule and what was found.
  * @example
@@ -116,6 +116,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   prefix: true,
   ignore: true,
   config: true,
+  state: true,
   pixelLimit: true,
   decodeTimeout: true,
   sources: true,
@@ -153,7 +154,7 @@ function checkOptions(options: LoadOptions): void {
       throw new TypeError(`load: ${name} must be a ${type}; got ${got}`);
     }
   }
-  for (const name of ["subfolder", "prefix"] as const) {
+  for (const name of ["subfolder", "prefix", "state"] as const) {
     const { [name]: text } = options;
     if (text !== undefined && typeof text !== "string") {
       throw new TypeError(`load: ${name} must be a string; got ${excerpt(text)}`);

@@ -64,6 +64,11 @@ export interface LoadOptions extends HubOptions {
   ignore?: RegExp;
   /** Facts that a checkpoint without config.json does not tell, such as its heads (width / 64 unless given). */
   config?: ConfigOverrides;
+  /**
+   * Which part of a training checkpoint of PyTorch: a key, such as "teacher", or keys with "/" between them. By default what
+   * evaluation uses: averaged weights before others, a teacher before a student.
+   */
+  state?: string;
   /** Most pixels that an image may have; more is refused before any of them is decoded. */
   pixelLimit?: number;
   /**

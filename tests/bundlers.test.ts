@@ -255,7 +255,7 @@ console.log(await vit.embed(new ImageData(8, 8)));
     const found = initial.flatMap(modules);
     assert.ok(found.includes("vitrail/dist/src/model.js"), found.join());
     const unwanted =
-      /image\/(bmp|decode|jpeg|png|webp|gif|exif|inflate)|src\/cli|webgpu|src\/text\/|tokenizers|unzipit/;
+      /image\/(bmp|decode|jpeg|png|ppm|tiff|webp|gif|exif|inflate)|src\/cli|webgpu|src\/text\/|tokenizers|unzipit/;
     assert.deepEqual(
       found.filter((module) => unwanted.test(module)),
       [],

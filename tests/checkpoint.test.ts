@@ -283,24 +283,23 @@ const broken: [what: string, files: Parameters<typeof folder>[1], message: strin
   [
     "empty folder",
     {},
-    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; it holds nothing`,
+    `checkpoint: folder "PATH" must hold model.safetensors, pytorch_model.bin, the index of either or one other file of weights; it holds nothing`,
   ],
   [
-    "pickled weights only",
+    "pickled weights that are cut short",
     { "pytorch_model.bin": "PK", "config.json": {} },
-    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; ` +
-      "it holds config.json, pytorch_model.bin",
+    'torch: "PATH/pytorch_model.bin" must end with the directory of a zip; it does not, so that it is cut short or broken',
   ],
   [
     "two files of other names",
     shards,
-    `checkpoint: folder "PATH" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; ` +
-      "it holds one.safetensors, two.safetensors",
+    'checkpoint: folder "PATH" must hold model.safetensors, pytorch_model.bin, the index of either or one other file of ' +
+      "weights; it holds one.safetensors, two.safetensors",
   ],
   [
     "zero-length weights",
     { "model.safetensors": "" },
-    'safetensors: "PATH/model.safetensors" has 0 bytes; the length of the header alone takes 8',
+    'checkpoint: "PATH/model.safetensors" must be a file of weights; it is empty',
   ],
   [
     "weights that claim a header of 10 GB",

@@ -100,6 +100,7 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     subfolder: undefined,
     prefix: undefined,
     ignore: undefined,
+    state: undefined,
   });
   assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
   const { batch, seconds, json, quiet, out } = parseArguments([]);
@@ -113,18 +114,12 @@ test("what is given arrives, in any order, and the rest is by default", () => {
       out: undefined,
     },
   );
-  const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--processor", "torchvision"];
-  words.push("--subfolder", "vision", "--prefix", "tower.", "--ignore", "/^loss/");
+  const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--state", "teacher"];
+  words.push("--processor", "torchvision", "--subfolder", "vision", "--prefix", "tower.", "--ignore", "/^loss/");
   const { load } = parseArguments(words);
-  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u };
-  assert.deepEqual(load, {
-    backend: "wasm",
-    precision: "int8",
-    threads: 2,
-    wide: true,
-    processor: "torchvision",
-    ...names,
-  });
+  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher" };
+  const given = { backend: "wasm", precision: "int8", threads: 2, wide: true };
+  assert.deepEqual(load, { ...given, processor: "torchvision", ...names });
 });
 
 const TEXT = inScratch("text.jpg", "not an image");
@@ -153,7 +148,10 @@ for (const [args, message] of [
     'load: backend must be auto, wasm, webgpu or reference; got "gpu"',
   ],
   [["classify", "--model", "absent", IMAGE], 'file: "absent" does not exist'],
-  [["inspect", "--model", TEXT], `safetensors: header of "${TEXT}" says 2^53 bytes or more but the file has 12`],
+  [
+    ["inspect", "--model", TEXT],
+    `checkpoint: "${TEXT}" must be a file of weights; it is text, as a server sends in place of a file`,
+  ],
 ] as const) {
   test(`exit status 2 and one line: vitrail ${args.join(" ")}`, () => {
     assert.deepEqual(run(args), { status: 2, stdout: "", stderr: `vitrail: ${message}\n` });
@@ -198,7 +196,7 @@ const absent = join(scratch, "absent.jpg");
 const BAD: readonly (readonly [image: string, message: RegExp])[] = [
   [absent, /^file: ".*absent\.jpg" does not exist$/],
   [folder, /^file: ".*folder\.jpg.*" is a directory, not a file$/],
-  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP, GIF or BMP file$/],
+  [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file$/],
   [cut, /^decode: ".*cut\.jpg" .*$/],
 ];
 
@@ -387,6 +385,38 @@ test("inspect tells of the processor that is asked for", () => {
   assert.match(stderr, /preprocessing: processor must be pillow or torchvision; got "PIL"\n/);
 });
 
+test("inspect tells the format, the part of a training checkpoint and what its names begin with", () => {
+  const inspect = (file: string, ...words: string[]) =>
+    run(["inspect", "--model", `tests/fixtures/torch/${file}`, ...words]).stdout;
+  assert.match(
+    inspect("../checkpoints/hf-vit"),
+    / {2}parameters {5}[\d,]+, stored as F32 in [\d.]+ KB of safetensors\n/,
+  );
+  assert.match(inspect("../checkpoints/npz-vit"), / of npz\n/);
+  const training = inspect("training/checkpoint.pth.tar");
+  assert.match(training, / of PyTorch, under "state_dict_ema"\n {2}names {10}behind "module\."\n/);
+  assert.match(inspect("training/checkpoint.pth.tar", "--state", "state_dict"), / of PyTorch, under "state_dict"\n/);
+  assert.match(inspect("lightning/last.ckpt"), /names {10}behind "model\."; 1 tensor with another name is left out\n/);
+  const json = JSON.parse(inspect("training/checkpoint.pth.tar", "--json"));
+  assert.deepEqual([json.format, json.state, json.prefix], ["PyTorch", "state_dict_ema", "module."]);
+  const { status, stderr } = run([
+    "inspect",
+    "--model",
+    "tests/fixtures/torch/training/checkpoint.pth.tar",
+    "--state",
+    "student",
+  ]);
+  assert.equal(status, 2);
+  assert.match(stderr, /must hold tensors under the state "student"; its dicts are "state_dict", "state_dict_ema", /);
+});
+
+test("quantize takes a PyTorch file", () => {
+  const out = join(scratch, "of-torch");
+  const { status, stderr } = run(["quantize", "tests/fixtures/torch/training/checkpoint.pth.tar", "--out", out]);
+  assert.equal(status, 0, stderr);
+  assert.match(run(["inspect", "--model", out]).stdout, /family {9}vit/);
+});
+
 test("inspect tells of convolutions, texts, rotary positions and layer scale where there are any", () => {
   const rowsOf = (name: string) => run(["inspect", "--model", `tests/fixtures/checkpoints/${name}`]).stdout;
   assert.match(rowsOf("hf-clip"), /texts {10}depth 1, width 20, heads 2, 60 tokens of which a text has 12, causal\n/);
@@ -408,7 +438,7 @@ test("inspect tells what no file says, what was looked through, and keys that sa
     run(["inspect", "--model", `tests/fixtures/wild/${name}/model`, ...words]).stdout;
   const assumed = inspect("vit-without-preprocessor");
   assert.match(assumed, /\n {2}preprocessing .*; no file says so: ViTImageProcessor's defaults\n/);
-  assert.match(inspect("prefix-compile"), /\n {2}prefix {9}"_orig_mod\.module\." before the names of its tensors\n/);
+  assert.match(inspect("prefix-compile"), /\n {2}names {10}behind "_orig_mod\.module\."\n/);
   const strays = ["license", "_num_labels", "auto_map", "my_note", "_attn_implementation_autoset"];
   const shown = strays.map((key) => JSON.stringify(key)).join(", ");
   assert.ok(inspect("strays").includes(`\n  strays         ${shown}: keys that its library does not know\n`));

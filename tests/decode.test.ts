@@ -122,7 +122,7 @@ const OTHERS = [
 ] as const;
 
 const broken: [string, Uint8Array, RegExp][] = [
-  ["empty.jpg", new Uint8Array(), /is not a JPEG, PNG, WebP, GIF or BMP file; it is empty$/],
+  ["empty.jpg", new Uint8Array(), /is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file; it is empty$/],
   ...OTHERS.map(([name, start]): [string, Uint8Array, RegExp] => [
     `${name} image`,
     Uint8Array.from(start, (c) => c.charCodeAt(0)),

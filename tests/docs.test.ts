@@ -70,7 +70,7 @@ const PRINTED = [
   "#",
   "cat #",
   "3 13 # #",
-  'decode: the image is not a JPEG, PNG, WebP, GIF or BMP file; it begins with "\\x01\\x02\\x03"',
+  'decode: the image is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file; it begins with "\\x01\\x02\\x03"',
   "1 goldfish",
 ];
 

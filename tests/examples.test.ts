@@ -90,7 +90,7 @@ test("bun-server", { skip: absent("Bun", find("bun")) }, async (t) => {
   assert.deepEqual([cat.status, cat.json.length, cat.json[0].label], [200, 5, "cat"]);
   const broken = await post(address, "no image");
   assert.equal(broken.status, 400);
-  assert.match(broken.json.error, /is not a JPEG, PNG, WebP, GIF or BMP file/);
+  assert.match(broken.json.error, /is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file/);
   assert.equal((await fetch(address)).status, 405);
 });
 
@@ -108,7 +108,7 @@ test("hono: images that come together are one list", {
     answers.map(({ json }) => json[0]?.label),
     ["cat", undefined, "dog", "cat"],
   );
-  assert.match(answers[1]!.json.error, /is not a JPEG, PNG, WebP, GIF or BMP file/);
+  assert.match(answers[1]!.json.error, /is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file/);
   const alone = [await post(address, dog), await post(address, "no image")];
   assert.deepEqual(alone[0]!.json, answers[2]!.json);
   assert.equal(alone[1]!.status, 400);

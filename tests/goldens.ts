@@ -15,7 +15,7 @@ import { assertClose } from "./backend.cases.js";
 import { tensorsOf } from "./tensors.js";
 
 /** Ours for each golden's name; `hidden_states.3` and the like are elements of a list. */
-const NAMES: Record<string, OutputName> = {
+export const NAMES: Record<string, OutputName> = {
   logits: "logits",
   cls_logits: "clsLogits",
   distillation_logits: "distillationLogits",
@@ -44,7 +44,7 @@ const NAMES: Record<string, OutputName> = {
   "text_model.attentions": "textAttentions",
 };
 
-const INPUTS: Record<string, keyof Inputs> = {
+export const INPUTS: Record<string, keyof Inputs> = {
   pixel_values: "pixelValues",
   pixel_attention_mask: "pixelAttentionMask",
   spatial_shapes: "spatialShapes",
@@ -53,7 +53,7 @@ const INPUTS: Record<string, keyof Inputs> = {
 };
 
 /** The largest difference, as a part of the largest magnitude (attentions: absolute). PyTorch in f32 is within 2e-6. */
-const TOLERANCE = 2e-5;
+export const TOLERANCE = 2e-5;
 
 interface Case {
   readonly layout: string;

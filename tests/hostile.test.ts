@@ -12,6 +12,7 @@ import { after, test } from "node:test";
 import { promisify } from "node:util";
 import { crc32, deflateSync } from "node:zlib";
 import type { Outcome } from "./hostile.child.js";
+import { tiff } from "./tiffs.js";
 
 const MB = 2 ** 20;
 /** Milliseconds that the event loop may stand still: several times what it does, as machines that run tests have other work. */
@@ -204,6 +205,72 @@ const MADE: readonly [string, () => Uint8Array, number, boolean][] = [
     1,
     true,
   ],
+  [
+    "TIFF of 13,377×13,377 bits in a strip of PackBits",
+    () =>
+      tiff(
+        { 256: [13_377], 257: [13_377], 258: [1], 259: [32773], 262: [1], 273: [0], 279: [2 * 174_900] },
+        Uint8Array.from({ length: 2 * 174_900 }, (_, i) => (i % 2 === 0 ? 129 : 0xaa)),
+      ),
+    178_944_129,
+    true,
+  ],
+  [
+    "TIFF of 178,956,970×1 bits by LZW, which ends at once",
+    () =>
+      tiff(
+        { 256: [178_956_970], 257: [1], 258: [1], 259: [5], 262: [1], 273: [0], 279: [3] },
+        Uint8Array.of(0x80, 0x20, 0x50),
+      ),
+    178_956_970,
+    false,
+  ],
+  [
+    "TIFF of 1×1,000,000 in as many strips, which are one",
+    () =>
+      tiff(
+        {
+          ...{ 256: [1], 257: [1_000_000], 258: [8], 259: [8], 262: [1], 278: [1] },
+          ...{ 273: Array(1_000_000).fill(0), 279: Array(1_000_000).fill(9) },
+        },
+        deflateSync(Buffer.alloc(1)),
+      ),
+    1_000_000,
+    true,
+  ],
+  [
+    "TIFF of strips of a megabyte, which are one",
+    () =>
+      tiff(
+        {
+          ...{ 256: [1], 257: [10_000], 258: [8], 259: [5], 262: [1], 278: [1] },
+          ...{ 273: Array(10_000).fill(0), 279: Array(10_000).fill(MB) },
+        },
+        // Codes of 9 bits that all forget the strings.
+        Uint8Array.from({ length: MB }, (_, i) => [0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0x01, 0x00][i % 9]!),
+      ),
+    10_000,
+    false,
+  ],
+  [
+    "TIFF of 2^31 tiles' bytes",
+    () =>
+      tiff(
+        { 256: [1], 257: [1], 258: [8], 259: [8], 262: [1], 322: [65_535], 323: [32_767], 324: [0], 325: [2_000_000] },
+        deflateSync(Buffer.alloc(MB)),
+      ),
+    1,
+    false,
+  ],
+  [
+    "TIFF of 500,000 strips that come again and again",
+    () => tiff({ 256: [1], 257: [1], 258: [8], 262: [1], 278: [9], 273: Array(500_000).fill(0) }, Uint8Array.of(7)),
+    1,
+    true,
+  ],
+  ["PGM of 20 MB of comments", () => Buffer.from(`P2 1 1 255\n${"#\n".repeat(10 * MB)}7`), 1, true],
+  ["PBM of 13,377×13,377 that ends at once", () => Buffer.from("P1 13377 13377 10101"), 178_944_129, false],
+  ["PPM of 13,377×13,377 of 16 bits without a pixel", () => Buffer.from("P6 13377 13377 65535\n"), 178_944_129, false],
 ];
 
 const work = mkdtempSync(join(tmpdir(), "vitrail-hostile-"));

@@ -24,10 +24,23 @@ export type Fault =
   | { readonly kind: "page" };
 
 export interface Asked {
-  readonly what: "listing" | "resolve" | "body";
+  readonly what: "listing" | "resolve" | "body" | "discussions" | "commits";
   readonly file: string;
   readonly range: string | undefined;
   readonly authorization: string | undefined;
+}
+
+/** A pull request, of one commit on another. */
+export interface PullRequest {
+  readonly num: number;
+  readonly title: string;
+  readonly status: string;
+  readonly author: string;
+  readonly isPullRequest?: boolean;
+  readonly parent: string;
+  readonly commit: string;
+  /** Files that it adds. */
+  readonly files: Record<string, Uint8Array>;
 }
 
 export interface HubServer {
@@ -41,6 +54,7 @@ export interface HubServer {
   /** Those of a file come one after the other, one a request. */
   readonly faults: Record<string, Fault[]>;
   commit: string;
+  pullRequests: PullRequest[];
   /** Whether only TOKEN opens the repository. */
   isPrivate: boolean;
   /** What the listing says beyond the files, or in their place. */
@@ -50,7 +64,7 @@ export interface HubServer {
   close(): Promise<void>;
 }
 
-const isLarge = (name: string) => /\.(safetensors|npz)$/.test(name);
+const isLarge = (name: string) => /\.(safetensors|npz|bin)$/.test(name);
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 /** As git names a file. */
 const blobId = (bytes: Uint8Array) => createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
@@ -84,7 +98,10 @@ export async function startHub(files: Record<string, Uint8Array>): Promise<HubSe
     const [, listing] = /^\/api\/models\/a\/b\/revision\/(.*)$/.exec(pathname) ?? [];
     const [, commit, name = ""] = /^\/a\/b\/resolve\/([0-9a-f]+)\/(.*)$/.exec(pathname) ?? [];
     const file = decodeURIComponent(name);
-    note(listing === undefined ? "resolve" : "listing", file, request);
+    const [, api, reference = ""] = /^\/api\/models\/a\/b\/(discussions|commits)(?:\/(.*))?$/.exec(pathname) ?? [];
+    const pullOf = (revision: string) =>
+      hub.pullRequests.find(({ num, commit }) => [`refs/pr/${num}`, commit].includes(decodeURIComponent(revision)));
+    note((api as Asked["what"]) ?? (listing === undefined ? "resolve" : "listing"), file, request);
     if (hub.isPrivate && request.headers.authorization !== `Bearer ${TOKEN}`) return end(response, 401);
     if (listing !== undefined) {
       const fault = takeFault("");
@@ -92,16 +109,34 @@ export async function startHub(files: Record<string, Uint8Array>): Promise<HubSe
         return end(response, fault.status, fault.retryAfter === undefined ? {} : { "Retry-After": fault.retryAfter });
       }
       if (fault?.kind === "page") return end(response, 200, { "Content-Type": "text/html" }, "<!doctype html>");
-      if (!["main", "v1", "refs%2Fpr%2F1", hub.commit].includes(listing)) return end(response, 404);
-      const siblings = Object.entries(hub.files).map(([rfilename, bytes]) => ({
+      const pull = pullOf(listing);
+      if (!pull && !["main", "v1", "refs%2Fpr%2F1", hub.commit].includes(listing)) return end(response, 404);
+      const siblings = Object.entries({ ...hub.files, ...pull?.files }).map(([rfilename, bytes]) => ({
         rfilename,
         size: bytes.length,
         blobId: blobId(bytes),
         ...(isLarge(rfilename) && { lfs: { sha256: sha256(bytes), size: bytes.length } }),
       }));
-      return end(response, 200, {}, JSON.stringify({ sha: hub.commit, siblings: [...siblings, ...hub.siblings] }));
+      return end(
+        response,
+        200,
+        {},
+        JSON.stringify({ sha: pull?.commit ?? hub.commit, siblings: [...siblings, ...hub.siblings] }),
+      );
     }
-    if (commit !== hub.commit || !(file in hub.files)) return end(response, 404);
+    if (api === "discussions") {
+      const discussions = hub.pullRequests.map(({ author, num, title, status, isPullRequest = true }) => {
+        return { num, title, status, isPullRequest, author: { name: author } };
+      });
+      return end(response, 200, {}, JSON.stringify({ discussions, count: discussions.length, start: 0 }));
+    }
+    if (api === "commits") {
+      const pull = pullOf(reference);
+      const ids = pull ? [pull.commit, pull.parent] : [hub.commit];
+      return end(response, 200, {}, JSON.stringify(ids.map((id) => ({ id, title: "a commit" }))));
+    }
+    const own = commit === hub.commit && file in hub.files;
+    if (!own && !(file in (pullOf(commit ?? "")?.files ?? {}))) return end(response, 404);
     // Elsewhere, as the Hub's large files are.
     end(response, 302, { Location: `${storage}/${name}?signature=s` });
   });
@@ -114,7 +149,7 @@ export async function startHub(files: Record<string, Uint8Array>): Promise<HubSe
     if (fault?.kind === "status") {
       return end(response, fault.status, fault.retryAfter === undefined ? {} : { "Retry-After": fault.retryAfter });
     }
-    const all = hub.files[file]!;
+    const all = hub.files[file] ?? hub.pullRequests.find(({ files }) => file in files)!.files[file]!;
     const [, from] = /^bytes=(\d+)-$/.exec(request.headers.range ?? "") ?? [];
     const begin = from === undefined || fault?.kind === "whole" ? 0 : Number(from);
     const headers = { "Access-Control-Allow-Origin": "*", ETag: `"${etagOf(file, all)}"`, "Accept-Ranges": "bytes" };
@@ -148,6 +183,7 @@ export async function startHub(files: Record<string, Uint8Array>): Promise<HubSe
     files,
     faults: {},
     commit: COMMIT,
+    pullRequests: [],
     isPrivate: false,
     siblings: [],
     pace: 0,

@@ -30,7 +30,10 @@ import { openRepository } from "../src/hub/repository.js";
 import type { HubOptions } from "../src/hub/settings.js";
 import { createSha } from "../src/hub/sha.js";
 import { load, type Progress } from "../src/index.js";
-import { COMMIT, etagOf, type Fault, type HubServer, startHub, TOKEN } from "./hub-server.js";
+import { fromBytes } from "../src/io/source.js";
+import { readDirectory, readEntry } from "../src/io/zip.js";
+import { COMMIT, etagOf, type Fault, type HubServer, type PullRequest, startHub, TOKEN } from "./hub-server.js";
+import { type Member, zip } from "./zip.js";
 
 const FIXTURE = "tests/fixtures/checkpoints/hf-vit";
 const IMAGE = "tests/fixtures/image/rgb-420.jpg";
@@ -92,6 +95,11 @@ test("names: what is one, what is a path, what is refused", () => {
     "a/b@refs/pr/1": { repo: "a/b", revision: "refs/pr/1", certain: false },
     "hf-hub:a/b": { repo: "a/b", revision: undefined, certain: true },
     "hf-hub:a/b@main": { repo: "a/b", revision: "main", certain: true },
+    " a/b\n": { repo: "a/b", revision: undefined, certain: false },
+    " hf-hub:a/b ": { repo: "a/b", revision: undefined, certain: true },
+    "https://huggingface.co/a/b": { repo: "a/b", revision: undefined, certain: true },
+    "https://huggingface.co/a/b/tree/main/?x=y#z ": { repo: "a/b", revision: "main", certain: true },
+    "http://hf.co/a/b/tree/refs/pr/1": { repo: "a/b", revision: "refs/pr/1", certain: true },
   };
   for (const [name, expected] of Object.entries(cases)) assert.deepEqual(parseReference(name), expected, name);
   const paths = [
@@ -106,6 +114,8 @@ test("names: what is one, what is a path, what is refused", () => {
     "a/b/",
     "a/b.safetensors",
     "a/b.npz",
+    "a/b.bin",
+    "a/b.pth.tar",
     "",
   ];
   for (const path of [...paths, "a/..", "../b", "a--b/c", "-a/b", "a/b-", "https://a/b", "file:a/b"]) {
@@ -647,6 +657,124 @@ test("command line: inspect reads the beginning of the weights and keeps nothing
   assert.deepEqual(await cached({ cacheDir }), []);
 });
 
+test("PyTorch files by name, sharded, where main has no safetensors", async (t) => {
+  const { "golden.safetensors": _, ...files } = fixture("tests/fixtures/torch/sharded");
+  const hub = await hubOf(t, files);
+  const cacheDir = newCache();
+  using model = await load("a/b", { cacheDir });
+  assert.equal(model.config.family, "vit");
+  const shards = Object.keys(hub.files).filter((name) => name.endsWith(".bin"));
+  assert.equal(shards.length, 2);
+  for (const name of shards) assert.ok(existsSync(snapshot(cacheDir, name)));
+  // Offline, from what that left.
+  using again = await load("a/b", { cacheDir, offline: true });
+  assert.deepEqual(again.config, model.config);
+});
+
+test("shards of safetensors by name are in the files that their index names", async (t) => {
+  const { [WEIGHTS]: _, "golden.safetensors": __, ...files } = fixture();
+  const name = "model-00001-of-00001.safetensors";
+  const weights = bytesOf(join(FIXTURE, WEIGHTS));
+  const header = JSON.parse(
+    Buffer.from(weights).toString("utf8", 8, 8 + Number(Buffer.from(weights).readBigUInt64LE())),
+  );
+  const map = Object.fromEntries(Object.keys(header).flatMap((tensor) => (tensor[0] === "_" ? [] : [[tensor, name]])));
+  const index = new TextEncoder().encode(JSON.stringify({ weight_map: map }));
+  await hubOf(t, { ...files, [name]: weights, "model.safetensors.index.json": index });
+  using model = await load("a/b", { cacheDir: newCache() });
+  using own = await load(FIXTURE);
+  assert.deepEqual(await model.classify(IMAGE), await own.classify(IMAGE));
+});
+
+test("command line: of a PyTorch file, inspect reads the pickle alone and keeps nothing", async (t) => {
+  const { "golden.safetensors": _, ...files } = fixture("tests/fixtures/torch/sharded");
+  const name = "pytorch_model-00001-of-00002.bin";
+  const source = fromBytes(files[name]!, name);
+  const members: Member[] = [{ name: "archive/more", data: new Uint8Array(30_000_000) }];
+  for (const entry of await readDirectory(source, assert.fail)) {
+    members.push({ name: entry.name, data: await readEntry(source, entry, assert.fail) });
+  }
+  const file = zip(members);
+  files[name] = file;
+  const hub = await hubOf(t, files);
+  hub.pace = 10;
+  const cacheDir = newCache();
+  const args = [CLI, "inspect", "--model", "a/b", "--cache-dir", cacheDir, "--json"];
+  const child = spawn(process.execPath, args, { env: process.env, stdio: ["ignore", "pipe", "inherit"] });
+  const text = await child.stdout.setEncoding("utf8").toArray();
+  const { format, family } = JSON.parse(text.join(""));
+  assert.deepEqual([format, family], ["PyTorch", "vit"]);
+  assert.ok(hub.sent.get(name)! < file.length / 2, `${hub.sent.get(name)} bytes of ${file.length} were sent`);
+  assert.deepEqual(await cached({ cacheDir }), []);
+});
+
+const CONVERSION = "89abcdef0123456789abcdef0123456789abcdef";
+/** The bot's pull request on the repository as it is. */
+const PULL: PullRequest = {
+  num: 32,
+  title: "Adding `safetensors` variant of this model",
+  status: "open",
+  author: "SFconvertbot",
+  parent: COMMIT,
+  commit: CONVERSION,
+  files: { [WEIGHTS]: bytesOf(join(FIXTURE, WEIGHTS)) },
+};
+
+/** A repository as openai/clip-vit-base-patch32 is: a PyTorch file on main, which is broken here so that reading it shows. */
+function unconverted(): Record<string, Uint8Array> {
+  const files = Object.entries(fixture()).filter(([name]) => !name.endsWith(".safetensors"));
+  return { ...Object.fromEntries(files), "pytorch_model.bin": new Uint8Array(1000) };
+}
+
+test("the bot's pull request stands in for safetensors that main lacks", async (t) => {
+  const hub = await hubOf(t, unconverted());
+  hub.pullRequests = [{ ...PULL, num: 7, author: "somebody", commit: "f".repeat(40) }, PULL];
+  const cacheDir = newCache();
+  using model = await load("a/b", { cacheDir });
+  using own = await load(FIXTURE);
+  assert.deepEqual(await model.classify(IMAGE), await own.classify(IMAGE));
+  assert.ok(existsSync(join(cacheDir, "models--a--b/snapshots", CONVERSION, WEIGHTS)));
+  assert.ok(existsSync(snapshot(cacheDir, "config.json")));
+  assert.deepEqual(bodies(hub, "pytorch_model.bin"), []);
+  using offline = await load("a/b", { cacheDir, offline: true });
+  assert.deepEqual(await offline.classify(IMAGE), await own.classify(IMAGE));
+  // Of one without main's commit below it nothing is left.
+  hub.asked.length = 0;
+  using again = await load("hf-hub:a/b@main", { cacheDir });
+  assert.deepEqual(again.config, own.config);
+  assert.deepEqual(bodies(hub), []);
+});
+
+for (const [what, pull] of Object.entries({
+  "by somebody else": { ...PULL, author: "somebody" },
+  "of another title": { ...PULL, title: "Adding safetensors" },
+  "that is closed": { ...PULL, status: "closed" },
+  "that is a discussion": { ...PULL, isPullRequest: false },
+  "on what main was before": { ...PULL, parent: "e".repeat(40) },
+})) {
+  test(`a pull request ${what} is not taken`, async (t) => {
+    const hub = await hubOf(t, unconverted());
+    hub.pullRequests = [pull];
+    assert.match(
+      await messageOf(load("a/b", { cacheDir: newCache() })),
+      /^checkpoint: "[^"]*pytorch_model\.bin" must be of torch\.save or safetensors; it begins as neither does$/,
+    );
+    assert.deepEqual(bodies(hub), []);
+  });
+}
+
+test("a revision that is named, and safetensors on main, ask for no pull request", async (t) => {
+  const hub = await hubOf(t, unconverted());
+  hub.pullRequests = [PULL];
+  await assert.rejects(load("a/b@v1", { cacheDir: newCache() }), /begins as neither does/);
+  hub.files = fixture();
+  (await load("a/b", { cacheDir: newCache() })).dispose();
+  assert.deepEqual(
+    hub.asked.filter(({ what }) => what === "discussions" || what === "commits"),
+    [],
+  );
+});
+
 test("a disk that is full", async (t) => {
   const folder = newCache();
   mkdirSync(folder);
@@ -799,8 +927,8 @@ test("a checkpoint at a web address: below it, or a file with the others beside 
 
   await assert.rejects(load(`${hub.endpoint}/nothing?key=secret`), {
     message:
-      `checkpoint: folder "${hub.endpoint}/nothing" must hold model.safetensors, model.safetensors.index.json or one ` +
-      "other .safetensors or .npz file; it holds none of the usual names",
+      `checkpoint: folder "${hub.endpoint}/nothing" must hold model.safetensors, pytorch_model.bin, the index of either ` +
+      "or one other file of weights; it holds none of the usual names",
   });
   await assert.rejects(load(`${base}/other.safetensors`), {
     message: `file: "${base}/other.safetensors" was answered with 404 Not Found`,
@@ -812,4 +940,16 @@ test("an archive of NumPy's at a web address", async (t) => {
   using folder = await load("tests/fixtures/checkpoints/npz-vit");
   using model = await load(`${hub.endpoint}/a/b/resolve/${COMMIT}`);
   assert.deepEqual(await model.classify(IMAGE), await folder.classify(IMAGE));
+});
+
+test("PyTorch files at a web address, and pages in their place", async (t) => {
+  const files = fixture("tests/fixtures/torch/training");
+  const hub = await hubOf(t, { ...files, "page.bin": new TextEncoder().encode("<!DOCTYPE html><html>") });
+  const at = `${hub.endpoint}/a/b/resolve/${COMMIT}`;
+  using model = await load(`${at}/checkpoint.pth.tar`, { config: { heads: 2 } });
+  assert.equal(model.config.width, 8);
+  assert.match(
+    await messageOf(load(`${at}/page.bin`)),
+    /^checkpoint: "[^"]*\/page\.bin" must be a file of weights; it is an HTML page, as a server sends in place of a file$/,
+  );
 });

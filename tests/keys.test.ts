@@ -52,8 +52,8 @@ const SEEN = {
 };
 
 /** Facts of a checkpoint whose file is watched. */
-function factsOf(file: Json, layout: string, seen: object = {}) {
-  const { text } = layouts.find(({ name }) => name === layout)!;
+function factsOf(file: Json, layout: string, seen: object = {}, isText: (embedding: string) => boolean = () => true) {
+  const text = layouts.find(({ name }) => name === layout)!.text?.find(({ embedding }) => isText(embedding));
   const tensors = new Map(
     text
       ? [
@@ -69,6 +69,7 @@ function factsOf(file: Json, layout: string, seen: object = {}) {
     prefix: "",
     blockPrefix: "",
     resnet: undefined,
+    text,
   };
   return { name: "x", file, seen: { ...SEEN, ...seen }, named, tensors: shapes } as never;
 }
@@ -112,6 +113,13 @@ function report(t: { diagnostic(message: string): void }, library: string, versi
   assert.ok(understood > 0 && harmless > 0);
 }
 
+/** Layouts of families that do not have CLIP's or ViT's. */
+const LAYOUTS: Readonly<Record<string, string>> = {
+  tipsv2: "tips",
+  aimv2_vision_model: "aimv2",
+  blip_vision_model: "blip",
+};
+
 for (const [version, { "": base = {}, ...families }] of Object.entries(known.configs)) {
   test(`every key of the configs of transformers ${version}`, (t) => {
     const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
@@ -121,10 +129,13 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
       const contrastive = FAMILIES[family]!.text !== undefined;
       const file = { ...base, ...row, model_type: family };
       for (const seen of [{}, { gated: true }, { poolerWidth: 0, classes: 0 }]) {
-        const own = family === "bit" ? { resnet: true, depth: 0 } : {};
+        const own = family === "bit" ? { resnet: true, depth: 0 } : { gated: FAMILIES[family]!.act === "silu" };
         const top = watch(seen.gated && family === "dinov3_vit" ? { ...file, hidden_act: "silu" } : file);
         checkFamily("x", top.file);
-        fromTransformers(factsOf(top.file, contrastive ? "clip" : "huggingface", { ...own, ...seen }));
+        const layout = LAYOUTS[family] ?? (contrastive ? "clip" : "huggingface");
+        const bert = FAMILIES[family]!.text?.bert !== undefined;
+        const isText = (embedding: string) => layout !== "clip" || embedding.includes("word_embeddings") === bert;
+        fromTransformers(factsOf(top.file, layout, { ...own, ...seen }, isText));
         const once = seen.gated === undefined && seen.classes === undefined;
         walk(family, top, row, TRANSFORMERS_KEYS, once ? counts : { ...whole });
         walk(family, top, base, TRANSFORMERS_KEYS, { ...whole });
@@ -145,16 +156,16 @@ test("defaults are those of the newest classes of transformers", () => {
     .sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
     .at(-1)!;
   assert.equal(newest.split(".").slice(0, 2).join("."), TRANSFORMERS.join("."));
-  for (const [family, { eps, heads, act = "gelu", text }] of Object.entries(FAMILIES)) {
+  for (const [family, { eps, epsKey = "layer_norm_eps", heads, act = "gelu", text }] of Object.entries(FAMILIES)) {
     if (family === "bit") continue;
     const row = known.configs[newest]![family]!;
     const vision = (row.vision_config ?? row) as Json;
-    assert.deepEqual([vision.layer_norm_eps, vision.num_attention_heads, vision.hidden_act], [eps, heads, act], family);
+    assert.deepEqual([vision[epsKey], vision.num_attention_heads, vision.hidden_act], [eps, heads, act], family);
     if (!row.text_config) continue;
     const tower = row.text_config as Json;
     assert.equal(tower.num_attention_heads, text!.heads, family);
-    if (text!.eos !== undefined) assert.equal(tower.eos_token_id, text!.eos, family);
-    assert.deepEqual([tower.layer_norm_eps, tower.hidden_act], [eps, act], family);
+    if (typeof text!.eos === "number") assert.equal(tower.eos_token_id, text!.eos, family);
+    if (!text!.bert && !text!.tips) assert.deepEqual([tower.layer_norm_eps, tower.hidden_act], [eps, act], family);
   }
 });
 

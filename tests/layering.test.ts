@@ -95,7 +95,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "keys.ts": { imports: ["json.ts"] },
   hub: { imports: ["hub/reference.ts", "hub/settings.ts", "io", "json.ts", "platform", "waiting.ts"] },
   // What is there before a repository is asked for.
-  "hub/reference.ts": { imports: [] },
+  "hub/reference.ts": { imports: ["io"] },
   "hub/settings.ts": { imports: ["platform"] },
   io: { imports: ["backend.ts", "json.ts", "numerics", "platform"], lazily: ["unzipit"] },
   image: { imports: ["backend.ts", "json.ts", "keys.ts", "platform", "waiting.ts"] },

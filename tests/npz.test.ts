@@ -4,61 +4,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { crc32, deflateRawSync } from "node:zlib";
 import { arriving } from "../src/hub/download.js";
 import { load } from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
+import { type Member, zip } from "./zip.js";
 
 const FOLDER = "tests/fixtures/checkpoints/npz-vit";
 const ROOT = mkdtempSync(join(tmpdir(), "vitrail-npz-"));
 after(() => rmSync(ROOT, { recursive: true }));
-
-interface Member {
-  readonly name: string;
-  readonly data: Uint8Array;
-  readonly deflate?: boolean;
-  /** What the directory says in place of the truth. */
-  readonly size?: number;
-  readonly packed?: number;
-}
-
-/** A zip as APPNOTE 6.3 has it: members, central directory, end. */
-function zip(members: readonly Member[]): Uint8Array {
-  const parts: Uint8Array[] = [];
-  const directory: Uint8Array[] = [];
-  let at = 0;
-  for (const { name, data, deflate = false, size = data.length, packed: claimed } of members) {
-    const packed = deflate ? deflateRawSync(data) : data;
-    const label = new TextEncoder().encode(name);
-    const common = (view: DataView, from: number) => {
-      view.setUint16(from, 20, true);
-      view.setUint16(from + 4, deflate ? 8 : 0, true);
-      view.setUint32(from + 10, crc32(data), true);
-      view.setUint32(from + 14, claimed ?? packed.length, true);
-      view.setUint32(from + 18, size, true);
-      view.setUint16(from + 22, label.length, true);
-    };
-    const local = new DataView(new ArrayBuffer(30));
-    local.setUint32(0, 0x04034b50, true);
-    common(local, 4);
-    const central = new DataView(new ArrayBuffer(46));
-    central.setUint32(0, 0x02014b50, true);
-    central.setUint16(4, 20, true);
-    common(central, 6);
-    central.setUint32(42, at, true);
-    parts.push(new Uint8Array(local.buffer), label, packed);
-    directory.push(new Uint8Array(central.buffer), label);
-    at += 30 + label.length + packed.length;
-  }
-  const length = directory.reduce((sum, part) => sum + part.length, 0);
-  const end = new DataView(new ArrayBuffer(22));
-  end.setUint32(0, 0x06054b50, true);
-  end.setUint16(8, members.length, true);
-  end.setUint16(10, members.length, true);
-  end.setUint32(12, length, true);
-  end.setUint32(16, at, true);
-  return new Uint8Array(Buffer.concat([...parts, ...directory, new Uint8Array(end.buffer)]));
-}
 
 /** An .npy file as numpy.lib.format describes it. */
 function npy(head: string, data: ArrayLike<number> = [1, 2, 3], { version = 1, magic = "\x93NUMPY" } = {}): Uint8Array {
@@ -149,6 +102,13 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
   "a zip that is cut": [one(npy(HEAD)).subarray(0, 150), /^npz: "weights" must be a zip of \.npy files; /],
   "another file in the zip": [
     zip([{ name: "readme.txt", data: new Uint8Array(3) }]),
+    /^torch: "weights" must have a data\.pkl, as the zips of torch\.save have, or be an \.npz; it is neither$/,
+  ],
+  "another file beside an array": [
+    zip([
+      { name: "x.npy", data: npy(HEAD) },
+      { name: "readme.txt", data: new Uint8Array(3) },
+    ]),
     /^npz: "weights" must hold \.npy files only; got "readme\.txt"$/,
   ],
   "an array twice": [
@@ -227,7 +187,7 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
   ],
   "a stream": [
     new Blob([one(npy(HEAD)) as Uint8Array<ArrayBuffer>]).stream(),
-    /must be a file or bytes, as a zip is read from its end; got a stream$/,
+    /must be a file, bytes or a Blob, as it is no safetensors; got a stream$/,
   ],
 };
 for (const [what, [weights, message]] of Object.entries(REFUSED)) {
@@ -254,7 +214,7 @@ test("an archive at an address is given up behind its most bytes", async () => {
   let stopped = false;
   async function* endless(): AsyncGenerator<Uint8Array, void> {
     try {
-      for (; ; sent += 1000) yield new Uint8Array(1000).fill(0x50);
+      for (; ; sent += 1000) yield new Uint8Array(1000).fill(0x4b).fill(0x50, 0, 1);
     } finally {
       stopped = true;
     }

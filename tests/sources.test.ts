@@ -307,9 +307,12 @@ test("files that say they are empty are read to their end, and counted", { skip:
 
   assert.equal(
     await messageOf(openImage("/proc/self/environ")),
-    'decode: "/proc/self/environ" is not a JPEG, PNG, WebP, GIF or BMP file',
+    'decode: "/proc/self/environ" is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file',
   );
-  assert.match(await messageOf(load("/proc/self/environ")), /^safetensors: "\/proc\/self\/environ" has 0 bytes; /);
+  assert.match(
+    await messageOf(load("/proc/self/environ")),
+    /^checkpoint: "\/proc\/self\/environ" must be a file of weights; it is empty$/,
+  );
 });
 
 test("a file is refused by its size before it is read", { timeout: SOON }, async () => {
@@ -438,7 +441,7 @@ test("redirections: loops end, other schemes are not followed, and errors name b
     Array(3).fill(expected),
   );
 
-  const text = `decode: ${to("text")} is not a JPEG, PNG, WebP, GIF or BMP file`;
+  const text = `decode: ${to("text")} is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file`;
   const nothing = `file: ${to("nothing")} was answered with 404 Not Found`;
   assert.equal(await messageOf(model.classify(`${base}/to-text`)), text);
   assert.equal(await messageOf(openImage(`${base}/to-nothing`)), nothing);

@@ -1,5 +1,6 @@
 /** Reading golden tensors: whole safetensors files, as f32. */
 import { readFileSync } from "node:fs";
+import { openCheckpoint } from "../src/io/checkpoint.js";
 import { headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
 import { widen } from "../src/numerics/elements.js";
 import type { Tensor } from "../src/vit/outputs.js";
@@ -39,4 +40,34 @@ function readHeader(file: Buffer) {
     file.toString("utf8", 8, 8 + length),
   );
   return { length, header };
+}
+
+/** A tensor as a checkpoint reads it. */
+export interface ReadTensor {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/** All tensors of a checkpoint that convert, as they are read. */
+export async function readCheckpoint(...args: Parameters<typeof openCheckpoint>): Promise<Map<string, ReadTensor>> {
+  const checkpoint = await openCheckpoint(...args);
+  const read = new Map<string, ReadTensor>();
+  try {
+    for (const [name, info] of checkpoint.tensors) {
+      if (isConvertible(info)) read.set(name, { ...info, bytes: new Uint8Array(info.end - info.begin) });
+    }
+    await checkpoint.read({
+      wanted: isConvertible,
+      stage: (length) => new Uint8Array(length),
+      store({ name }, row, bytes) {
+        const all = read.get(name)!;
+        all.bytes.set(bytes, (row * all.bytes.length) / (all.shape[0] ?? 1));
+        return -1;
+      },
+    });
+  } finally {
+    await checkpoint.close();
+  }
+  return read;
 }

@@ -6,8 +6,10 @@ import { load } from "../src/index.js";
 import { createTokenizer } from "../src/text/tokenizer.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-clip";
+/** Byte-level BPE, and WordPiece with the tower of BERT. */
+const FOLDERS = [FOLDER, "tests/fixtures/checkpoints/hf-chinese-clip"];
 const read = (path: string) => JSON.parse(readFileSync(path, "utf8"));
-const { tokens, zero_shot } = read(`${FOLDER}/case.json`) as {
+interface Case {
   readonly tokens: readonly { readonly text: string; readonly ids: readonly number[] }[];
   readonly zero_shot: {
     readonly image: string;
@@ -15,16 +17,20 @@ const { tokens, zero_shot } = read(`${FOLDER}/case.json`) as {
     readonly templates: readonly string[];
     readonly probabilities: readonly number[];
   };
-};
+}
+const { tokens, zero_shot } = read(`${FOLDER}/case.json`) as Case;
 const IMAGE = `tests/fixtures/image/${zero_shot.image}`;
 const tokenizerOf = (options: { length: number; pad: boolean }, folder = FOLDER, file = "tokenizer.json") =>
   createTokenizer(read(`${folder}/${file}`), read(`${folder}/tokenizer_config.json`), options);
 
-test("token ids are those of transformers, cut at the model's length", async () => {
-  const tokenize = await tokenizerOf({ length: 12, pad: false });
-  for (const { text, ids } of tokens) assert.deepEqual(tokenize(text), ids, JSON.stringify(text));
-  assert.ok(tokens.some(({ ids }) => ids.length === 12));
-});
+for (const folder of FOLDERS) {
+  test(`${folder}: token ids are those of transformers, cut at the model's length`, async () => {
+    const { tokens } = read(`${folder}/case.json`) as Case;
+    const tokenize = await tokenizerOf({ length: 12, pad: false }, folder);
+    for (const { text, ids } of tokens) assert.deepEqual(tokenize(text), ids, JSON.stringify(text));
+    assert.ok(tokens.some(({ ids }) => ids.length === 12));
+  });
+}
 
 test("a text that is filled up has the padding behind it", async () => {
   const [{ text, ids }] = tokens as [(typeof tokens)[number]];
@@ -53,9 +59,12 @@ for (const file of ["tokenizer.json", "tokenizer.legacy.json"]) {
   });
 }
 
-test("zeroShot gives transformers' probabilities, with an ensemble of templates", async () => {
-  using model = await load(FOLDER);
-  const { labels, templates, probabilities } = zero_shot;
+for (const folder of FOLDERS) {
+  test(`${folder}: zeroShot gives transformers' probabilities, with an ensemble of templates`, () => zeroShot(folder));
+}
+async function zeroShot(folder: string): Promise<void> {
+  using model = await load(folder);
+  const { labels, templates, probabilities } = (read(`${folder}/case.json`) as Case).zero_shot;
   const predictions = await model.zeroShot(IMAGE, labels, { template: templates });
   for (const { index, label, probability } of predictions) {
     assert.equal(label, labels[index]);
@@ -64,7 +73,7 @@ test("zeroShot gives transformers' probabilities, with an ensemble of templates"
   assert.ok(predictions[0]!.probability >= predictions[1]!.probability);
   // The second time the texts are known.
   assert.deepEqual(await model.zeroShot([IMAGE], labels, { template: templates, topK: 1 }), [predictions.slice(0, 1)]);
-});
+}
 
 test("text.embed gives rows of the space that images are in, each text as alone", async () => {
   using model = await load(FOLDER);

@@ -87,14 +87,23 @@ for (const [architecture, row] of Object.entries(rows)) {
         pooling: distilled ? "token" : pooling,
         poolHeads,
         rotary: plain(rotary),
-        postNorm,
+        postNorm: postNorm && "branch",
       },
     );
   });
 }
 
 /** What the head reads, by timm's names. */
-const POOLINGS = { token: "token", distilled: "token", mean: "avg", max: "max", attention: "map", "token+mean": "" };
+const POOLINGS: Readonly<Record<Config["pooling"], string>> = {
+  tokens: "",
+  pooler: "",
+  token: "token",
+  distilled: "token",
+  mean: "avg",
+  max: "max",
+  attention: "map",
+  "token+mean": "",
+};
 
 test("where model_args say where the norm is, the name alone tells the pooling", () => {
   for (const [architecture, row] of Object.entries(rows)) {

@@ -21,7 +21,8 @@ import {
   useTiles,
 } from "./pixels";
 import { readCode } from "./prefix";
-import { dropAlpha } from "./rgb";
+import { unfilterAlpha } from "./alpha";
+import { dropAlpha, layOnWhite, layRowOnWhite } from "./rgb";
 import { BAD_CACHE, BAD_TRANSFORM, DONE, ENDS_EARLY, MORE, TOO_LARGE } from "./status";
 
 /** Work of a step: pixels decoded, checked or written, tiles looked at, and symbols of codes read. */
@@ -43,6 +44,7 @@ const COUNT_GROUPS: i32 = 2;
 const READ_GROUPS: i32 = 3;
 const DECODE: i32 = 4;
 const WRITE: i32 = 5;
+const WRITE_ALPHA: i32 = 6;
 let stage: i32 = 0;
 
 /** Transforms in their order: u32 [4][type, bits, width before, data]. */
@@ -59,6 +61,15 @@ let out: usize = 0;
 let outStride: usize = 0;
 let pixelsEnd: usize = 0;
 let row: i32 = 0;
+/** What is made of the pixels: RGB, that laid on white, or the alpha by which the RGB that is there is laid on white. */
+let use: i32 = 0;
+const DROP: i32 = 0;
+const ON_WHITE: i32 = 1;
+const AS_ALPHA: i32 = 2;
+/** Of alpha: the filter, the row, and where it lies as it is. */
+let filter: i32 = 0;
+let alphas: usize = 0;
+let raw: usize = 0;
 let line: usize = 0;
 let above: usize = 0;
 
@@ -114,15 +125,45 @@ export function lossless_begin(
   rgb: usize,
   stride: usize,
   end: usize,
+  isOnWhite: i32,
 ): i32 {
   alpha_begin(data, length, w, h);
   moveTo(5 << 3);
+  use = isOnWhite ? ON_WHITE : DROP;
+  return beginRows(rgb, stride, end);
+}
+
+/**
+ * Begins to lay RGB, which is there, on white, by alpha that has been checked: an image without a header, whose pixels go before
+ * `end`, or, if that is 0, bytes as they are.
+ */
+export function alpha_blend_begin(
+  data: usize,
+  length: usize,
+  w: i32,
+  h: i32,
+  rgb: usize,
+  stride: usize,
+  end: usize,
+  kind: i32,
+): i32 {
+  alpha_begin(data, length, w, h);
+  use = AS_ALPHA;
+  filter = kind;
+  raw = data;
+  alphas = allot(<usize>w);
+  if (!alphas) return TOO_LARGE;
+  if (!end) stage = WRITE_ALPHA;
+  return beginRows(rgb, stride, end);
+}
+
+function beginRows(rgb: usize, stride: usize, end: usize): i32 {
   out = rgb;
   outStride = stride;
   pixelsEnd = end;
   row = 0;
-  line = allot(((<usize>w) << 2) + 16);
-  above = allot(((<usize>w) << 2) + 32);
+  line = allot((<usize>width << 2) + 16);
+  above = allot((<usize>width << 2) + 32);
   return above ? MORE : TOO_LARGE;
 }
 
@@ -136,6 +177,7 @@ export function lossless_step(): i32 {
   if (stage == COUNT_GROUPS) return countGroups();
   if (stage == READ_GROUPS) return readGroups();
   if (stage == WRITE) return writeRows();
+  if (stage == WRITE_ALPHA) return writeAlpha();
   if (out == 0) {
     const isIndexed = transforms == TRANSFORMS + 16 && load<i32>(TRANSFORMS) == COLOR_INDEXING;
     return checkPixels(PIXELS >> 2, isIndexed && !cacheBits && isGreenOnlyImage);
@@ -311,7 +353,22 @@ function writeRows(): i32 {
       else if (type == SUBTRACT_GREEN) addGreen(line, before);
       else lookUpColors(line, before, data, bits);
     }
-    dropAlpha(pixels, out + <usize>row * outStride, width);
+    const place = out + <usize>row * outStride;
+    if (use == DROP) dropAlpha(pixels, place, width);
+    else if (use == ON_WHITE) layOnWhite(pixels, place, width);
+    else blendRow(pixels + 1, 4, place);
   }
   return row == height ? DONE : MORE;
+}
+
+/** The same of alpha that is not compressed. */
+function writeAlpha(): i32 {
+  const stop = min(height, row + <i32>(PIXELS / <usize>width) + 1);
+  for (; row < stop; row++) blendRow(raw + <usize>row * width, 1, out + <usize>row * outStride);
+  return row == height ? DONE : MORE;
+}
+
+function blendRow(values: usize, step: usize, place: usize): void {
+  unfilterAlpha(values, step, alphas, width, filter, row == 0);
+  layRowOnWhite(place, alphas, width);
 }

@@ -111,3 +111,31 @@ export function dropAlpha(argb: usize, out: usize, width: usize): void {
     store<u8>(out + 3 * x, <u8>(pixel >> 16), 2);
   }
 }
+
+/** A sample on white, to the nearest: the division by 255 is exact. */
+// @ts-ignore: decorator
+@inline
+function onWhite(sample: u32, alpha: u32): u8 {
+  const sum = sample * alpha + 255 * (255 - alpha) + 128;
+  return <u8>((sum + (sum >> 8)) >> 8);
+}
+
+/** RGB of `width` pixels of ARGB laid on white; it may lie where they begin, or before it. */
+export function layOnWhite(argb: usize, out: usize, width: usize): void {
+  for (const end = argb + (width << 2); argb < end; argb += 4, out += 3) {
+    const pixel = load<u32>(argb);
+    const alpha = pixel >> 24;
+    store<u8>(out, onWhite((pixel >> 16) & 255, alpha));
+    store<u8>(out, onWhite((pixel >> 8) & 255, alpha), 1);
+    store<u8>(out, onWhite(pixel & 255, alpha), 2);
+  }
+}
+
+/** Lays `width` pixels of RGB on white, in place, by the alpha of each. */
+export function layRowOnWhite(rgb: usize, alphas: usize, width: usize): void {
+  for (const end = alphas + width; alphas < end; alphas++, rgb += 3) {
+    const alpha = <u32>load<u8>(alphas);
+    if (alpha == 255) continue;
+    for (let c: usize = 0; c < 3; c++) store<u8>(rgb + c, onWhite(load<u8>(rgb + c), alpha));
+  }
+}

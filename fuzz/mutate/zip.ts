@@ -1,4 +1,4 @@
-/** Archives of NumPy arrays by their members, stored or deflated. */
+/** Archives by their members, stored or deflated, and those of NumPy's arrays. */
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Random } from "../random.js";
 import { mutateBytes } from "./bytes.js";
@@ -7,7 +7,7 @@ import { join, type Mutator, type Pool, viewOf } from "./mutator.js";
 import { ascii, bytesOf, mutatePieces, type Tagged } from "./pieces.js";
 
 /** A tag is a member's name, data are its bytes before they are deflated. */
-function split(bytes: Uint8Array): Tagged[] | undefined {
+export function splitZip(bytes: Uint8Array): Tagged[] | undefined {
   if (ascii(bytes, 0, 4) !== "PK\x03\x04") return undefined;
   const pieces: Tagged[] = [];
   const view = viewOf(bytes);
@@ -134,7 +134,7 @@ function change(piece: Tagged, pool: Pool): Tagged {
 }
 
 export const mutateNpz: Mutator = mutatePieces<Tagged>({
-  split,
+  split: splitZip,
   join: (pieces, { random }) => joinZip(pieces, random),
   change,
 });

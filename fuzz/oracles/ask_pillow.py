@@ -2,6 +2,7 @@
 import hashlib
 import io
 import json
+import logging
 import struct
 import sys
 import warnings
@@ -10,11 +11,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 warnings.simplefilter("ignore")
+logging.disable(logging.CRITICAL)
 # Pillow refuses what has more than twice as many pixels; fuzz/target.ts has the limit.
 Image.MAX_IMAGE_PIXELS = 2**16 // 2
 
-# What is decoded here; a JPEG with pictures behind its own is an MPO.
-FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP"]
+# What is decoded here; a JPEG with pictures behind its own, an MPO, is opened as JPEG.
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"]
 
 
 def answer(data: bytes) -> dict:
@@ -26,8 +28,10 @@ def answer(data: bytes) -> dict:
                 image = ImageOps.exif_transpose(opened)
             except (SyntaxError, ValueError):  # of EXIF that is none, in an image that Pillow reads
                 image = opened
-            if image.mode == "I;16":  # Pillow saturates; the upper byte is meant
-                high = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+            is_wide = image.mode.startswith("I;16") or (opened.format == "PPM" and image.mode == "I")
+            if is_wide:  # Pillow saturates; the upper bits are meant
+                is_short = opened.format == "TIFF" and opened.tag_v2.get(258, (0,))[0] == 12
+                high = (np.array(image).astype(np.uint32) >> (4 if is_short else 8)).astype(np.uint8)
                 image = Image.fromarray(high)
             rgb = image.convert("RGB")
             digest = hashlib.sha256(rgb.tobytes()).hexdigest()

@@ -3,6 +3,7 @@ import { mutateJpeg } from "../mutate/jpeg.js";
 import type { Mutator } from "../mutate/mutator.js";
 import { mutatePng } from "../mutate/png.js";
 import { mutateWebp } from "../mutate/riff.js";
+import { mutateTiff } from "../mutate/tiff.js";
 import type { Target } from "../target.js";
 
 interface Row {
@@ -26,10 +27,13 @@ export const TARGETS: Readonly<Record<string, Row>> = {
   gif: image("gif", "GIF"),
   webp: image("webp", "WebP", [mutateWebp]),
   bmp: image("bmp", "BMP"),
+  tiff: image("tiff", "TIFF", [mutateTiff]),
+  ppm: image("ppm", "PBM, PGM and PPM"),
   exif: { what: "orientation in EXIF and XMP", load: async () => (await import("./exif.js")).default },
   resize: { what: "resize to any size, by any window", load: async () => (await import("./resize.js")).default },
   safetensors: { what: "safetensors files", load: async () => (await import("./weights.js")).safetensors },
   npz: { what: "NumPy archives of weights", load: async () => (await import("./weights.js")).npz },
+  torch: { what: "files of torch.save", load: async () => (await import("./weights.js")).torch },
   config: {
     what: "config.json beside names and shapes of tensors",
     load: async () => (await import("./config.js")).default,

@@ -1,9 +1,10 @@
-/** Files of weights: `openCheckpoint` on bytes, and all that it then reads; the Rust library beside it for safetensors. */
+/** Files of weights, safetensors, NumPy's and PyTorch's: `openCheckpoint` on bytes, and all that it then reads; the Rust library beside it for safetensors. */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { openCheckpoint } from "../../src/io/checkpoint.js";
 import { encode } from "../../src/io/safetensors.js";
 import { mutateSafetensors } from "../mutate/safetensors.js";
+import { mutateTorch } from "../mutate/torch.js";
 import { joinZip, mutateNpz, npy } from "../mutate/zip.js";
 import { type Answer, expect, type Result, type Target } from "../target.js";
 import { outline } from "../verdict.js";
@@ -68,7 +69,7 @@ export const safetensors: Target = {
     ),
   ],
   mutators: [mutateSafetensors],
-  refusal: /^(safetensors|checkpoint|npz|weights): /,
+  refusal: /^(safetensors|checkpoint|npz|torch|weights): /,
   run: readAll,
   against: { safetensors: compare },
 };
@@ -85,6 +86,19 @@ export const npz: Target = {
     ]),
   ],
   mutators: [mutateNpz],
-  refusal: /^(npz|checkpoint|weights|safetensors)[:[]/,
+  refusal: /^(npz|torch|checkpoint|weights|safetensors)[:[]/,
+  run: async (input) => void (await readAll(input)),
+};
+
+/** Small files that tests/fixtures/torch/make.py writes. */
+const TORCH = ["kinds/kinds.pt", "big-endian/big-endian.pt", "deflated/deflated.pt", "zip64/zip64.pt"].concat(
+  ...["views", "views-legacy", "views-protocol-5"].map((name) => `${name}/views.pt`),
+);
+
+export const torch: Target = {
+  seeds: TORCH.map((name) => new Uint8Array(readFileSync(fixture("torch/") + name))),
+  mutators: [mutateTorch],
+  refusal: /^(torch|npz|checkpoint|weights|safetensors)[:[]/,
+  longest: 8192,
   run: async (input) => void (await readAll(input)),
 };

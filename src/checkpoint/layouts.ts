@@ -6,6 +6,7 @@
  * for the number of a block. A list means several tensors that are stacked in this order, or the first that exists where
  * the comment says "or".
  */
+import type { Activation } from "../backend.js";
 import type { AttentionPoolNames } from "../heads/attention-pool.js";
 import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
@@ -85,7 +86,10 @@ export interface Layout extends ClassifierNames {
   readonly frequencies?: string;
   /** BEiT's table, where all blocks share one. */
   readonly relativePositions?: string;
-  readonly preNorm?: string;
+  /** Or. */
+  readonly preNorm?: readonly string[];
+  /** Angles by which the prefix tokens turn, where they do. */
+  readonly prefixAngles?: string;
   /** Or. */
   readonly blocks: readonly BlockNames[];
   readonly norm: string;
@@ -103,24 +107,71 @@ export interface Layout extends ClassifierNames {
   readonly ignored: RegExp;
   /** One of them that tells something by being there. */
   readonly evidence?: string;
-  readonly text?: TextNames;
+  /** Or. */
+  readonly text?: readonly TextNames[];
 }
 
 /** The text tower of a layout. */
-export interface TextNames extends SimilarityNames {
+export type TextNames = SimilarityNames & TextTowerNames;
+
+interface TextTowerNames {
   readonly prefix: string;
   readonly embedding: string;
-  readonly positions: string;
+  /** None where they are sinusoids. */
+  readonly positions?: string;
+  /** BERT's rows of kinds of tokens, of which the first is added to all. */
+  readonly types?: string;
+  /** Norm before the first block. */
+  readonly preNorm?: string;
   readonly block: BlockNames;
-  readonly norm: string;
+  /** Norm after the last block, with its whole name; BERT's blocks end with theirs. */
+  readonly norm?: string;
+  /** Layers between the vector that stands for the text and its projection, those that exist, with their activations. */
+  readonly readout?: readonly { readonly layer: string; readonly activation?: Activation }[];
   /** Or. */
   readonly projection: readonly string[];
 }
 
+/** A block of transformers' BERT, RoBERTa and XLM-RoBERTa, whose norms are of sums (Vaswani et al. 2017). */
+const bertBlock: BlockNames = {
+  at: "encoder.layer.#.",
+  attentions: [
+    {
+      norm: "attention.output.LayerNorm",
+      qkv: [["attention.self.query", "attention.self.key", "attention.self.value"]],
+      proj: "attention.output.dense",
+    },
+  ],
+  mlps: [{ norm: "output.LayerNorm", fc1: [["intermediate.dense"]], fc2: ["output.dense"] }],
+};
+
+/** BERT and its kind, as the text tower of a model. */
+const bert = {
+  embedding: "embeddings.word_embeddings.weight",
+  positions: "embeddings.position_embeddings.weight",
+  types: "embeddings.token_type_embeddings.weight",
+  preNorm: "embeddings.LayerNorm",
+  block: bertBlock,
+};
+
+/** As CLIP and SigLIP have them, whoever wrote the file. */
+const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "logit_bias" };
+
 /** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT: what save_pretrained writes. */
 const transformers: Layout = {
   name: "huggingface",
-  prefixes: ["vit.", "deit.", "beit.", "data2vec_vision.", "dinov2.", "dinov2_with_registers.", "ijepa.", "bit.", ""],
+  prefixes: [
+    "vit.",
+    "vision_model.",
+    "deit.",
+    "beit.",
+    "data2vec_vision.",
+    "dinov2.",
+    "dinov2_with_registers.",
+    "ijepa.",
+    "bit.",
+    "",
+  ],
   patchEmbed: "embeddings.patch_embeddings.projection",
   resnet: {
     at: [{ stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." }],
@@ -161,11 +212,25 @@ const transformers: Layout = {
       mlps: [
         {
           norm: "norm2",
-          fc1: [["mlp.fc1"], ["mlp.weights_in"]],
-          fc2: ["mlp.fc2", "mlp.weights_out"],
+          fc1: [["mlp.fc1"], ["mlp.weights_in"], ["intermediate.dense"]],
+          fc2: ["mlp.fc2", "mlp.weights_out", "output.dense"],
           scales: ["layer_scale2.lambda1"],
         },
       ],
+    },
+    {
+      at: "encoder.layer.#.",
+      attentions: [
+        {
+          norm: "layernorm_before",
+          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+          queryNorm: "attention.q_norm",
+          keyNorm: "attention.k_norm",
+          proj: "attention.projection_layer",
+          scales: ["lambda_1"],
+        },
+      ],
+      mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"], scales: ["lambda_2"] }],
     },
   ],
   norm: "layernorm",
@@ -174,6 +239,17 @@ const transformers: Layout = {
   distillationHead: "distillation_classifier",
   pooler: "pooler.dense",
   ignored: /(^|\.)(mask_token|position_ids|relative_position_index)$|^decoder\./,
+  // VisionTextDualEncoderModel
+  projection: ["visual_projection"],
+  text: [
+    {
+      ...bert,
+      prefix: "text_model.",
+      readout: [{ layer: "text_model.pooler.dense", activation: "tanh" }],
+      projection: ["text_projection"],
+      ...SIMILARITY,
+    },
+  ],
 };
 
 /** transformers' DINOv3. */
@@ -222,39 +298,100 @@ const clipBlock: BlockNames = {
   mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
 };
 
-/** As CLIP and SigLIP have them, whoever wrote the file. */
-const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "logit_bias" };
+/** A block of AltCLIP's image tower. */
+const altClipBlock: BlockNames = { ...clipBlock, at: "encoder.layer.#." };
 
-/** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2. */
+/** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2, Chinese-CLIP and AltCLIP, OWL-ViT, GIT and MLCD. */
 const clip: Layout = {
   name: "clip",
   prefixes: ["vision_model.", ""],
   patchEmbed: "embeddings.patch_embedding",
   tokens: ["embeddings.class_embedding"],
   positions: "embeddings.position_embedding.weight",
-  preNorm: "pre_layrnorm",
-  blocks: [clipBlock],
+  preNorm: ["pre_layrnorm", "pre_layernorm"],
+  prefixAngles: "class_pos_emb",
+  blocks: [clipBlock, altClipBlock],
   norm: "post_layernorm",
   attentionPool: {
     latent: "head.probe",
     qkv: ["head.attention.in_proj_"],
     proj: "head.attention.out_proj",
-    norm: "head.layernorm",
-    fc1: "head.mlp.fc1",
-    fc2: "head.mlp.fc2",
+    mlp: { norm: "head.layernorm", fc1: "head.mlp.fc1", fc2: "head.mlp.fc2" },
   },
   head: ["classifier"],
   projection: ["visual_projection"],
   ignored: /(^|\.)position_ids$/,
-  text: {
-    prefix: "text_model.",
-    embedding: "embeddings.token_embedding.weight",
-    positions: "embeddings.position_embedding.weight",
-    block: clipBlock,
-    norm: "final_layer_norm",
-    projection: ["text_projection", "text_model.head"],
-    ...SIMILARITY,
+  text: [
+    {
+      prefix: "text_model.",
+      embedding: "embeddings.token_embedding.weight",
+      positions: "embeddings.position_embedding.weight",
+      block: clipBlock,
+      norm: "text_model.final_layer_norm",
+      projection: ["text_projection", "text_model.head"],
+      ...SIMILARITY,
+    },
+    // Chinese-CLIP
+    { ...bert, prefix: "text_model.", projection: ["text_projection"], ...SIMILARITY },
+    {
+      ...bert,
+      prefix: "text_model.roberta.",
+      norm: "text_model.pre_LN",
+      readout: [{ layer: "text_model.transformation" }],
+      projection: ["text_projection"],
+      ...SIMILARITY,
+    },
+  ],
+};
+
+/** transformers' BLIP, its image tower alone. */
+const blip: Layout = {
+  name: "blip",
+  prefixes: ["vision_model.", ""],
+  patchEmbed: "embeddings.patch_embedding",
+  tokens: ["embeddings.class_embedding"],
+  positions: "embeddings.position_embedding",
+  blocks: [
+    {
+      at: "encoder.layers.#.",
+      attentions: [{ norm: "layer_norm1", qkv: [["self_attn.qkv"]], proj: "self_attn.projection" }],
+      mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+    },
+  ],
+  norm: "post_layernorm",
+  head: [],
+  ignored: /^$/,
+};
+
+/** transformers' AIMv2, its image tower alone. */
+const aimv2: Layout = {
+  name: "aimv2",
+  prefixes: ["vision_model.", ""],
+  patchEmbed: "embeddings.patch_embed",
+  patchNorm: "embeddings.rms_norm",
+  tokens: [],
+  positions: "embeddings.position_embedding.weight",
+  blocks: [
+    {
+      at: "encoder.layers.#.",
+      attentions: [
+        {
+          norm: "rms_norm1",
+          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+          proj: "attention.out_proj",
+        },
+      ],
+      mlps: [{ norm: "rms_norm2", fc1: [["ffn.gate_proj", "ffn.up_proj"]], fc2: ["ffn.down_proj"] }],
+    },
+  ],
+  norm: "rms_norm",
+  attentionPool: {
+    latent: "head.cls_token",
+    qkv: { key: "head.k_proj", value: "head.v_proj" },
+    proj: "head.output_proj",
   },
+  head: [],
+  ignored: /^$/,
 };
 
 /** timm's attentions: vision_transformer.py, beit.py, eva.py. */
@@ -322,7 +459,7 @@ const timm: Layout = {
   tokens: ["cls_token", "dist_token", "reg_token"],
   positions: "pos_embed",
   frequencies: "rope.freqs",
-  preNorm: "norm_pre",
+  preNorm: ["norm_pre"],
   blocks: [
     { at: "blocks.#.", attentions: [timmAttention], mlps: [timmMlp] },
     {
@@ -352,9 +489,7 @@ const timm: Layout = {
     latent: "attn_pool.latent",
     qkv: ["attn_pool.q", "attn_pool.kv"],
     proj: "attn_pool.proj",
-    norm: "attn_pool.norm",
-    fc1: "attn_pool.mlp.fc1",
-    fc2: "attn_pool.mlp.fc2",
+    mlp: { norm: "attn_pool.norm", fc1: "attn_pool.mlp.fc1", fc2: "attn_pool.mlp.fc2" },
   },
   head: ["head", "head.fc"],
   distillationHead: "head_dist",
@@ -386,6 +521,36 @@ const openClipBlock: BlockNames = {
   mlps: [{ norm: "ln_2", fc1: [["mlp.c_fc"]], fc2: ["mlp.c_proj"], scales: ["ls_2.gamma"] }],
 };
 
+const openClipText: TextNames = {
+  prefix: "",
+  embedding: "token_embedding.weight",
+  positions: "positional_embedding",
+  block: openClipBlock,
+  norm: "ln_final",
+  projection: ["text_projection"],
+  ...SIMILARITY,
+};
+
+/** The same in its CustomTextCLIP. */
+const openClipCustomText: TextNames = {
+  ...openClipText,
+  prefix: "text.",
+  norm: "text.ln_final",
+  projection: ["text.text_projection"],
+};
+
+/** A tower of transformers in OpenCLIP's CustomTextCLIP: hf_proj_type is linear, or mlp. */
+const openClipBert: TextNames = {
+  ...bert,
+  prefix: "text.transformer.",
+  readout: [
+    { layer: "text.transformer.pooler.dense", activation: "tanh" },
+    { layer: "text.proj.0", activation: "gelu" },
+  ],
+  projection: ["text.proj", "text.proj.2"],
+  ...SIMILARITY,
+};
+
 /** OpenAI's CLIP and OpenCLIP. */
 const openClip: Layout = {
   name: "openclip",
@@ -393,23 +558,15 @@ const openClip: Layout = {
   patchEmbed: "conv1",
   tokens: ["class_embedding"],
   positions: "positional_embedding",
-  preNorm: "ln_pre",
+  preNorm: ["ln_pre"],
   blocks: [openClipBlock],
   norm: "ln_post",
   head: [],
   projection: ["visual.proj"],
-  ignored: /^(input_resolution|context_length|vocab_size)$|attn_mask$/,
+  ignored: /^(input_resolution|context_length|vocab_size)$|attn_mask$|\.position_ids$/,
   // Of OpenAI's archives, whose GELU is the quick one.
   evidence: "context_length",
-  text: {
-    prefix: "",
-    embedding: "token_embedding.weight",
-    positions: "positional_embedding",
-    block: openClipBlock,
-    norm: "ln_final",
-    projection: ["text_projection"],
-    ...SIMILARITY,
-  },
+  text: [openClipText, openClipCustomText, openClipBert],
 };
 
 /** OpenCLIP's CustomTextCLIP with a timm model for images. */
@@ -418,8 +575,37 @@ const openClipTimm: Layout = {
   name: "openclip-timm",
   prefixes: ["visual.trunk."],
   projection: ["visual.head.proj"],
-  ignored: /attn_mask$/,
-  text: { ...openClip.text!, prefix: "text.", projection: ["text.text_projection"] },
+  ignored: /attn_mask$|\.position_ids$/,
+  text: [openClipCustomText, openClipBert],
+};
+
+/** TIPS and TIPSv2, in Google DeepMind's names, as transformers writes them too. */
+const tips: Layout = {
+  name: "tips",
+  prefixes: ["vision_encoder."],
+  patchEmbed: "patch_embed.proj",
+  tokens: ["cls_token", "register_tokens"],
+  positions: "pos_embed",
+  blocks: [
+    {
+      at: "blocks.#.",
+      attentions: [timmAttention],
+      mlps: [{ ...timmMlp, fc1: [["mlp.c_fc"], ["mlp.w12"]], fc2: ["mlp.c_proj", "mlp.w3"] }],
+    },
+  ],
+  norm: "norm",
+  head: [],
+  ignored: /(^|\.)mask_token$/,
+  text: [
+    {
+      prefix: "text_encoder.",
+      embedding: "token_embedding.weight",
+      block: openClipBlock,
+      norm: "text_encoder.ln_final",
+      projection: [],
+      temperature: "temperature",
+    },
+  ],
 };
 
 /** google-research/vision_transformer and, with other names for the parts of a block, big_vision. */
@@ -518,6 +704,9 @@ export const layouts: readonly Layout[] = [
   transformers,
   dinov3,
   clip,
+  blip,
+  aimv2,
+  tips,
   openClipTimm,
   openClip,
   timm,

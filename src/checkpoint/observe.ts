@@ -2,7 +2,16 @@
 import { excerpt } from "../json.js";
 import type { Shapes } from "./config.js";
 import type { Json } from "./json.js";
-import { type BlockNames, biasOf, type Layout, layouts, type ResNetNames, scaleOf, weightOf } from "./layouts.js";
+import {
+  type BlockNames,
+  biasOf,
+  type Layout,
+  layouts,
+  type ResNetNames,
+  scaleOf,
+  type TextNames,
+  weightOf,
+} from "./layouts.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
@@ -13,6 +22,7 @@ export interface Named {
   /** Prefix of a block's tensors, before `block.at`: MSN's encoder lacks the prefix in files of transformers 5. */
   readonly blockPrefix: string;
   readonly resnet: (ResNetNames & ResNetNames["at"][number]) | undefined;
+  readonly text: TextNames | undefined;
 }
 
 /** Names of tensors that exist. */
@@ -34,48 +44,35 @@ export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: 
 
 /**
  * The layout of a checkpoint: the first whose patch embedding or first convolution it has.
- * @throws Error that names the closest layout, and a prefix behind which tensors of a known one are.
+ * @throws Error: one sentence that names the closest layout, or prefixes behind which tensors of a known one are.
  */
 export function recognizeLayout(name: string, tensors: Shapes): Named {
-  const named = layoutOf((tensor) => tensors.has(tensor));
-  if (named) return named;
+  const found = findLayout(tensors);
+  if (found) return found;
   throw new Error(unknown(name, tensors));
 }
 
-function layoutOf(has: Has): Named | undefined {
+/** The same, or undefined where there is none. */
+export function findLayout(tensors: Pick<Shapes, "has">): Named | undefined {
+  const has: Has = (tensor) => tensors.has(tensor);
   for (const layout of layouts) {
     for (const prefix of layout.prefixes) {
       const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
       if (!at && !(layout.patchEmbed && has(prefix + weightOf(layout, layout.patchEmbed)))) continue;
       const resnet = at && { ...layout.resnet!, ...at };
+      const text = layout.text?.find(({ prefix, embedding }) => has(prefix + embedding));
       for (const blockPrefix of [prefix, ""]) {
         const block = layout.blocks.find((names) => hasBlock(layout, blockPrefix, names, has));
-        if (block) return { layout, prefix, block, blockPrefix, resnet };
+        if (block) return { layout, prefix, block, blockPrefix, resnet, text };
       }
-      if (at) return { layout, prefix, block: undefined, blockPrefix: prefix, resnet };
+      if (at) return { layout, prefix, block: undefined, blockPrefix: prefix, resnet, text };
     }
   }
   return undefined;
 }
 
-/** Parts of a name that are looked behind. */
+/** Parts of a name that are looked behind for a message. */
 const MAX_PREFIXES = 4;
-
-/**
- * The prefix that a wrapper put before all tensors, such as "module." or "timm_model.": the shortest behind which they are of a
- * known layout. "" where they are without, or where there is none.
- */
-export function wrapperOf(tensors: Shapes): string {
-  const names = [...tensors.keys()];
-  for (let prefix = "", i = 0; i <= MAX_PREFIXES; i++) {
-    if (layoutOf((tensor) => tensors.has(prefix + tensor))) return prefix;
-    const first = names[0]?.slice(prefix.length) ?? "";
-    const next = prefix + first.slice(0, first.indexOf(".") + 1);
-    if (next === prefix || !names.every((name) => name.startsWith(next))) return "";
-    prefix = next;
-  }
-  return "";
-}
 
 /** Prefixes behind which some of the tensors are of a known layout. */
 function insideOf(tensors: Shapes): string[] {
@@ -85,7 +82,7 @@ function insideOf(tensors: Shapes): string[] {
       if (tried.size < COMPARED) tried.add(name.slice(0, dot + 1));
     }
   }
-  return [...tried].filter((prefix) => layoutOf((tensor) => tensors.has(prefix + tensor)));
+  return [...tried].filter((prefix) => findLayout({ has: (tensor) => tensors.has(prefix + tensor) }));
 }
 
 function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
@@ -249,7 +246,7 @@ function unknown(name: string, tensors: Shapes): string {
     );
   };
   if (others.length > all.length / 2) {
-    const expected = layouts.map((known) => `"${anchorOf(known)}"`).join(", ");
+    const expected = [...new Set(layouts.map((known) => `"${anchorOf(known)}"`))].join(", ");
     return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${tensors.size} tensors are ${quoted(all)}`;
   }
   const anchor = anchorOf(layout);
@@ -274,8 +271,7 @@ function knownNames(layout: Layout): RegExp[] {
 }
 
 /** Sizes of the text tower, if there is one. */
-export function observeText({ layout }: Named, tensors: Shapes) {
-  const { text } = layout;
+export function observeText({ layout, text }: Named, tensors: Shapes) {
   const embedding = text && tensors.get(text.prefix + text.embedding)?.shape;
   if (!text || !embedding) return undefined;
   const at = text.prefix + blockAt(text.block, 0);
@@ -283,7 +279,7 @@ export function observeText({ layout }: Named, tensors: Shapes) {
   return {
     vocabulary,
     width,
-    length: tensors.get(text.prefix + text.positions)?.shape[0] ?? 0,
+    length: tensors.get(text.prefix + (text.positions ?? ""))?.shape[0] ?? 0,
     depth: depthOf(text.prefix, text.block, tensors),
     mlpWidth: tensors.get(at + weightOf(layout, text.block.mlps[0].fc2[0]))?.shape[1] ?? 0,
   };

@@ -25,6 +25,9 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   huggingface: fromTransformers,
   dinov3: fromTransformers,
   clip: fromTransformers,
+  blip: fromTransformers,
+  aimv2: fromTransformers,
+  tips: fromTransformers,
   timm: fromTimm,
   torchvision: fromTorchvision,
   openclip: fromOpenClip,
@@ -79,7 +82,7 @@ export async function parseConfig(
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip"],
+    ["huggingface", "dinov3", "clip", "blip", "aimv2", "tips"],
     [
       ["", TRANSFORMERS_KEYS],
       ["vision_config", TRANSFORMERS_KEYS],

@@ -12,7 +12,15 @@ import { gridOf } from "../vit/places.js";
 import { type Positions, positionRows, positionsAt, resamplePatches } from "../vit/positions.js";
 import type { TextWeights } from "../vit/text.js";
 import type { Config, Shapes } from "./config.js";
-import { type AttentionNames, type BlockNames, biasOf, type Layout, type MlpNames, weightOf } from "./layouts.js";
+import {
+  type AttentionNames,
+  type BlockNames,
+  biasOf,
+  type Layout,
+  type MlpNames,
+  type TextNames,
+  weightOf,
+} from "./layouts.js";
 import { blockAt, choose, type Named } from "./observe.js";
 import { fitPlan, type WeightPlan } from "./plan.js";
 import { createPlanner } from "./planner.js";
@@ -61,7 +69,7 @@ export function planWeights(
 
   const stem = named.resnet && planResNet(planner, layout, prefix, named.resnet, config.resnet!, config.inputChannels);
   const pooledNorm = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
-  const texts = count === undefined ? layout.text : undefined;
+  const texts = count === undefined ? named.text : undefined;
 
   const tower = { ...config, relativeTable: tableShape(config, stored) };
 
@@ -69,7 +77,8 @@ export function planWeights(
     resnet: stem?.resnet,
     patchEmbed: encodes ? planPatchEmbed(planner, layout, config, prefix, stored, stem?.channels) : undefined,
     patchNorm: optionalNorm(layout.patchNorm),
-    preNorm: optionalNorm(layout.preNorm),
+    preNorm: optionalNorm(layout.preNorm?.find((part) => planner.hasNorm(at(part)))),
+    prefixAngles: optionalValues(layout.prefixAngles, [config.prefixTokens, width / config.heads / 2]),
     prefix: encodes ? planPrefix(planner, layout, prefix, width) : undefined,
     ...planPositions(planner, layout, config, prefix, stored),
     frequencies: optionalValues(layout.frequencies, [2, config.depth, config.heads, width / config.heads / 2]),
@@ -84,7 +93,7 @@ export function planWeights(
     classifiers: planClassifier(planner, layout, config),
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
     projection: planProjection(planner, layout.projection ?? [], width, config.features),
-    similarity: layout.text && config.text && planSimilarity(planner, layout.text),
+    similarity: named.text && config.text && planSimilarity(planner, named.text),
     text: texts && config.text && planText(layout, tensors, config, texts),
   };
 
@@ -366,20 +375,29 @@ function scaled(
   return name === undefined ? out : { ...out, scale: values(at + name, [out.outputs]) };
 }
 
-function planText(
-  layout: Layout,
-  tensors: Shapes,
-  { text, features }: Config,
-  names: NonNullable<Layout["text"]>,
-): Planned<TextWeights> {
-  const { prefix, block } = names;
-  const { width, depth, vocabulary, length, eps } = text!;
+function planText(layout: Layout, tensors: Shapes, { text, features }: Config, names: TextNames): Planned<TextWeights> {
+  const { prefix, block, types, preNorm, norm, readout: layers = [] } = names;
+  const { width, depth, vocabulary, length, padding, eps } = text!;
   const planner = createPlanner(layout, tensors, firstNorm(prefix, block));
+  const readout: Planned<TextWeights>["readout"][number][] = [];
+  let inputs = width;
+  for (const { layer, activation } of layers) {
+    const outputs = planner.shapeOf(weightOf(layout, layer))?.[0];
+    if (outputs === undefined) continue;
+    readout.push({ layer: planner.linear([layer], outputs, inputs), activation });
+    inputs = outputs;
+  }
+  // BERT's table may be longer than the texts that the model was made for.
+  const rows = Math.max(planner.shapeOf(prefix + (names.positions ?? ""))?.[0] ?? 0, (padding ?? -1) + 1 + length);
+  const kinds = types === undefined ? undefined : planner.shapeOf(prefix + types)?.[0];
   return {
     embedding: values(prefix + names.embedding, [vocabulary, width]),
-    positions: values(prefix + names.positions, [length, width]),
+    positions: names.positions === undefined ? undefined : values(prefix + names.positions, [rows, width]),
+    types: kinds === undefined ? undefined : values(prefix + types!, [kinds, width]),
+    preNorm: preNorm === undefined ? undefined : planner.norm(prefix + preNorm, width, eps),
     blocks: planBlocks(planner, layout, text!, prefix, block, depth),
-    norm: planner.norm(prefix + names.norm, width, eps),
-    projection: planProjection(planner, names.projection, width, features),
+    norm: norm === undefined ? undefined : planner.norm(norm, width, eps),
+    readout,
+    projection: planProjection(planner, names.projection, inputs, features),
   };
 }

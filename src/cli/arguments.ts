@@ -8,7 +8,7 @@ import { TASKS, type TaskName } from "../tasks/index.js";
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
 /** Those that say which tensors of which files are the model. */
-const NAMES = ["subfolder", "prefix", "ignore"] as const;
+const NAMES = ["subfolder", "state", "prefix", "ignore"] as const;
 const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
 interface CommandRow {
@@ -55,7 +55,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   },
   quantize: {
     operands: "source",
-    options: ["out", ...HUB],
+    options: ["out", "state", ...HUB],
     help: [
       ["quantize SOURCE", "the same model in int8, a quarter of the size"],
       ["  --out DIR", "a new folder for it"],
@@ -92,6 +92,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   subfolder: { type: "string" },
   prefix: { type: "string" },
   ignore: { type: "string" },
+  state: { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -116,7 +117,7 @@ export interface Arguments {
   /** For `load`, which knows what it can do and refuses the rest. */
   readonly load: Pick<
     LoadOptions,
-    "backend" | "precision" | "threads" | "wide" | "processor" | "subfolder" | "prefix" | "ignore"
+    "backend" | "precision" | "threads" | "wide" | "processor" | "subfolder" | "prefix" | "ignore" | "state"
   >;
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
@@ -177,6 +178,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
       subfolder: given.subfolder,
       prefix: given.prefix,
       ignore: patternOf(given.ignore),
+      state: given.state,
     },
     hub: {
       revision: given.revision,
@@ -243,8 +245,8 @@ ${Object.values(COMMANDS)
   .flatMap(({ help }) => help.map(([words, meaning]) => `  ${words.padEnd(20)}  ${meaning}`))
   .join("\n")}
 
-  --model NAME          owner/name of Hugging Face, or a folder, file or URL
-    --revision main     --subfolder, --prefix, --ignore, --token, --cache-dir
+  --model NAME          owner/name of the Hub (--token), or a folder, file or URL
+    --revision main     --subfolder --state --prefix --ignore --cache-dir
   --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
   --threads auto        how many;  --wide;  --processor torchvision;  --offline
   --json                one JSON object a line;  --quiet;  --help;  --version

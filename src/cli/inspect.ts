@@ -7,6 +7,7 @@ import { parseConfig } from "../checkpoint/recognize.js";
 import { openModel, openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { assumedProcessor } from "../image/processors.js";
+import type { Checkpoint } from "../io/checkpoint.js";
 import { excerpt } from "../json.js";
 import { gridOf } from "../vit/places.js";
 import { bytesText, grouped, type Invocation, modelName, progressOf, sourceOf } from "./invocation.js";
@@ -16,9 +17,9 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const model = modelName(args);
   const { subfolder } = args.load;
   const opened = await openSource(sourceOf(args), { ...args.hub, subfolder, signal, headers: true });
-  const checkpoint = await openModel(opened, args.load, { signal, onProgress: progressOf(terminal) });
+  const checkpoint = await openModel(opened, { ...args.load, signal, onProgress: progressOf(terminal) });
   await checkpoint.close();
-  const { prefix } = checkpoint;
+  const { prefix, others } = checkpoint;
   const { config, named, labels, strays } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const settings = imageSettings(checkpoint.config, config);
   const assumed = assumedProcessor(checkpoint.preprocessor, settings);
@@ -37,9 +38,10 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const gflop = (2 * multiplyAdds(config)) / 1e9;
 
   if (args.json) {
-    const { bytes } = checkpoint;
-    const found = { prefix, strays, assumed };
-    terminal.printJson({ model, ...config, labels, preprocessing, parameters, dtypes, bytes, memory, gflop, ...found });
+    const { bytes, format } = checkpoint;
+    const stored = { format, state: checkpoint.state, prefix, dtypes, bytes };
+    const found = { ...stored, memory, gflop, strays, assumed };
+    terminal.printJson({ model, ...config, labels, preprocessing, parameters, ...found });
     return;
   }
   const tower = [...checkpoint.tensors.keys()];
@@ -52,10 +54,10 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     ...(config.text ? { texts: describeText(config.text) } : {}),
     labels: describeLabels(labels),
     preprocessing: describePreprocessing(preprocessing) + (assumed ? `; no file says so: ${assumed}'s defaults` : ""),
-    parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)}`,
+    parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)} of ${describeFormat(checkpoint)}`,
+    ...(prefix === "" ? {} : { names: describePrefix(prefix, others) }),
     memory: `about ${bytesText(memory.weights)} of weights and ${bytesText(memory.activations)} an image, in ${quantized ? "int8" : "f32"}`,
     work: `${gflop.toPrecision(3)} GFLOP an image`,
-    ...(prefix ? { prefix: `${JSON.stringify(prefix)} before the names of its tensors` } : {}),
     ...(strays.length > 0 ? { strays: `${describeStrays(strays)}: keys that its library does not know` } : {}),
   };
   const lines = Object.entries(rows).map(([key, text]) => `  ${key.padEnd(14)} ${text}`);
@@ -71,6 +73,13 @@ const describeStrays = (strays: readonly string[]): string =>
     ...strays.slice(0, MAX_STRAYS).map((key) => excerpt(key, MAX_STRAY)),
     ...(strays.length > MAX_STRAYS ? ["…"] : []),
   ].join(", ");
+const describeFormat = ({ format, state }: Checkpoint): string =>
+  state === undefined ? format : `${format}, under ${excerpt(state)}`;
+
+function describePrefix(prefix: string, others: number): string {
+  const left = others === 1 ? "1 tensor with another name is" : `${others} tensors with other names are`;
+  return `behind ${excerpt(prefix)}${others === 0 ? "" : `; ${left} left out`}`;
+}
 
 /** Height × width, as in configs. */
 const sizeText = (size: readonly number[]): string => size.join("×");
@@ -95,6 +104,9 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   huggingface: "transformers",
   dinov3: "transformers' DINOv3",
   clip: "transformers' CLIP",
+  blip: "transformers' BLIP",
+  aimv2: "transformers' AIMv2",
+  tips: "google-deepmind's TIPS",
   timm: "timm",
   torchvision: "torchvision",
   openclip: "OpenCLIP",
@@ -129,6 +141,8 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
 function describeHead({ pooling, classes, poolerWidth, features }: Config): string {
   const pooled = {
     token: "class token",
+    tokens: "mean of the class tokens",
+    pooler: "pooler",
     distilled: "class and distillation token",
     mean: "mean of the patches",
     max: "largest values of the patches",

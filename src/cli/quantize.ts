@@ -31,7 +31,7 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
   const start = performance.now();
   // A name is never a checkpoint in memory.
   const folder = (await openSource(source, { ...args.hub, subfolder: args.load.subfolder, signal })) as Folder;
-  const checkpoint = await openModel(folder, args.load, { signal, onProgress: progressOf(terminal) });
+  const checkpoint = await openModel(folder, { ...args.load, signal, onProgress: progressOf(terminal) });
   try {
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);

@@ -31,6 +31,7 @@ export interface EngineOptions extends Choice, HubOptions, NamesOptions {
   readonly patchSize?: number | readonly [number, number];
   readonly processor?: Processor;
   readonly config?: ConfigOverrides;
+  readonly state?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -76,11 +77,11 @@ const share = createSharing<Engine, Progress>();
  */
 export async function acquireEngine(source: Source, options: EngineOptions): Promise<Lease<Engine>> {
   const { backend, precision, threads, wide, wasm, imageSize, patchSize, processor, config } = options;
-  const { prefix, ignore, signal, onProgress } = options;
+  const { prefix, ignore, state, signal, onProgress } = options;
   const opened = await openSource(source, options);
   const files = wasm === undefined ? await keyOf(opened) : undefined;
-  const made = [backend, precision, threads, wide, imageSize, patchSize, processor, config, prefix, String(ignore)];
-  const key = files && JSON.stringify([files, ...made]);
+  const made = [backend, precision, threads, wide, imageSize, patchSize, processor, config];
+  const key = files && JSON.stringify([files, ...made, prefix, String(ignore), state]);
   signal?.throwIfAborted();
   return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }), { signal, onProgress });
 }
@@ -97,7 +98,7 @@ export async function createEngine(
   const files = await keyOf(opened);
   // A GPU may go away, with the weights that it has.
   const { now, again } = "reason" in gpu ? { now: opened, again: async () => opened } : twice(opened);
-  const checkpoint = await openModel(now, options, { signal, onProgress }).catch((error) => {
+  const checkpoint = await openModel(now, options).catch((error) => {
     free();
     throw error;
   });
@@ -124,7 +125,7 @@ export async function createEngine(
       if ((await keyOf(opened)) !== files) {
         throw new Error(`load: the files of "${name}" have changed since it was loaded; load it again`);
       }
-      const reopened = await openModel(await again(), options, waiting);
+      const reopened = await openModel(await again(), { ...options, ...waiting });
       try {
         await reopened.read(consumer, waiting);
       } finally {

@@ -1,9 +1,9 @@
 /** From what `load` is given to the files that it means, and the tensors in them. */
-import { wrapperOf } from "../checkpoint/observe.js";
+import { wrapperOf } from "../checkpoint/wrappers.js";
 import { parseReference } from "../hub/reference.js";
 import type { OpenOptions } from "../hub/settings.js";
-import { type Checkpoint, isFolder, openCheckpoint, renamed } from "../io/checkpoint.js";
-import { checkSubfolder, type Folder, openFolder, type Waiting } from "../io/folder.js";
+import { type Checkpoint, isFolder, type Opening, openCheckpoint, renamed } from "../io/checkpoint.js";
+import { checkSubfolder, type Folder, openFolder } from "../io/folder.js";
 import type { CheckpointParts } from "../io/parts.js";
 import { excerpt } from "../json.js";
 import { pathExists } from "../platform/files.js";
@@ -55,24 +55,25 @@ export interface NamesOptions {
 export interface Found extends Checkpoint {
   /** The prefix that was looked through, "" without one. */
   readonly prefix: string;
+  /** Number of tensors with other names, which are left out. */
+  readonly others: number;
 }
 
 /**
- * Opens a checkpoint, and finds the model's tensors in it: behind the prefix that is given, or one that all of them have, as
- * DataParallel, torch.compile and wrappers of training code leave it. The config is then that of the part.
+ * Opens a checkpoint, and finds the model's tensors in it: behind the prefix that is given, or one that
+ * training put before them (checkpoint/wrappers.ts). The config is then that of the part.
  * @throws Error: one sentence, also if no tensor has the prefix.
  */
 export async function openModel(
   source: CheckpointParts | Folder,
-  { prefix: given, ignore }: NamesOptions = {},
-  waiting: Waiting = {},
+  { prefix: given, ignore, state, signal, onProgress }: NamesOptions & Opening = {},
 ): Promise<Found> {
-  const checkpoint = await openCheckpoint(source, waiting);
+  const checkpoint = await openCheckpoint(source, { state, signal, onProgress });
   // Without what it remembers between two texts.
   const left = ignore && new RegExp(ignore.source, ignore.flags.replace(/[gy]/g, ""));
   const kept = left ? renamed(checkpoint, (name) => (left.test(name) ? undefined : name)) : checkpoint;
   const prefix = given ?? wrapperOf(kept.tensors);
-  if (prefix === "") return { ...kept, prefix };
+  if (prefix === "") return { ...kept, prefix, others: 0 };
   const found = renamed(kept, (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : undefined));
   if (found.tensors.size === 0) {
     await checkpoint.close();
@@ -81,7 +82,8 @@ export async function openModel(
       `load: prefix must begin the names of tensors of "${checkpoint.name}"; got ${excerpt(prefix)}, and they are ${first.join(", ")}`,
     );
   }
-  return { ...found, prefix, config: given === undefined ? found.config : visionOf(found.config) };
+  const others = kept.tensors.size - found.tensors.size;
+  return { ...found, prefix, others, config: given === undefined ? found.config : visionOf(found.config) };
 }
 
 /** The config of a larger model's image tower. */

@@ -4,20 +4,11 @@
  */
 import type { Backend, Tensor as Matrix } from "../backend.js";
 
-/** Ops, whose first argument is what they write. */
-const OPS = [
-  ...([
-    "patchify",
-    "assembleTokens",
-    "layerNorm",
-    "qkNorm",
-    "linear",
-    "attention",
-    "rope",
-    "relativePositions",
-  ] as const),
-  ...(["swiglu", "pool", "convolve", "groupNorm", "maxPool"] as const),
-] satisfies readonly (keyof Backend)[];
+/** Methods that are no ops: they make, fill, free and read memory. The first argument of all others is what they write. */
+const OTHERS: readonly (keyof Backend)[] = [
+  ...(["createTensor", "createLinear", "stage", "store", "rescale"] as const),
+  ...(["mark", "release", "write", "draw", "read", "dispose"] as const),
+];
 
 /** First values of a line. */
 const SHOWN = 5;
@@ -39,10 +30,10 @@ export function traced(backend: Backend, weights: object, write: (line: string) 
   return new Proxy(backend, {
     get(target, key) {
       const value = Reflect.get(target, key);
-      if (!(OPS as readonly unknown[]).includes(key)) return value;
+      if (typeof value !== "function" || (OTHERS as readonly unknown[]).includes(key)) return value;
       return (...args: unknown[]) => {
         const start = performance.now();
-        (value as (...args: unknown[]) => void)(...args);
+        value(...args);
         const ms = (performance.now() - start).toFixed(3);
         const out = args[0] as Matrix;
         const values = target.read(out);

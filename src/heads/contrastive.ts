@@ -28,10 +28,10 @@ export interface Similarity {
   readonly independent: boolean;
 }
 
-export interface SimilarityNames {
-  readonly logitScale: string;
-  readonly logitBias: string;
-}
+/** CLIP's and SigLIP's, which are of logarithms; or TIPS's temperature, which divides. */
+export type SimilarityNames =
+  | { readonly logitScale: string; readonly logitBias: string }
+  | { readonly temperature: string };
 
 /** Projection of a tower's pooled vector: a layer, or without bias and [inputs, outputs] where it is a tensor of that name. */
 export function planProjection(
@@ -51,10 +51,14 @@ export function planProjection(
 }
 
 /** The logarithm of the scale, and the bias, if there is one. */
-export const planSimilarity = ({ has }: Planner, { logitScale, logitBias }: SimilarityNames) => ({
-  scale: values(logitScale, []),
-  bias: has(logitBias) ? values(logitBias, []) : undefined,
-});
+export function planSimilarity({ has }: Planner, names: SimilarityNames) {
+  if ("temperature" in names) {
+    const scale = values(names.temperature, [], (temperature) => temperature.map((t) => -Math.log(t)));
+    return { scale, bias: undefined };
+  }
+  const { logitScale, logitBias } = names;
+  return { scale: values(logitScale, []), bias: has(logitBias) ? values(logitBias, []) : undefined };
+}
 
 /** @throws Error where the score of equal vectors is no f32. */
 export function similarityOf(name: string, logScale: number, bias: number | undefined): Similarity {

@@ -4,18 +4,18 @@ import type { Call } from "../vit/outputs.js";
 import type { Encoded, VitConfig } from "../vit/vit.js";
 import { type ClassifierConfig, type ClassifierWeights, classify } from "./classifier.js";
 import { type ContrastiveConfig, type ContrastiveWeights, projectImages } from "./contrastive.js";
-import { type PoolerConfig, type PoolerWeights, runPooler } from "./pooler.js";
+import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
 
 export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig {}
 
-export interface HeadsWeights extends PoolingWeights, ClassifierWeights, PoolerWeights, ContrastiveWeights {}
+export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights {}
 
 /** Calls the ops of the heads whose outputs are asked for. */
 export function runHeads(
   backend: Backend,
   weights: HeadsWeights,
-  config: HeadsConfig & VitConfig & { readonly text: object | undefined },
+  config: HeadsConfig & VitConfig,
   encoded: Encoded,
   call: Call,
 ): void {
@@ -23,7 +23,7 @@ export function runHeads(
   let vectors: Pooled | undefined;
   const pooled = () => (vectors ??= pool(backend, weights, config, encoded, call));
   if (wants("poolAttention")) pooled();
-  const both = wants("pooled") && config.pooled === "head" && config.text !== undefined;
+  const both = wants("pooled") && config.pooled === "features";
   if (config.features > 0 && (wants("imageFeatures") || both)) {
     projectImages(backend, weights, config, pooled, call);
   }

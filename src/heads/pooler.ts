@@ -1,20 +1,18 @@
 /** The output that transformers calls pooler_output: BERT's tanh layer on the class token, that token, or what a head reads. */
-import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
+import type { Backend, Tensor as Matrix } from "../backend.js";
 import type { LinearPlan, Planner } from "../planned.js";
 import { type Call, tensorOf } from "../vit/outputs.js";
 import type { Encoded } from "../vit/vit.js";
-import { type Pooled, tokenOf } from "./pooling.js";
+import { type Pooled, type PoolingWeights, poolerOf, tokenOf } from "./pooling.js";
 
 export interface PoolerConfig {
-  /** Meaning of `pooled`: the tanh layer on the class token, that token itself, what the head reads, or nothing. */
-  readonly pooled: "pooler" | "token" | "head" | "none";
+  /**
+   * Meaning of `pooled`: the tanh layer on the class token, that token itself, what the head reads, the features that images
+   * and texts share, or nothing.
+   */
+  readonly pooled: "pooler" | "token" | "head" | "features" | "none";
   /** Columns of `pooled` when it is a tanh layer, else 0. */
   readonly poolerWidth: number;
-}
-
-export interface PoolerWeights {
-  /** Hugging Face's, before its tanh. */
-  readonly pooler: Linear | undefined;
 }
 
 export const planPooler = (
@@ -23,17 +21,17 @@ export const planPooler = (
   { poolerWidth, width }: PoolerConfig & { readonly width: number },
 ): LinearPlan => planner.linear([name], poolerWidth, width);
 
-/** Gives `pooled`: of a ResNet [B, C, 1, 1], else [B, D]. In a model of both towers transformers calls the features pooler_output. */
+/** Gives `pooled`: of a ResNet [B, C, 1, 1], else [B, D]. */
 export function runPooler(
   backend: Backend,
-  weights: PoolerWeights,
-  config: PoolerConfig & { readonly depth: number; readonly text: object | undefined },
+  weights: Pick<PoolingWeights, "pooler">,
+  config: PoolerConfig & { readonly depth: number },
   encoded: Encoded,
   pooled: () => Pooled,
   { wants, outputs }: Call,
 ): void {
   if (!wants("pooled") || config.pooled === "none") return;
-  if (config.pooled === "head" && config.text && outputs.imageFeatures) {
+  if (config.pooled === "features") {
     outputs.pooled = outputs.imageFeatures;
     return;
   }
@@ -42,10 +40,6 @@ export function runPooler(
 
   function vectorOf(): Matrix {
     if (config.pooled === "head") return pooled()[0]!;
-    const token = tokenOf(backend, encoded, 0);
-    if (config.pooled === "token") return token;
-    const y = backend.createTensor(encoded.images, config.poolerWidth);
-    backend.linear(y, token, weights.pooler!, { activation: "tanh" });
-    return y;
+    return config.pooled === "token" ? tokenOf(backend, encoded, 0) : poolerOf(backend, weights, encoded);
   }
 }

@@ -1,23 +1,26 @@
 /** Vectors that the heads read, [B, D]: the class token, the mean of the patches, both, or an attention's. */
-import type { Backend, Tensor as Matrix, Norm } from "../backend.js";
+import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import type { Call } from "../vit/outputs.js";
 import type { Encoded, VitConfig } from "../vit/vit.js";
 import { type AttentionPool, type AttentionPoolConfig, poolByAttention } from "./attention-pool.js";
 
 export interface PoolingConfig extends AttentionPoolConfig {
   /**
-   * Vector that the head reads. token: the class token; distilled: class and distillation token, each by its own head, and the
+   * Vector that the head reads. token: the class token; tokens: the mean of several class tokens; pooler: BERT's tanh
+   * layer on the class token; distilled: class and distillation token, each by its own head, and the
    * mean of both (Touvron et al. 2021, section 4); mean: the mean of the patches; max: the largest value of each column;
    * token+mean: class token and mean, one after the other; attention: attention pooling with a learned query (Zhai et al. 2022,
    * section 3.4).
    */
-  readonly pooling: "token" | "distilled" | "mean" | "max" | "token+mean" | "attention";
+  readonly pooling: "token" | "tokens" | "pooler" | "distilled" | "mean" | "max" | "token+mean" | "attention";
   /** True if the mean, the maximum and attention pooling are of all tokens, those before the patches among them. */
   readonly poolsPrefix: boolean;
 }
 
 export interface PoolingWeights {
   readonly attentionPool: AttentionPool | undefined;
+  /** Layer of BERT's pooler, before its tanh. */
+  readonly pooler: Linear | undefined;
   /** LN of the pooled vector, where the config says so. */
   readonly norm: Norm | undefined;
 }
@@ -33,12 +36,14 @@ export function pool(
   encoded: Encoded,
   call: Call,
 ): Pooled {
-  const { pooling, norm } = config;
-  const first = config.poolsPrefix ? 0 : config.prefixTokens;
+  const { pooling, prefixTokens, norm } = config;
+  const first = config.poolsPrefix ? 0 : prefixTokens;
   const token = (i: number) => tokenOf(backend, encoded, i);
   const mean = () => meanOf(backend, encoded, first, encoded.tokens - first);
   if (pooling === "distilled") return [token(0), token(1)];
   if (pooling === "token+mean") return [token(0), mean()];
+  if (pooling === "pooler") return [poolerOf(backend, weights, encoded)];
+  if (pooling === "tokens") return [meanOf(backend, encoded, 0, prefixTokens)];
   const vectors: Readonly<Record<typeof pooling, () => Matrix>> = {
     token: () => token(0),
     mean,
@@ -46,12 +51,19 @@ export function pool(
     attention: () => poolByAttention(backend, weights.attentionPool!, config, encoded, first, call),
   };
   const y = vectors[pooling]();
-  if (norm === "pooled") backend.layerNorm(y, y, weights.norm!);
+  if (norm === "pooled" || norm === "twice") backend.layerNorm(y, y, weights.norm!);
   return [y];
 }
 
 /** Token i of each image, [B, D]. */
 export const tokenOf = (backend: Backend, encoded: Encoded, i: number): Matrix => meanOf(backend, encoded, i, 1);
+
+/** BERT's pooler: tanh of a layer on the class token, [B, poolerWidth]. */
+export function poolerOf(backend: Backend, { pooler }: Pick<PoolingWeights, "pooler">, encoded: Encoded): Matrix {
+  const y = backend.createTensor(encoded.images, pooler!.outputs);
+  backend.linear(y, tokenOf(backend, encoded, 0), pooler!, { activation: "tanh" });
+  return y;
+}
 
 /** Mean of `count` tokens of each image, [B, D]. */
 export function meanOf(backend: Backend, { z, images, tokens }: Encoded, first: number, count: number): Matrix {

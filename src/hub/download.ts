@@ -2,6 +2,7 @@
  * Files from servers that cut, stall, refuse for a while or answer with something else: asked for again from the byte where
  * it stopped, until all is there or the patience is over. Whether the bytes are right is for the caller to check.
  */
+import { formatOf, TELLING_BYTES } from "../io/formats.js";
 import { type ByteSource, fromBytes } from "../io/source.js";
 import { concatenate } from "../platform/bytes.js";
 import { type Asking, answerOf, type Connection, connect, reasonOf, redirectionOf, STALL } from "../platform/web.js";
@@ -208,8 +209,11 @@ export async function isThere(url: string | URL, request: Request, patience: Pat
 /** Most bytes of an archive that is kept as a whole: the paper's largest has 2.5 GB. */
 const MAX_ARCHIVE_BYTES = 2 ** 32;
 
+/** Tells of a file, by its beginning, whether it is not read from its start on: a zip, or a pickle. */
+export const isArchive = (first: Uint8Array): boolean => ["zip", "pickle"].includes(formatOf(first) ?? "");
+
 /**
- * A file of weights as it arrives; an archive is read from its end, so that all of it is there first.
+ * A file as it arrives; an archive is read from its end, so that all of it is there first.
  * @param most bytes of an archive; one that goes on is given up there.
  */
 export async function arriving(
@@ -217,36 +221,50 @@ export async function arriving(
   path: string,
   most = MAX_ARCHIVE_BYTES,
 ): Promise<ByteSource> {
-  if (!path.endsWith(".npz")) return fromBytes(streamOf(chunks), path);
-  return fromBytes(await new Response(streamOf(upTo(most, chunks, path))).blob(), path);
+  const first = await beginningOf(chunks);
+  if (!isArchive(first)) return fromBytes(streamOf(chunks, first, Infinity, path), path);
+  return fromBytes(await new Response(streamOf(chunks, first, most, path)).blob(), path);
 }
 
-async function* upTo(
-  most: number,
-  chunks: AsyncGenerator<Uint8Array, void>,
-  path: string,
-): AsyncGenerator<Uint8Array, void> {
-  let length = 0;
-  for await (const chunk of chunks) {
-    // A zip begins with a P; what does not need not arrive.
-    if (length === 0 && chunk[0] !== 0x50)
-      throw new Error(`npz: "${path}" must be a zip of .npy files; it is something else`);
-    length += chunk.length;
-    if (length > most) {
-      throw new Error(`file: "${path}" has more than ${most.toLocaleString("en-US")} bytes, the most of an archive`);
-    }
-    yield chunk;
+/** As many bytes as tell the format, or all; what goes on from there is left to come. */
+export async function beginningOf(chunks: AsyncGenerator<Uint8Array, void>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for (let length = 0; length < TELLING_BYTES; ) {
+    const { done, value } = await chunks.next();
+    if (done) break;
+    // A chunk lasts until the next.
+    parts.push(value.slice());
+    length += value.length;
   }
+  return concatenate(parts);
 }
 
-/** A stream of what is downloaded, which asks for more only when it is read. */
-function streamOf(chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {
+/** A stream of what is downloaded, `first` and then `chunks`, which asks for more only when it is read. */
+function streamOf(
+  chunks: AsyncGenerator<Uint8Array, void>,
+  first: Uint8Array,
+  most: number,
+  path: string,
+): ReadableStream<Uint8Array> {
+  let length = 0;
+  let next = first;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await chunks.next();
-        if (done) controller.close();
-        else controller.enqueue(value as Uint8Array<ArrayBuffer>);
+        if (next.length === 0) {
+          const { done, value } = await chunks.next();
+          if (done) return controller.close();
+          next = value;
+        }
+        length += next.length;
+        if (length > most) {
+          await chunks.return();
+          throw new Error(
+            `file: "${path}" has more than ${most.toLocaleString("en-US")} bytes, the most of an archive`,
+          );
+        }
+        controller.enqueue(next as Uint8Array<ArrayBuffer>);
+        next = new Uint8Array();
       },
       cancel: async () => void (await chunks.return()),
     },

@@ -1,4 +1,5 @@
 /** How repositories of the Hugging Face Hub are named. */
+import { isWeights } from "../io/folder.js";
 
 export interface Reference {
   /** "owner/name". */
@@ -13,17 +14,23 @@ export interface Reference {
 const REPO = /^(?!.*(--|\.\.))\w([\w.-]*\w)?\/\w([\w.-]*\w)?$/;
 const REVISION = /^[\w.+-]+(\/[\w.+-]+)*$/;
 
+/** A repository's page, as people copy its address: of the model, or of its files at a revision. */
+const PAGE =
+  /^https?:\/\/(?:www\.)?(?:huggingface\.co|hf\.co)\/([^/?#]+\/[^/?#]+)(?:\/tree\/([^?#]+?))?\/?(?:[?#].*)?$/;
+
 /**
- * Reads "owner/name", "owner/name@revision" and either with "hf-hub:" before it. Undefined for what is no such name: a path
- * or an address.
+ * Reads "owner/name", "owner/name@revision" and either with "hf-hub:" before it, with blanks around it, and the address of a
+ * repository's page. Undefined for what is no such name: a path or another address.
  * @throws RangeError for a name after "hf-hub:" and for a revision that the Hub does not allow.
  */
 export function parseReference(source: string): Reference | undefined {
-  const certain = source.startsWith("hf-hub:");
-  const name = certain ? source.slice("hf-hub:".length) : source;
+  const [, page, tree] = PAGE.exec(source.trim()) ?? [];
+  if (page !== undefined) return parseReference(`hf-hub:${page}${tree === undefined ? "" : `@${tree}`}`);
+  const certain = source.trimStart().startsWith("hf-hub:");
+  const name = source.trim().slice(certain ? "hf-hub:".length : 0);
   const at = name.indexOf("@");
   const [repo, revision] = at < 0 ? [name, undefined] : [name.slice(0, at), name.slice(at + 1)];
-  if (!isRepo(repo) || (!certain && /\.(safetensors|npz)$/.test(name))) {
+  if (!isRepo(repo) || (!certain && isWeights(name))) {
     if (!certain) return undefined;
     throw new RangeError(`hub: a repository is named "owner/name"; got ${JSON.stringify(repo)}`);
   }

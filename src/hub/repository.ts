@@ -2,12 +2,22 @@
  * A repository of the Hugging Face Hub as a folder of files. One request says what a revision is: its commit, and the size and
  * digest of each file. Files come from the cache, or are downloaded into it, those alone that are asked for.
  */
-import { type Folder, MAX_CONFIG_BYTES, type Waiting } from "../io/folder.js";
+import { type Folder, isTorchFile, MAX_CONFIG_BYTES, type Waiting } from "../io/folder.js";
 import type { ByteSource } from "../io/source.js";
 import { kindOf, parseJson } from "../json.js";
 import { hasFileSystem } from "../platform/host.js";
+import { findConversion, noteOf, wantsConversion } from "./conversion.js";
 import { createDigest } from "./digest.js";
-import { arriving, download, downloadAll, PATIENCE, type Request, statusOf } from "./download.js";
+import {
+  arriving,
+  beginningOf,
+  download,
+  downloadAll,
+  isArchive,
+  PATIENCE,
+  type Request,
+  statusOf,
+} from "./download.js";
 import { checkRevision, isCommit, type Reference } from "./reference.js";
 import { endpointOf, type HubOptions, isOffline, type OpenOptions, tokenOf } from "./settings.js";
 import { type HubFile, type KnownFile, wrongBytes } from "./store.js";
@@ -21,6 +31,17 @@ interface Listing {
 
 /** Where a cached revision will do, the Hub has ten seconds to say whether there is a newer one. */
 const BRIEF = { tries: 1, pause: 0, stall: 10_000 };
+
+const DEFAULT_REVISION = "main";
+
+/** Files of another revision that stand in for those of the one that is asked for. */
+interface Conversion {
+  readonly commit: string;
+  readonly revision: string;
+  readonly files: ReadonlyMap<string, HubFile>;
+}
+
+const isKnown = (file: HubFile): file is KnownFile => file.size !== undefined && file.digest !== undefined;
 
 /**
  * Finds out what a revision is.
@@ -53,11 +74,22 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     return new Error(`hub: ${message}`, { cause: error });
   }
 
+  /** Answer of the API at a path below a repository's. */
+  const askApi = (path: string, about: string, signal: AbortSignal | undefined, patience = PATIENCE) =>
+    downloadAll(
+      `${endpoint}/api/models/${repo}/${path}`,
+      { ...request(about, signal), maxBytes: MAX_CONFIG_BYTES },
+      patience,
+    );
+
+  const listingOf = async (revision: string, signal: AbortSignal | undefined, patience = PATIENCE) => {
+    const path = `revision/${encodeURIComponent(revision)}?blobs=true`;
+    return parseListing(repo, revision, await askApi(path, `"${repo}" at ${revision}`, signal, patience));
+  };
+
   async function ask(signal: AbortSignal | undefined, brief: boolean): Promise<Listing | undefined> {
-    const url = `${endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
-    const asked = { ...request(`"${repo}" at ${revision}`, signal), maxBytes: MAX_CONFIG_BYTES };
     try {
-      return parseListing(repo, revision, await downloadAll(url, asked, brief ? BRIEF : PATIENCE));
+      return await listingOf(revision, signal, brief ? BRIEF : PATIENCE);
     } catch (error) {
       const status = statusOf(error);
       if (status === 404) {
@@ -92,10 +124,42 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     return listing;
   }
 
-  const path = (name: string) => `${repo}/${name}`;
-  const fileOf = (name: string): HubFile => listing?.files.get(name) ?? { repo, commit, name };
+  const converted = revision === DEFAULT_REVISION ? await conversion(options.signal) : undefined;
+
+  /** Safetensors that main lacks, by the Hub, or by the cache if it cannot be asked. What goes wrong leaves main as it is. */
+  async function conversion(signal: AbortSignal | undefined): Promise<Conversion | undefined> {
+    const isTorchKept = [...known].some(([name, there]) => there && isTorchFile(name));
+    if (listing ? !wantsConversion(listing.files.keys()) || isTorchKept : isTorchKept) return undefined;
+    const files = new Map<string, HubFile>();
+    const add = (file: HubFile) => file.name.includes(".safetensors") && files.set(file.name, file);
+    if (!listing) {
+      const commitOfNote = await store?.commitOf(repo, noteOf(commit));
+      if (commitOfNote === undefined) return undefined;
+      const kept = await store!.known(repo, commitOfNote);
+      for (const [name, there] of kept) if (there) add({ repo, commit: commitOfNote, name });
+      return { commit: commitOfNote, revision: commitOfNote, files };
+    }
+    try {
+      const about = `the pull requests of "${repo}"`;
+      const json = async (path: string) => parseJson(await askApi(path, about, signal, BRIEF), `hub: ${about}`);
+      const found = await findConversion(commit, json);
+      if (found === undefined) return undefined;
+      const { commit: its, files: all } = await listingOf(found, signal, BRIEF);
+      for (const file of all.values()) add(file);
+      return { commit: its, revision: found, files };
+    } catch {
+      signal?.throwIfAborted();
+      return undefined;
+    }
+  }
+
+  const path = (name: string) =>
+    converted?.files.has(name) ? `${repo}@${converted.revision}/${name}` : `${repo}/${name}`;
+  const fileOf = (name: string): HubFile =>
+    converted?.files.get(name) ?? listing?.files.get(name) ?? { repo, commit, name };
 
   async function has(name: string, signal?: AbortSignal): Promise<boolean> {
+    if (converted?.files.has(name)) return true;
     const there = listing ? listing.files.has(name) : known.get(name);
     if (there === undefined && (await listed(signal))) return has(name, signal);
     if (there === false && known.get(name) === undefined && !options.headers) await store?.markAbsent(fileOf(name));
@@ -119,15 +183,15 @@ export async function openRepository(reference: Reference, options: OpenOptions 
   }
 
   async function knownFile(name: string, signal: AbortSignal | undefined): Promise<KnownFile> {
-    const file = (await listed(signal))?.files.get(name);
-    if (file) return file;
+    const file = converted?.files.get(name) ?? (await listed(signal))?.files.get(name);
+    if (file && isKnown(file)) return file;
     const why = listing ? "the Hub does not have it" : "the Hub could not be asked";
     throw new Error(`hub: "${name}" of "${repo}" is not in ${store?.name ?? "any cache"}, and ${why}`);
   }
 
   async function* arrive(file: KnownFile, from: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void> {
     const at = file.name.split("/").map(encodeURIComponent).join("/");
-    const url = `${endpoint}/${repo}/resolve/${commit}/${at}`;
+    const url = `${endpoint}/${repo}/resolve/${file.commit}/${at}`;
     try {
       yield* download(url, { ...request(`"${file.name}" of "${repo}"`, signal), from, size: file.size });
     } catch (error) {
@@ -148,7 +212,9 @@ export async function openRepository(reference: Reference, options: OpenOptions 
       await store.keep(file, (from) => arrive(file, from, signal), { signal, report });
       before += file.size;
     }
-    if (listing && !isCommit(revision)) await store.remember(repo, revision, commit);
+    if (!listing || isCommit(revision)) return;
+    await store.remember(repo, revision, commit);
+    if (converted) await store.remember(repo, noteOf(commit), converted.commit);
   }
 
   async function open(name: string, signal?: AbortSignal): Promise<ByteSource> {
@@ -156,7 +222,32 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     if (store && (!options.headers || (await store.has(fileOf(name))))) return store.open(fileOf(name));
     // Nothing is kept: it is read as it arrives.
     const file = await knownFile(name, signal);
-    return arriving(checked(file, arrive(file, 0, signal)), path(name));
+    const chunks = checked(file, arrive(file, 0, signal));
+    if (!options.headers || !isTorchFile(name)) return arriving(chunks, path(name));
+    // Of an archive only some places are read, wherever they are.
+    const pieces = arrive(file, 0, signal);
+    const first = await beginningOf(pieces);
+    await pieces.return();
+    return isArchive(first) ? remote(file, signal) : arriving(chunks, path(name));
+  }
+
+  /** A file on the Hub, a request for each piece of it. */
+  function remote(file: KnownFile, signal: AbortSignal | undefined): ByteSource {
+    return {
+      name: path(file.name),
+      size: file.size,
+      async read(target, position) {
+        let filled = 0;
+        for await (const chunk of arrive(file, position, signal)) {
+          const part = chunk.subarray(0, target.length - filled);
+          target.set(part, filled);
+          filled += part.length;
+          if (filled === target.length) return;
+        }
+      },
+      finish: async () => {},
+      close: async () => {},
+    };
   }
 
   async function bytes(name: string, { signal, maxBytes = MAX_CONFIG_BYTES }: Parameters<Folder["bytes"]>[1] = {}) {
@@ -181,7 +272,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     name: at === "" ? repo : path(at.slice(0, -1)),
     get names() {
       const names = listing ? listing.files.keys() : [...known].filter(([, there]) => there).map(([name]) => name);
-      return [...names]
+      return [...new Set([...names, ...(converted?.files.keys() ?? [])])]
         .filter((name) => name.startsWith(at) && !name.includes("/", at.length))
         .map((name) => name.slice(at.length))
         .sort();
@@ -195,7 +286,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
       ),
     open: (name, signal) => open(at + name, signal),
     bytes: (name, reading) => bytes(at + name, reading),
-    key: async () => JSON.stringify([endpoint, repo, commit, ...(at === "" ? [] : [at])]),
+    key: async () => JSON.stringify([endpoint, repo, commit, converted?.commit, ...(at === "" ? [] : [at])]),
     within: async (inner) => folderAt(`${at}${inner}/`),
   });
   return folderAt("");
@@ -207,7 +298,7 @@ function revisionOf({ repo, revision: named }: Reference, { revision: given }: H
       `hub: "${repo}" can be loaded at one revision; got ${named} in its name and ${given} as option`,
     );
   }
-  const revision = given ?? named ?? "main";
+  const revision = given ?? named ?? DEFAULT_REVISION;
   checkRevision(revision);
   return revision;
 }

@@ -1,11 +1,11 @@
 /** A web address below which a checkpoint's files lie in the Hub's layout, or that of its weights with the others beside it. */
-import { type Folder, MAX_CONFIG_BYTES } from "../io/folder.js";
+import { type Folder, isWeights, MAX_CONFIG_BYTES } from "../io/folder.js";
 import { type Fetch, withoutSecrets } from "../platform/web.js";
 import { arriving, download, downloadAll, isThere, type Request } from "./download.js";
 
 /** Nothing is kept: bytes go from the server into the model. What a server has cannot be listed, but asked for. */
 export function webFolder(at: URL, fetch: Fetch | undefined): Folder {
-  const file = /\.(safetensors|npz)$/.test(at.pathname) ? at.pathname.replace(/^.*\//, "") : undefined;
+  const file = isWeights(at.pathname) ? at.pathname.replace(/^.*\//, "") : undefined;
   const base = new URL(file === undefined ? at.pathname.replace(/\/?$/, "/") : ".", at);
   const urlOf = (name: string): URL => {
     const url = name === file ? new URL(at) : new URL(encodeURIComponent(name), base);

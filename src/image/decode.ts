@@ -1,5 +1,5 @@
 /**
- * Decoding JPEG, PNG, WebP, GIF and BMP to RGB, to the byte as Pillow does it:
+ * Decoding JPEG, PNG, WebP, GIF, BMP, TIFF and PPM to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
 import { type Alpha, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
@@ -40,11 +40,14 @@ const READERS: Readonly<Record<OwnFormat, () => Promise<Reader>>> = {
   WebP: async () => (await import("./webp.js")).readWebp,
   GIF: async () => (await import("./gif.js")).readGif,
   BMP: async () => (await import("./bmp.js")).readBmp,
+  TIFF: async () => (await import("./tiff.js")).readTiff,
+  PPM: async () => (await import("./ppm.js")).readPpm,
 };
 
 /**
  * The pixels of an encoded image, turned upright by its EXIF orientation. Alpha is dropped unless the options say more; palettes
- * and CMYK become RGB, colour profiles are ignored, 16 bits become the upper 8, of an animation the first frame counts.
+ * and CMYK become RGB, colour profiles are ignored, 16 bits become the upper 8; of an animation the first frame counts, and the
+ * first page of a TIFF.
  * @throws Error: one sentence that names the file, for one that is truncated, corrupt, too large or of another format.
  */
 export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {

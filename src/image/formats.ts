@@ -2,9 +2,9 @@
 import { ascii } from "./file.js";
 
 /** Those that are decoded here, to the byte as Pillow does it. */
-export type OwnFormat = "JPEG" | "PNG" | "WebP" | "GIF" | "BMP";
+export type OwnFormat = "JPEG" | "PNG" | "WebP" | "GIF" | "BMP" | "TIFF" | "PPM";
 /** Those that are only known by name: browsers decode some of them. */
-export type OtherFormat = "AVIF" | "HEIC" | "JPEG XL" | "JPEG 2000" | "TIFF" | "ICO" | "SVG" | "PSD" | "PDF";
+export type OtherFormat = "AVIF" | "HEIC" | "JPEG XL" | "JPEG 2000" | "ICO" | "SVG" | "PSD" | "PDF";
 
 /** Brands of ISO base media files (ISO/IEC 23008-12, and AV1 Image File Format) that are pictures of HEVC. */
 const HEIC = ["heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"];
@@ -15,7 +15,9 @@ export function ownFormatOf(bytes: Uint8Array): OwnFormat | undefined {
   if (start.startsWith("\x89PNG\r\n\x1a\n")) return "PNG";
   if (start.startsWith("RIFF") && start.endsWith("WEBP")) return "WebP";
   if (/^GIF8[79]a/.test(start)) return "GIF";
-  return start.startsWith("BM") ? "BMP" : undefined;
+  if (start.startsWith("BM")) return "BMP";
+  if (/^(II\*\0|MM\0\*|MM\*\0|II\0\*|II\+\0|MM\0\+)/.test(start)) return "TIFF";
+  return /^P[1-6][ \t-\r]/.test(start) ? "PPM" : undefined;
 }
 
 export function otherFormatOf(bytes: Uint8Array): OtherFormat | undefined {
@@ -25,7 +27,6 @@ export function otherFormatOf(bytes: Uint8Array): OtherFormat | undefined {
   if (start.slice(4, 8) === "ftyp" && HEIC.includes(brand)) return "HEIC";
   if (start.startsWith("\xff\x0a") || start === "\0\0\0\x0cJXL \r\n\x87\n") return "JPEG XL";
   if (start === "\0\0\0\x0cjP  \r\n\x87\n" || start.startsWith("\xff\x4f\xff\x51")) return "JPEG 2000";
-  if (/^(II\*\0|MM\0\*|II\+\0|MM\0\+)/.test(start)) return "TIFF";
   if (start.startsWith("\0\0\x01\0") || start.startsWith("\0\0\x02\0")) return "ICO";
   if (start.startsWith("8BPS")) return "PSD";
   if (start.startsWith("%PDF-")) return "PDF";

@@ -1,5 +1,5 @@
 /**
- * The first frame of a GIF (CompuServe, version 89a), as Pillow shows it: transparency is ignored. What is refused is what
+ * The first frame of a GIF (CompuServe, version 89a), as Pillow shows it: transparency is ignored, or laid on white. What is refused is what
  * Pillow 12.3 refuses (its GifImagePlugin.py and GifDecode.c), whose ways with damaged files are followed where they show.
  */
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
@@ -102,6 +102,7 @@ function* readHeader(file: ImageFile): Slices<Header> {
 
   let palette = readPalette(bytes[10]!);
   let background = 0;
+  let isTransparent = false;
   for (let seen = at; bytes[at] !== 0x2c; ) {
     if (at >= bytes.length) throw truncated(file);
     if (bytes[at] === 0x3b) throw broken(file, "is a GIF without a frame");
@@ -117,7 +118,10 @@ function* readHeader(file: ImageFile): Slices<Header> {
       const needed = block[0]! & 1 ? 4 : 3;
       if (block.length < needed)
         throw broken(file, `has a GIF control block of ${block.length} bytes; ${needed} are needed`);
-      if (block[0]! & 1) background = block[3]!;
+      if (block[0]! & 1) {
+        background = block[3]!;
+        isTransparent = true;
+      }
     }
     // Pillow goes on after an empty sequence as if it had not ended, and after the name of this extension; not so for a comment.
     if (kind === 0xff && block && ascii(block, 0, 11) === "NETSCAPE2.0") readBlock();
@@ -144,6 +148,7 @@ function* readHeader(file: ImageFile): Slices<Header> {
   if (codeBits > CODE_BITS) throw broken(file, `has a GIF code size of ${codeBits} bits; at most 12 are allowed`);
   const isInterlaced = (flags & 64) !== 0;
   const colours = expandPalette(palette);
+  if (file.alpha === "white" && isTransparent) colours.fill(255, 3 * background, 3 * background + 3);
   return { width, height, frame: [left, top, columns, rows], isInterlaced, background, colours, codeBits, from: at };
 }
 

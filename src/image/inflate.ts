@@ -21,7 +21,7 @@ export interface PngKernel {
   slide(taken: number): number;
   /** Where the next byte of output will be. */
   end(): number;
-  begin_rows(): void;
+  begin_rows(alpha: number, transparent: number): void;
   begin_pass(...numbers: number[]): void;
   advance(isLast: boolean): number;
   rows_left(): number;
@@ -116,4 +116,47 @@ export function* inflate(input: Uint8Array, most: number): Slices<Uint8Array | u
   }
   kernel.free();
   return concatenate(parts);
+}
+
+/** Fills memory from streams, one after the other, of which what comes behind is not looked at. */
+export interface Inflater {
+  /** @returns how many bytes of `input` were read, in whole pieces; undefined for a stream that is cut off, damaged or too short. */
+  fill(input: Uint8Array, output: Uint8Array): Slices<number | undefined>;
+  free(): void;
+}
+
+export function createInflater(): Inflater {
+  const kernel = borrowPng(0);
+  const { bytes } = kernel;
+  return {
+    *fill(input, output) {
+      let taken = kernel.output;
+      let to = 0;
+      let from = 0;
+      kernel.begin();
+      while (from < input.length) {
+        let status = NEEDS_INPUT;
+        const piece = input.subarray(from, from + PIECE);
+        from += piece.length;
+        bytes.set(piece, kernel.input);
+        kernel.feed(piece.length);
+        for (;;) {
+          const room = Math.min(output.length - to, PIECE);
+          status = kernel.step(room);
+          if (status < 0) return undefined;
+          const end = kernel.end();
+          output.set(bytes.subarray(taken, end), to);
+          to += end - taken;
+          taken = end - kernel.slide(end);
+          // As zlib does, it goes on when all is there, up to what would need room: a wrong checksum shows.
+          if (status === ENDED || status === NEEDS_INPUT || (status === NEEDS_ROOM && room === 0)) break;
+          yield;
+        }
+        if (status !== NEEDS_INPUT) break;
+        yield;
+      }
+      return to === output.length ? from : undefined;
+    },
+    free: kernel.free,
+  };
 }

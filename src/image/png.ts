@@ -16,10 +16,10 @@ const KINDS: Readonly<Record<string, Kind>> = {
   "0,16": { mode: "gray16", bits: 16, step: 0 },
   "2,8": { mode: "rgb", bits: 24, step: 1 },
   "2,16": { mode: "rgb", bits: 48, step: 2 },
-  "4,8": { mode: "gray-alpha", bits: 16, step: 0 },
-  "4,16": { mode: "rgba", bits: 32, step: 0 },
-  "6,8": { mode: "rgba", bits: 32, step: 1 },
-  "6,16": { mode: "rgba", bits: 64, step: 2 },
+  "4,8": { mode: "gray-alpha", bits: 16, step: 0, alphaAt: 1 },
+  "4,16": { mode: "rgba", bits: 32, step: 0, alphaAt: 2 },
+  "6,8": { mode: "rgba", bits: 32, step: 1, alphaAt: 3 },
+  "6,16": { mode: "rgba", bits: 64, step: 2, alphaAt: 6 },
 };
 
 interface Kind {
@@ -28,6 +28,8 @@ interface Kind {
   /** Bits a pixel. */
   readonly bits: number;
   readonly step: number;
+  /** The byte of a pixel that is its alpha. */
+  readonly alphaAt?: number;
 }
 
 /** First column and row, and their steps, of Adam7's seven passes. */
@@ -68,6 +70,8 @@ interface Png {
   kind?: Kind;
   isInterlaced: boolean;
   palette?: Uint8Array;
+  /** What is transparent, of the mode at the chunk: alpha of colours, a level, or RGB. */
+  transparency?: { readonly mode: Kind["mode"]; readonly values: Uint8Array };
   /** Frames of an animation, and the number of the last chunk that belongs to one. */
   frames?: number;
   sequence?: number;
@@ -207,6 +211,7 @@ function* readChunk(png: Png, type: string, payload: Uint8Array): Slices<void> {
     case "tRNS":
       if (png.kind?.mode === "rgb") shortest(6);
       else if (png.kind?.mode === "gray" || png.kind?.mode === "gray16") shortest(2);
+      if (png.kind) png.transparency = { mode: png.kind.mode, values: payload };
       return;
     case "gAMA":
       return shortest(4);
@@ -365,7 +370,12 @@ function* readPixels(png: Png, kind: Kind, data: Data): Slices<PngKernel> {
     );
   if (columns > Math.floor(MOST_ROW_BITS / bits) - 7)
     throw broken(file, `has rows of ${columns} pixels of ${bits} bits; a row must have less than 2^31 bits`);
-  const colours = coloursOf(png, kind);
+  const isWhite = file.alpha === "white";
+  const colours = isWhite ? onWhite(png, kind, coloursOf(png, kind)) : coloursOf(png, kind);
+  const alphaAt = isWhite ? (kind.alphaAt ?? -1) : -1;
+  const transparent = isWhite ? transparentOf(png, kind) : -1;
+  // Where no pixel is written there is the first colour of the palette, or nothing but what is behind.
+  const blank = alphaAt >= 0 || transparent === 0 ? 0xffffff : colours[0]!;
   const rowBytes = Math.ceil((columns * bits) / 8);
 
   let read = 0;
@@ -388,12 +398,11 @@ function* readPixels(png: Png, kind: Kind, data: Data): Slices<PngKernel> {
     const place = isInterlaced ? 3 * (y * width + x) : 3 * (top * width + left);
     return size[0] > 0 && size[1] > 0 ? [[...size, bits, step, heap + place, 3 * dx, 3 * dy * width]] : [];
   });
-  // Where no pixel is written there is the first colour of the palette.
   const picture = bytes.subarray(heap, heap + area);
   const isInOrder = !isInterlaced && columns === width && rows === height;
-  if (!isInOrder) yield* paint(picture, colours[0]!);
+  if (!isInOrder) yield* paint(picture, blank);
   kernel.begin();
-  kernel.begin_rows();
+  kernel.begin_rows(alphaAt, transparent);
   let pass = 0;
   kernel.begin_pass(heap + lineBuffer, ...passes[0]!);
   for (;;) {
@@ -416,7 +425,7 @@ function* readPixels(png: Png, kind: Kind, data: Data): Slices<PngKernel> {
         const isDone = isWhole && pass === passes.length - 1;
         if (status === ENDED && !isDone) {
           if (!hasRow || kernel.is_within_row()) throw truncated();
-          if (isInOrder) yield* paint(picture.subarray(3 * width * (rows - kernel.rows_left())), colours[0]!);
+          if (isInOrder) yield* paint(picture.subarray(3 * width * (rows - kernel.rows_left())), blank);
           return kernel;
         }
         if (isDone && status !== NEEDS_TIME && (isLast || status !== NEEDS_INPUT)) return kernel;
@@ -428,6 +437,39 @@ function* readPixels(png: Png, kind: Kind, data: Data): Slices<PngKernel> {
       }
     }
   }
+}
+
+/** The samples that are transparent, as assembly/png.ts wants them: RGB, red lowest, or gray of 16 bits; -1 for none. */
+function transparentOf({ transparency }: Png, { mode }: Kind): number {
+  if (transparency?.mode !== mode) return -1;
+  const { values } = transparency;
+  if (mode === "gray16") return viewOf(values).getUint16(0);
+  // Of samples of 16 bits, too, Pillow compares the lower bytes.
+  return mode === "rgb" ? values[1]! | (values[3]! << 8) | (values[5]! << 16) : -1;
+}
+
+/** One colour without alpha among others that have all of it: only then Pillow, in whose regular expression it is, misses a 10. */
+const ONE_TRANSPARENT = /^\xff*\0\xff*\n?$/;
+
+/** Gray levels, or the colours of a palette, laid on white. */
+function onWhite({ transparency }: Png, { mode, bits }: Kind, colours: Uint32Array): Uint32Array {
+  if (transparency?.mode !== mode) return colours;
+  const { values } = transparency;
+  if (mode === "gray") {
+    const level = bits > 1 ? values[1]! : viewOf(values).getUint16(0) ? 255 : 0;
+    return colours.map((colour) => (colour === 0x10101 * level ? 0xffffff : colour));
+  }
+  if (mode !== "palette") return colours;
+  const text = ascii(values, 0, Math.min(values.length, colours.length + 1));
+  const only = ONE_TRANSPARENT.test(text) ? text.indexOf("\0") : -1;
+  return colours.map((colour, i) => {
+    const alpha = only < 0 ? (values[i] ?? 255) : i === only ? 0 : 255;
+    const [red, green, blue] = [0, 8, 16].map((shift) => {
+      const sum = ((colour >> shift) & 255) * alpha + 255 * (255 - alpha) + 128;
+      return (sum + (sum >> 8)) >> 8;
+    }) as [number, number, number];
+    return red | (green << 8) | (blue << 16);
+  });
 }
 
 /** Makes black pixels of a colour. */

@@ -33,6 +33,8 @@ interface ProcessorRow {
   white?: true;
   /** Torchvision's class rescales before it resizes. */
   rescaleFirst?: true;
+  /** The absent `do_normalize` is false. */
+  raw?: true;
   /** How the size is found, if not as `size` says. */
   sizes?: "multiples" | "bounded" | "blurred" | "patches";
 }
@@ -47,6 +49,11 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   Siglip: { size: 224, square: true, resample: 3, norm: HALF, white: true },
   CLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
   Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
+  ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
+  OwlViT: { size: 768, square: true, resample: 3, norm: CLIP, white: true },
+  Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
+  GotOcr2: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
+  Tipsv2: { size: 448, square: true, resample: 2, norm: HALF, white: true, raw: true },
   DPT: { size: 384, square: true, resample: 3, norm: HALF, sizes: "multiples" },
   Yolos: { size: 800, square: false, resample: 2, norm: IMAGENET, sizes: "bounded" },
   Owlv2: { size: 960, square: true, resample: 2, norm: CLIP, white: true, rescaleFirst: true, sizes: "blurred" },
@@ -73,6 +80,16 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   siglip2: "Siglip2",
   siglip2_vision_model: "Siglip2",
   bit: "Bit",
+  altclip: "CLIP",
+  chinese_clip: "ChineseCLIP",
+  owlvit: "OwlViT",
+  blip_vision_model: "Blip",
+  git_vision_model: "CLIP",
+  aimv2_vision_model: "CLIP",
+  mlcd_vision_model: "CLIP",
+  internvl_vision: "GotOcr2",
+  pixio: "Bit",
+  tipsv2: "Tipsv2",
 };
 
 /** Keys of preprocessor_config.json that are read of some checkpoints only, or never. */
@@ -86,10 +103,12 @@ export const PREPROCESSOR_KEYS: KeyRules = {
     "labels of training": "do_reduce_labels do_convert_annotations format",
     // A decoded image is RGB here.
     "already so": "do_convert_rgb",
+    "of crops to patches": "min_patches max_patches",
   },
   fixed: {
     do_pad: [false],
     do_center_crop: [false],
+    crop_to_patches: [false],
     data_format: ["channels_first"],
     size_divisor: [],
   },
@@ -225,7 +244,9 @@ function scaledTo(own: Preprocessing, [height, width]: readonly [number, number]
 
 /** The class of transformers whose defaults hold where a checkpoint has no preprocessor_config.json; undefined in other libraries. */
 export function assumedProcessor(preprocessor: unknown, model: unknown): string | undefined {
-  const type = isRecord(model) ? model.model_type : undefined;
+  const { model_type: stated, vision_config: tower } = isRecord(model) ? model : {};
+  // Of two towers of any types, that of images counts.
+  const type = stated === "vision-text-dual-encoder" && isRecord(tower) ? tower.model_type : stated;
   if (preprocessor !== undefined || typeof type !== "string" || type === TIMM_WRAPPER) return undefined;
   const family = Object.hasOwn(FAMILY_PROCESSORS, type) ? FAMILY_PROCESSORS[type] : undefined;
   if (family !== undefined) return `${family}ImageProcessor`;
@@ -429,12 +450,12 @@ function sizesOf(
 /** From bytes to pixel values. */
 function arithmetic(
   config: Record<string, unknown>,
-  { norm, rescaleFirst }: ProcessorRow,
+  { norm, rescaleFirst, raw }: ProcessorRow,
   processor: Processor,
 ): Pick<Preprocessing, "rescale" | "mean" | "std"> {
-  const flag = (name: string) => flagOf(config, name);
+  const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const factor = flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1;
-  if (!flag("do_normalize")) {
+  if (!flag("do_normalize", !raw)) {
     return { rescale: processor === "torchvision" ? fround(factor) : factor, mean: [0, 0, 0], std: [1, 1, 1] };
   }
   const mean = readThree("image_mean", config.image_mean ?? norm[0]);

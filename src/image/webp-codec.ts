@@ -18,6 +18,17 @@ export interface WebpDecoder {
     out: number,
     stride: number,
     end: number,
+    isOnWhite: number,
+  ): number;
+  alpha_blend_begin(
+    data: number,
+    length: number,
+    width: number,
+    height: number,
+    out: number,
+    stride: number,
+    end: number,
+    filter: number,
   ): number;
   alpha_begin(data: number, length: number, width: number, height: number): number;
   lossless_step(): number;

@@ -18,6 +18,7 @@ const XMP_FLAG = 4;
 const EXIF_FLAG = 8;
 const ALPHA_FLAG = 16;
 const UNKNOWN_FLAGS = 0xc1;
+const ALPHA_BIT = 1 << 28;
 
 /** A chunk of RIFF, whose payload lies from `start` to `end` and, with the byte that makes it even, to `next`. */
 interface Chunk {
@@ -42,6 +43,8 @@ interface Container {
   width: number;
   height: number;
   frame: Frame;
+  /** Whether Pillow has it with alpha, as the file says. */
+  hasAlpha: boolean;
   orientation: number;
 }
 
@@ -128,7 +131,9 @@ function* readContainer(file: ImageFile): Slices<Container> {
     const [width, height] = sizeOf(first);
     checkSize(file, width, height);
     const frame = complete({ ...readFrame(), alpha: undefined }, 0, 0);
-    return { width, height, frame, orientation: 1 };
+    // Of VP8L a bit behind the size says it.
+    const hasAlpha = first.tag === VP8L && (view.getUint32(first.start + 1, true) & ALPHA_BIT) !== 0;
+    return { width, height, frame, hasAlpha, orientation: 1 };
   }
 
   if (first.end - first.start !== 10) throw broken(file, "has a WebP chunk VP8X that is not of 10 bytes");
@@ -195,7 +200,7 @@ function* readContainer(file: ImageFile): Slices<Container> {
     exif && bytes.subarray(exif.start, exif.end),
     xmp && new TextDecoder("latin1").decode(bytes.subarray(xmp.start, xmp.end)),
   );
-  return { width, height, frame, orientation };
+  return { width, height, frame, hasAlpha: (flags & ALPHA_FLAG) !== 0, orientation };
 }
 
 /** Faults, by their numbers in assembly/webp/status.ts. */
@@ -213,14 +218,15 @@ const ROOM = 48 << 20;
 /** Bytes that WebAssembly can address, less a page. */
 const MOST = 2 ** 32 - 2 ** 16;
 
-/** Reads the pixels, of a canvas that is black where the frame is not. */
+/** Reads the pixels, of a canvas that is black where the frame is not, or transparent. */
 export function* readWebp(file: ImageFile): Slices<StoredImage> {
-  const { width, height, orientation, frame } = yield* readContainer(file);
+  const { width, height, orientation, frame, hasAlpha } = yield* readContainer(file);
+  const isWhite = hasAlpha && file.alpha === "white";
   const { image, alpha, left, top } = frame;
   const isWhole = frame.width === width && frame.height === height;
   const [pixels, canvas] = [frame.width * frame.height, width * height];
   const dataSize = image.next - image.start + (alpha ? alpha.end - alpha.start : 0);
-  const limit = dataSize + 12 * canvas + ROOM;
+  const limit = (isWhite ? 2 : 1) * dataSize + 12 * canvas + ROOM;
   // Memory that was used before is not zero.
   const decoder = borrowDecoder(!isWhole);
   decoder.reset(Math.min(limit, MOST));
@@ -244,9 +250,10 @@ export function* readWebp(file: ImageFile): Slices<StoredImage> {
   const stride = 3 * width;
   const at = out + stride * top + 3 * left;
   const size = [frame.width, frame.height] as const;
+  if (isWhite && !isWhole) yield* whiten(new Uint8Array(decoder.memory.buffer, out, 3 * canvas));
   if (isLossless) {
     const end = (isWhole ? out : allot(4 * pixels + 16)) + 4 * pixels;
-    const begun = decoder.lossless_begin(dataAt, length, ...size, at, stride, end);
+    const begun = decoder.lossless_begin(dataAt, length, ...size, at, stride, end, Number(isWhite));
     yield* run(file, "WebP data", begun, decoder.lossless_step);
   } else {
     yield* run(file, "WebP data", decoder.lossy_begin(dataAt, length, ...size, at, stride), decoder.lossy_row);
@@ -255,9 +262,34 @@ export function* readWebp(file: ImageFile): Slices<StoredImage> {
         decoder.alpha_begin(copy(start, alpha.end), alpha.end - start, ...size);
         return decoder.lossless_step;
       });
+    if (alpha && isWhite) {
+      const flags = file.bytes[alpha.start]!;
+      const isRaw = (flags & 3) === 0;
+      // What was checked may end in the zeros behind it, as libwebp reads them.
+      const begun = decoder.alpha_blend_begin(
+        copy(alpha.start + 1, alpha.end),
+        alpha.end - alpha.start + 7,
+        ...size,
+        at,
+        stride,
+        isRaw ? 0 : allot(4 * pixels + 16) + 4 * pixels,
+        (flags >> 2) & 3,
+      );
+      yield* run(file, "WebP alpha", begun, decoder.lossless_step);
+    }
   }
   const data = new Uint8Array(decoder.memory.buffer, out, 3 * canvas);
   return { data, width, height, orientation, free: decoder.free };
+}
+
+/** Pixels that are made white between two yields. */
+const WHITE = 1 << 22;
+
+function* whiten(pixels: Uint8Array): Slices<void> {
+  for (let at = 0; at < pixels.length; at += WHITE) {
+    pixels.fill(255, at, at + WHITE);
+    yield;
+  }
 }
 
 /** Calls a step of the decoder until it is done. */
@@ -269,7 +301,7 @@ function* run(file: ImageFile, what: string, begun: number, step: () => number):
 }
 
 /**
- * Alpha changes no color, but as in Pillow it must be right.
+ * Alpha that is dropped changes no color, but as in Pillow it must be right.
  * @param begin begins to decode it, from the address on, as an image of VP8L.
  */
 function* checkAlpha(

@@ -1,12 +1,21 @@
 /**
- * A checkpoint: weights in safetensors files (one, or shards with their index) and the JSON files beside them, in the
- * file layout of the Hugging Face Hub. Only headers are read when it is opened; weights go past in chunks, from the
+ * A checkpoint: weights in safetensors files or PyTorch's (one, or shards with their index) and the JSON files beside them, in
+ * the file layout of the Hugging Face Hub. Only headers are read when it is opened; weights go past in chunks, from the
  * source straight into memory that the consumer gives.
  */
 import { ELEMENT_BYTES } from "../backend.js";
 import { excerpt, kindOf, parseJson } from "../json.js";
 import { widen, widen8 } from "../numerics/elements.js";
-import { checkSubfolder, type Folder, MAX_CONFIG_BYTES, MAX_JSON_BYTES, openFolder, type Waiting } from "./folder.js";
+import {
+  checkSubfolder,
+  type Folder,
+  isTorchFile,
+  MAX_CONFIG_BYTES,
+  MAX_JSON_BYTES,
+  openFolder,
+  type Waiting,
+} from "./folder.js";
+import { describe, formatOf, TELLING_BYTES } from "./formats.js";
 import type { CheckpointParts } from "./parts.js";
 import {
   asRead,
@@ -39,6 +48,10 @@ export interface Checkpoint {
   /** Parsed `preprocessor_config.json`, if there is one. */
   readonly preprocessor: unknown | undefined;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Format of the weights, for people. */
+  readonly format: string;
+  /** Part of a training checkpoint that the tensors are: its keys, with "/" between them; undefined if they are all there is. */
+  readonly state: string | undefined;
   /** Bytes of another file beside the weights, such as tokenizer.json; undefined if there is none. */
   file(name: string): Promise<Uint8Array | undefined>;
   /** Brings such files near, if they are far away, so that `file` has them later. */
@@ -94,7 +107,7 @@ export function renamed(checkpoint: Checkpoint, nameOf: (name: string) => string
   return {
     ...checkpoint,
     tensors,
-    bytes: [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0),
+    bytes: bytesOf(tensors),
     read: (consumer, waiting) =>
       checkpoint.read(
         {
@@ -109,6 +122,9 @@ export function renamed(checkpoint: Checkpoint, nameOf: (name: string) => string
       ),
   };
 }
+
+const bytesOf = (tensors: Checkpoint["tensors"]): number =>
+  [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0);
 
 /** Takes a checkpoint in, and of it what a second consumer wants as well. */
 export const withSecond = (first: TensorConsumer, second: TensorConsumer): TensorConsumer => ({
@@ -132,7 +148,13 @@ const MAX_DIMENSIONS = 64;
 /** Most files of weights: of the largest models there are about 200. */
 const MAX_SHARDS = 1000;
 
-/** One safetensors file, its tensors in the order of their bytes, and where the last of them ends. */
+/** Options of {@link openCheckpoint}. */
+export interface Opening extends Waiting {
+  /** Which part of a training checkpoint of PyTorch is wanted: a key, or keys with "/" between them. */
+  readonly state?: string;
+}
+
+/** One file, or what is read like one: its tensors in the order of their bytes, and where the last of them ends. */
 interface WeightFile {
   readonly source: ByteSource;
   readonly tensors: readonly TensorInfo[];
@@ -141,15 +163,15 @@ interface WeightFile {
 
 /**
  * Opens a checkpoint and reads its headers.
- * @param source a folder, a `.safetensors` file (JSON files beside it are used), an address of either, or the parts.
+ * @param source a folder, a file of weights (JSON files beside it are used), an address of either, or the parts.
  * @param waiting its progress is that of files that have to be brought here first.
  * @throws Error: one sentence that names the file, the rule and what was found.
  */
 export async function openCheckpoint(
   source: string | URL | CheckpointParts | Folder,
-  waiting: Waiting = {},
+  waiting: Opening = {},
 ): Promise<Checkpoint> {
-  const { signal } = waiting;
+  const { signal, state } = waiting;
   const place = typeof source === "string" || source instanceof URL ? await openFolder(source) : source;
   const {
     name,
@@ -163,31 +185,38 @@ export async function openCheckpoint(
 
   const files: WeightFile[] = [];
   const tensors = new Map<string, TensorInfo>();
+  /** The file of each tensor, by its name in the folder. */
+  const placed = new Map<string, string>();
+  const formats = new Set<string>();
+  let found: string | undefined;
   const opened: ByteSource[] = [];
   const close = async () => {
     for (const source of opened) await source.close();
   };
   try {
-    for (const open of shards) {
+    for (const { name: shard, open } of shards) {
       signal?.throwIfAborted();
       const source = await open();
       opened.push(source);
-      for (const file of await openWeights(source)) {
+      const weights = await openWeights(source, state);
+      formats.add(weights.format);
+      found = weights.state ?? found;
+      for (const file of weights.files) {
         files.push(file);
         for (const info of file.tensors) {
           checkTensor(info);
           const other = tensors.get(info.name);
           if (other) throw new Error(`checkpoint: "${info.name}" is both in "${other.file}" and in "${info.file}"`);
           tensors.set(info.name, info);
+          placed.set(info.name, shard);
         }
       }
     }
-    if (placement) checkPlacement(placement, tensors);
+    if (placement) checkPlacement(placement, placed);
   } catch (error) {
     await close();
     throw error;
   }
-  const bytes = [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0);
   return {
     name,
     config,
@@ -195,7 +224,9 @@ export async function openCheckpoint(
     file: fileOf,
     bring,
     tensors,
-    bytes,
+    format: [...formats].join(" and "),
+    state: found,
+    bytes: bytesOf(tensors),
     read: (...args) => readWeights(files, ...args),
     close,
   };
@@ -212,15 +243,22 @@ function checkTensor({ name, shape, file }: TensorInfo): void {
   }
 }
 
-/** Files that have to be opened. `placement`: the index of a sharded checkpoint. */
+/** The index of a sharded checkpoint, by its path, and the names of its files in the folder. */
+interface Placement {
+  readonly index: string;
+  readonly shardOf: ReadonlyMap<string, string>;
+  path(name: string): string;
+}
+
+/** Files that have to be opened. */
 interface Layout {
   name: string;
   config: unknown;
   preprocessor: unknown;
   file(name: string): Promise<Uint8Array | undefined>;
   bring?: Checkpoint["bring"];
-  shards: (() => ByteSource | Promise<ByteSource>)[];
-  placement?: { index: string; shardOf: Map<string, string> };
+  shards: { name: string; open(): ByteSource | Promise<ByteSource> }[];
+  placement?: Placement;
 }
 
 function fromParts(parts: CheckpointParts): Layout {
@@ -232,8 +270,8 @@ function fromParts(parts: CheckpointParts): Layout {
   const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : undefined;
   if (list?.length === 0) throw new RangeError("weights: expected at least one safetensors file, got an empty list");
   const shards = list
-    ? list.map((bytes, i) => () => fromBytes(bytes, `weights[${i}]`))
-    : [() => fromBytes(weights as Bytes, "weights")];
+    ? list.map((bytes, i) => ({ name: `weights[${i}]`, open: () => fromBytes(bytes, `weights[${i}]`) }))
+    : [{ name: "weights", open: () => fromBytes(weights as Bytes, "weights") }];
   const { tokenizer } = parts;
   const file = async (name: string) => {
     const value = tokenizer?.[name];
@@ -258,7 +296,8 @@ async function find(whole: Folder, waiting: Waiting): Promise<Layout> {
   const { signal } = waiting;
   const folder = await findModule(whole, signal);
   const { files, placement } = await findWeights(folder, signal);
-  const openClip = folder.file === undefined && files[0] === OPEN_CLIP && (await folder.has(OPEN_CLIP_CONFIG, signal));
+  const openClip =
+    folder.file === undefined && files[0]!.startsWith("open_clip_") && (await folder.has(OPEN_CLIP_CONFIG, signal));
   const config = openClip ? OPEN_CLIP_CONFIG : "config.json";
   const beside: string[] = [];
   for (const name of openClip ? [config] : [config, PREPROCESSOR, PROCESSOR]) {
@@ -279,7 +318,7 @@ async function find(whole: Folder, waiting: Waiting): Promise<Layout> {
     preprocessor: nested ?? (await json(PREPROCESSOR)),
     file: async (name) => ((await folder.has(name)) ? folder.bytes(name, { maxBytes: MAX_JSON_BYTES }) : undefined),
     bring: folder.bring && bring,
-    shards: files.map((name) => () => folder.open(name, signal)),
+    shards: files.map((name) => ({ name, open: () => folder.open(name, signal) })),
     placement,
   };
 }
@@ -330,23 +369,33 @@ async function adapterOf(folder: Folder, signal: AbortSignal | undefined): Promi
     `checkpoint: "${folder.name}" holds ${what}; merge them with peft (merge_and_unload) and load what that saves`,
   );
 }
+/** Files of weights by the names that libraries give them, safetensors before what is a pickle. */
+const USUAL = [
+  ...["model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors", "model.npz"],
+  ...["pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin"],
+];
+
+/** OpenCLIP's repositories may hold a model of transformers' as well, with its own config. */
+const OPEN_CLIP_CONFIG = "open_clip_config.json";
+
+/** Files of trainers that are no model's. */
+const NO_MODEL = /^(training_args|optimizer|scheduler|scaler|rng_state.*|random_states.*)\.\w+$/;
 
 /** The weights of a folder: the file that was asked for, that or the index of the usual name, else the only one. */
 async function findWeights(
   folder: Folder,
   signal: AbortSignal | undefined,
 ): Promise<{ files: string[] } & Pick<Layout, "placement">> {
-  if (folder.file !== undefined) return { files: [folder.file] };
-  const { names } = folder;
-  const only = (ending: string) => {
-    const all = names?.filter((name) => name.endsWith(ending));
+  const { names, file } = folder;
+  const only = (holds: (name: string) => boolean) => {
+    const all = names?.filter(holds);
     return all?.length === 1 ? all[0] : undefined;
   };
-  let name: string | undefined;
-  for (const usual of USUAL) {
-    if (name === undefined && (await folder.has(usual, signal))) name = usual;
-  }
-  name ??= only(".safetensors") ?? only(".npz");
+  let name = file;
+  for (const usual of USUAL) if (name === undefined && (await folder.has(usual, signal))) name = usual;
+  name ??= only((other) => other.endsWith(".safetensors"));
+  name ??= only((other) => other.endsWith(".npz"));
+  name ??= only((other) => isTorchFile(other) && !NO_MODEL.test(other));
   if (name === undefined || /^adapter_model/.test(name)) {
     const adapter = await adapterOf(folder, signal);
     if (adapter) throw adapter;
@@ -354,31 +403,24 @@ async function findWeights(
   if (name === undefined) {
     const found = names && names.length > 12 ? [...names.slice(0, 12), "…"] : names;
     throw new Error(
-      `checkpoint: folder "${folder.name}" must hold model.safetensors, ${INDEX} or one other .safetensors or .npz file; ` +
-        `it holds ${found ? found.join(", ") || "nothing" : "none of the usual names"}`,
+      `checkpoint: folder "${folder.name}" must hold model.safetensors, pytorch_model.bin, the index of either or one ` +
+        `other file of weights; it holds ${found ? found.join(", ") || "nothing" : "none of the usual names"}`,
     );
   }
-  if (name !== INDEX) return { files: [name] };
+  if (!name.endsWith(INDEX)) return { files: [name] };
 
-  const index = folder.path(INDEX);
-  const shardOf = parseIndex(await readJson(folder, INDEX, signal), index);
+  const index = folder.path(name);
+  const shardOf = parseIndex(await readJson(folder, name, signal), index);
   const files = [...new Set(shardOf.values())].sort();
   const there = new Set(names);
   const missing = names ? files.filter((shard) => !there.has(shard)) : [];
   if (missing.length > 0) {
     throw new Error(`checkpoint: "${index}" names ${quotedList(missing)}, which the folder does not hold`);
   }
-  return {
-    files,
-    placement: { index, shardOf: new Map([...shardOf].map(([tensor, at]) => [tensor, folder.path(at)])) },
-  };
+  return { files, placement: { index, shardOf, path: folder.path } };
 }
 
-const INDEX = "model.safetensors.index.json";
-/** OpenCLIP's repositories may hold a model of transformers' as well, with its own config. */
-const OPEN_CLIP = "open_clip_model.safetensors";
-const OPEN_CLIP_CONFIG = "open_clip_config.json";
-const USUAL = ["model.safetensors", INDEX, OPEN_CLIP, "model.npz"];
+const INDEX = ".index.json";
 
 /** The index's map from tensors to shards, which lie in the folder of the index and nowhere else. */
 function parseIndex(index: unknown, path: string): Map<string, string> {
@@ -388,11 +430,12 @@ function parseIndex(index: unknown, path: string): Map<string, string> {
   }
   const shardOf = new Map<string, string>();
   const shards = new Set<string>();
+  const kind = path.endsWith(".bin.index.json") ? ".bin" : ".safetensors";
   for (const [tensor, shard] of Object.entries(map)) {
     // 255 is the longest name of file systems.
-    if (typeof shard !== "string" || shard.length > 255 || !/^[^/\\]+\.safetensors$/.test(shard)) {
+    if (typeof shard !== "string" || shard.length > 255 || !/^[^/\\]+$/.test(shard) || !shard.endsWith(kind)) {
       const [name, got] = [excerpt(tensor, 120), typeof shard === "string" ? "another file" : kindOf(shard)];
-      throw new Error(`checkpoint: "${path}" must name .safetensors files of its own folder; ${name} is in ${got}`);
+      throw new Error(`checkpoint: "${path}" must name ${kind} files of its own folder; ${name} is in ${got}`);
     }
     shardOf.set(tensor, shard);
     shards.add(shard);
@@ -403,11 +446,11 @@ function parseIndex(index: unknown, path: string): Map<string, string> {
 }
 
 /** Every tensor of the index must be in the shard that the index names. */
-function checkPlacement({ index, shardOf }: NonNullable<Layout["placement"]>, tensors: Map<string, TensorInfo>): void {
-  const wrong = [...shardOf].filter(([name, shard]) => tensors.get(name)?.file !== shard);
+function checkPlacement({ index, shardOf, path }: Placement, placed: ReadonlyMap<string, string>): void {
+  const wrong = [...shardOf].filter(([name, shard]) => placed.get(name) !== shard);
   if (wrong.length > 0) {
     const names = quotedList(wrong.map(([name]) => name));
-    throw new Error(`checkpoint: "${index}" puts ${names} in "${wrong[0]![1]}", which does not hold it`);
+    throw new Error(`checkpoint: "${index}" puts ${names} in "${path(wrong[0]![1])}", which does not hold it`);
   }
 }
 
@@ -426,19 +469,49 @@ async function readJson(folder: Folder, name: string, signal: AbortSignal | unde
   return value;
 }
 
-/** The first bytes of a zip: of its first member, or of the end of an empty one. */
-const isZip = (first: Uint8Array): boolean => first[0] === 0x50 && first[1] === 0x4b;
+/** Contents of a file of weights. */
+interface Opened extends Pick<Checkpoint, "format"> {
+  readonly files: readonly WeightFile[];
+  readonly state?: string;
+}
 
-/** A safetensors file, or the arrays of a zip. */
-async function openWeights(source: ByteSource): Promise<readonly WeightFile[]> {
+/** Opens a file of any format, which its bytes tell, whatever its name. */
+async function openWeights(source: ByteSource, state: string | undefined): Promise<Opened> {
   const { name, size } = source;
-  const first8 = new Uint8Array(Math.min(8, size));
-  await source.read(first8, 0);
-  if (isZip(first8)) return (await import("./npz.js")).openNpz(source);
-  const header = new Uint8Array(headerLength(first8, size, name));
+  // A stream goes on behind the length of a safetensors header.
+  const first = new Uint8Array(Math.min(Number.isFinite(size) ? TELLING_BYTES : 8, size));
+  await source.read(first, 0);
+  const format = formatOf(first);
+  if ((format === "zip" || format === "pickle") && !Number.isFinite(size)) {
+    throw new Error(`checkpoint: "${name}" must be a file, bytes or a Blob, as it is no safetensors; got a stream`);
+  }
+  if (format === "pickle" || (format === "zip" && !isNpz(first, name))) {
+    const { openTorch } = await import("./torch/index.js");
+    const { state: keys, ...file } = await openTorch(source, state);
+    return { files: [file], format: "PyTorch", ...(keys.length > 0 ? { state: keys.join("/") } : {}) };
+  }
+  if (state !== undefined) {
+    throw new RangeError(`load: state needs a training checkpoint of PyTorch; "${name}" is none`);
+  }
+  if (format === "zip") return { files: await (await import("./npz.js")).openNpz(source), format: "npz" };
+  const other = format === undefined ? describe(first) : undefined;
+  if (other !== undefined) throw new Error(`checkpoint: "${name}" must be a file of weights; it is ${other}`);
+  if (format === undefined && isTorchFile(name)) {
+    throw new Error(`checkpoint: "${name}" must be of torch.save or safetensors; it begins as neither does`);
+  }
+  if (format === undefined && name.endsWith(".npz")) {
+    throw new Error(`npz: "${name}" must be a zip of .npy files; it is something else`);
+  }
+  const header = new Uint8Array(headerLength(first.subarray(0, 8), size, name));
   await source.read(header, 8);
   const tensors = parseHeader(header, { name, fileSize: size });
-  return [{ source, tensors, end: tensors.at(-1)?.end ?? 8 + header.length }];
+  return { files: [{ source, tensors, end: tensors.at(-1)?.end ?? 8 + header.length }], format: "safetensors" };
+}
+
+/** Tells whether a zip is NumPy's: by its name, or that of its first member, behind 30 bytes of header. */
+function isNpz(first: Uint8Array, name: string): boolean {
+  const length = (first[26] ?? 0) + 256 * (first[27] ?? 0);
+  return name.endsWith(".npz") || new TextDecoder("latin1").decode(first.subarray(30, 30 + length)).endsWith(".npy");
 }
 
 async function readWeights(

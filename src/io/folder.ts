@@ -57,6 +57,14 @@ export const MAX_JSON_BYTES = 100_000_000;
 /** The same of a config, a preprocessor or an index of shards: the names of 21,841 classes, twice, take 2 MB. */
 export const MAX_CONFIG_BYTES = 2 ** 24;
 
+/** Names of files of torch.save. */
+const TORCH_FILE = /\.(bin|pt|pth|pth\.tar|ptl|ckpt)$/;
+
+/** Tells whether a path is one of a file of weights, or an index of some, by its name. */
+export const isWeights = (path: string): boolean => /\.(safetensors|npz|index\.json)$/.test(path) || isTorchFile(path);
+
+export const isTorchFile = (name: string): boolean => TORCH_FILE.test(name);
+
 /** The folder of a path or a `file:` URL, which may also name one file in it. */
 export async function openFolder(source: string | URL): Promise<Folder> {
   const at = typeof source === "string" && /^[a-z]+:\/\//i.test(source) ? new URL(source) : source;
@@ -77,7 +85,7 @@ export async function openFolder(source: string | URL): Promise<Folder> {
     path: (name) => String(pathOf(name)),
     open: (name) => fromFile(pathOf(name)),
     bytes: (name, { signal, maxBytes = MAX_CONFIG_BYTES } = {}) => readFile(pathOf(name), { signal, maxBytes }),
-    key: () => fingerprint(at, /\.(json|safetensors|npz|txt)$/),
+    key: () => fingerprint(at, /\.(json|safetensors|npz|txt|bin|pt|pth|tar|ptl|ckpt)$/),
     async within(path) {
       const inner = path.split("/").reduce(join, folder);
       if (!(await isDirectory(inner)))

@@ -57,10 +57,7 @@ export interface NpzMember {
 }
 
 export async function openNpz(archive: ByteSource): Promise<NpzMember[]> {
-  const { name, size } = archive;
-  if (!Number.isFinite(size)) {
-    throw new Error(`npz: "${name}" must be a file or bytes, as a zip is read from its end; got a stream`);
-  }
+  const { name } = archive;
   const { unzipRaw } = await importPackage("unzipit", () => import("unzipit"));
   const entries = await unzipRaw(readerOf(archive, MAX_DIRECTORY)).then(
     (zip) => zip.entries,

@@ -73,7 +73,7 @@ export async function createTokenizer(
     const content = typeof token === "object" && token !== null ? (token as Json).content : token;
     return typeof content === "string" ? inner.token_to_id(content) : undefined;
   };
-  const end = named("eos_token");
+  const end = named("eos_token") ?? named("sep_token");
   const padding = named("pad_token") ?? end;
   if (pad && padding === undefined) {
     throw new Error('tokenizer: texts are filled up, so tokenizer_config.json must name a "pad_token"; got none');

@@ -18,6 +18,12 @@ export interface EncoderConfig {
   readonly activation: Activation;
 }
 
+/**
+ * Norms behind attention and MLP instead of before them: of what a branch adds, z + LN(f(z)) (Liu et al. 2022), or of the sum,
+ * LN(z + f(z)) (Vaswani et al. 2017). False: none.
+ */
+export type PostNorm = false | "branch" | "sum";
+
 /** Multi-head self-attention of a block, eq. 2 and 5 to 8. */
 export interface Attention {
   readonly kind: "attention";
@@ -94,7 +100,7 @@ export type Tap = {
 /** Runs z through all blocks, in place; taps read it behind those that they ask for. */
 export async function encode(
   backend: Backend,
-  config: EncoderConfig & { readonly postNorm?: boolean },
+  config: EncoderConfig & { readonly postNorm?: PostNorm },
   blocks: readonly Block[],
   z: Matrix,
   { images, tokens }: Sequence,
@@ -118,7 +124,7 @@ export async function encode(
     y: several(most("attention"), width),
     hidden: several(most("mlp"), mlpWidth),
     wide: gated ? backend.createTensor(rows, 2 * mlpWidth) : undefined,
-    added: postNorm ? backend.createTensor(rows, width) : undefined,
+    added: postNorm === "branch" ? backend.createTensor(rows, width) : undefined,
     bias: places.relative ? backend.createTensor(heads * tokens, tokens) : undefined,
     probabilities: Array.from({ length: Math.max(0, ...maps) }, () => backend.createTensor(rows * heads, tokens)),
   };
@@ -168,12 +174,13 @@ export async function encode(
     return hidden;
   }
 
-  /** z += out(y), or z += LN(out(y)). */
+  /** z += out(y), z += LN(out(y)), or z = LN(z + out(y)). */
   function add({ out, subNorm, norm }: Attention | Mlp, y: Matrix): void {
-    if (postNorm) {
+    if (postNorm === "branch") {
       backend.linear(a.added!, y, out, { norm: subNorm });
       backend.layerNorm(z, a.added!, norm, { accumulate: true });
     } else backend.linear(z, y, out, { norm: subNorm, accumulate: true });
+    if (postNorm === "sum") backend.layerNorm(z, z, norm);
   }
 }
 

@@ -23,6 +23,8 @@ export interface PlacesWeights {
   readonly nativePositions: Matrix | undefined;
   /** Learned frequencies of rotary positions, [2, L, heads, d/2]. */
   readonly frequencies: Float32Array | undefined;
+  /** Learned angles of the prefix tokens, [prefixTokens, d/2], where rotary positions turn them too. */
+  readonly prefixAngles: Float32Array | undefined;
   readonly blocks: readonly Block[];
   /** BEiT's, when all blocks share one. */
   readonly relativePositions: Float32Array | undefined;
@@ -103,6 +105,7 @@ function constantsOf(weights: PlacesWeights, config: Bounded, grid: readonly [nu
           headWidth: width / heads,
           prefixTokens,
           frequencies: weights.frequencies,
+          prefixAngles: weights.prefixAngles,
           depth: config.depth,
           heads,
         })

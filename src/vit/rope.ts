@@ -1,6 +1,6 @@
 /**
  * Rotary positions (Su et al. 2021) of patches on a grid: the angles by which queries and keys are turned. Prefix tokens
- * are not turned.
+ * are not turned, but by learned angles in MLCD.
  */
 import type { Pairs } from "../backend.js";
 
@@ -18,6 +18,8 @@ export type Rotary =
       readonly offset: number;
       /** ij: the first half of a head turns by rows, the second by columns; xy: the other way around. */
       readonly order: "ij" | "xy";
+      /** Elements that are turned together; neighbours unless given. */
+      readonly pairs?: "halves";
     }
   | { readonly kind: "mixed" };
 
@@ -28,11 +30,12 @@ export interface RotaryTable {
 }
 
 /** Elements that are turned together. */
-export const pairsOf = ({ kind }: Rotary): Pairs => (kind === "dinov3" ? "halves" : "interleaved");
+export const pairsOf = (rotary: Rotary): Pairs =>
+  rotary.kind === "dinov3" || (rotary.kind === "axial" && rotary.pairs === "halves") ? "halves" : "interleaved";
 
 /**
  * Tables of a grid: one for all blocks, or one a block.
- * @param frequencies of the mixed kind, [2, L, heads, d/2].
+ * @param sizes frequencies: of the mixed kind, [2, L, heads, d/2]; prefixAngles: of the prefix tokens, [prefixTokens, d/2].
  */
 export function rotaryTables(
   rotary: Rotary,
@@ -43,9 +46,10 @@ export function rotaryTables(
     readonly depth: number;
     readonly prefixTokens: number;
     readonly frequencies: Float32Array | undefined;
+    readonly prefixAngles?: Float32Array | undefined;
   },
 ): RotaryTable[] {
-  const { grid, headWidth, heads, depth, prefixTokens, frequencies } = sizes;
+  const { grid, headWidth, heads, depth, prefixTokens, frequencies, prefixAngles } = sizes;
   const half = headWidth / 2;
   const patches = grid[0] * grid[1];
 
@@ -54,12 +58,17 @@ export function rotaryTables(
     const width = columns * headWidth;
     const cos = new Float32Array((prefixTokens + patches) * width).fill(1, 0, prefixTokens * width);
     const sin = new Float32Array(cos.length);
-    for (let patch = 0; patch < patches; patch++)
+    for (let token = prefixAngles ? 0 : prefixTokens; token < prefixTokens + patches; token++)
       for (let head = 0; head < columns; head++)
         for (let pair = 0; pair < half; pair++) {
+          const patch = token - prefixTokens;
           // Angles in f32, as the libraries have them.
-          const turn = Math.fround(angle(Math.floor(patch / grid[1]), patch % grid[1], head, pair));
-          const at = (prefixTokens + patch) * width + head * headWidth;
+          const turn = Math.fround(
+            patch < 0
+              ? prefixAngles![token * half + pair]!
+              : angle(Math.floor(patch / grid[1]), patch % grid[1], head, pair),
+          );
+          const at = token * width + head * headWidth;
           const [first, second] =
             pairsOf(rotary) === "halves" ? [at + pair, at + half + pair] : [at + 2 * pair, at + 2 * pair + 1];
           cos[first] = cos[second] = Math.cos(turn);

@@ -1,6 +1,6 @@
-/** The text tower of CLIP (Radford et al. 2021, section 2.4) and SigLIP (Zhai et al. 2023): one text at a time. */
-import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { type Block, type EncoderConfig, encode } from "./encoder.js";
+/** The text tower of CLIP (Radford et al. 2021, section 2.4), SigLIP (Zhai et al. 2023) and those that have BERT: one text at a time. */
+import type { Activation, Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
+import { type Block, type EncoderConfig, encode, type PostNorm } from "./encoder.js";
 import { listsOf } from "./lists.js";
 import { type Call, tensorOf } from "./outputs.js";
 
@@ -10,10 +10,15 @@ export interface TextConfig extends EncoderConfig {
   readonly vocabulary: number;
   /** Most tokens of a text. */
   readonly length: number;
+  /** Id of padding, where positions are counted from behind it, and past it, as in RoBERTa; else from 0. */
+  readonly padding: number | undefined;
+  readonly postNorm: PostNorm;
+  /** Factor of the embedding of tokens. */
+  readonly embedScale: number;
   /** True if a token sees only those before it. */
   readonly causal: boolean;
-  /** Token that stands for the text: the last, the one of the largest id, or the first of a certain id. */
-  readonly pooling: "last" | "largest" | number;
+  /** Token that stands for the text: the first, the last, the one of the largest id, or the first of a certain id; or all tokens' mean. */
+  readonly pooling: "first" | "last" | "largest" | "mean" | number;
   /** Cleaning of a text before it is cut into tokens, if there is any (OpenCLIP's tokenizer_kwargs). */
   readonly clean?: "whitespace" | "lower" | "canonicalize";
 }
@@ -21,10 +26,15 @@ export interface TextConfig extends EncoderConfig {
 export interface TextWeights {
   /** [vocabulary, D] */
   readonly embedding: Float32Array;
-  /** [length, D] */
-  readonly positions: Float32Array;
+  /** [length, D], of RoBERTa padding + 1 rows more; sinusoids where there is no table. */
+  readonly positions: Float32Array | undefined;
+  /** BERT's kinds of tokens, [kinds, D]; all tokens are of the first. */
+  readonly types: Float32Array | undefined;
+  readonly preNorm: Norm | undefined;
   readonly blocks: readonly Block[];
-  readonly norm: Norm;
+  readonly norm: Norm | undefined;
+  /** Layers between the vector that stands for the text and the projection. */
+  readonly readout: readonly { readonly layer: Linear; readonly activation: Activation | undefined }[];
   readonly projection: Linear | undefined;
 }
 
@@ -53,19 +63,30 @@ export async function runText(
     for (const [i, id] of ids.entries()) {
       rows.set(weights.embedding.subarray(id * width, (id + 1) * width), i * width);
     }
-    const positions = backend.createTensor(tokens, width, weights.positions.subarray(0, tokens * width));
+    const { types, preNorm, norm } = weights;
+    if (config.embedScale !== 1) for (const i of rows.keys()) rows[i]! *= config.embedScale;
+    if (types) for (const i of rows.keys()) rows[i]! += types[i % width]!;
+    const positions = backend.createTensor(tokens, width, positionsOf(weights, config, ids));
     backend.assembleTokens(z, undefined, backend.createTensor(tokens, width, rows), positions);
+    if (preNorm) backend.layerNorm(z, z, preNorm);
 
     const bias = maskOf(config, tokens, mask);
     const places = { bias: bias && backend.createTensor(tokens, tokens, bias) };
     const names = { states: "textHiddenStates", attentions: "textAttentions" } as const;
     const taps = listsOf(backend, z, { images: 1, tokens }, heads, call, names);
     await encode(backend, config, weights.blocks, z, { images: 1, tokens }, places, { taps, signal });
-    backend.layerNorm(z, z, weights.norm);
+    if (norm) backend.layerNorm(z, z, norm);
     if (wants("textLastHiddenState")) outputs.textLastHiddenState = tensor(z, 1, tokens, width);
 
-    const y = backend.createTensor(1, width);
-    backend.pool(y, z, { tokens, first: pooledToken(config, ids), count: 1 });
+    let y = backend.createTensor(1, width);
+    if (config.pooling === "mean")
+      backend.pool(y, z, { tokens, first: 0, count: mask?.filter(Boolean).length ?? tokens });
+    else backend.pool(y, z, { tokens, first: pooledToken(config.pooling, ids), count: 1 });
+    for (const { layer, activation } of weights.readout) {
+      const read = backend.createTensor(1, layer.outputs);
+      backend.linear(read, y, layer, { activation });
+      y = read;
+    }
     const { projection } = weights;
     const projected = projection ? backend.createTensor(1, projection.outputs) : y;
     if (projection) backend.linear(projected, y, projection);
@@ -75,6 +96,32 @@ export async function runText(
   } finally {
     backend.release(mark);
   }
+}
+
+/** Rows of the position table, [tokens, D]. */
+function positionsOf({ positions }: TextWeights, { width, padding }: TextConfig, ids: readonly number[]): Float32Array {
+  if (!positions) return sinusoids(ids.length, width);
+  if (padding === undefined) return positions.subarray(0, ids.length * width);
+  const rows = new Float32Array(ids.length * width);
+  let next = padding + 1;
+  for (const [i, id] of ids.entries()) {
+    const row = id === padding ? padding : next++;
+    rows.set(positions.subarray(row * width, (row + 1) * width), i * width);
+  }
+  return rows;
+}
+
+/** Position embeddings of Vaswani et al. 2017, section 3.5, as tensor2tensor has them: sines, then cosines. */
+function sinusoids(tokens: number, width: number): Float32Array {
+  const half = Math.floor(width / 2);
+  const rows = new Float32Array(tokens * width);
+  for (let token = 0; token < tokens; token++)
+    for (let i = 0; i < half; i++) {
+      const angle = token * Math.exp((-i * Math.log(10000)) / (half - 1));
+      rows[token * width + i] = Math.sin(angle);
+      rows[token * width + half + i] = Math.cos(angle);
+    }
+  return rows;
 }
 
 /** -∞ where a token must not look: ahead in a causal tower, and at padding. */
@@ -90,7 +137,8 @@ function maskOf({ causal }: TextConfig, tokens: number, mask: readonly boolean[]
   });
 }
 
-function pooledToken({ pooling }: TextConfig, ids: readonly number[]): number {
+function pooledToken(pooling: Exclude<TextConfig["pooling"], "mean">, ids: readonly number[]): number {
+  if (pooling === "first") return 0;
   if (pooling === "last") return ids.length - 1;
   // transformers takes the first of several largest, and the first token where there is no end.
   if (pooling === "largest") return ids.indexOf(Math.max(...ids));

@@ -4,7 +4,7 @@
  * say.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { encode, type Sequence } from "./encoder.js";
+import { encode, type PostNorm, type Sequence } from "./encoder.js";
 import { listsOf } from "./lists.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
 import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./places.js";
@@ -24,9 +24,9 @@ export interface VitConfig extends PlacesConfig {
   /** True if queries and keys are normalized, head by head, before they meet (Henry et al. 2020). */
   readonly qkNorm: boolean;
   /** True if norms come after attention and MLP instead of before (ResPost). */
-  readonly postNorm: boolean;
-  /** Norm of all tokens after the last block, of the pooled vector, or none. */
-  readonly norm: "tokens" | "pooled" | "none";
+  readonly postNorm: PostNorm;
+  /** Norm of all tokens after the last block, of the pooled vector, of both in turn, or none. */
+  readonly norm: "tokens" | "pooled" | "twice" | "none";
   /** True if images have the config's size only, as with timm's relative positions, which it fits with a spline of scipy's. */
   readonly fixedSize: boolean;
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
@@ -101,7 +101,7 @@ export async function encodeImages(
   await encode(backend, config, weights.blocks, z, { images, tokens }, places, { taps, signal });
 
   // y = LN(z_L⁰), of all tokens here                                                       (4)
-  if (config.norm === "tokens") backend.layerNorm(z, z, weights.norm!);
+  if (config.norm === "tokens" || config.norm === "twice") backend.layerNorm(z, z, weights.norm!);
   if (wants("lastHiddenState")) outputs.lastHiddenState = tensor(z, images, tokens, width);
   return { images, tokens, z };
 }

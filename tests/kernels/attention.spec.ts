@@ -1,5 +1,5 @@
-import { attention, attentionScratch } from "../../assembly/attention";
-import { alone, floats, noise } from "./memory";
+import { attention, AttentionJob, attentionScratch } from "../../assembly/attention";
+import { alone, floats, noise, room } from "./memory";
 
 /** Largest distance of outputs and probabilities from f64, values in [-1, 1). */
 function worst(tile: u32, tokens: usize, heads: usize, d: usize): f64 {
@@ -12,12 +12,23 @@ function worst(tile: u32, tokens: usize, heads: usize, d: usize): f64 {
   noise(qkv, <i32>(tokens * 3 * width), 1);
   // Scratch is whatever was there before.
   for (let i: usize = 0; i < attentionScratch(tokens, heads, d); i += 4) store<u32>(scratch + i, 0x7fc00000);
-  const stride = (3 * width) << 2;
-  const k = qkv + (width << 2);
-  const v = k + (width << 2);
-  attention(
-    tile, out, width << 2, qkv, stride, 0, k, stride, v, stride, 1, tokens, tokens, heads, d, scratch, maps, tokens << 2, 0, 0, 0,
-  );
+  const job = room<AttentionJob>();
+  job.tile = tile;
+  job.images = 1;
+  job.queries = tokens;
+  job.tokens = tokens;
+  job.heads = heads;
+  job.d = d;
+  job.out = out;
+  job.outStride = width << 2;
+  job.q = qkv;
+  job.k = qkv + (width << 2);
+  job.v = qkv + (width << 3);
+  job.qStride = job.kStride = job.vStride = (3 * width) << 2;
+  job.probabilities = maps;
+  job.probabilityStride = tokens << 2;
+  job.scratch = scratch;
+  attention(job);
 
   const p = new Float64Array(<i32>tokens);
   let most: f64 = 0;

@@ -1,10 +1,9 @@
-import { groupNorm, groupNormScratch } from "../../assembly/groupnorm";
-import { alone, floats, noise } from "./memory";
+import { groupNorm, GroupNormJob, groupNormScratch } from "../../assembly/groupnorm";
+import { alone, floats, noise, room } from "./memory";
 
 /** Largest error of a map of `pixels` × 8 channels in 2 groups, as a part of its largest output. */
 function worst(pixels: i32, mean: f32, spike: f32): f64 {
   const channels = 8;
-  const stride = channels << 2;
   const x = floats(pixels * channels);
   const out = floats(pixels * channels);
   const scale = floats(channels);
@@ -15,7 +14,19 @@ function worst(pixels: i32, mean: f32, spike: f32): f64 {
   for (let i = 0; i < pixels * channels; i++) store<f32>(x + (i << 2), load<f32>(x + (i << 2)) + mean);
   store<f32>(x, load<f32>(x) + spike);
   const scratch = floats(<i32>(groupNormScratch(pixels, channels) >> 2));
-  groupNorm(out, stride, x, stride, 1, pixels, channels, 2, scale, shift, 1e-5, false, false, scratch);
+  const job = room<GroupNormJob>();
+  job.images = 1;
+  job.pixels = pixels;
+  job.channels = channels;
+  job.groups = 2;
+  job.out = out;
+  job.x = x;
+  job.outStride = job.xStride = channels << 2;
+  job.scale = scale;
+  job.shift = shift;
+  job.eps = 1e-5;
+  job.scratch = scratch;
+  groupNorm(job);
   let error: f64 = 0;
   let most: f64 = 0;
   for (let group = 0; group < 2; group++) {

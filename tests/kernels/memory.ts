@@ -11,6 +11,11 @@ export function floats(count: i32): usize {
   return (heap.alloc((count << 2) + 64) + 63) & ~63;
 }
 
+/** A job of zeros, with room for what its kernel keeps in it. */
+export function room<Job>(): Job {
+  return changetype<Job>(floats(32));
+}
+
 /** Deterministic values in [-1, 1). */
 export function noise(at: usize, count: i32, seed: u32): void {
   for (let i = 0; i < count; i++) {

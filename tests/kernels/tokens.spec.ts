@@ -1,13 +1,24 @@
-import { assembleTokens, patchify, pool } from "../../assembly/tokens";
+import { assembleTokens, AssembleTokensJob, patchify, PatchifyJob, pool, PoolJob } from "../../assembly/tokens";
 import { widen } from "../../assembly/widen";
-import { floats } from "./memory";
+import { floats, room } from "./memory";
 
 describe("tokens", () => {
   test("patchify orders a patch by channel, line, column", () => {
     const pixels = floats(2 * 4 * 6);
     for (let i = 0; i < 48; i++) store<f32>(pixels + (i << 2), <f32>i);
     const out = floats(64);
-    patchify(out, 64, pixels, 96, 2, 6, 2, 2, 2, 3);
+    const job = room<PatchifyJob>();
+    job.images = 1;
+    job.channels = 2;
+    job.out = out;
+    job.outStride = 64;
+    job.gridHeight = job.gridWidth = 2;
+    job.patchHeight = 2;
+    job.patchWidth = 3;
+    job.pixels = pixels;
+    job.pixelStride = 96;
+    job.width = 6;
+    patchify(job);
     // Patch (1, 0): lines 2 and 3, columns 0 to 2, of both channels.
     const want: f32[] = [12, 13, 14, 18, 19, 20, 36, 37, 38, 42, 43, 44];
     for (let i = 0; i < 12; i++) expect(load<f32>(out + 128 + (i << 2))).toBe(want[i]);
@@ -21,7 +32,17 @@ describe("tokens", () => {
     for (let i = 0; i < 12; i++) store<f32>(positions + (i << 2), 10);
     for (let i = 0; i < 4; i++) store<f32>(prefix + (i << 2), 1);
     for (let i = 0; i < 8; i++) store<f32>(patches + (i << 2), 2 + <f32>(i / 4));
-    assembleTokens(out, prefix, 1, patches, 2, positions, 16, 4);
+    const job = room<AssembleTokensJob>();
+    job.images = 1;
+    job.stride = 16;
+    job.padded = 4;
+    job.out = out;
+    job.prefix = prefix;
+    job.prefixRows = 1;
+    job.patches = patches;
+    job.patchRows = 2;
+    job.positions = positions;
+    assembleTokens(job);
     for (let i = 0; i < 12; i++) expect(load<f32>(out + (i << 2))).toBe(11 + <f32>(i / 4));
   });
 
@@ -29,7 +50,14 @@ describe("tokens", () => {
     const x = floats(12);
     for (let i = 0; i < 12; i++) store<f32>(x + (i << 2), <f32>i);
     const out = floats(4);
-    pool(out, x, 16, 3, 4);
+    const job = room<PoolJob>();
+    job.images = 1;
+    job.tokens = job.count = 3;
+    job.out = out;
+    job.padded = 4;
+    job.x = x;
+    job.xStride = 16;
+    pool(job);
     for (let i = 0; i < 4; i++) expect(load<f32>(out + (i << 2))).toBe(4 + <f32>i);
   });
 });

@@ -30,8 +30,9 @@ import {
   checkSwiglu,
 } from "../shapes.js";
 import { align, createHeap } from "./heap.js";
+import type { Kernels } from "./jobs.gen.js";
 import { activations } from "./kernels.gen.js";
-import { type Build, compileKernels, givenKernels, instantiate, type KernelSource, type Kernels } from "./kernels.js";
+import { type Build, compileKernels, givenKernels, instantiate, type KernelSource } from "./kernels.js";
 import { alone, startPool, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
 import { wideKernels } from "./wide.js";
@@ -217,7 +218,9 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       if (target.part === "weight") {
         if (given) heap.f32.set(given, scales / 4);
         if (given && precision !== "int8") kernels.scaleRows(x, rows, inputs, scales);
-        kernels.storeWeight(PRECISIONS[precision], at, inputs, target.row, x, rows, given ? scales : 0);
+        const code = PRECISIONS[precision];
+        const { row } = target;
+        kernels.storeWeight({ precision: code, w: at, k: inputs, row, x, rows, scales: given ? scales : 0 });
         return -1;
       }
       for (let i = 0; i < rows; i++) {
@@ -268,42 +271,60 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const { images, channels, gridHeight, gridWidth } = checkPatchify(out, pixels, grid);
       const o = out as WasmTensor;
       const p = pixels as WasmTensor;
-      for (let image = 0; image < images; image++) {
-        const at = o.at + image * gridHeight * gridWidth * o.stride;
-        const from = p.at + image * channels * p.stride;
-        const { width, patchHeight, patchWidth } = grid;
-        kernels.patchify(at, o.stride, from, p.stride, channels, width, gridHeight, gridWidth, patchHeight, patchWidth);
-      }
+      kernels.patchify({
+        images,
+        channels,
+        out: o.at,
+        outStride: o.stride,
+        gridHeight,
+        gridWidth,
+        patchHeight: grid.patchHeight,
+        patchWidth: grid.patchWidth,
+        pixels: p.at,
+        pixelStride: p.stride,
+        width: grid.width,
+      });
     },
 
     assembleTokens(out, prefix, patches, positions) {
       const images = checkAssembleTokens(out, prefix, patches, positions);
-      const o = out as WasmTensor;
-      const p = patches as WasmTensor;
-      const count = patches.rows / images;
-      const rows = prefix?.rows ?? 0;
-      for (let image = 0; image < images; image++) {
-        const at = o.at + image * (rows + count) * o.stride;
-        const from = p.at + image * count * p.stride;
-        const place = addressOf(positions);
-        kernels.assembleTokens(at, addressOf(prefix), rows, from, count, place, o.stride, padded(o.cols));
-      }
+      const { at, stride, cols } = out as WasmTensor;
+      kernels.assembleTokens({
+        images,
+        out: at,
+        stride,
+        padded: padded(cols),
+        prefix: addressOf(prefix),
+        prefixRows: prefix?.rows ?? 0,
+        patches: addressOf(patches),
+        patchRows: patches.rows / images,
+        positions: addressOf(positions),
+      });
     },
 
     layerNorm(out, x, norm, options = {}) {
       checkLayerNorm(out, x, norm, options);
       const o = out as WasmTensor;
       const { at, stride, rows, cols } = x as WasmTensor;
-      const [scale, shift] = [addressOf(norm.scale), addressOf(norm.shift)];
-      const scratch = options.accumulate ? heap.scratch(kernels.layerNormScratch(cols)) : 0;
-      kernels.layerNorm(o.at, o.stride, at, stride, rows, cols, scale, shift, norm.eps, scratch);
+      kernels.layerNorm({
+        out: o.at,
+        outStride: o.stride,
+        x: at,
+        xStride: stride,
+        rows,
+        width: cols,
+        scale: addressOf(norm.scale),
+        shift: addressOf(norm.shift),
+        eps: norm.eps,
+        scratch: options.accumulate ? heap.scratch(kernels.layerNormScratch(cols)) : 0,
+      });
     },
 
     swiglu(out, x) {
       checkSwiglu(out, x);
       const o = out as WasmTensor;
       const { at, stride, rows } = x as WasmTensor;
-      kernels.swiglu(o.at, o.stride, at, stride, rows, o.cols);
+      kernels.swiglu({ out: o.at, outStride: o.stride, rows, width: o.cols, x: at, xStride: stride });
     },
 
     qkNorm(qkv, heads, query, key) {
@@ -312,8 +333,18 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       for (let h = 0; h < 2 * heads; h++) {
         const norm = h < heads ? query : key;
         const x = at + h * d * 4;
-        const [scale, shift] = [addressOf(norm.scale), addressOf(norm.shift)];
-        kernels.layerNorm(x, stride, x, stride, rows, d, scale, shift, norm.eps, 0);
+        kernels.layerNorm({
+          out: x,
+          outStride: stride,
+          x,
+          xStride: stride,
+          rows,
+          width: d,
+          scale: addressOf(norm.scale),
+          shift: addressOf(norm.shift),
+          eps: norm.eps,
+          scratch: 0,
+        });
       }
     },
 
@@ -325,24 +356,24 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const w = weights as WasmLinear;
       const precision = PRECISIONS[w.precision];
       const tile = tileOf(tiles, w.precision);
-      kernels.linear(
+      kernels.linear({
         precision,
         tile,
-        o.at,
-        o.stride,
-        at,
-        stride,
+        out: o.at,
+        outStride: o.stride,
         rows,
-        cols,
-        w.at,
-        padded(w.outputs) / 8,
-        addressOf(norm?.scale),
-        addressOf(norm?.shift),
-        norm?.eps ?? 0,
-        activation ? ACTIVATIONS[activation] : 0,
+        panels: padded(w.outputs) / 8,
+        x: at,
+        xStride: stride,
+        w: w.at,
+        k: cols,
+        activation: activation ? ACTIVATIONS[activation] : 0,
+        scratch: heap.scratch(kernels.linearScratch(precision, tile, rows, cols)),
         accumulate,
-        heap.scratch(kernels.linearScratch(precision, tile, rows, cols)),
-      );
+        scale: addressOf(norm?.scale),
+        shift: addressOf(norm?.shift),
+        eps: norm?.eps ?? 0,
+      });
     },
 
     attention(out, from, shape) {
@@ -350,48 +381,100 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const { heads, tokens } = shape;
       const o = out as WasmTensor;
       const { q, k, v } = partsOf(from, heads * d);
-      const qImage = shared ? 0 : queries * q.stride;
-      const p = shape.probabilities as WasmTensor | undefined;
-      const scratch = heap.scratch(kernels.attentionScratch(tokens, heads, d));
-      const [maps, mapStride] = p ? [p.at, p.stride] : [0, 0];
-      const b = shape.bias as WasmTensor | undefined;
-      const [bias, biasStride] = b ? [b.at, b.stride] : [0, 0];
-      // A bias of all heads is that of each.
-      const biasHead = b && b.rows !== queries ? queries * biasStride : 0;
-      kernels.attention(
-        ...([tiles.float, o.at, o.stride, q.at, q.stride, qImage, k.at, k.stride, v.at, v.stride] as const),
-        ...([images, queries, tokens, heads, d, scratch, maps, mapStride, bias, biasStride, biasHead] as const),
-      );
+      const probabilities = shape.probabilities as WasmTensor | undefined;
+      const bias = shape.bias as WasmTensor | undefined;
+      kernels.attention({
+        tile: tiles.float,
+        images,
+        queries,
+        tokens,
+        heads,
+        d,
+        out: o.at,
+        outStride: o.stride,
+        q: q.at,
+        qStride: q.stride,
+        qImage: shared ? 0 : queries * q.stride,
+        k: k.at,
+        kStride: k.stride,
+        v: v.at,
+        vStride: v.stride,
+        probabilities: probabilities?.at ?? 0,
+        probabilityStride: probabilities?.stride ?? 0,
+        bias: bias?.at ?? 0,
+        biasStride: bias?.stride ?? 0,
+        // A bias of all heads is that of each.
+        biasHead: bias && bias.rows !== queries ? queries * bias.stride : 0,
+        scratch: heap.scratch(kernels.attentionScratch(tokens, heads, d)),
+      });
     },
 
     rope(qkv, cos, sin, shape) {
       const { d, own } = checkRope(qkv, cos, sin, shape);
       const { at, stride, rows } = qkv as WasmTensor;
       const c = cos as WasmTensor;
-      const halves = shape.pairs === "halves";
-      kernels.rope(at, stride, rows, shape.heads, d, c.at, addressOf(sin), c.stride, c.rows, own, halves);
+      kernels.rope({
+        x: at,
+        stride,
+        rows,
+        heads: shape.heads,
+        d,
+        cos: c.at,
+        sin: addressOf(sin),
+        tableStride: c.stride,
+        tokens: c.rows,
+        own,
+        halves: shape.pairs === "halves",
+      });
     },
 
     relativePositions(out, table, grid) {
       const heads = checkRelativePositions(out, table, grid);
       const o = out as WasmTensor;
-      const t = table as WasmTensor;
-      kernels.relativePositions(o.at, o.stride, t.at, t.stride, heads, grid.height, grid.width);
+      const { at, stride } = table as WasmTensor;
+      const { height, width } = grid;
+      kernels.relativePositions({
+        out: o.at,
+        outStride: o.stride,
+        table: at,
+        tableStride: stride,
+        heads,
+        height,
+        width,
+      });
     },
 
     convolve(out, x, weights, window, { accumulate = false } = {}) {
       checkConvolve(out, x, weights, window);
-      const { height, width, kernel, stride: step, top, left, outHeight, outWidth } = window;
       const o = out as WasmTensor;
       const { at, stride, cols } = x as WasmTensor;
       const w = weights as WasmLinear;
       const precision = PRECISIONS[w.precision];
       const tile = tileOf(tiles, w.precision);
-      const scratch = heap.scratch(kernels.convolveScratch(precision, tile, w.inputs));
-      kernels.convolve(
-        ...([precision, tile, o.at, o.stride, at, stride, o.rows, cols, w.at, padded(w.outputs) / 8] as const),
-        ...([accumulate, height, width, kernel, step, top, left, outHeight, outWidth, scratch] as const),
-      );
+      kernels.convolve({
+        precision,
+        tile,
+        out: o.at,
+        outStride: o.stride,
+        rows: o.rows,
+        panels: padded(w.outputs) / 8,
+        x: at,
+        xStride: stride,
+        w: w.at,
+        k: w.inputs,
+        activation: 0,
+        scratch: heap.scratch(kernels.convolveScratch(precision, tile, w.inputs)),
+        accumulate,
+        channels: cols,
+        height: window.height,
+        width: window.width,
+        outHeight: window.outHeight,
+        outWidth: window.outWidth,
+        kernel: window.kernel,
+        stride: window.stride,
+        top: window.top,
+        left: window.left,
+      });
     },
 
     groupNorm(out, x, norm, options) {
@@ -399,33 +482,62 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const { groups, pixels, activation, accumulate = false } = options;
       const o = out as WasmTensor;
       const { at, stride, cols } = x as WasmTensor;
-      const scratch = heap.scratch(kernels.groupNormScratch(pixels, cols));
-      kernels.groupNorm(
-        ...([o.at, o.stride, at, stride, images, pixels, cols, groups] as const),
-        ...([addressOf(norm.scale), addressOf(norm.shift), norm.eps] as const),
-        ...([accumulate, activation === "relu", scratch] as const),
-      );
+      kernels.groupNorm({
+        images,
+        pixels,
+        channels: cols,
+        groups,
+        out: o.at,
+        outStride: o.stride,
+        x: at,
+        xStride: stride,
+        scale: addressOf(norm.scale),
+        shift: addressOf(norm.shift),
+        eps: norm.eps,
+        scratch: heap.scratch(kernels.groupNormScratch(pixels, cols)),
+        accumulate,
+        relu: activation === "relu",
+      });
     },
 
     maxPool(out, x, window, fill) {
       const images = checkMaxPool(out, x, window);
-      const { height, width, kernel, stride: step, top, left, outHeight, outWidth } = window;
       const o = out as WasmTensor;
       const { at, stride, cols } = x as WasmTensor;
-      kernels.maxPool(
-        ...([o.at, o.stride, at, stride, images, cols, height, width, kernel, step] as const),
-        ...([top, left, outHeight, outWidth, fill] as const),
-      );
+      kernels.maxPool({
+        images,
+        channels: cols,
+        out: o.at,
+        outStride: o.stride,
+        outHeight: window.outHeight,
+        outWidth: window.outWidth,
+        x: at,
+        xStride: stride,
+        height: window.height,
+        width: window.width,
+        kernel: window.kernel,
+        stride: window.stride,
+        top: window.top,
+        left: window.left,
+        fill,
+      });
     },
 
     pool(out, x, rows) {
       const images = checkPool(out, x, rows);
       const o = out as WasmTensor;
       const { at, stride } = x as WasmTensor;
-      for (let image = 0; image < images; image++) {
-        const from = at + (image * rows.tokens + rows.first) * stride;
-        kernels.pool(o.at + image * o.stride, from, stride, rows.count, padded(o.cols));
-      }
+      kernels.pool({
+        images,
+        tokens: rows.tokens,
+        first: rows.first,
+        count: rows.count,
+        out: o.at,
+        outStride: o.stride,
+        padded: padded(o.cols),
+        x: at,
+        xStride: stride,
+      });
     },
 
     dispose() {

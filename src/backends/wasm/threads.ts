@@ -1,7 +1,7 @@
 /** The threads that share the kernels' memory with the main one; assembly/threads.ts says how they work together. */
 import { processors } from "../../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../../platform/workers.js";
-import type { Kernels } from "./kernels.js";
+import type { Kernels } from "./jobs.gen.js";
 import type { ThreadStart } from "./thread.js";
 
 /** More gain little on one image: a ViT-Ti has a few hundred tasks of 30 µs in a layer. */

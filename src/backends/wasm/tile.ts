@@ -105,10 +105,25 @@ async function createBench(compiled: CompiledKernels): Promise<(precision: Preci
   const [x, out] = [top, top + ROWS * (INPUTS * 4 + 64)];
   const w = out + ROWS * stride;
   const scratch = w + PANELS * kernels.weightPanelBytes(PRECISIONS.f32, INPUTS);
-  return (precision, tile) => {
-    const p = PRECISIONS[precision];
-    kernels.linear(p, tile, out, stride, x, INPUTS * 4 + 64, ROWS, INPUTS, w, PANELS, 0, 0, 0, 0, false, scratch);
-  };
+  return (precision, tile) =>
+    kernels.linear({
+      precision: PRECISIONS[precision],
+      tile,
+      out,
+      outStride: stride,
+      rows: ROWS,
+      panels: PANELS,
+      x,
+      xStride: INPUTS * 4 + 64,
+      w,
+      k: INPUTS,
+      activation: 0,
+      scratch,
+      accumulate: false,
+      scale: 0,
+      shift: 0,
+      eps: 0,
+    });
 }
 
 /** An instance on a memory of its own, of 64 KiB pages. */

@@ -6,7 +6,8 @@
  */
 import type { Precision } from "../../backend.js";
 import { canSetEngineFlags } from "../../platform/host.js";
-import { type CompiledKernels, compileKernels, type Kernels } from "./kernels.js";
+import type { Kernels } from "./jobs.gen.js";
+import { type CompiledKernels, compileKernels } from "./kernels.js";
 import { candidates, instantiateAlone, PRECISIONS, tileOf } from "./tile.js";
 
 /** The wide kernels, or why there are none. */
@@ -94,28 +95,12 @@ function linear(
   const w = noise(memory, norm, 2 * inputs + 16);
   const out = w + panels * kernels.weightPanelBytes(precision, inputs);
   new Uint8Array(memory.buffer).fill(0, w, out + rows * outStride);
-  kernels.storeWeight(precision, w, inputs, 0, source, outputs, 0);
+  kernels.storeWeight({ precision, w, k: inputs, row: 0, x: source, rows: outputs, scales: 0 });
   const shift = norm + Math.ceil(inputs / 4) * 16;
   const scratch = Math.ceil((out + rows * outStride) / 64) * 64;
-  kernels.linear(
-    precision,
-    tile,
-    out,
-    outStride,
-    top,
-    stride,
-    rows,
-    inputs,
-    w,
-    panels,
-    norm,
-    shift,
-    1e-5,
-    1,
-    false,
-    scratch,
-  );
-  kernels.linear(precision, tile, out, outStride, top, stride, rows, inputs, w, panels, 0, 0, 0, 0, true, scratch);
+  const product = { precision, tile, out, outStride, x: top, xStride: stride, rows, k: inputs, w, panels, scratch };
+  kernels.linear({ ...product, scale: norm, shift, eps: 1e-5, activation: 1, accumulate: false });
+  kernels.linear({ ...product, scale: 0, shift: 0, eps: 0, activation: 0, accumulate: true });
   return new Int32Array(memory.buffer, out, (rows * outStride) / 4).slice();
 }
 
@@ -125,9 +110,28 @@ function attention(kernels: Kernels, memory: WebAssembly.Memory, top: number, ti
   const scratch = out + tokens * heads * d * 4;
   const [outStride, stride] = [heads * d * 4, 3 * heads * d * 4];
   const [q, k, v] = [0, 1, 2].map((part) => top + part * outStride) as [number, number, number];
-  kernels.attention(
-    ...([tile, out, outStride, q, stride, 0, k, stride, v, stride] as const),
-    ...([1, tokens, tokens, heads, d, Math.ceil(scratch / 64) * 64, 0, 0, 0, 0, 0] as const),
-  );
+  kernels.attention({
+    tile,
+    images: 1,
+    queries: tokens,
+    tokens,
+    heads,
+    d,
+    out,
+    outStride,
+    q,
+    qStride: stride,
+    qImage: 0,
+    k,
+    kStride: stride,
+    v,
+    vStride: stride,
+    probabilities: 0,
+    probabilityStride: 0,
+    bias: 0,
+    biasStride: 0,
+    biasHead: 0,
+    scratch: Math.ceil(scratch / 64) * 64,
+  });
   return new Int32Array(memory.buffer, out, tokens * heads * d).slice();
 }

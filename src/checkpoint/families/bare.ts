@@ -127,7 +127,7 @@ const TELLS = ["model_type", "architecture", "pretrained_cfg", "model_cfg"];
  */
 export function imageSettings(file: unknown, { family, layout, features }: Config): unknown {
   if (TELLS.some((key) => key in ((file as object | undefined) ?? {}))) return file;
-  if (layout === "huggingface" || layout === "dinov3" || layout === "clip") return { model_type: family };
+  if (["huggingface", "dinov3", "clip", "blip", "aimv2", "tips"].includes(layout)) return { model_type: family };
   if (features > 0) return { model_cfg: {}, preprocess_cfg: {} };
   if (layout === "torchvision") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 0.875 } };
   if (layout === "bit") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 1, mean: 0.5, std: 0.5 } };

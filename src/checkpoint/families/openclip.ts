@@ -1,4 +1,6 @@
 /** OpenCLIP (open_clip_config.json) and OpenAI's archives, which have none. */
+import { excerpt } from "../../json.js";
+import type { TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { type Facts, observeText } from "../observe.js";
@@ -50,14 +52,47 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
       heads: readText.count("heads", headsOf(seenText.width)),
       eps: epsOf(text),
       activation,
+      padding: undefined,
+      embedScale: 1,
+      postNorm: false,
       causal: !readText.flag("no_causal_mask", false),
       pooling: readText.choice("pool_type", "argmax", { argmax: "largest", last: "last" } as const),
       ...(clean && { clean }),
+      ...(readText.has("hf_model_name") ? bert(facts, text, seenText) : {}),
     },
   };
 }
 
 const CLEANING = { whitespace: "whitespace", lower: "lower", canonicalize: "canonicalize" } as const;
+/**
+ * A tower of transformers, by the name of its repository: the config itself is not beside the weights. OpenCLIP has
+ * roberta-base, xlm-roberta and BERTs of the sizes of the first ones, all with heads of 64 columns.
+ */
+function bert({ name }: Facts, text: Json, seen: ReturnType<typeof observeText>): Partial<TextConfig> {
+  const read = reader(name, text);
+  const model = read.text("hf_model_name")!;
+  const isRoberta = /roberta/i.test(model);
+  if (!isRoberta && !/bert/i.test(model)) {
+    throw new Error(`load: "hf_model_name" of "${name}" must be a BERT, RoBERTa or XLM-RoBERTa; got ${excerpt(model)}`);
+  }
+  const padding = isRoberta ? 1 : undefined;
+  const length = seen!.length - (padding ?? -1) - 1;
+  return {
+    padding,
+    length: Math.min(length, read.count("context_length", 77)),
+    heads: headsOf(seen!.width),
+    eps: isRoberta ? 1e-5 : 1e-12,
+    activation: "gelu",
+    causal: false,
+    postNorm: "sum",
+    // cls_pooler reads BERT's pooler, whose layer is there then.
+    pooling: read.choice("hf_pooler_type", "mean_pooler", {
+      mean_pooler: "mean",
+      cls_pooler: "first",
+      cls_last_hidden_state_pooler: "first",
+    } as const),
+  };
+}
 
 const poolOf = ({ seen, file }: Facts) => {
   const pool = record(record(file.model_cfg).vision_cfg).timm_pool;

@@ -129,7 +129,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
     heads,
     eps: read.has("norm_layer") ? read.choice("norm_layer", "", NORM_LAYERS).eps : ruleOf(EPS, architecture)!,
     activation: read.has("act_layer") ? read.choice("act_layer", "", ACT_LAYERS) : ruleOf(ACTIVATIONS, architecture)!,
-    postNorm: read.flag("use_post_norm", /_rpn_|enormous/.test(architecture)),
+    postNorm: read.flag("use_post_norm", /_rpn_|enormous/.test(architecture)) && "branch",
     rotary,
     interpolation: {
       ...TIMM_INTERPOLATION,

@@ -4,6 +4,7 @@ import type { Activation } from "../../backend.js";
 import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
+import type { Rotary } from "../../vit/rope.js";
 import type { TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
@@ -17,14 +18,26 @@ interface Family {
   readonly act?: string;
   readonly interpolation?: Interpolation;
   readonly pooled?: Config["pooled"];
+  /** Meaning of pooler_output in a model of both towers. */
+  readonly pooledOfBoth?: Config["pooled"];
   readonly pooling?: Config["pooling"];
+  readonly norm?: Config["norm"];
+  readonly rotary?: Rotary;
+  /** Name of the epsilon of norms, "layer_norm_eps" unless given. */
+  readonly epsKey?: string;
   readonly naflex?: true;
+  /** The class has mlp_ratio in place of intermediate_size, which tensors tell better. */
+  readonly mlpRatio?: true;
   readonly text?: {
     readonly heads: number;
     readonly causal: boolean;
-    readonly eos?: number;
+    readonly eos?: number | "largest";
     /** An eos_token_id that means the largest id of a text. */
     readonly largest?: number;
+    /** BERT or XLM-RoBERTa, whose positions begin behind that of padding. */
+    readonly bert?: { readonly padding: number | undefined };
+    /** TIPS's text tower. */
+    readonly tips?: true;
   };
 }
 
@@ -37,6 +50,7 @@ const CLIP: Family = {
   heads: 12,
   act: "quick_gelu",
   pooled: "head",
+  pooledOfBoth: "features",
   // Old configs say 2 and mean the largest, that of CLIP's end of text.
   text: { heads: 8, causal: true, eos: 49407, largest: 2 },
 };
@@ -46,7 +60,21 @@ const SIGLIP: Family = {
   heads: 12,
   act: "gelu_pytorch_tanh",
   pooled: "head",
+  pooledOfBoth: "features",
   text: { heads: 12, causal: false },
+};
+
+/** Default of BertConfig's layer_norm_eps. */
+const BERT_EPS = 1e-12;
+
+/** Qwen2-VL's, from whose code MLCD's is. */
+const MLCD_ROPE: Rotary = {
+  kind: "axial",
+  temperature: 10000,
+  reference: undefined,
+  offset: 0,
+  order: "ij",
+  pairs: "halves",
 };
 
 /** One row a model_type. */
@@ -58,8 +86,14 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ijepa: { eps: 1e-12, heads: 12, pooling: "mean" },
   beit: BEIT,
   "data2vec-vision": BEIT,
-  dinov2: { eps: 1e-6, heads: 12, interpolation: ALWAYS, pooled: "token" },
-  dinov2_with_registers: { eps: 1e-6, heads: 12, interpolation: { ...ALWAYS, antialias: true }, pooled: "token" },
+  dinov2: { eps: 1e-6, heads: 12, mlpRatio: true, interpolation: ALWAYS, pooled: "token" },
+  dinov2_with_registers: {
+    eps: 1e-6,
+    heads: 12,
+    mlpRatio: true,
+    interpolation: { ...ALWAYS, antialias: true },
+    pooled: "token",
+  },
   dinov3_vit: { eps: 1e-5, heads: 6, interpolation: ALWAYS, pooled: "token" },
   clip: CLIP,
   clip_vision_model: CLIP,
@@ -73,6 +107,20 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     naflex: true,
   },
   siglip2_vision_model: SIGLIP,
+  owlvit: { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, eos: "largest" } },
+  chinese_clip: { ...CLIP, text: { heads: 12, causal: false, bert: { padding: undefined } } },
+  altclip: { ...CLIP, pooledOfBoth: "head", text: { heads: 16, causal: false, bert: { padding: 1 } } },
+  blip_vision_model: { eps: 1e-5, heads: 12, pooled: "head", norm: "twice" },
+  git_vision_model: { eps: 1e-5, heads: 12, act: "quick_gelu" },
+  aimv2_vision_model: { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" },
+  internvl_vision: { eps: 1e-6, heads: 16, interpolation: ALWAYS },
+  pixio: { eps: 1e-6, heads: 16, mlpRatio: true, interpolation: ALWAYS, pooled: "head", pooling: "tokens" },
+  tipsv2: {
+    ...{ eps: 1e-6, heads: 12, mlpRatio: true, pooled: "token", norm: "tokens" },
+    interpolation: { filter: "bilinear", antialias: true, always: true },
+    text: { heads: 12, causal: false, tips: true },
+  },
+  mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE },
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
 };
 
@@ -86,7 +134,7 @@ const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
  */
 export function checkFamily(name: string, file: Json): void {
   const type = reader(name, file).text("model_type");
-  if (type === undefined || Object.hasOwn(FAMILIES, type) || type === TIMM_WRAPPER) return;
+  if (type === undefined || Object.hasOwn(FAMILIES, type) || type === TIMM_WRAPPER || type === DUAL) return;
   throw new Error(
     `load: "${name}" is of the family ${excerpt(type)}, which is not supported; supported of transformers are ${Object.keys(FAMILIES).join(", ")}`,
   );
@@ -95,17 +143,21 @@ export function checkFamily(name: string, file: Json): void {
 /** model_type of timm's models in transformers, whose files are timm's with a few keys more. */
 const TIMM_WRAPPER = "timm_wrapper";
 
+/** model_type of two towers of any two types. */
+const DUAL = "vision-text-dual-encoder";
+
 export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen, named } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit");
-  const family = FAMILIES[type];
+  const family = type === DUAL ? dual(facts) : FAMILIES[type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
   const vision = towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
   if (seen.gated && type === "dinov3_vit") read.choice("hidden_act", "gelu", { silu: true });
   const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
+  if (seen.gated && family.act === "silu") read.choice("hidden_act", "silu", { silu: "silu" });
   read.same("num_channels", seen.inputChannels, 3);
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
   const width = read.count("hidden_size", seen.width);
@@ -117,7 +169,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   // transformers leaves id2label out when there are two classes.
   const classes = seen.classes || classifies ? labels || seen.classes || 2 : 0;
   const patchSize = read.size("patch_size", seen.patch);
-  const eps = read.number("layer_norm_eps", family.eps, EPS_RANGE);
+  const eps = read.number(family.epsKey ?? "layer_norm_eps", family.eps, EPS_RANGE);
   const contrastive = family.text !== undefined;
   const text = family.text && textOf(facts, family, towerOf(facts, "text") ?? {});
 
@@ -127,8 +179,8 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   else if (seen.attentionPool && classes === 0) pooling = "attention";
   else if (seen.pooledNorm || !seen.classToken || (contrastive && classes > 0)) pooling = "mean";
 
-  let norm: Config["norm"] = seen.norm ? "tokens" : "none";
-  if (seen.pooledNorm || (contrastive && seen.classToken)) norm = "pooled";
+  let norm: Config["norm"] = family.norm ?? (seen.norm ? "tokens" : "none");
+  if (!family.norm && (seen.pooledNorm || (contrastive && seen.classToken))) norm = "pooled";
   // CLIPForImageClassification reads what no norm has seen.
   if (contrastive && seen.classToken && classes > 0) norm = "none";
 
@@ -142,7 +194,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     width,
     depth: read.count("num_hidden_layers", seen.depth || 1),
     heads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
-    mlpWidth: read.count("intermediate_size", seen.mlpWidth || 1),
+    mlpWidth: family.mlpRatio ? seen.mlpWidth : read.count("intermediate_size", seen.mlpWidth || 1),
     prefixTokens: seen.prefixTokens,
     classToken: seen.classToken,
     eps,
@@ -152,14 +204,16 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     qkNorm: seen.qkNorm,
     postNorm: false,
     rotary:
-      type === "dinov3_vit" ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) } : undefined,
+      type === "dinov3_vit"
+        ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) }
+        : family.rotary,
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
     poolsPrefix: false,
     poolHeads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
     norm,
-    pooled: seen.poolerWidth > 0 ? "pooler" : (family.pooled ?? "none"),
+    pooled: seen.poolerWidth > 0 ? "pooler" : ((text && family.pooledOfBoth) ?? family.pooled ?? "none"),
     classes,
     probabilities: problem === "regression" ? "none" : probabilitiesOf(classes, problem === "several"),
     headless: false,
@@ -188,21 +242,49 @@ function towerOf({ file }: Facts, tower: "vision" | "text"): Json | undefined {
   return isRecord(config) ? config : undefined;
 }
 
+/** Towers of VisionTextDualEncoderModel: a plain one with a pooler, and a BERT. */
+function dual({ name, file }: Facts): Family {
+  const typeOf = (key: string, table: Readonly<Record<string, Family["text"] | Family>>) => {
+    const config = isRecord(file[key]) ? file[key] : {};
+    return reader(`${name}/${key}`, config).choice("model_type", "", table);
+  };
+  const text = typeOf("text_config", {
+    bert: { heads: 12, causal: false, bert: { padding: undefined } },
+    roberta: { heads: 12, causal: false, bert: { padding: 1 } },
+    "xlm-roberta": { heads: 12, causal: false, bert: { padding: 1 } },
+  }) as Family["text"];
+  const vision = typeOf("vision_config", { vit: FAMILIES.vit, deit: FAMILIES.deit }) as Family;
+  return { ...vision, norm: "tokens", pooling: "pooler", text };
+}
+
 /** The text tower, if the checkpoint has one. */
 function textOf({ name, named, tensors }: Facts, family: Family, file: Json): TextConfig | undefined {
   const seen = observeText(named, tensors);
   if (!seen) return undefined;
   const read = reader(name, file);
-  const { heads, causal, eos, largest } = family.text!;
-  const end = eos === undefined ? undefined : read.whole("eos_token_id", eos);
+  const { heads, causal, eos, largest, bert, tips } = family.text!;
+  const end = typeof eos === "number" ? read.whole("eos_token_id", eos) : undefined;
+  const padding = bert?.padding === undefined ? undefined : read.whole("pad_token_id", bert.padding);
   return {
     ...seen,
+    length: tips ? read.count("max_position_embeddings", 64) : seen.length - (padding ?? -1) - 1,
+    padding,
+    embedScale: tips && read.flag("scale_sqrt_depth", true) ? Math.sqrt(seen.width) : 1,
     depth: read.count("num_hidden_layers", seen.depth),
     heads: read.count("num_attention_heads", heads),
-    eps: read.number("layer_norm_eps", family.eps, EPS_RANGE),
-    activation: read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS),
+    eps: read.number("layer_norm_eps", bert ? BERT_EPS : tips ? 1e-5 : family.eps, EPS_RANGE),
+    activation: read.choice("hidden_act", bert ? "gelu" : tips ? "relu" : (family.act ?? "gelu"), HIDDEN_ACTS),
     causal,
-    pooling: end === undefined ? "last" : end === largest ? "largest" : end,
+    postNorm: bert ? "sum" : false,
+    pooling: bert
+      ? "first"
+      : tips
+        ? "mean"
+        : eos === undefined
+          ? "last"
+          : eos === "largest" || end === largest
+            ? "largest"
+            : end!,
   };
 }
 

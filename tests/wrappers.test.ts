@@ -1,0 +1,46 @@
+/** Names that training puts around a model, and where none of them are taken away. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { wrapperOf } from "../src/checkpoint/wrappers.js";
+import { openCheckpoint } from "../src/io/checkpoint.js";
+
+const { tensors } = await openCheckpoint("tests/fixtures/checkpoints/timm-vit");
+const clip = (await openCheckpoint("tests/fixtures/checkpoints/openclip-vit")).tensors;
+
+/** The tensors of a model behind each prefix, and others. */
+const within = (prefixes: readonly string[], others: readonly string[] = [], of = tensors) => {
+  const [one] = tensors.values();
+  const renamed = prefixes.flatMap((prefix) => [...of].map(([name, info]) => [prefix + name, info] as const));
+  return new Map([...others.map((name) => [name, one!] as const), ...renamed]);
+};
+
+test("modules around a model are found, and of two models that which evaluation uses", () => {
+  const cases: [prefixes: string[], others: string[], expected: string][] = [
+    [[""], ["head.extra"], ""],
+    [["module."], [], "module."],
+    [["_orig_mod.module."], [], "_orig_mod.module."],
+    [["module._orig_mod.model.net."], [], "module._orig_mod.model.net."],
+    [["model."], ["criterion.weight", "metric.count"], "model."],
+    [["module.backbone."], ["module.head.mlp.0.weight"], "module.backbone."],
+    [["student.backbone.", "teacher.backbone."], ["teacher.dino_head.mlp.0.weight"], "teacher.backbone."],
+    [["module.momentum_encoder.", "module.base_encoder."], ["module.predictor.0.weight"], "module.base_encoder."],
+    // Of modules that nobody knows, only those around all.
+    [["tower."], [], "tower."],
+    [["wrapped.tower."], [], "wrapped.tower."],
+    [["tower."], ["loss.weight"], ""],
+    [[], ["a.b", "a.c"], ""],
+    [[], [], ""],
+  ];
+  for (const [prefixes, others, expected] of cases) {
+    assert.equal(wrapperOf(within(prefixes, others)), expected, `${prefixes} beside ${others}`);
+  }
+  assert.equal(wrapperOf(within(["module."], [], clip)), "module.");
+  assert.equal(wrapperOf(within([""], [], clip)), "");
+});
+
+test("names of any number and depth take little time", () => {
+  const deep = new Map(
+    Array.from({ length: 20_000 }, (_, i) => [`${"model.".repeat(1000)}${i}`, [...tensors.values()][0]!]),
+  );
+  assert.equal(wrapperOf(deep), "");
+});
