@@ -245,7 +245,7 @@ ${Object.values(COMMANDS)
   .flatMap(({ help }) => help.map(([words, meaning]) => `  ${words.padEnd(20)}  ${meaning}`))
   .join("\n")}
 
-  --model NAME          owner/name of the Hub (--token), or a folder, file or URL
+  --model NAME          owner/name of the Hub (--token), a folder, file or URL
     --revision main     --subfolder --state --prefix --ignore --cache-dir
   --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
   --threads auto        how many;  --wide;  --processor torchvision;  --offline
