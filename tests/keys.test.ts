@@ -52,8 +52,8 @@ const SEEN = {
 };
 
 /** Facts of a checkpoint whose file is watched. */
-function factsOf(file: Json, layout: string, seen: object = {}) {
-  const text = layouts.find(({ name }) => name === layout)!.text?.[0];
+function factsOf(file: Json, layout: string, seen: object = {}, isText: (embedding: string) => boolean = () => true) {
+  const text = layouts.find(({ name }) => name === layout)!.text?.find(({ embedding }) => isText(embedding));
   const tensors = new Map(
     text
       ? [
@@ -113,6 +113,13 @@ function report(t: { diagnostic(message: string): void }, library: string, versi
   assert.ok(understood > 0 && harmless > 0);
 }
 
+/** Layouts of families that do not have CLIP's or ViT's. */
+const LAYOUTS: Readonly<Record<string, string>> = {
+  tipsv2: "tips",
+  aimv2_vision_model: "aimv2",
+  blip_vision_model: "blip",
+};
+
 for (const [version, { "": base = {}, ...families }] of Object.entries(known.configs)) {
   test(`every key of the configs of transformers ${version}`, (t) => {
     const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
@@ -121,13 +128,15 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
       if (family === "timm_wrapper") continue;
       const contrastive = FAMILIES[family]!.text !== undefined;
       const file = { ...base, ...row, model_type: family };
-      const gated = FAMILIES[family]!.act === "silu" ? { gated: true } : {};
-      for (const seen of [gated, { gated: true }, { ...gated, poolerWidth: 0, classes: 0 }]) {
-        const own = family === "bit" ? { resnet: true, depth: 0 } : {};
+      for (const seen of [{}, { gated: true }, { poolerWidth: 0, classes: 0 }]) {
+        const own = family === "bit" ? { resnet: true, depth: 0 } : { gated: FAMILIES[family]!.act === "silu" };
         const top = watch(seen.gated && family === "dinov3_vit" ? { ...file, hidden_act: "silu" } : file);
         checkFamily("x", top.file);
-        fromTransformers(factsOf(top.file, contrastive ? "clip" : "huggingface", { ...own, ...seen }));
-        const once = seen === gated;
+        const layout = LAYOUTS[family] ?? (contrastive ? "clip" : "huggingface");
+        const bert = FAMILIES[family]!.text?.bert !== undefined;
+        const isText = (embedding: string) => layout !== "clip" || embedding.includes("word_embeddings") === bert;
+        fromTransformers(factsOf(top.file, layout, { ...own, ...seen }, isText));
+        const once = seen.gated === undefined && seen.classes === undefined;
         walk(family, top, row, TRANSFORMERS_KEYS, once ? counts : { ...whole });
         walk(family, top, base, TRANSFORMERS_KEYS, { ...whole });
         for (const tower of ["vision_config", "text_config"]) {

@@ -22,11 +22,6 @@ const HALF: [Three, Three] = [
   [0.5, 0.5, 0.5],
 ];
 
-const NONE: [Three, Three] = [
-  [0, 0, 0],
-  [1, 1, 1],
-];
-
 interface ProcessorRow {
   size: number;
   /** A lone `size` is a square; else the short side. */
@@ -36,6 +31,8 @@ interface ProcessorRow {
   norm: [Three, Three];
   /** The absent `do_convert_rgb`: torchvision's class lays transparent images on white. */
   white?: true;
+  /** The absent `do_normalize` is false. */
+  raw?: true;
   /** Torchvision's class rescales before it resizes. */
   rescaleFirst?: true;
   /** How the size is found, if not as `size` says. */
@@ -58,7 +55,8 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   OwlViT: { size: 768, square: true, resample: 3, norm: CLIP, white: true },
   Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
   ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
-  Tipsv2: { size: 448, square: true, resample: 2, norm: NONE, white: true },
+  GotOcr2: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
+  Tipsv2: { size: 448, square: true, resample: 2, norm: HALF, white: true, raw: true },
 };
 
 /** Classes of image processors by model_type, as transformers' AutoImageProcessor finds them. */
@@ -89,6 +87,7 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   git_vision_model: "CLIP",
   aimv2_vision_model: "CLIP",
   mlcd_vision_model: "CLIP",
+  internvl_vision: "GotOcr2",
   pixio: "Bit",
   tipsv2: "Tipsv2",
 };
@@ -101,6 +100,7 @@ export const PREPROCESSOR_KEYS: KeyRules = {
     "forms of the library's own calls": "return_tensors device disable_grouping image_seq_length input_data_format",
     "of steps that are left out":
       "crop_size size resample image_mean image_std rescale_factor pad_size default_to_square",
+    "of crops to patches": "min_patches max_patches",
     "labels of training": "do_reduce_labels do_convert_annotations format",
     // A decoded image is RGB here.
     "already so": "do_convert_rgb",
@@ -108,6 +108,7 @@ export const PREPROCESSOR_KEYS: KeyRules = {
   fixed: {
     do_pad: [false],
     do_center_crop: [false],
+    crop_to_patches: [false],
     data_format: ["channels_first"],
     size_divisor: [],
   },
@@ -243,7 +244,9 @@ function scaledTo(own: Preprocessing, [height, width]: readonly [number, number]
 
 /** The class of transformers whose defaults hold where a checkpoint has no preprocessor_config.json; undefined in other libraries. */
 export function assumedProcessor(preprocessor: unknown, model: unknown): string | undefined {
-  const type = isRecord(model) ? model.model_type : undefined;
+  const { model_type: stated, vision_config: tower } = isRecord(model) ? model : {};
+  // Of two towers of any types, that of images counts.
+  const type = stated === "vision-text-dual-encoder" && isRecord(tower) ? tower.model_type : stated;
   if (preprocessor !== undefined || typeof type !== "string" || type === TIMM_WRAPPER) return undefined;
   const family = Object.hasOwn(FAMILY_PROCESSORS, type) ? FAMILY_PROCESSORS[type] : undefined;
   return family && `${family}ImageProcessor`;
@@ -446,12 +449,12 @@ function sizesOf(
 /** From bytes to pixel values. */
 function arithmetic(
   config: Record<string, unknown>,
-  { norm, rescaleFirst }: ProcessorRow,
+  { norm, rescaleFirst, raw }: ProcessorRow,
   processor: Processor,
 ): Pick<Preprocessing, "rescale" | "mean" | "std"> {
-  const flag = (name: string) => flagOf(config, name);
+  const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const factor = flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1;
-  if (!flag("do_normalize")) {
+  if (!flag("do_normalize", !raw)) {
     return { rescale: processor === "torchvision" ? fround(factor) : factor, mean: [0, 0, 0], std: [1, 1, 1] };
   }
   const mean = readThree("image_mean", config.image_mean ?? norm[0]);

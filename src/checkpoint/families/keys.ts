@@ -16,11 +16,10 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     "element types, which the tensors tell": "dtype torch_dtype use_bfloat16",
     "pieces in which the same is computed": "chunk_size_feed_forward",
     "training only":
-      "hidden_dropout_prob attention_probs_dropout_prob attention_dropout drop_path_rate pos_embed_shift " +
-      "pos_embed_jitter pos_embed_rescale projection_dropout tf_legacy_loss",
+      "hidden_dropout_prob attention_probs_dropout_prob attention_dropout projection_dropout drop_path_rate pos_embed_shift " +
+      "pos_embed_jitter pos_embed_rescale tf_legacy_loss",
     "initial values":
-      "initializer_range initializer_factor layerscale_value layer_scale_init_value logit_scale_init_value " +
-      "temperature_init_value",
+      "initializer_range initializer_factor layerscale_value layer_scale_init_value logit_scale_init_value temperature_init_value",
     "the loss of pretraining, and its decoder":
       "encoder_stride mask_ratio norm_pix_loss decoder_num_attention_heads decoder_hidden_size " +
       "decoder_num_hidden_layers decoder_intermediate_size",
@@ -31,13 +30,12 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     "told by tensors":
       "use_mask_token use_absolute_position_embeddings use_relative_position_bias use_shared_relative_position_bias " +
       "use_mean_pooling num_register_tokens use_swiglu_ffn use_gated_mlp mlp_ratio query_bias key_bias value_bias " +
-      "proj_bias mlp_bias pooler_output_size projection_dim projection_size vision_use_head vocab_size " +
-      "max_position_embeddings hidden_size embedding_size hidden_sizes depths width_factor num_patches " +
-      "attention_bias use_qk_norm norm_type n_cls_tokens type_vocab_size project_dim use_head",
-    "of parts that a checkpoint may lack":
-      "pooler_act qkv_bias hidden_act intermediate_size image_size scale_sqrt_depth",
+      "proj_bias mlp_bias pooler_output_size projection_dim projection_size vision_use_head use_head vocab_size " +
+      "max_position_embeddings hidden_size embedding_size hidden_sizes depths width_factor num_patches attention_bias norm_type use_qk_norm " +
+      "n_cls_tokens type_vocab_size project_dim",
+    "of parts that a checkpoint may lack": "pooler_act qkv_bias hidden_act intermediate_size image_size",
     "texts' generation":
-      "bos_token_id pad_token_id eos_token_id sep_token_id decoder_start_token_id max_length min_length " +
+      "use_cache bos_token_id pad_token_id eos_token_id sep_token_id decoder_start_token_id max_length min_length " +
       "do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p " +
       "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences " +
       "output_scores return_dict_in_generate remove_invalid_values prefix bad_words_ids forced_bos_token_id " +
@@ -47,7 +45,13 @@ export const TRANSFORMERS_KEYS: KeyRules = {
       "tie_word_embeddings task_specific_params",
   },
   // Old versions cut heads off when they load; what is null or empty says nothing.
-  fixed: { pruned_heads: [], num_key_value_groups: [1], is_native: [false], pooling_epsilon: [1e-8] },
+  fixed: {
+    pruned_heads: [],
+    is_native: [false],
+    num_key_value_groups: [1],
+    position_embedding_type: ["absolute"],
+    pooling_epsilon: [1e-8],
+  },
 };
 
 /** timm's config.json, beside model_args and pretrained_cfg. */
