@@ -19,6 +19,8 @@ const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [
  * engines quote what they cannot parse, and it may be any file.
  */
 export function parseJson(bytes: Uint8Array, what: string): unknown {
+  const other = otherThanJson(bytes);
+  if (other !== undefined) throw new Error(`${what} is ${other}, not JSON`);
   checkContainers(bytes, what);
   let text: string;
   try {
@@ -34,6 +36,13 @@ export function parseJson(bytes: Uint8Array, what: string): unknown {
     const why = /^Unexpected end/.test(message) ? "it ends early" : "a character is out of place";
     throw new Error(`${what} is not valid JSON: ${why}${where ? `, at ${where}` : ""}`);
   }
+}
+
+/** Names what is often found in the place of a file. */
+function otherThanJson(bytes: Uint8Array): string | undefined {
+  const begin = new TextDecoder().decode(bytes.subarray(0, 40)).trimStart();
+  if (begin.startsWith("version https://git-lfs.")) return "a Git LFS pointer";
+  return begin.startsWith("<") ? "an HTML or XML page" : undefined;
 }
 
 /** Bytes alone tell: those of JSON's marks are no part of other characters in UTF-8. */

@@ -650,6 +650,71 @@ export const CASES: Readonly<Record<string, Case>> = {
       /^weights: the tensors of ".*" do not fit its config; unexpected: "vit\.encoder\.layer\.999999999\.x"; the option ignore: .*$/,
   },
 
+  "modules that lead out of the folder": {
+    base: "hf-vit",
+    files: () => ({
+      "model.safetensors": undefined,
+      "modules.json": JSON.stringify([{ path: "../../../etc", type: "sentence_transformers.models.Transformer" }]),
+    }),
+    does: all,
+    message:
+      /^checkpoint: the path in ".*modules\.json" must be a path of folders, as "a\/b"; got "\.\.\/\.\.\/\.\.\/etc"$/,
+  },
+  "modules in a million lists": {
+    base: "hf-vit",
+    files: () => ({ "model.safetensors": undefined, "modules.json": `[${"[],".repeat(1e6)}[]]` }),
+    does: all,
+    message: /^file: ".*modules\.json" has 3,000,004 bytes, and at most 65,536 are read$/,
+  },
+  "an adapter's names of 4 MB": {
+    base: "hf-vit",
+    files: () => ({
+      "model.safetensors": undefined,
+      "golden.safetensors": undefined,
+      "adapter_config.json": JSON.stringify({
+        peft_type: "x".repeat(2 ** 22),
+        base_model_name_or_path: "x".repeat(2 ** 22),
+      }),
+    }),
+    does: all,
+    message: /^checkpoint: ".*" holds a x{40} adapter of "x{79}…, not a model; merge them .*$/,
+  },
+  "a processor that is a list": {
+    base: "hf-vit",
+    files: () => ({ "processor_config.json": JSON.stringify({ image_processor: [LONG] }) }),
+    does: ["load", "inspect"],
+    message: /^preprocessing: preprocessor_config\.json must hold an object; got \["x+…$/,
+  },
+  "100,000 keys that nobody knows, and one of a later version": {
+    base: "hf-vit",
+    files: () => {
+      const keys = Object.fromEntries(Array.from({ length: 1e5 }, (_, i) => [`stray${i}`, false]));
+      return { "config.json": { merge: { ...keys, last: LONG.slice(0, 1000), transformers_version: "77.1" } } };
+    },
+    does: all,
+    message: /^load: "last" of ".*" is not known of transformers up to 5\.24, and "77\.1" wrote the file; got "x+…$/,
+  },
+  "an argument of a megabyte": {
+    base: "timm-vit",
+    files: config({ model_args: { [LONG.slice(0, 2 ** 20)]: LONG } }),
+    does: all,
+    message: /^load: "x+… of "model_args" of ".*" is no argument that timm's Vision Transformers take; got "x+…$/,
+  },
+  "names of tensors with a thousand dots": {
+    base: "hf-vit",
+    files: () => ({
+      "model.safetensors": encode(
+        Array.from({ length: 3000 }, (_, i) => ({
+          name: `${"a.".repeat(490)}${i}`,
+          shape: [0],
+          data: new Float32Array(0),
+        })),
+      ),
+    }),
+    does: all,
+    message: /^load: ".*" must hold a patch embedding named as one of .*$/,
+  },
+
   // Tokenizers.
   "a Split of (a|a)*b": {
     base: "hf-clip",

@@ -403,7 +403,10 @@ test("inspect tells the format, the part of a training checkpoint and what its n
   assert.match(training, / of PyTorch, under "state_dict_ema"\n/);
   assert.match(training, / {2}prefix {9}"module\." before the names of its tensors\n/);
   assert.match(inspect("training/checkpoint.pth.tar", "--state", "state_dict"), / of PyTorch, under "state_dict"\n/);
-  assert.match(inspect("lightning/last.ckpt"), /prefix {9}"model\." before the names of its tensors; 1 tensor without it is left out\n/);
+  assert.match(
+    inspect("lightning/last.ckpt"),
+    /prefix {9}"model\." before the names of its tensors; 1 tensor without it is left out\n/,
+  );
   const json = JSON.parse(inspect("training/checkpoint.pth.tar", "--json"));
   assert.deepEqual([json.format, json.state, json.prefix], ["PyTorch", "state_dict_ema", "module."]);
   const { status, stderr } = run([
@@ -438,6 +441,22 @@ test("inspect tells of convolutions, texts, rotary positions and layer scale whe
     rowsOf("npz-vit"),
     /family {9}vit, by google-research's tensor names; tensors named as in google-research/,
   );
+});
+
+test("inspect tells what no file says, what was looked through, and keys that say nothing", () => {
+  const inspect = (name: string, ...words: string[]) =>
+    run(["inspect", "--model", `tests/fixtures/wild/${name}/model`, ...words]).stdout;
+  const assumed = inspect("vit-without-preprocessor");
+  assert.match(assumed, /\n {2}preprocessing .*; no file says so: ViTImageProcessor's defaults\n/);
+  assert.match(inspect("prefix-compile"), /\n {2}prefix {9}"_orig_mod\.module\." before the names of its tensors\n/);
+  const strays = ["license", "_num_labels", "auto_map", "my_note", "_attn_implementation_autoset"];
+  const shown = strays.map((key) => JSON.stringify(key)).join(", ");
+  assert.ok(inspect("strays").includes(`\n  strays         ${shown}: keys that its library does not know\n`));
+  const [json] = jsonLines(inspect("strays", "--json"));
+  assert.deepEqual([json.strays, json.prefix, json.assumed], [strays, "", undefined]);
+  const tower = ["--prefix", "vision_tower.", "--ignore", "/^language/"];
+  assert.match(inspect("tower-of-llava", ...tower), /clip_vision_model, by model_type/);
+  assert.match(inspect("subfolder", "--subfolder", "parts/image_encoder"), /clip_vision_model, by model_type/);
 });
 
 test("inspect does not read the weights", () => {

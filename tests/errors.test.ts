@@ -49,6 +49,14 @@ const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]
     () => new TextEncoder().encode("weights, said the text file"),
     'checkpoint: "weights" must be a file of weights; it is text, as a server sends in place of a file',
   ],
+  "a page that a server sent": [
+    () => new TextEncoder().encode("\n<!DOCTYPE html><title>404</title>"),
+    'safetensors: "weights" is an HTML or XML page, such as a server sends in the place of a file',
+  ],
+  "a config": [
+    () => new TextEncoder().encode('{\n  "architectures": []}'),
+    'safetensors: "weights" is JSON, not weights',
+  ],
   "a truncated file": [
     () => WEIGHTS.subarray(0, -1),
     `safetensors: header of "weights" describes a file of ${WEIGHTS.length.toLocaleString("en-US")} bytes but the file has ${(WEIGHTS.length - 1).toLocaleString("en-US")}`,

@@ -406,7 +406,7 @@ test("the server: lists that lie or lead elsewhere", async (t) => {
   hub.faults[""] = [{ kind: "page" }];
   assert.equal(
     await messageOf(open({ cacheDir: newCache() })),
-    'hub: the answer about "a/b" is not valid JSON: a character is out of place',
+    'hub: the answer about "a/b" is an HTML or XML page, not JSON',
   );
   const pinned = open({ cacheDir: newCache(), revision: "f".repeat(40) });
   assert.match(await messageOf(pinned), /has no "a\/b" at f{40}/);
@@ -606,6 +606,27 @@ test("command line: a model that is not there, and offline", async (t) => {
   hub.isPrivate = true;
   assert.equal((await classify(cacheDir, "--token", TOKEN).ended).status, 0);
   assert.equal((await classify(cacheDir, "--offline").ended).status, 0);
+});
+
+test("a folder of a repository: by the option subfolder, and where modules.json says so", async (t) => {
+  const inner = Object.fromEntries(Object.entries(fixture()).map(([name, bytes]) => [`0_CLIPModel/${name}`, bytes]));
+  const list = [{ idx: 0, path: "0_CLIPModel", type: "sentence_transformers.models.CLIPModel" }];
+  const hub = await hubOf(t, { ...inner, "README.md": new Uint8Array(3) });
+  const cacheDir = newCache();
+  await assert.rejects(load("a/b", { cacheDir }), /must hold model\.safetensors, .* it holds README\.md$/);
+  await assert.rejects(load("a/b", { cacheDir, subfolder: "1_Dense" }), /folder "a\/b\/1_Dense" must hold/);
+  await assert.rejects(
+    load("a/b", { cacheDir, subfolder: "../b" }),
+    /subfolder must be a path of folders, as "a\/b"; got "\.\.\/b"$/,
+  );
+  (await load("a/b", { cacheDir, subfolder: "0_CLIPModel" })).dispose();
+  hub.files["modules.json"] = new TextEncoder().encode(JSON.stringify(list));
+  hub.commit = COMMIT.replace("0", "1");
+  (await load("a/b", { cacheDir })).dispose();
+  hub.asked.length = 0;
+  (await load("a/b", { cacheDir, offline: true })).dispose();
+  (await load("a/b", { cacheDir, offline: true, subfolder: "0_CLIPModel" })).dispose();
+  assert.deepEqual(hub.asked, []);
 });
 
 test("command line: inspect reads the beginning of the weights and keeps nothing", async (t) => {

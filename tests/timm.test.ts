@@ -21,7 +21,7 @@ const { rows, widths } = JSON.parse(readFileSync("tests/fixtures/timm-architectu
 };
 
 /** As far as fromTimm reads what tensors tell; a pooled norm or a map is what the architecture's pooling implies. */
-function configOf(architecture: string, [, , activation, pooling]: Row): Omit<Config, "layout"> {
+function configOf(architecture: string, [, , activation, pooling]: Row, args: object = {}): Omit<Config, "layout"> {
   const classToken = !/gap|siglip|aimv2|reg\d_map/.test(architecture);
   const seen = {
     width: widths[architecture]!,
@@ -33,6 +33,7 @@ function configOf(architecture: string, [, , activation, pooling]: Row): Omit<Co
     qkNorm: false,
     relativePositions: false,
     patch: [16, 16],
+    inputChannels: 3,
     naflex: false,
     units: [],
     channels: [],
@@ -50,7 +51,13 @@ function configOf(architecture: string, [, , activation, pooling]: Row): Omit<Co
     poolerWidth: 0,
     features: 0,
   } as const;
-  const facts = { name: architecture, file: { architecture }, seen, named: undefined, tensors: undefined };
+  const facts = {
+    name: architecture,
+    file: { architecture, model_args: args },
+    seen,
+    named: undefined,
+    tensors: undefined,
+  };
   return fromTimm(facts as never);
 }
 
@@ -68,9 +75,7 @@ for (const [architecture, row] of Object.entries(rows)) {
         heads: config.heads,
         eps: config.eps,
         activation: activation === null ? null : config.activation,
-        pooling: distilled
-          ? "token"
-          : { token: "token", mean: "avg", attention: "map", "token+mean": "" }[config.pooling as "token"],
+        pooling: distilled ? "token" : POOLINGS[config.pooling],
         poolHeads: poolHeads === null ? null : config.poolHeads,
         rotary: plain(config.rotary),
         postNorm: config.postNorm,
@@ -87,6 +92,25 @@ for (const [architecture, row] of Object.entries(rows)) {
     );
   });
 }
+
+/** What the head reads, by timm's names. */
+const POOLINGS: Readonly<Record<string, string>> = {
+  token: "token",
+  distilled: "token",
+  mean: "avg",
+  max: "max",
+  attention: "map",
+  "token+mean": "",
+};
+
+test("where model_args say where the norm is, the name alone tells the pooling", () => {
+  for (const [architecture, row] of Object.entries(rows)) {
+    for (const args of [{ fc_norm: true }, { fc_norm: false }, { use_fc_norm: true }]) {
+      if (/distilled/.test(architecture)) continue;
+      assert.equal(POOLINGS[configOf(architecture, row, args).pooling], row[3], architecture);
+    }
+  }
+});
 
 test("all of timm's Vision Transformers are among them", () => {
   assert.ok(Object.keys(rows).length > 250, `${Object.keys(rows).length}`);

@@ -3,7 +3,7 @@
  * plan of its weights. Nothing may be allocated for what they only claim.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { imageSettings } from "../../src/checkpoint/families/bare.js";
+import { imageOptions, imageSettings } from "../../src/checkpoint/families/bare.js";
 import { parseConfig } from "../../src/checkpoint/recognize.js";
 import { planWeights } from "../../src/checkpoint/weights.js";
 import { parsePreprocessing } from "../../src/image/processors.js";
@@ -66,7 +66,7 @@ const target: Target = {
       labels.every((label) => typeof label === "string"),
       () => "labels that are no texts",
     );
-    parsePreprocessing(preprocessor, imageSettings(json, config), config.imageSize);
+    parsePreprocessing(preprocessor, imageSettings(json, config), config.imageSize, imageOptions(config));
     const plan = planWeights("weights", { config, named }, shapes);
     // What is planned has as many outputs as it says.
     expect(labels.length === config.classes, () => `${labels.length} labels of ${config.classes} classes`);

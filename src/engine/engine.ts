@@ -233,8 +233,9 @@ function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engi
     if (!tokenizer) throw new Error(`tokenizer: "${name}" must hold ${TOKENIZER}; it holds none`);
     const config = (await json(TOKENIZER_CONFIG)) ?? {};
     const { createTokenizer } = await import("../text/tokenizer.js");
-    const { length, pooling } = text!;
-    return createTokenizer(tokenizer, config, { length, pad: pooling === "last", siglip2: /^siglip2/.test(family) });
+    const { length, pooling, clean } = text!;
+    const siglip2 = /^siglip2/.test(family);
+    return createTokenizer(tokenizer, config, { length, pad: pooling === "last", siglip2, clean });
   }
   return async (texts) => {
     if (!text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");

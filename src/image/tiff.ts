@@ -19,6 +19,7 @@ import {
   type TiffDirectory,
   type TiffEntry,
 } from "./tiff-directory.js";
+import { readPiece } from "./tiff-jpeg.js";
 import {
   type Canvas,
   flipBits,
@@ -56,18 +57,19 @@ const TAG = {
   tileBytes: 325,
   extra: 338,
   format: 339,
+  jpegTables: 347,
   xmp: 700,
   windowsMediaPhoto: 0xbc01,
 } as const;
 
 const NO_COMPRESSION = 1;
+const JPEG = 7;
 /** Those that are known and not decoded, of which Pillow decodes some. */
 const OTHERS: Readonly<Record<number, string>> = {
   2: "CCITT RLE",
   3: "CCITT Group 3",
   4: "CCITT Group 4",
   6: "JPEG of before 1995",
-  7: "JPEG",
   32771: "words of 16 bits",
   32809: "ThunderScan",
   34676: "SGI LogLuv",
@@ -108,15 +110,18 @@ export function* readTiff(file: ImageFile): Slices<StoredImage> {
   const grid = tiff.compression === NO_COMPRESSION ? undefined : gridOf(tiff);
   const channels = mode === "CMYK" || isWhite || grid?.isAssociated ? 4 : 3;
   const canvas: Canvas = { data: new Uint8Array(channels * width * height), channels };
-  yield* grid ? readCoded(tiff, grid, canvas) : readPlain(tiff, canvas);
+  yield* !grid
+    ? readPlain(tiff, canvas)
+    : tiff.compression === JPEG
+      ? readJpegs(tiff, grid, canvas)
+      : readCoded(tiff, grid, canvas);
   if (channels === 4)
     yield* toRgb(canvas.data, mode === "CMYK" ? rgbOfCmyk : (from, to) => rgbOfRgba(from, file.alpha, to));
   const xmp = entryOf(directory, TAG.xmp);
   // Pillow looks into it where no tag says the orientation.
   if (xmp && !isBytes(xmp) && !entryOf(directory, ORIENTATION))
     throw broken(file, "has XMP in its TIFF tags that is not of bytes");
-  const { buffer, byteOffset } = file.bytes;
-  const text = xmp && new TextDecoder("latin1").decode(new Uint8Array(buffer, byteOffset + xmp.at, xmp.count));
+  const text = xmp && new TextDecoder("latin1").decode(bytesOf(file, xmp));
   return {
     data: canvas.data.subarray(0, 3 * width * height),
     width,
@@ -168,10 +173,10 @@ function readHeader(file: ImageFile): Tiff {
   const { isLittle } = directory;
   const layout = layoutOf({ isLittle, photometric, format, fillOrder, bits, extra });
   if (!layout) {
-    const kind = `photometric ${photometric}, sample format ${formats.join(" ")}, fill order ${fillOrder}`;
+    const kind = `photometric ${photometric}, sample format ${format}, fill order ${fillOrder}`;
     throw broken(file, `is a TIFF of ${bits.join(", ")} bits a sample (${kind}), which is not read`);
   }
-  if (compression !== NO_COMPRESSION && !CODECS[compression]) {
+  if (![NO_COMPRESSION, JPEG].includes(compression) && !CODECS[compression]) {
     const name = OTHERS[compression];
     if (!name) throw broken(file, `is a TIFF of compression ${compression}, which is unknown`);
     throw broken(file, `is a TIFF compressed by ${name}, which is not decoded; save it with LZW or Deflate`);
@@ -304,6 +309,9 @@ function* fill({ data, channels }: Canvas, colors: Uint8Array): Slices<void> {
 
 /** The strips or tiles as libtiff sees them. */
 interface Grid {
+  readonly isYcbcr: boolean;
+  /** Of JPEG. */
+  readonly tables: TiffEntry | undefined;
   readonly hasPlanes: boolean;
   readonly isTiled: boolean;
   readonly columns: number;
@@ -382,6 +390,52 @@ function* readCoded(tiff: Tiff, grid: Grid, canvas: Canvas): Slices<void> {
   if (planes === 2 && canvas.channels === 4) canvas.data.fill(255);
 }
 
+/** Strips or tiles that are JPEG, of three samples or one. */
+function* readJpegs(tiff: Tiff, grid: Grid, canvas: Canvas): Slices<void> {
+  const { file, width, height, layout } = tiff;
+  const { hasPlanes, isTiled, isYcbcr, columns, rows, samples, sampleBits, tables } = grid;
+  const isKnown = samples === 3 ? isYcbcr || layout.raw === "RGB" : samples === 1 && !isYcbcr && layout.raw === "L";
+  if (!isKnown || hasPlanes || sampleBits !== 8)
+    throw broken(file, `is a TIFF compressed by JPEG of ${layout.mode} or in planes, which is not decoded`);
+  const shared = bytesOf(file, tables);
+  const across = Math.ceil(width / columns);
+  const down = Math.ceil(height / rows);
+  const pieceBytes = samples * columns * Math.min(rows, isTiled ? rows : height);
+  checkWork(tiff, across * down * pieceBytes, pieceBytes);
+  let read = 0;
+  for (let i = 0; i < across * down; i++) {
+    const [left, top] = [(i % across) * columns, Math.floor(i / across) * rows];
+    const count = Math.min(rows, height - top);
+    const input = inputOf(tiff, grid, i, pieceBytes);
+    read += input.length + shared.length;
+    if (read > (across * down + 1) * shared.length + file.bytes.length + 2 * 3 * width * height + SLACK)
+      throw broken(file, "is a TIFF whose pieces are the same bytes, and more work than a picture is worth");
+    const image = yield* readPiece(file, shared, input, isYcbcr);
+    try {
+      const expected = isTiled ? rows : count;
+      // The last strip may have the rows of the others.
+      const isLonger = !isTiled && top + rows >= height && image.height > expected;
+      if (image.width !== columns || (image.height !== expected && !isLonger)) {
+        const [found, wanted] = [`${image.width}×${image.height}`, `${columns}×${expected}`];
+        throw broken(file, `has a TIFF ${isTiled ? "tile" : "strip"} of ${wanted} pixels that is a JPEG of ${found}`);
+      }
+      const pixels = 3 * Math.min(columns, width - left);
+      for (let y = 0; y < count; y++) {
+        const from = 3 * y * columns;
+        canvas.data.set(image.data.subarray(from, from + pixels), 3 * ((top + y) * width + left));
+        if (y % MOST_PIECES === MOST_PIECES - 1) yield;
+      }
+    } finally {
+      image.free?.();
+    }
+  }
+}
+
+/** Bytes of a tag; none if it is not there. */
+function bytesOf({ bytes }: ImageFile, entry: TiffEntry | undefined): Uint8Array {
+  return entry ? bytes.subarray(entry.at, entry.at + entry.count) : new Uint8Array();
+}
+
 /** Channels of the modes that have several. */
 const BANDS: Partial<Record<Mode, number>> = { LA: 2, PA: 2, RGB: 3, RGBA: 4, CMYK: 4 };
 
@@ -444,7 +498,9 @@ function gridOf({ file, directory, width, height, compression, layout }: Tiff): 
   if (number(TAG.width, 0) !== width || number(TAG.height, 0) !== height) throw broken(file, "is a TIFF of two sizes");
   if (perSample(TAG.compression, NO_COMPRESSION) !== compression) throw broken(file, "is a TIFF of two compressions");
   const photometric = mild(TAG.photometric, 0);
-  if (photometric === 6) throw broken(file, "is a TIFF of compressed YCbCr, which is not decoded");
+  const isYcbcr = photometric === 6;
+  if (isYcbcr && compression !== JPEG)
+    throw broken(file, "is a TIFF of YCbCr that is compressed, but not by JPEG, which is not decoded");
   const colors = find(TAG.colors);
   const bits = find(TAG.bits);
   const hasColors = bits && colors && all.indexOf(bits) < all.indexOf(colors) && colors.count === 3 << sampleBits;
@@ -465,8 +521,8 @@ function gridOf({ file, directory, width, height, compression, layout }: Tiff): 
   const pieces = (isTiled ? Math.ceil(width / tileWidth) : 1) * Math.ceil(height / rows);
   if (!lengths && pieces > 1) throw broken(file, "is a TIFF without the lengths of its strips or tiles");
 
-  // PackBits has none.
-  const predictor = compression === 32773 ? 1 : mild(TAG.predictor, 1);
+  // PackBits and JPEG have none.
+  const predictor = compression === 32773 || compression === JPEG ? 1 : mild(TAG.predictor, 1);
   const isKnown =
     predictor === 2 ? [8, 16, 32, 64].includes(sampleBits) : predictor === 1 || (predictor === 3 && sampleBits === 32);
   if (!isKnown) throw broken(file, `is a TIFF of ${sampleBits} bits with predictor ${predictor}, which is not read`);
@@ -483,7 +539,14 @@ function gridOf({ file, directory, width, height, compression, layout }: Tiff): 
   const extra = find(TAG.extra);
   const isMultiplied = !extra || !hasInteger(directory, extra) || numberAt(directory, extra) < 2;
   const isAssociated = planes === 2 && layout.mode === "RGBA" && isMultiplied;
-  return { ...grid, isAssociated, hasPlanes: planes === 2, fillOrder: mild(TAG.fillOrder, 1) };
+  return {
+    ...grid,
+    isYcbcr,
+    tables: find(TAG.jpegTables),
+    isAssociated,
+    hasPlanes: planes === 2,
+    fillOrder: mild(TAG.fillOrder, 1),
+  };
 }
 
 /** Refuses tiles that are much more than the picture. */

@@ -337,8 +337,8 @@ const NO_MODEL = /^(training_args|optimizer|scheduler|scaler|rng_state.*|random_
 const PREPROCESSOR = "preprocessor_config.json";
 const PROCESSOR = "processor_config.json";
 
-/** Longest list of modules that is looked through; sentence-transformers' have one to three. */
-const MAX_MODULES = 100;
+/** Most bytes of a list of modules: sentence-transformers' have one to three, of 130 bytes each. */
+const MAX_MODULES_BYTES = 2 ** 16;
 
 /** The folder of the model: itself, unless it holds no weights but sentence-transformers' list of modules. */
 async function findModule(folder: Folder, signal: AbortSignal | undefined): Promise<Folder> {
@@ -346,8 +346,11 @@ async function findModule(folder: Folder, signal: AbortSignal | undefined): Prom
   for (const name of USUAL) if (await folder.has(name, signal)) return folder;
   if (!(await folder.has(MODULES, signal))) return folder;
   await folder.bring?.([MODULES], { signal });
-  const list = parseJson(await folder.bytes(MODULES, { signal }), `checkpoint: "${folder.path(MODULES)}"`);
-  const modules: readonly unknown[] = Array.isArray(list) ? list.slice(0, MAX_MODULES) : [];
+  const list = parseJson(
+    await folder.bytes(MODULES, { signal, maxBytes: MAX_MODULES_BYTES }),
+    `checkpoint: "${folder.path(MODULES)}"`,
+  );
+  const modules: readonly unknown[] = Array.isArray(list) ? list : [];
   const paths = modules.flatMap((module) => {
     const { type, path } = Object(module) as { type?: unknown; path?: unknown };
     return typeof type === "string" && /\.(CLIPModel|Transformer)$/.test(type.slice(-100)) ? [path] : [];

@@ -68,6 +68,13 @@ export function headerLength(first8: Uint8Array, fileSize: number, name: string)
   if (new TextDecoder().decode(first8) === "version ") {
     throw new Error(`safetensors: "${name}" is a Git LFS pointer, not the file that it stands for`);
   }
+  // Pages and JSON begin with a mark, or white space before it.
+  const [mark] = new TextDecoder().decode(first8).trimStart();
+  if (first8.every((byte) => byte >= 9 && byte < 127)) {
+    const what =
+      mark === "<" ? "an HTML or XML page, such as a server sends in the place of a file" : "JSON, not weights";
+    if (mark === "<" || mark === "{") throw new Error(`safetensors: "${name}" is ${what}`);
+  }
   const length = new DataView(first8.buffer, first8.byteOffset).getBigUint64(0, true);
   // A number of this size is eight characters of some text, which are not to be told.
   const says = `says ${length < 2n ** 53n ? `${grouped(length)} bytes` : "2^53 bytes or more"}`;

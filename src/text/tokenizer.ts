@@ -13,7 +13,31 @@ export interface TokenizerOptions {
   readonly pad: boolean;
   /** Takes transformers' Siglip2Tokenizer, as its AutoTokenizer does for the family, whatever class the file names. */
   readonly siglip2?: boolean;
+  /** Cleans texts as OpenCLIP does. */
+  readonly clean?: keyof typeof CLEAN;
 }
+
+const words = (text: string): string => text.split(/\s+/u).filter(Boolean).join(" ");
+
+/** open_clip.tokenizer's functions of these names, without ftfy and HTML entities. */
+const CLEAN = {
+  whitespace: words,
+  lower: (text: string) => words(text).toLowerCase(),
+  /** Without ASCII's punctuation, as big_vision trains SigLIP. */
+  canonicalize: (text: string) =>
+    words(
+      text
+        .replaceAll("_", " ")
+        .replace(/[!-/:-@[-`{-~]/g, "")
+        .toLowerCase(),
+    ),
+};
+
+/** Keys of tokenizer_config.json that would give other ids, and the values by which they do not. */
+const FIXED: Readonly<Record<string, readonly unknown[]>> = {
+  truncation_side: ["right"],
+  split_special_tokens: [false],
+};
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -27,10 +51,17 @@ const MAX_TEXT = 2 ** 14;
 export async function createTokenizer(
   tokenizer: Json,
   config: Json,
-  { length, pad, siglip2 = false }: TokenizerOptions,
+  { length, pad, siglip2 = false, clean }: TokenizerOptions,
 ): Promise<(text: string) => number[]> {
   const { Tokenizer } = await importPackage("@huggingface/tokenizers", () => import("@huggingface/tokenizers"));
   checkTokenizer(tokenizer);
+  for (const [key, allowed] of Object.entries(FIXED)) {
+    const value = config[key] ?? allowed[0];
+    if (allowed.includes(value)) continue;
+    throw new Error(
+      `tokenizer: "${key}" of tokenizer_config.json must be ${excerpt(allowed[0])}; got ${excerpt(value)}`,
+    );
+  }
   // Nothing is decoded. Special tokens are compared with each other, for decoding too.
   const read = { ...config, additional_special_tokens: undefined };
   const inner = described("tokenizer.json cannot be read", () => {
@@ -58,7 +89,8 @@ export async function createTokenizer(
       throw new RangeError(`text: it must have at most ${MAX_TEXT} UTF-16 units; got ${text.length}`);
     }
     // The tokenizers that models were trained with lower Σ alone, JavaScript knows that it is ς at the end of a word.
-    const given = lowers ? text.replaceAll("Σ", "σ") : text;
+    const cleaned = clean ? CLEAN[clean](text) : text;
+    const given = lowers ? cleaned.replaceAll("Σ", "σ") : cleaned;
     const { ids } = described("the text cannot be read", () => inner.encode(lower ? given.toLowerCase() : given));
     // A vocabulary without its unknown token gives none.
     const unknown = ids.findIndex((id: unknown) => !Number.isSafeInteger(id) || (id as number) < 0);

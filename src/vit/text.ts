@@ -19,6 +19,8 @@ export interface TextConfig extends EncoderConfig {
   readonly causal: boolean;
   /** Token that stands for the text: the first, the last, the one of the largest id, or the first of a certain id; or all tokens' mean. */
   readonly pooling: "first" | "last" | "largest" | "mean" | number;
+  /** Cleaning of a text before it is cut into tokens, if there is any (OpenCLIP's tokenizer_kwargs). */
+  readonly clean?: "whitespace" | "lower" | "canonicalize";
 }
 
 export interface TextWeights {

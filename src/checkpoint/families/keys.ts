@@ -145,7 +145,7 @@ export const OPENCLIP_TEXT: KeyRules = {
   harmless: {
     ...OPENCLIP_TOWER,
     "told by tensors, too": "context_length vocab_size proj_bias",
-    "names of tokenizers, which tokenizer.json is": "hf_tokenizer_name tokenizer_mode tokenizer_kwargs",
+    "names of tokenizers, which tokenizer.json is": "hf_tokenizer_name tokenizer_mode",
     "settings of what is not there": "pad_id eos_id hf_model_pretrained hf_proj_type hf_pooler_type",
     "the same for one token": "final_ln_after_pool",
     "of a tower that may lack": "heads no_causal_mask pool_type norm_kwargs",
