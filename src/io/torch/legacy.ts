@@ -82,13 +82,18 @@ async function recordsOf(
     const length = storage.whole;
     const order = at + 8;
     if (order + length > file.size) refuse(`must have the ${length} bytes of storage ${storage.key}; it is cut short`);
-    const count = new DataView(new ArrayBuffer(8));
-    await file.read(new Uint8Array(count.buffer), at);
-    // In the byte order of the machine that wrote it.
-    const elements = [true, false].map((isLittle) => Number(count.getBigInt64(0, isLittle)) * storage.unit);
-    if (!elements.includes(length)) refuse(`must say one size of storage ${storage.key}; it says two`);
     records.set(storage.key, { length, order, read: (target, offset) => file.read(target, order + offset) });
     at = order + length;
+  }
+  // All at once, as each takes a small read.
+  await Promise.all([...records].map(([key, { length, order }]) => checkCount(key, length, order - 8)));
+
+  async function checkCount(key: string, length: number, position: number): Promise<void> {
+    const count = new DataView(new ArrayBuffer(8));
+    await file.read(new Uint8Array(count.buffer), position);
+    // In the byte order of the machine that wrote it.
+    const lengths = [true, false].map((isLittle) => Number(count.getBigInt64(0, isLittle)) * storages.get(key)!.unit);
+    if (!lengths.includes(length)) refuse(`must say one size of storage ${key}; it says two`);
   }
   return records;
 }
