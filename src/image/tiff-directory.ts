@@ -90,6 +90,7 @@ export const isInteger = ({ type }: TiffEntry): boolean => type !== BYTE && INTE
 export const hasInteger = ({ view }: TiffDirectory, entry: TiffEntry, index = 0): boolean =>
   INTEGERS.includes(entry.type) &&
   entry.type !== IFD &&
+  index >= 0 &&
   index < entry.count &&
   entry.at + (index + 1) * TYPE_BYTES[entry.type]! <= view.byteLength;
 

@@ -271,7 +271,8 @@ function* readPlain(tiff: Tiff, canvas: Canvas): Slices<void> {
     const rowBytes = Math.ceil((piece.width * unpacker.bits) / 8);
     const isCut = left + columns > width;
     const stride = isCut ? Math.floor((columns * pixelBits) / (8 * (hasPlanes ? known : 1))) || rowBytes : rowBytes;
-    if (stride < rowBytes) throw broken(file, `has TIFF tiles of rows of ${stride} bytes; ${rowBytes} are needed`);
+    if (stride < rowBytes || stride > MOST_BYTES)
+      throw broken(file, `has TIFF tiles of rows of ${stride} bytes; ${rowBytes} are needed`);
     const needed = stride * (piece.height - 1) + rowBytes;
     const from = numberAt(directory, offsets, chosen ? chosen[cell] : i);
     if (from < 0 || from + needed > file.bytes.length) {
@@ -431,6 +432,10 @@ function* readJpegs(tiff: Tiff, grid: Grid, canvas: Canvas): Slices<void> {
   }
 }
 
+/** An integer as libtiff reads it, -1 for none. */
+const wholeAt = (directory: TiffDirectory, entry: TiffEntry, index: number): number =>
+  hasInteger(directory, entry, index) ? numberAt(directory, entry, index) : -1;
+
 /** Bytes of a tag; none if it is not there. */
 function bytesOf({ bytes }: ImageFile, entry: TiffEntry | undefined): Uint8Array {
   return entry ? bytes.subarray(entry.at, entry.at + entry.count) : new Uint8Array();
@@ -519,6 +524,11 @@ function gridOf({ file, directory, width, height, compression, layout }: Tiff): 
   const lengths = later(TAG.tileBytes, TAG.stripBytes);
   if (!offsets) throw broken(file, "is a TIFF without the offsets of its strips or tiles");
   const pieces = (isTiled ? Math.ceil(width / tileWidth) : 1) * Math.ceil(height / rows);
+  for (const entry of [offsets, ...(lengths ? [lengths] : [])]) {
+    const last = Math.min(entry.count, pieces * (planes === 2 ? samples : 1)) - 1;
+    if (!hasInteger(directory, entry, last))
+      throw broken(file, "is a TIFF whose strips or tiles have no offsets or lengths");
+  }
   if (!lengths && pieces > 1) throw broken(file, "is a TIFF without the lengths of its strips or tiles");
 
   // PackBits and JPEG have none.
@@ -537,7 +547,10 @@ function gridOf({ file, directory, width, height, compression, layout }: Tiff): 
     lengths,
   };
   const extra = find(TAG.extra);
-  const isMultiplied = !extra || !hasInteger(directory, extra) || numberAt(directory, extra) < 2;
+  const kinds = extra && Array.from({ length: Math.min(extra.count, samples) }, (_, i) => wholeAt(directory, extra, i));
+  if (extra && (extra.count > samples || !kinds?.length || kinds.some((kind) => ![0, 1, 2, 999].includes(kind))))
+    throw broken(file, "is a TIFF whose extra samples are of no kind that exists, or too many");
+  const isMultiplied = !kinds || kinds[0]! < 2;
   const isAssociated = planes === 2 && layout.mode === "RGBA" && isMultiplied;
   return {
     ...grid,
@@ -567,8 +580,6 @@ function inputOf({ file, directory, height }: Tiff, grid: Grid, index: number, s
   const isOne = !isTiled && rows >= height && !hasPlanes;
   const offset = hasInteger(directory, offsets, index) ? numberAt(directory, offsets, index) : 0;
   let length = lengths && hasInteger(directory, lengths, index) ? numberAt(directory, lengths, index) : 0;
-  if (lengths && !hasInteger(directory, lengths))
-    throw broken(file, "is a TIFF whose lengths of strips or tiles are not integers");
   if (!lengths || (isOne && length === 0 && offset > 0)) {
     if (directory.all.some(({ type }) => !isKnown(type))) throw broken(file, "has a TIFF tag of an unknown type");
     length = Math.floor(spaceOf(directory) / (hasPlanes ? grid.samples : 1));
