@@ -41,6 +41,8 @@ const target: Target = {
       size: [8, 8],
       do_normalize: false,
       do_resize: false,
+      do_center_crop: true,
+      crop_size: 8,
     }),
     seedOf({ ...BASE, model: { model_type: "vit" }, options: { resized: true } }),
     seedOf({
