@@ -51,11 +51,11 @@ const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]
   ],
   "a page that a server sent": [
     () => new TextEncoder().encode("\n<!DOCTYPE html><title>404</title>"),
-    'safetensors: "weights" is an HTML or XML page, such as a server sends in the place of a file',
+    'checkpoint: "weights" must be a file of weights; it is an HTML page, as a server sends in place of a file',
   ],
   "a config": [
     () => new TextEncoder().encode('{\n  "architectures": []}'),
-    'safetensors: "weights" is JSON, not weights',
+    'checkpoint: "weights" must be a file of weights; it is JSON, such as a config or a server\'s answer, and not the weights beside it',
   ],
   "a truncated file": [
     () => WEIGHTS.subarray(0, -1),

@@ -61,12 +61,12 @@ let out: usize = 0;
 let outStride: usize = 0;
 let pixelsEnd: usize = 0;
 let row: i32 = 0;
-/** What is made of the pixels: RGB, that laid on white, or the alpha by which the RGB that is there is laid on white. */
+/** Results that are made of the pixels: RGB, that laid on white, or the alpha by which the RGB that is there is laid on white. */
 let use: i32 = 0;
 const DROP: i32 = 0;
 const ON_WHITE: i32 = 1;
 const AS_ALPHA: i32 = 2;
-/** Of alpha: the filter, the row, and where it lies as it is. */
+/** For alpha: the filter, the row, and where it lies as it is. */
 let filter: i32 = 0;
 let alphas: usize = 0;
 let raw: usize = 0;

@@ -70,7 +70,7 @@ interface Png {
   kind?: Kind;
   isInterlaced: boolean;
   palette?: Uint8Array;
-  /** What is transparent, of the mode at the chunk: alpha of colours, a level, or RGB. */
+  /** The transparent value, of the mode at the chunk: alpha of colours, a level, or RGB. */
   transparency?: { readonly mode: Kind["mode"]; readonly values: Uint8Array };
   /** Frames of an animation, and the number of the last chunk that belongs to one. */
   frames?: number;

@@ -78,7 +78,7 @@ function readHeader(file: ImageFile): Header {
   return { width, height, channels: kind % 3 === 0 ? 3 : 1, isText: kind < 4, most, isBits, from: at };
 }
 
-/** What Python takes for an integer. */
+/** Text that Python takes for an integer. */
 const integerOf = (token: string): number | undefined =>
   token.length <= LONGEST_TOKEN && /^[+-]?\d+(_\d+)*$/.test(token) ? Number(token.replaceAll("_", "")) : undefined;
 

@@ -5,7 +5,7 @@
 import { createInflater, type Inflater } from "./inflate.js";
 import type { Slices } from "./slices.js";
 
-/** What decompresses the strips of one file; what has failed is not freed. */
+/** Decompressors of the strips of one file; what has failed is not freed. */
 export type Codec = Pick<Inflater, "fill"> & Partial<Pick<Inflater, "free">>;
 
 /** Bytes between two yields. */

@@ -16,9 +16,9 @@ export interface TiffDirectory {
   readonly view: DataView;
   readonly isLittle: boolean;
   readonly isBig: boolean;
-  /** What Pillow reads, in the order of the file, in which a tag may come twice: values inside the file of a known type. */
+  /** Entries that Pillow reads, in the order of the file, in which a tag may come twice: values inside the file of a known type. */
   readonly entries: readonly TiffEntry[];
-  /** What there is. */
+  /** All entries. */
   readonly all: readonly TiffEntry[];
   /** Tags that there are by their number; the file may end before the last. */
   readonly claimed: number;
@@ -71,10 +71,10 @@ export function readDirectory(tiff: Uint8Array): TiffDirectory | undefined {
 export const entryOf = ({ entries }: TiffDirectory, tag: number): TiffEntry | undefined =>
   entries.filter((entry) => entry.tag === tag).at(-1);
 
-/** Whether libtiff knows how many bytes a value has: those of no type, too, and of two types more for BigTIFF. */
+/** Tells whether libtiff knows how many bytes a value has: those of no type, too, and of two types more for BigTIFF. */
 export const isKnown = (type: number): boolean => type <= IFD || (type >= 16 && type <= 18);
 
-/** Whether values are bytes in Pillow: those of BYTE and UNDEFINED. */
+/** Tells whether values are bytes in Pillow: those of BYTE and UNDEFINED. */
 export const isBytes = ({ type }: TiffEntry): boolean => type === BYTE || type === 7;
 
 /** Bytes of the values of a tag that do not lie in the directory itself; 0 if it has room for them. */
@@ -83,10 +83,10 @@ export function bytesOutside({ isBig }: TiffDirectory, { type, count }: TiffEntr
   return bytes > (isBig ? 8 : 4) ? bytes : 0;
 }
 
-/** Whether a value is what Pillow takes for integers: those of BYTE are bytes there. */
+/** Tells whether a value is what Pillow takes for integers: those of BYTE are bytes there. */
 export const isInteger = ({ type }: TiffEntry): boolean => type !== BYTE && INTEGERS.includes(type);
 
-/** Whether libtiff finds an integer: of a type that it takes for one, inside the file. */
+/** Tells whether libtiff finds an integer: of a type that it takes for one, inside the file. */
 export const hasInteger = ({ view }: TiffDirectory, entry: TiffEntry, index = 0): boolean =>
   INTEGERS.includes(entry.type) &&
   entry.type !== IFD &&

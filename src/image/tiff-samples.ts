@@ -4,7 +4,7 @@
  */
 import { viewOf } from "./file.js";
 
-/** What the pixels are; the names are those of Pillow's modes. */
+/** Kinds of pixels; the names are those of Pillow's modes. */
 export type Mode = "1" | "L" | "LA" | "I;16" | "I;16B" | "I" | "F" | "P" | "PA" | "RGB" | "RGBA" | "CMYK";
 
 export interface Layout {
@@ -12,16 +12,16 @@ export interface Layout {
   readonly raw: string;
 }
 
-/** What a TIFF says of its samples. */
+/** Facts of a TIFF about its samples. */
 export interface Samples {
   readonly isLittle: boolean;
   readonly photometric: number;
   /** 1 for integers without a sign, 2 with one, 3 for floats. */
   readonly format: number;
   readonly fillOrder: number;
-  /** Of each sample of a pixel. */
+  /** Bits of each sample of a pixel. */
   readonly bits: readonly number[];
-  /** Of each sample beyond the colors, what it is: 0 for nothing known, 1 for alpha that is multiplied in, 2 for alpha. */
+  /** Kinds of the samples beyond the colors: 0 for nothing known, 1 for alpha that is multiplied in, 2 for alpha. */
   readonly extra: readonly number[];
 }
 

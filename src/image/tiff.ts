@@ -287,7 +287,7 @@ function* readPlain(tiff: Tiff, canvas: Canvas): Slices<void> {
   }
 }
 
-/** Of each cell the piece that counts: Pillow reads them in the order of the file, so that the last overwrites the others. */
+/** Finds the piece that counts for each cell: Pillow reads them in the order of the file, so that the last overwrites the others. */
 function* lastPieces(directory: TiffDirectory, offsets: TiffEntry, cells: number): Slices<Uint32Array> {
   const chosen = new Uint32Array(Math.min(cells, offsets.count));
   for (let i = 0; i < offsets.count; i++) {
@@ -311,7 +311,7 @@ function* fill({ data, channels }: Canvas, colors: Uint8Array): Slices<void> {
 /** The strips or tiles as libtiff sees them. */
 interface Grid {
   readonly isYcbcr: boolean;
-  /** Of JPEG. */
+  /** Tables of JPEG. */
   readonly tables: TiffEntry | undefined;
   readonly hasPlanes: boolean;
   readonly isTiled: boolean;
@@ -321,7 +321,7 @@ interface Grid {
   readonly sampleBits: number;
   readonly predictor: number;
   readonly fillOrder: number;
-  /** Whether RGB is multiplied by the alpha of a fourth plane, which it is if nothing says more. */
+  /** True if RGB is multiplied by the alpha of a fourth plane, which it is if nothing says more. */
   readonly isAssociated: boolean;
   readonly offsets: TiffEntry;
   /** Bytes of each; a single strip without goes on to the end. */

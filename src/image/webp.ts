@@ -43,7 +43,7 @@ interface Container {
   width: number;
   height: number;
   frame: Frame;
-  /** Whether Pillow has it with alpha, as the file says. */
+  /** True if Pillow has it with alpha, as the file says. */
   hasAlpha: boolean;
   orientation: number;
 }
