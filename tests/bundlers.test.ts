@@ -287,7 +287,8 @@ console.log(await vit.classify("cat.jpg"));
     const sizes = new Map<string, number>();
     const seen = await seenBy("chromium", async (pathname) => {
       const bytes = await serve(pathname);
-      if (pathname.endsWith(".js") && !/\/(jpeg|png|webp|inflate|exif)-/.test(pathname)) sizes.set(pathname, gzipSync(bytes).length);
+      if (pathname.endsWith(".js") && !/\/(jpeg|png|webp|inflate|exif)-/.test(pathname))
+        sizes.set(pathname, gzipSync(bytes).length);
       return bytes;
     });
     assert.doesNotMatch(check(seen, project), /page's own thread/);
