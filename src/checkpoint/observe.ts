@@ -52,10 +52,9 @@ export function recognizeLayout(name: string, tensors: Shapes): Named {
   throw new Error(unknown(name, tensors));
 }
 
-/** The same, or undefined where there is none. */
-export const findLayout = (tensors: Shapes): Named | undefined => layoutOf((tensor) => tensors.has(tensor));
-
-function layoutOf(has: Has): Named | undefined {
+/** The layout of the tensors whose names have a prefix before them; undefined where they are of none. */
+export function findLayout(tensors: Shapes, before = ""): Named | undefined {
+  const has: Has = (tensor) => tensors.has(before + tensor);
   for (const layout of layouts) {
     for (const prefix of layout.prefixes) {
       const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
@@ -83,7 +82,7 @@ function insideOf(tensors: Shapes): string[] {
       if (tried.size < COMPARED) tried.add(name.slice(0, dot + 1));
     }
   }
-  return [...tried].filter((prefix) => layoutOf((tensor) => tensors.has(prefix + tensor)));
+  return [...tried].filter((prefix) => findLayout(tensors, prefix));
 }
 
 function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {

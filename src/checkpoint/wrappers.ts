@@ -51,7 +51,7 @@ export function wrapperOf(tensors: Shapes): string {
     const i = first.findIndex((n, i) => n !== second[i]);
     return first.length - second.length || (first[i] ?? 0) - (second[i] ?? 0);
   });
-  return [...byRank, ...commonPrefixes(tensors)].find((prefix) => findLayout(behind(prefix, tensors))) ?? "";
+  return [...byRank, ...commonPrefixes(tensors)].find((prefix) => findLayout(tensors, prefix)) ?? "";
 }
 
 /** Modules around all of the tensors, from the outermost on. */
@@ -65,6 +65,3 @@ function commonPrefixes(tensors: Shapes): string[] {
   }
   return prefixes;
 }
-
-const behind = (prefix: string, tensors: Shapes): Shapes =>
-  new Map([...tensors].flatMap(([name, info]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), info]] : [])));
