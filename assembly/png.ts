@@ -44,7 +44,7 @@ let filter: u8 = 0;
 /** The line's pixel before the next one, as it was before it was replaced. */
 let corner: u64 = 0;
 
-/** Where a pixel has its alpha, -1 for nowhere or if that is dropped; and the samples that are transparent, -1 for none. */
+/** Offset of the alpha in a pixel, -1 without or if it is dropped; and the samples that are transparent, -1 for none. */
 let alphaAt: i32 = -1;
 let transparent: i32 = -1;
 

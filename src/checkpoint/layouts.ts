@@ -430,7 +430,7 @@ const timmParallelMlp = (j: number): MlpNames => ({
   scales: [`ffns.${j}.ls.gamma`],
 });
 
-/** Where timm has the stem of a ResNetV2 in a hybrid. */
+/** Makes timm's names of the stem of a ResNetV2 in a hybrid. */
 const timmStem = (at: string) => ({
   stem: `${at}conv`,
   stemNorm: `${at}norm`,

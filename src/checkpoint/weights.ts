@@ -10,7 +10,7 @@ import { source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
 import { gridOf } from "../vit/places.js";
 import { type Positions, positionRows, positionsAt, resamplePatches } from "../vit/positions.js";
-import type { TextWeights } from "../vit/text.js";
+import { firstPosition, type TextWeights } from "../vit/text.js";
 import type { Config, Shapes } from "./config.js";
 import {
   type AttentionNames,
@@ -388,7 +388,7 @@ function planText(layout: Layout, tensors: Shapes, { text, features }: Config, n
     inputs = outputs;
   }
   // BERT's table may be longer than the texts that the model was made for.
-  const rows = Math.max(planner.shapeOf(prefix + (names.positions ?? ""))?.[0] ?? 0, (padding ?? -1) + 1 + length);
+  const rows = Math.max(planner.shapeOf(prefix + (names.positions ?? ""))?.[0] ?? 0, firstPosition(padding) + length);
   const kinds = types === undefined ? undefined : planner.shapeOf(prefix + types)?.[0];
   return {
     embedding: values(prefix + names.embedding, [vocabulary, width]),

@@ -31,7 +31,6 @@ export interface EngineOptions extends Choice, HubOptions, NamesOptions {
   readonly patchSize?: number | readonly [number, number];
   readonly processor?: Processor;
   readonly config?: ConfigOverrides;
-  readonly state?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }

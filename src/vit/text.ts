@@ -98,12 +98,15 @@ export async function runText(
   }
 }
 
+/** Row of the position table for the first token. */
+export const firstPosition = (padding: TextConfig["padding"]): number => (padding === undefined ? 0 : padding + 1);
+
 /** Rows of the position table, [tokens, D]. */
 function positionsOf({ positions }: TextWeights, { width, padding }: TextConfig, ids: readonly number[]): Float32Array {
   if (!positions) return sinusoids(ids.length, width);
   if (padding === undefined) return positions.subarray(0, ids.length * width);
   const rows = new Float32Array(ids.length * width);
-  let next = padding + 1;
+  let next = firstPosition(padding);
   for (const [i, id] of ids.entries()) {
     const row = id === padding ? padding : next++;
     rows.set(positions.subarray(row * width, (row + 1) * width), i * width);

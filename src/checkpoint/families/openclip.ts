@@ -1,6 +1,6 @@
 /** OpenCLIP (open_clip_config.json) and OpenAI's archives, which have none. */
 import { excerpt } from "../../json.js";
-import type { TextConfig } from "../../vit/text.js";
+import { firstPosition, type TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { type Facts, observeText } from "../observe.js";
@@ -75,7 +75,7 @@ function bert({ name }: Facts, text: Json, seen: ReturnType<typeof observeText>)
     throw new Error(`load: "hf_model_name" of "${name}" must be a BERT, RoBERTa or XLM-RoBERTa; got ${excerpt(model)}`);
   }
   const padding = isRoberta ? 1 : undefined;
-  const length = seen!.length - (padding ?? -1) - 1;
+  const length = seen!.length - firstPosition(padding);
   return {
     padding,
     length: Math.min(length, read.count("context_length", 77)),

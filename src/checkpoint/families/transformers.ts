@@ -5,7 +5,7 @@ import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
 import type { Rotary } from "../../vit/rope.js";
-import type { TextConfig } from "../../vit/text.js";
+import { firstPosition, type TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { type Facts, observeText } from "../observe.js";
@@ -269,7 +269,7 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
   const padding = bert?.padding === undefined ? undefined : read.whole("pad_token_id", bert.padding);
   return {
     ...seen,
-    length: tips ? read.count("max_position_embeddings", 64) : seen.length - (padding ?? -1) - 1,
+    length: tips ? read.count("max_position_embeddings", 64) : seen.length - firstPosition(padding),
     padding,
     embedScale: tips && read.flag("scale_sqrt_depth", true) ? Math.sqrt(seen.width) : 1,
     depth: read.count("num_hidden_layers", seen.depth),
