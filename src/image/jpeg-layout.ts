@@ -49,6 +49,9 @@ export interface Layout {
   readonly specAt: number;
   readonly out: number;
   readonly end: number;
+  /** Coefficients of all components, and bytes of those of a row of MCUs. */
+  readonly coefficients: number;
+  readonly rowBytes: number;
 }
 
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
@@ -97,6 +100,7 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
   };
   const fileAt = place(file.bytes.length + 32);
   const specAt = place(272);
+  let rowBytes = 0;
   const parts = components.map(({ h, v, quantizer }: JpegComponent): Part => {
     // Larger where a component would be upsampled otherwise: of 4:2:0 at half its size, luma is reduced and chroma is
     // not.
@@ -112,6 +116,8 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
     const blockStride = roundUp(blocksWide, h);
     const blockRows = roundUp(blocksHigh, v);
     const blocks = isDirect || isLossless ? 0 : blockStride * blockRows;
+    const first = rowBytes;
+    rowBytes += 128 * (blocks / (blockRows / v));
     const width = ceilDiv(frame.width * h * size, maxH * unit);
     // A ring of two rows of MCUs; 48 bytes between rows are room for the columns beside the first and last, and to
     // read on.
@@ -135,7 +141,7 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
       plane: place(planeStride * planeRows + 64) + 16,
       row: place(repeatX * width + 96),
       lasts: place(blocks),
-      coefficients: place(128 * blocks),
+      coefficients: first,
       differences: place(isLossless ? 2 * v * blockStride : 0),
       values: place(isLossless ? 2 * v * blockStride : 0),
       mcuWide: 1,
@@ -152,7 +158,15 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
   });
   const width = ceilDiv(frame.width * least, unit);
   const height = ceilDiv(frame.height * least, unit);
-  const out = place(3 * width * height + 64);
+  const rows = ceilDiv(frame.height, unit * maxV);
+  const rowHeight = maxV * least;
+  // Pixels take the place of coefficients that have become some: of those in all rows of MCUs but the last two, whose DC values
+  // guesses of the next are made of.
+  const bytes = 3 * width * height + 64;
+  const lead = roundUp(Math.max(rowBytes + 3 * width * rowHeight + 64, bytes - (rows - 2) * rowBytes), 16);
+  const out = place(rowBytes ? Math.max(bytes, lead + rows * rowBytes) : bytes);
+  const coefficients = out + lead;
+  for (const part of parts) part.coefficients += coefficients;
   return {
     parts,
     width,
@@ -160,8 +174,8 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
     side: unit / least,
     color,
     interpolates,
-    rows: ceilDiv(frame.height, unit * maxV),
-    rowHeight: maxV * least,
+    rows,
+    rowHeight,
     lag: interpolates && parts.some(({ repeatY }) => repeatY === 2) ? 1 : 0,
     hasScans,
     isDirect,
@@ -169,6 +183,8 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
     specAt,
     out,
     end,
+    coefficients,
+    rowBytes,
   };
 }
 
@@ -176,8 +192,8 @@ const wordsAt = ({ exports }: JpegKernel, at: number, length: number) =>
   new Uint32Array(exports.memory.buffer, at, length);
 
 export function writeFrame(kernel: JpegKernel, layout: Layout): void {
-  const { parts, width, height, out, color, interpolates, rows } = layout;
-  const fields = [parts.length, width, height, out, color, Number(interpolates), rows];
+  const { parts, width, height, out, color, interpolates, rows, rowBytes } = layout;
+  const fields = [parts.length, width, height, out, color, Number(interpolates), rows, rowBytes];
   wordsAt(kernel, kernel.exports.frame_at(), fields.length).set(fields);
   parts.forEach((part, i) => {
     writePart(kernel, i, part);

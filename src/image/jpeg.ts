@@ -129,19 +129,18 @@ function checkLength(file: ImageFile, header: JpegHeader, frame: JpegFrame, scan
 }
 
 /** Puts the file into the decoder's memory, and zeros where coefficients will be. */
-function* copyFile({ file: { bytes }, kernel, fileAt, parts }: Picture): Slices<void> {
+function* copyFile({ file: { bytes }, kernel, fileAt, parts, coefficients, rows, rowBytes }: Picture): Slices<void> {
   const memory = new Uint8Array(kernel.exports.memory.buffer);
   for (let at = 0; at < bytes.length; at += BYTES) {
     memory.set(bytes.subarray(at, at + BYTES), fileAt + at);
     yield;
   }
   // What nobody has used is zero already.
-  for (const { lasts, coefficients, differences } of parts) {
-    for (const [from, to] of [[lasts, coefficients] as const, [coefficients, differences] as const]) {
-      for (let at = from; at < Math.min(to, kernel.used); at += BYTES) {
-        memory.fill(0, at, Math.min(to, kernel.used, at + BYTES));
-        yield;
-      }
+  const areas = parts.map(({ lasts, differences }) => [lasts, differences] as const);
+  for (const [from, to] of [...areas, [coefficients, coefficients + rows * rowBytes] as const]) {
+    for (let at = from; at < Math.min(to, kernel.used); at += BYTES) {
+      memory.fill(0, at, Math.min(to, kernel.used, at + BYTES));
+      yield;
     }
   }
   kernel.used = kernel.exports.memory.buffer.byteLength;
