@@ -160,10 +160,12 @@ export function layOut(file: ImageFile, markers: JpegMarkers, frame: JpegFrame, 
   const height = ceilDiv(frame.height * least, unit);
   const rows = ceilDiv(frame.height, unit * maxV);
   const rowHeight = maxV * least;
-  // Pixels take the place of coefficients that have become some: of those in all rows of MCUs but the last two, whose DC values
-  // guesses of the next are made of.
+  // Pixels take the place of coefficients that have become some. Where row i of MCUs becomes pixels, those before it end below the
+  // coefficients of row i - 2, whose DC values guesses may be made of: i (pixels of a row) + 64 <= lead + (i - 2) (coefficients of
+  // a row) for the first i and the last.
   const bytes = 3 * width * height + 64;
-  const lead = roundUp(Math.max(rowBytes + 3 * width * rowHeight + 64, bytes - (rows - 2) * rowBytes), 16);
+  const leadOf = (i: number) => i * 3 * width * rowHeight + 64 - (i - 2) * rowBytes;
+  const lead = roundUp(Math.max(leadOf(1), leadOf(rows - 1)), 16);
   const out = place(rowBytes ? Math.max(bytes, lead + rows * rowBytes) : bytes);
   const coefficients = out + lead;
   for (const part of parts) part.coefficients += coefficients;
