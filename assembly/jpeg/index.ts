@@ -1,5 +1,5 @@
 // JPEG (ITU-T T.81) from entropy-coded data to RGB, to the byte as Pillow with libjpeg-turbo 3 makes it. The host,
-// src/image/jpeg.ts, reads the markers, lays out memory from `heap` on, fills the structs of frame.ts, and calls one
+// src/image/decode/jpeg.ts, reads the markers, lays out memory from `heap` on, fills the structs of frame.ts, and calls one
 // step after the other. A module of its own, whose memory is dropped with whatever a damaged file may have written.
 import { CONDITIONING } from "./arithmetic";
 import { reader } from "./bits";

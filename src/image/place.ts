@@ -1,5 +1,5 @@
 /** The size that a photo is resized to and the part of it that is kept, by the rules of each library. */
-import { PIXEL_LIMIT } from "./file.js";
+import { PIXEL_LIMIT } from "./decode/file.js";
 import type { Geometry, Size } from "./geometry.js";
 import type { Part } from "./resize.js";
 

@@ -2,8 +2,7 @@
  * From a decoded image to a model's input, as its processor does it (processors.ts). Geometry and arithmetic are those of
  * transformers' PIL image processors and of torchvision under timm, or of transformers' torchvision image processors.
  */
-import type { Readable, RgbImage } from "./decode.js";
-import type { Alpha } from "./file.js";
+import type { Alpha, Readable, RgbImage } from "./decode/file.js";
 import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
 import { resizeBlurred } from "./owlv2.js";

@@ -2,9 +2,10 @@
  * WebP (Google's container specification, RFC 9649), its first frame, as Pillow shows it: what Pillow refuses is refused.
  * assembly/webp decodes the pixels, here is the container.
  */
+
+import type { Slices } from "../slices.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
-import type { Slices } from "./slices.js";
 import { borrowDecoder } from "./webp-codec.js";
 
 /** Four letters as they lie in the file. */

@@ -1,6 +1,6 @@
-/** Parts that the readers of the formats share: the file they are given, how they fail, and the bytes they return. */
-import { kernelWith } from "./kernel.js";
-import type { Slices } from "./slices.js";
+/** Parts that the readers of the formats share: the file they are given, how they fail, and the pixels they return. */
+import { kernelWith } from "../kernel.js";
+import type { Slices } from "../slices.js";
 
 /** Where Pillow refuses: twice its MAX_IMAGE_PIXELS, which is a quarter of a gibibyte of RGB. */
 export const PIXEL_LIMIT = 178_956_970;
@@ -30,6 +30,16 @@ export interface StoredImage {
   /** Gives back the memory of the pixels. */
   free?(): void;
 }
+
+/** 8-bit RGB: width · height · 3 bytes, row by row. */
+export interface RgbImage {
+  data: Uint8Array;
+  width: number;
+  height: number;
+}
+
+/** An image whose pixels may be as they are stored, and lie in a decoder's memory. */
+export type Readable = RgbImage & Partial<Pick<StoredImage, "orientation" | "whole">>;
 
 /**
  * Reads a format, in slices of a few milliseconds.

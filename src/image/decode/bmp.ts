@@ -3,8 +3,9 @@
  * and 32 bits, run lengths, masks, rows from the bottom up or from the top down. As Pillow 12.3 reads it (BmpImagePlugin.py),
  * also where that is not what the format says: what it refuses is refused, and alpha is dropped.
  */
+
+import type { Slices } from "../slices.js";
 import { broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
-import type { Slices } from "./slices.js";
 
 /** Pixels, or bytes of run lengths, between two yields. */
 const STRETCH = 1 << 17;

@@ -2,7 +2,7 @@
  * The markers of a JPEG up to its first scan as Pillow's JpegImageFile reads them when it opens a file: it refuses
  * some that libjpeg would decode. jpeg-markers.ts reads them once more, as libjpeg does.
  */
-import { concatenate } from "../platform/bytes.js";
+import { concatenate } from "../../platform/bytes.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile } from "./file.js";
 

@@ -6,13 +6,14 @@
  * A picture of one scan is decoded row of MCUs by row of MCUs; one of several scans has all its coefficients in
  * memory first.
  */
+
+import type { Slices } from "../slices.js";
 import { broken, type ImageFile, type StoredImage } from "./file.js";
 import { type JpegHeader, readHeader } from "./jpeg-header.js";
 import { growMemory, type JpegKernel, keepKernel, takeKernel } from "./jpeg-kernel.js";
 import { ceilDiv, type Layout, layOut, type Part, writeFrame, writePart, writeScan } from "./jpeg-layout.js";
 import { createMarkers, type JpegFrame, type JpegMarkers, type JpegScan, undecodable } from "./jpeg-markers.js";
 import { standardTables } from "./jpeg-tables.js";
-import type { Slices } from "./slices.js";
 
 /** Work of a slice at most: blocks that are decoded, pixels that are written, bytes that are copied or cleared. */
 const BLOCKS = 4096;

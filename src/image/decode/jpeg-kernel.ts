@@ -1,6 +1,6 @@
 /** The compiled assembly/jpeg/index.ts, with a memory of its own that the decoder lays out for each image. */
-import { assets } from "../platform/assets.js";
-import { fromBase64 } from "../platform/bytes.js";
+import { assets } from "../../platform/assets.js";
+import { fromBase64 } from "../../platform/bytes.js";
 import { base64 } from "./jpeg-kernel.gen.js";
 
 /** The exports of assembly/jpeg/index.ts, which says what their arguments are. */

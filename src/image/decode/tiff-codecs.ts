@@ -2,8 +2,9 @@
  * Decompression of the strips and tiles of TIFF (TIFF 6.0, sections 9, 13 and 14, and Adobe's technical notes), as libtiff 4.7
  * does it under Pillow: what it refuses is refused, and bytes behind the last one that is needed are not looked at.
  */
+
+import type { Slices } from "../slices.js";
 import { createInflater, type Inflater } from "./inflate.js";
-import type { Slices } from "./slices.js";
 
 /** Decompressors of the strips of one file; what has failed is not freed. */
 export type Codec = Pick<Inflater, "fill"> & Partial<Pick<Inflater, "free">>;

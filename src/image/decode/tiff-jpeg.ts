@@ -1,7 +1,8 @@
 /** Strips and tiles of TIFF that are JPEG (Adobe's technical note 2): each a file of its own, whose tables may be elsewhere. */
+
+import type { Slices } from "../slices.js";
 import { broken, type ImageFile, type StoredImage } from "./file.js";
 import { readJpeg } from "./jpeg.js";
-import type { Slices } from "./slices.js";
 
 const [SOI, EOI, SOS, APP0, APP14] = [0xd8, 0xd9, 0xda, 0xe0, 0xee] as const;
 

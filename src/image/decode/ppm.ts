@@ -2,8 +2,9 @@
  * PBM, PGM and PPM (netpbm's P1 to P6): bits, gray and RGB, as text or as bytes, as Pillow 12.3 reads them (PpmImagePlugin.py), also
  * where that is not what netpbm says: what it refuses is refused. Gray of more than 8 bits becomes its upper 8, where Pillow saturates.
  */
+
+import type { Slices } from "../slices.js";
 import { broken, checkSize, type ImageFile, type StoredImage } from "./file.js";
-import type { Slices } from "./slices.js";
 
 /** Pixels, or bytes of text, between two yields. */
 const STRETCH = 1 << 16;

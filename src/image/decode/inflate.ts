@@ -2,10 +2,10 @@
  * The compiled assembly/png.ts and assembly/inflate.ts: zlib streams (RFC 1950, RFC 1951) decompressed piece by piece, and rows
  * of PNG made of them.
  */
-import { assets } from "../platform/assets.js";
-import { concatenate, fromBase64 } from "../platform/bytes.js";
+import { assets } from "../../platform/assets.js";
+import { concatenate, fromBase64 } from "../../platform/bytes.js";
+import type { Slices } from "../slices.js";
 import { base64 } from "./png.gen.js";
-import type { Slices } from "./slices.js";
 
 /** The exports of the module, which say what their arguments are; places are addresses in its memory, seen as bytes. */
 export interface PngKernel {

@@ -2,8 +2,9 @@
  * The first frame of a GIF (CompuServe, version 89a), as Pillow shows it: transparency is ignored, or laid on white. What is refused is what
  * Pillow 12.3 refuses (its GifImagePlugin.py and GifDecode.c), whose ways with damaged files are followed where they show.
  */
+
+import type { Slices } from "../slices.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
-import type { Slices } from "./slices.js";
 
 /** First row and step of the four passes of an interlaced frame. */
 const PASSES = [

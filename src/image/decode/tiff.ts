@@ -3,9 +3,10 @@
  * compressed it reads by itself, a piece after the other in the order of the file; the rest is libtiff's, which wants every strip
  * or tile and is strict about the directory. Gray of more than 8 bits becomes its upper 8, where Pillow saturates.
  */
+
+import type { Slices } from "../slices.js";
 import { ORIENTATION, orientationIn } from "./exif.js";
 import { broken, checkSize, type ImageFile, rgbOfRgba, type StoredImage } from "./file.js";
-import type { Slices } from "./slices.js";
 import { addUp, CODECS, swapBytes } from "./tiff-codecs.js";
 import {
   bytesOutside,

@@ -4,10 +4,11 @@
  * Files are refused as Pillow 12.3 refuses them (its PngImagePlugin.py and ZipDecode.c), but for metadata that has no say in pixels
  * or orientation and would take more memory than it is worth.
  */
+
+import type { Slices } from "../slices.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
 import { borrowPng, ENDED, errorText, inflate, NEEDS_INPUT, NEEDS_TIME, PIECE, type PngKernel } from "./inflate.js";
-import type { Slices } from "./slices.js";
 
 /** Colour types and depths that exist: samples a pixel, and bytes from one of its colours to the next; -1 for an index. */
 const KINDS: Readonly<Record<string, Kind>> = {

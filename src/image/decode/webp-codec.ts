@@ -1,6 +1,6 @@
 /** The compiled assembly/webp, for one image at a time each: its memory holds the data, the work and the picture. */
-import { assets } from "../platform/assets.js";
-import { fromBase64 } from "../platform/bytes.js";
+import { assets } from "../../platform/assets.js";
+import { fromBase64 } from "../../platform/bytes.js";
 import { base64 } from "./webp-codec.gen.js";
 
 /** The exports of assembly/webp/index.ts, where what they do is said. Steps return 0 for more, 1 when done, less for faults. */

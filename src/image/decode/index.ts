@@ -2,17 +2,20 @@
  * Decoding JPEG, PNG, WebP, GIF, BMP, TIFF and PPM to RGB, to the byte as Pillow does it:
  * `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
  */
-import { type Alpha, broken, type ImageFile, PIXEL_LIMIT, type Reader, type StoredImage } from "./file.js";
-import { type OwnFormat, otherFormatOf, ownFormatOf } from "./formats.js";
-import { inSlices, type Slices } from "./slices.js";
-import { kept } from "./upright.js";
 
-/** 8-bit RGB: width · height · 3 bytes, row by row. */
-export interface RgbImage {
-  data: Uint8Array;
-  width: number;
-  height: number;
-}
+import { inSlices, type Slices } from "../slices.js";
+import { kept } from "../upright.js";
+import {
+  type Alpha,
+  broken,
+  type ImageFile,
+  PIXEL_LIMIT,
+  type Readable,
+  type Reader,
+  type RgbImage,
+  type StoredImage,
+} from "./file.js";
+import { type OwnFormat, otherFormatOf, ownFormatOf } from "./formats.js";
 
 export interface DecodeOptions {
   /** A file with more pixels is refused before anything is allocated for them. Default: 178,956,970, as in Pillow. */
@@ -53,9 +56,6 @@ const READERS: Readonly<Record<OwnFormat, () => Promise<Reader>>> = {
 export async function decode(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
   return decodeFor(bytes, options, kept);
 }
-
-/** An image whose pixels may be as they are stored, and lie in a decoder's memory. */
-export type Readable = RgbImage & Partial<Pick<StoredImage, "orientation" | "whole">>;
 
 /**
  * Decodes an image and makes something of it, in slices, one image after the other.
