@@ -12,6 +12,7 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
+import { isProbe } from "./probe.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
@@ -216,10 +217,6 @@ export interface Facts {
   readonly tensors: Shapes;
 }
 
-/** Layers of a head alone (probe.ts), and most tensors of one. */
-const HEAD = /^(\w{1,40}\.){0,3}(\d{1,3}\.)?(weight|bias)$/;
-const MAX_HEAD = 32;
-
 /** Tensors that a message names, and those of many that layouts are compared with. */
 const NAMED = 4;
 const COMPARED = 2000;
@@ -235,7 +232,7 @@ function unknown(name: string, tensors: Shapes): string {
   fits.sort((a, b) => a.others.length - b.others.length);
   const { layout, others } = fits[0]!;
   const inside = insideOf(tensors);
-  if (all.length <= MAX_HEAD && all.every((tensor) => HEAD.test(tensor))) {
+  if (isProbe(tensors)) {
     const shown = all.slice(0, NAMED).map((tensor) => excerpt(tensor));
     return `load: "${name}" must hold a model; its ${tensors.size} tensors (${shown.join(", ")}${all.length > NAMED ? ", …" : ""}) are a head's, which the option head takes beside a model`;
   }

@@ -97,6 +97,16 @@ export function readProbe(name: string, tensors: Shapes, { activation, normalize
   };
 }
 
+/** Tells whether tensors are those of a head alone. */
+export function isProbe(tensors: Shapes): boolean {
+  try {
+    readProbe("", tensors, { activation: "none" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * A model's config with a head in place of its own: which vector the head reads, its width says.
  * @throws Error: one sentence, where no vector of the model has the width.

@@ -34,7 +34,7 @@ export interface AdaptedFolder extends Folder {
   readonly base: Folder;
 }
 
-export const isAdapted = (source: object): source is AdaptedFolder => "adapter" in source;
+export const isAdapted = (source: object): source is AdaptedFolder => "adapter" in Object(source);
 
 /**
  * Finds an adapter in a folder: its config with its weights beside it. As in transformers, it goes before a model there.

@@ -1,7 +1,7 @@
 /** From what `load` is given to the files that it means, and the tensors in them. */
 import type { Activation } from "../backend.js";
 import { PROBE, type ProbeOptions, type ReadProbe, readProbe } from "../checkpoint/probe.js";
-import { wrapperOf } from "../checkpoint/wrappers.js";
+import { faultOfStrangers, wrapperOf } from "../checkpoint/wrappers.js";
 import { parseReference } from "../hub/reference.js";
 import type { OpenOptions } from "../hub/settings.js";
 import { beside, type Checkpoint, isFolder, openCheckpoint, renamed } from "../io/checkpoint.js";
@@ -145,9 +145,9 @@ export interface Found extends Checkpoint {
 }
 
 /**
- * Opens a checkpoint, and finds the model's tensors in it: behind the prefix that is given, or one that all of them have, as
- * DataParallel, torch.compile and wrappers of training code leave it. The config is then that of the part.
- * @throws Error: one sentence, also if no tensor has the prefix.
+ * Opens a checkpoint, and finds the model's tensors in it: behind the prefix that is given, or one that DataParallel, torch.compile
+ * and wrappers of training code leave. The config is then that of the part.
+ * @throws Error: one sentence, also if no tensor has the prefix, or others than a trainer's lie beside one that is found.
  */
 export async function openModel(
   source: CheckpointParts | Folder,
@@ -187,6 +187,11 @@ async function openNamed(
   const kept = left ? renamed(checkpoint, (name) => (left.test(name) ? undefined : name)) : checkpoint;
   const prefix = given ?? wrapperOf(kept.tensors);
   if (prefix === "") return { ...kept, prefix, others: 0, probe: undefined };
+  const fault = given === undefined ? faultOfStrangers(checkpoint.name, kept.tensors, prefix) : undefined;
+  if (fault !== undefined) {
+    await checkpoint.close();
+    throw new Error(fault);
+  }
   const found = renamed(kept, (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : undefined));
   if (found.tensors.size === 0) {
     await checkpoint.close();
