@@ -1,10 +1,11 @@
 /**
- * No key of a library's JSON files goes unread: every key that the classes of transformers, timm and OpenCLIP know, by
+ * No key of a library's JSON files goes unread: every key that the classes of transformers, timm, OpenCLIP and PEFT know, by
  * version (tests/fixtures/library-keys.py), is understood, changes no number, or is refused where it would.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { checkAdapter, IA3_KEYS, LORA_KEYS, LYCORIS_KEYS } from "../src/checkpoint/adapter.js";
 import {
   OPENCLIP_KEYS,
   OPENCLIP_TEXT,
@@ -35,7 +36,7 @@ type Json = Readonly<Record<string, unknown>>;
 type Versions = Readonly<Record<string, Readonly<Record<string, Json>>>>;
 
 const known = JSON.parse(readFileSync("tests/fixtures/library-keys.json", "utf8")) as Readonly<
-  Record<"configs" | "processors" | "timm" | "openclip", Versions>
+  Record<"configs" | "processors" | "timm" | "openclip" | "peft", Versions>
 >;
 
 /** Keys of a class, as a file with its defaults has them; what is no data is left out of such files. */
@@ -229,6 +230,17 @@ for (const [version, { model_cfg = {}, vision_cfg = {}, text_cfg = {}, preproces
   });
 }
 
+for (const [version, rows] of Object.entries(known.peft)) {
+  test(`every key of the adapters of PEFT ${version}`, (t) => {
+    const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
+    const rules = { Lora: LORA_KEYS, LoHa: LYCORIS_KEYS, LoKr: LYCORIS_KEYS, IA3: IA3_KEYS };
+    for (const [name, known] of Object.entries(rules)) {
+      walk(name, checkAdapter("x", rows[name]!).watched, rows[name]!, known, counts);
+    }
+    report(t, "adapters of PEFT", version, counts);
+  });
+}
+
 test("no row is dead: a class knows every key of the lists", () => {
   // Files have these beside what classes have.
   const files: Readonly<Record<string, readonly string[]>> = {
@@ -243,5 +255,5 @@ test("no row is dead: a class knows every key of the lists", () => {
     );
     assert.deepEqual(dead, []);
   }
-  assert.equal(found.size, 8);
+  assert.equal(found.size, 11);
 });

@@ -34,7 +34,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {
     imports: [
-      ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "forward", "hub/settings.ts"],
+      ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "engine/sources.ts", "forward", "hub/settings.ts"],
       ...["image", "io", "numerics", "platform", "tasks", "vit"],
     ],
   },
@@ -56,9 +56,13 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "engine/trial.ts": { imports: ["backend.ts", "forward", "forward/model.ts", "vit"] },
   "engine/sharing.ts": { imports: ["waiting.ts"] },
   "engine/sources.ts": {
-    imports: ["checkpoint", "hub/reference.ts", "hub/settings.ts", "io", "json.ts", "platform"],
+    imports: [
+      ...["backend.ts", "checkpoint", "engine/adapters.ts", "hub/reference.ts", "hub/settings.ts", "io", "json.ts"],
+      "platform",
+    ],
     lazily: ["hub"],
   },
+  "engine/adapters.ts": { imports: ["checkpoint", "io", "json.ts", "numerics"] },
   text: { imports: ["json.ts", "platform"], lazily: ["@huggingface/tokenizers"] },
   "waiting.ts": { imports: [] },
   // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.

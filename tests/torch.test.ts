@@ -37,9 +37,7 @@ interface Case {
 
 /** What is not loaded yet, and why. */
 const LATER: Readonly<Record<string, string>> = {
-  "where-aesthetic": "heads in files of their own are not read",
   "where-hub-cache": "without a preprocessor's file, or a note that there is none, a cache is not enough",
-  "where-lora": "adapters are not merged",
   "where-wd-tagger": "taggers are read as classifiers",
   "where-openclip-hf-text": "the heads of a text tower without a config of its own cannot be given",
 };
@@ -155,6 +153,12 @@ for (const root of ["tests/fixtures/torch", "../shared/torch-files"]) {
     if (name.startsWith("fam-")) continue;
     const backends =
       it.expect === "read" && it.level !== "tensors" ? (["wasm", "reference"] as const) : (["wasm"] as const);
+    // Its numbers are heads.test.ts's.
+    if (it.also_allowed?.startsWith("refusing as a model")) {
+      test(`${root}/${name}: a head is no model`, () =>
+        assert.rejects(load(join(root, name, it.load as string)), /"layers\.0\.weight".* the option head takes/));
+      continue;
+    }
     for (const backend of backends) {
       test(`${root}/${name} on ${backend}`, { skip: LATER[name] ?? false }, () =>
         check(join(root, name), it, { backend }),

@@ -12,6 +12,7 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
+import { isProbe } from "./probe.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
@@ -231,6 +232,10 @@ function unknown(name: string, tensors: Shapes): string {
   fits.sort((a, b) => a.others.length - b.others.length);
   const { layout, others } = fits[0]!;
   const inside = insideOf(tensors);
+  if (isProbe(tensors)) {
+    const shown = all.slice(0, NAMED).map((tensor) => excerpt(tensor));
+    return `load: "${name}" must hold a model; its ${tensors.size} tensors (${shown.join(", ")}${all.length > NAMED ? ", …" : ""}) are a head's, which the option head takes beside a model`;
+  }
   if (inside.length > 0) {
     const shown = inside.slice(0, NAMED).map((prefix) => excerpt(prefix));
     return `load: "${name}" must have the tensors of one model; it has more, and one is read by the option prefix: ${shown.join(" or ")}`;

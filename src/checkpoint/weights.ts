@@ -5,6 +5,7 @@ import { planAttentionPool } from "../heads/attention-pool.js";
 import { planClassifier } from "../heads/classifier.js";
 import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
 import { planPooler } from "../heads/pooler.js";
+import { planProbe } from "../heads/probe.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
@@ -90,7 +91,8 @@ export function planWeights(
     norm: norm !== "none" && encodes ? (pooledNorm ?? planner.norm(at(layout.norm), width, eps)) : undefined,
     attentionPool:
       config.pooling === "attention" ? planAttentionPool(planner, layout.attentionPool!, prefix, config) : undefined,
-    classifiers: planClassifier(planner, layout, config),
+    classifiers: config.probe ? [] : planClassifier(planner, layout, config),
+    probe: config.probe && planProbe(config.probe),
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
     projection: planProjection(planner, layout.projection ?? [], width, config.features),
     similarity: named.text && config.text && planSimilarity(planner, named.text),
@@ -102,7 +104,9 @@ export function planWeights(
   const pool =
     layout.attentionPool && config.pooling !== "attention" ? at(layout.attentionPool.latent.split(".")[0]!) : undefined;
   const classifiers =
-    config.classes === 0 ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])] : [];
+    config.classes === 0 || config.probe
+      ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])]
+      : [];
   const ignored = (tensor: string) =>
     count !== undefined ||
     layout.ignored.test(tensor) ||

@@ -3,8 +3,9 @@
 import type { Config } from "../checkpoint/config.js";
 import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { scaleOf } from "../checkpoint/plan.js";
+import { labelsOfProbe, withProbe } from "../checkpoint/probe.js";
 import { parseConfig } from "../checkpoint/recognize.js";
-import { type Found, openModel, openSource } from "../engine/sources.js";
+import { type Found, openHead, openModel, openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { assumedProcessor } from "../image/processors.js";
 import type { Checkpoint } from "../io/checkpoint.js";
@@ -15,12 +16,17 @@ import { activationBytes, multiplyAdds } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
   const model = modelName(args);
-  const { subfolder } = args.load;
-  const opened = await openSource(sourceOf(args), { ...args.hub, subfolder, signal, headers: true });
-  const checkpoint = await openModel(opened, args.load, { signal, onProgress: progressOf(terminal) });
+  const { subfolder, base, head: file, ...names } = args.load;
+  const near = { ...args.hub, signal, headers: true };
+  const opened = await openSource(sourceOf(args), { ...near, subfolder, base });
+  const head = file === undefined ? undefined : await openHead(file, near);
+  const checkpoint = await openModel(opened, { ...names, head }, { signal, onProgress: progressOf(terminal) });
   await checkpoint.close();
   const { prefix } = checkpoint;
-  const { config, named, labels, strays } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
+  const { name, probe } = checkpoint;
+  const { named, strays, ...parsed } = await parseConfig(name, checkpoint.config, checkpoint.tensors);
+  const config = probe ? withProbe(name, parsed.config, probe) : parsed.config;
+  const labels = probe ? await labelsOfProbe(config) : parsed.labels;
   const settings = imageSettings(checkpoint.config, config);
   const assumed = assumedProcessor(checkpoint.preprocessor, settings);
   const preprocessing = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {

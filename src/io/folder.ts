@@ -19,6 +19,8 @@ export interface Folder {
   readonly name: string;
   /** The file of weights that was asked for by name; undefined where it is one of the usual names. */
   readonly file?: string;
+  /** The folder itself, where it is on disk. */
+  readonly disk?: string | URL;
   /** Names of all files, sorted; undefined where files can be asked for, but not listed. */
   readonly names?: readonly string[];
   has(name: string, signal?: AbortSignal): Promise<boolean>;
@@ -79,6 +81,7 @@ export async function openFolder(source: string | URL): Promise<Folder> {
   const pathOf = (name: string) => (name === file ? at : join(folder, name));
   return {
     name: String(source),
+    disk: folder,
     file,
     names,
     has: async (name) => names.includes(name),

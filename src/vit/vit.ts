@@ -4,7 +4,7 @@
  * say.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { encode, type PostNorm, type Sequence } from "./encoder.js";
+import { encode, type PostNorm, type Sequence, type Tap } from "./encoder.js";
 import { listsOf } from "./lists.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
 import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./places.js";
@@ -32,6 +32,8 @@ export interface VitConfig extends PlacesConfig {
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
   readonly naflex: boolean;
   readonly resnet: ResNetConfig | undefined;
+  /** Blocks before the last one whose class tokens are kept for a head; none unless given. */
+  readonly keptBlocks?: number;
 }
 
 export interface VitWeights extends PlacesWeights {
@@ -56,6 +58,8 @@ export type ImageBatch =
 /** Input of the heads: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
 export interface Encoded extends Sequence {
   readonly z: Matrix;
+  /** Class tokens of the blocks that the config keeps, [B, D] each, after the last norm. */
+  readonly kept?: readonly Matrix[];
 }
 
 /** Calls the ops of images up to what the heads read, in tensors that the caller releases. */
@@ -98,12 +102,32 @@ export async function encodeImages(
     states: "hiddenStates",
     attentions: "attentions",
   });
+  const kept: Matrix[] = [];
+  if (config.keptBlocks) taps.push(classTokenTap(backend, weights, config, z, { images, tokens }, kept));
   await encode(backend, config, weights.blocks, z, { images, tokens }, places, { taps, signal });
 
   // y = LN(z_L⁰), of all tokens here                                                       (4)
   if (config.norm === "tokens" || config.norm === "twice") backend.layerNorm(z, z, weights.norm!);
   if (wants("lastHiddenState")) outputs.lastHiddenState = tensor(z, images, tokens, width);
-  return { images, tokens, z };
+  return { images, tokens, z, kept };
+}
+
+/** A tap that keeps class tokens. */
+function classTokenTap(
+  backend: Backend,
+  { norm }: VitWeights,
+  { depth, keptBlocks }: VitConfig,
+  z: Matrix,
+  { images, tokens }: Sequence,
+  kept: Matrix[],
+): Tap {
+  const read = () => {
+    const token = backend.createTensor(images, z.cols);
+    backend.pool(token, z, { tokens, first: 0, count: 1 });
+    if (norm) backend.layerNorm(token, token, norm);
+    kept.push(token);
+  };
+  return { of: "tokens", blocks: Array.from({ length: keptBlocks! }, (_, i) => depth - 1 - keptBlocks! + i), read };
 }
 
 /** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
