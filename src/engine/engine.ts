@@ -5,6 +5,7 @@ import type { Config, ConfigOverrides } from "../checkpoint/config.js";
 import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { isRecord } from "../checkpoint/json.js";
 import { faultOfSizes, parseConfig } from "../checkpoint/recognize.js";
+import { withTags } from "../checkpoint/tags.js";
 import { planWeights } from "../checkpoint/weights.js";
 import { type ForwardOptions, forward } from "../forward/forward.js";
 import { traced } from "../forward/trace.js";
@@ -115,7 +116,8 @@ export async function createEngine(
   });
   try {
     const { name, tensors } = checkpoint;
-    const { config: stored, named, labels } = await parseConfig(name, checkpoint.config, tensors, options.config);
+    const parsed = await parseConfig(name, checkpoint.config, tensors, options.config);
+    const { config: stored, named, labels } = await withTags(parsed, checkpoint, { signal, onProgress });
     const config = resized(name, stored, options);
     const preprocessing = parsePreprocessing(
       checkpoint.preprocessor,

@@ -28,5 +28,5 @@ export function runHeads(
     projectImages(backend, weights, config, pooled, call);
   }
   runPooler(backend, weights, config, encoded, pooled, call);
-  classify(backend, weights, config, pooled, call);
+  classify(backend, weights, config, pooled, encoded.images, call);
 }
