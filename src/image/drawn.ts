@@ -25,10 +25,11 @@ export function createDrawing(
   preprocessing: Preprocessing,
   pixelLimit = PIXEL_LIMIT,
 ): (input: ImageInput) => DrawnImage | undefined {
-  const { processor, filter, width, height, resize, gray } = preprocessing;
+  const { processor, filter, width, height, resize, gray, square, bgr, alpha } = preprocessing;
   // A GPU resizes in Pillow's integers, to a size that is known.
   const sizes = ["shortest", "cover", "exact", "none"];
-  if (processor !== "pillow" || gray || filter === "nearest" || !sizes.includes(resize.mode)) return () => undefined;
+  const plain = processor === "pillow" && !gray && !square && !bgr && alpha === "drop";
+  if (!plain || filter === "nearest" || !sizes.includes(resize.mode)) return () => undefined;
   const values = pixelValueTables(preprocessing);
   // Frames of a video have one size.
   let last: Sampling | undefined;
