@@ -104,7 +104,7 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     base: undefined,
     head: undefined,
   });
-  assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
+  assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, {});
   const { batch, seconds, json, quiet, out } = parseArguments([]);
   assert.deepEqual(
     { batch, seconds, json, quiet, out },

@@ -72,7 +72,7 @@ function factsOf(file: Json, layout: string, seen: object = {}, isText: (embeddi
     resnet: undefined,
     text,
   };
-  return { name: "x", file, seen: { ...SEEN, ...seen }, named, tensors: shapes } as never;
+  return { name: "x", file, seen: { ...SEEN, ...seen }, named, tensors: shapes, stated: {} } as never;
 }
 
 /** Numbers of keys by what becomes of them. */
@@ -119,6 +119,7 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   tipsv2: "tips",
   aimv2_vision_model: "aimv2",
   blip_vision_model: "blip",
+  radio: "radio",
 };
 
 for (const [version, { "": base = {}, ...families }] of Object.entries(known.configs)) {
@@ -130,7 +131,11 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
       const contrastive = FAMILIES[family]!.text !== undefined;
       const file = { ...base, ...row, model_type: family };
       for (const seen of [{}, { gated: true }, { poolerWidth: 0, classes: 0 }]) {
-        const own = family === "bit" ? { resnet: true, depth: 0 } : { gated: FAMILIES[family]!.act === "silu" };
+        const parts: Readonly<Record<string, object>> = {
+          bit: { resnet: true, depth: 0 },
+          radio: { prefixTokens: 10 },
+        };
+        const own = parts[family] ?? { gated: FAMILIES[family]!.act === "silu" };
         const top = watch(seen.gated && family === "dinov3_vit" ? { ...file, hidden_act: "silu" } : file);
         checkFamily("x", top.file);
         const layout = LAYOUTS[family] ?? (contrastive ? "clip" : "huggingface");

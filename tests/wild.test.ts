@@ -20,6 +20,10 @@ interface Expected {
   readonly pixel_values_sum?: number;
   readonly pixel_values_sum_with_clip_defaults?: number;
   readonly labels?: readonly string[];
+  /** Tags that a tagger gives by itself, and with another threshold. */
+  readonly tags?: readonly { readonly label: string; readonly category: string }[];
+  readonly threshold?: number;
+  readonly tags_above_threshold?: readonly string[];
   readonly error?: string;
   /** Of our own: options of load, and what the error's message has in it. */
   readonly options?: LoadOptions;
@@ -69,6 +73,19 @@ async function compare(model: Model, photo: string, expected: Expected): Promise
       scores.map(({ score }) => score),
       1e-5,
       "scores",
+    );
+  }
+  if (expected.tags) {
+    const got = await model.classify(photo);
+    assert.deepEqual(
+      got.map(({ label, category }) => ({ label, category })),
+      expected.tags,
+    );
+    const { threshold } = expected;
+    const above = await model.classify(photo, { threshold });
+    assert.deepEqual(
+      above.map(({ label }) => label),
+      expected.tags_above_threshold,
     );
   }
   if (expected.labels) assert.deepEqual(model.labels, expected.labels);

@@ -14,6 +14,7 @@ export type LayoutName =
   | "blip"
   | "aimv2"
   | "tips"
+  | "radio"
   | "timm"
   | "torchvision"
   | "openclip"
@@ -28,6 +29,8 @@ export interface Config extends ModelConfig {
   readonly layout: LayoutName;
   /** Source of the family's name. */
   readonly recognizedBy: string;
+  /** Category of each class, of a tagger (tags.ts). */
+  readonly categories?: readonly string[];
 }
 
 /** Settings that a user may state about a checkpoint that is published without a config.json, or otherwise than it says. */

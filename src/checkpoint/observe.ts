@@ -1,6 +1,6 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
 import { excerpt } from "../json.js";
-import type { Shapes } from "./config.js";
+import type { ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
 import {
   type BlockNames,
@@ -61,7 +61,8 @@ export function findLayout(tensors: Shapes, before = ""): Named | undefined {
       const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
       if (!at && !(layout.patchEmbed && has(prefix + weightOf(layout, layout.patchEmbed)))) continue;
       const resnet = at && { ...layout.resnet!, ...at };
-      const text = layout.text?.find(({ prefix, embedding }) => has(prefix + embedding));
+      const texts = layout.text?.filter(({ prefix, embedding }) => has(prefix + embedding)) ?? [];
+      const text = texts.find(({ prefix, block }) => hasBlock(layout, prefix, block, has)) ?? texts[0];
       for (const blockPrefix of [prefix, ""]) {
         const block = layout.blocks.find((names) => hasBlock(layout, blockPrefix, names, has));
         if (block) return { layout, prefix, block, blockPrefix, resnet, text };
@@ -125,9 +126,9 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
 
   const patch = layout.patchEmbed ? shape(prefix + names.weight(layout.patchEmbed)) : [];
   // Flax: [height, width, channels, D]; of a linear patch embedding [D, P·P·3].
-  const naflex = patch.length === 2;
+  const flat = patch.length === 2;
   const side = Math.round(Math.sqrt((patch[1] ?? 0) / 3));
-  const [patchHeight = 1, patchWidth = 1] = naflex ? [side, side] : layout.kernels ? patch : patch.slice(2);
+  const [patchHeight = 1, patchWidth = 1] = flat ? [side, side] : layout.kernels ? patch : patch.slice(2);
   const patchWidthD = layout.kernels ? (patch[3] ?? 0) : (patch[0] ?? 0);
 
   const convolution = resnet ? shape(names.weight(prefix + resnet.stem)) : patch;
@@ -182,8 +183,8 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     relativePositions: [...tensors.keys()].some((tensor) => tensor.endsWith("relative_position_bias_table")),
     patch: [patchHeight, patchWidth] as [number, number],
     /** Channels of images. */
-    inputChannels: (naflex ? 3 : convolution[layout.kernels ? 2 : 1]) ?? 3,
-    naflex,
+    inputChannels: (flat ? 3 : convolution[layout.kernels ? 2 : 1]) ?? 3,
+    naflex: flat && !layout.flatPatches,
     units,
     channels,
     resnet: resnet !== undefined,
@@ -215,6 +216,8 @@ export interface Facts {
   readonly seen: Seen;
   readonly named: Named;
   readonly tensors: Shapes;
+  /** Facts that the user states. */
+  readonly stated: ConfigOverrides;
 }
 
 /** Tensors that a message names, and those of many that layouts are compared with. */

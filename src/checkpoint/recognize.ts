@@ -28,6 +28,7 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   blip: fromTransformers,
   aimv2: fromTransformers,
   tips: fromTransformers,
+  radio: fromTransformers,
   timm: fromTimm,
   torchvision: fromTorchvision,
   openclip: fromOpenClip,
@@ -70,7 +71,7 @@ export async function parseConfig(
   const named = recognizeLayout(name, tensors);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
-  const read = READERS[layout]({ name, file, seen, named, tensors });
+  const read = READERS[layout]({ name, file, seen, named, tensors, stated });
   // Attention pooling has the encoder's heads, unless its library says otherwise.
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
   if (ofText && !read.text) {
@@ -86,7 +87,7 @@ export async function parseConfig(
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip", "blip", "aimv2", "tips"],
+    ["huggingface", "dinov3", "clip", "blip", "aimv2", "tips", "radio"],
     [
       ["", TRANSFORMERS_KEYS],
       ["vision_config", TRANSFORMERS_KEYS],

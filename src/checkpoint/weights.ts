@@ -76,6 +76,7 @@ export function planWeights(
 
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
+    conditioner: layout.conditioner && planConditioner(layout.conditioner, config.inputChannels),
     patchEmbed: encodes ? planPatchEmbed(planner, layout, config, prefix, stored, stem?.channels) : undefined,
     patchNorm: optionalNorm(layout.patchNorm),
     preNorm: optionalNorm(layout.preNorm?.find((part) => planner.hasNorm(at(part)))),
@@ -86,7 +87,10 @@ export function planWeights(
     blocks: named.block
       ? planBlocks(planner, layout, tower, named.blockPrefix, named.block, count ?? config.depth)
       : [],
-    relativePositions: optionalValues(layout.relativePositions, tower.relativeTable),
+    relativePositions: optionalValues(
+      layout.relativePositions?.find((table) => has(at(table))),
+      tower.relativeTable,
+    ),
     relativeGrid: gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize),
     norm: norm !== "none" && encodes ? (pooledNorm ?? planner.norm(at(layout.norm), width, eps)) : undefined,
     attentionPool:
@@ -124,6 +128,11 @@ export function planWeights(
   });
 }
 
+const planConditioner = ({ mean, std }: NonNullable<Layout["conditioner"]>, channels: number) => ({
+  mean: values(mean, [channels, 1, 1]),
+  std: values(std, [channels, 1, 1]),
+});
+
 /** E of eq. 1, a convolution of stride P on pixels or on what the stem makes of them. */
 function planPatchEmbed(
   planner: Planner,
@@ -138,7 +147,9 @@ function planPatchEmbed(
   const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
   const inputs = channels * newHeight * newColumns;
   const name = prefix + layout.patchEmbed!;
-  const rows = layout.kernels ? [height, columns, channels, width] : [width, channels, height, columns];
+  const flat = naflex || layout.flatPatches === true;
+  const kernel = flat ? [width, channels * height * columns] : [width, channels, height, columns];
+  const rows = layout.kernels ? [height, columns, channels, width] : kernel;
   return { ...planner.linear([name], width, inputs), weight: [weightSource()] };
 
   function weightSource() {
@@ -149,12 +160,10 @@ function planPatchEmbed(
       return of(rows, convolutionRows({ outputs: width, channels, kernel: height, flax: layout.kernels === true }));
     }
     if (height !== newHeight || columns !== newColumns) {
-      return of([width, channels, height, columns], (weight) =>
-        resamplePatches(weight, [height, columns], [newHeight, newColumns]),
-      );
+      return of(rows, (weight) => resamplePatches(weight, [height, columns], [newHeight, newColumns]));
     }
     if (layout.kernels) return of(rows, (weight) => pixelRows(weight, channels));
-    return of(naflex ? [width, inputs] : rows);
+    return of(rows);
   }
 
   /** [height, width, channel, D] to the order of Conv2d's rows, (channel, y, x). */
@@ -197,7 +206,8 @@ function planPositions(
   const name = prefix + layout.positions;
   if (!planner.has(name)) return { positions: undefined, nativePositions: undefined };
   const shape = planner.shapeOf(name)!;
-  const from = gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize);
+  const { cropped } = config.interpolation;
+  const from = gridOf({ ...config, patchSize: stored.patchSize }, cropped?.size ?? stored.imageSize);
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
   // A table that fits no such number of prefix rows has a wrong shape, and is named as one.
   const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
@@ -207,7 +217,9 @@ function planPositions(
   const rows = config.prefixTokens + grid[0] * grid[1];
   const arrange = (table: Float32Array) => positionRows(resampled(table), config);
   return {
-    positions: { table: values(name, expected, (table) => resampled(table).table), grid, prefix: counted },
+    positions: cropped
+      ? { table: values(name, expected), grid: from, prefix: counted }
+      : { table: values(name, expected, (table) => resampled(table).table), grid, prefix: counted },
     nativePositions: {
       place: "tensor",
       ...{ rows, cols: config.width, sources: [source(name, expected, rows, { arrange })] },

@@ -194,7 +194,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
     json: given.json !== undefined,
     quiet: given.quiet !== undefined,
     task: Object.fromEntries(
-      Object.entries(taskOptions).map(([name, { option, absent }]) => [option, count(name, absent, MAX_COUNT)]),
+      Object.entries(taskOptions).flatMap(([name, { option }]) =>
+        given[name] === undefined ? [] : [[option, count(name, "", MAX_COUNT)]],
+      ),
     ),
     out: given.out,
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },

@@ -6,6 +6,7 @@ import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { isRecord } from "../checkpoint/json.js";
 import { labelsOfProbe, withProbe } from "../checkpoint/probe.js";
 import { faultOfSizes, parseConfig } from "../checkpoint/recognize.js";
+import { withTags } from "../checkpoint/tags.js";
 import { planWeights } from "../checkpoint/weights.js";
 import { type ForwardOptions, forward } from "../forward/forward.js";
 import { traced } from "../forward/trace.js";
@@ -126,9 +127,9 @@ export async function createEngine(
     const { name, tensors } = checkpoint;
     const { probe } = checkpoint;
     const parsed = await parseConfig(name, checkpoint.config, tensors, options.config);
-    const { named } = parsed;
-    const stored = probe ? withProbe(name, parsed.config, probe) : parsed.config;
-    const labels = probe ? await labelsOfProbe(stored) : parsed.labels;
+    const { named, ...tagged } = await withTags(parsed, checkpoint, { signal, onProgress });
+    const stored = probe ? withProbe(name, tagged.config, probe) : tagged.config;
+    const labels = probe ? await labelsOfProbe(stored) : tagged.labels;
     const config = resized(name, stored, options);
     const { doubt } = checkpoint;
     const prepared = parsePreprocessing(

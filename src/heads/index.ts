@@ -32,9 +32,12 @@ export function runHeads(
   }
   runPooler(backend, weights, config, encoded, pooled, call);
   const { probe } = config;
-  if (!probe) classify(backend, weights, config, pooled, call);
+  if (!probe) classify(backend, weights, config, pooled, encoded.images, call);
   else {
     if (wants("logits")) runProbe(backend, weights.probe!, { ...config, probe }, encoded, { pooled, features }, call);
-    classify(backend, weights, config, pooled, { ...call, wants: (name) => name === "preLogits" && wants(name) });
+    classify(backend, weights, config, pooled, encoded.images, {
+      ...call,
+      wants: (name) => name === "preLogits" && wants(name),
+    });
   }
 }

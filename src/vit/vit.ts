@@ -36,7 +36,14 @@ export interface VitConfig extends PlacesConfig {
   readonly keptBlocks?: number;
 }
 
+/** Mean and deviation of each channel, by which the model normalizes pixel values itself (RADIO), [C]. */
+interface Conditioner {
+  readonly mean: Float32Array;
+  readonly std: Float32Array;
+}
+
 export interface VitWeights extends PlacesWeights {
+  readonly conditioner: Conditioner | undefined;
   readonly resnet: ResNet | undefined;
   /** E of eq. 1: C·Ph·Pw → D */
   readonly patchEmbed: Linear | undefined;
@@ -148,11 +155,23 @@ function patchEmbed(
   const [patchHeight, patchWidth] = config.patchSize;
   const values = config.interpolation.pad ? padded(batch.pixels, config.patchSize) : batch.pixels;
   const [, , height, width] = values.dims as [number, number, number, number];
-  const pixels = pixelsOf(backend, values);
+  const pixels = pixelsOf(backend, weights.conditioner ? conditioned(values, weights.conditioner) : values);
   const flat = backend.createTensor(images * rows * columns, inputs);
   backend.patchify(flat, pixels, { height, width, patchHeight, patchWidth });
   backend.linear(x, flat, weights.patchEmbed!);
   return x;
+}
+
+/** (x - mean) / std, each step rounded to f32. */
+function conditioned({ dims, data }: Tensor, { mean, std }: Conditioner): Tensor {
+  const [, channels, height, width] = dims as [number, number, number, number];
+  const area = height * width;
+  const result = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) {
+    const channel = Math.floor(i / area) % channels;
+    result[i] = Math.fround(data[i]! - mean[channel]!) / std[channel]!;
+  }
+  return { dims, data: result };
 }
 
 /** x ∈ ℝ^{H×W×C}, [images · channels, H · W]. */

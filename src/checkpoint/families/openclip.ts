@@ -17,6 +17,11 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
   const readVision = reader(name, vision);
   const readText = reader(name, text);
   const openAi = tensors.has(named.layout.evidence ?? "");
+  // By the same names the quick GELU and the exact one.
+  if (!openAi && !isRecord(file.model_cfg) && facts.stated.activation === undefined) {
+    const what = "as its tensors do not tell its activation, which config: { activation } states as well";
+    throw new Error(`load: "${name}" must have an open_clip_config.json, ${what}`);
+  }
   const activation: Config["activation"] = openAi || model.quick_gelu === true ? "quick_gelu" : "gelu";
   const epsOf = (config: Json) => reader(name, record(config.norm_kwargs)).number("eps", 1e-5, EPS_RANGE);
 
