@@ -40,6 +40,8 @@ export interface ConfigOverrides {
   readonly activation?: Exclude<Activation, "tanh">;
   readonly imageSize?: readonly [number, number];
   readonly pooling?: "token" | "mean";
+  /** Heads of a text tower of which no file says so: of OpenCLIP's that are Hugging Face's. */
+  readonly text?: { readonly heads?: number };
   /** 0 leaves the classifier out. */
   readonly classes?: 0;
 }

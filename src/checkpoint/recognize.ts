@@ -66,7 +66,7 @@ export async function parseConfig(
       `load: "${name}" must be quantized by "${QUANTIZED.quant_method}", version ${QUANTIZED.version}; got ${found}`,
     );
   }
-  const stated = checkOverrides(overrides);
+  const { text: ofText, ...stated } = checkOverrides(overrides);
   checkFamily(name, file);
   const named = recognizeLayout(name, tensors);
   const seen = observe(named, tensors);
@@ -74,7 +74,11 @@ export async function parseConfig(
   const read = READERS[layout]({ name, file, seen, named, tensors, stated });
   // Attention pooling has the encoder's heads, unless its library says otherwise.
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
-  const config: Config = { ...read, layout, poolHeads, ...stated };
+  if (ofText && !read.text) {
+    throw new RangeError(`load: config.text needs a text tower; "${name}" has none`);
+  }
+  const text = read.text && { ...read.text, heads: ofText?.heads ?? read.text.heads };
+  const config: Config = { ...read, layout, poolHeads, text, ...stated };
   check(name, config, seen, tensors.size);
   const labels = await labelsOf(file, config, seen.classes);
   return { config, named, labels, strays: checkKeys(name, top, layout) };
@@ -155,6 +159,11 @@ const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, 
   activation: [HIDDEN.join(", ").replace(/, (?=\w+$)/, " or "), (x) => HIDDEN.includes(x as string)],
   imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
   pooling: ["token or mean", (x) => x === "token" || x === "mean"],
+  text: [
+    "{ heads }, a positive integer",
+    (x) =>
+      isRecord(x) && Object.keys(x).every((key) => key === "heads") && (x.heads === undefined || positive(x.heads)),
+  ],
   classes: ["0, which leaves the classifier out", (x) => x === 0],
 };
 

@@ -31,10 +31,12 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const labels = probe ? await labelsOfProbe(config) : tagged.labels;
   const settings = imageSettings(checkpoint.config, config);
   const assumed = assumedProcessor(checkpoint.preprocessor, settings);
-  const preprocessing = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {
+  const prepared = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {
     ...imageOptions(config),
     processor: args.load.processor,
   });
+  const { doubt } = checkpoint;
+  const preprocessing = doubt === undefined ? prepared : { ...prepared, absent: doubt };
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
   const scales = new Set(used.map(({ name }) => scaleOf(name)));
   const quantized = used.some(({ name }) => scales.has(name));

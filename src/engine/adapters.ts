@@ -68,6 +68,7 @@ export function adapted(adapter: Adapter, base: Folder): AdaptedFolder {
       return folder.names && base.names && [...new Set(all)].sort();
     },
     has: async (name, signal) => (await folder.has(name, signal)) || base.has(name, signal),
+    doubt: async (name) => (await folder.doubt?.(name)) ?? base.doubt?.(name),
     path: (name) => folder.path(name),
     async bring(names, waiting) {
       for (const name of names) await (await holder(name, waiting?.signal)).bring?.([name], waiting);
@@ -138,6 +139,7 @@ function merged(own: Checkpoint, base: Checkpoint, plan: AdapterPlan, name: stri
     name,
     config: own.config ?? withClasses(base.config, plan.classes),
     preprocessor: own.preprocessor ?? base.preprocessor,
+    doubt: own.preprocessor === undefined ? base.doubt : undefined,
     tensors,
     format: `${base.format}, a ${plan.kind} adapter merged into ${excerpt(base.name)}`,
     bytes,

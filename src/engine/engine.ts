@@ -131,12 +131,14 @@ export async function createEngine(
     const stored = probe ? withProbe(name, tagged.config, probe) : tagged.config;
     const labels = probe ? await labelsOfProbe(stored) : tagged.labels;
     const config = resized(name, stored, options);
-    const preprocessing = parsePreprocessing(
+    const { doubt } = checkpoint;
+    const prepared = parsePreprocessing(
       checkpoint.preprocessor,
       imageSettings(checkpoint.config, config),
       config.imageSize,
       { ...imageOptions(config), resized: options.imageSize !== undefined, processor: options.processor },
     );
+    const preprocessing = doubt === undefined ? prepared : { ...prepared, absent: doubt };
     checkFits(name, config, preprocessing);
     if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
     const plan = (blocks?: number) => planWeights(name, { config, named, stored, blocks }, tensors);

@@ -47,6 +47,8 @@ export interface Checkpoint {
   readonly config: unknown | undefined;
   /** Parsed `preprocessor_config.json`, if there is one. */
   readonly preprocessor: unknown | undefined;
+  /** Why it is not known whether there is one, where it is not. */
+  readonly doubt?: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Format of the weights, for people. */
   readonly format: string;
@@ -203,6 +205,7 @@ export async function openCheckpoint(
     name,
     config,
     preprocessor,
+    doubt,
     file: fileOf,
     bring = async () => {},
     shards,
@@ -247,6 +250,7 @@ export async function openCheckpoint(
     name,
     config,
     preprocessor,
+    doubt,
     file: fileOf,
     bring,
     tensors,
@@ -281,6 +285,7 @@ interface Layout {
   name: string;
   config: unknown;
   preprocessor: unknown;
+  doubt?: string;
   file(name: string): Promise<Uint8Array | undefined>;
   bring?: Checkpoint["bring"];
   shards: { name: string; open(): ByteSource | Promise<ByteSource> }[];
@@ -338,10 +343,15 @@ async function find(whole: Folder, waiting: Waiting): Promise<Layout> {
   const json = async (name: string) => (beside.includes(name) ? readJson(folder, name, signal) : undefined);
   // transformers 5 puts the image processor there; where it is, it counts (get_image_processor_dict).
   const nested = ((await json(PROCESSOR)) as { image_processor?: unknown } | undefined)?.image_processor ?? undefined;
+  const preprocessor = nested ?? (await json(PREPROCESSOR));
+  const said = await json(config);
+  // Without it, images would be resized by defaults. timm's settings are in config.json.
+  const needed = preprocessor === undefined && said?.model_type !== undefined && said.pretrained_cfg === undefined;
   return {
     name: folder.name,
-    config: await json(config),
-    preprocessor: nested ?? (await json(PREPROCESSOR)),
+    config: said,
+    preprocessor,
+    doubt: needed ? await folder.doubt?.(PREPROCESSOR) : undefined,
     file: async (name) => ((await folder.has(name)) ? folder.bytes(name, { maxBytes: MAX_JSON_BYTES }) : undefined),
     bring: folder.bring && bring,
     shards: files.map((name) => ({ name, open: () => folder.open(name, signal) })),

@@ -24,6 +24,8 @@ export interface Folder {
   /** Names of all files, sorted; undefined where files can be asked for, but not listed. */
   readonly names?: readonly string[];
   has(name: string, signal?: AbortSignal): Promise<boolean>;
+  /** Says why it is not known of a file whether it is there, where `has` gave false; undefined where it is known. */
+  doubt?(name: string): Promise<string | undefined>;
   /** A file's name for messages. */
   path(name: string): string;
   /** Brings files that are far away near, before they are read: together, for the sake of progress. */
