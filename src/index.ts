@@ -16,7 +16,9 @@ import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
 import type { BatchError } from "./tasks/batch.js";
+import type { Box } from "./tasks/boxes.js";
 import type { ClassifyOptions } from "./tasks/classify.js";
+import type { Detection, DetectOptions } from "./tasks/detect.js";
 import type { EmbedOptions } from "./tasks/embed.js";
 import type { TaskName } from "./tasks/index.js";
 import type { Prediction } from "./tasks/predictions.js";
@@ -27,10 +29,13 @@ import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/output
 export type {
   BackendName,
   BatchError,
+  Box,
   CheckpointParts,
   ClassifyOptions,
   Config,
   ConfigOverrides,
+  Detection,
+  DetectOptions,
   EmbedOptions,
   Geometry,
   HubOptions,

@@ -1,24 +1,34 @@
 /** Heads: what is made of what the encoder leaves. A head is a file, and a row here. */
 import type { Backend } from "../backend.js";
-import type { Call } from "../vit/outputs.js";
+import type { Call, OutputName } from "../vit/outputs.js";
 import type { Encoded, VitConfig } from "../vit/vit.js";
 import { type ClassifierConfig, type ClassifierWeights, classify } from "./classifier.js";
 import { type ContrastiveConfig, type ContrastiveWeights, projectImages } from "./contrastive.js";
+import { type PatchBoxes, type PatchBoxesConfig, runPatchBoxes } from "./patch-boxes.js";
 import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
+import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-boxes.js";
 
-export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig {}
+export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig {
+  /** Boxes of patches, which are compared with queries (OWL-ViT). */
+  readonly patchBoxes: PatchBoxesConfig | undefined;
+  /** Boxes of detection tokens, which have classes (YOLOS). */
+  readonly tokenBoxes: TokenBoxesConfig | undefined;
+}
 
-export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights {}
+export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights {
+  readonly patchBoxes: PatchBoxes | undefined;
+  readonly tokenBoxes: TokenBoxes | undefined;
+}
 
 /** Calls the ops of the heads whose outputs are asked for. */
-export function runHeads(
+export async function runHeads(
   backend: Backend,
   weights: HeadsWeights,
   config: HeadsConfig & VitConfig,
   encoded: Encoded,
   call: Call,
-): void {
+): Promise<void> {
   const { wants } = call;
   let vectors: Pooled | undefined;
   const pooled = () => (vectors ??= pool(backend, weights, config, encoded, call));
@@ -28,5 +38,10 @@ export function runHeads(
     projectImages(backend, weights, config, pooled, call);
   }
   runPooler(backend, weights, config, encoded, pooled, call);
-  classify(backend, weights, config, pooled, call);
+  const { patchBoxes, tokenBoxes } = weights;
+  // Logits of a detector are those of its boxes.
+  const ofImage = (name: OutputName) => (name === "preLogits" || !(patchBoxes || tokenBoxes)) && wants(name);
+  classify(backend, weights, config, pooled, { ...call, wants: ofImage });
+  if (tokenBoxes) runTokenBoxes(backend, tokenBoxes, config, encoded, call);
+  if (patchBoxes) await runPatchBoxes(backend, patchBoxes, weights.norm!, encoded, call);
 }

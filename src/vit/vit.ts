@@ -6,6 +6,7 @@
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import { encode, type PostNorm, type Sequence } from "./encoder.js";
 import { listsOf } from "./lists.js";
+import { inOrder, libraryOrder } from "./order.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
 import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./places.js";
 import { type FeatureMap, planes, type ResNet, type ResNetConfig, runResNet } from "./resnet.js";
@@ -56,6 +57,8 @@ export type ImageBatch =
 /** Input of the heads: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
 export interface Encoded extends Sequence {
   readonly z: Matrix;
+  /** Rows and columns of patches, or of the map. */
+  readonly grid: readonly [number, number];
 }
 
 /** Calls the ops of images up to what the heads read, in tensors that the caller releases. */
@@ -75,7 +78,7 @@ export async function encodeImages(
   if (config.depth === 0) {
     const { x: z, height, width } = map!;
     if (wants("lastHiddenState")) outputs.lastHiddenState = planes(backend, map!, images);
-    return { images, tokens: height * width, z };
+    return { images, tokens: height * width, z, grid: [height, width] };
   }
   const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
   const patches = grid[0] * grid[1];
@@ -94,16 +97,18 @@ export async function encodeImages(
   if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
 
   // z_l for l = 1 … L                                                                   (2, 3)
-  const taps = listsOf(backend, z, { images, tokens }, heads, call, {
-    states: "hiddenStates",
-    attentions: "attentions",
-  });
+  const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
+  const names = { states: "hiddenStates", attentions: "attentions" } as const;
+  const taps = listsOf(backend, z, { images, tokens }, heads, call, names, order);
   await encode(backend, config, weights.blocks, z, { images, tokens }, places, { taps, signal });
 
   // y = LN(z_L⁰), of all tokens here                                                       (4)
   if (config.norm === "tokens" || config.norm === "twice") backend.layerNorm(z, z, weights.norm!);
-  if (wants("lastHiddenState")) outputs.lastHiddenState = tensor(z, images, tokens, width);
-  return { images, tokens, z };
+  if (wants("lastHiddenState")) {
+    const rows = backend.read(z).then((values) => inOrder(values, order, width));
+    outputs.lastHiddenState = tensorOf(rows, [images, tokens, width]);
+  }
+  return { images, tokens, z, grid };
 }
 
 /** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
