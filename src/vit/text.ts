@@ -127,8 +127,8 @@ function sinusoids(tokens: number, width: number): Float32Array {
   return rows;
 }
 
-/** So low that a score of any size is lost in it: keys of equal biases count the same then. */
-const ALIKE = -1e30;
+/** So low that any score is lost in it, so that keys with it count the same; above what backends hide keys with. */
+const ALIKE = -1e20;
 
 /** -∞ where a token must not look: ahead in a causal tower, and at padding. */
 function maskOf({ causal }: TextConfig, tokens: number, mask: readonly boolean[] | undefined) {
