@@ -434,9 +434,15 @@ function sizesOf(
   if (target.mode !== "exact") throw unsupported("size", "must be a height and a width", config.size);
   const { width, height } = target;
   if (mode === "blurred") {
-    // The one on PIL images hands resample on as the flag of the blur: 0, nearest, leaves it out.
-    const blur = processor === "torchvision" || filterOf(config.resample) !== "nearest";
-    return { resize: { mode, width, height, pad: flagOf(config, "do_pad"), blur }, width, height };
+    // transformers' class on PIL images hands it on as the flag of the blur.
+    if (processor === "pillow" && filterOf(config.resample) === "nearest") {
+      throw unsupported(
+        "resample",
+        "must not be 0 for Owlv2ImageProcessor, whose blur it would leave out",
+        config.resample,
+      );
+    }
+    return { resize: { mode, width, height, pad: flagOf(config, "do_pad") }, width, height };
   }
   if (flagOf(config, "do_pad", false)) throw unsupported("do_pad", "must be false for DPTImageProcessor", true);
   const multiple = count("ensure_multiple_of", 1);
