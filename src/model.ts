@@ -9,7 +9,7 @@ import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Geometry } from "./image/geometry.js";
 import { pixelsOf } from "./image/pixels.js";
-import { checkBytes, type Processor, patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
+import { checkBytes, type Processor, patchesOf, type SeenImage, valuesOfSeen } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
@@ -182,7 +182,6 @@ function createModel(
   let { backend } = loaded.value;
   const tasks = tasksOf(config);
   const { height, width } = preprocessing;
-  const values = config.inputChannels * height * width;
   const imageWorkers = createImageWorkers();
   /** Callbacks that end the calls which are running. */
   const running = new Set<(reason: unknown) => void>();
@@ -240,13 +239,23 @@ function createModel(
     }
   }
 
-  /** Pixel values of images of the model's size. */
+  /** Pixel values of images of one size. */
   function valuesOf(images: readonly SeenImage[]): Tensor {
-    const data = new Float32Array(images.length * values);
-    for (const [i, { data: rgb }] of images.entries()) {
-      toPixelValues(rgb, preprocessing, data.subarray(i * values, (i + 1) * values));
+    const [first] = images;
+    const size = first ?? { width, height };
+    const other = images.findIndex((image) => image.width !== size.width || image.height !== size.height);
+    if (other >= 0) {
+      const sizes = [images[0]!, images[other]!].map((image) => `${image.height}×${image.width}`);
+      throw new RangeError(
+        `preprocess: images of a list must become pixels of one size, or be given one by one; got ${sizes.join(" and ")}`,
+      );
     }
-    return { dims: [images.length, config.inputChannels, height, width], data };
+    const values = config.inputChannels * size.height * size.width;
+    const data = new Float32Array(images.length * values);
+    for (const [i, image] of images.entries()) {
+      valuesOfSeen(image, preprocessing, data.subarray(i * values, (i + 1) * values));
+    }
+    return { dims: [images.length, config.inputChannels, size.height, size.width], data };
   }
 
   const drawing = createDrawing(preprocessing, pixelLimit);
@@ -259,7 +268,7 @@ function createModel(
   function inputsOf(image: SeenImage | DrawnImage): Inputs {
     if ("sampling" in image) return { pixelValues: image };
     if (!config.naflex) return { pixelValues: valuesOf([image]) };
-    const values = toPixelValues(image.data, { ...preprocessing, width: image.width, height: image.height });
+    const values = valuesOfSeen(image, preprocessing);
     return patchesOf(values, image, config.patchSize[0]);
   }
 

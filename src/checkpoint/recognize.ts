@@ -75,7 +75,7 @@ export async function parseConfig(
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
   const config: Config = { ...read, layout, poolHeads, ...stated };
   check(name, config, seen, tensors.size);
-  const labels = await labelsOf(file, config, seen.classes);
+  const labels = await labelsOf(file, config, Math.max(seen.classes, classesOf(config)));
   return { config, named, labels, strays: checkKeys(name, top, layout) };
 }
 
@@ -85,6 +85,7 @@ const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string
     ["huggingface", "dinov3", "clip", "blip", "aimv2", "tips"],
     [
       ["", TRANSFORMERS_KEYS],
+      ["backbone_config", TRANSFORMERS_KEYS],
       ["vision_config", TRANSFORMERS_KEYS],
       ["text_config", TRANSFORMERS_KEYS],
       ["vision_config_dict", TRANSFORMERS_KEYS],
@@ -210,8 +211,10 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   if (classes > 0 && seen.classes > 0 && classes !== seen.classes) {
     throw new Error(`load: "${name}" has ${classes} classes by its config, but its head has ${seen.classes}`);
   }
-  if (seen.classes > MAX_CLASSES) {
-    throw new Error(`load: "${name}" must have at most ${MAX_CLASSES} classes; got ${seen.classes}`);
+  if (classesOf(config) > MAX_CLASSES || seen.classes > MAX_CLASSES) {
+    throw new Error(
+      `load: "${name}" must have at most ${MAX_CLASSES} classes; got ${Math.max(classesOf(config), seen.classes)}`,
+    );
   }
   if (text && text.length > MAX_TEXT_TOKENS) {
     throw new Error(`load: texts of "${name}" must have at most ${MAX_TEXT_TOKENS} tokens; got ${text.length}`);
@@ -221,6 +224,10 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   const fault = faultOfSizes(name, config);
   if (fault !== undefined) throw new Error(fault);
 }
+
+/** Classes that are scored, of images or of their pixels. */
+const classesOf = ({ classes, dpt }: Config): number =>
+  dpt?.head.kind === "segmentation" ? dpt.head.classes : classes;
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {
@@ -248,7 +255,9 @@ export function faultOfSizes(name: string, config: Config): string | undefined {
  * transformers.
  * @param outputs of the head that there is.
  */
-async function labelsOf(file: Json, { classes, layout }: Config, outputs: number): Promise<readonly string[]> {
+async function labelsOf(file: Json, config: Config, outputs: number): Promise<readonly string[]> {
+  const { layout } = config;
+  const classes = classesOf(config);
   const id2label = isRecord(file.id2label) ? file.id2label : {};
   const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
   const imagenet = ["timm", "torchvision", "flax", "bit"].includes(layout) && classes === 1000;

@@ -25,7 +25,7 @@ interface CommandRow {
 const TASK_COMMANDS = Object.fromEntries(
   Object.entries(TASKS).flatMap(([name, { command }]): [string, CommandRow][] => {
     if (!command) return [];
-    const options = Object.keys(command.options);
+    const options = [...Object.keys(command.options), ...(command.pictures ? ["out"] : [])];
     const help = Object.entries(command.options).map(([option, { absent, help }]) => [`  --${option} ${absent}`, help]);
     return [
       [
@@ -34,7 +34,10 @@ const TASK_COMMANDS = Object.fromEntries(
           operands: "images",
           options: [...MODEL, ...options],
           task: name as TaskName,
-          help: [[`${name} IMAGES...`, command.help], ...(help as [string, string][])],
+          help: [
+            [`${name} IMAGES...`, command.help + (command.pictures ? ";  --out DIR: in PNG" : "")],
+            ...(help as [string, string][]),
+          ],
         },
       ],
     ];
@@ -56,20 +59,13 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   quantize: {
     operands: "source",
     options: ["out", "state", ...HUB],
-    help: [
-      ["quantize SOURCE", "the same model in int8, a quarter of the size"],
-      ["  --out DIR", "a new folder for it"],
-    ],
+    help: [["quantize SOURCE", "the same model in int8;  --out DIR: a new folder"]],
   },
   inspect: { operands: "none", options: MODEL, help: [["inspect", "what the model is; its weights are not read"]] },
   bench: {
     operands: "none",
     options: [...MODEL, "batch", "seconds"],
-    help: [
-      ["bench", "how fast it is on this machine"],
-      ["  --batch 1", "images a call"],
-      ["  --seconds 5", "how long to measure"],
-    ],
+    help: [["bench", "how fast it is;  --batch 1 image a call, --seconds 5"]],
   },
 };
 

@@ -247,7 +247,7 @@ function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engi
 const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
-  ...(["logitsPerImage", "logitsPerText"] as const),
+  ...(["logitsPerImage", "logitsPerText", "predictedDepth"] as const),
 ];
 
 /** @throws RangeError for NaN and infinity, of which no probability can be made. */

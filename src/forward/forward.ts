@@ -1,6 +1,7 @@
 /** A call of the model: checks what is given and asked, and runs the towers that it takes. */
 import type { Backend } from "../backend.js";
 import { similarities, toUnits } from "../heads/contrastive.js";
+import { startDpt } from "../heads/dpt.js";
 import { runHeads } from "../heads/index.js";
 import {
   arrived,
@@ -96,7 +97,9 @@ async function runImages(
 ): Promise<void> {
   const mark = backend.mark();
   try {
-    const encoded = await encodeImages(backend, weights, config, batch, call);
+    const dense = startDpt(backend, weights, config, call);
+    const encoded = await encodeImages(backend, weights, config, batch, call, dense?.reader);
+    dense?.finish(encoded);
     runHeads(backend, weights, config, encoded, call);
   } finally {
     backend.release(mark);
@@ -113,7 +116,15 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
     if (needs(name, "text") && !config.text) throw lacks(name, "a text tower");
   }
   if (wanted.includes("pooled") && config.pooled === "none") throw lacks("pooled", "a pooler");
-  if (wanted.includes("logits") && config.classes === 0 && !config.headless) {
+  const kind = config.dpt?.head.kind;
+  if (wanted.includes("predictedDepth") && kind !== "depth") throw lacks("predictedDepth", "a depth head");
+  for (const name of ["reassembled", "fused"] as const) {
+    if (wanted.includes(name) && !config.dpt) throw lacks(name, "a dense head");
+  }
+  if (wanted.includes("featureMaps") && !config.dpt?.featureMaps) {
+    throw lacks("featureMaps", "a dense head on a backbone");
+  }
+  if (wanted.includes("logits") && config.classes === 0 && !config.headless && kind !== "segmentation") {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   for (const name of ["clsLogits", "distillationLogits"] as const) {
