@@ -9,7 +9,7 @@ import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Geometry } from "./image/geometry.js";
 import { pixelsOf } from "./image/pixels.js";
-import { checkBytes, type Processor, patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
+import { checkBytes, type Processor, patchesOf, type SeenImage, valuesOfSeen } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
@@ -252,9 +252,8 @@ function createModel(
     }
     const values = config.inputChannels * size.height * size.width;
     const data = new Float32Array(images.length * values);
-    for (const [i, { data: rgb }] of images.entries()) {
-      const own = { ...preprocessing, width: size.width, height: size.height };
-      toPixelValues(rgb, own, data.subarray(i * values, (i + 1) * values));
+    for (const [i, image] of images.entries()) {
+      valuesOfSeen(image, preprocessing, data.subarray(i * values, (i + 1) * values));
     }
     return { dims: [images.length, config.inputChannels, size.height, size.width], data };
   }
@@ -274,7 +273,7 @@ function createModel(
   function inputsOf(image: SeenImage | DrawnImage): Inputs {
     if ("sampling" in image) return { pixelValues: image };
     if (!config.naflex) return { pixelValues: valuesOf([image]) };
-    const values = toPixelValues(image.data, { ...preprocessing, width: image.width, height: image.height });
+    const values = valuesOfSeen(image, preprocessing);
     return patchesOf(values, image, config.patchSize[0]);
   }
 

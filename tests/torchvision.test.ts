@@ -261,9 +261,10 @@ test("processor: what torchvision's processors do not do is refused in one sente
     /size must be a shortest_edge and a longest_edge; got \{"height":9/,
   );
   const dpt = { image_processor_type: "DPTImageProcessor" };
-  refused({ ...dpt, do_pad: true }, /do_pad must be false for DPTImageProcessor; got true$/);
+  refused({ ...dpt, do_pad: 1 }, /do_pad must be true or false; got 1$/);
+  refused({ ...dpt, do_pad: true, size_divisor: 0 }, /size_divisor must be a whole number above 0; got 0$/);
+  refused({ ...dpt, do_pad: true, size_divisor: 5000 }, /size_divisor must be at most 4096; got 5000$/);
   refused({ ...dpt, do_center_crop: true }, /do_center_crop must be false for DPTImageProcessor; got true$/);
-  refused({ ...dpt, do_resize: false }, /do_resize must be true for DPTImageProcessor; got false$/);
   refused({ ...dpt, ensure_multiple_of: 1.5 }, /ensure_multiple_of must be a whole number above 0; got 1\.5$/);
   assert.throws(
     () => parsePreprocessing({ image_processor_type: "Owlv2ImageProcessor", do_rescale: false }, undefined, [960, 960]),

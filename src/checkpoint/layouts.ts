@@ -62,7 +62,13 @@ export interface BlockNames {
  */
 export interface ResNetNames {
   /** Names of the first convolution, of its norm and before units; or. */
-  readonly at: Some<{ readonly stem: string; readonly stemNorm: string; readonly unit: string }>;
+  readonly at: Some<{
+    readonly stem: string;
+    readonly stemNorm: string;
+    readonly unit: string;
+    /** The patch embedding behind it, where it has another name than without a stem. */
+    readonly patchEmbed?: string;
+  }>;
   /** Names of a unit's three convolutions, and of their norms. */
   readonly convolutions: readonly [string, string, string];
   readonly norms: readonly [string, string, string];
@@ -168,7 +174,7 @@ const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "log
 /** Layers of a head's multilayer perceptron. */
 const layers = (at: string): readonly string[] => [0, 1, 2].map((i) => at + i);
 
-/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, YOLOS: what save_pretrained writes. */
+/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, DPT, Depth Anything, YOLOS: what save_pretrained writes. */
 const transformers: Layout = {
   name: "huggingface",
   prefixes: [
@@ -181,11 +187,22 @@ const transformers: Layout = {
     "dinov2_with_registers.",
     "ijepa.",
     "bit.",
+    "dpt.",
+    "backbone.",
     "",
   ],
   patchEmbed: "embeddings.patch_embeddings.projection",
   resnet: {
-    at: [{ stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." }],
+    at: [
+      { stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." },
+      // DPT's hybrid
+      {
+        stem: "embeddings.backbone.bit.embedder.convolution",
+        stemNorm: "embeddings.backbone.bit.embedder.norm",
+        unit: "embeddings.backbone.bit.encoder.stages.@.layers.#.",
+        patchEmbed: "embeddings.projection",
+      },
+    ],
     convolutions: ["conv1", "conv2", "conv3"],
     norms: ["norm1", "norm2", "norm3"],
     shortcut: "downsample.conv",

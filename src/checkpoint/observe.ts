@@ -1,4 +1,5 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
+import { observeDpt } from "../heads/dpt.js";
 import { excerpt } from "../json.js";
 import type { Shapes } from "./config.js";
 import type { Json } from "./json.js";
@@ -27,6 +28,10 @@ export interface Named {
 
 /** Names of tensors that exist. */
 export type Has = (tensor: string) => boolean;
+
+/** Name of the patch embedding: of a stem that is a backbone of its own, what comes behind it. */
+export const patchEmbedOf = ({ layout, resnet }: Pick<Named, "layout" | "resnet">): string | undefined =>
+  resnet?.patchEmbed ?? layout.patchEmbed;
 
 /** The first of several names that exists, or the first. */
 export const choose = (names: readonly string[], exists: (name: string) => boolean): string | undefined =>
@@ -117,12 +122,14 @@ export function unitsOf(prefix: string, resnet: NonNullable<Named["resnet"]>, la
 }
 
 /** Sizes and parts of the image tower. */
-export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, tensors: Shapes) {
+export function observe(named: Named, tensors: Shapes) {
+  const { layout, prefix, block, blockPrefix, resnet } = named;
   const has: Has = (tensor) => tensors.has(tensor);
   const shape = (tensor: string) => tensors.get(tensor)?.shape ?? [];
   const names = { weight: (x: string) => weightOf(layout, x), bias: (x: string) => biasOf(layout, x) };
 
-  const patch = layout.patchEmbed ? shape(prefix + names.weight(layout.patchEmbed)) : [];
+  const patchEmbed = patchEmbedOf(named);
+  const patch = patchEmbed ? shape(prefix + names.weight(patchEmbed)) : [];
   // Flax: [height, width, channels, D]; of a linear patch embedding [D, P·P·3].
   const naflex = patch.length === 2;
   const side = Math.round(Math.sqrt((patch[1] ?? 0) / 3));
@@ -205,6 +212,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     features: projected ?? 0,
     /** Classes of detection tokens, that of nothing among them. */
     boxClasses: boxHead === undefined ? 0 : (shape(names.weight(boxHead))[0] ?? 0),
+    dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
   };
 }
 

@@ -77,11 +77,7 @@ export async function parseConfig(
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
   const config: Config = { ...read, layout, poolHeads, ...stated };
   check(name, config, seen, tensors.size);
-  const { tokenBoxes } = config;
-  // The last class of a box is nothing.
-  const labels = tokenBoxes
-    ? await labelsOf(file, { ...config, classes: tokenBoxes.classes }, seen.boxClasses - 1)
-    : await labelsOf(file, config, seen.classes);
+  const labels = await labelsOf(file, config, Math.max(seen.classes, seen.boxClasses - 1, classesOf(config)));
   return { config, named, labels, strays: checkKeys(name, top, layout) };
 }
 
@@ -91,6 +87,7 @@ const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string
     ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips"],
     [
       ["", TRANSFORMERS_KEYS],
+      ["backbone_config", TRANSFORMERS_KEYS],
       ["vision_config", TRANSFORMERS_KEYS],
       ["text_config", TRANSFORMERS_KEYS],
       ["vision_config_dict", TRANSFORMERS_KEYS],
@@ -222,7 +219,7 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
       `load: boxes of "${name}" have ${boxClasses} classes by its config, that of nothing among them, but its head has ${seen.boxClasses}`,
     );
   }
-  for (const classes of [seen.classes, seen.boxClasses]) {
+  for (const classes of [classesOf(config), seen.classes, seen.boxClasses]) {
     if (classes <= MAX_CLASSES) continue;
     throw new Error(`load: "${name}" must have at most ${MAX_CLASSES} classes; got ${classes}`);
   }
@@ -234,6 +231,10 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   const fault = faultOfSizes(name, config);
   if (fault !== undefined) throw new Error(fault);
 }
+
+/** Classes that are scored, of images, of their pixels or of boxes. */
+const classesOf = ({ classes, dpt, tokenBoxes }: Config): number =>
+  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {
@@ -261,7 +262,9 @@ export function faultOfSizes(name: string, config: Config): string | undefined {
  * transformers.
  * @param outputs of the head that there is.
  */
-async function labelsOf(file: Json, { classes, layout }: Config, outputs: number): Promise<readonly string[]> {
+async function labelsOf(file: Json, config: Config, outputs: number): Promise<readonly string[]> {
+  const { layout } = config;
+  const classes = classesOf(config);
   const id2label = isRecord(file.id2label) ? file.id2label : {};
   const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
   const imagenet = ["timm", "torchvision", "flax", "bit"].includes(layout) && classes === 1000;

@@ -4,11 +4,12 @@ import type { Weights } from "../forward/model.js";
 import { planAttentionPool } from "../heads/attention-pool.js";
 import { planClassifier } from "../heads/classifier.js";
 import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
+import { DPT_UNREAD, planDpt } from "../heads/dpt.js";
 import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
 import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
-import { source, values } from "../plans.js";
+import { convolutionRows, source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
 import { inOrder, ownOrder } from "../vit/order.js";
 import { gridOf } from "../vit/places.js";
@@ -24,10 +25,10 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
-import { blockAt, choose, type Named } from "./observe.js";
+import { blockAt, choose, type Named, patchEmbedOf } from "./observe.js";
 import { fitPlan, type WeightPlan } from "./plan.js";
 import { createPlanner } from "./planner.js";
-import { convolutionRows, planResNet } from "./resnet.js";
+import { planResNet } from "./resnet.js";
 
 /** A checkpoint whose layout and config are known. */
 export interface Known {
@@ -78,7 +79,9 @@ export function planWeights(
 
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
-    patchEmbed: encodes ? planPatchEmbed(planner, layout, config, prefix, stored, stem?.channels) : undefined,
+    patchEmbed: encodes
+      ? planPatchEmbed(planner, layout, patchEmbedOf(named)!, config, prefix, stored, stem?.channels)
+      : undefined,
     patchNorm: optionalNorm(layout.patchNorm),
     preNorm: optionalNorm(layout.preNorm?.find((part) => planner.hasNorm(at(part)))),
     prefixAngles: optionalValues(layout.prefixAngles, [config.prefixTokens, width / config.heads / 2]),
@@ -94,6 +97,7 @@ export function planWeights(
     attentionPool:
       config.pooling === "attention" ? planAttentionPool(planner, layout.attentionPool!, prefix, config) : undefined,
     classifiers: planClassifier(planner, layout, config),
+    dpt: count === undefined && config.dpt ? planDpt(planner, config.dpt, width) : undefined,
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
     patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
     tokenBoxes: config.tokenBoxes && planTokenBoxes(planner, layout.tokenBoxes!, width, config.tokenBoxes),
@@ -111,6 +115,7 @@ export function planWeights(
   const ignored = (tensor: string) =>
     count !== undefined ||
     layout.ignored.test(tensor) ||
+    (config.dpt !== undefined && DPT_UNREAD.test(tensor)) ||
     classifiers.some((head) => tensor === weightOf(layout, head) || tensor === biasOf(layout, head)) ||
     (unread !== undefined && tensor.startsWith(`${unread}.`)) ||
     (pool !== undefined && tensor.startsWith(`${pool}.`));
@@ -129,6 +134,7 @@ export function planWeights(
 function planPatchEmbed(
   planner: Planner,
   layout: Layout,
+  patchEmbed: string,
   config: Config,
   prefix: string,
   stored: Stored,
@@ -138,7 +144,7 @@ function planPatchEmbed(
   const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];
   const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
   const inputs = channels * newHeight * newColumns;
-  const name = prefix + layout.patchEmbed!;
+  const name = prefix + patchEmbed;
   const rows = layout.kernels ? [height, columns, channels, width] : [width, channels, height, columns];
   return { ...planner.linear([name], width, inputs), weight: [weightSource()] };
 

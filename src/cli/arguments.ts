@@ -35,16 +35,17 @@ const SHOWN: Readonly<Record<CommandKind, string>> = {
 const TASK_COMMANDS = Object.fromEntries(
   Object.entries(TASKS).flatMap(([task, { command }]): [string, CommandRow][] => {
     if (!command) return [];
-    const { name = task, options } = command;
+    const { name = task, options, pictures } = command;
     const help = Object.entries(options).map(([option, { kind, absent = SHOWN[kind], help }]) => {
       return [`  --${option} ${absent}`, help] as const;
     });
+    if (pictures) help.push(["  --out DIR", "a folder for the results as PNG pictures"]);
     return [
       [
         name,
         {
           operands: "images",
-          options: [...MODEL, ...Object.keys(options)],
+          options: [...MODEL, ...Object.keys(options), ...(pictures ? ["out"] : [])],
           task: task as TaskName,
           help: [[`${name} IMAGES...`, command.help], ...help],
         },

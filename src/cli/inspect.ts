@@ -142,7 +142,7 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
   `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
   (causal ? ", causal" : "");
 
-function describeHead({ pooling, classes, poolerWidth, features }: Config): string {
+function describeHead({ pooling, classes, poolerWidth, features, dpt }: Config): string {
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -154,6 +154,12 @@ function describeHead({ pooling, classes, poolerWidth, features }: Config): stri
     attention: "attention pooling",
   }[pooling];
   const shared = features > 0 ? `to ${grouped(features)} features` : "without a classifier";
+  if (dpt) {
+    const { head } = dpt;
+    const what =
+      head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
+    return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
+  }
   const head = classes > 0 ? `to ${grouped(classes)} classes` : shared;
   return `${pooled} ${head}${poolerWidth > 0 ? `; pooler of ${poolerWidth} on the class token` : ""}`;
 }
@@ -167,7 +173,7 @@ function describeLabels(labels: readonly string[]): string {
 }
 
 function describePreprocessing(preprocessing: Preprocessing): string {
-  const { processor, resize, width, height, rescaleFirst, rescale, mean, std } = preprocessing;
+  const { processor, resize, width, height, rescaleFirst, rescale, mean, std, divisor } = preprocessing;
   const filter = processor === "pillow" ? preprocessing.filter : `${preprocessing.filter} of torchvision`;
   const result = sizeText([height, width]);
   const times = rescale === 1 ? [] : [`times ${[1 / 255, Math.fround(1 / 255)].includes(rescale) ? "1/255" : rescale}`];
@@ -187,10 +193,11 @@ function describePreprocessing(preprocessing: Preprocessing): string {
     steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
   }
   if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
-  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode);
+  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));
   steps.push(`mean ${same(mean)}, deviation ${same(std)}`);
+  if (divisor !== undefined) steps.push(`zeros around it, to multiples of ${divisor}`);
   return steps.join("; ");
 }

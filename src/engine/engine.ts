@@ -248,7 +248,8 @@ function tokenizerOf({ name, file }: Checkpoint, { family, text, patchBoxes }: C
 const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
-  ...(["logitsPerImage", "logitsPerText", "predBoxes", "objectnessLogits", "classEmbeds", "queryEmbeds"] as const),
+  ...(["logitsPerImage", "logitsPerText", "predictedDepth"] as const),
+  ...(["predBoxes", "objectnessLogits", "classEmbeds", "queryEmbeds"] as const),
 ];
 
 /** @throws RangeError for NaN and infinity, of which no probability can be made. */

@@ -1,6 +1,7 @@
 /** A call of the model: checks what is given and asked, and runs the towers that it takes. */
 import type { Backend } from "../backend.js";
 import { similarities, toUnits } from "../heads/contrastive.js";
+import { startDpt } from "../heads/dpt.js";
 import { runHeads } from "../heads/index.js";
 import { compareBoxes, queriesOf } from "../heads/patch-boxes.js";
 import {
@@ -182,7 +183,9 @@ async function runImages(
 ): Promise<void> {
   const mark = backend.mark();
   try {
-    const encoded = await encodeImages(backend, weights, config, batch, call);
+    const dense = startDpt(backend, weights, config, call);
+    const encoded = await encodeImages(backend, weights, config, batch, call, dense?.reader);
+    dense?.finish(encoded);
     await runHeads(backend, weights, config, encoded, call);
   } finally {
     backend.release(mark);
@@ -211,8 +214,16 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
     throw lacks("objectnessLogits", "an objectness head");
   }
   if (wanted.includes("pooled") && config.pooled === "none") throw lacks("pooled", "a pooler");
-  const scores = config.classes > 0 || config.headless || config.patchBoxes || config.tokenBoxes;
-  if (wanted.includes("logits") && !scores) {
+  const kind = config.dpt?.head.kind;
+  if (wanted.includes("predictedDepth") && kind !== "depth") throw lacks("predictedDepth", "a depth head");
+  for (const name of ["reassembled", "fused"] as const) {
+    if (wanted.includes(name) && !config.dpt) throw lacks(name, "a dense head");
+  }
+  if (wanted.includes("featureMaps") && !config.dpt?.featureMaps) {
+    throw lacks("featureMaps", "a dense head on a backbone");
+  }
+  const boxes = config.patchBoxes ?? config.tokenBoxes;
+  if (wanted.includes("logits") && config.classes === 0 && !config.headless && kind !== "segmentation" && !boxes) {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   for (const name of ["clsLogits", "distillationLogits"] as const) {

@@ -4,12 +4,14 @@ import type { Call, OutputName } from "../vit/outputs.js";
 import type { Encoded, VitConfig } from "../vit/vit.js";
 import { type ClassifierConfig, type ClassifierWeights, classify } from "./classifier.js";
 import { type ContrastiveConfig, type ContrastiveWeights, projectImages } from "./contrastive.js";
+import type { Dpt, DptConfig } from "./dpt.js";
 import { type PatchBoxes, type PatchBoxesConfig, runPatchBoxes } from "./patch-boxes.js";
 import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
 import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-boxes.js";
 
 export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig {
+  readonly dpt: DptConfig | undefined;
   /** Boxes of patches, which are compared with queries (OWL-ViT). */
   readonly patchBoxes: PatchBoxesConfig | undefined;
   /** Boxes of detection tokens, which have classes (YOLOS). */
@@ -17,6 +19,7 @@ export interface HeadsConfig extends ClassifierConfig, PoolerConfig, Contrastive
 }
 
 export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights {
+  readonly dpt: Dpt | undefined;
   readonly patchBoxes: PatchBoxes | undefined;
   readonly tokenBoxes: TokenBoxes | undefined;
 }
@@ -39,9 +42,10 @@ export async function runHeads(
   }
   runPooler(backend, weights, config, encoded, pooled, call);
   const { patchBoxes, tokenBoxes } = weights;
-  // Logits of a detector are those of its boxes.
-  const ofImage = (name: OutputName) => (name === "preLogits" || !(patchBoxes || tokenBoxes)) && wants(name);
-  classify(backend, weights, config, pooled, { ...call, wants: ofImage });
+  // The logits of a dense head, and of boxes, are theirs.
+  const others = patchBoxes || tokenBoxes || config.dpt?.head.kind === "segmentation";
+  const own = others ? { ...call, wants: (name: OutputName) => name !== "logits" && wants(name) } : call;
+  classify(backend, weights, config, pooled, own);
   if (tokenBoxes) runTokenBoxes(backend, tokenBoxes, config, encoded, call);
   if (patchBoxes) await runPatchBoxes(backend, patchBoxes, weights.norm!, encoded, call);
 }

@@ -53,6 +53,8 @@ export interface SeenImage {
   width: number;
   height: number;
   readonly geometry: Geometry;
+  /** The part that is of the photo, where what is around it becomes values of 0. */
+  readonly inside?: Part;
 }
 
 /**
@@ -92,7 +94,10 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
           const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };
           return rescaleFirst ? resizeValues(source, rescale, options) : resizeBytes(source, options);
         });
-  return { data, width, height, geometry: wholeGeometry(geometryOf(photo, place), image) };
+  const geometry = wholeGeometry(geometryOf(photo, place), image);
+  if (preprocessing.divisor === undefined) return { data, width, height, geometry };
+  const inside = { left: -window.left, top: -window.top, width: resized.width, height: resized.height };
+  return { data, width, height, geometry, inside };
 }
 
 /** The geometry of the whole photo, of which only a part of the pixels was decoded. */
@@ -186,6 +191,26 @@ export function toPixelValues(
   kernel.pixel_values(result, source, 0, area);
   out.set(new Float32Array(kernel.bytes.buffer, result, values));
   return out;
+}
+
+/** Pixel values of an image, [3, height, width], with zeros around what is of the photo. */
+export function valuesOfSeen(
+  { data, width, height, inside }: SeenImage,
+  preprocessing: Preprocessing,
+  out?: Float32Array,
+): Float32Array {
+  const values = toPixelValues(data, { ...preprocessing, width, height }, out);
+  if (!inside) return values;
+  const { left, top } = inside;
+  for (let row = 0; row * width < values.length; row++) {
+    const [y, at] = [row % height, row * width];
+    if (y < top || y >= top + inside.height) values.fill(0, at, at + width);
+    else {
+      values.fill(0, at, at + left);
+      values.fill(0, at + left + inside.width, at + width);
+    }
+  }
+  return values;
 }
 
 /** Pixel values of values that are rescaled already. */

@@ -39,6 +39,9 @@ interface ProcessorRow {
   sizes?: "multiples" | "bounded" | "blurred" | "patches";
 }
 
+/** Processors that may leave an image in its size, whatever it is. */
+const WHOLE: readonly unknown[] = ["multiples"];
+
 /** Class defaults of transformers 5. */
 const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   ViT: { size: 224, square: true, resample: 2, norm: HALF },
@@ -92,6 +95,8 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   internvl_vision: "GotOcr2",
   pixio: "Bit",
   tipsv2: "Tipsv2",
+  dpt: "DPT",
+  depth_anything: "DPT",
 };
 
 /** Keys of preprocessor_config.json that are read of some checkpoints only, or never. */
@@ -164,6 +169,9 @@ const unsupported = (name: string, rule: string, found: unknown) =>
  */
 const MAX_PIXELS = 2 ** 24;
 const MAX_PATCHES = 2 ** 16;
+
+/** Most pixels that sides are filled to multiples of; published are 14 and 32. */
+const MAX_DIVISOR = 4096;
 
 /**
  * Reads the input that a checkpoint asks for.
@@ -378,12 +386,15 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const cropRounding = "down";
   if (defaults.sizes) {
-    const { resize, width, height } = sizesOf(config, defaults.sizes, defaults, processor);
+    const { resize, width, height, divisor } = sizesOf(config, defaults.sizes, defaults, processor);
     if (defaults.sizes !== "patches" && flag("do_center_crop", false)) {
       throw unsupported("do_center_crop", `must be false for ${family}ImageProcessor`, true);
     }
-    if (flag("do_resize")) return { resize, width, height, cropRounding };
+    if (flag("do_resize")) return { resize, width, height, cropRounding, ...(divisor !== undefined && { divisor }) };
     if (defaults.sizes === "patches") return { resize: { mode: "none" }, width, height, cropRounding };
+    if (WHOLE.includes(defaults.sizes)) {
+      return { resize: { mode: "none", whole: true }, width, height, cropRounding, divisor };
+    }
     throw unsupported("do_resize", `must be true for ${family}ImageProcessor`, config.do_resize);
   }
 
@@ -406,7 +417,7 @@ function sizesOf(
   mode: NonNullable<ProcessorRow["sizes"]>,
   { size, square }: ProcessorRow,
   processor: Processor,
-): Pick<Placing, "resize" | "width" | "height"> {
+): Pick<Placing, "resize" | "width" | "height" | "divisor"> {
   const count = (name: string, absent: number) => {
     const value = config[name] ?? absent;
     if (isSize(value)) return value;
@@ -444,10 +455,12 @@ function sizesOf(
     }
     return { resize: { mode, width, height, pad: flagOf(config, "do_pad") }, width, height };
   }
-  if (flagOf(config, "do_pad", false)) throw unsupported("do_pad", "must be false for DPTImageProcessor", true);
   const multiple = count("ensure_multiple_of", 1);
   const keepsShape = flagOf(config, "keep_aspect_ratio", false);
-  return { resize: { mode, width, height, multiple, keepsShape }, width, height };
+  const divisor = count("size_divisor", 1);
+  if (divisor > MAX_DIVISOR) throw unsupported("size_divisor", `must be at most ${MAX_DIVISOR}`, divisor);
+  const pads = flagOf(config, "do_pad", false) && divisor > 1;
+  return { resize: { mode, width, height, multiple, keepsShape }, width, height, ...(pads && { divisor }) };
 }
 
 /** From bytes to pixel values. */

@@ -4,6 +4,7 @@
  */
 
 import type { Config } from "../checkpoint/config.js";
+import type { RgbImage } from "../image/decode.js";
 import type { Geometry } from "../image/geometry.js";
 import type { ImageInput } from "../image/source.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
@@ -76,6 +77,19 @@ export interface Command<Options extends object, Result> {
   json(result: Result): object;
   /** Lines for people. */
   lines(result: Result): string[];
+  /**
+   * PNG files that show the result, by what comes behind the photo's name; they are written to the folder of --out.
+   * @param photo gives the photo's pixels, upright.
+   */
+  pictures?(result: Result, photo: () => Promise<RgbImage>): Promise<Readonly<Record<string, Uint8Array>>>;
+}
+
+/** Size of a map: the photo's, or that in which the model gives it, which is small. */
+export type MapSize = "photo" | "model";
+
+export function checkSize(call: string, size: unknown): void {
+  if (size === "photo" || size === "model") return;
+  throw new RangeError(`${call}: size must be photo or model; got ${JSON.stringify(size)}`);
 }
 
 export function checkTopK(call: string, topK: unknown): void {

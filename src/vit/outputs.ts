@@ -46,6 +46,7 @@ export interface Inputs {
  * [B, rows, columns, D], and whose textEmbeds are [B, queries, D].
  */
 export interface Outputs {
+  /** Scores of classes: [B, classes], or of semantic segmentation [B, classes, H, W]. */
   logits: Tensor;
   clsLogits: Tensor;
   distillationLogits: Tensor;
@@ -57,6 +58,14 @@ export interface Outputs {
   attentions: Tensor[];
   /** Map of the attention pooling, after softmax: [B, heads, 1, tokens]. */
   poolAttention: Tensor;
+  /** Depth of a dense head, [B, H, W]: metres, or larger where it is nearer. */
+  predictedDepth: Tensor;
+  /** Tokens or maps that a dense head reads of its backbone: [B, tokens, D], of a BiT [B, C, H, W]. */
+  featureMaps: Tensor[];
+  /** The same as maps of the sizes that are fused, from the finest to the coarsest, [B, C, H, W]. */
+  reassembled: Tensor[];
+  /** Fused maps, from the coarsest to the finest, [B, C, H, W]. */
+  fused: Tensor[];
   imageFeatures: Tensor;
   imageEmbeds: Tensor;
   textLastHiddenState: Tensor;
@@ -144,6 +153,10 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both" | "query">> =
   hiddenStates: "image",
   attentions: "image",
   poolAttention: "image",
+  predictedDepth: "image",
+  featureMaps: "image",
+  reassembled: "image",
+  fused: "image",
   imageFeatures: "image",
   imageEmbeds: "image",
   textLastHiddenState: "text",

@@ -69,7 +69,7 @@ export function tablesAt(
 }
 
 /** Samples that one result is the weighted sum of. */
-interface Taps {
+export interface Taps {
   readonly at: readonly number[];
   readonly weights: readonly number[];
 }
@@ -84,7 +84,7 @@ const cubic = (a: number) => (x: number) => {
 const triangle = (x: number) => Math.max(0, 1 - Math.abs(x));
 
 /** The taps of every result along one axis. */
-function tapsOf(from: number, to: number, { filter, antialias }: Resampling): Taps[] {
+export function tapsOf(from: number, to: number, { filter, antialias }: Resampling): Taps[] {
   const scale = from / to;
   return Array.from({ length: to }, (_, i) => {
     if (!antialias) {

@@ -57,8 +57,18 @@ export type ImageBatch =
 /** Input of the heads: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
 export interface Encoded extends Sequence {
   readonly z: Matrix;
-  /** Rows and columns of patches, or of the map. */
+  /** Rows and columns of the patches, or of the map. */
   readonly grid: readonly [number, number];
+}
+
+/** A reader of what the encoder leaves on its way, for heads that need more than its end. What it is given is overwritten later. */
+export interface Reader {
+  /** Blocks behind which it reads, from 0; -1: before the first. */
+  readonly blocks: readonly number[];
+  /** Is given the tokens behind such a block, which no norm has seen. */
+  tokens(block: number, encoded: Encoded): void;
+  /** Is given the maps of a convolutional stem, from 0: that before the first stage, then one behind each. */
+  map(index: number, map: FeatureMap, images: number): void;
 }
 
 /** Calls the ops of images up to what the heads read, in tensors that the caller releases. */
@@ -68,13 +78,14 @@ export async function encodeImages(
   config: VitConfig,
   batch: ImageBatch,
   call: Call,
+  reader?: Reader,
 ): Promise<Encoded> {
   const { wants, outputs, signal } = call;
   const { width, prefixTokens, heads } = config;
   const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
   const tensor = (x: Matrix, ...dims: number[]) => tensorOf(backend.read(x), dims);
 
-  const map = weights.resnet && runStem(backend, weights.resnet, config, batch, call);
+  const map = weights.resnet && runStem(backend, weights.resnet, config, batch, call, reader);
   if (config.depth === 0) {
     const { x: z, height, width } = map!;
     if (wants("lastHiddenState")) outputs.lastHiddenState = planes(backend, map!, images);
@@ -100,6 +111,11 @@ export async function encodeImages(
   const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
   const names = { states: "hiddenStates", attentions: "attentions" } as const;
   const taps = listsOf(backend, z, { images, tokens }, heads, call, names, order);
+  const read = (block: number) => reader!.tokens(block, { images, tokens, z, grid });
+  for (const block of reader?.blocks ?? []) {
+    if (block < 0) read(block);
+    else taps.push({ of: "tokens", blocks: [block], read: () => read(block) });
+  }
   await encode(backend, config, weights.blocks, z, { images, tokens }, places, { taps, signal });
 
   // y = LN(z_L⁰), of all tokens here                                                       (4)
@@ -186,13 +202,16 @@ function runStem(
   config: VitConfig,
   batch: ImageBatch,
   { wants, outputs }: Call,
+  reader: Reader | undefined,
 ): FeatureMap {
   if (!("pixels" in batch)) throw new TypeError("forward: a convolutional stem takes pixels; got patches");
   const [images, , height, width] = batch.pixels.dims as [number, number, number, number];
   const pixels = pixelsOf(backend, batch.pixels);
   const states = config.depth === 0 && wants("hiddenStates");
   if (states) outputs.hiddenStates = [];
+  let index = 0;
   return runResNet(backend, resnet, config.resnet!, pixels, { height, width }, (map) => {
+    reader?.map(index++, map, images);
     if (states) outputs.hiddenStates!.push(planes(backend, map, images));
   });
 }

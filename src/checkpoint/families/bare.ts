@@ -71,6 +71,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     naflex: false,
     resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,
     text: undefined,
+    dpt: undefined,
   };
 }
 

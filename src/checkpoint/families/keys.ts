@@ -27,6 +27,10 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     "heads for segmentation":
       "pool_scales use_auxiliary_head auxiliary_loss_weight auxiliary_channels auxiliary_num_convs " +
       "auxiliary_concat_input semantic_loss_ignore_index add_fpn",
+    "sizes of DPT's neck and head, and parts of them that a checkpoint may lack":
+      "neck_hidden_sizes fusion_hidden_size head_hidden_size reassemble_hidden_size backbone_featmap_shape " +
+      "neck_ignore_stages semantic_classifier_dropout",
+    "sources of a backbone": "use_pretrained_backbone use_autobackbone",
     "what a backbone gives to a detector": "out_features out_indices stage_names reshape_hidden_states apply_layernorm",
     "told by tensors":
       "use_mask_token use_absolute_position_embeddings use_relative_position_bias use_shared_relative_position_bias " +
@@ -52,6 +56,9 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     num_key_value_groups: [1],
     position_embedding_type: ["absolute"],
     pooling_epsilon: [1e-8],
+    backbone: [],
+    backbone_kwargs: [],
+    use_timm_backbone: [false],
   },
 };
 

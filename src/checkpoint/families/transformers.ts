@@ -9,7 +9,8 @@ import { firstPosition, type TextConfig } from "../../vit/text.js";
 import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { type Facts, observeText } from "../observe.js";
-import { alone, BIT, headsOf, probabilitiesOf, squareSize } from "./bare.js";
+import { alone, BIT, headsOf, probabilitiesOf, RESNET, squareSize } from "./bare.js";
+import { type DenseFile, denseFile, dptOf } from "./dpt.js";
 
 interface Family {
   readonly eps: number;
@@ -54,6 +55,7 @@ interface TextFamily {
 const PLAIN: Interpolation = { filter: "bicubic", antialias: false, always: false };
 const ALWAYS: Interpolation = { ...PLAIN, always: true };
 
+const DINOV2: Family = { eps: 1e-6, heads: 12, mlpRatio: true, interpolation: ALWAYS, pooled: "token" };
 const BEIT: Family = { eps: 1e-12, heads: 12, interpolation: ALWAYS, pooled: "head" };
 const CLIP: Family = {
   eps: 1e-5,
@@ -96,7 +98,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ijepa: { eps: 1e-12, heads: 12, pooling: "mean" },
   beit: BEIT,
   "data2vec-vision": BEIT,
-  dinov2: { eps: 1e-6, heads: 12, mlpRatio: true, interpolation: ALWAYS, pooled: "token" },
+  dinov2: DINOV2,
   dinov2_with_registers: {
     eps: 1e-6,
     heads: 12,
@@ -134,6 +136,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   },
   mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE },
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean", imageSize: [224, 224] },
+  // The encoder is the file's own, or of the family of its backbone_config.
+  dpt: { eps: 1e-12, heads: 12, interpolation: { filter: "bilinear", antialias: false, always: true } },
+  depth_anything: { ...DINOV2, heads: 6 },
 };
 
 const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
@@ -162,9 +167,10 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen, named } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit");
-  const family = type === DUAL ? dual(facts) : FAMILIES[type];
+  const dense = denseFile(name, type, file);
+  const family = type === DUAL ? dual(facts) : FAMILIES[dense?.backbone?.type ?? type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
-  const vision = towerOf(facts, "vision") ?? file;
+  const vision = dense?.backbone?.file ?? towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
   if (seen.gated && type === "dinov3_vit") read.choice("hidden_act", "gelu", { silu: true });
@@ -181,7 +187,10 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   // transformers leaves id2label out when there are two classes.
   const classes = seen.classes || isFor("ImageClassification") ? labels || seen.classes || 2 : 0;
   const boxes = seen.suffixTokens > 0 && (seen.boxClasses > 0 || isFor("ObjectDetection"));
-  const patchSize = read.size("patch_size", seen.patch);
+  const depth = read.count("num_hidden_layers", seen.depth || 1);
+  // Behind a BiT a patch is one pixel of its map.
+  const perPatch = dense?.stem ? 2 ** (seen.units.length + 1) : 1;
+  const patchSize = read.size("patch_size", [seen.patch[0] * perPatch, seen.patch[1] * perPatch]);
   const eps = read.number(family.epsKey ?? "layer_norm_eps", family.eps, EPS_RANGE);
   const contrastive = family.text !== undefined;
   const text = family.text && textOf(facts, family, towerOf(facts, "text") ?? {});
@@ -200,12 +209,12 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   return {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
-    imageSize: read.size("image_size", family.imageSize ?? squareSize(seen)),
+    imageSize: read.size("image_size", family.imageSize ?? squareSize(seen, perPatch)),
     inputChannels: seen.inputChannels,
     patchSize,
     stride: 1,
     width,
-    depth: read.count("num_hidden_layers", seen.depth || 1),
+    depth,
     heads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
     mlpWidth: family.mlpRatio ? seen.mlpWidth : read.count("intermediate_size", seen.mlpWidth || 1),
     prefixTokens: seen.prefixTokens,
@@ -239,8 +248,16 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     naflex: seen.naflex,
     resnet: undefined,
     text,
-    ...(type === "bit" ? bit(facts) : {}),
+    dpt: dense && dptOf(facts, dense, { depth, activation, patchSize }),
+    ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
+    ...(dense?.stem ? hybrid(facts, dense) : {}),
   };
+}
+
+/** The BiT of a DPT: images have one size, unless positions are to be resampled. */
+function hybrid(facts: Facts, { stem }: DenseFile): Pick<Config, "stride" | "resnet" | "interpolation"> {
+  const { interpolation } = FAMILIES.dpt!;
+  return { ...resnetOf(facts, stem!, "bottleneck"), interpolation: { ...interpolation!, always: false } };
 }
 
 /** Towers of VisionTextDualEncoderModel: a plain one with a pooler, and a BERT. */
@@ -291,10 +308,14 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
   };
 }
 
-/** transformers' BitConfig. */
-function bit({ name, file, seen }: Facts): Partial<Config> {
+/** transformers' BitConfig, which has these layers. */
+function resnetOf(
+  { name, seen }: Facts,
+  file: Json,
+  layers: "preactivation" | "bottleneck",
+): Required<Pick<Config, "stride" | "resnet">> {
   const read = reader(name, file);
-  read.choice("layer_type", "preactivation", { preactivation: true });
+  read.choice("layer_type", "preactivation", { [layers]: true });
   read.choice("hidden_act", "relu", { relu: true });
   const stride = 2 ** (seen.units.length + 1);
   if (read.count("output_stride", 32) < stride) {
@@ -308,10 +329,9 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
     );
   }
   return {
-    ...alone,
     stride,
     resnet: {
-      ...BIT,
+      ...(layers === "preactivation" ? BIT : { ...RESNET, poolFill: 0 }),
       units: seen.units,
       channels: seen.channels,
       groups: read.count("num_groups", 32),
