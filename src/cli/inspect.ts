@@ -153,7 +153,7 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
   `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
   (causal ? ", causal" : "");
 
-function describeHead({ pooling, classes, categories, poolerWidth, features, dpt }: Config): string {
+function describeHead({ pooling, classes, categories, poolerWidth, features, dpt, heatmaps, experts }: Config): string {
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -173,6 +173,11 @@ function describeHead({ pooling, classes, categories, poolerWidth, features, dpt
     const what =
       head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
     return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
+  }
+  if (heatmaps) {
+    const decoder = "factor" in heatmaps.decoder ? "simple" : "classic";
+    const of = experts ? `, with experts for ${experts} data sets` : "";
+    return `heatmaps of ${heatmaps.keypoints} keypoints by a ${decoder} decoder${of}`;
   }
   const classifier = categories ? `to ${grouped(classes)} tags, each by itself` : `to ${grouped(classes)} classes`;
   const head = classes > 0 ? classifier : shared;

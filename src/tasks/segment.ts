@@ -1,8 +1,8 @@
 /** Segments of a photo. */
 
+import type { Box } from "../image/geometry.js";
 import { inSlices, type Slices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
-import type { Box } from "./boxes.js";
 import { bestClasses, type LabelMap, masksOf } from "./maps.js";
 import { distinct } from "./palette.js";
 import { checkSize, type MapSize, type Task } from "./task.js";
