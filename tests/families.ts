@@ -112,6 +112,14 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-depth-anything", "hf-dpt-dinov2", "hf-dpt-segmentation"],
   },
   {
+    family: "ViTPose (simple, classic), ViTPose+ (mixture of experts)",
+    transformers: ["vitpose"],
+    timm: [],
+    others: [],
+    tasks: "poses, features",
+    fixtures: ["hf-vitpose-classic", "hf-vitpose-plus"],
+  },
+  {
     family: "Pixio, RADIO",
     transformers: ["pixio", "radio"],
     timm: [],
@@ -226,6 +234,15 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
+  [
+    "ViTPose and ViTPose+",
+    "heads/heatmaps.ts",
+    "checkpoint/families/vitpose.ts",
+    "image/affine.ts",
+    "tasks/pose.ts",
+    "tasks/keypoints.ts",
+    "tasks/skeleton.ts",
+  ],
 ];
 
 export function addedTable(): string {

@@ -186,7 +186,12 @@ export function parseArguments(argv: readonly string[]): Arguments {
     count: (name, text) => count(name, text, MAX_COUNT),
     part: (name, text) => number(name, text, "a number from 0 to 1", (x) => x >= 0 && x <= 1),
     index: (name, text) =>
-      number(name, text, `a whole number from 0 to ${MAX_COUNT}`, (x) => Number.isInteger(x) && x >= 0 && x <= MAX_COUNT),
+      number(
+        name,
+        text,
+        `a whole number from 0 to ${MAX_COUNT}`,
+        (x) => Number.isInteger(x) && x >= 0 && x <= MAX_COUNT,
+      ),
     texts: textsOf,
     boxes: boxesOf,
     text: (_, text) => text,

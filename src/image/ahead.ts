@@ -11,8 +11,8 @@
 import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { nextTask } from "../waiting.js";
-import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
 import type { Box } from "./geometry.js";
+import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
 import { type PixelOptions, pixelsOf, withBoxes } from "./pixels.js";
 import type { SeenImage } from "./preprocess.js";
 import { type ImageInput, isAddress, readEncoded } from "./source.js";

@@ -89,8 +89,9 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const photo = { width: uprightWidth, height: uprightHeight };
   if (resize.mode === "affine") {
-    const { data, crops } = yield* cropping(stored, preprocessing.boxes, resize, resize.unit);
-    return { data, width: resize.width, height: resize.height, geometry: crops[0]!.geometry, crops };
+    const { width, height, unit } = resize;
+    const { data, crops } = yield* cropping(stored, preprocessing.boxes, { width, height }, unit);
+    return { data, width, height, geometry: crops[0]!.geometry, crops };
   }
   const place = placeOf(photo, preprocessing);
   const { resized, window } = place;

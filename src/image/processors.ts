@@ -464,7 +464,11 @@ function sizesOf(
   if (mode === "affine") {
     // Borders of the result are pixels apart.
     if (Math.min(width, height) < 2) throw unsupported("size", "must be at least 2×2", config.size);
-    return { resize: { mode, width, height, unit: readPositive("normalize_factor", config.normalize_factor ?? 200) }, width, height };
+    return {
+      resize: { mode, width, height, unit: readPositive("normalize_factor", config.normalize_factor ?? 200) },
+      width,
+      height,
+    };
   }
   if (mode === "blurred") {
     // transformers' class on PIL images hands it on as the flag of the blur.

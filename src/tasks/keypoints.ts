@@ -118,10 +118,7 @@ function refined(
   const dxy = fround(0.5 * sum(both, -right, -below, c, c, -left, -above, neither));
   const determinant = dxx * dyy - dxy * dxy;
   if (determinant === 0) return [x, y];
-  return [
-    fround(x - (dyy * dx - dxy * dy) / determinant),
-    fround(y - (dxx * dy - dxy * dx) / determinant),
-  ];
+  return [fround(x - (dyy * dx - dxy * dy) / determinant), fround(y - (dxx * dy - dxy * dx) / determinant)];
 }
 
 /** From a heatmap's pixels to the photo: the middles of its border pixels are on the borders of what the model saw. */

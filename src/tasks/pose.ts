@@ -42,8 +42,8 @@ export interface Posing {
    * 1000 boxes.
    * @example
    * using model = await load("usyd-community/vitpose-base-simple");
-   * const people = [{ xmin: 10, ymin: 20, xmax: 110, ymax: 220 }];
-   * const [person] = await model.pose("people.jpg", { boxes: people });
+   * const [animal] = await model.pose("cat.jpg", { boxes: [{ xmin: 10, ymin: 5, xmax: 110, ymax: 220 }] });
+   * console.log(animal.keypoints[0]);
    */
   pose(image: ImageInput, options?: PoseOptions): Promise<Pose[]>;
   pose(images: readonly ImageInput[], options?: PoseOptions): Promise<Pose[][]>;

@@ -7,9 +7,31 @@ type Edge = readonly [number, number];
 
 /** COCO's skeleton of its 17 keypoints (Lin et al. 2014), from 0 on. */
 const COCO: readonly Edge[] = [
-  ...([[15, 13], [13, 11], [16, 14], [14, 12], [11, 12]] as const),
-  ...([[5, 11], [6, 12], [5, 6], [5, 7], [6, 8], [7, 9], [8, 10]] as const),
-  ...([[1, 2], [0, 1], [0, 2], [1, 3], [2, 4], [3, 5], [4, 6]] as const),
+  ...([
+    [15, 13],
+    [13, 11],
+    [16, 14],
+    [14, 12],
+    [11, 12],
+  ] as const),
+  ...([
+    [5, 11],
+    [6, 12],
+    [5, 6],
+    [5, 7],
+    [6, 8],
+    [7, 9],
+    [8, 10],
+  ] as const),
+  ...([
+    [1, 2],
+    [0, 1],
+    [0, 2],
+    [1, 3],
+    [2, 4],
+    [3, 5],
+    [4, 6],
+  ] as const),
 ];
 
 /** Keypoints whose heatmaps stay below are not drawn: the library's example draws those above. */

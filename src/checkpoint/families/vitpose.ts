@@ -36,9 +36,12 @@ export function poseOf(
   const ofBackbone = `backbone_config of ${name}`;
   const inner = reader(ofBackbone, backbone);
   const told = seen.heatmaps;
-  if (!told) throw new Error(`load: "${name}" must have the head of vitpose; it has no "head.conv.weight" of a convolution`);
+  if (!told)
+    throw new Error(`load: "${name}" must have the head of vitpose; it has no "head.conv.weight" of a convolution`);
   // The library's table of positions is of a grid without the padding.
-  if (imageSize.some((side, i) => Math.floor((side + 2 * PADDING) / patchSize[i]!) !== Math.floor(side / patchSize[i]!)))
+  if (
+    imageSize.some((side, i) => Math.floor((side + 2 * PADDING) / patchSize[i]!) !== Math.floor(side / patchSize[i]!))
+  )
     throw new Error(
       `load: "image_size" of "${ofBackbone}" must have as many patches with ${PADDING} pixels around it as without; got ${imageSize.join("×")} in patches of ${patchSize.join("×")}`,
     );

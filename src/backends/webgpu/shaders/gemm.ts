@@ -91,7 +91,15 @@ export function gemm({ tile: name, weights, half, epilogue, rows, relu, packedDo
     name: `gemm ${name} ${weights} ${half} ${epilogue} ${rows} ${relu} ${packedDot}`,
     reads: { x: integer ? "u32" : "vec4f", w: stored, columns: "vec2f", ...(integer ? { scales: "f32" } : {}) },
     writes: { out: "f32" },
-    params: ["rows", "inputs4", "xStride", "outputs", "outStride", "outFirst", ...(rows === "matrix" ? [] : WINDOW_PARAMS)],
+    params: [
+      "rows",
+      "inputs4",
+      "xStride",
+      "outputs",
+      "outStride",
+      "outFirst",
+      ...(rows === "matrix" ? [] : WINDOW_PARAMS),
+    ],
     enable: half ? "f16" : undefined,
     code: `
 var<workgroup> left: array<${element}, ${tile.rows * PITCH}>;
