@@ -1,7 +1,7 @@
 /**
  * vitrail: Vision Transformers from their original weights, in every JavaScript runtime.
  *
- * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
+ * `load` gives a {@link Model}; a model classifies and embeds images, finds their depth and their segments. Everything else here is a type.
  */
 
 import type { BackendName, Precision } from "./backend.js";
@@ -16,10 +16,14 @@ import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
 import type { BatchError } from "./tasks/batch.js";
+import type { Box } from "./tasks/boxes.js";
 import type { ClassifyOptions } from "./tasks/classify.js";
+import type { DepthMap, DepthOptions } from "./tasks/depth.js";
+import type { Detection, DetectOptions } from "./tasks/detect.js";
 import type { EmbedOptions } from "./tasks/embed.js";
 import type { TaskName } from "./tasks/index.js";
 import type { Prediction } from "./tasks/predictions.js";
+import type { Segment, Segmentation, SegmentOptions } from "./tasks/segment.js";
 import { checkNames } from "./tasks/task.js";
 import type { ZeroShotOptions } from "./tasks/zero-shot.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/outputs.js";
@@ -27,10 +31,15 @@ import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/output
 export type {
   BackendName,
   BatchError,
+  Box,
   CheckpointParts,
   ClassifyOptions,
   Config,
   ConfigOverrides,
+  DepthMap,
+  DepthOptions,
+  Detection,
+  DetectOptions,
   EmbedOptions,
   Geometry,
   Head,
@@ -46,6 +55,9 @@ export type {
   Precision,
   Prediction,
   Progress,
+  Segment,
+  Segmentation,
+  SegmentOptions,
   TaskName,
   Tensor,
   TextMethods,

@@ -192,7 +192,7 @@ test("LAION's predictor on embeddings that another program made", {
   const { dims, data } = golden.get("embedding")!;
   const embedding = backend.createTensor(dims[0]!, dims[1]!, data);
   const outputs: { logits?: Promise<{ data: Float32Array }> } = {};
-  const encoded = { z: embedding, images: dims[0]!, tokens: 1 };
+  const encoded = { z: embedding, images: dims[0]!, tokens: 1, grid: [1, 1] as const };
   runProbe(backend, weights.probe, { probe } as never, encoded, { pooled: () => [], features: () => embedding }, {
     wants: () => true,
     outputs,

@@ -116,6 +116,8 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   huggingface: "transformers",
   dinov3: "transformers' DINOv3",
   clip: "transformers' CLIP",
+  owlvit: "transformers' OWL-ViT",
+  owlv2: "transformers' OWLv2",
   blip: "transformers' BLIP",
   aimv2: "transformers' AIMv2",
   tips: "google-deepmind's TIPS",
@@ -151,7 +153,7 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
   `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
   (causal ? ", causal" : "");
 
-function describeHead({ pooling, classes, categories, poolerWidth, features }: Config): string {
+function describeHead({ pooling, classes, categories, poolerWidth, features, dpt }: Config): string {
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -166,6 +168,12 @@ function describeHead({ pooling, classes, categories, poolerWidth, features }: C
     none: "every token",
   }[pooling];
   const shared = features > 0 ? `to ${grouped(features)} features` : "without a classifier";
+  if (dpt) {
+    const { head } = dpt;
+    const what =
+      head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
+    return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
+  }
   const classifier = categories ? `to ${grouped(classes)} tags, each by itself` : `to ${grouped(classes)} classes`;
   const head = classes > 0 ? classifier : shared;
   return `${pooled} ${head}${poolerWidth > 0 ? `; pooler of ${poolerWidth} on the class token` : ""}`;
@@ -180,7 +188,7 @@ function describeLabels(labels: readonly string[]): string {
 }
 
 function describePreprocessing(preprocessing: Preprocessing): string {
-  const { processor, resize, width, height, rescaleFirst, rescale, mean, std } = preprocessing;
+  const { processor, resize, width, height, rescaleFirst, rescale, mean, std, divisor } = preprocessing;
   const filter = processor === "pillow" ? preprocessing.filter : `${preprocessing.filter} of torchvision`;
   const result = sizeText([height, width]);
   const times = rescale === 1 ? [] : [`times ${[1 / 255, Math.fround(1 / 255)].includes(rescale) ? "1/255" : rescale}`];
@@ -201,11 +209,12 @@ function describePreprocessing(preprocessing: Preprocessing): string {
     steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
   }
   if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
-  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode);
+  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));
   steps.push(`mean ${same(mean)}, deviation ${same(std)}`);
   if (preprocessing.bgr) steps.push("blue first");
+  if (divisor !== undefined) steps.push(`zeros around it, to multiples of ${divisor}`);
   return steps.join("; ");
 }

@@ -505,7 +505,8 @@ function coloursOf({ file, palette }: Png, { mode, bits }: Kind): Uint32Array {
 
 let crcTable: Uint32Array | undefined;
 
-function* crc32(data: Uint8Array): Slices<number> {
+/** CRC-32 of ISO 3309, as of chunks. */
+export function* crc32(data: Uint8Array): Slices<number> {
   crcTable ??= Uint32Array.from({ length: 256 }, (_, n) => {
     for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
     return n;

@@ -216,28 +216,49 @@ export function flipBits(bytes: Uint8Array): void {
   for (let i = 0; i < bytes.length; i++) bytes[i] = FLIPPED[bytes[i]!]!;
 }
 
-/** Indices of colors, highest bits first. Of 16 bits they are the first 8; the others may be alpha. */
+/**
+ * Indices of colors, highest bits first. Of 16 bits they are the first 8; the others may be alpha. A byte is looked up with all
+ * its pixels, which are written 4 bytes at a time where they lie so.
+ */
 function indexed(bits: number, flips: boolean, colors: Uint8Array, hasAlpha = false): Unpacker {
   const size = Math.min(bits, 8);
   const step = Math.max(bits >> 3, 1);
-  const mask = (1 << size) - 1;
+  const length = 24 / size;
+  const pixels = new Uint8Array(256 * length);
+  for (let byte = 0, to = 0; byte < 256; byte++) {
+    const indices = flips ? FLIPPED[byte]! : byte;
+    for (let shift = 8 - size; shift >= 0; shift -= size, to += 3) {
+      const color = 3 * ((indices >> shift) & ((1 << size) - 1));
+      pixels.set(colors.subarray(color, color + 3), to);
+    }
+  }
+  const words = length % 4 ? undefined : new Uint32Array(pixels.buffer);
   return {
     bits,
     unpack(bytes, from, count, { data, channels }, to) {
-      let at = to * channels;
-      let shift = 8 - size;
-      for (let i = 0; i < count; i++, at += channels) {
-        let byte = bytes[from]!;
-        if (flips) byte = FLIPPED[byte]!;
-        const color = 3 * ((byte >> shift) & mask);
-        data[at] = colors[color]!;
-        data[at + 1] = colors[color + 1]!;
-        data[at + 2] = colors[color + 2]!;
-        if (channels === 4) data[at + 3] = hasAlpha ? bytes[from + 1]! : 255;
-        if (shift > 0) shift -= size;
-        else {
-          shift = 8 - size;
-          from += step;
+      let at = channels * to;
+      if (words && channels === 3 && (data.byteOffset + at) % 4 === 0) {
+        const whole = Math.floor((3 * count) / length);
+        const target = new Uint32Array(data.buffer, data.byteOffset + at, (whole * length) / 4);
+        for (let word = 0; word < target.length; from++) {
+          const first = (bytes[from]! * length) / 4;
+          for (let i = 0; i < length / 4; i++) target[word++] = words[first + i]!;
+        }
+        at += whole * length;
+        count -= (whole * length) / 3;
+      }
+      for (const end = at + channels * count; at < end; from += step) {
+        const first = bytes[from]! * length;
+        if (channels === 3) {
+          const last = first + Math.min(length, end - at);
+          for (let i = first; i < last; i++) data[at++] = pixels[i]!;
+          continue;
+        }
+        for (let i = first; i < first + length && at < end; i += 3, at += 4) {
+          data[at] = pixels[i]!;
+          data[at + 1] = pixels[i + 1]!;
+          data[at + 2] = pixels[i + 2]!;
+          data[at + 3] = hasAlpha ? bytes[from + 1]! : 255;
         }
       }
     },
