@@ -76,10 +76,13 @@ async function compare(model: Model, want: Expected): Promise<void> {
   if (want.detections) {
     const found = await model.detect(PHOTO, { labels: want.labels, threshold: 0 });
     assert.equal(found.length, want.detections.length);
-    for (const [i, { score, index, box }] of want.detections.entries()) {
-      const { probability, box: got, ...one } = found[i]!;
-      assert.ok(one.index === index && Math.abs(probability - score) < 1e-5, `box ${i}: ${one.label}, ${probability}`);
-      assertRow(Float32Array.of(got.xmin, got.ymin, got.xmax, got.ymax), box, `box ${i}`);
+    // In any order: scores may be equal.
+    for (const { score, index, box } of want.detections) {
+      const like = found.some(({ index: other, probability, box: { xmin, ymin, xmax, ymax } }) => {
+        const far = Math.max(...[xmin, ymin, xmax, ymax].map((x, i) => Math.abs(x - box[i]!)));
+        return other === index && Math.abs(probability - score) < 1e-5 && far < 2e-3;
+      });
+      assert.ok(like, `no box ${box} of ${index}, ${score}`);
     }
   }
   if (want.features) {
