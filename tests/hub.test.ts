@@ -712,6 +712,22 @@ test("command line: of a PyTorch file, inspect reads the pickle alone and keeps 
   assert.deepEqual(await cached({ cacheDir }), []);
 });
 
+test("command line: of a file before PyTorch 1.6, inspect asks for its beginning, however many storages it has", async (t) => {
+  const legacy = "tests/fixtures/torch/legacy-model";
+  const hub = await hubOf(t, fixture(legacy));
+  const cacheDir = newCache();
+  const args = [CLI, "inspect", "--model", "a/b", "--cache-dir", cacheDir, "--json"];
+  const child = spawn(process.execPath, args, { env: process.env, stdio: ["ignore", "pipe", "inherit"] });
+  const text = await child.stdout.setEncoding("utf8").toArray();
+  const { format, family } = JSON.parse(text.join(""));
+  assert.deepEqual([format, family], ["PyTorch", "vit"]);
+  const asked = bodies(hub, "pytorch_model.bin").length;
+  assert.ok(asked <= 4, `${asked} requests`);
+  // It is whole all the same: what a storage says of itself counts when it is read.
+  using model = await load("a/b", { cacheDir });
+  assert.equal(model.config.family, "vit");
+});
+
 const CONVERSION = "89abcdef0123456789abcdef0123456789abcdef";
 /** The bot's pull request on the repository as it is. */
 const PULL: PullRequest = {
