@@ -53,9 +53,9 @@ const fixture = (folder = FIXTURE): Record<string, Uint8Array> =>
 /** Larger than what goes past at once: 3 MB. */
 const large = { [WEIGHTS]: new Uint8Array(randomBytes(3_000_000)), "config.json": new TextEncoder().encode("{}") };
 
-/** A server of the repository a/b, which the environment names until the test is over. */
-async function hubOf(t: TestContext, files: Record<string, Uint8Array>): Promise<HubServer> {
-  const hub = await startHub({ ...files });
+/** A server of a repository, which the environment names until the test is over. */
+async function hubOf(t: TestContext, files: Record<string, Uint8Array>, repo?: string): Promise<HubServer> {
+  const hub = await startHub({ ...files }, repo);
   process.env.HF_ENDPOINT = hub.endpoint;
   t.after(hub.close);
   return hub;
@@ -782,6 +782,24 @@ for (const [what, pull] of Object.entries({
     assert.deepEqual(bodies(hub), []);
   });
 }
+
+test("openai/clip-vit-base-patch32: by the bot's pull request, and without it by the PyTorch file on main", async (t) => {
+  const name = "openai/clip-vit-base-patch32";
+  const folder = "tests/fixtures/checkpoints/hf-clip";
+  const bin = bytesOf("tests/fixtures/torch/clip/pytorch_model.bin");
+  const { [WEIGHTS]: converted, "golden.safetensors": _, ...others } = fixture(folder);
+  const hub = await hubOf(t, { ...others, "pytorch_model.bin": bin }, name);
+  using here = await load(folder);
+  const want = [await here.embed(IMAGE), await here.text!.embed("a cat")];
+  for (const pulls of [[{ ...PULL, files: { [WEIGHTS]: converted! } }], []]) {
+    hub.pullRequests = pulls;
+    hub.asked.length = 0;
+    using model = await load(name, { cacheDir: newCache() });
+    assert.deepEqual([await model.embed(IMAGE), await model.text!.embed("a cat")], want);
+    const [ofBin, ofSafetensors] = [bodies(hub, "pytorch_model.bin").length, bodies(hub).length];
+    assert.deepEqual([ofBin > 0, ofSafetensors > 0], pulls.length > 0 ? [false, true] : [true, false]);
+  }
+});
 
 test("a revision that is named, and safetensors on main, ask for no pull request", async (t) => {
   const hub = await hubOf(t, unconverted());
