@@ -19,6 +19,7 @@ import type { BatchError } from "./tasks/batch.js";
 import type { Box } from "./tasks/boxes.js";
 import type { ClassifyOptions } from "./tasks/classify.js";
 import type { DepthMap, DepthOptions } from "./tasks/depth.js";
+import type { Detection, DetectOptions } from "./tasks/detect.js";
 import type { EmbedOptions } from "./tasks/embed.js";
 import type { TaskName } from "./tasks/index.js";
 import type { Prediction } from "./tasks/predictions.js";
@@ -37,6 +38,8 @@ export type {
   ConfigOverrides,
   DepthMap,
   DepthOptions,
+  Detection,
+  DetectOptions,
   EmbedOptions,
   Geometry,
   HubOptions,

@@ -150,7 +150,7 @@ export interface Model extends TaskMethods {
   ): Promise<Tensor & { geometry: Geometry | readonly Geometry[] }>;
   /**
    * The same before normalization: 8-bit RGB, [images, H, W, 3].
-   * @throws RangeError where torchvision's processor resizes values: of DINOv3 and OWLv2.
+   * @throws RangeError where the processor resizes values: of OWLv2, and torchvision's of DINOv3.
    */
   preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
   /** Ends calls that are running, which throw as later ones do, and frees what no other model shares. */
@@ -258,6 +258,11 @@ function createModel(
     return { dims: [images.length, config.inputChannels, size.height, size.width], data };
   }
 
+  /** Options with which an image is opened. */
+  const opening = (signal: AbortSignal | undefined) => ({
+    ...{ preprocessing, pixelLimit, decodeTimeout, draft, sources, fetch, signal },
+  });
+
   const drawing = createDrawing(preprocessing, pixelLimit);
   /** Draws images that the GPU reads by itself. */
   const drawn = (input: ImageInput) =>
@@ -272,6 +277,17 @@ function createModel(
     return patchesOf(values, image, config.patchSize[0]);
   }
 
+  /** Refuses images that cannot be prepared, or not for this model. */
+  function checkPrepared(): void {
+    if (preprocessing.absent !== undefined) throw new RangeError(preprocessing.absent);
+    const [rows, columns] = config.imageSize;
+    if (!config.naflex && !config.interpolation.always && (height !== rows || width !== columns)) {
+      throw new RangeError(
+        `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
+      );
+    }
+  }
+
   /**
    * Results of one image, or of all of a list in order; an error, when all are through, if any failed. One image is decoded
    * here, those of a list ahead of the computation.
@@ -283,14 +299,8 @@ function createModel(
     drawn: (input: ImageInput) => Own | undefined,
     compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
-    if (preprocessing.absent !== undefined) throw new RangeError(preprocessing.absent);
-    const [rows, columns] = config.imageSize;
-    if (!config.naflex && !config.interpolation.always && (height !== rows || width !== columns)) {
-      throw new RangeError(
-        `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
-      );
-    }
-    const options = { preprocessing, pixelLimit, decodeTimeout, draft, sources, fetch, signal };
+    checkPrepared();
+    const options = opening(signal);
     return call(signal, async (check) => {
       if (images.length === 1) {
         return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, options)), check)];
@@ -316,7 +326,8 @@ function createModel(
     const { similarity } = live().value;
     const compute = await call(signal, async (check) => {
       const embedTexts = (texts: readonly string[]) => textDirections(texts, check, signal);
-      return task.begin({ config, labels, similarity, embedTexts }, options as object, ...args);
+      const embedQuery = (image: ImageInput) => queryOf(image, check, signal);
+      return task.begin({ config, labels, similarity, embedTexts, embedQuery }, options as object, ...args);
     });
     const results = await eachOf(name, listOf(images), signal, drawn, (image, check) =>
       compute({
@@ -326,6 +337,28 @@ function createModel(
     );
     if (!isList(images)) return results[0]!;
     return task.join ? task.join(results) : results;
+  }
+
+  /** Embeddings of query images that are kept. */
+  const queries = new WeakMap<Blob, Promise<Tensor>>();
+
+  /** The embedding of a query image, [1, D]. */
+  function queryOf(image: ImageInput, check: () => void, signal: AbortSignal | undefined): Promise<Tensor> {
+    const compute = async () => {
+      checkPrepared();
+      const { pixelValues } = inputsOf(drawn(image) ?? (await pixelsOf(image, opening(signal))));
+      check();
+      const { queryEmbeds } = await run({ queryPixelValues: pixelValues }, ["queryEmbeds"], check, { signal });
+      return queryEmbeds!;
+    };
+    if (!(image instanceof Blob)) return compute();
+    const known = queries.get(image);
+    if (known) return known;
+    const computed = compute();
+    queries.set(image, computed);
+    // One that failed, or was ended by its signal, is tried again.
+    computed.catch(() => queries.delete(image));
+    return computed;
   }
 
   /** Features of a text, of length 1, kept. */

@@ -49,7 +49,7 @@ const SEEN = {
   ...{ relativePositions: false, patch: [16, 16], inputChannels: 3, naflex: false, units: [3, 4, 6, 3] },
   ...{ channels: [64, 256, 512, 1024, 2048], resnet: false, prefixTokens: 1, classToken: true, positions: 197 },
   ...{ positioned: [0, 1, 1, 1], distilledHead: false, norm: true, pooledNorm: false, attentionPool: false },
-  ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512 },
+  ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512, suffixTokens: 0, boxClasses: 0 },
   dpt: { channels: [48, 96, 192, 384], width: 64, classes: 0, batchNorm: false, bias: true, projection: false },
 };
 
@@ -136,7 +136,11 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
         : {};
       const file = { ...base, ...row, ...backbone, model_type: family };
       for (const seen of [{}, { gated: true }, { poolerWidth: 0, classes: 0 }]) {
-        const own = family === "bit" ? { resnet: true, depth: 0 } : { gated: FAMILIES[family]!.act === "silu" };
+        const parts: Readonly<Record<string, object>> = {
+          bit: { resnet: true, depth: 0 },
+          yolos: { suffixTokens: 100, boxClasses: 3 },
+        };
+        const own = parts[family] ?? { gated: FAMILIES[family]!.act === "silu" };
         const top = watch(seen.gated && family === "dinov3_vit" ? { ...file, hidden_act: "silu" } : file);
         checkFamily("x", top.file);
         const layout = LAYOUTS[family] ?? (contrastive ? "clip" : "huggingface");
@@ -181,10 +185,9 @@ for (const [version, rows] of Object.entries(known.processors)) {
   test(`every key of the image processors of transformers ${version}`, (t) => {
     const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
     for (const [family, row] of Object.entries(rows)) {
-      const processor = family === "Owlv2" ? "torchvision" : "pillow";
       const file = { image_processor_type: `${family}ImageProcessor`, ...row };
       const top = watch(file);
-      parseHuggingFace(top.file, processor);
+      parseHuggingFace(top.file, "pillow");
       walk(family, top, row, PREPROCESSOR_KEYS, counts);
     }
     report(t, "image processors of transformers", version, counts);

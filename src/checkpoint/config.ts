@@ -11,6 +11,8 @@ export type LayoutName =
   | "huggingface"
   | "dinov3"
   | "clip"
+  | "owlvit"
+  | "owlv2"
   | "blip"
   | "aimv2"
   | "tips"

@@ -146,11 +146,12 @@ export function observe(named: Named, tensors: Shapes) {
       ]
     : [];
 
-  const tokens = layout.tokens.map((token) => {
-    const dims = shape(prefix + token);
-    return dims.length === 0 ? 0 : dims.length === 1 ? 1 : dims.reduce((product, n) => product * n, 1) / dims.at(-1)!;
-  });
-  const prefixTokens = tokens.reduce((sum, n) => sum + n, 0);
+  /** Rows of a table of any number of dimensions. */
+  const rowsOf = (dims: readonly number[]) =>
+    dims.length < 2 ? dims.length : dims.reduce((product, n) => product * n, 1) / dims.at(-1)!;
+  const tokens = layout.tokens.map((token) => rowsOf(shape(prefix + token)));
+  const suffixTokens = layout.suffix === undefined ? 0 : rowsOf(shape(prefix + layout.suffix));
+  const prefixTokens = tokens.reduce((sum, n) => sum + n, suffixTokens);
   const positions = shape(prefix + layout.positions);
   const rows = positions.length === 0 ? 0 : positions.reduce((product, n) => product * n, 1) / positions.at(-1)!;
   // Registers have no row in DINOv2's table, and nothing before the patches has one where a grid alone fits.
@@ -174,6 +175,7 @@ export function observe(named: Named, tensors: Shapes) {
   const pooler = layout.pooler ? shape(prefix + names.weight(layout.pooler)) : [];
   const pool = layout.attentionPool;
   const projection = layout.projection && choose(layout.projection, (x) => has(x) || has(names.weight(x)));
+  const boxHead = layout.tokenBoxes?.classifier.at(-1);
   const projected = projection ? (has(projection) ? shape(projection)[1] : shape(names.weight(projection))[0]) : 0;
   return {
     width: patchWidthD || (channels.at(-1) ?? 0),
@@ -194,6 +196,7 @@ export function observe(named: Named, tensors: Shapes) {
     channels,
     resnet: resnet !== undefined,
     prefixTokens,
+    suffixTokens,
     classToken: tokens[0]! > 0,
     /** Rows of the table, and those of them that are before the grid's. */
     positions: rows,
@@ -208,6 +211,8 @@ export function observe(named: Named, tensors: Shapes) {
     poolerWidth: pooler[0] ?? 0,
     features: projected ?? 0,
     dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
+    /** Classes of detection tokens, that of nothing among them. */
+    boxClasses: boxHead === undefined ? 0 : (shape(names.weight(boxHead))[0] ?? 0),
   };
 }
 

@@ -25,6 +25,8 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   huggingface: fromTransformers,
   dinov3: fromTransformers,
   clip: fromTransformers,
+  owlvit: fromTransformers,
+  owlv2: fromTransformers,
   blip: fromTransformers,
   aimv2: fromTransformers,
   tips: fromTransformers,
@@ -75,14 +77,18 @@ export async function parseConfig(
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
   const config: Config = { ...read, layout, poolHeads, ...stated };
   check(name, config, seen, tensors.size);
-  const labels = await labelsOf(file, config, Math.max(seen.classes, classesOf(config)));
+  const { tokenBoxes } = config;
+  // The last class of a box is nothing.
+  const labels = tokenBoxes
+    ? await labelsOf(file, { ...config, classes: tokenBoxes.classes }, seen.boxClasses - 1)
+    : await labelsOf(file, config, Math.max(seen.classes, classesOf(config)));
   return { config, named, labels, strays: checkKeys(name, top, layout) };
 }
 
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip", "blip", "aimv2", "tips"],
+    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips"],
     [
       ["", TRANSFORMERS_KEYS],
       ["backbone_config", TRANSFORMERS_KEYS],
@@ -211,10 +217,15 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   if (classes > 0 && seen.classes > 0 && classes !== seen.classes) {
     throw new Error(`load: "${name}" has ${classes} classes by its config, but its head has ${seen.classes}`);
   }
-  if (classesOf(config) > MAX_CLASSES || seen.classes > MAX_CLASSES) {
+  const boxClasses = config.tokenBoxes && config.tokenBoxes.classes + 1;
+  if (boxClasses !== undefined && seen.boxClasses > 0 && boxClasses !== seen.boxClasses) {
     throw new Error(
-      `load: "${name}" must have at most ${MAX_CLASSES} classes; got ${Math.max(classesOf(config), seen.classes)}`,
+      `load: boxes of "${name}" have ${boxClasses} classes by its config, that of nothing among them, but its head has ${seen.boxClasses}`,
     );
+  }
+  for (const classes of [seen.classes, seen.boxClasses, classesOf(config)]) {
+    if (classes <= MAX_CLASSES) continue;
+    throw new Error(`load: "${name}" must have at most ${MAX_CLASSES} classes; got ${classes}`);
   }
   if (text && text.length > MAX_TEXT_TOKENS) {
     throw new Error(`load: texts of "${name}" must have at most ${MAX_TEXT_TOKENS} tokens; got ${text.length}`);

@@ -5,12 +5,15 @@ import { planAttentionPool } from "../heads/attention-pool.js";
 import { planClassifier } from "../heads/classifier.js";
 import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
 import { DPT_UNREAD, planDpt } from "../heads/dpt.js";
+import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
+import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
+import { inOrder, ownOrder } from "../vit/order.js";
 import { gridOf } from "../vit/places.js";
-import { type Positions, positionRows, positionsAt, resamplePatches } from "../vit/positions.js";
+import { type Positions, positionRows, positionsAt, resamplePatches, tablesAt } from "../vit/positions.js";
 import { firstPosition, type TextWeights } from "../vit/text.js";
 import type { Config, Shapes } from "./config.js";
 import {
@@ -96,6 +99,8 @@ export function planWeights(
     classifiers: planClassifier(planner, layout, config),
     dpt: count === undefined && config.dpt ? planDpt(planner, config.dpt, width) : undefined,
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
+    patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
+    tokenBoxes: config.tokenBoxes && planTokenBoxes(planner, layout.tokenBoxes!, width, config.tokenBoxes),
     projection: planProjection(planner, layout.projection ?? [], width, config.features),
     similarity: named.text && config.text && planSimilarity(planner, named.text),
     text: texts && config.text && planText(layout, tensors, config, texts),
@@ -172,7 +177,8 @@ function planPatchEmbed(
 
 /** Tokens before the patches, in turn, each with as many rows as it has. */
 function planPrefix(planner: Planner, layout: Layout, prefix: string, width: number): TensorPlan | undefined {
-  const names = layout.tokens.map((token) => prefix + token).filter(planner.has);
+  const all = layout.suffix === undefined ? layout.tokens : [...layout.tokens, layout.suffix];
+  const names = all.map((token) => prefix + token).filter(planner.has);
   if (names.length === 0) return undefined;
   let rows = 0;
   const sources = names.map((name) => {
@@ -195,9 +201,9 @@ function planPositions(
   config: Config,
   prefix: string,
   stored: Stored,
-): { readonly positions: Planned<Positions> | undefined; readonly nativePositions: TensorPlan | undefined } {
+): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
   const name = prefix + layout.positions;
-  if (!planner.has(name)) return { positions: undefined, nativePositions: undefined };
+  if (!planner.has(name)) return { positions: undefined, nativePositions: undefined, betweenPositions: undefined };
   const shape = planner.shapeOf(name)!;
   const from = gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize);
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
@@ -205,7 +211,9 @@ function planPositions(
   const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
   const expected = [1, counted + from[0] * from[1], config.width];
   const grid = gridOf(config, config.imageSize);
-  const resampled = (table: Float32Array) => positionsAt({ table, grid: from, prefix: counted }, grid, config);
+  const order = ownOrder({ tokens: expected[1]!, prefix: counted, suffix: config.suffixTokens });
+  const own = (table: Float32Array) => ({ table: inOrder(table, order, config.width), grid: from, prefix: counted });
+  const resampled = (table: Float32Array) => positionsAt(own(table), grid, config);
   const rows = config.prefixTokens + grid[0] * grid[1];
   const arrange = (table: Float32Array) => positionRows(resampled(table), config);
   return {
@@ -214,7 +222,26 @@ function planPositions(
       place: "tensor",
       ...{ rows, cols: config.width, sources: [source(name, expected, rows, { arrange })] },
     },
+    betweenPositions: between(),
   };
+
+  function between(): Planned<Positions> | undefined {
+    const tables = prefix + (layout.betweenPositions ?? "");
+    if (layout.betweenPositions === undefined || !planner.has(tables)) return undefined;
+    const arrange = (values: Float32Array) => joined(tablesAt(own(values), grid, config).map(({ table }) => table));
+    return { table: values(tables, [config.depth - 1, ...expected], arrange), grid, prefix: counted };
+  }
+}
+
+/** Tables, one after the other. */
+function joined(tables: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(tables.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const table of tables) {
+    all.set(table, at);
+    at += table.length;
+  }
+  return all;
 }
 
 /** Rows of BEiT's table and its columns. */

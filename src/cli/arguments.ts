@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import type { EmbedOptions, HubOptions, LoadOptions } from "../index.js";
 import { excerpt } from "../json.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
+import type { CommandKind, CommandOption } from "../tasks/task.js";
 
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
@@ -21,22 +22,34 @@ interface CommandRow {
   readonly help: readonly (readonly [string, string])[];
 }
 
-/** Commands of tasks, by the names of the methods. */
+/** Values by their kinds, as the help shows them. */
+const SHOWN: Readonly<Record<CommandKind, string>> = {
+  count: "N",
+  part: "0.5",
+  texts: '"A,B"',
+  text: "TEXT",
+  image: "FILE",
+};
+
+/** Commands of tasks. */
 const TASK_COMMANDS = Object.fromEntries(
-  Object.entries(TASKS).flatMap(([name, { command }]): [string, CommandRow][] => {
+  Object.entries(TASKS).flatMap(([task, { command }]): [string, CommandRow][] => {
     if (!command) return [];
-    const options = [...Object.keys(command.options), ...(command.pictures ? ["out"] : [])];
-    const help = Object.entries(command.options).map(([option, { absent, help }]) => [`  --${option} ${absent}`, help]);
+    const { name = task, options } = command;
+    const help = Object.entries(options).map(([option, { kind, absent = SHOWN[kind], help }]) => {
+      return [`  --${option} ${absent}`, help] as const;
+    });
     return [
       [
         name,
         {
           operands: "images",
-          options: [...MODEL, ...options],
-          task: name as TaskName,
+          options: [...MODEL, ...Object.keys(options), ...(command.pictures ? ["out"] : [])],
+          task: task as TaskName,
           help: [
-            [`${name} IMAGES...`, command.help + (command.pictures ? ";  --out DIR: in PNG" : "")],
-            ...(help as [string, string][]),
+            [`${name} IMAGES...`, command.help],
+            ...help,
+            ...(command.pictures ? ([["  --out DIR", "a folder for PNG pictures of it"]] as const) : []),
           ],
         },
       ],
@@ -59,13 +72,20 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   quantize: {
     operands: "source",
     options: ["out", "state", ...HUB],
-    help: [["quantize SOURCE", "the same model in int8;  --out DIR: a new folder"]],
+    help: [
+      ["quantize SOURCE", "the same model in int8, a quarter of the size"],
+      ["  --out DIR", "a new folder for it"],
+    ],
   },
   inspect: { operands: "none", options: MODEL, help: [["inspect", "what the model is; its weights are not read"]] },
   bench: {
     operands: "none",
     options: [...MODEL, "batch", "seconds"],
-    help: [["bench", "how fast it is;  --batch 1 image a call, --seconds 5"]],
+    help: [
+      ["bench", "how fast it is on this machine"],
+      ["  --batch 1", "images a call"],
+      ["  --seconds 5", "how long to measure"],
+    ],
   },
 };
 
@@ -119,8 +139,9 @@ export interface Arguments {
   readonly hub: HubOptions;
   readonly json: boolean;
   readonly quiet: boolean;
-  /** Options of the command's task. */
+  /** Options of the command's task, and its arguments behind the images. */
   readonly task: Readonly<Record<string, unknown>>;
+  readonly taskArguments: readonly unknown[];
   readonly out: string | undefined;
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
   readonly batch: number;
@@ -159,6 +180,22 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const { threads = "auto" } = given;
   const { task } = COMMANDS[command ?? ""] ?? {};
   const taskOptions = task ? TASKS[task].command!.options : {};
+  const readers: Readonly<Record<CommandKind, (name: string, text: string) => unknown>> = {
+    count: (name, text) => count(name, text, MAX_COUNT),
+    part: (name, text) => number(name, text, "a number from 0 to 1", (x) => x >= 0 && x <= 1),
+    texts: textsOf,
+    text: (_, text) => text,
+    image: (_, text) => text,
+  };
+  const values = Object.entries(taskOptions).flatMap(
+    ([name, { option, kind, absent }]: [string, CommandOption<object>]) => {
+      const text = given[name] ?? (kind === "count" ? absent : undefined);
+      if (text === undefined && typeof option === "number" && given.help === undefined) {
+        throw new Error(`${command} needs --${name}: ${TASKS[task!].command!.options[name]!.help}`);
+      }
+      return text === undefined ? [] : [{ option, value: readers[kind](name, text) }];
+    },
+  );
   return {
     command,
     operands,
@@ -185,8 +222,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
     json: given.json !== undefined,
     quiet: given.quiet !== undefined,
     task: Object.fromEntries(
-      Object.entries(taskOptions).map(([name, { option, absent }]) => [option, count(name, absent, MAX_COUNT)]),
+      values.flatMap(({ option, value }) => (typeof option === "number" ? [] : [[option, value]])),
     ),
+    taskArguments: values.filter(({ option }) => typeof option === "number").map(({ value }) => value),
     out: given.out,
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
     batch: count("batch", "1", 1024),
@@ -202,6 +240,13 @@ function patternOf(text: string | undefined): RegExp | undefined {
   } catch {
     throw new Error(`--ignore must be a regular expression; got ${excerpt(text)}`);
   }
+}
+
+/** Texts with commas between, without spaces around them. */
+function textsOf(name: string, text: string): string[] {
+  const texts = text.split(",").map((part) => part.trim());
+  if (!texts.includes("")) return texts;
+  throw new Error(`--${name} must be texts with commas between; got ${excerpt(text)}`);
 }
 
 /** Most that a task may be asked for, such as classes. */
@@ -230,21 +275,41 @@ function checkValue(token: { name: string; rawName: string; value?: string; inli
   return value;
 }
 
-/** Lines that fit a screen of 80 columns and 24 rows, with the prompt after them. */
-export const helpText = (version: string): string[] =>
-  `\
-vitrail ${version}: Vision Transformers from their original weights
+const helpLines = (rows: readonly (readonly [string, string])[]): string[] =>
+  rows.map(([words, meaning]) => `  ${words.padEnd(20)}  ${meaning}`.trimEnd());
 
-usage: vitrail COMMAND [options]
+/** Lines that fit a screen of 80 columns and 24 rows, with the prompt after them; of a command, its options. */
+export function helpText(version: string, command?: CommandName): string[] {
+  if (command !== undefined) {
+    const { operands, help } = COMMANDS[command]!;
+    return [
+      `usage: vitrail ${help[0]![0]} [options]`,
+      `  ${help[0]![1]}`,
+      ...(help.length > 1 ? ["", ...helpLines(help.slice(1))] : []),
+      ...(operands === "images" ? ["", ...IMAGES_HELP] : []),
+      ...(operands === "source" ? [] : ["", ...MODEL_HELP]),
+    ];
+  }
+  return [
+    `vitrail ${version}: Vision Transformers from their original weights`,
+    "",
+    'usage: vitrail COMMAND [options]; "vitrail COMMAND --help" lists its own',
+    "",
+    ...helpLines(Object.values(COMMANDS).map(({ help }) => help[0]!)),
+    "",
+    ...MODEL_HELP,
+    ...IMAGES_HELP,
+    "",
+    "example: vitrail classify cat.jpg",
+  ];
+}
 
-${Object.values(COMMANDS)
-  .flatMap(({ help }) => help.map(([words, meaning]) => `  ${words.padEnd(20)}  ${meaning}`))
-  .join("\n")}
+const MODEL_HELP: readonly string[] = helpLines([
+  ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
+  ["  --revision main", "--subfolder, --prefix, --ignore, --state, --token"],
+  ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
+  ["--threads auto", "how many;  --wide;  --processor torchvision;  --offline"],
+  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+]);
 
-  --model NAME          owner/name of Hugging Face, or a folder, file or URL
-    --revision main     --subfolder, --prefix, --ignore, --state, --token
-  --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
-  --threads auto        how many;  --wide;  --processor torchvision;  --offline
-  --json                one JSON object a line;  --quiet;  --help;  --version
-
-example: vitrail classify cat.jpg`.split("\n");
+const IMAGES_HELP: readonly string[] = helpLines([["IMAGES", 'files, addresses, folders, "*.jpg", @list.txt, or -']]);

@@ -106,6 +106,8 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   huggingface: "transformers",
   dinov3: "transformers' DINOv3",
   clip: "transformers' CLIP",
+  owlvit: "transformers' OWL-ViT",
+  owlv2: "transformers' OWLv2",
   blip: "transformers' BLIP",
   aimv2: "transformers' AIMv2",
   tips: "google-deepmind's TIPS",

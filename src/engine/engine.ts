@@ -218,7 +218,7 @@ const TOKENIZER = "tokenizer.json";
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 
 /** Reads the tokenizer for the first text. */
-function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engine["tokenize"] {
+function tokenizerOf({ name, file }: Checkpoint, { family, text, patchBoxes }: Config): Engine["tokenize"] {
   let made: Promise<(text: string) => number[]> | undefined;
   async function make() {
     const json = async (path: string) => {
@@ -234,7 +234,8 @@ function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engi
     const { createTokenizer } = await import("../text/tokenizer.js");
     const { length, pooling, clean } = text!;
     const siglip2 = /^siglip2/.test(family);
-    return createTokenizer(tokenizer, config, { length, pad: pooling === "last", siglip2, clean });
+    const whole = patchBoxes !== undefined;
+    return createTokenizer(tokenizer, config, { length, pad: pooling === "last", whole, siglip2, clean });
   }
   return async (texts) => {
     if (!text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
@@ -247,7 +248,8 @@ function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engi
 const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
-  ...(["logitsPerImage", "logitsPerText", "predictedDepth"] as const),
+  ...(["logitsPerImage", "logitsPerText", "predBoxes", "objectnessLogits", "classEmbeds", "queryEmbeds"] as const),
+  "predictedDepth",
 ];
 
 /** @throws RangeError for NaN and infinity, of which no probability can be made. */

@@ -68,7 +68,7 @@ export function poolerOf(backend: Backend, { pooler }: Pick<PoolingWeights, "poo
 /** Mean of `count` tokens of each image, [B, D]. */
 export function meanOf(
   backend: Backend,
-  { z, images, tokens }: Omit<Encoded, "grid">,
+  { z, images, tokens }: Pick<Encoded, "z" | "images" | "tokens">,
   first: number,
   count: number,
 ): Matrix {

@@ -111,8 +111,11 @@ export interface Owlv2Options {
   pad: boolean;
 }
 
-/** Width and height of the padded image. */
-function paddedSize(photo: readonly [number, number], pad: boolean): readonly [number, number] {
+/**
+ * Width and height of the padded image.
+ * @throws RangeError for a square of more pixels than an image may have.
+ */
+export function paddedSize(photo: readonly [number, number], pad: boolean): readonly [number, number] {
   const side = Math.max(...photo);
   const [width, height] = pad ? [side, side] : photo;
   if (width * height <= PIXEL_LIMIT) return [width, height];

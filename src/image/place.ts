@@ -9,8 +9,8 @@ export interface Placing {
    * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
    * covers width × height, rounded; "contain": the largest of the same shape within it (timm's border); "exact": width × height; "multiples": multiples of `multiple` near width × height, or,
    * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
-   * long one were above `longest`, then both are floored to multiples (YOLOS); "blurred": width × height after a blur, of a
-   * square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
+   * long one were above `longest`, then both are floored to multiples (YOLOS); "blurred": width × height after a blur where it
+   * shrinks, unless `blur` is false, of a square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
    * is not resized, and is taken `whole`, or must have the right size `exactly`, or be large enough.
    */
   resize:
@@ -18,7 +18,7 @@ export interface Placing {
     | { mode: "cover" | "contain" | "exact"; width: number; height: number }
     | { mode: "multiples"; width: number; height: number; multiple: number; keepsShape: boolean }
     | { mode: "bounded"; shortest: number; longest: number; multiple: number }
-    | { mode: "blurred"; width: number; height: number; pad: boolean }
+    | { mode: "blurred"; width: number; height: number; pad: boolean; blur: boolean }
     | { mode: "patches"; patch: number; most: number }
     | { mode: "none"; exactly?: boolean; whole?: boolean };
   /**

@@ -9,6 +9,7 @@ import { kernelWith } from "./kernel.js";
 import { resizeBlurred } from "./owlv2.js";
 import { geometryOf, type Place, type Placing, placeOf } from "./place.js";
 import { type Filter, type Part, type Raster, resizing } from "./resize.js";
+import { resizeByScipy } from "./scipy.js";
 import { atOnce, type Slices } from "./slices.js";
 import { resizeBytes, resizeValues, type TorchvisionFilter } from "./torchvision.js";
 import { uprightSize } from "./upright.js";
@@ -30,7 +31,7 @@ export interface Preprocessing extends Placing {
   gray?: boolean;
   /** Treatment of transparency: torchvision's processors with do_convert_rgb lay the image on white. */
   alpha: Alpha;
-  /** Bytes are rescaled before they are resized, as f32 values: by torchvision's processors of DINOv3 and OWLv2. */
+  /** Bytes are rescaled before they are resized, as f32 values: by OWLv2's processors, and torchvision's of DINOv3. */
   rescaleFirst: boolean;
   /**
    * pixel value = (byte · rescale - mean) / std, by channel, each step rounded to f32. Where torchvision's processors
@@ -68,9 +69,7 @@ export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage &
 /** Refuses a preprocessing that has no bytes to give. */
 export function checkBytes(name: string, { rescaleFirst }: Preprocessing): void {
   if (!rescaleFirst) return;
-  throw new RangeError(
-    `${name}: torchvision's processor of this model resizes values between 0 and 1, and has no bytes`,
-  );
+  throw new RangeError(`${name}: the processor of this model resizes values between 0 and 1, and has no bytes`);
 }
 
 /** The same of every preprocessing: bytes or values. */
@@ -89,7 +88,7 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
   const source = preprocessing.gray ? inGray(stored) : stored;
   const { data } =
     resize.mode === "blurred"
-      ? yield* resizeBlurred(source, rescale, resize)
+      ? yield* (processor === "pillow" ? resizeByScipy : resizeBlurred)(source, rescale, resize)
       : yield* bordered(preprocessing, place, (inside) => {
           if (processor === "pillow") return resizing(source, { ...resized, filter, window: inside });
           const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };

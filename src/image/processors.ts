@@ -33,8 +33,8 @@ interface ProcessorRow {
   white?: true;
   /** The absent `do_normalize` is false. */
   raw?: true;
-  /** Torchvision's class rescales before it resizes. */
-  rescaleFirst?: true;
+  /** Torchvision's class rescales before it resizes, or both do. */
+  rescaleFirst?: true | "both";
   /** How the size is found, if not as `size` says. */
   sizes?: "multiples" | "bounded" | "blurred" | "patches";
 }
@@ -54,7 +54,7 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
   DPT: { size: 384, square: true, resample: 3, norm: HALF, sizes: "multiples" },
   Yolos: { size: 800, square: false, resample: 2, norm: IMAGENET, sizes: "bounded" },
-  Owlv2: { size: 960, square: true, resample: 2, norm: CLIP, white: true, rescaleFirst: true, sizes: "blurred" },
+  Owlv2: { size: 960, square: true, resample: 2, norm: CLIP, white: true, rescaleFirst: "both", sizes: "blurred" },
   OwlViT: { size: 768, square: true, resample: 3, norm: CLIP, white: true },
   Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
   ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
@@ -84,6 +84,8 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   siglip2_vision_model: "Siglip2",
   bit: "Bit",
   owlvit: "OwlViT",
+  owlv2: "Owlv2",
+  yolos: "Yolos",
   chinese_clip: "ChineseCLIP",
   altclip: "CLIP",
   blip_vision_model: "Blip",
@@ -360,9 +362,10 @@ export function parseHuggingFace(config: Record<string, unknown>, processor: Pro
       config.resample,
     );
   }
-  const rescaleFirst = torchvision && defaults.rescaleFirst === true;
+  const rescaleFirst = defaults.rescaleFirst === "both" || (torchvision && defaults.rescaleFirst === true);
   if (rescaleFirst && !flag("do_rescale")) {
-    throw unsupported("do_rescale", `must be true for torchvision's ${family}ImageProcessor`, config.do_rescale);
+    const whose = defaults.rescaleFirst === "both" ? "" : "torchvision's ";
+    throw unsupported("do_rescale", `must be true for ${whose}${family}ImageProcessor`, config.do_rescale);
   }
   if (rescaleFirst && filter === "lanczos" && defaults.sizes !== "blurred") {
     throw unsupported("resample", `must be 0, 2 or 3 for torchvision's ${family}ImageProcessor`, config.resample);
@@ -428,11 +431,11 @@ function sizesOf(
   if (mode === "bounded") {
     // Of the images of a batch, which one image is not.
     flagOf(config, "do_pad");
-    // A lone number, and nothing, have this bound in YolosImageProcessor.
-    const { size: given = size } = config;
+    // A lone number has its bound beside it, or as nothing has in YolosImageProcessor.
+    const { size: given = size, max_size: bound } = config;
     const { shortest_edge: shortest, longest_edge: longest } = isRecord(given)
       ? given
-      : { shortest_edge: given, longest_edge: 1333 };
+      : { shortest_edge: given, longest_edge: bound ?? 1333 };
     if (!isSize(shortest) || !isSize(longest)) {
       throw unsupported("size", "must be a shortest_edge and a longest_edge", config.size);
     }
@@ -442,14 +445,9 @@ function sizesOf(
   if (target.mode !== "exact") throw unsupported("size", "must be a height and a width", config.size);
   const { width, height } = target;
   if (mode === "blurred") {
-    if (processor === "pillow") {
-      throw unsupported(
-        "processor",
-        "must be torchvision for Owlv2ImageProcessor, whose other one is SciPy's",
-        processor,
-      );
-    }
-    return { resize: { mode, width, height, pad: flagOf(config, "do_pad") }, width, height };
+    // The one on PIL images hands resample on as the flag of the blur: 0, nearest, leaves it out.
+    const blur = processor === "torchvision" || filterOf(config.resample) !== "nearest";
+    return { resize: { mode, width, height, pad: flagOf(config, "do_pad"), blur }, width, height };
   }
   const multiple = count("ensure_multiple_of", 1);
   const keepsShape = flagOf(config, "keep_aspect_ratio", false);

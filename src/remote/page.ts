@@ -8,7 +8,7 @@ import type { Bytes } from "../io/source.js";
 import type { LoadOptions, Model } from "../model.js";
 import { locatePackages } from "../platform/packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
-import { taskMethods } from "../tasks/index.js";
+import { TASKS, taskMethods } from "../tasks/index.js";
 import {
   type Answer,
   type Facts,
@@ -92,17 +92,19 @@ export async function loadInWorker(
     more: Pick<LoadOptions, "onProgress"> & {
       readonly packages?: Readonly<Record<string, string>>;
       readonly transfer?: Transferable[];
+      /** Options that are images. */
+      readonly images?: readonly string[];
     } = {},
   ): Promise<unknown> {
     if (over) throw over;
-    const { onProgress, packages, transfer } = more;
-    const { signal, args } = withoutSignal(rest);
-    const ready = Promise.all([first, posted]);
+    const { onProgress, packages, transfer, images = [] } = more;
+    const { signal, args: given } = withoutSignal(rest);
+    const ready = Promise.all([first, sendOptions(given, images), posted]);
     posted = ready.then(
       () => {},
       () => {},
     );
-    const [argument] = await ready;
+    const [argument, args] = await ready;
     if (over) throw over;
     const id = calls++;
     const request: Request = {
@@ -156,7 +158,7 @@ export async function loadInWorker(
       if (over) throw over;
       return state!.memory;
     },
-    ...taskMethods((name, images, ...rest) => onImages(name)(images, ...rest)),
+    ...taskMethods((name, images, ...rest) => call(name, sendImages(images), rest, { images: TASKS[name].images })),
     preprocess: onImages("preprocess") as Model["preprocess"],
     preprocessBytes: onImages("preprocessBytes") as Model["preprocessBytes"],
     text: facts.config.text && {
@@ -194,6 +196,15 @@ function absolute(address: string): string {
   } catch {
     return address;
   }
+}
+
+/** The arguments of a call, with the images of its options, the last of them, as they are sent. */
+async function sendOptions(args: readonly unknown[], images: readonly string[]): Promise<readonly unknown[]> {
+  const options = args.at(-1) as Readonly<Record<string, unknown>> | null | undefined;
+  const named = images.filter((name) => options?.[name] !== undefined);
+  if (named.length === 0) return args;
+  const sent = await Promise.all(named.map(async (name) => [name, await sendImage(options![name] as ImageInput)]));
+  return [...args.slice(0, -1), { ...options, ...Object.fromEntries(sent) }];
 }
 
 async function sendImage(input: ImageInput): Promise<SentImage> {

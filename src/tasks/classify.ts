@@ -41,7 +41,7 @@ export const classify: Task<ClassifyOptions, [], Prediction[]> = {
     return async (image) => predictions((await image.run(["logits"])).logits.data, labels, topK, probabilities);
   },
   command: {
-    help: "the best classes of each image; - is standard input",
+    help: "the best classes of each image",
     options: { top: { option: "topK", kind: "count", absent: "5", help: "how many" } },
     json: (top) => ({ top: top.map(({ label, index, probability }) => ({ label, index, probability })) }),
     lines: predictionLines,

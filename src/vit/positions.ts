@@ -56,6 +56,18 @@ export function positionsAt(
   return { table: result, grid, prefix };
 }
 
+/** Tables that are one after the other, each for another grid. */
+export function tablesAt(
+  { table, grid: from, prefix }: Positions,
+  grid: readonly [number, number],
+  config: { readonly width: number; readonly interpolation: Interpolation },
+): Positions[] {
+  const size = (prefix + from[0] * from[1]) * config.width;
+  return Array.from({ length: table.length / size }, (_, i) =>
+    positionsAt({ table: table.subarray(i * size, (i + 1) * size), grid: from, prefix }, grid, config),
+  );
+}
+
 /** Samples that one result is the weighted sum of. */
 export interface Taps {
   readonly at: readonly number[];

@@ -127,16 +127,20 @@ function sinusoids(tokens: number, width: number): Float32Array {
   return rows;
 }
 
+/** So low that a score of any size is lost in it: keys of equal biases count the same then. */
+const ALIKE = -1e30;
+
 /** -∞ where a token must not look: ahead in a causal tower, and at padding. */
 function maskOf({ causal }: TextConfig, tokens: number, mask: readonly boolean[] | undefined) {
   if (!causal && (!mask || mask.every(Boolean))) return undefined;
   const keys = Array.from({ length: tokens }, (_, key) => key);
   const sees = (query: number, key: number) => (!causal || key <= query) && (mask?.[key] ?? true);
-  // Padding before a text sees nothing; it then looks at itself, and means nothing.
+  // Padding before a text sees nothing; in transformers' eager arithmetic it looks at all tokens alike, and means nothing.
   const blind = keys.map((query) => !keys.some((key) => sees(query, key)));
   return Float32Array.from({ length: tokens * tokens }, (_, i) => {
     const [query, key] = [Math.floor(i / tokens), i % tokens];
-    return sees(query, key) || (blind[query] && key === query) ? 0 : Number.NEGATIVE_INFINITY;
+    if (blind[query]) return ALIKE;
+    return sees(query, key) ? 0 : Number.NEGATIVE_INFINITY;
   });
 }
 

@@ -6,6 +6,7 @@
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import { encode, type PostNorm, type Sequence } from "./encoder.js";
 import { listsOf } from "./lists.js";
+import { inOrder, libraryOrder } from "./order.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
 import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./places.js";
 import { type FeatureMap, planes, type ResNet, type ResNetConfig, runResNet } from "./resnet.js";
@@ -107,10 +108,9 @@ export async function encodeImages(
   if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
 
   // z_l for l = 1 … L                                                                   (2, 3)
-  const taps = listsOf(backend, z, { images, tokens }, heads, call, {
-    states: "hiddenStates",
-    attentions: "attentions",
-  });
+  const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
+  const names = { states: "hiddenStates", attentions: "attentions" } as const;
+  const taps = listsOf(backend, z, { images, tokens }, heads, call, names, order);
   const read = (block: number) => reader!.tokens(block, { images, tokens, z, grid });
   for (const block of reader?.blocks ?? []) {
     if (block < 0) read(block);
@@ -120,7 +120,10 @@ export async function encodeImages(
 
   // y = LN(z_L⁰), of all tokens here                                                       (4)
   if (config.norm === "tokens" || config.norm === "twice") backend.layerNorm(z, z, weights.norm!);
-  if (wants("lastHiddenState")) outputs.lastHiddenState = tensor(z, images, tokens, width);
+  if (wants("lastHiddenState")) {
+    const rows = backend.read(z).then((values) => inOrder(values, order, width));
+    outputs.lastHiddenState = tensorOf(rows, [images, tokens, width]);
+  }
   return { images, tokens, z, grid };
 }
 

@@ -44,6 +44,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     heads: seen.heads ?? headsOf(seen.width),
     mlpWidth: seen.mlpWidth,
     prefixTokens: seen.prefixTokens,
+    suffixTokens: 0,
     classToken: seen.classToken,
     eps: 1e-6,
     activation: "gelu",
@@ -64,6 +65,8 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     headless: false,
     poolerWidth: 0,
     features: 0,
+    patchBoxes: undefined,
+    tokenBoxes: undefined,
     fixedSize: false,
     naflex: false,
     resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,
@@ -128,7 +131,7 @@ const TELLS = ["model_type", "architecture", "pretrained_cfg", "model_cfg"];
  */
 export function imageSettings(file: unknown, { family, layout, features }: Config): unknown {
   if (TELLS.some((key) => key in ((file as object | undefined) ?? {}))) return file;
-  if (layout === "huggingface" || layout === "dinov3" || layout === "clip") return { model_type: family };
+  if (["huggingface", "dinov3", "clip", "owlvit", "owlv2"].includes(layout)) return { model_type: family };
   if (features > 0) return { model_cfg: {}, preprocess_cfg: {} };
   if (layout === "torchvision") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 0.875 } };
   if (layout === "bit") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 1, mean: 0.5, std: 0.5 } };

@@ -17,7 +17,8 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     "pieces in which the same is computed": "chunk_size_feed_forward",
     "training only":
       "hidden_dropout_prob attention_probs_dropout_prob attention_dropout projection_dropout drop_path_rate pos_embed_shift " +
-      "pos_embed_jitter pos_embed_rescale tf_legacy_loss",
+      "pos_embed_jitter pos_embed_rescale tf_legacy_loss auxiliary_loss class_cost bbox_cost giou_cost " +
+      "bbox_loss_coefficient giou_loss_coefficient eos_coefficient",
     "initial values":
       "initializer_range initializer_factor layerscale_value layer_scale_init_value logit_scale_init_value temperature_init_value",
     "the loss of pretraining, and its decoder":
@@ -36,7 +37,7 @@ export const TRANSFORMERS_KEYS: KeyRules = {
       "use_mean_pooling num_register_tokens use_swiglu_ffn use_gated_mlp mlp_ratio query_bias key_bias value_bias " +
       "proj_bias mlp_bias pooler_output_size projection_dim projection_size vision_use_head use_head vocab_size " +
       "max_position_embeddings hidden_size embedding_size hidden_sizes depths width_factor num_patches attention_bias norm_type use_qk_norm " +
-      "n_cls_tokens type_vocab_size project_dim",
+      "n_cls_tokens type_vocab_size project_dim use_mid_position_embeddings",
     "of parts that a checkpoint may lack": "pooler_act qkv_bias hidden_act intermediate_size image_size",
     "texts' generation":
       "use_cache bos_token_id pad_token_id eos_token_id sep_token_id decoder_start_token_id max_length min_length " +

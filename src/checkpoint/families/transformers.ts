@@ -27,6 +27,8 @@ interface Family {
   /** Name of the epsilon of norms, "layer_norm_eps" unless given. */
   readonly epsKey?: string;
   readonly naflex?: true;
+  /** image_size that config.json leaves out; that of the position table unless given. */
+  readonly imageSize?: readonly [number, number];
   /** The class has mlp_ratio in place of intermediate_size, which tensors tell better. */
   readonly mlpRatio?: true;
   readonly text?: TextFamily;
@@ -64,6 +66,7 @@ const CLIP: Family = {
   // Old configs say 2 and mean the largest, that of CLIP's end of text.
   text: { heads: 8, causal: true, eos: 49407, largest: 2 },
 };
+const OWL: Family = { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, pooling: "largest" } };
 const METACLIP_2: Family = { ...CLIP, text: { heads: 8, causal: true, eos: 49407 } };
 const SIGLIP: Family = {
   eps: 1e-6,
@@ -116,7 +119,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     naflex: true,
   },
   siglip2_vision_model: SIGLIP,
-  owlvit: { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, pooling: "largest" } },
+  owlvit: OWL,
+  owlv2: OWL,
+  yolos: { eps: 1e-12, heads: 12, interpolation: ALWAYS, imageSize: [512, 864] },
   chinese_clip: { ...CLIP, text: { ...BERT, bert: { padding: undefined } } },
   altclip: { ...CLIP, pooledOfBoth: "head", text: { ...BERT, heads: 16, eps: 1e-5, bert: { padding: 1 } } },
   blip_vision_model: { eps: 1e-5, heads: 12, pooled: "head", norm: "twice" },
@@ -130,7 +135,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     text: { heads: 12, eps: 1e-5, act: "relu", causal: false, pooling: "mean", tips: true },
   },
   mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE },
-  bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
+  bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean", imageSize: [224, 224] },
   // The encoder is the file's own, or of the family of its backbone_config.
   dpt: { eps: 1e-12, heads: 12, interpolation: { filter: "bilinear", antialias: false, always: true } },
   depth_anything: { ...DINOV2, heads: 6 },
@@ -175,12 +180,13 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
   const width = read.count("hidden_size", seen.width);
   const problem = reader(name, file).choice("problem_type", "none", PROBLEMS);
-  const classifies = [file.architectures]
-    .flat()
-    .some((architecture) => typeof architecture === "string" && architecture.includes("ForImageClassification"));
+  const isFor = (task: string) =>
+    [file.architectures].flat().some((name) => typeof name === "string" && name.includes(`For${task}`));
   const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : 0;
+  if (seen.suffixTokens > 0) read.same("num_detection_tokens", seen.suffixTokens, 100);
   // transformers leaves id2label out when there are two classes.
-  const classes = seen.classes || classifies ? labels || seen.classes || 2 : 0;
+  const classes = seen.classes || isFor("ImageClassification") ? labels || seen.classes || 2 : 0;
+  const boxes = seen.suffixTokens > 0 && (seen.boxClasses > 0 || isFor("ObjectDetection"));
   const depth = read.count("num_hidden_layers", seen.depth || 1);
   // Behind a BiT a patch is one pixel of its map.
   const perPatch = dense?.stem ? 2 ** (seen.units.length + 1) : 1;
@@ -203,7 +209,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   return {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
-    imageSize: read.size("image_size", type === "bit" ? [224, 224] : squareSize(seen, perPatch)),
+    imageSize: read.size("image_size", family.imageSize ?? squareSize(seen, perPatch)),
     inputChannels: seen.inputChannels,
     patchSize,
     stride: 1,
@@ -212,6 +218,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     heads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
     mlpWidth: family.mlpRatio ? seen.mlpWidth : read.count("intermediate_size", seen.mlpWidth || 1),
     prefixTokens: seen.prefixTokens,
+    suffixTokens: seen.suffixTokens,
     classToken: seen.classToken,
     eps,
     activation,
@@ -235,6 +242,8 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     headless: false,
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
+    patchBoxes: named.layout.patchBoxes && { objectness: type === "owlv2" },
+    tokenBoxes: boxes ? { classes: labels || 2 } : undefined,
     fixedSize: false,
     naflex: seen.naflex,
     resnet: undefined,
