@@ -111,8 +111,10 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     subfolder: undefined,
     prefix: undefined,
     ignore: undefined,
+    base: undefined,
+    head: undefined,
   });
-  assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
+  assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, {});
   const { batch, seconds, json, quiet, out } = parseArguments([]);
   assert.deepEqual(
     { batch, seconds, json, quiet, out },
@@ -125,9 +127,22 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     },
   );
   const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--processor", "torchvision"];
-  words.push("--subfolder", "vision", "--prefix", "tower.", "--ignore", "/^loss/", "--state", "teacher");
+  words.push(
+    "--subfolder",
+    "vision",
+    "--prefix",
+    "tower.",
+    "--ignore",
+    "/^loss/",
+    "--state",
+    "teacher",
+    "--base",
+    "b",
+    "--head",
+    "h.pth",
+  );
   const { load } = parseArguments(words);
-  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher" };
+  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher", base: "b", head: "h.pth" };
   assert.deepEqual(load, {
     backend: "wasm",
     precision: "int8",

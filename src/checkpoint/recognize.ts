@@ -30,6 +30,7 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   blip: fromTransformers,
   aimv2: fromTransformers,
   tips: fromTransformers,
+  radio: fromTransformers,
   timm: fromTimm,
   torchvision: fromTorchvision,
   openclip: fromOpenClip,
@@ -67,15 +68,19 @@ export async function parseConfig(
       `load: "${name}" must be quantized by "${QUANTIZED.quant_method}", version ${QUANTIZED.version}; got ${found}`,
     );
   }
-  const stated = checkOverrides(overrides);
+  const { text: ofText, ...stated } = checkOverrides(overrides);
   checkFamily(name, file);
   const named = recognizeLayout(name, tensors);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
-  const read = READERS[layout]({ name, file, seen, named, tensors });
+  const read = READERS[layout]({ name, file, seen, named, tensors, stated });
   // Attention pooling has the encoder's heads, unless its library says otherwise.
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
-  const config: Config = { ...read, layout, poolHeads, ...stated };
+  if (ofText && !read.text) {
+    throw new RangeError(`load: config.text needs a text tower; "${name}" has none`);
+  }
+  const text = read.text && { ...read.text, heads: ofText?.heads ?? read.text.heads };
+  const config: Config = { ...read, layout, poolHeads, text, ...stated };
   check(name, config, seen, tensors.size);
   const labels = await labelsOf(file, config, Math.max(seen.classes, seen.boxClasses - 1, classesOf(config)));
   return { config, named, labels, strays: checkKeys(name, top, layout) };
@@ -84,7 +89,7 @@ export async function parseConfig(
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips"],
+    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio"],
     [
       ["", TRANSFORMERS_KEYS],
       ["backbone_config", TRANSFORMERS_KEYS],
@@ -157,6 +162,11 @@ const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, 
   activation: [HIDDEN.join(", ").replace(/, (?=\w+$)/, " or "), (x) => HIDDEN.includes(x as string)],
   imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
   pooling: ["token or mean", (x) => x === "token" || x === "mean"],
+  text: [
+    "{ heads }, a positive integer",
+    (x) =>
+      isRecord(x) && Object.keys(x).every((key) => key === "heads") && (x.heads === undefined || positive(x.heads)),
+  ],
   classes: ["0, which leaves the classifier out", (x) => x === 0],
 };
 

@@ -330,7 +330,8 @@ function textsOf({ text }: ModelConfig, { inputIds, attentionMask }: Inputs) {
   if (bad >= 0) {
     throw new RangeError(`forward: inputIds must be from 0 to ${vocabulary - 1}; got ${ids[bad]} at ${bad}`);
   }
-  const mask = attentionMask && integersOf("attentionMask", attentionMask, [texts, tokens]);
+  const given = attentionMask && integersOf("attentionMask", attentionMask, [texts, tokens]);
+  const mask = given ?? (text!.masked === undefined ? undefined : ids.map((id) => Number(id !== text!.masked)));
   return Array.from({ length: texts }, (_, i) => ({
     ids: ids.slice(i * tokens, (i + 1) * tokens),
     mask: mask?.slice(i * tokens, (i + 1) * tokens).map((x) => x !== 0),

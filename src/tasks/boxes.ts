@@ -1,5 +1,5 @@
 /** Boxes with scores, of what a detector gives, as transformers' post-processing chooses them. */
-import type { RgbImage } from "../image/decode.js";
+import type { RgbImage } from "../image/decode/file.js";
 import { type Geometry, toPhoto } from "../image/geometry.js";
 import type { Tensor } from "../vit/outputs.js";
 import { distinct } from "./palette.js";

@@ -12,6 +12,8 @@ export interface TextConfig extends EncoderConfig {
   readonly length: number;
   /** Id of padding, where positions are counted from behind it, and past it, as in RoBERTa; else from 0. */
   readonly padding: number | undefined;
+  /** Id of tokens that are no text where no mask says which are (OpenCLIP's HFTextEncoder); none unless given. */
+  readonly masked?: number;
   readonly postNorm: PostNorm;
   /** Factor of the embedding of tokens. */
   readonly embedScale: number;
