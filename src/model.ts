@@ -3,6 +3,7 @@ import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import type { Head } from "./engine/sources.js";
 import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
@@ -19,6 +20,8 @@ import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./
 import { concat } from "./tasks/rows.js";
 import { checkNames, textsOf } from "./tasks/task.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
+
+export type { Head };
 
 /** Options of `load`. */
 export interface LoadOptions extends HubOptions {
@@ -62,6 +65,16 @@ export interface LoadOptions extends HubOptions {
   prefix?: string;
   /** Tensors that may be left over, by their names; others that the model does not have are refused. */
   ignore?: RegExp;
+  /**
+   * The model that an adapter was trained on, where that is not where its adapter_config.json says: as `source`. LoRA, DoRA, LoHa,
+   * LoKr and (IA)³ of PEFT are merged into its weights at load.
+   */
+  base?: string | URL;
+  /**
+   * A head in a file of its own, which then classifies: an aesthetic predictor, a linear probe. Which vector of the model it reads
+   * its width says; what else it does not tell, such as the activation between its layers, is said in { file, activation, normalize }.
+   */
+  head?: Head;
   /** Facts that a checkpoint without config.json does not tell, such as its heads (width / 64 unless given). */
   config?: ConfigOverrides;
   /**

@@ -8,9 +8,11 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseArguments } from "../src/cli/arguments.js";
 import { createTerminal } from "../src/cli/terminal.js";
-import { load } from "../src/index.js";
+import { openImage } from "../src/image/index.js";
+import { type Box, load } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
 import { bar } from "../src/tasks/bar.js";
+import { distinct } from "../src/tasks/palette.js";
 import { readTensors } from "./tensors.js";
 
 const CLI = fileURLToPath(new URL("../src/cli.js", import.meta.url));
@@ -71,11 +73,11 @@ test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
     [
       ["clasify", IMAGE],
-      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, embed, quantize, inspect, bench',
+      'there is no command "clasify"; there are classify, zero-shot, depth, segment, detect, embed, quantize, inspect, bench',
     ],
     [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
-    [["classify", "--out", "a.npy"], "--out is an option of depth, segment, embed, quantize, not of classify"],
+    [["classify", "--out", "a.npy"], "--out is an option of depth, segment, detect, embed, quantize, not of classify"],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
     [["classify", "--top", "0"], '--top must be a whole number from 1 to 1000000; got "0"'],
@@ -109,8 +111,10 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     subfolder: undefined,
     prefix: undefined,
     ignore: undefined,
+    base: undefined,
+    head: undefined,
   });
-  assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, { topK: 5 });
+  assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, {});
   const { batch, seconds, json, quiet, out } = parseArguments([]);
   assert.deepEqual(
     { batch, seconds, json, quiet, out },
@@ -123,9 +127,22 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     },
   );
   const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--processor", "torchvision"];
-  words.push("--subfolder", "vision", "--prefix", "tower.", "--ignore", "/^loss/", "--state", "teacher");
+  words.push(
+    "--subfolder",
+    "vision",
+    "--prefix",
+    "tower.",
+    "--ignore",
+    "/^loss/",
+    "--state",
+    "teacher",
+    "--base",
+    "b",
+    "--head",
+    "h.pth",
+  );
   const { load } = parseArguments(words);
-  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher" };
+  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher", base: "b", head: "h.pth" };
   assert.deepEqual(load, {
     backend: "wasm",
     precision: "int8",
@@ -192,6 +209,36 @@ test("detect prints transformers' boxes of texts and of a query image, as JSON a
   );
 });
 
+test("detect draws the outlines of boxes on the photo, as a person sees it, with --out", async () => {
+  const folder = join(scratch, "boxes");
+  const image = "tests/fixtures/image/exif-6.jpg";
+  const words = ["--labels", "cat,the dog", "--threshold", "0", "--top", "2", "--out", folder, "--json"];
+  const { status, stdout } = run(["detect", "--model", OWL, image, ...words]);
+  assert.equal(status, 0);
+  const [{ objects, files }] = jsonLines(stdout);
+  assert.deepEqual(files, [join(folder, "exif-6.boxes.png")]);
+  const [photo, drawn] = [await openImage(image), await openImage(join(folder, "exif-6.boxes.png"))];
+  assert.deepEqual([drawn.width, drawn.height], [photo.width, photo.height]);
+  // Lines are two pixels wide on a photo that is so small.
+  const onLine = (x: number, y: number) =>
+    objects.findIndex(({ box }: { box: Box }) => {
+      const [left, right] = [box.xmin, box.xmax].map((side) => Math.min(Math.max(Math.round(side), 0), photo.width));
+      const [top, bottom] = [box.ymin, box.ymax].map((side) => Math.min(Math.max(Math.round(side), 0), photo.height));
+      const inside = x >= left! && x < right! && y >= top! && y < bottom!;
+      return inside && !(x >= left! + 2 && x < right! - 2 && y >= top! + 2 && y < bottom! - 2);
+    });
+  let lines = 0;
+  for (let y = 0; y < photo.height; y++)
+    for (let x = 0; x < photo.width; x++) {
+      const at = 3 * (y * photo.width + x);
+      const box = onLine(x, y);
+      const want = box < 0 ? photo.data.subarray(at, at + 3) : distinct(objects[box].index);
+      assert.deepEqual([...drawn.data.subarray(at, at + 3)], [...want], `${x}, ${y}`);
+      if (box >= 0) lines++;
+    }
+  assert.ok(lines > 20, `${lines} pixels of lines`);
+});
+
 test("zero-shot prints transformers' probabilities", () => {
   const folder = "tests/fixtures/checkpoints/hf-clip";
   const { labels, templates } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")).zero_shot;
@@ -235,7 +282,7 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, zero-shot, detect, depth, segment, embed, quantize, inspect, bench"],
+  [["--json"], "a command must be given: classify, zero-shot, depth, segment, detect, embed, quantize, inspect, bench"],
   [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],

@@ -31,9 +31,9 @@ const PATHS: Readonly<Record<string, string>> = {
   "google/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
   "models/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
   "openai/clip-vit-base-patch32": "tests/fixtures/checkpoints/hf-clip",
-  "google/owlv2-base-patch16-ensemble": "tests/fixtures/checkpoints/hf-owlv2",
   "depth-anything/Depth-Anything-V2-Small-hf": "tests/fixtures/dense/hf-depth-anything",
   "Intel/dpt-large-ade": "tests/fixtures/dense/hf-dpt-segmentation",
+  "google/owlv2-base-patch16-ensemble": "tests/fixtures/checkpoints/hf-owlv2",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
 };

@@ -115,7 +115,7 @@ const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]
     () => encode(["a", "b"].map((name) => ({ name, shape: [1], data: new Float32Array(1) }))),
     'load: "weights" must hold a patch embedding named as one of "embeddings.patch_embeddings.projection.weight", ' +
       '"embeddings.patch_embeddings.weight", "embeddings.patch_embedding.weight", "embeddings.patch_embed.weight", ' +
-      '"patch_embed.proj.weight", "conv1.weight", "conv_proj.weight", "embedding/kernel", "root_block/standardized_conv2d/kernel"; its 2 tensors are "a", "b"',
+      '"patch_embed.proj.weight", "patch_generator.embedder.weight", "embeddings.patch_projection.weight", "conv1.weight", "conv_proj.weight", "embedding/kernel", "root_block/standardized_conv2d/kernel"; its 2 tensors are "a", "b"',
   ],
 };
 for (const [what, [weights, message]] of Object.entries(WRONG_WEIGHTS)) {
@@ -131,7 +131,7 @@ const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
       "vit, deit, vit_mae, vit_msn, ijepa, beit, data2vec-vision, dinov2, dinov2_with_registers, dinov3_vit, clip, " +
       "clip_vision_model, metaclip_2, metaclip_2_vision_model, siglip, siglip_vision_model, siglip2, siglip2_vision_model, " +
       "owlvit, owlv2, yolos, chinese_clip, altclip, blip_vision_model, git_vision_model, aimv2_vision_model, internvl_vision, pixio, tipsv2, " +
-      "mlcd_vision_model, bit, dpt, depth_anything",
+      "radio, mlcd_vision_model, bit, dpt, depth_anything",
   ],
   "heads that do not divide the width": [
     { num_attention_heads: 5 },
@@ -197,7 +197,7 @@ test("options of calls are checked by name and type", async () => {
   );
   await refuses(
     model.classify(IMAGE, { topk: 1 } as never),
-    'classify: options are topK, probabilities, signal; got "topk"',
+    'classify: options are topK, threshold, probabilities, signal; got "topk"',
   );
   await refuses(
     model.embed(IMAGE, { normalise: true } as never),

@@ -23,6 +23,7 @@ export const NAMES: Record<string, OutputName> = {
   forward_features: "lastHiddenState",
   pooler_output: "pooled",
   forward_head_pre_logits: "preLogits",
+  summary: "preLogits",
   patch_embedding: "patchEmbedding",
   hidden_states: "hiddenStates",
   intermediates: "hiddenStates",
@@ -88,7 +89,7 @@ export async function compareAll(
   const it = JSON.parse(new TextDecoder().decode(await read("case.json"))) as Case;
   const { img_size: imageSize, patch_size: patchSize } = it.load_options ?? {};
   const heads = it.model_args?.num_heads;
-  using model = await load(source, { ...options, imageSize, patchSize, config: { heads } });
+  using model = await load(source, { ...options, imageSize, patchSize, config: { ...options.config, heads } });
   for (const { file } of it.goldens) {
     const golden = tensorsOf(await read(file), file);
     const inputs: Record<string, Tensor> = {};

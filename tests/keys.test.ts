@@ -1,10 +1,11 @@
 /**
- * No key of a library's JSON files goes unread: every key that the classes of transformers, timm and OpenCLIP know, by
+ * No key of a library's JSON files goes unread: every key that the classes of transformers, timm, OpenCLIP and PEFT know, by
  * version (tests/fixtures/library-keys.py), is understood, changes no number, or is refused where it would.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { checkAdapter, IA3_KEYS, LORA_KEYS, LYCORIS_KEYS } from "../src/checkpoint/adapter.js";
 import {
   OPENCLIP_KEYS,
   OPENCLIP_TEXT,
@@ -36,7 +37,7 @@ type Json = Readonly<Record<string, unknown>>;
 type Versions = Readonly<Record<string, Readonly<Record<string, Json>>>>;
 
 const known = JSON.parse(readFileSync("tests/fixtures/library-keys.json", "utf8")) as Readonly<
-  Record<"configs" | "processors" | "timm" | "openclip", Versions>
+  Record<"configs" | "processors" | "timm" | "openclip" | "peft", Versions>
 >;
 
 /** Keys of a class, as a file with its defaults has them; what is no data is left out of such files. */
@@ -73,7 +74,7 @@ function factsOf(file: Json, layout: string, seen: object = {}, isText: (embeddi
     resnet: undefined,
     text,
   };
-  return { name: "x", file, seen: { ...SEEN, ...seen }, named, tensors: shapes } as never;
+  return { name: "x", file, seen: { ...SEEN, ...seen }, named, tensors: shapes, stated: {} } as never;
 }
 
 /** Numbers of keys by what becomes of them. */
@@ -120,6 +121,7 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   tipsv2: "tips",
   aimv2_vision_model: "aimv2",
   blip_vision_model: "blip",
+  radio: "radio",
 };
 
 for (const [version, { "": base = {}, ...families }] of Object.entries(known.configs)) {
@@ -138,6 +140,7 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
       for (const seen of [{}, { gated: true }, { poolerWidth: 0, classes: 0 }]) {
         const parts: Readonly<Record<string, object>> = {
           bit: { resnet: true, depth: 0 },
+          radio: { prefixTokens: 10 },
           yolos: { suffixTokens: 100, boxClasses: 3 },
         };
         const own = parts[family] ?? { gated: FAMILIES[family]!.act === "silu" };
@@ -239,6 +242,17 @@ for (const [version, { model_cfg = {}, vision_cfg = {}, text_cfg = {}, preproces
   });
 }
 
+for (const [version, rows] of Object.entries(known.peft)) {
+  test(`every key of the adapters of PEFT ${version}`, (t) => {
+    const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
+    const rules = { Lora: LORA_KEYS, LoHa: LYCORIS_KEYS, LoKr: LYCORIS_KEYS, IA3: IA3_KEYS };
+    for (const [name, known] of Object.entries(rules)) {
+      walk(name, checkAdapter("x", rows[name]!).watched, rows[name]!, known, counts);
+    }
+    report(t, "adapters of PEFT", version, counts);
+  });
+}
+
 test("no row is dead: a class knows every key of the lists", () => {
   // Files have these beside what classes have.
   const files: Readonly<Record<string, readonly string[]>> = {
@@ -253,5 +267,5 @@ test("no row is dead: a class knows every key of the lists", () => {
     );
     assert.deepEqual(dead, []);
   }
-  assert.equal(found.size, 8);
+  assert.equal(found.size, 11);
 });

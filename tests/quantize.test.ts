@@ -251,11 +251,23 @@ for (const name of FOLDERS.filter((name) => !name.startsWith("npz-"))) {
       [quantized(`${CHECKPOINTS}/${name}`), undefined],
     ] as const) {
       using model = await load(folder, { precision, config: { heads: args?.num_heads } });
-      rows.push(await model.embed(image, { pooling: "head" }));
+      const { inputChannels: channels, imageSize } = model.config;
+      const dims = [1, channels, ...imageSize];
+      const data = Float32Array.from({ length: dims.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * i));
+      const given = async () =>
+        (await model.forward({ pixelValues: { dims, data } }, { outputs: ["preLogits"] })).preLogits;
+      // No image is made for other channels.
+      rows.push(channels > 3 ? (await given()).data : await model.embed(image, { pooling: "head" }));
     }
     assert.deepEqual(rows[1], rows[0]);
   });
 }
+
+test("a tagger of integers is one as well", async () => {
+  using model = await load(quantized("tests/fixtures/wild/tagger/model"));
+  const tags = await model.classify("tests/fixtures/wild/tagger/photo.png");
+  assert.deepEqual(tags.filter(({ category }) => category === "rating").length, 4);
+});
 
 test("an explicit f32 or f16 multiplies integers by scales", async () => {
   const scales = new Map(TENSORS.map((tensor) => [tensor.name, tensor]));
@@ -381,7 +393,7 @@ test("what cannot be quantized is one sentence, exit status 2, and leaves nothin
     [[source, source, "--out", out], "quantize takes one folder or .safetensors file; got 2"],
     [
       [source, "--out", out, "--precision", "f16"],
-      "--precision is an option of classify, zero-shot, detect, depth, segment, embed, inspect, bench, not of quantize",
+      "--precision is an option of classify, depth, segment, embed, inspect, bench, not of quantize",
     ],
     [[source, "--out", HF], `quantize: --out must be a new folder or an empty one; "${HF}" holds "case.json"`],
     [[HF, "--out", out], `quantize: "${HF}" is quantized already`],

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { crop, type Raster, type ResizeOptions, resize } from "../src/image/resize.js";
+import { crop, type Raster, type ResizeOptions, resize, resizingFramed } from "../src/image/resize.js";
 import { atOnce } from "../src/image/slices.js";
 import { nearestSamples } from "../src/image/taps.js";
 import { turning } from "../src/image/upright.js";
@@ -173,4 +173,43 @@ test("resize: wrong arguments are refused in one sentence", () => {
   );
   refused({}, /^resize: an image of 2×2×3 needs 12 bytes; got 11$/, { ...image, data: new Uint8Array(11) });
   refused({}, /^resize: an image has 1, 3 or 4 channels; got 2$/, { ...image, channels: 2 as 3 });
+});
+
+test("an image in a white frame is resized as a copy with the white around it, whatever its shape", () => {
+  const filters = ["nearest", "bilinear", "bicubic", "lanczos"] as const;
+  for (const [i, [width, height]] of [
+    [7, 5],
+    [40, 3],
+    [1, 64],
+    [90, 31],
+    [31, 90],
+    [16, 16],
+    [300, 2],
+  ].entries() as Iterable<[number, [number, number]]>) {
+    const side = Math.max(width, height);
+    const frame = { width: side, height: side, left: (side - width) >> 1, top: (side - height) >> 1 };
+    for (const orientation of [1, 2, 6]) {
+      const lies = orientation === 6;
+      const data = Uint8Array.from({ length: 3 * width * height }, (_, k) => (k * k * 31 + k * 7 + i * 13) % 251);
+      const stored = { data, width: lies ? height : width, height: lies ? width : height, orientation };
+      const upright = atOnce(turning({ ...stored, channels: 3 }));
+      const copy = new Uint8Array(3 * side * side).fill(255);
+      for (let y = 0; y < height; y++) {
+        const row = upright.data.subarray(3 * y * width, 3 * (y + 1) * width);
+        copy.set(row, 3 * ((y + frame.top) * side + frame.left));
+      }
+      const whole: Raster = { data: copy, width: side, height: side, channels: 3 };
+      for (const filter of filters) {
+        for (const out of [16, 23, side]) {
+          const window = { left: out >> 2, top: out >> 3, width: (out >> 1) + 1, height: (out >> 1) + 2 };
+          for (const part of [window, { left: 0, top: 0, width: out, height: out }]) {
+            const options = { width: out, height: out, filter, window: part };
+            const got = atOnce(resizingFramed(stored, frame, options));
+            const what = `${width}×${height}, ${orientation}, ${filter} to ${out}`;
+            assert.deepEqual(got, resize(whole, options), what);
+          }
+        }
+      }
+    }
+  }
 });

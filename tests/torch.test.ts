@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
-import { type Inputs, type LoadOptions, load, type OutputName, type Tensor } from "../src/index.js";
+import { type Inputs, type LoadOptions, load, type Model, type OutputName, type Tensor } from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
 import { INPUTS, NAMES, TOLERANCE } from "./goldens.js";
 import { readCheckpoint, readTensors } from "./tensors.js";
@@ -31,18 +31,12 @@ interface Case {
   readonly state?: string;
   readonly call?: string;
   readonly input?: { readonly shape: readonly number[]; readonly a: number };
-  readonly model_args?: { readonly heads?: number };
+  readonly model_args?: { readonly heads?: number; readonly text?: { readonly heads: number } };
+  /** Of a tagger, in its folder, with the tags of each category, best first. */
+  readonly image?: string;
+  readonly tags?: Readonly<Record<"rating" | "general" | "character", readonly (readonly [string, number])[]>>;
   readonly bounds?: { readonly memory_mib: number };
 }
-
-/** What is not loaded yet, and why. */
-const LATER: Readonly<Record<string, string>> = {
-  "where-aesthetic": "heads in files of their own are not read",
-  "where-hub-cache": "without a preprocessor's file, or a note that there is none, a cache is not enough",
-  "where-lora": "adapters are not merged",
-  "where-wd-tagger": "taggers are read as classifiers",
-  "where-openclip-hf-text": "the heads of a text tower without a config of its own cannot be given",
-};
 
 const GOLDEN = "golden.safetensors";
 const scratch = mkdtempSync(join(tmpdir(), "vitrail-torch-"));
@@ -69,24 +63,59 @@ async function compareModel(
   golden: Map<string, Tensor>,
   options: LoadOptions,
 ): Promise<void> {
-  using model = await load(source, { ...options, state: it.state, config: { heads: it.model_args?.heads } });
+  const { heads, text } = it.model_args ?? {};
+  const config = { heads, text: text && { heads: text.heads } };
+  using model = await load(source, { ...options, state: it.state, config });
   const inputs: Record<string, Tensor> = it.input ? { pixelValues: pixels(it.input) } : {};
   for (const [key, tensor] of golden) if (key in INPUTS) inputs[INPUTS[key]!] = tensor;
   // Where the golden's model has a classifier, its last hidden state is that before the last norm.
   const last = it.call?.includes("ForImageClassification") ? "hiddenStates" : "lastHiddenState";
   const nameOf = (key: string): OutputName | undefined => {
     if (key === "last_hidden_state") return last;
-    return key === "image_embeds" && it.call?.includes("VisionModelWithProjection") ? "imageFeatures" : NAMES[key];
+    if (key === "features") return "lastHiddenState";
+    return key === "image_embeds" && it.call?.includes("VisionModelWithProjection")
+      ? "imageFeatures"
+      : NAMES[key.replace(/\.\d+$/, "")];
   };
   const wanted = [...golden.keys()].flatMap((key) => nameOf(key) ?? []);
   const got = await model.forward(inputs as unknown as Inputs, { outputs: [...new Set(wanted)] });
+  if (it.image !== undefined) await compareTags(model, join(source, it.image), golden, it);
   for (const [key, want] of golden) {
-    if (key in INPUTS) continue;
-    const { dims, data } = [got[nameOf(key)!] as Tensor | Tensor[]].flat().at(-1)!;
+    if (key in INPUTS || key === "probabilities") continue;
+    const [, place = "-1"] = /\.(\d+)$/.exec(key) ?? [];
+    const whole = [got[nameOf(key)!] as Tensor | Tensor[]].flat().at(Number(place))!;
+    const { dims, data } = key === "features" ? afterPrefix(whole, model.config.prefixTokens) : whole;
     assert.deepEqual(dims, want.dims, key);
     const magnitude = want.data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
     assertClose(data, want.data, TOLERANCE * magnitude, key);
   }
+}
+
+/** Compares a tagger's pixel values, the probability of each tag, and the tags above its thresholds. */
+async function compareTags(model: Model, image: string, golden: Map<string, Tensor>, { tags }: Case): Promise<void> {
+  const { data } = await model.preprocess(image);
+  assertClose(data, golden.get("pixel_values")!.data, 1e-6, "pixel values");
+  const all = await model.classify(image, { topK: model.labels.length });
+  const probabilities = [...all].sort((a, b) => a.index - b.index).map(({ probability }) => probability);
+  assertClose(Float32Array.from(probabilities), golden.get("probabilities")!.data, 1e-5, "probabilities");
+  const above = await model.classify(image);
+  for (const [category, least] of [
+    ["rating", 0],
+    ["general", 0.35],
+    ["character", 0.75],
+  ] as const) {
+    const got = above.filter((tag) => tag.category === category).map(({ label }) => label);
+    const want = tags![category].filter(([, probability]) => probability > least).map(([label]) => label);
+    assert.deepEqual(got.slice(0, want.length), want, category);
+    if (category === "rating") assert.equal(got.length, want.length);
+  }
+}
+
+/** Rows of an image's patches, as RADIO gives them. */
+function afterPrefix({ dims, data }: Tensor, prefix: number): Tensor {
+  const [images, tokens, width] = dims as [number, number, number];
+  assert.equal(images, 1);
+  return { dims: [1, tokens - prefix, width], data: data.subarray(prefix * width) };
 }
 
 /** One sentence about the file, none of the engine's. */
@@ -151,14 +180,16 @@ for (const root of ["tests/fixtures/torch", "../shared/torch-files"]) {
     return { name, it: JSON.parse(readFileSync(join(root, name, "case.json"), "utf8")) as Case };
   });
   for (const { name, it } of cases) {
-    // Further families are models, not files.
-    if (name.startsWith("fam-")) continue;
     const backends =
       it.expect === "read" && it.level !== "tensors" ? (["wasm", "reference"] as const) : (["wasm"] as const);
+    // Its numbers are heads.test.ts's.
+    if (it.also_allowed?.startsWith("refusing as a model")) {
+      test(`${root}/${name}: a head is no model`, () =>
+        assert.rejects(load(join(root, name, it.load as string)), /"layers\.0\.weight".* the option head takes/));
+      continue;
+    }
     for (const backend of backends) {
-      test(`${root}/${name} on ${backend}`, { skip: LATER[name] ?? false }, () =>
-        check(join(root, name), it, { backend }),
-      );
+      test(`${root}/${name} on ${backend}`, () => check(join(root, name), it, { backend }));
     }
   }
 

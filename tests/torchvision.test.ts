@@ -271,6 +271,10 @@ test("processor: what torchvision's processors do not do is refused in one sente
     /^RangeError: preprocessing: do_rescale must be true for Owlv2ImageProcessor; got false$/,
   );
   assert.throws(
+    () => parsePreprocessing({ image_processor_type: "Owlv2ImageProcessor", resample: 0 }, undefined, [960, 960]),
+    /^RangeError: preprocessing: resample must not be 0 for Owlv2ImageProcessor, .*; got 0$/,
+  );
+  assert.throws(
     () => parsePreprocessing(undefined, { architecture: "vit" }, [224, 224], { processor: "torchvision" }),
     /^RangeError: preprocessing: processor must be "pillow" where no preprocessor_config\.json .*; got "torchvision"$/,
   );

@@ -20,6 +20,10 @@ interface Expected {
   readonly pixel_values_sum?: number;
   readonly pixel_values_sum_with_clip_defaults?: number;
   readonly labels?: readonly string[];
+  /** Tags that a tagger gives by itself, and with another threshold. */
+  readonly tags?: readonly { readonly label: string; readonly category: string }[];
+  readonly threshold?: number;
+  readonly tags_above_threshold?: readonly string[];
   readonly error?: string;
   /** Of our own: options of load, and what the error's message has in it. */
   readonly options?: LoadOptions;
@@ -71,6 +75,19 @@ async function compare(model: Model, photo: string, expected: Expected): Promise
       "scores",
     );
   }
+  if (expected.tags) {
+    const got = await model.classify(photo);
+    assert.deepEqual(
+      got.map(({ label, category }) => ({ label, category })),
+      expected.tags,
+    );
+    const { threshold } = expected;
+    const above = await model.classify(photo, { threshold });
+    assert.deepEqual(
+      above.map(({ label }) => label),
+      expected.tags_above_threshold,
+    );
+  }
   if (expected.labels) assert.deepEqual(model.labels, expected.labels);
   if (logits) {
     const top = await model.classify(photo, { topK: 99 });
@@ -116,7 +133,8 @@ for (const root of ROOTS) {
     const numbers = expected.scores ?? expected.logits ?? expected.features ?? expected.features_with_clip_defaults;
     for (const backend of ["wasm", "reference"] as const) {
       test(`${join(root, name)}, ${backend}: ${expected.note}`, async () => {
-        if (!numbers || names.length > 0) await refused(folder, photo, names, { backend });
+        // The base of an adapter is not asked for.
+        if (!numbers || names.length > 0) await refused(folder, photo, names, { backend, offline: true });
         if (!numbers) {
           assert.ok(names.length > 0, "nothing says what the refusal must name");
           return;

@@ -16,6 +16,7 @@ export type LayoutName =
   | "blip"
   | "aimv2"
   | "tips"
+  | "radio"
   | "timm"
   | "torchvision"
   | "openclip"
@@ -30,6 +31,8 @@ export interface Config extends ModelConfig {
   readonly layout: LayoutName;
   /** Source of the family's name. */
   readonly recognizedBy: string;
+  /** Category of each class, of a tagger (tags.ts). */
+  readonly categories?: readonly string[];
 }
 
 /** Settings that a user may state about a checkpoint that is published without a config.json, or otherwise than it says. */
@@ -39,6 +42,8 @@ export interface ConfigOverrides {
   readonly activation?: Exclude<Activation, "tanh">;
   readonly imageSize?: readonly [number, number];
   readonly pooling?: "token" | "mean";
+  /** Heads of a text tower of which no file says so: of OpenCLIP's that are Hugging Face's. */
+  readonly text?: { readonly heads?: number };
   /** 0 leaves the classifier out. */
   readonly classes?: 0;
 }

@@ -85,6 +85,8 @@ export interface Layout extends ClassifierNames {
   /** May come before every encoder tensor; heads bear none. */
   readonly prefixes: readonly string[];
   readonly patchEmbed?: string;
+  /** The patch embedding is a linear layer of a patch's pixels in the order of Conv2d's rows, (channel, y, x). */
+  readonly flatPatches?: true;
   readonly patchNorm?: string;
   readonly resnet?: ResNetNames;
   /** Class token, distillation token, registers: those that exist come before the patches in this order. */
@@ -92,12 +94,14 @@ export interface Layout extends ClassifierNames {
   /** Tokens that the library has behind the patches, where there are any; here they come last of those before them. */
   readonly suffix?: string;
   readonly positions: string;
+  /** Mean and deviation of pixel values, with whole names, where the model normalizes them itself. */
+  readonly conditioner?: { readonly mean: string; readonly std: string };
   /** Tables of positions that are added behind all blocks but the last, [L-1, 1, tokens, D]. */
   readonly betweenPositions?: string;
   /** Learned frequencies of rotary positions. */
   readonly frequencies?: string;
-  /** BEiT's table, where all blocks share one. */
-  readonly relativePositions?: string;
+  /** BEiT's table, where all blocks share one; or. */
+  readonly relativePositions?: readonly string[];
   /** Or. */
   readonly preNorm?: readonly string[];
   /** Angles by which the prefix tokens turn, where they do. */
@@ -171,10 +175,44 @@ const bert = {
 /** As CLIP and SigLIP have them, whoever wrote the file. */
 const SIMILARITY: SimilarityNames = { logitScale: "logit_scale", logitBias: "logit_bias" };
 
+/** A block of either tower in transformers' CLIP and SigLIP. */
+const clipBlock: BlockNames = {
+  at: "encoder.layers.#.",
+  attentions: [
+    {
+      norm: "layer_norm1",
+      qkv: [["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]],
+      proj: "self_attn.out_proj",
+    },
+  ],
+  mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+};
+
+/** A block of transformers' DINOv2, TIPSv2 and RADIO in memory, from version 5 on: files of save_pretrained have older names. */
+const inMemoryBlock: BlockNames = {
+  at: "encoder.layer.#.",
+  attentions: [
+    {
+      norm: "norm1",
+      qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+      proj: "attention.o_proj",
+      scales: ["layer_scale1.lambda1"],
+    },
+  ],
+  mlps: [
+    {
+      norm: "norm2",
+      fc1: [["mlp.fc1"], ["mlp.gate_proj", "mlp.up_proj"]],
+      fc2: ["mlp.fc2", "mlp.down_proj"],
+      scales: ["layer_scale2.lambda1"],
+    },
+  ],
+};
+
 /** Layers of a head's multilayer perceptron. */
 const layers = (at: string): readonly string[] => [0, 1, 2].map((i) => at + i);
 
-/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, YOLOS, DPT, Depth Anything: what save_pretrained writes. */
+/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, DPT, Depth Anything, YOLOS: what save_pretrained writes, and what is in memory. */
 const transformers: Layout = {
   name: "huggingface",
   prefixes: [
@@ -214,7 +252,10 @@ const transformers: Layout = {
   suffix: "embeddings.detection_tokens",
   positions: "embeddings.position_embeddings",
   betweenPositions: "encoder.mid_position_embeddings",
-  relativePositions: "encoder.relative_position_bias.relative_position_bias_table",
+  relativePositions: [
+    "encoder.relative_position_bias.relative_position_bias_table",
+    "shared_position_bias.relative_position_bias_table",
+  ],
   blocks: [
     {
       at: "encoder.layer.#.",
@@ -262,6 +303,21 @@ const transformers: Layout = {
       ],
       mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"], scales: ["lambda_2"] }],
     },
+    // ViT and its kind in memory, then DINOv2.
+    {
+      at: "layers.#.",
+      attentions: [
+        {
+          norm: "layernorm_before",
+          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+          proj: "attention.o_proj",
+          scales: ["lambda_1"],
+          relativePositions: "relative_position_bias.relative_position_bias_table",
+        },
+      ],
+      mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"], scales: ["lambda_2"] }],
+    },
+    inMemoryBlock,
   ],
   norm: "layernorm",
   pooledNorm: "pooler.layernorm",
@@ -280,6 +336,35 @@ const transformers: Layout = {
       projection: ["text_projection"],
       ...SIMILARITY,
     },
+    // TIPSv2 in memory.
+    {
+      prefix: "text_model.",
+      embedding: "embeddings.token_embedding.weight",
+      block: clipBlock,
+      norm: "text_model.final_layer_norm",
+      projection: [],
+      temperature: "temperature",
+    },
+  ],
+};
+
+const dinov3Block: BlockNames = {
+  at: "layer.#.",
+  attentions: [
+    {
+      norm: "norm1",
+      qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+      proj: "attention.o_proj",
+      scales: ["layer_scale1.lambda1"],
+    },
+  ],
+  mlps: [
+    {
+      norm: "norm2",
+      fc1: [["mlp.gate_proj", "mlp.up_proj"], ["mlp.up_proj"]],
+      fc2: ["mlp.down_proj"],
+      scales: ["layer_scale2.lambda1"],
+    },
   ],
 };
 
@@ -290,47 +375,24 @@ const dinov3: Layout = {
   patchEmbed: "embeddings.patch_embeddings",
   tokens: ["embeddings.cls_token", "embeddings.register_tokens"],
   positions: "embeddings.position_embeddings",
-  blocks: [
-    {
-      at: "layer.#.",
-      attentions: [
-        {
-          norm: "norm1",
-          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
-          proj: "attention.o_proj",
-          scales: ["layer_scale1.lambda1"],
-        },
-      ],
-      mlps: [
-        {
-          norm: "norm2",
-          fc1: [["mlp.gate_proj", "mlp.up_proj"], ["mlp.up_proj"]],
-          fc2: ["mlp.down_proj"],
-          scales: ["layer_scale2.lambda1"],
-        },
-      ],
-    },
-  ],
+  // The second in memory.
+  blocks: [dinov3Block, { ...dinov3Block, at: "model.layer.#." }],
   norm: "norm",
   head: ["classifier"],
   ignored: /^embeddings\.mask_token$/,
 };
 
-/** A block of either tower in transformers' CLIP and SigLIP. */
-const clipBlock: BlockNames = {
-  at: "encoder.layers.#.",
-  attentions: [
-    {
-      norm: "layer_norm1",
-      qkv: [["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]],
-      proj: "self_attn.out_proj",
-    },
-  ],
-  mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
-};
-
 /** A block of AltCLIP's image tower. */
 const altClipBlock: BlockNames = { ...clipBlock, at: "encoder.layer.#." };
+
+const altClipText: TextNames = {
+  ...bert,
+  prefix: "text_model.roberta.",
+  norm: "text_model.pre_LN",
+  readout: [{ layer: "text_model.transformation" }],
+  projection: ["text_projection"],
+  ...SIMILARITY,
+};
 
 /** transformers' CLIP, MetaCLIP 2, SigLIP and SigLIP 2, Chinese-CLIP and AltCLIP, OWL-ViT, GIT and MLCD. */
 const clip: Layout = {
@@ -364,14 +426,9 @@ const clip: Layout = {
     },
     // Chinese-CLIP
     { ...bert, prefix: "text_model.", projection: ["text_projection"], ...SIMILARITY },
-    {
-      ...bert,
-      prefix: "text_model.roberta.",
-      norm: "text_model.pre_LN",
-      readout: [{ layer: "text_model.transformation" }],
-      projection: ["text_projection"],
-      ...SIMILARITY,
-    },
+    altClipText,
+    // In memory.
+    { ...altClipText, block: { ...bertBlock, at: "encoder.layers.#." } },
   ],
 };
 
@@ -670,6 +727,55 @@ const tips: Layout = {
   ],
 };
 
+/** RADIO, in NVIDIA's names, as transformers writes them too. */
+const radio: Layout = {
+  name: "radio",
+  prefixes: ["radio_model.model."],
+  patchEmbed: "patch_generator.embedder",
+  flatPatches: true,
+  conditioner: { mean: "radio_model.input_conditioner.norm_mean", std: "radio_model.input_conditioner.norm_std" },
+  tokens: ["patch_generator.cls_token.token"],
+  positions: "patch_generator.pos_embed",
+  blocks: [
+    {
+      at: "blocks.#.",
+      attentions: [
+        {
+          norm: "norm1",
+          qkv: [["attn.qkv"], ["attn.q_proj", "attn.k_proj", "attn.v_proj"]],
+          proj: "attn.proj",
+          scales: ["layer_scale1.lambda1", "ls1.gamma"],
+        },
+      ],
+      mlps: [
+        {
+          norm: "norm2",
+          fc1: [["mlp.fc1"], ["mlp.gate_proj", "mlp.up_proj"]],
+          fc2: ["mlp.fc2", "mlp.down_proj"],
+          scales: ["layer_scale2.lambda1", "ls2.gamma"],
+        },
+      ],
+    },
+  ],
+  norm: "norm",
+  head: [],
+  // The indices are in config.json, too; the embedding of videos is of several frames.
+  ignored: /^radio_model\.(summary_idxs$|adaptors\.|model\.patch_generator\.video_embedder\.)/,
+};
+
+/** The same in transformers' memory. */
+const radioInMemory: Layout = {
+  ...radio,
+  prefixes: [""],
+  patchEmbed: "embeddings.patch_projection",
+  conditioner: { mean: "input_conditioner.norm_mean", std: "input_conditioner.norm_std" },
+  tokens: ["embeddings.cls_register_token"],
+  positions: "embeddings.position_embedding",
+  blocks: [inMemoryBlock],
+  norm: "layernorm",
+  ignored: /^(summary_idxs$|embeddings\.video_patch_projection\.)/,
+};
+
 /** google-research/vision_transformer and, with other names for the parts of a block, big_vision. */
 const flax: Layout = {
   name: "flax",
@@ -771,6 +877,8 @@ export const layouts: readonly Layout[] = [
   blip,
   aimv2,
   tips,
+  radio,
+  radioInMemory,
   openClipTimm,
   openClip,
   timm,

@@ -1,7 +1,7 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
 import { observeDpt } from "../heads/dpt.js";
 import { excerpt } from "../json.js";
-import type { Shapes } from "./config.js";
+import type { ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
 import {
   type BlockNames,
@@ -13,6 +13,7 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
+import { isProbe } from "./probe.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
@@ -65,7 +66,8 @@ export function findLayout(tensors: Shapes, before = ""): Named | undefined {
       const at = layout.resnet?.at.find(({ stem }) => has(prefix + weightOf(layout, stem)));
       if (!at && !(layout.patchEmbed && has(prefix + weightOf(layout, layout.patchEmbed)))) continue;
       const resnet = at && { ...layout.resnet!, ...at };
-      const text = layout.text?.find(({ prefix, embedding }) => has(prefix + embedding));
+      const texts = layout.text?.filter(({ prefix, embedding }) => has(prefix + embedding)) ?? [];
+      const text = texts.find(({ prefix, block }) => hasBlock(layout, prefix, block, has)) ?? texts[0];
       for (const blockPrefix of [prefix, ""]) {
         const block = layout.blocks.find((names) => hasBlock(layout, blockPrefix, names, has));
         if (block) return { layout, prefix, block, blockPrefix, resnet, text };
@@ -131,9 +133,9 @@ export function observe(named: Named, tensors: Shapes) {
   const patchEmbed = patchEmbedOf(named);
   const patch = patchEmbed ? shape(prefix + names.weight(patchEmbed)) : [];
   // Flax: [height, width, channels, D]; of a linear patch embedding [D, P·P·3].
-  const naflex = patch.length === 2;
+  const flat = patch.length === 2;
   const side = Math.round(Math.sqrt((patch[1] ?? 0) / 3));
-  const [patchHeight = 1, patchWidth = 1] = naflex ? [side, side] : layout.kernels ? patch : patch.slice(2);
+  const [patchHeight = 1, patchWidth = 1] = flat ? [side, side] : layout.kernels ? patch : patch.slice(2);
   const patchWidthD = layout.kernels ? (patch[3] ?? 0) : (patch[0] ?? 0);
 
   const convolution = resnet ? shape(names.weight(prefix + resnet.stem)) : patch;
@@ -190,8 +192,8 @@ export function observe(named: Named, tensors: Shapes) {
     relativePositions: [...tensors.keys()].some((tensor) => tensor.endsWith("relative_position_bias_table")),
     patch: [patchHeight, patchWidth] as [number, number],
     /** Channels of images. */
-    inputChannels: (naflex ? 3 : convolution[layout.kernels ? 2 : 1]) ?? 3,
-    naflex,
+    inputChannels: (flat ? 3 : convolution[layout.kernels ? 2 : 1]) ?? 3,
+    naflex: flat && !layout.flatPatches,
     units,
     channels,
     resnet: resnet !== undefined,
@@ -210,9 +212,9 @@ export function observe(named: Named, tensors: Shapes) {
     headInputs: (layout.kernels ? headShape.at(-2) : headShape[1]) ?? 0,
     poolerWidth: pooler[0] ?? 0,
     features: projected ?? 0,
-    dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
     /** Classes of detection tokens, that of nothing among them. */
     boxClasses: boxHead === undefined ? 0 : (shape(names.weight(boxHead))[0] ?? 0),
+    dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
   };
 }
 
@@ -227,6 +229,8 @@ export interface Facts {
   readonly seen: Seen;
   readonly named: Named;
   readonly tensors: Shapes;
+  /** Facts that the user states. */
+  readonly stated: ConfigOverrides;
 }
 
 /** Tensors that a message names, and those of many that layouts are compared with. */
@@ -244,6 +248,10 @@ function unknown(name: string, tensors: Shapes): string {
   fits.sort((a, b) => a.others.length - b.others.length);
   const { layout, others } = fits[0]!;
   const inside = insideOf(tensors);
+  if (isProbe(tensors)) {
+    const shown = all.slice(0, NAMED).map((tensor) => excerpt(tensor));
+    return `load: "${name}" must hold a model; its ${tensors.size} tensors (${shown.join(", ")}${all.length > NAMED ? ", …" : ""}) are a head's, which the option head takes beside a model`;
+  }
   if (inside.length > 0) {
     const shown = inside.slice(0, NAMED).map((prefix) => excerpt(prefix));
     return `load: "${name}" must have the tensors of one model; it has more, and one is read by the option prefix: ${shown.join(" or ")}`;

@@ -351,8 +351,8 @@ function compare(
     throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
 }
 
-/** A pattern of names: as many of them as a message may hold, else of what they begin with. */
-function patternOf(names: readonly string[]): string {
+/** A pattern of names, for messages: as many of them as a message may hold, else of what they begin with. */
+export function patternOf(names: readonly string[]): string {
   const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
   const short = [...new Set(names.map((name) => (names.length > 4 ? name.slice(0, name.indexOf(".") + 1) : name)))];
   const all = short.every((name) => name !== "" && name.length <= 80) && short.length <= 4 ? short : [];

@@ -30,6 +30,7 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   blip: fromTransformers,
   aimv2: fromTransformers,
   tips: fromTransformers,
+  radio: fromTransformers,
   timm: fromTimm,
   torchvision: fromTorchvision,
   openclip: fromOpenClip,
@@ -67,28 +68,28 @@ export async function parseConfig(
       `load: "${name}" must be quantized by "${QUANTIZED.quant_method}", version ${QUANTIZED.version}; got ${found}`,
     );
   }
-  const stated = checkOverrides(overrides);
+  const { text: ofText, ...stated } = checkOverrides(overrides);
   checkFamily(name, file);
   const named = recognizeLayout(name, tensors);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
-  const read = READERS[layout]({ name, file, seen, named, tensors });
+  const read = READERS[layout]({ name, file, seen, named, tensors, stated });
   // Attention pooling has the encoder's heads, unless its library says otherwise.
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
-  const config: Config = { ...read, layout, poolHeads, ...stated };
+  if (ofText && !read.text) {
+    throw new RangeError(`load: config.text needs a text tower; "${name}" has none`);
+  }
+  const text = read.text && { ...read.text, heads: ofText?.heads ?? read.text.heads };
+  const config: Config = { ...read, layout, poolHeads, text, ...stated };
   check(name, config, seen, tensors.size);
-  const { tokenBoxes } = config;
-  // The last class of a box is nothing.
-  const labels = tokenBoxes
-    ? await labelsOf(file, { ...config, classes: tokenBoxes.classes }, seen.boxClasses - 1)
-    : await labelsOf(file, config, Math.max(seen.classes, classesOf(config)));
+  const labels = await labelsOf(file, config, Math.max(seen.classes, seen.boxClasses - 1, classesOf(config)));
   return { config, named, labels, strays: checkKeys(name, top, layout) };
 }
 
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips"],
+    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio"],
     [
       ["", TRANSFORMERS_KEYS],
       ["backbone_config", TRANSFORMERS_KEYS],
@@ -161,6 +162,11 @@ const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, 
   activation: [HIDDEN.join(", ").replace(/, (?=\w+$)/, " or "), (x) => HIDDEN.includes(x as string)],
   imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
   pooling: ["token or mean", (x) => x === "token" || x === "mean"],
+  text: [
+    "{ heads }, a positive integer",
+    (x) =>
+      isRecord(x) && Object.keys(x).every((key) => key === "heads") && (x.heads === undefined || positive(x.heads)),
+  ],
   classes: ["0, which leaves the classifier out", (x) => x === 0],
 };
 
@@ -223,7 +229,7 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
       `load: boxes of "${name}" have ${boxClasses} classes by its config, that of nothing among them, but its head has ${seen.boxClasses}`,
     );
   }
-  for (const classes of [seen.classes, seen.boxClasses, classesOf(config)]) {
+  for (const classes of [classesOf(config), seen.classes, seen.boxClasses]) {
     if (classes <= MAX_CLASSES) continue;
     throw new Error(`load: "${name}" must have at most ${MAX_CLASSES} classes; got ${classes}`);
   }
@@ -236,9 +242,9 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   if (fault !== undefined) throw new Error(fault);
 }
 
-/** Classes that are scored, of images or of their pixels. */
-const classesOf = ({ classes, dpt }: Config): number =>
-  dpt?.head.kind === "segmentation" ? dpt.head.classes : classes;
+/** Classes that are scored, of images, of their pixels or of boxes. */
+const classesOf = ({ classes, dpt, tokenBoxes }: Config): number =>
+  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {

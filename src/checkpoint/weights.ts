@@ -7,6 +7,7 @@ import { planProjection, planSimilarity, similarityOf } from "../heads/contrasti
 import { DPT_UNREAD, planDpt } from "../heads/dpt.js";
 import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
+import { planProbe } from "../heads/probe.js";
 import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
@@ -79,6 +80,7 @@ export function planWeights(
 
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
+    conditioner: layout.conditioner && planConditioner(layout.conditioner, config.inputChannels),
     patchEmbed: encodes
       ? planPatchEmbed(planner, layout, patchEmbedOf(named)!, config, prefix, stored, stem?.channels)
       : undefined,
@@ -91,12 +93,16 @@ export function planWeights(
     blocks: named.block
       ? planBlocks(planner, layout, tower, named.blockPrefix, named.block, count ?? config.depth)
       : [],
-    relativePositions: optionalValues(layout.relativePositions, tower.relativeTable),
+    relativePositions: optionalValues(
+      layout.relativePositions?.find((table) => has(at(table))),
+      tower.relativeTable,
+    ),
     relativeGrid: gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize),
     norm: norm !== "none" && encodes ? (pooledNorm ?? planner.norm(at(layout.norm), width, eps)) : undefined,
     attentionPool:
       config.pooling === "attention" ? planAttentionPool(planner, layout.attentionPool!, prefix, config) : undefined,
-    classifiers: planClassifier(planner, layout, config),
+    classifiers: config.probe ? [] : planClassifier(planner, layout, config),
+    probe: config.probe && planProbe(config.probe),
     dpt: count === undefined && config.dpt ? planDpt(planner, config.dpt, width) : undefined,
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
     patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
@@ -111,7 +117,9 @@ export function planWeights(
   const pool =
     layout.attentionPool && config.pooling !== "attention" ? at(layout.attentionPool.latent.split(".")[0]!) : undefined;
   const classifiers =
-    config.classes === 0 ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])] : [];
+    config.classes === 0 || config.probe
+      ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])]
+      : [];
   const ignored = (tensor: string) =>
     count !== undefined ||
     layout.ignored.test(tensor) ||
@@ -130,6 +138,11 @@ export function planWeights(
   });
 }
 
+const planConditioner = ({ mean, std }: NonNullable<Layout["conditioner"]>, channels: number) => ({
+  mean: values(mean, [channels, 1, 1]),
+  std: values(std, [channels, 1, 1]),
+});
+
 /** E of eq. 1, a convolution of stride P on pixels or on what the stem makes of them. */
 function planPatchEmbed(
   planner: Planner,
@@ -145,7 +158,9 @@ function planPatchEmbed(
   const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
   const inputs = channels * newHeight * newColumns;
   const name = prefix + patchEmbed;
-  const rows = layout.kernels ? [height, columns, channels, width] : [width, channels, height, columns];
+  const flat = naflex || layout.flatPatches === true;
+  const kernel = flat ? [width, channels * height * columns] : [width, channels, height, columns];
+  const rows = layout.kernels ? [height, columns, channels, width] : kernel;
   return { ...planner.linear([name], width, inputs), weight: [weightSource()] };
 
   function weightSource() {
@@ -156,12 +171,10 @@ function planPatchEmbed(
       return of(rows, convolutionRows({ outputs: width, channels, kernel: height, flax: layout.kernels === true }));
     }
     if (height !== newHeight || columns !== newColumns) {
-      return of([width, channels, height, columns], (weight) =>
-        resamplePatches(weight, [height, columns], [newHeight, newColumns]),
-      );
+      return of(rows, (weight) => resamplePatches(weight, [height, columns], [newHeight, newColumns]));
     }
     if (layout.kernels) return of(rows, (weight) => pixelRows(weight, channels));
-    return of(naflex ? [width, inputs] : rows);
+    return of(rows);
   }
 
   /** [height, width, channel, D] to the order of Conv2d's rows, (channel, y, x). */
@@ -205,7 +218,8 @@ function planPositions(
   const name = prefix + layout.positions;
   if (!planner.has(name)) return { positions: undefined, nativePositions: undefined, betweenPositions: undefined };
   const shape = planner.shapeOf(name)!;
-  const from = gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize);
+  const { cropped } = config.interpolation;
+  const from = gridOf({ ...config, patchSize: stored.patchSize }, cropped?.size ?? stored.imageSize);
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
   // A table that fits no such number of prefix rows has a wrong shape, and is named as one.
   const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
@@ -217,7 +231,9 @@ function planPositions(
   const rows = config.prefixTokens + grid[0] * grid[1];
   const arrange = (table: Float32Array) => positionRows(resampled(table), config);
   return {
-    positions: { table: values(name, expected, (table) => resampled(table).table), grid, prefix: counted },
+    positions: cropped
+      ? { table: values(name, expected), grid: from, prefix: counted }
+      : { table: values(name, expected, (table) => resampled(table).table), grid, prefix: counted },
     nativePositions: {
       place: "tensor",
       ...{ rows, cols: config.width, sources: [source(name, expected, rows, { arrange })] },

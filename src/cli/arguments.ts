@@ -9,7 +9,7 @@ import type { CommandKind, CommandOption } from "../tasks/task.js";
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
 /** Those that say which tensors of which files are the model. */
-const NAMES = ["subfolder", "prefix", "ignore", "state"] as const;
+const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state"] as const;
 const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
 interface CommandRow {
@@ -35,22 +35,19 @@ const SHOWN: Readonly<Record<CommandKind, string>> = {
 const TASK_COMMANDS = Object.fromEntries(
   Object.entries(TASKS).flatMap(([task, { command }]): [string, CommandRow][] => {
     if (!command) return [];
-    const { name = task, options } = command;
+    const { name = task, options, pictures } = command;
     const help = Object.entries(options).map(([option, { kind, absent = SHOWN[kind], help }]) => {
       return [`  --${option} ${absent}`, help] as const;
     });
+    if (pictures) help.push(["  --out DIR", "a folder for the results as PNG pictures"]);
     return [
       [
         name,
         {
           operands: "images",
-          options: [...MODEL, ...Object.keys(options), ...(command.pictures ? ["out"] : [])],
+          options: [...MODEL, ...Object.keys(options), ...(pictures ? ["out"] : [])],
           task: task as TaskName,
-          help: [
-            [`${name} IMAGES...`, command.help],
-            ...help,
-            ...(command.pictures ? ([["  --out DIR", "a folder for PNG pictures of it"]] as const) : []),
-          ],
+          help: [[`${name} IMAGES...`, command.help], ...help],
         },
       ],
     ];
@@ -71,7 +68,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   },
   quantize: {
     operands: "source",
-    options: ["out", "state", ...HUB],
+    options: ["out", "base", "state", ...HUB],
     help: [
       ["quantize SOURCE", "the same model in int8, a quarter of the size"],
       ["  --out DIR", "a new folder for it"],
@@ -109,6 +106,8 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   subfolder: { type: "string" },
   prefix: { type: "string" },
   ignore: { type: "string" },
+  base: { type: "string" },
+  head: { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -133,8 +132,9 @@ export interface Arguments {
   /** For `load`, which knows what it can do and refuses the rest. */
   readonly load: Pick<
     LoadOptions,
-    "backend" | "precision" | "threads" | "wide" | "processor" | "subfolder" | "prefix" | "ignore" | "state"
-  >;
+    | ("backend" | "precision" | "threads" | "wide" | "processor")
+    | ("subfolder" | "prefix" | "ignore" | "base" | "state")
+  > & { readonly head: string | undefined };
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
   readonly json: boolean;
@@ -212,6 +212,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
       subfolder: given.subfolder,
       prefix: given.prefix,
       ignore: patternOf(given.ignore),
+      base: given.base,
+      head: given.head,
     },
     hub: {
       revision: given.revision,
@@ -306,7 +308,7 @@ export function helpText(version: string, command?: CommandName): string[] {
 
 const MODEL_HELP: readonly string[] = helpLines([
   ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
-  ["  --revision main", "--subfolder, --prefix, --ignore, --state, --token"],
+  ["  --revision main", "--subfolder --prefix --ignore --state --base --head --token"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
   ["--threads auto", "how many;  --wide;  --processor torchvision;  --offline"],
   ["--json", "one JSON object a line;  --quiet;  --help;  --version"],

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { QUANTIZED } from "../checkpoint/config.js";
 import { scaleOf, type WeightPlan } from "../checkpoint/plan.js";
 import { parseConfig } from "../checkpoint/recognize.js";
+import { TAGS } from "../checkpoint/tags.js";
 import { planWeights } from "../checkpoint/weights.js";
 import { openModel, openSource } from "../engine/sources.js";
 import type { Checkpoint } from "../io/checkpoint.js";
@@ -30,8 +31,9 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
   if (out === undefined) throw new Error("quantize needs --out DIR, a folder for the result");
   const start = performance.now();
   // A name is never a checkpoint in memory.
-  const folder = (await openSource(source, { ...args.hub, subfolder: args.load.subfolder, signal })) as Folder;
-  const checkpoint = await openModel(folder, args.load, { signal, onProgress: progressOf(terminal) });
+  const { subfolder, base, prefix, ignore, state } = args.load;
+  const folder = (await openSource(source, { ...args.hub, subfolder, base, signal })) as Folder;
+  const checkpoint = await openModel(folder, { prefix, ignore, state }, { signal, onProgress: progressOf(terminal) });
   try {
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
@@ -50,7 +52,7 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
         onProgress: ({ loaded, total }) => terminal.progress("quantizing", loaded, total),
       });
       await writeFile(place("config.json"), `${JSON.stringify(texts, undefined, 2)}\n`);
-      for (const name of await jsonFiles(folder)) {
+      for (const name of await filesBeside(folder)) {
         await writeFile(place(name), await folder.bytes(name, { signal, maxBytes: MAX_JSON_BYTES }));
       }
       signal.throwIfAborted();
@@ -105,16 +107,17 @@ async function fillFolder<T>(
   }
 }
 
-/** JSON files that belong to the checkpoint, besides config.json and a shards' index. */
-async function jsonFiles(folder: Folder): Promise<string[]> {
+/** JSON files that belong to the checkpoint, and the tags of a tagger, besides config.json and a shards' index. */
+async function filesBeside(folder: Folder): Promise<string[]> {
   const { file, names } = folder;
   // Beside a single file may lie anything.
   if (names && file === undefined) {
-    return names.filter((name) => name.endsWith(".json") && name !== "config.json" && !name.endsWith(".index.json"));
+    const isJson = (name: string) => name.endsWith(".json") && name !== "config.json" && !name.endsWith(".index.json");
+    return names.filter((name) => isJson(name) || name === TAGS);
   }
   const known = [
     "preprocessor_config.json",
-    ...(file === undefined ? ["tokenizer.json", "tokenizer_config.json"] : []),
+    ...(file === undefined ? ["tokenizer.json", "tokenizer_config.json", TAGS] : []),
   ];
   const there = await Promise.all(known.map((name) => folder.has(name)));
   return known.filter((_, i) => there[i]);

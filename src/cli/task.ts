@@ -46,16 +46,6 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
   });
 };
 
-/** The name of an image's pictures: its own without the ending, and a number where another image has it already. */
-function stemOf(image: string, taken: Set<string>): string {
-  const name = basename(image === "-" ? "stdin" : nameOf(image).split(/[?#]/)[0]!);
-  const own = name.slice(0, name.length - extname(name).length) || "image";
-  let stem = own;
-  for (let i = 2; taken.has(stem); i++) stem = `${own}-${i}`;
-  taken.add(stem);
-  return stem;
-}
-
 /** Options whose images are files, read: what is made of them is kept from one image to the next. */
 async function withFiles(options: Readonly<Record<string, unknown>>, images: readonly string[]): Promise<object> {
   const read = images.flatMap((name) => {
@@ -70,4 +60,14 @@ async function withFiles(options: Readonly<Record<string, unknown>>, images: rea
     ];
   });
   return { ...options, ...Object.fromEntries((await Promise.all(read)).flat()) };
+}
+
+/** The name of an image's pictures: its own without the ending, and a number where another image has it already. */
+function stemOf(image: string, taken: Set<string>): string {
+  const name = basename(image === "-" ? "stdin" : nameOf(image).split(/[?#]/)[0]!);
+  const own = name.slice(0, name.length - extname(name).length) || "image";
+  let stem = own;
+  for (let i = 2; taken.has(stem); i++) stem = `${own}-${i}`;
+  taken.add(stem);
+  return stem;
 }

@@ -222,8 +222,8 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   if (wanted.includes("featureMaps") && !config.dpt?.featureMaps) {
     throw lacks("featureMaps", "a dense head on a backbone");
   }
-  const ofParts = config.patchBoxes || config.tokenBoxes || kind === "segmentation";
-  if (wanted.includes("logits") && config.classes === 0 && !config.headless && !ofParts) {
+  const boxes = config.patchBoxes ?? config.tokenBoxes;
+  if (wanted.includes("logits") && config.classes === 0 && !config.headless && kind !== "segmentation" && !boxes) {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   for (const name of ["clsLogits", "distillationLogits"] as const) {
@@ -330,7 +330,8 @@ function textsOf({ text }: ModelConfig, { inputIds, attentionMask }: Inputs) {
   if (bad >= 0) {
     throw new RangeError(`forward: inputIds must be from 0 to ${vocabulary - 1}; got ${ids[bad]} at ${bad}`);
   }
-  const mask = attentionMask && integersOf("attentionMask", attentionMask, [texts, tokens]);
+  const given = attentionMask && integersOf("attentionMask", attentionMask, [texts, tokens]);
+  const mask = given ?? (text!.masked === undefined ? undefined : ids.map((id) => Number(id !== text!.masked)));
   return Array.from({ length: texts }, (_, i) => ({
     ids: ids.slice(i * tokens, (i + 1) * tokens),
     mask: mask?.slice(i * tokens, (i + 1) * tokens).map((x) => x !== 0),

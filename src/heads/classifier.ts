@@ -66,14 +66,18 @@ export function classify(
   { classifiers: [first, second] }: ClassifierWeights,
   { pooling }: ClassifierConfig,
   pooled: () => Pooled,
+  images: number,
   { wants, outputs }: Call,
 ): void {
   const scored = wants("logits") || wants("clsLogits") || wants("distillationLogits");
   if (!scored && !wants("preLogits")) return;
-  const [a, b] = pooled() as readonly [Matrix, Matrix?];
-  const rows = (x: Matrix) => tensorOf(backend.read(x), [x.rows, x.cols]);
+  const all = pooled();
+  const [a, b] = all as readonly [Matrix, Matrix?];
+  // Without pooling each token has its own.
+  const dimsOf = ({ rows, cols }: Matrix) => (pooling === "none" ? [images, rows / images, cols] : [rows, cols]);
+  const rows = (x: Matrix) => tensorOf(backend.read(x), dimsOf(x));
   if (wants("preLogits") || (scored && !first)) {
-    const vectors = preLogits(backend, pooling, a, b);
+    const vectors = preLogits(pooling, all.map(rows), [a.rows, all.length * a.cols]);
     if (wants("preLogits")) outputs.preLogits = vectors;
     if (!first) outputs.logits = vectors;
   }
@@ -92,24 +96,22 @@ export function classify(
   outputs.logits = meanOfTwo(outputs.clsLogits, outputs.distillationLogits);
 }
 
-/** The vector before the classifier; of two, their mean when distilled, else one after the other. */
+/** The vector before the classifier; of two, their mean when distilled, else all, one after the other. */
 function preLogits(
-  backend: Backend,
   pooling: ClassifierConfig["pooling"],
-  a: Matrix,
-  b: Matrix | undefined,
+  pooled: readonly Promise<Tensor>[],
+  dims: readonly [images: number, cols: number],
 ): Promise<Tensor> {
-  const first = tensorOf(backend.read(a), [a.rows, a.cols]);
-  if (!b) return first;
-  const second = tensorOf(backend.read(b), [b.rows, b.cols]);
+  const [first, second] = pooled as readonly [Promise<Tensor>, Promise<Tensor>?];
+  if (!second) return first;
   if (pooling === "distilled") return meanOfTwo(first, second);
-  const joined = Promise.all([first, second]).then((both) =>
+  const joined = Promise.all(pooled).then((all) =>
     sideBySide(
-      both.map(({ data }) => data),
-      a.rows,
+      all.map(({ data }) => data),
+      dims[0],
     ),
   );
-  return tensorOf(joined, [a.rows, a.cols + b.cols]);
+  return tensorOf(joined, dims);
 }
 
 async function meanOfTwo(first: Promise<Tensor>, second: Promise<Tensor>): Promise<Tensor> {

@@ -1,6 +1,6 @@
 /** Images that a GPU reads by itself: bitmaps, frames and canvases, whose pixels never come to the processor. */
 import type { Sampling } from "../backend.js";
-import { PIXEL_LIMIT } from "./file.js";
+import { PIXEL_LIMIT } from "./decode/file.js";
 import type { Geometry } from "./geometry.js";
 import { geometryOf, placeOf } from "./place.js";
 import { type Preprocessing, pixelValueTables, toPixelValues, toRgb } from "./preprocess.js";
@@ -25,10 +25,11 @@ export function createDrawing(
   preprocessing: Preprocessing,
   pixelLimit = PIXEL_LIMIT,
 ): (input: ImageInput) => DrawnImage | undefined {
-  const { processor, filter, width, height, resize, gray } = preprocessing;
+  const { processor, filter, width, height, resize, gray, square, bgr, alpha } = preprocessing;
   // A GPU resizes in Pillow's integers, to a size that is known.
   const sizes = ["shortest", "cover", "exact", "none"];
-  if (processor !== "pillow" || gray || filter === "nearest" || !sizes.includes(resize.mode)) return () => undefined;
+  const plain = processor === "pillow" && !gray && !square && !bgr && alpha === "drop";
+  if (!plain || filter === "nearest" || !sizes.includes(resize.mode)) return () => undefined;
   const values = pixelValueTables(preprocessing);
   // Frames of a video have one size.
   let last: Sampling | undefined;

@@ -2,7 +2,7 @@
  * The resize of transformers' Owlv2ImageProcessor, to the bit of torch's AVX2 build: values are padded with zeros to a square,
  * blurred where they shrink, and interpolated without antialiasing. The blur's inner loop is in assembly/image.ts.
  */
-import { PIXEL_LIMIT } from "./file.js";
+import { PIXEL_LIMIT } from "./decode/file.js";
 import { borrowKernel } from "./kernel.js";
 import type { Raster } from "./resize.js";
 import type { Slices } from "./slices.js";

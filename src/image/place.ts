@@ -1,7 +1,7 @@
 /** The size that a photo is resized to and the part of it that is kept, by the rules of each library. */
-import { PIXEL_LIMIT } from "./file.js";
+import { PIXEL_LIMIT } from "./decode/file.js";
 import type { Geometry, Size } from "./geometry.js";
-import type { Part } from "./resize.js";
+import type { Frame, Part } from "./resize.js";
 
 export interface Placing {
   processor: "pillow" | "torchvision";
@@ -9,8 +9,8 @@ export interface Placing {
    * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
    * covers width × height, rounded; "contain": the largest of the same shape within it (timm's border); "exact": width × height; "multiples": multiples of `multiple` near width × height, or,
    * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
-   * long one were above `longest`, then both are floored to multiples (YOLOS); "blurred": width × height after a blur where it
-   * shrinks, unless `blur` is false, of a square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
+   * long one were above `longest`, then both are floored to multiples (YOLOS); "blurred": width × height after a blur, of a
+   * square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
    * is not resized, and is taken `whole`, or must have the right size `exactly`, or be large enough.
    */
   resize:
@@ -18,9 +18,11 @@ export interface Placing {
     | { mode: "cover" | "contain" | "exact"; width: number; height: number }
     | { mode: "multiples"; width: number; height: number; multiple: number; keepsShape: boolean }
     | { mode: "bounded"; shortest: number; longest: number; multiple: number }
-    | { mode: "blurred"; width: number; height: number; pad: boolean; blur: boolean }
+    | { mode: "blurred"; width: number; height: number; pad: boolean }
     | { mode: "patches"; patch: number; most: number }
     | { mode: "none"; exactly?: boolean; whole?: boolean };
+  /** The image is laid in the middle of a white square first, and that is resized (SmilingWolf's taggers). */
+  square?: boolean;
   /**
    * Size of the result, which is cropped from the center of the resized image, or has a border where that is smaller. Of modes whose results differ in size, that of a typical one.
    */
@@ -39,10 +41,31 @@ export interface Placing {
 export interface Place {
   resized: Size;
   window: Part;
+  /** The white square around the image, whose size is resized then. */
+  frame?: Frame;
 }
 
 /** The place of an upright image. */
-export function placeOf(image: Size, { processor, resize, cropRounding, divisor = 1, ...size }: Placing): Place {
+export function placeOf(image: Size, placing: Placing): Place {
+  if (!placing.square) return placeWithin(image, placing);
+  const frame = squareOf(image);
+  const place = placeWithin(frame, placing);
+  // Of the square some rows beside the image are read, as many as the widest filter sees.
+  const read = frame.width * (Math.min(image.width, image.height) + (12 * frame.width) / place.resized.width);
+  if (read > 4 * image.width * image.height + 2 ** 24) {
+    throw new RangeError(
+      `preprocessing: an image of ${image.width}×${image.height} is too long to be laid on a square; it would be ${frame.width}×${frame.height}`,
+    );
+  }
+  return { ...place, frame };
+}
+
+function squareOf({ width, height }: Size): Frame {
+  const side = Math.max(width, height);
+  return { width: side, height: side, left: Math.floor((side - width) / 2), top: Math.floor((side - height) / 2) };
+}
+
+function placeWithin(image: Size, { processor, resize, cropRounding, divisor = 1, ...size }: Placing): Place {
   const resized = resizedSize(image, resize);
   const found = `${resized.width}×${resized.height}`;
   if (resize.mode === "blurred") {
@@ -103,13 +126,18 @@ export function draftOf({ resize }: Placing): Size | undefined {
 }
 
 /** The geometry of a photo in its place. */
-export const geometryOf = ({ width, height }: Size, { resized, window }: Place): Geometry => ({
-  photo: { width, height },
-  resized: { width: resized.width, height: resized.height },
-  // Not -0, which is another value for some comparisons.
-  offset: [0 - window.left, 0 - window.top],
-  model: { width: window.width, height: window.height },
-});
+export function geometryOf({ width, height }: Size, { resized, window, frame }: Place): Geometry {
+  const [across, down] = frame ? [resized.width / frame.width, resized.height / frame.height] : [1, 1];
+  return {
+    photo: { width, height },
+    resized: frame
+      ? { width: across * width, height: down * height }
+      : { width: resized.width, height: resized.height },
+    // Not -0, which is another value for some comparisons.
+    offset: [across * (frame?.left ?? 0) - window.left, down * (frame?.top ?? 0) - window.top],
+    model: { width: window.width, height: window.height },
+  };
+}
 
 function resizedSize({ width, height }: Size, plan: Placing["resize"]): Size {
   switch (plan.mode) {

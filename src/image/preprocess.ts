@@ -2,13 +2,12 @@
  * From a decoded image to a model's input, as its processor does it (processors.ts). Geometry and arithmetic are those of
  * transformers' PIL image processors and of torchvision under timm, or of transformers' torchvision image processors.
  */
-import type { Readable, RgbImage } from "./decode.js";
-import type { Alpha } from "./file.js";
+import type { Alpha, Readable, RgbImage } from "./decode/file.js";
 import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
 import { resizeBlurred } from "./owlv2.js";
 import { geometryOf, type Place, type Placing, placeOf } from "./place.js";
-import { type Filter, type Part, type Raster, resizing } from "./resize.js";
+import { type Filter, type Part, type Raster, resizing, resizingFramed } from "./resize.js";
 import { resizeByScipy } from "./scipy.js";
 import { atOnce, type Slices } from "./slices.js";
 import { resizeBytes, resizeValues, type TorchvisionFilter } from "./torchvision.js";
@@ -29,6 +28,8 @@ export interface Preprocessing extends Placing {
   fill?: Three;
   /** The image is made gray before it is resized, by Pillow's convert("L"), and pixel values have one channel. */
   gray?: boolean;
+  /** The channels of pixel values are blue, green and red. */
+  bgr?: boolean;
   /** Treatment of transparency: torchvision's processors with do_convert_rgb lay the image on white. */
   alpha: Alpha;
   /** Bytes are rescaled before they are resized, as f32 values: by OWLv2's processors, and torchvision's of DINOv3. */
@@ -90,6 +91,7 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
     resize.mode === "blurred"
       ? yield* (processor === "pillow" ? resizeByScipy : resizeBlurred)(source, rescale, resize)
       : yield* bordered(preprocessing, place, (inside) => {
+          if (place.frame) return resizingFramed(image, place.frame, { ...resized, filter, window: inside });
           if (processor === "pillow") return resizing(source, { ...resized, filter, window: inside });
           const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };
           return rescaleFirst ? resizeValues(source, rescale, options) : resizeBytes(source, options);
@@ -158,7 +160,8 @@ const TORCHVISION: Partial<Record<Filter, TorchvisionFilter>> = {
 };
 
 /**
- * Pixel values of RGB: f32 [3, height, width], each step rounded to f32 as in PyTorch and NumPy; of gray images [1, height, width].
+ * Pixel values of RGB: f32 [3, height, width], each step rounded to f32 as in PyTorch and NumPy, in the order of RGB or BGR; of
+ * gray images [1, height, width].
  * @param rgb height · width · 3 bytes, or values, as from `toSeen`.
  * @param out where to write them; a new array by default.
  */
@@ -171,7 +174,8 @@ export function toPixelValues(
     mean,
     std,
     gray = false,
-  }: Pick<Preprocessing, "width" | "height" | "rescale" | "mean" | "std" | "gray">,
+    bgr = false,
+  }: Pick<Preprocessing, "width" | "height" | "rescale" | "mean" | "std" | "gray" | "bgr">,
   out: Float32Array = new Float32Array((gray ? 1 : 3) * width * height),
 ): Float32Array {
   const area = width * height;
@@ -189,7 +193,12 @@ export function toPixelValues(
   kernel.bytes.set(new Uint8Array(tables.buffer));
   kernel.bytes.set(rgb, source);
   kernel.pixel_values(result, source, 0, area);
-  out.set(new Float32Array(kernel.bytes.buffer, result, values));
+  const made = new Float32Array(kernel.bytes.buffer, result, values);
+  out.set(made);
+  if (bgr) {
+    out.set(made.subarray(2 * area), 0);
+    out.set(made.subarray(0, area), 2 * area);
+  }
   return out;
 }
 

@@ -180,7 +180,8 @@ const MAX_DIVISOR = 4096;
  *   its AutoImageProcessor takes for the model_type, for `imageSize`. Without either, timm's defaults for `imageSize`: short side to size / 0.875, bicubic, center crop, ImageNet mean and deviation.
  * @param imageSize [height, width] of the model, for timm; preprocessor_config.json brings its own.
  * @param options resized: whether imageSize is to hold in any case; processor: whose image processors to follow; patchSize: of
- *   the model; channels: 1 for gray images, of timm's.
+ *   the model; channels: 1 for gray images, of timm's; tagger: whether it is one of SmilingWolf's taggers, whose images are laid on
+ *   a white square, with their channels in the order of OpenCV, blue first.
  * @throws RangeError for settings that are unknown or not supported.
  */
 export function parsePreprocessing(
@@ -192,12 +193,18 @@ export function parsePreprocessing(
     processor = "pillow",
     patchSize = 16,
     channels = 3,
-  }: { resized?: boolean; processor?: Processor; patchSize?: number; channels?: number } = {},
+    tagger = false,
+  }: { resized?: boolean; processor?: Processor; patchSize?: number; channels?: number; tagger?: boolean } = {},
 ): Preprocessing {
   if (processor !== "pillow" && processor !== "torchvision") {
     throw unsupported("processor", "must be pillow or torchvision", processor);
   }
-  const own = readPreprocessing(preprocessor, model, imageSize, { processor, patchSize, channels });
+  const absent = faultOfChannels(model, channels);
+  const read: Preprocessing =
+    absent === undefined
+      ? readPreprocessing(preprocessor, model, imageSize, { processor, patchSize, channels })
+      : { ...parseTimm({}, imageSize, 3), absent };
+  const own: Preprocessing = tagger ? { ...read, square: true, bgr: true, alpha: "white" } : read;
   const result = resized ? scaledTo(own, imageSize) : own;
   checkNumbers(result);
   return result;
@@ -282,22 +289,20 @@ function readPreprocessing(
   const wrapped = config.model_type === TIMM_WRAPPER;
   if (preprocessor !== undefined && !wrapped) {
     if (!isRecord(preprocessor)) throw unsupported("preprocessor_config.json", "must hold an object", preprocessor);
-    checkChannels(channels, [3]);
     return checked("preprocessor_config.json", watch(preprocessor), PREPROCESSOR_KEYS, (settings) =>
-      parseHuggingFace(settings, processor),
+      parseHuggingFace(settings, processor, channels),
     );
   }
   const assumed = assumedProcessor(undefined, model);
   if (assumed !== undefined) {
-    checkChannels(channels, [3]);
-    const own = parseHuggingFace({ image_processor_type: assumed }, processor);
+    const own = parseHuggingFace({ image_processor_type: assumed }, processor, channels);
     if (own.resize.mode === "patches") return { ...own, resize: { ...own.resize, patch: patchSize } };
     // DINOv2's positions are resampled to any size, and its library prepares 224×224 for models of 518×518.
     return /^dinov2/.test(String(config.model_type)) ? own : scaledTo(own, imageSize);
   }
   if (typeof config.model_type === "string" && !wrapped) {
     const absent = `preprocessing: preprocessor_config.json must be there, as transformers has no image processor of its own for ${excerpt(config.model_type)}`;
-    return { ...scaledTo(parseHuggingFace({}, processor), imageSize), absent };
+    return { ...scaledTo(parseHuggingFace({}, processor, 3), imageSize), absent };
   }
   if (processor !== "pillow") {
     const rule =
@@ -305,11 +310,9 @@ function readPreprocessing(
     throw unsupported("processor", rule, processor);
   }
   if ("model_cfg" in config) {
-    checkChannels(channels, [3]);
     const settings = isRecord(config.preprocess_cfg) ? config.preprocess_cfg : {};
     return checked("preprocess_cfg", watch(settings), PREPROCESS_CFG_KEYS, (file) => parseOpenClip(file, imageSize));
   }
-  checkChannels(channels, [1, 3]);
   // Old timm files have the settings at the top, beside "architecture".
   const { pretrained_cfg: settings = "architecture" in config ? config : {} } = config;
   if (!isRecord(settings)) throw unsupported("pretrained_cfg", "must be an object", settings);
@@ -318,13 +321,11 @@ function readPreprocessing(
   );
 }
 
-function checkChannels(channels: number, known: readonly number[]): void {
-  if (known.includes(channels)) return;
-  throw unsupported(
-    "images",
-    `must have ${known.join(" or ")} channels to be prepared, as the library does it`,
-    channels,
-  );
+/** Why no image can be prepared, which is RGB here or gray, for a model of so many channels. */
+function faultOfChannels(model: unknown, channels: number): string | undefined {
+  const known = isRecord(model) && "model_cfg" in model ? [3] : [1, 3];
+  if (known.includes(channels)) return undefined;
+  return `preprocessing: models must have ${known.join(" or ")} channels for images to be prepared; this one has ${channels}, so give forward its pixel values`;
 }
 
 /** Reads an object, none of whose keys goes unread. */
@@ -341,7 +342,7 @@ function checked(
 }
 
 /** Reads preprocessor_config.json, by the class of transformers that it names. */
-export function parseHuggingFace(config: Record<string, unknown>, processor: Processor): Preprocessing {
+export function parseHuggingFace(config: Record<string, unknown>, processor: Processor, channels = 3): Preprocessing {
   const type = config.image_processor_type ?? config.feature_extractor_type ?? "ViTImageProcessor";
   const family = (typeof type === "string" ? type.slice(0, 100) : "").replace(
     /(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/,
@@ -363,6 +364,10 @@ export function parseHuggingFace(config: Record<string, unknown>, processor: Pro
     );
   }
   const rescaleFirst = defaults.rescaleFirst === "both" || (torchvision && defaults.rescaleFirst === true);
+  const gray = channels === 1;
+  if (gray && (rescaleFirst || defaults.sizes || flag("do_convert_rgb", defaults.white === true))) {
+    throw unsupported("images", `must have 3 channels for ${family}ImageProcessor as it is set`, channels);
+  }
   if (rescaleFirst && !flag("do_rescale")) {
     const whose = defaults.rescaleFirst === "both" ? "" : "torchvision's ";
     throw unsupported("do_rescale", `must be true for ${whose}${family}ImageProcessor`, config.do_rescale);
@@ -376,7 +381,8 @@ export function parseHuggingFace(config: Record<string, unknown>, processor: Pro
     filter,
     alpha: torchvision && flag("do_convert_rgb", defaults.white === true) ? "white" : "drop",
     rescaleFirst,
-    ...arithmetic(config, defaults, processor),
+    ...(gray && { gray }),
+    ...arithmetic(config, defaults, processor, channels),
   };
 }
 
@@ -445,9 +451,15 @@ function sizesOf(
   if (target.mode !== "exact") throw unsupported("size", "must be a height and a width", config.size);
   const { width, height } = target;
   if (mode === "blurred") {
-    // The one on PIL images hands resample on as the flag of the blur: 0, nearest, leaves it out.
-    const blur = processor === "torchvision" || filterOf(config.resample) !== "nearest";
-    return { resize: { mode, width, height, pad: flagOf(config, "do_pad"), blur }, width, height };
+    // transformers' class on PIL images hands it on as the flag of the blur.
+    if (processor === "pillow" && filterOf(config.resample) === "nearest") {
+      throw unsupported(
+        "resample",
+        "must not be 0 for Owlv2ImageProcessor, whose blur it would leave out",
+        config.resample,
+      );
+    }
+    return { resize: { mode, width, height, pad: flagOf(config, "do_pad") }, width, height };
   }
   const multiple = count("ensure_multiple_of", 1);
   const keepsShape = flagOf(config, "keep_aspect_ratio", false);
@@ -462,14 +474,15 @@ function arithmetic(
   config: Record<string, unknown>,
   { norm, rescaleFirst, raw }: ProcessorRow,
   processor: Processor,
+  channels: number,
 ): Pick<Preprocessing, "rescale" | "mean" | "std"> {
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const factor = flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1;
   if (!flag("do_normalize", !raw)) {
     return { rescale: processor === "torchvision" ? fround(factor) : factor, mean: [0, 0, 0], std: [1, 1, 1] };
   }
-  const mean = readThree("image_mean", config.image_mean ?? norm[0]);
-  const std = readThree("image_std", config.image_std ?? norm[1]);
+  const mean = readThree("image_mean", config.image_mean ?? norm[0], channels);
+  const std = readThree("image_std", config.image_std ?? norm[1], channels);
   if (processor === "pillow") return { rescale: factor, mean, std };
   if (rescaleFirst) return { rescale: fround(factor), mean, std };
   // TorchvisionBackend._fuse_mean_std_and_rescale_factor.
@@ -521,8 +534,11 @@ export function parseTimm(
   if (!CROP_MODES.includes(mode as string)) {
     throw unsupported("crop_mode", `must be one of ${CROP_MODES.join(", ")}`, mode);
   }
-  const mean = readThree("mean", config.mean ?? IMAGENET[0], channels);
-  const std = readThree("std", config.std ?? IMAGENET[1], channels);
+  // Of three numbers for one channel the mean counts (resolve_input_data_config).
+  const one = (values: unknown) =>
+    channels === 1 && Array.isArray(values) && values.length === 3 ? values.reduce((a, b) => a + b, 0) / 3 : values;
+  const mean = readThree("mean", one(config.mean ?? IMAGENET[0]), channels);
+  const std = readThree("std", one(config.std ?? IMAGENET[1]), channels);
   const scaled = { width: Math.floor(width / pct), height: Math.floor(height / pct) };
   let plan: Placing["resize"] = { mode: "exact", ...scaled };
   if (mode === "border") plan = { mode: "contain", ...scaled };
@@ -576,6 +592,9 @@ function readPositive(name: string, value: unknown): number {
 function readThree(name: string, value: unknown, channels = 3): Three {
   const one = channels === 1 && Array.isArray(value) && value.length === 1 ? value[0] : value;
   const three = typeof one === "number" ? [one, one, one] : one;
-  if (Array.isArray(three) && three.length === 3 && three.every(Number.isFinite)) return three as unknown as Three;
+  const isOne = (values: readonly unknown[]) => values.every((x) => x === values[0]);
+  if (Array.isArray(three) && three.length === 3 && three.every(Number.isFinite) && (channels === 3 || isOne(three))) {
+    return three as unknown as Three;
+  }
   throw unsupported(name, channels === 1 ? "must be a number" : "must be three numbers", value);
 }

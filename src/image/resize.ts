@@ -15,7 +15,7 @@ import {
   WEIGHING,
   type Weighing,
 } from "./taps.js";
-import { readUpright, type Turned, turnOf, uprightSize, uprightSteps } from "./upright.js";
+import { readUpright, type Turned, turning, turnOf, uprightSize, uprightSteps } from "./upright.js";
 
 export type { Filter } from "./taps.js";
 
@@ -28,6 +28,14 @@ export interface Raster {
   channels: 1 | 3 | 4;
   /** How EXIF says to turn it before anything else, from 1 to 8. Default: 1, it is upright. */
   orientation?: number;
+}
+
+/** White around an image that is upright: the size of the whole, and where the image begins in it. */
+export interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly left: number;
+  readonly top: number;
 }
 
 /** A part of an image, in pixels. */
@@ -82,21 +90,84 @@ export function resize(raster: Raster, options: ResizeOptions): Resized {
 
 /** The same in slices. */
 export function* resizing(raster: Raster, options: ResizeOptions): Slices<Resized> {
-  const { width, height, filter, order = "pillow12" } = options;
-  const { channels } = raster;
   const stored = { orientation: 1, ...raster };
   if (![1, 2, 3, 4, 5, 6, 7, 8].includes(stored.orientation)) {
     throw new RangeError(`resize: orientation must be from 1 to 8; got ${excerpt(stored.orientation)}`);
   }
-  const [imageWidth, imageHeight] = uprightSize(stored);
-  check({ ...raster, width: imageWidth, height: imageHeight }, options);
+  const [width, height] = uprightSize(stored);
+  check({ ...raster, width, height }, options);
+  return yield* resizingSource(stored, options);
+}
+
+/**
+ * Resizes RGB with white around it. What sees nothing of the image is white, and not computed, so that time and memory go with the
+ * image as well, whatever its shape.
+ */
+export function* resizingFramed(
+  image: Omit<Raster, "channels">,
+  frame: Frame,
+  options: ResizeOptions & { readonly window: Part },
+): Slices<Resized> {
+  const { orientation = 1, ...whole } = image;
+  const upright = orientation === 1 ? whole : yield* turning({ ...image, channels: 3, orientation });
+  const { width, height, filter, window } = options;
+  const columns = seeing(frame.width, frame.left, upright.width, width, window.left, window.width, filter);
+  const rows = seeing(frame.height, frame.top, upright.height, height, window.top, window.height, filter);
+  const result = new Uint8Array(3 * window.width * window.height).fill(255);
+  const size = { width: window.width, height: window.height, channels: 3 } as const;
+  if (columns.count === 0 || rows.count === 0) return { data: result, ...size };
+  const part = {
+    left: window.left + columns.first,
+    top: window.top + rows.first,
+    ...{ width: columns.count, height: rows.count },
+  };
+  const { data } = yield* resizingSource(
+    { ...upright, channels: 3, orientation: 1, frame },
+    { width, height, filter, window: part },
+  );
+  for (let y = 0; y < rows.count; y++) {
+    const row = data.subarray(3 * y * columns.count, 3 * (y + 1) * columns.count);
+    result.set(row, 3 * ((rows.first + y) * window.width + columns.first));
+  }
+  return { data: result, ...size };
+}
+
+/** Results of an axis in a window that see some of `length` samples from `from` on, as those from the first to the last. */
+function seeing(
+  size: number,
+  from: number,
+  length: number,
+  out: number,
+  start: number,
+  count: number,
+  filter: Filter,
+): { readonly first: number; readonly count: number } {
+  const whole = { size, from: 0, to: size, out, start, count };
+  const nearest = filter === "nearest" ? nearestSamples(whole) : out === size ? samples(start, count) : undefined;
+  const axis = nearest
+    ? { first: (i: number) => nearest[i]!, end: (i: number) => nearest[i]! + 1 }
+    : createAxis({ ...whole, isMirrored: false }, filter as Weighing);
+  let first = 0;
+  while (first < count && axis.end(first) <= from) first++;
+  let end = first;
+  while (end < count && axis.first(end) < from + length) end++;
+  return { first, count: end - first };
+}
+
+/** An image to be resized, with what is around it. */
+type Source = Required<Raster> & { readonly frame?: Frame };
+
+function* resizingSource(stored: Source, options: ResizeOptions): Slices<Resized> {
+  const { width, height, filter, order = "pillow12" } = options;
+  const { channels, frame } = stored;
+  const [imageWidth, imageHeight] = frame ? [frame.width, frame.height] : uprightSize(stored);
   const [left, top, right, bottom] = (options.box ?? [0, 0, imageWidth, imageHeight]).map(Math.fround) as Box;
   const window = options.window ?? { left: 0, top: 0, width, height };
   const across = { size: imageWidth, from: left, to: right, out: width, start: window.left, count: window.width };
   const down = { size: imageHeight, from: top, to: bottom, out: height, start: window.top, count: window.height };
   const size = { width: window.width, height: window.height, channels };
   if (filter === "nearest")
-    return { data: yield* gather(stored, nearestSamples(across), nearestSamples(down)), ...size };
+    return { data: yield* gather(stored, nearestSamples(across), nearestSamples(down), frame), ...size };
 
   if (
     width === imageWidth &&
@@ -107,7 +178,7 @@ export function* resizing(raster: Raster, options: ResizeOptions): Slices<Resize
     bottom === height
   ) {
     return {
-      data: yield* gather(stored, samples(window.left, window.width), samples(window.top, window.height)),
+      data: yield* gather(stored, samples(window.left, window.width), samples(window.top, window.height), frame),
       ...size,
     };
   }
@@ -189,13 +260,14 @@ interface Plan {
 }
 
 function planOf(
-  stored: Required<Raster>,
+  stored: Source,
   across: Omit<AxisOptions, "isMirrored">,
   down: Omit<AxisOptions, "isMirrored">,
   filter: Weighing,
   verticalFirst: boolean,
 ): Plan {
-  const { width, height, channels } = stored;
+  const { channels, frame } = stored;
+  const { width, height } = frame ?? stored;
   const plan = (isLying: boolean): Plan => {
     const orientation = isLying ? ((stored.orientation + 3) % 8) + 1 : stored.orientation;
     const { mirrorsX, mirrorsY, transposes } = turnOf(orientation);
@@ -207,7 +279,7 @@ function planOf(
       rows: passOf({ ...y, isMirrored: mirrorsY }, filter),
       rowsFirst: verticalFirst !== transposes,
       orientation,
-      read: (first, target) => readUpright({ ...stored, orientation: isLying ? 5 : 1 }, first, target),
+      read: (first, target) => readRows({ ...stored, orientation: isLying ? 5 : 1 }, first, target),
     };
   };
   if (width * channels > LONGEST_ROW && width > height) return plan(true);
@@ -216,6 +288,24 @@ function planOf(
   const waiting = (columns.end - columns.first) * channels * rows.results;
   if (waits && waiting > MOST_WAITING && height * channels <= LONGEST_ROW) return plan(true);
   return { columns, rows, rowsFirst, ...standing };
+}
+
+/** Rows of a source from `first` on, as many as fill the target: its columns, if it is turned, as what is around it. */
+function readRows(source: Source, first: number, target: Uint8Array): void {
+  const { frame, channels, orientation } = source;
+  if (!frame) {
+    readUpright(source, first, target);
+    return;
+  }
+  const [left, top, width] =
+    orientation === 1 ? [frame.left, frame.top, frame.width] : [frame.top, frame.left, frame.height];
+  const [columns, rows] = uprightSize(source);
+  target.fill(255);
+  for (let at = 0, y = first - top; at < target.length; at += width * channels, y++) {
+    if (y < 0 || y >= rows) continue;
+    const from = at + left * channels;
+    readUpright(source, y, target.subarray(from, from + columns * channels));
+  }
 }
 
 /** The work along one axis of the source. */
@@ -457,15 +547,22 @@ function* encodeColumns(
 
 const samples = (from: number, count: number) => Int32Array.from({ length: count }, (_, i) => from + i);
 
-/** A new image of some columns and rows of one turned upright, row by row. */
-function* gather(image: Turned, columns: Int32Array, rows: Int32Array): Slices<Uint8Array> {
+/** A new image of some columns and rows of one turned upright, row by row, or of one in a frame. */
+function* gather(image: Turned, columns: Int32Array, rows: Int32Array, frame?: Frame): Slices<Uint8Array> {
   const { data, channels } = image;
+  const { left, top } = frame ?? { left: 0, top: 0 };
   const { start, column, row } = uprightSteps(image);
   const result = new Uint8Array(columns.length * rows.length * channels);
   let at = 0;
   for (let done = 0, y = 0; y < rows.length; y++) {
     for (let x = 0; x < columns.length; x++) {
-      const from = (start + rows[y]! * row + columns[x]! * column) * channels;
+      const imageX = columns[x]! - left;
+      const imageY = rows[y]! - top;
+      if (frame && (imageX < 0 || imageY < 0 || imageX >= image.width || imageY >= image.height)) {
+        for (let c = 0; c < channels; c++) result[at++] = 255;
+        continue;
+      }
+      const from = (start + imageY * row + imageX * column) * channels;
       for (let c = 0; c < channels; c++) result[at++] = data[from + c]!;
     }
     if (at - done < STRETCH) continue;

@@ -55,8 +55,6 @@ export interface ScipyOptions {
   readonly height: number;
   /** Pads the image with zeros, below and to the right, to a square. */
   readonly pad: boolean;
-  /** Blurs what shrinks. */
-  readonly blur: boolean;
 }
 
 /** Multiply-adds between two yields. */
@@ -69,13 +67,13 @@ const SLICE = 2 ** 20;
  * @throws RangeError for a square of more pixels than an image may have.
  */
 export function* resizeByScipy(raster: Raster, factor: number, options: ScipyOptions): Slices<Samples<Float32Array>> {
-  const { width, height, pad, blur } = options;
+  const { width, height, pad } = options;
   const stored = { orientation: 1, ...raster };
   const { channels } = stored;
   const [photoWidth, photoHeight] = uprightSize(stored);
   const [paddedWidth, paddedHeight] = paddedSize([photoWidth, photoHeight], pad);
-  const down = gaussian(blur ? sigmaOf(paddedHeight, height) : 0);
-  const across = gaussian(blur ? sigmaOf(paddedWidth, width) : 0);
+  const down = gaussian(sigmaOf(paddedHeight, height));
+  const across = gaussian(sigmaOf(paddedWidth, width));
   const [rows, columns] = [zoomed(paddedHeight, height), zoomed(paddedWidth, width)];
   const values = Float32Array.from({ length: 256 }, (_, byte) => byte * factor);
 

@@ -2,7 +2,7 @@
  * PNG files (W3C PNG, third edition) of pixels. The platform compresses: CompressionStream's "deflate" is the zlib stream that
  * IDAT holds, and every runtime has it, so what is left is a filter, chunks and their sums.
  */
-import { crc32 } from "./png.js";
+import { crc32 } from "./decode/png.js";
 import { atOnce } from "./slices.js";
 
 /** Pixels, line by line: gray or RGB of a byte or of 16 bits a channel. */

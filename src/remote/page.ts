@@ -139,10 +139,11 @@ export async function loadInWorker(
   try {
     const { sent, transfer } = sendSource(source);
     const { onProgress, ...others } = options;
-    const { wasm } = options;
+    const { wasm, base, head } = options;
     const kernels = typeof wasm === "string" || wasm instanceof URL ? { wasm: absolute(String(wasm)) } : {};
+    const files = { ...(base && { base: sendPlace(base) }), ...(head && { head: sendHead(head) }) };
     const more = { onProgress, packages: locatePackages(), transfer };
-    facts = (await call("load", sent, [{ ...others, ...kernels }], more)) as Facts;
+    facts = (await call("load", sent, [{ ...others, ...kernels, ...files }], more)) as Facts;
   } catch (error) {
     end(error as Error);
     throw error;
@@ -181,13 +182,23 @@ function withoutSignal(args: readonly unknown[]): { args: readonly unknown[]; si
 
 /** A relative address is the page's, which the worker's is not. A name of the Hub is no address. */
 function sendSource(source: string | URL | CheckpointParts): { sent: unknown; transfer: Transferable[] } {
-  if (source instanceof URL) return { sent: source.href, transfer: [] };
-  if (typeof source === "string") return { sent: /^\.{0,2}\//.test(source) ? absolute(source) : source, transfer: [] };
+  if (typeof source === "string" || source instanceof URL) return { sent: sendPlace(source), transfer: [] };
   if (typeof source !== "object" || source === null || !("weights" in source)) return { sent: source, transfer: [] };
   const { weights } = source;
   const offered = Array.isArray(weights) ? weights.map(offerBytes) : offerBytes(weights as Bytes);
   const transfer = [offered].flat().flatMap((bytes) => ("port" in Object(bytes) ? [(bytes as OfferedBytes).port] : []));
   return { sent: { ...source, weights: offered }, transfer };
+}
+
+function sendPlace(place: string | URL): string {
+  if (place instanceof URL) return place.href;
+  return /^\.{0,2}\//.test(place) ? absolute(place) : place;
+}
+
+/** A head with its place, or its bytes, which are copied. */
+function sendHead(head: NonNullable<LoadOptions["head"]>): unknown {
+  if (typeof head === "string" || head instanceof URL) return sendPlace(head);
+  return "file" in head ? { ...head, file: sendHead(head.file) } : head;
 }
 
 function absolute(address: string): string {

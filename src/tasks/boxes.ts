@@ -1,6 +1,8 @@
 /** Boxes with scores, of what a detector gives, as transformers' post-processing chooses them. */
+import type { RgbImage } from "../image/decode/file.js";
 import { type Geometry, toPhoto } from "../image/geometry.js";
 import type { Tensor } from "../vit/outputs.js";
+import { distinct } from "./palette.js";
 
 /** Sides of a box in pixels of the photo: x to the right, y down, (0, 0) the outer corner of the first pixel. */
 export interface Box {
@@ -88,6 +90,33 @@ export function inPhoto({ xmin, ymin, xmax, ymax }: Box, geometry: Geometry): Bo
   const [left, top] = toPhoto(geometry, [xmin * width, ymin * height]);
   const [right, bottom] = toPhoto(geometry, [xmax * width, ymax * height]);
   return { xmin: left, ymin: top, xmax: right, ymax: bottom };
+}
+
+/** Lines are as wide as this part of the photo's shorter side. */
+const LINE = 1 / 200;
+
+/** A copy of a photo with the outlines of boxes, the first above the others, in a color for each index. */
+export function outlined(
+  { data, width, height }: RgbImage,
+  boxes: readonly { readonly index: number; readonly box: Box }[],
+): RgbImage {
+  const drawn = new Uint8Array(data);
+  const line = Math.max(2, Math.round(LINE * Math.min(width, height)));
+  const inside = (x: number, most: number) => Math.min(Math.max(Math.round(x), 0), most);
+  for (const { index, box } of [...boxes].reverse()) {
+    const color = distinct(index);
+    const [left, right] = [inside(box.xmin, width), inside(box.xmax, width)];
+    const [top, bottom] = [inside(box.ymin, height), inside(box.ymax, height)];
+    for (let y = top; y < bottom; y++) {
+      const whole = y < top + line || y >= bottom - line;
+      for (let x = left; x < right; x++) {
+        // Between the two sides there is nothing to draw.
+        if (!whole && x === left + line && right - line > x) x = right - line;
+        drawn.set(color, 3 * (y * width + x));
+      }
+    }
+  }
+  return { data: drawn, width, height };
 }
 
 /** Intersection over union. */

@@ -5,8 +5,13 @@ import { checkTopK, type Task } from "./task.js";
 
 /** Options of `classify`. */
 export interface ClassifyOptions {
-  /** How many classes, best first. */
+  /** How many classes, best first: 5, or of a tagger those above its thresholds. */
   topK?: number;
+  /**
+   * The probability that a class must be above. Of a tagger, of whose ratings all are given, it takes the place of its own
+   * thresholds: 0.75 for characters, 0.35 for the rest.
+   */
+  threshold?: number;
   /**
    * Meaning of the logits: softmax, one choice; sigmoid, each by itself; none, numbers as they are. As the checkpoint says,
    * unless given: by problem_type and the number of classes, as in transformers' pipeline.
@@ -17,7 +22,7 @@ export interface ClassifyOptions {
 
 export interface Classify {
   /**
-   * Classes of an image, best first; of a list, one result each, in order. Images of a list are decoded on other threads,
+   * Classes of an image, best first, of a tagger with their categories; of a list, one result each, in order. Images of a list are decoded on other threads,
    * a few ahead of the model.
    * @throws Error naming the image that cannot be read, for several {@link BatchError} when all are through; RangeError if
    * the checkpoint has no classifier.
@@ -29,21 +34,45 @@ export interface Classify {
 }
 
 export const classify: Task<ClassifyOptions, [], Prediction[]> = {
-  options: { topK: true, probabilities: true },
+  options: { topK: true, threshold: true, probabilities: true },
   arguments: 0,
-  lacks: ({ classes }) => (classes === 0 ? "a classifier" : undefined),
-  begin({ config, labels }, { topK = 5, probabilities = config.probabilities }) {
-    checkTopK("classify", topK);
+  lacks({ classes, pooling }) {
+    if (classes === 0) return "a classifier";
+    return pooling === "none" ? "a classifier of one vector an image, not of every token" : undefined;
+  },
+  begin({ config, labels }, { topK, threshold, probabilities = config.probabilities }) {
+    const { categories } = config;
+    const most = topK ?? (categories ? labels.length : 5);
+    checkTopK("classify", most);
+    if (threshold !== undefined && !(threshold >= 0 && threshold <= 1)) {
+      throw new RangeError(`classify: threshold must be a number from 0 to 1; got ${JSON.stringify(threshold)}`);
+    }
+    if (threshold !== undefined && probabilities === "none") {
+      throw new RangeError("classify: threshold needs probabilities; this checkpoint gives numbers");
+    }
     if (!["softmax", "sigmoid", "none"].includes(probabilities)) {
       const got = JSON.stringify(probabilities);
       throw new RangeError(`classify: probabilities must be softmax, sigmoid or none; got ${got}`);
     }
-    return async (image) => predictions((await image.run(["logits"])).logits.data, labels, topK, probabilities);
+    const own = categories && topK === undefined ? leastOfTag : undefined;
+    const least = threshold === undefined ? own : (category?: string) => (category === "rating" ? -1 : threshold);
+    return async (image) => {
+      const { data } = (await image.run(["logits"])).logits;
+      return predictions(data, { labels, categories }, most, probabilities, least);
+    };
   },
   command: {
     help: "the best classes of each image",
     options: { top: { option: "topK", kind: "count", absent: "5", help: "how many" } },
-    json: (top) => ({ top: top.map(({ label, index, probability }) => ({ label, index, probability })) }),
+    json: (top) => ({
+      top: top.map(({ label, index, probability, category }) => ({ label, index, probability, category })),
+    }),
     lines: predictionLines,
   },
 };
+
+/** Thresholds of SmilingWolf's own code (wdv3-timm), in which a tag must be above. */
+function leastOfTag(category: string | undefined): number {
+  if (category === "rating") return -1;
+  return category === "character" ? 0.75 : 0.35;
+}

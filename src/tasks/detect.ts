@@ -6,6 +6,7 @@ import {
   classifiedBoxes,
   inPhoto,
   ofImage,
+  outlined,
   queriedBoxes,
   type ScoredBox,
   similarBoxes,
@@ -126,5 +127,9 @@ export const detect: Task<DetectOptions, [], Detection[]> = {
             const corners = [xmin, ymin, xmax, ymax].map((x) => x.toFixed(1)).join(" ");
             return `  ${`${(100 * probability).toFixed(1)} %`.padStart(7)}  ${label}  at ${corners}`;
           }),
+    async pictures(objects, photo) {
+      const { encodePng } = await import("../image/write-png.js");
+      return { boxes: await encodePng({ ...outlined(await photo(), objects), channels: 3 }) };
+    },
   },
 };

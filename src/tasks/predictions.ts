@@ -11,17 +11,23 @@ export interface Prediction {
    */
   readonly probability: number;
   readonly logit: number;
+  /** Kind of a tagger's tag: "rating", "general", "character" and the like. */
+  readonly category?: string;
 }
 
 /** Meanings of logits. */
 export type Probabilities = "softmax" | "sigmoid" | "none";
 
-/** The best classes with their softmax, the sigmoid of each, or the logit again, by logit, equal ones by index. */
+/**
+ * The best classes with their softmax, the sigmoid of each, or the logit again, by logit, equal ones by index.
+ * @param least tells the probability that a class must be above, where there is one.
+ */
 export function predictions(
   logits: Float32Array,
-  labels: readonly string[],
+  { labels, categories }: { readonly labels: readonly string[]; readonly categories?: readonly string[] | undefined },
   topK: number,
   kind: Probabilities = "softmax",
+  least?: (category: string | undefined) => number,
 ): Prediction[] {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
   const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
@@ -35,7 +41,9 @@ export function predictions(
     index,
     probability: probabilityOf(logit),
     logit,
+    ...(categories && { category: categories[index]! }),
   }))
+    .filter(({ probability, category }) => !least || probability > least(category))
     .sort((a, b) => b.logit - a.logit || a.index - b.index)
     .slice(0, topK);
 }
@@ -50,8 +58,8 @@ export function predictionLines(top: readonly Prediction[]): string[] {
   if (top.some(({ probability, logit }) => probability === logit)) {
     return top.map(({ label, logit }) => `  ${label.padEnd(columns)} ${logit.toPrecision(6)}`);
   }
-  return top.map(({ label, probability }) => {
+  return top.map(({ label, probability, category }) => {
     const percent = `${(100 * probability).toFixed(1)} %`.padStart(7);
-    return `  ${bar(probability, 20)} ${label.padEnd(columns)} ${percent}`;
+    return `  ${bar(probability, 20)} ${label.padEnd(columns)} ${percent}${category ? `  ${category}` : ""}`;
   });
 }

@@ -4,7 +4,7 @@
  */
 
 import type { Config } from "../checkpoint/config.js";
-import type { RgbImage } from "../image/decode.js";
+import type { RgbImage } from "../image/decode/file.js";
 import type { Geometry } from "../image/geometry.js";
 import type { ImageInput } from "../image/source.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";

@@ -18,6 +18,11 @@ export interface Interpolation {
   readonly always: boolean;
   /** Images are padded with zeros at the bottom and right to whole patches (timm's dynamic_img_pad). */
   readonly pad?: boolean;
+  /**
+   * RADIO's cropped positions: the table is of images of this size, whatever the model's; it is resampled for the square of an
+   * image's longer side, of which the upper left part counts.
+   */
+  readonly cropped?: { readonly size: Size };
 }
 
 /** E_pos of eq. 1. */
@@ -52,7 +57,9 @@ export function positionsAt(
   if (from[0] === grid[0] && from[1] === grid[1]) return positions;
   const result = new Float32Array((prefix + grid[0] * grid[1]) * width);
   result.set(table.subarray(0, prefix * width));
-  result.set(resample(table.subarray(prefix * width), from, grid, interpolation), prefix * width);
+  const longer = Math.max(...grid);
+  const to = interpolation.cropped ? ([longer, longer] as const) : grid;
+  result.set(resample(table.subarray(prefix * width), from, to, interpolation, grid), prefix * width);
   return { table: result, grid, prefix };
 }
 
@@ -116,21 +123,22 @@ export function tapsOf(from: number, to: number, { filter, antialias }: Resampli
 /**
  * A table of another grid: torch.nn.functional.interpolate of its rows.
  * @param table [from[0]·from[1], D], row by row.
- * @returns [to[0]·to[1], D]
+ * @param part the upper left part of the result that is wanted; all of it by default.
+ * @returns [part[0]·part[1], D]
  */
-export function resample(table: Float32Array, from: Size, to: Size, how: Resampling): Float32Array {
+export function resample(table: Float32Array, from: Size, to: Size, how: Resampling, part = to): Float32Array {
   const width = table.length / (from[0] * from[1]);
-  const columns = tapsOf(from[1], to[1], how);
-  const rows = tapsOf(from[0], to[0], how);
-  const between = new Float64Array(from[0] * to[1] * width);
+  const columns = tapsOf(from[1], to[1], how).slice(0, part[1]);
+  const rows = tapsOf(from[0], to[0], how).slice(0, part[0]);
+  const between = new Float64Array(from[0] * part[1] * width);
   for (let y = 0; y < from[0]; y++)
     for (const [x, { at, weights }] of columns.entries())
       for (const [k, j] of at.entries()) {
-        const [out, source, weight] = [(y * to[1] + x) * width, (y * from[1] + j) * width, weights[k]!];
+        const [out, source, weight] = [(y * part[1] + x) * width, (y * from[1] + j) * width, weights[k]!];
         for (let i = 0; i < width; i++) between[out + i]! += weight * table[source + i]!;
       }
-  const sums = new Float64Array(to[1] * width);
-  const result = new Float32Array(to[0] * to[1] * width);
+  const sums = new Float64Array(part[1] * width);
+  const result = new Float32Array(part[0] * part[1] * width);
   for (const [y, { at, weights }] of rows.entries()) {
     sums.fill(0);
     for (const [k, j] of at.entries()) {

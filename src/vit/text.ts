@@ -12,6 +12,8 @@ export interface TextConfig extends EncoderConfig {
   readonly length: number;
   /** Id of padding, where positions are counted from behind it, and past it, as in RoBERTa; else from 0. */
   readonly padding: number | undefined;
+  /** Id of tokens that are no text where no mask says which are (OpenCLIP's HFTextEncoder); none unless given. */
+  readonly masked?: number;
   readonly postNorm: PostNorm;
   /** Factor of the embedding of tokens. */
   readonly embedScale: number;
@@ -127,8 +129,8 @@ function sinusoids(tokens: number, width: number): Float32Array {
   return rows;
 }
 
-/** So low that a score of any size is lost in it: keys of equal biases count the same then. */
-const ALIKE = -1e30;
+/** So low that any score is lost in it, so that keys with it count the same; above what backends hide keys with. */
+const ALIKE = -1e20;
 
 /** -∞ where a token must not look: ahead in a causal tower, and at padding. */
 function maskOf({ causal }: TextConfig, tokens: number, mask: readonly boolean[] | undefined) {

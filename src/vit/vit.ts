@@ -4,7 +4,7 @@
  * say.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { encode, type PostNorm, type Sequence } from "./encoder.js";
+import { encode, type PostNorm, type Sequence, type Tap } from "./encoder.js";
 import { listsOf } from "./lists.js";
 import { inOrder, libraryOrder } from "./order.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
@@ -33,9 +33,18 @@ export interface VitConfig extends PlacesConfig {
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
   readonly naflex: boolean;
   readonly resnet: ResNetConfig | undefined;
+  /** Blocks before the last one whose class tokens are kept for a head; none unless given. */
+  readonly keptBlocks?: number;
+}
+
+/** Mean and deviation of each channel, by which the model normalizes pixel values itself (RADIO), [C]. */
+interface Conditioner {
+  readonly mean: Float32Array;
+  readonly std: Float32Array;
 }
 
 export interface VitWeights extends PlacesWeights {
+  readonly conditioner: Conditioner | undefined;
   readonly resnet: ResNet | undefined;
   /** E of eq. 1: C·Ph·Pw → D */
   readonly patchEmbed: Linear | undefined;
@@ -57,6 +66,8 @@ export type ImageBatch =
 /** Input of the heads: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
 export interface Encoded extends Sequence {
   readonly z: Matrix;
+  /** Class tokens of the blocks that the config keeps, [B, D] each, after the last norm. */
+  readonly kept?: readonly Matrix[];
   /** Rows and columns of the patches, or of the map. */
   readonly grid: readonly [number, number];
 }
@@ -116,6 +127,8 @@ export async function encodeImages(
     if (block < 0) read(block);
     else taps.push({ of: "tokens", blocks: [block], read: () => read(block) });
   }
+  const kept: Matrix[] = [];
+  if (config.keptBlocks) taps.push(classTokenTap(backend, weights, config, z, { images, tokens }, kept));
   await encode(backend, config, weights.blocks, z, { images, tokens }, places, { taps, signal });
 
   // y = LN(z_L⁰), of all tokens here                                                       (4)
@@ -124,7 +137,25 @@ export async function encodeImages(
     const rows = backend.read(z).then((values) => inOrder(values, order, width));
     outputs.lastHiddenState = tensorOf(rows, [images, tokens, width]);
   }
-  return { images, tokens, z, grid };
+  return { images, tokens, z, grid, kept };
+}
+
+/** A tap that keeps class tokens. */
+function classTokenTap(
+  backend: Backend,
+  { norm }: VitWeights,
+  { depth, keptBlocks }: VitConfig,
+  z: Matrix,
+  { images, tokens }: Sequence,
+  kept: Matrix[],
+): Tap {
+  const read = () => {
+    const token = backend.createTensor(images, z.cols);
+    backend.pool(token, z, { tokens, first: 0, count: 1 });
+    if (norm) backend.layerNorm(token, token, norm);
+    kept.push(token);
+  };
+  return { of: "tokens", blocks: Array.from({ length: keptBlocks! }, (_, i) => depth - 1 - keptBlocks! + i), read };
 }
 
 /** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
@@ -145,11 +176,23 @@ function patchEmbed(
   const [patchHeight, patchWidth] = config.patchSize;
   const values = config.interpolation.pad ? padded(batch.pixels, config.patchSize) : batch.pixels;
   const [, , height, width] = values.dims as [number, number, number, number];
-  const pixels = pixelsOf(backend, values);
+  const pixels = pixelsOf(backend, weights.conditioner ? conditioned(values, weights.conditioner) : values);
   const flat = backend.createTensor(images * rows * columns, inputs);
   backend.patchify(flat, pixels, { height, width, patchHeight, patchWidth });
   backend.linear(x, flat, weights.patchEmbed!);
   return x;
+}
+
+/** (x - mean) / std, each step rounded to f32. */
+function conditioned({ dims, data }: Tensor, { mean, std }: Conditioner): Tensor {
+  const [, channels, height, width] = dims as [number, number, number, number];
+  const area = height * width;
+  const result = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) {
+    const channel = Math.floor(i / area) % channels;
+    result[i] = Math.fround(data[i]! - mean[channel]!) / std[channel]!;
+  }
+  return { dims, data: result };
 }
 
 /** x ∈ ℝ^{H×W×C}, [images · channels, H · W]. */

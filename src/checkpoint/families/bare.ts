@@ -1,7 +1,7 @@
 /** Checkpoints without a JSON file: torchvision's and google-research's. Also what all families share. */
 import type { Interpolation } from "../../vit/positions.js";
 import type { ResNetConfig } from "../../vit/resnet.js";
-import type { Config } from "../config.js";
+import type { Config, LayoutName } from "../config.js";
 import type { Facts, Seen } from "../observe.js";
 
 /** Heads of 64 columns, as in every model of table 1; a checkpoint without config does not say. */
@@ -122,6 +122,9 @@ export const fromFlax = (facts: Facts): Omit<Config, "layout"> => ({
   interpolation: { filter: "bilinear", antialias: false, always: false },
 });
 
+/** Layouts of transformers' own names, whose settings of images its families have. */
+const OF_TRANSFORMERS: readonly LayoutName[] = ["huggingface", "dinov3", "clip", "blip", "aimv2", "tips", "radio"];
+
 /** Keys of a library's JSON file that tell how images are prepared, or at least whose it is. */
 const TELLS = ["model_type", "architecture", "pretrained_cfg", "model_cfg"];
 
@@ -131,7 +134,7 @@ const TELLS = ["model_type", "architecture", "pretrained_cfg", "model_cfg"];
  */
 export function imageSettings(file: unknown, { family, layout, features }: Config): unknown {
   if (TELLS.some((key) => key in ((file as object | undefined) ?? {}))) return file;
-  if (["huggingface", "dinov3", "clip", "owlvit", "owlv2"].includes(layout)) return { model_type: family };
+  if (OF_TRANSFORMERS.includes(layout)) return { model_type: family };
   if (features > 0) return { model_cfg: {}, preprocess_cfg: {} };
   if (layout === "torchvision") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 0.875 } };
   if (layout === "bit") return { pretrained_cfg: { interpolation: "bilinear", crop_pct: 1, mean: 0.5, std: 0.5 } };
@@ -140,7 +143,8 @@ export function imageSettings(file: unknown, { family, layout, features }: Confi
 }
 
 /** Facts of the model that its images are prepared for. */
-export const imageOptions = ({ patchSize, inputChannels }: Config) => ({
+export const imageOptions = ({ patchSize, inputChannels, categories }: Config) => ({
   patchSize: patchSize[0],
   channels: inputChannels,
+  tagger: categories !== undefined,
 });

@@ -37,7 +37,8 @@ export const TRANSFORMERS_KEYS: KeyRules = {
       "use_mean_pooling num_register_tokens use_swiglu_ffn use_gated_mlp mlp_ratio query_bias key_bias value_bias " +
       "proj_bias mlp_bias pooler_output_size projection_dim projection_size vision_use_head use_head vocab_size " +
       "max_position_embeddings hidden_size embedding_size hidden_sizes depths width_factor num_patches attention_bias norm_type use_qk_norm " +
-      "n_cls_tokens type_vocab_size project_dim use_mid_position_embeddings",
+      "n_cls_tokens type_vocab_size project_dim norm_mean norm_std patch_dim use_mid_position_embeddings",
+    "of videos": "video_patch_dim video_temporal_patch_size",
     "of parts that a checkpoint may lack": "pooler_act qkv_bias hidden_act intermediate_size image_size",
     "texts' generation":
       "use_cache bos_token_id pad_token_id eos_token_id sep_token_id decoder_start_token_id max_length min_length " +

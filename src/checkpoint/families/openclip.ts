@@ -17,6 +17,11 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
   const readVision = reader(name, vision);
   const readText = reader(name, text);
   const openAi = tensors.has(named.layout.evidence ?? "");
+  // By the same names the quick GELU and the exact one.
+  if (!openAi && !isRecord(file.model_cfg) && facts.stated.activation === undefined) {
+    const what = "as its tensors do not tell its activation, which config: { activation } states as well";
+    throw new Error(`load: "${name}" must have an open_clip_config.json, ${what}`);
+  }
   const activation: Config["activation"] = openAi || model.quick_gelu === true ? "quick_gelu" : "gelu";
   const epsOf = (config: Json) => reader(name, record(config.norm_kwargs)).number("eps", 1e-5, EPS_RANGE);
 
@@ -78,6 +83,8 @@ function bert({ name }: Facts, text: Json, seen: ReturnType<typeof observeText>)
   const length = seen!.length - firstPosition(padding);
   return {
     padding,
+    // pad_token_id of the model of this name.
+    masked: isRoberta ? 1 : 0,
     length: Math.min(length, read.count("context_length", 77)),
     heads: headsOf(seen!.width),
     eps: isRoberta ? 1e-5 : 1e-12,

@@ -68,7 +68,14 @@ const SUPPORTED = /^(vit|deit3?|beit(v2|3)?|eva(02)?|flexivit|aimv2|resnetv2|tes
 const TEMPERATURES: Range = [1, 1e12];
 const OFFSETS: Range = [0, 1e6];
 
-const POOLINGS = { token: "token", avg: "mean", max: "max", map: "attention" } as const;
+const POOLINGS = {
+  token: "token",
+  avg: "mean",
+  max: "max",
+  avgmax: "mean+max",
+  map: "attention",
+  "": "none",
+} as const;
 
 /** Pooling that the function of an architecture sets, where it is stated apart from the norm that would tell it. */
 const ARCHITECTURE_POOLINGS: Rules<keyof typeof POOLINGS> = [
@@ -103,6 +110,7 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
       `load: "${name}" is of the family ${excerpt(architecture)}, which is not supported; supported of timm are ViT, DeiT, DeiT III, BEiT, EVA, AIMv2 and BiT's ResNetV2`,
     );
   }
+  if (!architecture) checkPlain(facts);
   const args = isRecord(file.model_args) ? file.model_args : {};
   const read = reader(name, args);
   const base = plain(facts);
@@ -151,6 +159,18 @@ export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   return { ...config, ...alone, imageSize: config.imageSize, resnet };
 }
 
+/**
+ * Compares tensors without a config.json with what they tell alone: a ViT, DeiT or BEiT.
+ * @throws Error for those of EVA-02 and of models without a table of positions, which turn by an angle that no tensor tells.
+ */
+function checkPlain({ name, seen, named, tensors }: Facts): void {
+  const turns = [...tensors.keys()].some((tensor) => /\.(attn\.q_proj|mlp\.fc1_g)\.weight$/.test(tensor));
+  const placed = seen.positions > 0 || seen.relativePositions || tensors.has(named.prefix + named.layout.frequencies!);
+  if (seen.depth === 0 || (placed && !turns)) return;
+  const what = "as its tensors do not tell its positions";
+  throw new Error(`load: "${name}" must have a config.json with its architecture, ${what}`);
+}
+
 /** Pooling of what the head reads: as model_args say, else as the architecture or its tensors do. */
 function poolingOf(
   { name, seen }: Facts,
@@ -173,9 +193,7 @@ function poolingOf(
   }
   if (Object.hasOwn(POOLINGS, pooling)) return pooling as keyof typeof POOLINGS;
   throw new Error(
-    `load: "global_pool" of "${name}" must be ${Object.keys(POOLINGS)
-      .join(", ")
-      .replace(/, (?=\w+$)/, " or ")}; got ${excerpt(pooling)}`,
+    `load: "global_pool" of "${name}" must be token, avg, max, avgmax, map or ""; got ${excerpt(pooling)}`,
   );
 }
 

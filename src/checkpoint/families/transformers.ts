@@ -6,9 +6,9 @@ import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
 import type { Rotary } from "../../vit/rope.js";
 import { firstPosition, type TextConfig } from "../../vit/text.js";
-import type { Config } from "../config.js";
+import type { Config, LayoutName } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
-import { type Facts, observeText } from "../observe.js";
+import { blockAt, type Facts, observeText } from "../observe.js";
 import { alone, BIT, headsOf, probabilitiesOf, RESNET, squareSize } from "./bare.js";
 import { type DenseFile, denseFile, dptOf } from "./dpt.js";
 
@@ -27,10 +27,10 @@ interface Family {
   /** Name of the epsilon of norms, "layer_norm_eps" unless given. */
   readonly epsKey?: string;
   readonly naflex?: true;
-  /** image_size that config.json leaves out; that of the position table unless given. */
-  readonly imageSize?: readonly [number, number];
   /** The class has mlp_ratio in place of intermediate_size, which tensors tell better. */
   readonly mlpRatio?: true;
+  /** Size of images that config.json leaves out: of any table of positions, or a side where none tells it, 224 unless given. */
+  readonly imageSize?: number | readonly [number, number];
   readonly text?: TextFamily;
 }
 
@@ -134,8 +134,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     interpolation: { filter: "bilinear", antialias: true, always: true },
     text: { heads: 12, eps: 1e-5, act: "relu", causal: false, pooling: "mean", tips: true },
   },
-  mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE },
-  bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean", imageSize: [224, 224] },
+  radio: { eps: 1e-6, heads: 16, mlpRatio: true, pooling: "summary" },
+  mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE, imageSize: 336 },
+  bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
   // The encoder is the file's own, or of the family of its backbone_config.
   dpt: { eps: 1e-12, heads: 12, interpolation: { filter: "bilinear", antialias: false, always: true } },
   depth_anything: { ...DINOV2, heads: 6 },
@@ -166,7 +167,7 @@ const DUAL = "vision-text-dual-encoder";
 export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen, named } = facts;
   const stated = reader(name, file).text("model_type");
-  const type = stated ?? (named.layout.name === "clip" ? "clip_vision_model" : "vit");
+  const type = stated ?? typeOf(facts);
   const dense = denseFile(name, type, file);
   const family = type === DUAL ? dual(facts) : FAMILIES[dense?.backbone?.type ?? type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
@@ -209,7 +210,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   return {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
-    imageSize: read.size("image_size", family.imageSize ?? squareSize(seen, perPatch)),
+    imageSize: read.size("image_size", sizeLeftOut(facts, family, stated !== undefined, perPatch)),
     inputChannels: seen.inputChannels,
     patchSize,
     stride: 1,
@@ -251,6 +252,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     dpt: dense && dptOf(facts, dense, { depth, activation, patchSize }),
     ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
     ...(dense?.stem ? hybrid(facts, dense) : {}),
+    ...(type === "radio" ? radio(facts) : {}),
   };
 }
 
@@ -258,6 +260,78 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
 function hybrid(facts: Facts, { stem }: DenseFile): Pick<Config, "stride" | "resnet" | "interpolation"> {
   const { interpolation } = FAMILIES.dpt!;
   return { ...resnetOf(facts, stem!, "bottleneck"), interpolation: { ...interpolation!, always: false } };
+}
+
+/** The size of images that config.json leaves out: by the table of positions, else the class's. */
+function sizeLeftOut(
+  { name, named, seen, stated }: Facts,
+  family: Family,
+  isNamed: boolean,
+  perPatch: number,
+): readonly [number, number] {
+  if (stated.imageSize) return stated.imageSize;
+  const { imageSize = 224, rotary } = family;
+  if (typeof imageSize !== "number") return imageSize;
+  if (seen.positions > 0 && named.layout.name !== "radio") return squareSize(seen, perPatch);
+  // A model that was named has its class's size; another may have any.
+  if (isNamed || !(seen.relativePositions || rotary)) return [imageSize, imageSize];
+  const what = "as its tensors do not tell it; config: { imageSize } states it as well";
+  throw new Error(`load: "${name}" must have a config.json with its image_size, ${what}`);
+}
+
+/** Families of layouts that no other has. */
+const OF_LAYOUT: Readonly<Partial<Record<LayoutName, string>>> = {
+  dinov3: "dinov3_vit",
+  blip: "blip_vision_model",
+  aimv2: "aimv2_vision_model",
+  tips: "tipsv2",
+};
+
+/** Families by the modules that hold their encoders. */
+const OF_PREFIX: Readonly<Record<string, string>> = {
+  "deit.": "deit",
+  "beit.": "beit",
+  "data2vec_vision.": "data2vec-vision",
+  "dinov2.": "dinov2",
+  "dinov2_with_registers.": "dinov2_with_registers",
+  "ijepa.": "ijepa",
+  "bit.": "bit",
+};
+
+/**
+ * The model_type of a checkpoint whose file does not say it, by its tensors.
+ * @throws Error where they are of several families whose arithmetic differs.
+ */
+function typeOf({ name, named: { layout, prefix, block, blockPrefix, text }, seen, tensors, stated }: Facts): string {
+  const only = OF_LAYOUT[layout.name] ?? OF_PREFIX[prefix];
+  if (only !== undefined) return only;
+  const untold = (what: string) =>
+    new Error(`load: "${name}" must have a config.json with its model_type, as its tensors do not tell ${what}`);
+  const has = (part: string) => tensors.has(`${prefix}${part}`);
+  if (layout.name === "radio") throw untold("its heads, its summary and how positions are resampled");
+  if (layout.name === "clip") {
+    if (has("class_pos_emb")) return "mlcd_vision_model";
+    if (!seen.classToken) return seen.naflex ? "siglip2" : text ? "siglip" : "siglip_vision_model";
+    if (text && text.types !== undefined) throw untold("which texts it takes");
+    // CLIP's own is the quick GELU, others' by the same names the exact one.
+    if (stated.activation === undefined) throw untold("its activation, which config: { activation } states as well");
+    return text ? "clip" : "clip_vision_model";
+  }
+  if (text) {
+    if ("temperature" in text) return "tipsv2";
+    throw untold("of which two families it is");
+  }
+  if (seen.resnet) return "bit";
+  if (has("embeddings.distillation_token")) return "deit";
+  if (seen.prefixTokens > 1 && !has("embeddings.register_tokens")) return "pixio";
+  if (!seen.classToken) return "ijepa";
+  const first = block ? blockPrefix + blockAt(block, 0) : "";
+  if (tensors.has(`${first}layer_scale1.lambda1`))
+    return has("embeddings.register_tokens") ? "dinov2_with_registers" : "dinov2";
+  if (tensors.has(`${first}attention.projection_layer.weight`)) return "internvl_vision";
+  if (seen.relativePositions || tensors.has(`${first}lambda_1`)) return "beit";
+  // In files of transformers 5.
+  return blockPrefix === prefix ? "vit" : "vit_msn";
 }
 
 /** Towers of VisionTextDualEncoderModel: a plain one with a pooler, and a BERT. */
@@ -306,6 +380,31 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
     postNorm: bert ? "sum" : false,
     pooling: family.text!.pooling ?? (end === undefined ? "last" : end === largest ? "largest" : end),
   };
+}
+
+/** transformers' RadioConfig: class tokens, of which some are the summary, then registers; positions of the largest image. */
+function radio({ name, file, seen }: Facts): Partial<Config> {
+  const read = reader(name, file);
+  const classTokens = read.count("num_cls_tokens", 3);
+  const registers = read.whole("num_registers", 7);
+  if (classTokens + registers !== seen.prefixTokens) {
+    const found = `${classTokens} and ${registers} for ${seen.prefixTokens}`;
+    throw new Error(
+      `load: "num_cls_tokens" and "num_registers" of "${name}" must be those of its tensors; got ${found}`,
+    );
+  }
+  const summary = file.summary_idxs ?? [0, 1];
+  if (
+    !Array.isArray(summary) ||
+    summary.length === 0 ||
+    !summary.every((i) => Number.isInteger(i) && i >= 0 && i < classTokens)
+  ) {
+    const rule = `must be places of its ${classTokens} class tokens`;
+    throw new Error(`load: "summary_idxs" of "${name}" ${rule}; got ${excerpt(summary)}`);
+  }
+  const side = read.count("max_img_size", 2048);
+  const cropped = { size: [side, side] as const };
+  return { summary, interpolation: { filter: "bilinear", antialias: false, always: true, cropped } };
 }
 
 /** transformers' BitConfig, which has these layers. */
