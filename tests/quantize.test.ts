@@ -254,7 +254,8 @@ for (const name of FOLDERS.filter((name) => !name.startsWith("npz-"))) {
       const { inputChannels: channels, imageSize } = model.config;
       const dims = [1, channels, ...imageSize];
       const data = Float32Array.from({ length: dims.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * i));
-      const given = async () => (await model.forward({ pixelValues: { dims, data } }, { outputs: ["preLogits"] })).preLogits;
+      const given = async () =>
+        (await model.forward({ pixelValues: { dims, data } }, { outputs: ["preLogits"] })).preLogits;
       // No image is made for other channels.
       rows.push(channels > 3 ? (await given()).data : await model.embed(image, { pooling: "head" }));
     }
