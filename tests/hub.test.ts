@@ -801,6 +801,34 @@ test("openai/clip-vit-base-patch32: by the bot's pull request, and without it by
   }
 });
 
+test("an adapter's base by its name on the Hub, at the revision that the adapter names, and an adapter on the Hub", async (t) => {
+  const adapters = "tests/fixtures/adapters";
+  const folder = join(scratch, "adapter");
+  cpSync(join(adapters, "vit-lora"), folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, "adapter_config.json"), "utf8"));
+  const write = (base: object) =>
+    writeFileSync(join(folder, "adapter_config.json"), JSON.stringify({ ...config, ...base }));
+  write({ base_model_name_or_path: "owner/model", revision: "v1" });
+  const hub = await hubOf(t, fixture(join(adapters, "base/vit")), "owner/model");
+  const cacheDir = newCache();
+  using here = await load(join(adapters, "vit-lora"));
+  const pixelValues = { dims: [1, 3, 16, 16], data: Float32Array.from({ length: 768 }, (_, i) => (i % 7) / 7) };
+  const want = (await here.forward({ pixelValues })).logits.data;
+  using model = await load(folder, { cacheDir });
+  assert.deepEqual((await model.forward({ pixelValues })).logits.data, want);
+  assert.ok(existsSync(join(cacheDir, "models--owner--model/refs/v1")));
+  assert.equal(bodies(hub).length, 1);
+
+  // An adapter's repository; the base is a folder here.
+  const { "README.md": _, "expected.json": __, ...files } = fixture(join(adapters, "vit-lora"));
+  await hubOf(t, files, "owner/adapter");
+  using other = await load("owner/adapter", { cacheDir: newCache(), base: join(adapters, "base/vit") });
+  assert.deepEqual((await other.forward({ pixelValues })).logits.data, want);
+  // It names a path, which is nobody's business on this disk.
+  const message = await messageOf(load("owner/adapter", { cacheDir: newCache() }));
+  assert.match(message, /^load: "owner\/adapter" is a LORA adapter of "\.\.\/base\/vit": there is no such folder here/);
+});
+
 test("a revision that is named, and safetensors on main, ask for no pull request", async (t) => {
   const hub = await hubOf(t, unconverted());
   hub.pullRequests = [PULL];
