@@ -306,9 +306,9 @@ export function helpText(version: string, command?: CommandName): string[] {
 
 const MODEL_HELP: readonly string[] = helpLines([
   ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
-  ["  --revision main", "--subfolder, --prefix, --ignore, --state, --base, --head"],
+  ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
-  ["--threads auto", "how many;  --wide;  --processor pillow;  --offline, --token"],
+  ["--threads auto", "how many;  --wide;  --processor;  --offline;  --token"],
   ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
 ]);
 
