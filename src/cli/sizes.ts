@@ -27,7 +27,15 @@ export function multiplyAdds(config: Config): number {
   // k and v of every token, one query's scores and sum, proj and MLP of one vector
   const attentionPool = pooling === "attention" ? T * 2 * D * D + 2 * T * D + D * D + 2 * D * mlpWidth : 0;
   const heads = (pooling === "distilled" || pooling === "token+mean" ? 2 : 1) * D * classes;
-  return convolutions + encoder + attentionPool + heads + (text ? D * features : 0);
+  return convolutions + encoder + attentionPool + heads + boxProducts(config, patches) + (text ? D * features : 0);
+}
+
+/** Multiply-adds of boxes: three layers for the corners, and of patches for objectness; what they are compared or classified by. */
+function boxProducts({ width: D, features, patchBoxes, tokenBoxes, suffixTokens }: Config, patches: number): number {
+  const layers = (outputs: number) => 2 * D * D + D * outputs;
+  if (tokenBoxes) return suffixTokens * (layers(4) + layers(tokenBoxes.classes + 1));
+  if (!patchBoxes) return 0;
+  return patches * (layers(4) + (patchBoxes.objectness ? layers(1) : 0) + D * (features + 2));
 }
 
 /** Multiply-adds of the stem and of bottlenecks a quarter as wide inside. */
