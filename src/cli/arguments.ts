@@ -187,15 +187,13 @@ export function parseArguments(argv: readonly string[]): Arguments {
     text: (_, text) => text,
     image: (_, text) => text,
   };
-  const values = Object.entries(taskOptions).flatMap(
-    ([name, { option, kind, absent }]: [string, CommandOption<object>]) => {
-      const text = given[name] ?? (kind === "count" ? absent : undefined);
-      if (text === undefined && typeof option === "number" && given.help === undefined) {
-        throw new Error(`${command} needs --${name}: ${TASKS[task!].command!.options[name]!.help}`);
-      }
-      return text === undefined ? [] : [{ option, value: readers[kind](name, text) }];
-    },
-  );
+  const values = Object.entries(taskOptions).flatMap(([name, { option, kind }]: [string, CommandOption<object>]) => {
+    const text = given[name];
+    if (text === undefined && typeof option === "number" && given.help === undefined) {
+      throw new Error(`${command} needs --${name}: ${TASKS[task!].command!.options[name]!.help}`);
+    }
+    return text === undefined ? [] : [{ option, value: readers[kind](name, text) }];
+  });
   return {
     command,
     operands,
@@ -308,10 +306,10 @@ export function helpText(version: string, command?: CommandName): string[] {
 
 const MODEL_HELP: readonly string[] = helpLines([
   ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
-  ["  --revision main", "--subfolder --prefix --ignore --state --base --head --token"],
+  ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
   ["--threads auto", "how many;  --wide;  --processor torchvision;  --offline"],
-  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+  ["--json", "JSON lines;  --quiet;  --token;  --help;  --version"],
 ]);
 
 const IMAGES_HELP: readonly string[] = helpLines([["IMAGES", 'files, addresses, folders, "*.jpg", @list.txt, or -']]);
