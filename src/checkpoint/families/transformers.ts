@@ -426,6 +426,7 @@ function resnetOf(
 ): Required<Pick<Config, "stride" | "resnet">> {
   const read = reader(name, file);
   read.choice("layer_type", "preactivation", { [layers]: true });
+  read.same("num_channels", seen.inputChannels, 3);
   read.choice("hidden_act", "relu", { relu: true });
   const stride = 2 ** (seen.units.length + 1);
   if (read.count("output_stride", 32) < stride) {
