@@ -82,14 +82,14 @@ for (const i of [0, 1]) writeFileSync(`dist/kernels/${names[i]}.wasm`, kernels[i
 const image = await compile("assembly/image.ts", "image");
 writeModule("src/image/kernel.gen.ts", { base64: image.toString("base64") });
 const png = await compile("assembly/png.ts", "png");
-writeModule("src/image/png.gen.ts", { base64: png.toString("base64") });
+writeModule("src/image/decode/png.gen.ts", { base64: png.toString("base64") });
 const jpeg = await compile("assembly/jpeg/index.ts", "jpeg");
-writeModule("src/image/jpeg-kernel.gen.ts", { base64: jpeg.toString("base64") });
+writeModule("src/image/decode/jpeg-kernel.gen.ts", { base64: jpeg.toString("base64") });
 writeFileSync("dist/kernels/jpeg.wasm", jpeg);
 // What the bundler of a host that compiles nothing makes of an import of them.
 writeFileSync("dist/kernels/module.d.ts", "declare const module: WebAssembly.Module;\nexport default module;\n");
 const webp = await compile("assembly/webp/index.ts", "webp");
-writeModule("src/image/webp-codec.gen.ts", { base64: webp.toString("base64") });
+writeModule("src/image/decode/webp-codec.gen.ts", { base64: webp.toString("base64") });
 writeFileSync("dist/kernels/webp.wasm", webp);
 const sha = await compile("assembly/sha.ts", "sha");
 writeModule("src/hub/sha.gen.ts", { base64: sha.toString("base64") });

@@ -25,7 +25,7 @@ export const NEEDS_INPUT: i32 = 0;
 export const NEEDS_ROOM: i32 = 1;
 const NEEDS_TIME: i32 = 2;
 const ENDED: i32 = 3;
-// Errors; src/image/inflate.ts says them in words.
+// Errors; src/image/decode/inflate.ts says them in words.
 const BAD_HEADER: i32 = -1;
 const BAD_BLOCK: i32 = -2;
 const BAD_STORED: i32 = -3;

@@ -68,6 +68,8 @@ export class ConvolveJob extends ProductJob {
   channels: usize; height: usize; width: usize; outHeight: usize; outWidth: usize;
   /** Windows are `stride` pixels apart, the first one `top` and `left` pixels outside, where there are zeros. */
   kernel: usize; stride: usize; top: usize; left: usize;
+  /** Reads max(x, 0) in the place of x. */
+  relu: Flag;
 }
 
 /** The rows that are multiplied at once: out and `rows` are theirs, `first` is the number of the first. */
@@ -168,16 +170,27 @@ function gather(to: usize, job: ConvolveJob, row: usize): void {
     const inside = y >= 0 && y < <isize>job.height;
     for (let kx: isize = 0; kx < <isize>job.kernel; kx++, to += bytes) {
       const x = left + kx;
-      if (inside && x >= 0 && x < <isize>job.width) copyRow(to, line + <usize>x * job.xStride, bytes);
-      else memory.fill(to, 0, bytes);
+      if (!inside || x < 0 || x >= <isize>job.width) memory.fill(to, 0, bytes);
+      else if (job.relu) copyPositive(to, line + <usize>x * job.xStride, bytes);
+      else copyRow(to, line + <usize>x * job.xStride, bytes);
     }
   }
+}
+
+/** max(x, 0) of the floats of `bytes` bytes. */
+// @ts-ignore: decorator
+@inline
+function copyPositive(to: usize, from: usize, bytes: usize): void {
+  const zero = f32x4.splat(0);
+  let i: usize = 0;
+  for (const whole = bytes & ~15; i < whole; i += 16) v128.store(to + i, f32x4.pmax(zero, v128.load(from + i)));
+  for (; i < bytes; i += 4) store<f32>(to + i, max<f32>(load<f32>(from + i), 0));
 }
 
 /** Exactly `bytes`, a multiple of 4. */
 // @ts-ignore: decorator
 @inline
-function copyRow(to: usize, from: usize, bytes: usize): void {
+export function copyRow(to: usize, from: usize, bytes: usize): void {
   let i: usize = 0;
   for (const whole = bytes & ~15; i < whole; i += 16) v128.store(to + i, v128.load(from + i));
   for (; i < bytes; i += 4) store<f32>(to + i, load<f32>(from + i));

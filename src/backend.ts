@@ -102,6 +102,42 @@ export interface Window {
   readonly outWidth: number;
 }
 
+/** Steps of `convolve` before and after its product: relu(x) in the place of x, and as in `linear`. */
+export interface ConvolveOptions {
+  readonly relu?: boolean;
+  readonly activation?: Activation;
+  readonly accumulate?: boolean;
+}
+
+/**
+ * A transposed convolution of a map of height × width pixels, to one of height·stride × width·stride: the kernel is a multiple
+ * of the stride, and half of what it is larger is cut off on each side (PyTorch's padding), so both are even or both odd.
+ */
+export interface Transposed {
+  readonly height: number;
+  readonly width: number;
+  readonly kernel: number;
+  readonly stride: number;
+}
+
+/** A map of height × width pixels in another size, or of that `rows`, count rows from `first` on; all unless given. */
+export interface MapResize {
+  readonly height: number;
+  readonly width: number;
+  readonly outHeight: number;
+  readonly outWidth: number;
+  /** True if corner pixels fall on corner pixels, else the outer corners of both maps on each other. */
+  readonly aligned: boolean;
+  readonly rows?: { readonly first: number; readonly count: number };
+  readonly accumulate?: boolean;
+}
+
+/** Activation of the result of `convolveTransposed`. */
+export type TransposedOptions = Pick<ConvolveOptions, "activation">;
+
+/** Treatment of the class token where patch tokens become a map: left out, added to each, or beside each. */
+export type Readout = "ignore" | "add" | "concatenate";
+
 /** Options of `groupNorm`: `pixels` are an image's, and GN(x) is added to out before the activation with `accumulate`. */
 export interface GroupNormOptions {
   readonly groups: number;
@@ -242,7 +278,29 @@ export interface Backend {
    * Convolution; outside of the map are zeros. x: [B·H·W, C]; out: [B·outHeight·outWidth, outputs]; W's inputs are
    * kernel·kernel·C in the order (y, x, channel). Arithmetic as in `linear`.
    */
-  convolve(out: Tensor, x: Tensor, weights: Linear, window: Window, options?: { readonly accumulate?: boolean }): void;
+  convolve(out: Tensor, x: Tensor, weights: Linear, window: Window, options?: ConvolveOptions): void;
+  /**
+   * Transposed convolution (Dumoulin & Visin 2016, chapter 4). x: [B·H·W, C]; out: [B·H·s·W·s, outputs] for stride s. With
+   * t = kernel/s taps a side, W is that of a convolution of t × t pixels that makes s·s pixels of out at once: s·s·outputs
+   * rows in the order (y, x, output), inputs t·t·C in the order (y, x, channel). Row (u, v, o) and input (i, j, c) are
+   * PyTorch's weight[c, o, u + s·(t-1-i), v + s·(t-1-j)], and each row has its bias. Arithmetic as in `linear`.
+   */
+  convolveTransposed(out: Tensor, x: Tensor, weights: Linear, map: Transposed, options?: TransposedOptions): void;
+  /**
+   * Bilinear interpolation of maps, torch.nn.functional.interpolate without antialias. x: [B·H·W, C]; out:
+   * [B·rows·outWidth, C], to which it is added with `accumulate`. Out pixel i reads at i·(n-1)/(m-1) of n pixels that become m
+   * where corners are aligned, else at max((i+½)·n/m - ½, 0), and beyond the last pixel that one.
+   */
+  resizeMap(out: Tensor, x: Tensor, map: MapResize): void;
+  /**
+   * Patch tokens as a map (Ranftl et al. 2021, section 3.1): rows from `prefix` on of each image's `tokens`, with its first
+   * token left out, added, or beside them. x: [B·tokens, D]; out: [B·(tokens-prefix), D], or 2D columns [patch | first].
+   */
+  readout(
+    out: Tensor,
+    x: Tensor,
+    tokens: { readonly tokens: number; readonly prefix: number; readonly readout: Readout },
+  ): void;
   /** GroupNorm (Wu & He 2018): mean and variance of each image over all pixels and a group of channels. out may be x. */
   groupNorm(out: Tensor, x: Tensor, norm: Norm, options: GroupNormOptions): void;
   /** Largest value in a window; outside of the map is `fill`. x: [B·H·W, C]; out: [B·outHeight·outWidth, C]. */

@@ -33,7 +33,7 @@ const version = (): string =>
 async function run(argv: readonly string[], terminal: Terminal, signal: AbortSignal): Promise<void> {
   if (argv.length === 0) return terminal.print(...helpText(version()));
   const args = parseArguments(argv);
-  if (args.help) return terminal.print(...helpText(version()));
+  if (args.help) return terminal.print(...helpText(version(), args.command));
   if (args.version) return terminal.print(version());
   if (!args.command) throw new Error(`a command must be given: ${Object.keys(COMMANDS).join(", ")}`);
   const { command } = args;

@@ -1,7 +1,7 @@
 /**
  * vitrail: Vision Transformers from their original weights, in every JavaScript runtime.
  *
- * `load` gives a {@link Model}; a model classifies and embeds images. Everything else here is a type.
+ * `load` gives a {@link Model}; a model classifies and embeds images, finds their depth and their segments. Everything else here is a type.
  */
 
 import type { BackendName, Precision } from "./backend.js";
@@ -11,15 +11,19 @@ import type { Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
-import { type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
+import { type Head, type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
 import type { BatchError } from "./tasks/batch.js";
+import type { Box } from "./tasks/boxes.js";
 import type { ClassifyOptions } from "./tasks/classify.js";
+import type { DepthMap, DepthOptions } from "./tasks/depth.js";
+import type { Detection, DetectOptions } from "./tasks/detect.js";
 import type { EmbedOptions } from "./tasks/embed.js";
 import type { TaskName } from "./tasks/index.js";
 import type { Prediction } from "./tasks/predictions.js";
+import type { Segment, Segmentation, SegmentOptions } from "./tasks/segment.js";
 import { checkNames } from "./tasks/task.js";
 import type { ZeroShotOptions } from "./tasks/zero-shot.js";
 import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/outputs.js";
@@ -27,12 +31,18 @@ import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/output
 export type {
   BackendName,
   BatchError,
+  Box,
   CheckpointParts,
   ClassifyOptions,
   Config,
   ConfigOverrides,
+  DepthMap,
+  DepthOptions,
+  Detection,
+  DetectOptions,
   EmbedOptions,
   Geometry,
+  Head,
   HubOptions,
   ImageInput,
   ImageSource,
@@ -45,6 +55,9 @@ export type {
   Precision,
   Prediction,
   Progress,
+  Segment,
+  Segmentation,
+  SegmentOptions,
   TaskName,
   Tensor,
   TextMethods,
@@ -115,6 +128,8 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   subfolder: true,
   prefix: true,
   ignore: true,
+  base: true,
+  head: true,
   config: true,
   state: true,
   pixelLimit: true,
@@ -138,6 +153,30 @@ const HUB_OPTIONS: Readonly<Record<keyof HubOptions, string>> = {
 
 /** Each has an instance of the kernels and a stack of its own. */
 const MAX_THREADS = 256;
+
+/** Activations of torch.nn that layers of a head may have between them. */
+const ACTIVATIONS = ["none", "relu", "gelu", "gelu_tanh", "quick_gelu", "tanh"];
+
+function checkHead(head: Head): void {
+  const isFile = (file: unknown) =>
+    (typeof file === "string" && file !== "") ||
+    [URL, Uint8Array, ArrayBuffer, Blob].some((type) => file instanceof type);
+  if (isFile(head)) return;
+  if (typeof head !== "object" || head === null || !("file" in head) || !isFile(head.file)) {
+    throw new TypeError(`load: head must be a path, a URL, bytes or { file }; got ${excerpt(head)}`);
+  }
+  const { file: _, activation = "none", normalize = false, ...others } = head;
+  const [other] = Object.keys(others);
+  if (other !== undefined) {
+    throw new RangeError(`load: head takes file, activation and normalize; got ${excerpt(other)}`);
+  }
+  if (!ACTIVATIONS.includes(activation)) {
+    throw new RangeError(`load: head.activation must be one of ${ACTIVATIONS.join(", ")}; got ${excerpt(activation)}`);
+  }
+  if (typeof normalize !== "boolean") {
+    throw new TypeError(`load: head.normalize must be true or false; got ${excerpt(normalize)}`);
+  }
+}
 
 function checkOptions(options: LoadOptions): void {
   checkNames("load", options, LOAD_OPTIONS);
@@ -163,6 +202,10 @@ function checkOptions(options: LoadOptions): void {
   if (options.ignore !== undefined && !(options.ignore instanceof RegExp)) {
     throw new TypeError(`load: ignore must be a RegExp; got ${excerpt(options.ignore)}`);
   }
+  if (options.base !== undefined && typeof options.base !== "string" && !(options.base instanceof URL)) {
+    throw new TypeError(`load: base must be a string or a URL; got ${excerpt(options.base)}`);
+  }
+  if (options.head !== undefined) checkHead(options.head);
   checkSources("load", options.sources);
   if (!["auto", "wasm", "webgpu", "reference"].includes(backend)) {
     throw new RangeError(`load: backend must be auto, wasm, webgpu or reference; got ${excerpt(backend)}`);

@@ -3,13 +3,14 @@ import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import type { Head } from "./engine/sources.js";
 import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Geometry } from "./image/geometry.js";
 import { pixelsOf } from "./image/pixels.js";
-import { checkBytes, type Processor, patchesOf, type SeenImage, toPixelValues } from "./image/preprocess.js";
+import { checkBytes, type Processor, patchesOf, type SeenImage, valuesOfSeen } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
@@ -19,6 +20,8 @@ import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./
 import { concat } from "./tasks/rows.js";
 import { checkNames, textsOf } from "./tasks/task.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
+
+export type { Head };
 
 /** Options of `load`. */
 export interface LoadOptions extends HubOptions {
@@ -62,6 +65,16 @@ export interface LoadOptions extends HubOptions {
   prefix?: string;
   /** Tensors that may be left over, by their names; others that the model does not have are refused. */
   ignore?: RegExp;
+  /**
+   * The model that an adapter was trained on, where that is not where its adapter_config.json says: as `source`. LoRA, DoRA, LoHa,
+   * LoKr and (IA)³ of PEFT are merged into its weights at load.
+   */
+  base?: string | URL;
+  /**
+   * A head in a file of its own, which then classifies: an aesthetic predictor, a linear probe. Which vector of the model it reads
+   * its width says; what else it does not tell, such as the activation between its layers, is said in { file, activation, normalize }.
+   */
+  head?: Head;
   /** Facts that a checkpoint without config.json does not tell, such as its heads (width / 64 unless given). */
   config?: ConfigOverrides;
   /**
@@ -150,7 +163,7 @@ export interface Model extends TaskMethods {
   ): Promise<Tensor & { geometry: Geometry | readonly Geometry[] }>;
   /**
    * The same before normalization: 8-bit RGB, [images, H, W, 3].
-   * @throws RangeError where torchvision's processor resizes values: of DINOv3 and OWLv2.
+   * @throws RangeError where the processor resizes values: of OWLv2, and torchvision's of DINOv3.
    */
   preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
   /** Ends calls that are running, which throw as later ones do, and frees what no other model shares. */
@@ -182,7 +195,6 @@ function createModel(
   let { backend } = loaded.value;
   const tasks = tasksOf(config);
   const { height, width } = preprocessing;
-  const values = config.inputChannels * height * width;
   const imageWorkers = createImageWorkers();
   /** Callbacks that end the calls which are running. */
   const running = new Set<(reason: unknown) => void>();
@@ -240,14 +252,29 @@ function createModel(
     }
   }
 
-  /** Pixel values of images of the model's size. */
+  /** Pixel values of images of one size. */
   function valuesOf(images: readonly SeenImage[]): Tensor {
-    const data = new Float32Array(images.length * values);
-    for (const [i, { data: rgb }] of images.entries()) {
-      toPixelValues(rgb, preprocessing, data.subarray(i * values, (i + 1) * values));
+    const [first] = images;
+    const size = first ?? { width, height };
+    const other = images.findIndex((image) => image.width !== size.width || image.height !== size.height);
+    if (other >= 0) {
+      const sizes = [images[0]!, images[other]!].map((image) => `${image.height}×${image.width}`);
+      throw new RangeError(
+        `preprocess: images of a list must become pixels of one size, or be given one by one; got ${sizes.join(" and ")}`,
+      );
     }
-    return { dims: [images.length, config.inputChannels, height, width], data };
+    const values = config.inputChannels * size.height * size.width;
+    const data = new Float32Array(images.length * values);
+    for (const [i, image] of images.entries()) {
+      valuesOfSeen(image, preprocessing, data.subarray(i * values, (i + 1) * values));
+    }
+    return { dims: [images.length, config.inputChannels, size.height, size.width], data };
   }
+
+  /** Options with which an image is opened. */
+  const opening = (signal: AbortSignal | undefined) => ({
+    ...{ preprocessing, pixelLimit, decodeTimeout, draft, sources, fetch, signal },
+  });
 
   const drawing = createDrawing(preprocessing, pixelLimit);
   /** Draws images that the GPU reads by itself. */
@@ -259,8 +286,19 @@ function createModel(
   function inputsOf(image: SeenImage | DrawnImage): Inputs {
     if ("sampling" in image) return { pixelValues: image };
     if (!config.naflex) return { pixelValues: valuesOf([image]) };
-    const values = toPixelValues(image.data, { ...preprocessing, width: image.width, height: image.height });
+    const values = valuesOfSeen(image, preprocessing);
     return patchesOf(values, image, config.patchSize[0]);
+  }
+
+  /** Refuses images that cannot be prepared, or not for this model. */
+  function checkPrepared(): void {
+    if (preprocessing.absent !== undefined) throw new RangeError(preprocessing.absent);
+    const [rows, columns] = config.imageSize;
+    if (!config.naflex && !config.interpolation.always && (height !== rows || width !== columns)) {
+      throw new RangeError(
+        `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
+      );
+    }
   }
 
   /**
@@ -274,14 +312,8 @@ function createModel(
     drawn: (input: ImageInput) => Own | undefined,
     compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
   ): Promise<Result[]> {
-    if (preprocessing.absent !== undefined) throw new RangeError(preprocessing.absent);
-    const [rows, columns] = config.imageSize;
-    if (!config.naflex && !config.interpolation.always && (height !== rows || width !== columns)) {
-      throw new RangeError(
-        `preprocess: the checkpoint's preprocessing gives ${height}×${width} pixels, but its model takes ${rows}×${columns}`,
-      );
-    }
-    const options = { preprocessing, pixelLimit, decodeTimeout, draft, sources, fetch, signal };
+    checkPrepared();
+    const options = opening(signal);
     return call(signal, async (check) => {
       if (images.length === 1) {
         return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, options)), check)];
@@ -307,7 +339,8 @@ function createModel(
     const { similarity } = live().value;
     const compute = await call(signal, async (check) => {
       const embedTexts = (texts: readonly string[]) => textDirections(texts, check, signal);
-      return task.begin({ config, labels, similarity, embedTexts }, options as object, ...args);
+      const embedQuery = (image: ImageInput) => queryOf(image, check, signal);
+      return task.begin({ config, labels, similarity, embedTexts, embedQuery }, options as object, ...args);
     });
     const results = await eachOf(name, listOf(images), signal, drawn, (image, check) =>
       compute({
@@ -317,6 +350,28 @@ function createModel(
     );
     if (!isList(images)) return results[0]!;
     return task.join ? task.join(results) : results;
+  }
+
+  /** Embeddings of query images that are kept. */
+  const queries = new WeakMap<Blob, Promise<Tensor>>();
+
+  /** The embedding of a query image, [1, D]. */
+  function queryOf(image: ImageInput, check: () => void, signal: AbortSignal | undefined): Promise<Tensor> {
+    const compute = async () => {
+      checkPrepared();
+      const { pixelValues } = inputsOf(drawn(image) ?? (await pixelsOf(image, opening(signal))));
+      check();
+      const { queryEmbeds } = await run({ queryPixelValues: pixelValues }, ["queryEmbeds"], check, { signal });
+      return queryEmbeds!;
+    };
+    if (!(image instanceof Blob)) return compute();
+    const known = queries.get(image);
+    if (known) return known;
+    const computed = compute();
+    queries.set(image, computed);
+    // One that failed, or was ended by its signal, is tried again.
+    computed.catch(() => queries.delete(image));
+    return computed;
   }
 
   /** Features of a text, of length 1, kept. */

@@ -34,6 +34,18 @@ export interface LinearPlan {
   readonly bias: readonly Source[];
   /** LayerScale (Touvron et al. 2021b): a factor for each output, multiplied in once all tensors have passed. */
   readonly scale?: ValuesPlan;
+  /** Batch norm (Ioffe & Szegedy 2015) behind it, folded in then. */
+  readonly batchNorm?: BatchNormPlan;
+  /** True if it stays in f32 in every precision. */
+  readonly exact?: true;
+}
+
+/** A batch norm of the moments that training left, and the bias of the layer before it, which has none of its own then. */
+export interface BatchNormPlan {
+  readonly eps: number;
+  readonly values: Readonly<Record<"scale" | "shift" | "mean" | "variance", ValuesPlan>> & {
+    readonly bias?: ValuesPlan;
+  };
 }
 
 /** A matrix in the backend's memory. */

@@ -20,6 +20,58 @@ export const vector = (tensor: string, cols: number): TensorPlan => ({
   ...{ rows: 1, cols, sources: [source(tensor, [cols], 1)] },
 });
 
+/**
+ * Filters of a convolution, [O, I, k, k] or Flax's [k, k, I, O], as rows in the order (y, x, channel).
+ * @param finish changes each row when it is whole.
+ */
+export const convolutionRows =
+  (
+    { outputs, channels, kernel, flax = false }: { outputs: number; channels: number; kernel: number; flax?: boolean },
+    finish?: (row: Float32Array) => void,
+  ): Arrange =>
+  (values) => {
+    const spots = kernel * kernel;
+    const inputs = spots * channels;
+    const rows = new Float32Array(values.length);
+    for (let o = 0; o < outputs; o++) {
+      for (let spot = 0; spot < spots; spot++)
+        for (let c = 0; c < channels; c++) {
+          const from = flax ? (spot * channels + c) * outputs + o : (o * channels + c) * spots + spot;
+          rows[o * inputs + spot * channels + c] = values[from]!;
+        }
+      finish?.(rows.subarray(o * inputs, (o + 1) * inputs));
+    }
+    return rows;
+  };
+
+/** Filters of a transposed convolution, [I, O, k, k], as the rows that `convolveTransposed` takes. */
+export const transposedRows =
+  ({
+    outputs,
+    channels,
+    kernel,
+    stride,
+  }: {
+    outputs: number;
+    channels: number;
+    kernel: number;
+    stride: number;
+  }): Arrange =>
+  (values) => {
+    const taps = kernel / stride;
+    const rows = new Float32Array(values.length);
+    let at = 0;
+    for (let u = 0; u < stride; u++)
+      for (let v = 0; v < stride; v++)
+        for (let o = 0; o < outputs; o++)
+          for (let i = taps - 1; i >= 0; i--)
+            for (let j = taps - 1; j >= 0; j--)
+              for (let c = 0; c < channels; c++) {
+                rows[at++] = values[((c * outputs + o) * kernel + u + stride * i) * kernel + v + stride * j]!;
+              }
+    return rows;
+  };
+
 /** [inputs, outputs] to [outputs, inputs]. */
 export const transpose =
   (inputs: number): Arrange =>

@@ -9,6 +9,7 @@ import { test } from "node:test";
 import {
   type Activation,
   type Backend,
+  type ConvolveOptions,
   type DType,
   ELEMENT_BYTES,
   type Linear,
@@ -479,6 +480,79 @@ export function runBackendCases(options: {
     );
   }
 
+  // Kernels that do not overlap, that do twice and thrice; channels that fill no vector; several images.
+  for (const [images, height, width, channels, outputs, kernel, stride] of [
+    [1, 1, 1, 1, 1, 1, 1],
+    [2, 3, 2, 3, 5, 2, 2],
+    [1, 4, 5, 9, 6, 4, 4],
+    [1, 1, 1, 2, 3, 4, 2],
+    [2, 5, 3, 4, 9, 4, 2],
+    [1, 6, 7, 5, 8, 3, 1],
+    [1, 3, 4, 6, 2, 9, 3],
+    [1, 14, 13, 33, 20, 4, 2],
+  ] as const) {
+    const label = `${images}×${height}×${width}×${channels} → ${outputs}, ${kernel}×${kernel} by ${stride}`;
+    const taps = kernel / stride;
+    const run = (b: Backend, precision: Precision, activation?: Activation) =>
+      during(b, async () => {
+        const linear = linearOf(b, stride * stride * outputs, taps * taps * channels, 4, precision);
+        const rows = images * height * width;
+        const x = b.createTensor(rows, channels, noise(rows * channels, 37));
+        const out = b.createTensor(rows * stride * stride, outputs);
+        b.convolveTransposed(out, x, linear, { height, width, kernel, stride }, { activation });
+        return b.read(out);
+      });
+    matches(`convolveTransposed ${label}`, (b) => run(b, "f32"));
+    matches(`convolveTransposed ${label}, then relu`, (b) => run(b, "f32", "relu"));
+    matches(`convolveTransposed ${label} in f16`, (b) => run(b, "f16"), tolerances.f16);
+    equals(`convolveTransposed ${label} in int8`, (b) => run(b, "int8"));
+  }
+
+  // Larger, smaller, the same; sides of one pixel; parts of the rows.
+  for (const [images, height, width, outHeight, outWidth, channels, first, count] of [
+    [1, 1, 1, 1, 1, 1, 0, 1],
+    [1, 1, 1, 3, 4, 2, 0, 3],
+    [2, 3, 4, 6, 8, 5, 0, 6],
+    [1, 5, 7, 5, 7, 8, 1, 3],
+    [2, 7, 5, 3, 1, 9, 1, 2],
+    [1, 37, 19, 74, 266, 3, 13, 31],
+    [3, 4, 2, 9, 13, 12, 8, 1],
+  ] as const) {
+    for (const aligned of [false, true]) {
+      for (const accumulate of [false, true]) {
+        const kind = `${aligned ? "corners" : "edges"} aligned${accumulate ? ", added to out" : ""}`;
+        matches(`resizeMap ${images}×${height}×${width}×${channels} to ${outHeight}×${outWidth}, ${kind}`, (b) =>
+          during(b, async () => {
+            const x = b.createTensor(images * height * width, channels, noise(images * height * width * channels, 38));
+            const rows = images * count * outWidth;
+            const out = b.createTensor(rows, channels, noise(rows * channels, 39));
+            const sizes = { height, width, outHeight, outWidth };
+            b.resizeMap(out, x, { ...sizes, aligned, accumulate, rows: { first, count } });
+            return b.read(out);
+          }),
+        );
+      }
+    }
+  }
+
+  for (const [images, tokens, prefix, width] of [
+    [1, 2, 1, 1],
+    [2, 5, 1, 6],
+    [3, 10, 5, 9],
+    [1, 197, 1, 24],
+  ] as const) {
+    for (const readout of ["ignore", "add", "concatenate"] as const) {
+      matches(`readout of ${images}×${tokens}×${width}, ${prefix} before the patches: ${readout}`, (b) =>
+        during(b, async () => {
+          const x = b.createTensor(images * tokens, width, noise(images * tokens * width, 40));
+          const out = b.createTensor(images * (tokens - prefix), readout === "concatenate" ? 2 * width : width);
+          b.readout(out, x, { tokens, prefix, readout });
+          return b.read(out);
+        }),
+      );
+    }
+  }
+
   // Kernels of 1, 2, 3, 7; padding that is even, odd and none; maps smaller than the window.
   for (const [images, height, width, channels, outputs, kernel, stride, top, left] of [
     [1, 1, 1, 1, 1, 1, 1, 0, 0],
@@ -493,21 +567,27 @@ export function runBackendCases(options: {
     const outWidth = Math.floor((width + left - 1) / stride) + 1;
     const window = { height, width, kernel, stride, top, left, outHeight, outWidth };
     const label = `${images}×${height}×${width}×${channels} → ${outputs}, ${kernel}×${kernel} by ${stride}`;
-    const run = (b: Backend, precision: Precision, accumulate: boolean) =>
+    const run = (b: Backend, precision: Precision, options: ConvolveOptions) =>
       during(b, async () => {
         const linear = linearOf(b, outputs, kernel * kernel * channels, 4, precision);
         const size = images * height * width * channels;
         const x = b.createTensor(images * height * width, channels, noise(size, 34));
         const rows = images * outHeight * outWidth;
         const out = b.createTensor(rows, outputs, noise(rows * outputs, 35));
-        b.convolve(out, x, linear, window, { accumulate });
+        b.convolve(out, x, linear, window, options);
         return b.read(out);
       });
-    for (const accumulate of [false, true]) {
-      matches(`convolve ${label}${accumulate ? ", added to out" : ""}`, (b) => run(b, "f32", accumulate));
+    for (const options of [
+      {},
+      { accumulate: true },
+      { relu: true, activation: "relu" },
+      { relu: true, accumulate: true },
+    ] as const) {
+      matches(`convolve ${label} ${JSON.stringify(options)}`, (b) => run(b, "f32", options));
     }
-    matches(`convolve ${label} in f16`, (b) => run(b, "f16", false), tolerances.f16);
-    equals(`convolve ${label} in int8`, (b) => run(b, "int8", true));
+    matches(`convolve ${label} in f16`, (b) => run(b, "f16", { relu: true }), tolerances.f16);
+    equals(`convolve ${label} in int8`, (b) => run(b, "int8", { accumulate: true }));
+    equals(`convolve ${label} in int8 of positive values`, (b) => run(b, "int8", { relu: true }));
     for (const fill of [0, Number.NEGATIVE_INFINITY]) {
       define(`maxPool ${label} in ${fill}`, async (b) => {
         const pooled = (b: Backend) =>
@@ -802,6 +882,54 @@ export function runBackendCases(options: {
       "convolve with a window beside the map",
       /^convolve: each window of 3×3 must have a pixel of the 2×2 map; got 4×4 windows, stride 1, from -1, -1 on$/,
       (b, t) => b.convolve(t(16, 1), t(4, 2), b.createLinear(1, 18), windowOf(3, 4)),
+    ],
+    [
+      "convolve with an activation of a sum",
+      /^convolve: an activation excludes accumulate; got relu and accumulate$/,
+      (b, t) =>
+        b.convolve(t(4, 1), t(4, 2), b.createLinear(1, 18), windowOf(3, 2), { activation: "relu", accumulate: true }),
+    ],
+    [
+      "convolveTransposed by a stride that does not divide the kernel",
+      /^convolveTransposed: the kernel must be a multiple of the stride, and larger by an even number; got 3 and 2$/,
+      (b, t) =>
+        b.convolveTransposed(t(4, 1), t(1, 2), b.createLinear(4, 2), { height: 1, width: 1, kernel: 3, stride: 2 }),
+    ],
+    [
+      "convolveTransposed of other weights",
+      /^convolveTransposed: the kernel is 2×2 by 2 and x has 2 channels, so weights must have 2 inputs and a multiple of 4 outputs; got 2 and 3$/,
+      (b, t) =>
+        b.convolveTransposed(t(4, 1), t(1, 2), b.createLinear(3, 2), { height: 1, width: 1, kernel: 2, stride: 2 }),
+    ],
+    [
+      "convolveTransposed into another map",
+      /^convolveTransposed: maps are 2×1 and the kernel is 2×2 by 2, so out must be 8×1; got 4×1$/,
+      (b, t) =>
+        b.convolveTransposed(t(4, 1), t(2, 2), b.createLinear(4, 2), { height: 2, width: 1, kernel: 2, stride: 2 }),
+    ],
+    [
+      "resizeMap to more rows than there are",
+      /^resizeMap: rows must be of 4; got 2 from 3 on$/,
+      (b, t) =>
+        b.resizeMap(t(8, 1), t(4, 1), {
+          ...{ height: 2, width: 2, outHeight: 4, outWidth: 4, aligned: true },
+          rows: { first: 3, count: 2 },
+        }),
+    ],
+    [
+      "resizeMap into another map",
+      /^resizeMap: 1 maps become 3 rows of 3 pixels, so out must be 9×1; got 8×1$/,
+      (b, t) => b.resizeMap(t(8, 1), t(4, 1), { height: 2, width: 2, outHeight: 3, outWidth: 3, aligned: false }),
+    ],
+    [
+      "readout of a token that is not there",
+      /^readout: to add the first token there must be one before the patches; got none$/,
+      (b, t) => b.readout(t(4, 1), t(4, 1), { tokens: 4, prefix: 0, readout: "add" }),
+    ],
+    [
+      "readout into another map",
+      /^readout: x is 4×3 of 2 tokens, so out must be 2×6; got 2×3$/,
+      (b, t) => b.readout(t(2, 3), t(4, 3), { tokens: 2, prefix: 1, readout: "concatenate" }),
     ],
     [
       "maxPool into another map",

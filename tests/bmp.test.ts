@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { readBmp } from "../src/image/bmp.js";
+import { readBmp } from "../src/image/decode/bmp.js";
 import { decode } from "../src/image/index.js";
 import { check, type Expected, fileOf, sha256 } from "./pillow.js";
 

@@ -1,16 +1,18 @@
 /** The command line as a program sees it: exit status, standard output and standard error of the compiled CLI. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseArguments } from "../src/cli/arguments.js";
 import { createTerminal } from "../src/cli/terminal.js";
-import { load } from "../src/index.js";
+import { openImage } from "../src/image/index.js";
+import { type Box, load } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
 import { bar } from "../src/tasks/bar.js";
+import { distinct } from "../src/tasks/palette.js";
 import { readTensors } from "./tensors.js";
 
 const CLI = fileURLToPath(new URL("../src/cli.js", import.meta.url));
@@ -45,7 +47,7 @@ const best = golden.probabilities
   .map((probability, index) => ({ label: id2label[index] as string, index, probability }))
   .sort((a, b) => b.probability - a.probability);
 
-test("no arguments print help that fits a screen, and so does --help anywhere", () => {
+test("no arguments and --help print help that fits a screen, and that of a command its options", () => {
   const help = run([]);
   assert.equal(help.status, 0);
   assert.equal(help.stderr, "");
@@ -54,7 +56,12 @@ test("no arguments print help that fits a screen, and so does --help anywhere", 
   for (const line of lines) assert.ok(line.length < 80, line);
   assert.match(help.stdout, /^example: vitrail classify /m);
   assert.deepEqual(run(["--help"]), help);
-  assert.deepEqual(run(["bench", "-h"]), help);
+  const bench = run(["bench", "-h"]);
+  assert.equal(bench.status, 0);
+  assert.match(bench.stdout, /^usage: vitrail bench \[options\]\n {2}.*\n\n {2} {2}--batch 1 /);
+  const zeroShot = run(["zero-shot", "--help"]);
+  assert.match(zeroShot.stdout, /^ {4}--labels "A,B"[\s\S]*^ {2}IMAGES +files[\s\S]*^ {2}--model NAME/m);
+  for (const line of zeroShot.stdout.split("\n")) assert.ok(line.length < 80, line);
 });
 
 test("--version is the package's", () => {
@@ -64,10 +71,13 @@ test("--version is the package's", () => {
 
 test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
-    [["clasify", IMAGE], 'there is no command "clasify"; there are classify, embed, quantize, inspect, bench'],
+    [
+      ["clasify", IMAGE],
+      'there is no command "clasify"; there are classify, zero-shot, depth, segment, detect, embed, quantize, inspect, bench',
+    ],
     [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
-    [["classify", "--out", "a.npy"], "--out is an option of embed, quantize, not of classify"],
+    [["classify", "--out", "a.npy"], "--out is an option of depth, segment, detect, embed, quantize, not of classify"],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
     [["classify", "--top", "0"], '--top must be a whole number from 1 to 1000000; got "0"'],
@@ -101,6 +111,8 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     subfolder: undefined,
     prefix: undefined,
     ignore: undefined,
+    base: undefined,
+    head: undefined,
   });
   assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, {});
   const { batch, seconds, json, quiet, out } = parseArguments([]);
@@ -115,9 +127,22 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     },
   );
   const words = ["--threads", "2", "--backend", "wasm", "--precision", "int8", "--wide", "--processor", "torchvision"];
-  words.push("--subfolder", "vision", "--prefix", "tower.", "--ignore", "/^loss/", "--state", "teacher");
+  words.push(
+    "--subfolder",
+    "vision",
+    "--prefix",
+    "tower.",
+    "--ignore",
+    "/^loss/",
+    "--state",
+    "teacher",
+    "--base",
+    "b",
+    "--head",
+    "h.pth",
+  );
   const { load } = parseArguments(words);
-  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher" };
+  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher", base: "b", head: "h.pth" };
   assert.deepEqual(load, {
     backend: "wasm",
     precision: "int8",
@@ -128,11 +153,136 @@ test("what is given arrives, in any order, and the rest is by default", () => {
   });
 });
 
+test("options of tasks are read by their kinds", () => {
+  const words = [
+    "detect",
+    "a.jpg",
+    "--labels",
+    " a cat ,dog",
+    "--threshold",
+    "0.25",
+    "--iou=1",
+    "--top",
+    "3",
+    "--query",
+    "q.png",
+  ];
+  const args = parseArguments(words);
+  const options = { labels: ["a cat", "dog"], query: "q.png", threshold: 0.25, topK: 3, iou: 1 };
+  assert.deepEqual([args.task, args.taskArguments], [options, []]);
+  const zeroShot = parseArguments(["zero-shot", "a.jpg", "--labels", "a,b"]);
+  assert.deepEqual([zeroShot.task, zeroShot.taskArguments], [{}, [["a", "b"]]]);
+  const cases: [args: string[], message: string][] = [
+    [["detect", "--labels", "a,,b"], '--labels must be texts with commas between; got "a,,b"'],
+    [["detect", "--threshold", "2"], '--threshold must be a number from 0 to 1; got "2"'],
+    [["zero-shot", "a.jpg"], "zero-shot needs --labels: the texts, with commas between"],
+    [["classify", "--labels", "a"], "--labels is an option of zero-shot, detect, not of classify"],
+  ];
+  for (const [args, message] of cases) assert.throws(() => parseArguments(args), { message });
+});
+
+const OWL = "tests/fixtures/checkpoints/hf-owlv2";
+const owlCase = JSON.parse(readFileSync(join(OWL, "case.json"), "utf8")).detect;
+
+test("detect prints transformers' boxes of texts and of a query image, as JSON and for people", () => {
+  for (const { image, labels, query, iou, threshold, found } of owlCase) {
+    if (iou === 1) continue;
+    const asked = labels
+      ? ["--labels", labels.join(","), "--threshold", String(threshold)]
+      : ["--query", `tests/fixtures/image/${query}`, "--iou", String(iou)];
+    const words = ["detect", "--model", OWL, `tests/fixtures/image/${image}`, ...asked];
+    const { status, stdout, stderr } = run([...words, "--json"]);
+    assert.deepEqual([status, stderr], [0, ""]);
+    const [line] = jsonLines(stdout);
+    const got = line.objects.map(({ probability }: { probability: number }) => probability);
+    const want = [...found.scores].sort((a: number, b: number) => b - a);
+    assert.equal(got.length, want.length);
+    for (const [i, score] of want.entries()) assert.ok(Math.abs(got[i] - score) < 1e-5);
+    const text = run(words).stdout;
+    assert.equal(text.match(/^ +[\d.]+ % {2}.+ at( -?[\d.]+){4}$/gm)?.length, want.length);
+  }
+  const { status, stderr } = onModel("detect", "--labels", "a", IMAGE);
+  assert.equal(status, 2);
+  assert.match(
+    stderr,
+    /^vitrail: detect: the checkpoint must have boxes; this one has none, and can classify, embed\n$/,
+  );
+});
+
+test("detect draws the outlines of boxes on the photo, as a person sees it, with --out", async () => {
+  const folder = join(scratch, "boxes");
+  const image = "tests/fixtures/image/exif-6.jpg";
+  const words = ["--labels", "cat,the dog", "--threshold", "0", "--top", "2", "--out", folder, "--json"];
+  const { status, stdout } = run(["detect", "--model", OWL, image, ...words]);
+  assert.equal(status, 0);
+  const [{ objects, files }] = jsonLines(stdout);
+  assert.deepEqual(files, [join(folder, "exif-6.boxes.png")]);
+  const [photo, drawn] = [await openImage(image), await openImage(join(folder, "exif-6.boxes.png"))];
+  assert.deepEqual([drawn.width, drawn.height], [photo.width, photo.height]);
+  // Lines are two pixels wide on a photo that is so small.
+  const onLine = (x: number, y: number) =>
+    objects.findIndex(({ box }: { box: Box }) => {
+      const [left, right] = [box.xmin, box.xmax].map((side) => Math.min(Math.max(Math.round(side), 0), photo.width));
+      const [top, bottom] = [box.ymin, box.ymax].map((side) => Math.min(Math.max(Math.round(side), 0), photo.height));
+      const inside = x >= left! && x < right! && y >= top! && y < bottom!;
+      return inside && !(x >= left! + 2 && x < right! - 2 && y >= top! + 2 && y < bottom! - 2);
+    });
+  let lines = 0;
+  for (let y = 0; y < photo.height; y++)
+    for (let x = 0; x < photo.width; x++) {
+      const at = 3 * (y * photo.width + x);
+      const box = onLine(x, y);
+      const want = box < 0 ? photo.data.subarray(at, at + 3) : distinct(objects[box].index);
+      assert.deepEqual([...drawn.data.subarray(at, at + 3)], [...want], `${x}, ${y}`);
+      if (box >= 0) lines++;
+    }
+  assert.ok(lines > 20, `${lines} pixels of lines`);
+});
+
+test("zero-shot prints transformers' probabilities", () => {
+  const folder = "tests/fixtures/checkpoints/hf-clip";
+  const { labels, templates } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")).zero_shot;
+  const words = ["--labels", labels.join(","), "--template", templates[0], "--top", "2", "--json"];
+  const { status, stdout } = run(["zero-shot", "--model", folder, IMAGE, ...words]);
+  assert.equal(status, 0);
+  const [{ top }] = jsonLines(stdout);
+  assert.equal(top.length, 2);
+  assert.ok(labels.includes(top[0].label) && top[0].probability >= top[1].probability);
+});
+
+test("images are files, folders, patterns and lists, each in the order of its names", () => {
+  const folder = join(scratch, "photos");
+  mkdirSync(join(folder, "b", "c"), { recursive: true });
+  const photo = readFileSync(IMAGE);
+  for (const name of ["z.jpg", "a.JPG", "notes.txt", ".hidden.jpg", "b/one[1].jpg", "b/c/deep.jpg"]) {
+    writeFileSync(join(folder, name), name.endsWith("txt") ? "no" : photo);
+  }
+  const list = inScratch("list.txt", `${folder}/z.jpg\r\n\n${folder}/b\n`);
+  const imagesIn = (...words: string[]): [status: number | null, images: string[]] => {
+    const { status, stdout } = onModel("classify", "--json", ...words);
+    return [status, jsonLines(stdout).map(({ image, error }) => error ?? image.slice(folder.length + 1))];
+  };
+  const all = ["a.JPG", "b/c/deep.jpg", "b/one[1].jpg", "z.jpg"];
+  assert.deepEqual(imagesIn(folder), [0, all]);
+  assert.deepEqual(imagesIn(`${folder}/*.jpg`), [0, ["z.jpg"]]);
+  assert.deepEqual(imagesIn(`${folder}/**/*.jpg`), [0, ["b/c/deep.jpg", "b/one[1].jpg", "z.jpg"]]);
+  assert.deepEqual(imagesIn(`${folder}/[!z].???`), [0, ["a.JPG"]]);
+  // A file of that name comes before a pattern.
+  assert.deepEqual(imagesIn(`${folder}/b/one[1].jpg`), [0, ["b/one[1].jpg"]]);
+  assert.deepEqual(imagesIn(`@${list}`), [0, ["z.jpg", "b/c/deep.jpg", "b/one[1].jpg"]]);
+  const none = `images: ${JSON.stringify(`${folder}/*.gif`)} is a pattern that no file has`;
+  assert.deepEqual(imagesIn(`${folder}/*.gif`, `${folder}/z.jpg`), [1, [none, "z.jpg"]]);
+  const [, [missing]] = imagesIn("@absent.txt");
+  assert.equal(missing, 'images: "@absent.txt" names a list that does not exist');
+  const [, [itself]] = imagesIn(`@${inScratch("loop.txt", `@${join(scratch, "loop.txt")}`)}`);
+  assert.match(itself!, /loop\.txt" is in 8 lists, one in the other$/);
+});
+
 const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, embed, quantize, inspect, bench"],
+  [["--json"], "a command must be given: classify, zero-shot, depth, segment, detect, embed, quantize, inspect, bench"],
   [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],
@@ -201,7 +351,7 @@ const cut = inScratch("cut.jpg", readFileSync(IMAGE).subarray(0, 300));
 const absent = join(scratch, "absent.jpg");
 const BAD: readonly (readonly [image: string, message: RegExp])[] = [
   [absent, /^file: ".*absent\.jpg" does not exist$/],
-  [folder, /^file: ".*folder\.jpg.*" is a directory, not a file$/],
+  [folder, /^images: ".*folder\.jpg.*" is a folder without images$/],
   [TEXT, /^decode: ".*text\.jpg" is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file$/],
   [cut, /^decode: ".*cut\.jpg" .*$/],
 ];

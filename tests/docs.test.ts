@@ -31,8 +31,17 @@ const PATHS: Readonly<Record<string, string>> = {
   "google/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
   "models/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
   "openai/clip-vit-base-patch32": "tests/fixtures/checkpoints/hf-clip",
+  "depth-anything/Depth-Anything-V2-Small-hf": "tests/fixtures/dense/hf-depth-anything",
+  "Intel/dpt-large-ade": "tests/fixtures/dense/hf-dpt-segmentation",
+  "google/owlv2-base-patch16-ensemble": "tests/fixtures/checkpoints/hf-owlv2",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
+};
+
+/** Models by the names that examples have for them; "vit" is a classifier. */
+const MODELS: Readonly<Record<string, string>> = {
+  clip: "openai/clip-vit-base-patch32",
+  owl: "google/owlv2-base-patch16-ensemble",
 };
 
 const DOCUMENTS = ["README.md", "FAMILIES.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
@@ -93,9 +102,11 @@ test("every example of a docstring compiles and runs", () => {
   );
   assert.ok(examples.length >= 2, `${examples.length} examples`);
   const bodies = examples.map((code) => {
-    const name = /\bclip\./.test(code) ? "clip" : "vit";
-    const folder = name === "clip" ? "openai/clip-vit-base-patch32" : "google/vit-base-patch16-224";
-    const model = /\bvit =/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
+    const [name, folder] = Object.entries(MODELS).find(([name]) => new RegExp(`\\b${name}\\.`).test(code)) ?? [
+      "vit",
+      "google/vit-base-patch16-224",
+    ];
+    const model = /\bload\(/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
     return `{\n${model}${code}}\n`;
   });
   run("examples", `import { load } from "vitrail";\n${bodies.join("")}`);

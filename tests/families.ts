@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FAMILIES } from "../src/checkpoint/families/transformers.js";
 
-const FIXTURES = "tests/fixtures/checkpoints";
+/** Folders of checkpoints with goldens: of what all models have, and of dense heads. */
+const FIXTURES = ["tests/fixtures/checkpoints", "tests/fixtures/dense"];
 
 interface Row {
   readonly family: string;
@@ -91,15 +92,39 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    family: "towers of image-text models: BLIP, BLIP-2, FLAVA, GIT, InternVL, MLCD, OWL-ViT (features)",
+    family: "OWL-ViT, OWLv2",
+    transformers: ["owlvit", "owlv2"],
+    timm: [],
+    others: [],
+    tasks: "boxes by texts or an image, texts, features",
+    fixtures: ["hf-owlvit", "hf-owlv2"],
+  },
+  {
+    family: "YOLOS",
+    transformers: ["yolos"],
+    timm: [],
+    others: [],
+    tasks: "boxes, features",
+    fixtures: ["hf-yolos"],
+  },
+  {
+    family: "towers of image-text models: BLIP, BLIP-2, FLAVA, GIT, InternVL, MLCD",
     transformers: [
       ...["blip_vision_model", "blip_2_vision_model", "flava_image_model", "git_vision_model", "internvl_vision"],
-      ...["mlcd_vision_model", "owlvit"],
+      "mlcd_vision_model",
     ],
     timm: [],
     others: [],
     tasks: "features",
     fixtures: ["hf-blip", "hf-blip2", "hf-flava", "hf-git", "hf-internvl", "hf-internvl-qk-norm", "hf-mlcd"],
+  },
+  {
+    family: "Depth Anything, DPT (plain, hybrid, on DINOv2)",
+    transformers: ["depth_anything", "dpt"],
+    timm: [],
+    others: [],
+    tasks: "depth, semantic segments, features",
+    fixtures: ["hf-depth-anything", "hf-dpt-dinov2", "hf-dpt-segmentation"],
   },
   {
     family: "Pixio, RADIO",
@@ -135,15 +160,17 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-const libraryOf = (fixture: string): string =>
-  JSON.parse(readFileSync(join(FIXTURES, fixture, "case.json"), "utf8")).library;
+const libraryOf = (fixture: string): string => {
+  const folder = FIXTURES.find((root) => existsSync(join(root, fixture)))!;
+  return JSON.parse(readFileSync(join(folder, fixture, "case.json"), "utf8")).library;
+};
 
 /** Markdown, without padding. */
 export function familyTable(): string {
   const types = ROWS.flatMap(({ transformers }) => transformers).sort();
   assert.deepEqual(types, Object.keys(FAMILIES).sort(), "each model_type has a row");
   const tested = ROWS.flatMap(({ fixtures }) => fixtures).sort();
-  const all = readdirSync(FIXTURES).filter((name) => existsSync(join(FIXTURES, name, "case.json")));
+  const all = FIXTURES.flatMap((root) => readdirSync(root).filter((name) => existsSync(join(root, name, "case.json"))));
   assert.deepEqual(tested, all.sort(), "each fixture has a row");
   const code = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(", ");
   const rows = ROWS.map(({ family, transformers, timm, others, tasks, fixtures }) => {
@@ -213,6 +240,7 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "vit/text.ts"],
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
+  ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
 ];
 
 export function addedTable(): string {

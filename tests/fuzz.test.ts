@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 import { fuzz, type Report } from "../fuzz/fuzz.js";
 import { answerOf } from "../fuzz/target.js";
 import { TARGETS } from "../fuzz/targets/index.js";
-import { decode } from "../src/image/decode.js";
+import { decode } from "../src/image/decode/index.js";
 
 const temporary = mkdtempSync(join(tmpdir(), "vitrail-fuzz-"));
 after(() => rmSync(temporary, { recursive: true }));
@@ -87,8 +87,8 @@ test("fuzz: code that counts does what it did", async () => {
   const { startCoverage } = await import("../fuzz/coverage.js");
   const { writeInstrumented } = await import("../fuzz/instrumented.js");
   const coverage = startCoverage();
-  const copy = pathToFileURL(`${writeInstrumented()}/src/image/decode.js`).href;
-  const counting = (await import(copy)) as typeof import("../src/image/decode.js");
+  const copy = pathToFileURL(`${writeInstrumented()}/src/image/decode/index.js`).href;
+  const counting = (await import(copy)) as typeof import("../src/image/decode/index.js");
   const files = readdirSync("tests/fixtures/image").filter((name) => /\.(jpg|png|gif|webp)$/.test(name));
   assert.ok(files.length > 50);
   for (const name of files) {

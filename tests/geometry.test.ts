@@ -64,6 +64,11 @@ const PIPELINES: Readonly<Record<string, Preprocessing>> = {
     crop_size: { height: 50, width: 33 },
   }),
   "a border to a square": torchvision({ image_processor_type: "Owlv2ImageProcessor", size: 40 }),
+  "a border to a square by SciPy": parsePreprocessing(
+    { image_processor_type: "Owlv2ImageProcessor", size: 40 },
+    undefined,
+    [40, 40],
+  ),
 };
 
 /** For each orientation of EXIF: the stored pixel that the person sees at (x, y) of an upright photo of w × h. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { decodeFor } from "../src/image/decode.js";
+import { decodeFor } from "../src/image/decode/index.js";
 import { parsePreprocessing } from "../src/image/index.js";
 import { pixelsOf } from "../src/image/pixels.js";
 import { kept } from "../src/image/upright.js";

@@ -513,7 +513,11 @@ test("offline, what nobody asked for is not taken to be absent", async (t) => {
   const cacheDir = newCache();
   // As a program leaves it that takes models without their preprocessing.
   await (await open({ cacheDir })).bring!(["config.json", WEIGHTS]);
-  await assert.rejects(load("a/b", { cacheDir, offline: true }), {
+  using model = await load("a/b", { cacheDir, offline: true });
+  // Pixel values can be given; images are not prepared by guessing.
+  const { dims, data } = await (await load(FIXTURE)).preprocess(IMAGE);
+  assert.ok((await model.forward({ pixelValues: { dims, data } })).logits.data.length > 0);
+  await assert.rejects(model.classify(IMAGE), {
     message: `hub: the cache "${cacheDir}" does not say whether "a/b" has preprocessor_config.json; load it once when the Hub can be asked`,
   });
 });

@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { readJpeg } from "../src/image/decode/jpeg.js";
 import { decode } from "../src/image/index.js";
-import { readJpeg } from "../src/image/jpeg.js";
 import { atOnce } from "../src/image/slices.js";
 
 const shared = "../shared";

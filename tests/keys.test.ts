@@ -1,10 +1,11 @@
 /**
- * No key of a library's JSON files goes unread: every key that the classes of transformers, timm and OpenCLIP know, by
+ * No key of a library's JSON files goes unread: every key that the classes of transformers, timm, OpenCLIP and PEFT know, by
  * version (tests/fixtures/library-keys.py), is understood, changes no number, or is refused where it would.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { checkAdapter, IA3_KEYS, LORA_KEYS, LYCORIS_KEYS } from "../src/checkpoint/adapter.js";
 import {
   OPENCLIP_KEYS,
   OPENCLIP_TEXT,
@@ -28,14 +29,15 @@ import {
 } from "../src/image/processors.js";
 import { faultOfKeys, harmlessKeys, type KeyRules, type Watched, watch as watchOnly } from "../src/keys.js";
 
-const NESTED = ["vision_config", "text_config", "model_args", "model_cfg", "vision_cfg", "text_cfg"];
+const NESTED = ["vision_config", "text_config", "backbone_config", "model_args", "model_cfg", "vision_cfg", "text_cfg"];
+const TOWERS: readonly string[] = ["vision_config", "text_config", "backbone_config"];
 const watch = (file: Json): Watched => watchOnly(file, NESTED);
 
 type Json = Readonly<Record<string, unknown>>;
 type Versions = Readonly<Record<string, Readonly<Record<string, Json>>>>;
 
 const known = JSON.parse(readFileSync("tests/fixtures/library-keys.json", "utf8")) as Readonly<
-  Record<"configs" | "processors" | "timm" | "openclip", Versions>
+  Record<"configs" | "processors" | "timm" | "openclip" | "peft", Versions>
 >;
 
 /** Keys of a class, as a file with its defaults has them; what is no data is left out of such files. */
@@ -48,7 +50,8 @@ const SEEN = {
   ...{ relativePositions: false, patch: [16, 16], inputChannels: 3, naflex: false, units: [3, 4, 6, 3] },
   ...{ channels: [64, 256, 512, 1024, 2048], resnet: false, prefixTokens: 1, classToken: true, positions: 197 },
   ...{ positioned: [0, 1, 1, 1], distilledHead: false, norm: true, pooledNorm: false, attentionPool: false },
-  ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512 },
+  ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512, suffixTokens: 0, boxClasses: 0 },
+  dpt: { channels: [48, 96, 192, 384], width: 64, classes: 0, batchNorm: false, bias: true, projection: false },
 };
 
 /** Facts of a checkpoint whose file is watched. */
@@ -91,7 +94,7 @@ function walk(what: string, watched: Watched, row: Json, rules: KeyRules, counts
   found.set(rules, seen);
   for (const [key, value] of Object.entries(row)) {
     seen.add(key);
-    if (typeof value === "object" && value !== null && (key === "vision_config" || key === "text_config")) continue;
+    if (typeof value === "object" && value !== null && TOWERS.includes(key)) continue;
     if (asked.has(key)) counts.understood++;
     else if (harmlessKeys(rules).has(key)) counts.harmless++;
     else if (Object.hasOwn(rules.fixed, key)) {
@@ -130,11 +133,17 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
     for (const [family, row] of Object.entries(families)) {
       if (family === "timm_wrapper") continue;
       const contrastive = FAMILIES[family]!.text !== undefined;
-      const file = { ...base, ...row, model_type: family };
+      // A backbone says its type, and patches are its own, which version 4.40 leaves to its user.
+      const nested = row.backbone_config as Json | undefined | null;
+      const backbone = nested
+        ? { backbone_config: { ...nested, model_type: "dinov2", patch_size: row.patch_size } }
+        : {};
+      const file = { ...base, ...row, ...backbone, model_type: family };
       for (const seen of [{}, { gated: true }, { poolerWidth: 0, classes: 0 }]) {
         const parts: Readonly<Record<string, object>> = {
           bit: { resnet: true, depth: 0 },
           radio: { prefixTokens: 10 },
+          yolos: { suffixTokens: 100, boxClasses: 3 },
         };
         const own = parts[family] ?? { gated: FAMILIES[family]!.act === "silu" };
         const top = watch(seen.gated && family === "dinov3_vit" ? { ...file, hidden_act: "silu" } : file);
@@ -146,7 +155,7 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
         const once = seen.gated === undefined && seen.classes === undefined;
         walk(family, top, row, TRANSFORMERS_KEYS, once ? counts : { ...whole });
         walk(family, top, base, TRANSFORMERS_KEYS, { ...whole });
-        for (const tower of ["vision_config", "text_config"]) {
+        for (const tower of TOWERS) {
           const inner = top.within(tower);
           if (inner)
             walk(`${tower} of ${family}`, inner, row[tower] as Json, TRANSFORMERS_KEYS, once ? counts : { ...whole });
@@ -166,7 +175,7 @@ test("defaults are those of the newest classes of transformers", () => {
   for (const [family, { eps, epsKey = "layer_norm_eps", heads, act = "gelu", text }] of Object.entries(FAMILIES)) {
     if (family === "bit") continue;
     const row = known.configs[newest]![family]!;
-    const vision = (row.vision_config ?? row) as Json;
+    const vision = (row.vision_config ?? row.backbone_config ?? row) as Json;
     assert.deepEqual([vision[epsKey], vision.num_attention_heads, vision.hidden_act], [eps, heads, act], family);
     if (!row.text_config) continue;
     const tower = row.text_config as Json;
@@ -181,10 +190,9 @@ for (const [version, rows] of Object.entries(known.processors)) {
   test(`every key of the image processors of transformers ${version}`, (t) => {
     const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
     for (const [family, row] of Object.entries(rows)) {
-      const processor = family === "Owlv2" ? "torchvision" : "pillow";
       const file = { image_processor_type: `${family}ImageProcessor`, ...row };
       const top = watch(file);
-      parseHuggingFace(top.file, processor);
+      parseHuggingFace(top.file, "pillow");
       walk(family, top, row, PREPROCESSOR_KEYS, counts);
     }
     report(t, "image processors of transformers", version, counts);
@@ -236,6 +244,17 @@ for (const [version, { model_cfg = {}, vision_cfg = {}, text_cfg = {}, preproces
   });
 }
 
+for (const [version, rows] of Object.entries(known.peft)) {
+  test(`every key of the adapters of PEFT ${version}`, (t) => {
+    const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
+    const rules = { Lora: LORA_KEYS, LoHa: LYCORIS_KEYS, LoKr: LYCORIS_KEYS, IA3: IA3_KEYS };
+    for (const [name, known] of Object.entries(rules)) {
+      walk(name, checkAdapter("x", rows[name]!).watched, rows[name]!, known, counts);
+    }
+    report(t, "adapters of PEFT", version, counts);
+  });
+}
+
 test("no row is dead: a class knows every key of the lists", () => {
   // Files have these beside what classes have.
   const files: Readonly<Record<string, readonly string[]>> = {
@@ -250,5 +269,5 @@ test("no row is dead: a class knows every key of the lists", () => {
     );
     assert.deepEqual(dead, []);
   }
-  assert.equal(found.size, 8);
+  assert.equal(found.size, 11);
 });

@@ -34,7 +34,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {
     imports: [
-      ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "forward", "hub/settings.ts"],
+      ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "engine/sources.ts", "forward", "hub/settings.ts"],
       ...["image", "io", "numerics", "platform", "tasks", "vit"],
     ],
   },
@@ -56,9 +56,13 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "engine/trial.ts": { imports: ["backend.ts", "forward", "forward/model.ts", "vit"] },
   "engine/sharing.ts": { imports: ["waiting.ts"] },
   "engine/sources.ts": {
-    imports: ["checkpoint", "hub/reference.ts", "hub/settings.ts", "io", "json.ts", "platform"],
+    imports: [
+      ...["backend.ts", "checkpoint", "engine/adapters.ts", "hub/reference.ts", "hub/settings.ts", "io", "json.ts"],
+      "platform",
+    ],
     lazily: ["hub"],
   },
+  "engine/adapters.ts": { imports: ["checkpoint", "io", "json.ts", "numerics"] },
   text: { imports: ["json.ts", "platform"], lazily: ["@huggingface/tokenizers"] },
   "waiting.ts": { imports: [] },
   // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.
@@ -162,8 +166,8 @@ test("arrows the wrong way are found, however they are written", () => {
     ["backends/reference.ts", 'import "./wasm/a.js";', "backends/reference.ts may not import backends/wasm/a.ts"],
     ["backends/wasm/index.ts", 'import "./heap.js";', undefined],
     ["io/source.ts", 'import { open } from "node:fs";', "io/source.ts may not import node:fs"],
-    ["image/jpeg.ts", 'import d from "sharp";', "image/jpeg.ts may not import sharp"],
-    ["image/jpeg.ts", 'await import("sharp");', "image/jpeg.ts may not import lazily sharp"],
+    ["image/decode/jpeg.ts", 'import d from "sharp";', "image/decode/jpeg.ts may not import sharp"],
+    ["image/decode/jpeg.ts", 'await import("sharp");', "image/decode/jpeg.ts may not import lazily sharp"],
     ["vit/vit.ts", 'import a from "../../kernels/a.wasm";', "vit/vit.ts may not import ../kernels/a.wasm"],
     ["hosts/edge.ts", 'import a from "../../kernels/a.wasm?module";', undefined],
     ["platform/files.ts", 'import fs from "node:fs";', "platform/files.ts may not import node:fs"],

@@ -1,7 +1,7 @@
 /** What Pillow makes of a file, and whether a reader makes the same of it. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import type { ImageFile, Reader } from "../src/image/file.js";
+import type { ImageFile, Reader } from "../src/image/decode/file.js";
 import { atOnce } from "../src/image/slices.js";
 
 /** The size and the SHA-256 of `convert("RGB")`, or the error. */

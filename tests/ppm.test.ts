@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { readPpm } from "../src/image/decode/ppm.js";
 import { decode } from "../src/image/index.js";
-import { readPpm } from "../src/image/ppm.js";
 import { atOnce } from "../src/image/slices.js";
 import { check, type Expected, fileOf, sha256 } from "./pillow.js";
 

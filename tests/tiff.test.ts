@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { readTiff } from "../src/image/decode/tiff.js";
 import { decode } from "../src/image/index.js";
-import { readTiff } from "../src/image/tiff.js";
 import { type Expected, fileOf, sha256 } from "./pillow.js";
 import { tiff } from "./tiffs.js";
 

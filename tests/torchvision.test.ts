@@ -261,13 +261,18 @@ test("processor: what torchvision's processors do not do is refused in one sente
     /size must be a shortest_edge and a longest_edge; got \{"height":9/,
   );
   const dpt = { image_processor_type: "DPTImageProcessor" };
-  refused({ ...dpt, do_pad: true }, /do_pad must be false for DPTImageProcessor; got true$/);
+  refused({ ...dpt, do_pad: 1 }, /do_pad must be true or false; got 1$/);
+  refused({ ...dpt, do_pad: true, size_divisor: 0 }, /size_divisor must be a whole number above 0; got 0$/);
+  refused({ ...dpt, do_pad: true, size_divisor: 5000 }, /size_divisor must be at most 4096; got 5000$/);
   refused({ ...dpt, do_center_crop: true }, /do_center_crop must be false for DPTImageProcessor; got true$/);
-  refused({ ...dpt, do_resize: false }, /do_resize must be true for DPTImageProcessor; got false$/);
   refused({ ...dpt, ensure_multiple_of: 1.5 }, /ensure_multiple_of must be a whole number above 0; got 1\.5$/);
   assert.throws(
-    () => parsePreprocessing({ image_processor_type: "Owlv2ImageProcessor" }, undefined, [960, 960]),
-    /^RangeError: preprocessing: processor must be torchvision for Owlv2ImageProcessor, .*; got "pillow"$/,
+    () => parsePreprocessing({ image_processor_type: "Owlv2ImageProcessor", do_rescale: false }, undefined, [960, 960]),
+    /^RangeError: preprocessing: do_rescale must be true for Owlv2ImageProcessor; got false$/,
+  );
+  assert.throws(
+    () => parsePreprocessing({ image_processor_type: "Owlv2ImageProcessor", resample: 0 }, undefined, [960, 960]),
+    /^RangeError: preprocessing: resample must not be 0 for Owlv2ImageProcessor, .*; got 0$/,
   );
   assert.throws(
     () => parsePreprocessing(undefined, { architecture: "vit" }, [224, 224], { processor: "torchvision" }),
@@ -336,8 +341,7 @@ test("load: DINOv3's processor on torchvision gives values, and no bytes", async
   assert.deepEqual(data.subarray(expected.length), expected);
   const features = await model.embed(image);
   assert.ok(features.every(Number.isFinite));
-  const message =
-    "preprocessBytes: torchvision's processor of this model resizes values between 0 and 1, and has no bytes";
+  const message = "preprocessBytes: the processor of this model resizes values between 0 and 1, and has no bytes";
   await assert.rejects(model.preprocessBytes(image), { name: "RangeError", message });
   assert.throws(
     () => toRgb({ data: image.data as Uint8Array, width: 46, height: 31 }, preprocessing),

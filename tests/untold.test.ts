@@ -24,6 +24,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   "hf-dual": "heads",
   "hf-git": "activation",
   "hf-mlcd": "imageSize",
+  "hf-owlv2": "heads",
+  "hf-owlvit": "heads",
   "hf-radio": "summary",
   "hf-radio-gated": "summary",
   "hf-siglip2-naflex": "heads",

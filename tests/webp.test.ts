@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { readWebp } from "../src/image/decode/webp.js";
 import { atOnce } from "../src/image/slices.js";
-import { readWebp } from "../src/image/webp.js";
 import { check as checkWith, type Expected, fileOf, sha256 } from "./pillow.js";
 
 const shared = "../shared";

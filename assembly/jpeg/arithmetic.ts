@@ -5,7 +5,7 @@
 // After a code that cannot be, nothing changes until the next restart marker; after a marker come zeros. libjpeg does
 // not wait for bytes here: the data must not go beyond `scan.limit`.
 import { reader } from "./bits";
-import { blockIndex, placeOf } from "./blocks";
+import { blockAt, blockIndex, placeOf } from "./blocks";
 import { Coding, Component, scan, scanned } from "./frame";
 
 /**
@@ -254,8 +254,9 @@ export function decodeArithmetic(count: i32): bool {
       const part = scanned(c);
       for (let y = 0; y < part.mcuHigh; y++) {
         for (let x = 0; x < part.mcuWide; x++) {
-          const index = blockIndex(part, y, (scan.column + i) * part.mcuWide + x);
-          const block = part.coefficients + (index << 7);
+          const column = (scan.column + i) * part.mcuWide + x;
+          const index = blockIndex(part, y, column);
+          const block = blockAt(part, y, column);
           if (refinesDc) {
             if (decide(EVEN_STATE)) store<i16>(block, <i32>load<i16>(block) | (1 << low));
             continue;

@@ -1,6 +1,6 @@
 // Blocks of coefficients that are kept until all scans are read: in zigzag order, so that a band is a stretch of a
 // block.
-import { Component, scan, ZIGZAG } from "./frame";
+import { Component, frame, scan, ZIGZAG } from "./frame";
 
 /**
  * The byte offset in natural order of each place in zigzag order, and of all places that a run or the end of a block
@@ -17,6 +17,20 @@ export function prepareOffsets(): void {
 @inline
 export function blockIndex(part: Component, y: i32, x: i32): usize {
   return <usize>((scan.row * part.v + scan.line + y) * part.blockStride + x);
+}
+
+/** The address of a row of blocks of a component: its row `line` in a row of MCUs. */
+// @ts-ignore: decorator
+@inline
+export function blocksAt(part: Component, row: i32, line: i32): usize {
+  return part.coefficients + <usize>row * <usize>frame.rowBytes + (<usize>(line * part.blockStride) << 7);
+}
+
+/** The address of a block in the current row of MCUs. */
+// @ts-ignore: decorator
+@inline
+export function blockAt(part: Component, y: i32, x: i32): usize {
+  return blocksAt(part, scan.row, scan.line + y) + (<usize>x << 7);
 }
 
 /** The address of a coefficient; a run may lead beyond the last, and means that. */

@@ -8,7 +8,7 @@
 // - Errors after the only scan: they count if they lie before `scan.limit`, which moves on by 65,536 bytes, as Pillow
 //   reads, each time that libjpeg runs out of bytes and takes back an MCU.
 import { findMarker, reader } from "./bits";
-import { blockIndex, inNaturalOrder, placeOf } from "./blocks";
+import { blockAt, blockIndex, inNaturalOrder, placeOf } from "./blocks";
 import { Coding, Component, scan, scanned } from "./frame";
 import { limitOf, symbolOf } from "./huffman";
 import { samplesOf, transform } from "./idct";
@@ -165,8 +165,8 @@ function decodeBlock(block: usize, part: Component): bool {
 /** Block `n` of the MCU at `column`: coefficients that are kept, or room. */
 // @ts-ignore: decorator
 @inline
-function blockAt(part: Component, n: i32, y: i32, x: i32): usize {
-  return scan.isDirect ? BLOCKS + (<usize>n << 7) : part.coefficients + (blockIndex(part, y, x) << 7);
+function roomAt(part: Component, n: i32, y: i32, x: i32): usize {
+  return scan.isDirect ? BLOCKS + (<usize>n << 7) : blockAt(part, y, x);
 }
 
 function decodeMcu(column: i32): bool {
@@ -175,7 +175,7 @@ function decodeMcu(column: i32): bool {
     const part = scanned(c);
     for (let y = 0; y < part.mcuHigh; y++) {
       for (let x = 0; x < part.mcuWide; x++) {
-        if (!decodeBlock(blockAt(part, n++, y, column * part.mcuWide + x), part)) return false;
+        if (!decodeBlock(roomAt(part, n++, y, column * part.mcuWide + x), part)) return false;
       }
     }
   }
@@ -256,7 +256,7 @@ function keep(column: i32): void {
         const at = column * part.mcuWide + x;
         if (!scan.isDirect) store<u8>(part.lasts + blockIndex(part, y, at), 63);
         else {
-          const block = inNaturalOrder(blockAt(part, n++, y, at), 63);
+          const block = inNaturalOrder(roomAt(part, n++, y, at), 63);
           transform(part, block, 63, samplesOf(part, scan.row, scan.line + y, at));
         }
       }

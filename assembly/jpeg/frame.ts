@@ -1,4 +1,4 @@
-// What the parts of the JPEG decoder share. The host (src/image/jpeg.ts) lays out memory from `heap` on and fills these
+// What the parts of the JPEG decoder share. The host (src/image/decode/jpeg.ts) lays out memory from `heap` on and fills these
 // structs, whose fields take 4 bytes each in this order; fields after the blank line are the decoder's own.
 // Section numbers (§) are those of ITU-T T.81.
 
@@ -12,8 +12,9 @@
    * MCUs.
    */
   blocksWide: i32; blocksHigh: i32; blockStride: i32;
-  /** Unless a scan is decoded straight to samples: i16 [rows, blockStride, 64] in zigzag order, and u8 [rows,
-   * blockStride], the last place at which a block may have a nonzero coefficient. */
+  /** Unless a scan is decoded straight to samples: i16 [v, blockStride, 64] in zigzag order of the first row of MCUs, the next
+   * `rowBytes` of the frame further; and u8 [rows of blocks, blockStride], the last place at which a block may have a nonzero
+   * coefficient. */
   coefficients: usize; lasts: usize;
   /** i16 [64] in natural order. */
   quantizer: usize;
@@ -47,8 +48,8 @@
   color: i32;
   /** True if samples are interpolated ("fancy upsampling"), else they are repeated. */
   interpolates: i32;
-  /** Rows of MCUs. */
-  rows: i32;
+  /** Rows of MCUs, and bytes of the coefficients of one, of all components. */
+  rows: i32; rowBytes: i32;
 }
 
 /** How a scan is coded. */

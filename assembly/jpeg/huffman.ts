@@ -28,7 +28,7 @@ export namespace Kind {
   export const AC: i32 = 1;
   /** First progressive scan of AC: an end-of-band run has step 0, its value is the number of blocks after this one. */
   export const AC_FIRST: i32 = 2;
-  /** Refinement of AC: the step is the symbol, as its bits are not all extra bits. */
+  /** Refinement of AC: the same, with one extra bit of a coefficient whatever its symbol says, as in libjpeg. */
   export const AC_REFINE: i32 = 3;
 }
 
@@ -101,11 +101,11 @@ export function buildTable(table: usize, spec: usize, kind: i32, largest: u32): 
 // @ts-ignore: decorator
 @inline
 function sizeOf(kind: i32, symbol: u32): i32 {
-  if (kind == Kind.AC_REFINE) return 0;
   // The difference 32768 has none.
   if (kind == Kind.DC) return symbol < 16 ? symbol : 0;
   const size = symbol & 15;
-  return kind == Kind.AC_FIRST && !size && symbol < 0xf0 ? symbol >> 4 : size;
+  if (kind >= Kind.AC_FIRST && !size && symbol < 0xf0) return symbol >> 4;
+  return kind == Kind.AC_REFINE ? min(size, 1) : size;
 }
 
 /**
@@ -114,11 +114,10 @@ function sizeOf(kind: i32, symbol: u32): i32 {
  */
 function entryOf(kind: i32, symbol: u32, length: i32, bits: u32, known: i32): u32 {
   const size = sizeOf(kind, symbol);
-  const isRun = kind == Kind.AC_FIRST && !(symbol & 15) && symbol < 0xf0;
+  const isRun = kind >= Kind.AC_FIRST && !(symbol & 15) && symbol < 0xf0;
   if (length + size > known && isRun) return SLOW | (length << 8);
   let step = 0;
-  if (kind == Kind.AC_REFINE) step = symbol;
-  else if (kind != Kind.DC && !isRun) step = symbol & 15 || symbol == 0xf0 ? (symbol >> 4) + 1 : END;
+  if (kind != Kind.DC && !isRun) step = symbol & 15 || symbol == 0xf0 ? (symbol >> 4) + 1 : END;
   if (length + size > known) return SLOW | (size << 16) | (step << 8) | length;
   const extra = size ? (bits << length) >> (32 - size) : 0;
   if (isRun) return (((1 << size) + extra - 1) << 16) | (length + size);

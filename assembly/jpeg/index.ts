@@ -1,9 +1,9 @@
 // JPEG (ITU-T T.81) from entropy-coded data to RGB, to the byte as Pillow with libjpeg-turbo 3 makes it. The host,
-// src/image/jpeg.ts, reads the markers, lays out memory from `heap` on, fills the structs of frame.ts, and calls one
+// src/image/decode/jpeg.ts, reads the markers, lays out memory from `heap` on, fills the structs of frame.ts, and calls one
 // step after the other. A module of its own, whose memory is dropped with whatever a damaged file may have written.
 import { CONDITIONING } from "./arithmetic";
 import { reader } from "./bits";
-import { inNaturalOrder } from "./blocks";
+import { blocksAt, inNaturalOrder } from "./blocks";
 import { component, frame, scan } from "./frame";
 import { buildTable, tableAt } from "./huffman";
 import { samplesOf, transform } from "./idct";
@@ -66,7 +66,7 @@ export function limit(): usize {
 export function transform_row(index: i32, row: i32, line: i32): void {
   const part = component(index);
   const first = <usize>((row * part.v + line) * part.blockStride);
-  let block = part.coefficients + (first << 7);
+  let block = blocksAt(part, row, line);
   for (let x = 0; x < part.blocksWide; x++, block += 128) {
     const last = <i32>load<u8>(part.lasts + first + x);
     transform(part, inNaturalOrder(block, last), last, samplesOf(part, row, line, x));

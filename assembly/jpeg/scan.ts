@@ -6,12 +6,13 @@ import { prepareOffsets } from "./blocks";
 import { beginExact, decodeExact, exact, findMarkerExact, isExact } from "./exact";
 import { Coding, frame, Status, scan, scanned } from "./frame";
 import { decodeLossless, finishLosslessRow, restartPredictions } from "./lossless";
-import { decodeAcFirst, decodeAcRefine, decodeDcFirst, decodeDcRefine } from "./progressive";
+import { decodeAcFirst, decodeAcRefine, decodeDcFirst, decodeDcRefine, prepareZeros } from "./progressive";
 import { decodeToCoefficients, decodeToSamples } from "./sequential";
 
 /** Begins the scan that the host has described. */
 export function beginScan(): void {
   prepareOffsets();
+  prepareZeros();
   scan.row = 0;
   scan.line = 0;
   scan.column = 0;

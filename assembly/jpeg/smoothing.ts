@@ -6,8 +6,8 @@
 //
 // Where no AC is known, nine are guessed and DC as well, with the wider kernels. Sums are of 32 bits, products with
 // q0 of 64.
-import { inNaturalOrder } from "./blocks";
-import { component, frame, scan } from "./frame";
+import { blocksAt, inNaturalOrder } from "./blocks";
+import { Component, component, frame, scan } from "./frame";
 import { samplesOf, transform } from "./idct";
 
 /** The kernels' 25 weights, by row, and seven zeros. */
@@ -58,12 +58,12 @@ export function smoothRow(index: i32, row: i32, line: i32): void {
   const lines = min(part.v, part.blocksHigh - row * part.v);
   const place = row * lines + line;
   const places = frame.rows * lines;
-  const middle = part.coefficients + (<usize>((row * part.v + line) * part.blockStride) << 7);
-  const bytes = <usize>part.blockStride << 7;
-  const above = place > 0 ? middle - bytes : middle;
-  const above2 = place > 1 ? above - bytes : above;
-  const below = place < places - 1 ? middle + bytes : middle;
-  const below2 = place < places - 2 ? below + bytes : below;
+  const at = row * part.v + line;
+  const middle = rowAt(part, at);
+  const above = place > 0 ? rowAt(part, at - 1) : middle;
+  const above2 = place > 1 ? rowAt(part, at - 2) : above;
+  const below = place < places - 1 ? rowAt(part, at + 1) : middle;
+  const below2 = place < places - 2 ? rowAt(part, at + 2) : below;
 
   for (let x = 0; x < part.blocksWide; x++) {
     gather(above2, x, part.blocksWide, 0);
@@ -72,7 +72,7 @@ export function smoothRow(index: i32, row: i32, line: i32): void {
     gather(below, x, part.blocksWide, 30);
     gather(below2, x, part.blocksWide, 40);
     const out = samplesOf(part, row, line, x);
-    const last = <i32>load<u8>(part.lasts + <usize>((row * part.v + line) * part.blockStride + x));
+    const last = <i32>load<u8>(part.lasts + <usize>(at * part.blockStride + x));
     const block = inNaturalOrder(middle + (<usize>x << 7), last);
     if (isFlat()) {
       transform(part, block, last, out);
@@ -88,6 +88,11 @@ export function smoothRow(index: i32, row: i32, line: i32): void {
     if (isUnknown) store<i16>(block, guess(UNKNOWN + (9 << 6), q0, q0, -1));
     transform(part, block, max(last, 9), out);
   }
+}
+
+/** A row of blocks, counted over all rows of MCUs. */
+function rowAt(part: Component, at: i32): usize {
+  return blocksAt(part, at / part.v, at % part.v);
 }
 
 /** The DC values of a row of blocks from two before x to two after it, or of those at the edges. */

@@ -1,5 +1,5 @@
 // WebP's two decoders, of VP8 (lossy) and VP8L (lossless), as a module of their own: bit for bit what Pillow 12 and 13 show,
-// that is libwebp 1.6 with its defaults, corrupt files included. src/image/webp.ts reads the container and calls them.
+// that is libwebp 1.6 with its defaults, corrupt files included. src/image/decode/webp.ts reads the container and calls them.
 //
 //   bits, prefix, pixels, inverse, lossless    VP8L, from bits to rows
 //   alpha    that of VP8, which is stored as VP8L

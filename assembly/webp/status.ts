@@ -1,4 +1,4 @@
-// How a step of decoding ends; src/image/webp.ts has the sentences for what is wrong.
+// How a step of decoding ends; src/image/decode/webp.ts has the sentences for what is wrong.
 
 export const MORE: i32 = 0;
 export const DONE: i32 = 1;

@@ -1,5 +1,5 @@
 /** Orientation in EXIF, or in XMP, which an input has behind it after a zero byte and a "<". */
-import { orientationOf } from "../../src/image/exif.js";
+import { orientationOf } from "../../src/image/decode/exif.js";
 import { bytesOf } from "../mutate/pieces.js";
 import { expect, type Target } from "../target.js";
 

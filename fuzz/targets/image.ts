@@ -1,7 +1,7 @@
 /** Encoded images: `decode`, and Pillow beside it. */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { decode } from "../../src/image/decode.js";
+import { decode } from "../../src/image/decode/index.js";
 import { fromBase64 } from "../../src/platform/bytes.js";
 import type { Mutator } from "../mutate/mutator.js";
 import { type Answer, expect, PIXEL_LIMIT, type Target } from "../target.js";

@@ -17,6 +17,7 @@ import {
   checkAssembleTokens,
   checkAttention,
   checkConvolve,
+  checkConvolveTransposed,
   checkData,
   checkGroupNorm,
   checkLayerNorm,
@@ -25,8 +26,10 @@ import {
   checkPatchify,
   checkPool,
   checkQkNorm,
+  checkReadout,
   checkRelativePositions,
   checkRescale,
+  checkResizeMap,
   checkRope,
   checkSize,
   checkStore,
@@ -385,10 +388,11 @@ export function createReferenceBackend(): Backend {
         }
     },
 
-    convolve(out, x, weights, window, { accumulate } = {}) {
-      const images = checkConvolve(out, x, weights, window);
+    convolve(out, x, weights, window, { relu, activation, accumulate } = {}) {
+      const images = checkConvolve(out, x, weights, window, { activation, accumulate });
       const { height, width, kernel, stride, top, left, outHeight, outWidth } = window;
-      const { cols, data } = matrix(x);
+      const { cols } = x;
+      const data = relu ? matrix(x).data.map((v) => Math.max(v, 0)) : matrix(x).data;
       const rows = new Float32Array(images * outHeight * outWidth * weights.inputs);
       let i = 0;
       for (let image = 0; image < images; image++)
@@ -402,7 +406,66 @@ export function createReferenceBackend(): Backend {
                 rows.set(data.subarray(at, at + cols), i);
               }
       const patches: Matrix = { rows: images * outHeight * outWidth, cols: weights.inputs, data: rows };
-      this.linear(out, patches, weights, { accumulate });
+      this.linear(out, patches, weights, { activation, accumulate });
+    },
+
+    convolveTransposed(out, x, weights, map, { activation } = {}) {
+      const { images, outputs, cut, window } = checkConvolveTransposed(out, x, weights, map);
+      const { stride } = map;
+      const { outHeight, outWidth } = window;
+      const rows = images * outHeight * outWidth;
+      const wide: Matrix = { rows, cols: weights.outputs, data: new Float32Array(rows * weights.outputs) };
+      this.convolve(wide, x, weights, window, { activation });
+      const [height, width] = [map.height * stride, map.width * stride];
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let y = 0; y < height; y++)
+          for (let x = 0; x < width; x++, i += outputs) {
+            const [v, u] = [y + cut, x + cut];
+            const row = (image * outHeight + Math.floor(v / stride)) * outWidth + Math.floor(u / stride);
+            const at = row * weights.outputs + ((v % stride) * stride + (u % stride)) * outputs;
+            matrix(out).data.set(wide.data.subarray(at, at + outputs), i);
+          }
+    },
+
+    resizeMap(out, x, map) {
+      const { images, first, count } = checkResizeMap(out, x, map);
+      const { height, width, outHeight, outWidth, aligned, accumulate } = map;
+      const { cols, data } = matrix(x);
+      const o = matrix(out).data;
+      /** The two pixels that one is between, and how far it is from the first. */
+      function between(i: number, from: number, to: number): [number, number, number] {
+        const at = aligned ? (to > 1 ? (i * (from - 1)) / (to - 1) : 0) : Math.max(((i + 0.5) * from) / to - 0.5, 0);
+        const low = Math.min(Math.floor(at), from - 1);
+        return [low, Math.min(low + 1, from - 1), at - low];
+      }
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let oy = first; oy < first + count; oy++)
+          for (let ox = 0; ox < outWidth; ox++) {
+            const [y0, y1, v] = between(oy, height, outHeight);
+            const [x0, x1, u] = between(ox, width, outWidth);
+            for (let c = 0; c < cols; c++, i++) {
+              const at = (y: number, x: number) => data[((image * height + y) * width + x) * cols + c]!;
+              const above = at(y0, x0) * (1 - u) + at(y0, x1) * u;
+              const below = at(y1, x0) * (1 - u) + at(y1, x1) * u;
+              o[i] = above * (1 - v) + below * v + (accumulate ? o[i]! : 0);
+            }
+          }
+    },
+
+    readout(out, x, { tokens, prefix, readout }) {
+      const images = checkReadout(out, x, { tokens, prefix, readout });
+      const { cols, data } = matrix(x);
+      const o = matrix(out).data;
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let token = prefix; token < tokens; token++) {
+          const [own, first] = [image * tokens + token, image * tokens];
+          for (let c = 0; c < cols; c++)
+            o[i++] = data[own * cols + c]! + (readout === "add" ? data[first * cols + c]! : 0);
+          if (readout === "concatenate") for (let c = 0; c < cols; c++) o[i++] = data[first * cols + c]!;
+        }
     },
 
     groupNorm(out, x, norm, { groups, pixels, activation, accumulate }) {

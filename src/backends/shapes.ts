@@ -2,15 +2,19 @@
 import {
   type Attended,
   type AttentionShape,
+  type ConvolveOptions,
   type DType,
   ELEMENT_BYTES,
   type GroupNormOptions,
   type Linear,
   type LinearOptions,
+  type MapResize,
   type Norm,
   type PatchGrid,
+  type Readout,
   type Sampling,
   type Tensor,
+  type Transposed,
   type WeightTarget,
   type Window,
 } from "../backend.js";
@@ -201,7 +205,16 @@ function checkWindow(op: string, out: Tensor, x: Tensor, window: Window, cols: n
 }
 
 /** Returns the number of images. */
-export function checkConvolve(out: Tensor, x: Tensor, weights: Linear, window: Window): number {
+export function checkConvolve(
+  out: Tensor,
+  x: Tensor,
+  weights: Linear,
+  window: Window,
+  { activation, accumulate }: ConvolveOptions = {},
+): number {
+  if (activation && accumulate) {
+    throw new RangeError(`convolve: an activation excludes accumulate; got ${activation} and accumulate`);
+  }
   const inputs = window.kernel ** 2 * x.cols;
   if (weights.inputs !== inputs) {
     throw new RangeError(
@@ -209,6 +222,98 @@ export function checkConvolve(out: Tensor, x: Tensor, weights: Linear, window: W
     );
   }
   return checkWindow("convolve", out, x, window, weights.outputs);
+}
+
+/**
+ * Returns the number of outputs, the windows of the convolution that makes stride · stride pixels at once, and the pixels by
+ * which the first of them are before the first of out.
+ */
+export function checkConvolveTransposed(out: Tensor, x: Tensor, weights: Linear, map: Transposed) {
+  const { height, width, kernel, stride } = map;
+  const given = `the kernel is ${kernel}×${kernel} by ${stride}`;
+  const taps = kernel / stride;
+  const cut = (kernel - stride) / 2;
+  if (![height, width, taps, stride].every((n) => Number.isSafeInteger(n) && n > 0) || !Number.isSafeInteger(cut)) {
+    throw new RangeError(
+      `convolveTransposed: the kernel must be a multiple of the stride, and larger by an even number; got ${kernel} and ${stride}`,
+    );
+  }
+  const outputs = weights.outputs / stride ** 2;
+  if (!Number.isInteger(outputs) || weights.inputs !== taps ** 2 * x.cols) {
+    throw new RangeError(
+      `convolveTransposed: ${given} and x has ${x.cols} channels, so weights must have ${taps ** 2 * x.cols} inputs and a multiple of ${stride ** 2} outputs; got ${weights.inputs} and ${weights.outputs}`,
+    );
+  }
+  const images = x.rows / (height * width);
+  if (!Number.isInteger(images) || images < 1) {
+    throw new RangeError(
+      `convolveTransposed: maps are ${height}×${width}, so x must have a multiple of ${height * width} rows; got ${size(x)}`,
+    );
+  }
+  const rows = images * height * width * stride ** 2;
+  expect("convolveTransposed", `maps are ${height}×${width} and ${given}`, "out", out, rows, outputs);
+  if (out === x) throw new RangeError("convolveTransposed: out must be another tensor than x; got the same");
+  // The last pixel of out is in window (n·stride - 1 + cut)/stride of those that begin taps - 1 pixels outside.
+  const windows = (n: number) => Math.floor((n * stride - 1 + cut) / stride) + 1;
+  const [outHeight, outWidth] = [windows(height), windows(width)];
+  const before = { top: taps - 1, left: taps - 1 };
+  return { images, outputs, cut, window: { height, width, kernel: taps, stride: 1, ...before, outHeight, outWidth } };
+}
+
+/** Most pixels of a side of a map: positions on it are whole numbers of 32 bits, divided. */
+const MAX_SIDE = 2 ** 15;
+
+/** Returns the number of images, and the rows of out. */
+export function checkResizeMap(out: Tensor, x: Tensor, map: MapResize) {
+  const { height, width, outHeight, outWidth } = map;
+  const { first, count } = map.rows ?? { first: 0, count: outHeight };
+  const sides = [height, width, outHeight, outWidth];
+  if (!sides.every((n) => Number.isSafeInteger(n) && n > 0 && n <= MAX_SIDE)) {
+    throw new RangeError(`resizeMap: sides must be whole numbers from 1 to ${MAX_SIDE}; got ${sides.join(", ")}`);
+  }
+  if (
+    !Number.isSafeInteger(first) ||
+    !Number.isSafeInteger(count) ||
+    first < 0 ||
+    count < 1 ||
+    first + count > outHeight
+  ) {
+    throw new RangeError(`resizeMap: rows must be of ${outHeight}; got ${count} from ${first} on`);
+  }
+  const images = x.rows / (height * width);
+  if (!Number.isInteger(images) || images < 1) {
+    throw new RangeError(
+      `resizeMap: maps are ${height}×${width}, so x must have a multiple of ${height * width} rows; got ${size(x)}`,
+    );
+  }
+  const given = `${images} maps become ${count} rows of ${outWidth} pixels`;
+  expect("resizeMap", given, "out", out, images * count * outWidth, x.cols);
+  if (out === x) throw new RangeError("resizeMap: out must be another tensor than x; got the same");
+  return { images, first, count };
+}
+
+/** Returns the number of images. */
+export function checkReadout(
+  out: Tensor,
+  x: Tensor,
+  { tokens, prefix, readout }: { tokens: number; prefix: number; readout: Readout },
+): number {
+  const images = x.rows / tokens;
+  if (!Number.isInteger(images) || images < 1 || !(prefix >= 0) || prefix >= tokens) {
+    throw new RangeError(
+      `readout: images have ${tokens} tokens, ${prefix} of them before the patches, so x must have a multiple of ${tokens} rows; got ${size(x)}`,
+    );
+  }
+  if (readout !== "ignore" && readout !== "add" && readout !== "concatenate") {
+    throw new RangeError(`readout: it must be ignore, add or concatenate; got ${JSON.stringify(readout)}`);
+  }
+  if (readout !== "ignore" && prefix < 1) {
+    throw new RangeError(`readout: to ${readout} the first token there must be one before the patches; got none`);
+  }
+  const cols = readout === "concatenate" ? 2 * x.cols : x.cols;
+  expect("readout", `x is ${size(x)} of ${tokens} tokens`, "out", out, images * (tokens - prefix), cols);
+  if (out === x) throw new RangeError("readout: out must be another tensor than x; got the same");
+  return images;
 }
 
 /** Returns the number of images. */

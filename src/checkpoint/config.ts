@@ -11,6 +11,8 @@ export type LayoutName =
   | "huggingface"
   | "dinov3"
   | "clip"
+  | "owlvit"
+  | "owlv2"
   | "blip"
   | "aimv2"
   | "tips"
@@ -40,6 +42,8 @@ export interface ConfigOverrides {
   readonly activation?: Exclude<Activation, "tanh">;
   readonly imageSize?: readonly [number, number];
   readonly pooling?: "token" | "mean";
+  /** Heads of a text tower of which no file says so: of OpenCLIP's that are Hugging Face's. */
+  readonly text?: { readonly heads?: number };
   /** 0 leaves the classifier out. */
   readonly classes?: 0;
 }

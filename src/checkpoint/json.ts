@@ -53,6 +53,17 @@ export function reader(name: string, file: Json) {
       const value = entryOf(key, absent);
       return value === 0 || positive(value) ? value : refuse(key, "a whole number", value);
     },
+    /** A whole number of any sign. */
+    integer(key: string, absent: number): number {
+      const value = entryOf(key, absent);
+      return Number.isSafeInteger(value) ? (value as number) : refuse(key, "a whole number", value);
+    },
+    /** A list of numbers, of each of which a rule holds. */
+    numbers(key: string, absent: readonly number[], rule: string, holds: (x: number) => boolean): readonly number[] {
+      const value = entryOf(key, absent);
+      const all = Array.isArray(value) && value.every((x) => typeof x === "number" && holds(x));
+      return all ? (value as readonly number[]) : refuse(key, rule, value);
+    },
     number(key: string, absent: number, range: Range): number {
       const value = entryOf(key, absent);
       return inside(value, range) ? value : refuse(key, `a number from ${range[0]} to ${range[1]}`, value);

@@ -10,6 +10,8 @@ import type { Activation } from "../backend.js";
 import type { AttentionPoolNames } from "../heads/attention-pool.js";
 import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
+import type { PatchBoxesNames } from "../heads/patch-boxes.js";
+import type { TokenBoxesNames } from "../heads/token-boxes.js";
 import type { LayoutName } from "./config.js";
 
 /** A list that is not empty. */
@@ -62,7 +64,13 @@ export interface BlockNames {
  */
 export interface ResNetNames {
   /** Names of the first convolution, of its norm and before units; or. */
-  readonly at: Some<{ readonly stem: string; readonly stemNorm: string; readonly unit: string }>;
+  readonly at: Some<{
+    readonly stem: string;
+    readonly stemNorm: string;
+    readonly unit: string;
+    /** The patch embedding behind it, where it has another name than without a stem. */
+    readonly patchEmbed?: string;
+  }>;
   /** Names of a unit's three convolutions, and of their norms. */
   readonly convolutions: readonly [string, string, string];
   readonly norms: readonly [string, string, string];
@@ -85,9 +93,13 @@ export interface Layout extends ClassifierNames {
   readonly resnet?: ResNetNames;
   /** Class token, distillation token, registers: those that exist come before the patches in this order. */
   readonly tokens: readonly string[];
+  /** Tokens that the library has behind the patches, where there are any; here they come last of those before them. */
+  readonly suffix?: string;
   readonly positions: string;
   /** Mean and deviation of pixel values, with whole names, where the model normalizes them itself. */
   readonly conditioner?: { readonly mean: string; readonly std: string };
+  /** Tables of positions that are added behind all blocks but the last, [L-1, 1, tokens, D]. */
+  readonly betweenPositions?: string;
   /** Learned frequencies of rotary positions. */
   readonly frequencies?: string;
   /** BEiT's table, where all blocks share one; or. */
@@ -103,6 +115,8 @@ export interface Layout extends ClassifierNames {
   readonly pooledNorm?: string;
   readonly attentionPool?: AttentionPoolNames;
   readonly pooler?: string;
+  readonly patchBoxes?: PatchBoxesNames;
+  readonly tokenBoxes?: TokenBoxesNames;
   /** Projection of the pooled vector into the space that images and texts share; or. */
   readonly projection?: readonly string[];
   /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
@@ -197,7 +211,10 @@ const inMemoryBlock: BlockNames = {
   ],
 };
 
-/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT: what save_pretrained writes, and what is in memory. */
+/** Layers of a head's multilayer perceptron. */
+const layers = (at: string): readonly string[] => [0, 1, 2].map((i) => at + i);
+
+/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, DPT, Depth Anything, YOLOS: what save_pretrained writes, and what is in memory. */
 const transformers: Layout = {
   name: "huggingface",
   prefixes: [
@@ -210,11 +227,22 @@ const transformers: Layout = {
     "dinov2_with_registers.",
     "ijepa.",
     "bit.",
+    "dpt.",
+    "backbone.",
     "",
   ],
   patchEmbed: "embeddings.patch_embeddings.projection",
   resnet: {
-    at: [{ stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." }],
+    at: [
+      { stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." },
+      // DPT's hybrid
+      {
+        stem: "embeddings.backbone.bit.embedder.convolution",
+        stemNorm: "embeddings.backbone.bit.embedder.norm",
+        unit: "embeddings.backbone.bit.encoder.stages.@.layers.#.",
+        patchEmbed: "embeddings.projection",
+      },
+    ],
     convolutions: ["conv1", "conv2", "conv3"],
     norms: ["norm1", "norm2", "norm3"],
     shortcut: "downsample.conv",
@@ -223,7 +251,9 @@ const transformers: Layout = {
     first: 0,
   },
   tokens: ["embeddings.cls_token", "embeddings.distillation_token", "embeddings.register_tokens"],
+  suffix: "embeddings.detection_tokens",
   positions: "embeddings.position_embeddings",
+  betweenPositions: "encoder.mid_position_embeddings",
   relativePositions: [
     "encoder.relative_position_bias.relative_position_bias_table",
     "shared_position_bias.relative_position_bias_table",
@@ -297,6 +327,7 @@ const transformers: Layout = {
   head: ["classifier", "cls_classifier", "classifier.1"],
   distillationHead: "distillation_classifier",
   pooler: "pooler.dense",
+  tokenBoxes: { classifier: layers("class_labels_classifier.layers."), boxes: layers("bbox_predictor.layers.") },
   ignored: /(^|\.)(mask_token|position_ids|relative_position_index)$|^decoder\./,
   // VisionTextDualEncoderModel
   projection: ["visual_projection"],
@@ -402,6 +433,37 @@ const clip: Layout = {
     // In memory.
     { ...altClipText, block: { ...bertBlock, at: "encoder.layers.#." } },
   ],
+};
+
+/** transformers' OwlViTForObjectDetection and Owlv2ForObjectDetection: a CLIP, and heads beside it. */
+const owl = (name: "owlvit" | "owlv2"): Layout => {
+  const [text] = clip.text!;
+  const at = (part: string) => `${name}.${part}`;
+  return {
+    ...clip,
+    name,
+    prefixes: [at("vision_model.")],
+    head: [],
+    projection: [at("visual_projection")],
+    patchBoxes: {
+      norm: "layer_norm",
+      boxes: layers("box_head.dense"),
+      embedding: "class_head.dense0",
+      shift: "class_head.logit_shift",
+      scale: "class_head.logit_scale",
+      objectness: layers("objectness_head.dense"),
+    },
+    text: [
+      {
+        ...text!,
+        prefix: at("text_model."),
+        norm: at("text_model.final_layer_norm"),
+        projection: [at("text_projection")],
+        logitScale: at("logit_scale"),
+        logitBias: at("logit_bias"),
+      },
+    ],
+  };
 };
 
 /** transformers' BLIP and BLIP-2, their image towers alone. */
@@ -826,6 +888,8 @@ export const layouts: readonly Layout[] = [
   transformers,
   dinov3,
   clip,
+  owl("owlvit"),
+  owl("owlv2"),
   blip,
   aimv2,
   tips,

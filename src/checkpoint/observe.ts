@@ -1,4 +1,5 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
+import { observeDpt } from "../heads/dpt.js";
 import { excerpt } from "../json.js";
 import type { ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
@@ -12,6 +13,7 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
+import { isProbe } from "./probe.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
@@ -27,6 +29,10 @@ export interface Named {
 
 /** Names of tensors that exist. */
 export type Has = (tensor: string) => boolean;
+
+/** Name of the patch embedding: of a stem that is a backbone of its own, what comes behind it. */
+export const patchEmbedOf = ({ layout, resnet }: Pick<Named, "layout" | "resnet">): string | undefined =>
+  resnet?.patchEmbed ?? layout.patchEmbed;
 
 /** The first of several names that exists, or the first. */
 export const choose = (names: readonly string[], exists: (name: string) => boolean): string | undefined =>
@@ -118,12 +124,14 @@ export function unitsOf(prefix: string, resnet: NonNullable<Named["resnet"]>, la
 }
 
 /** Sizes and parts of the image tower. */
-export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, tensors: Shapes) {
+export function observe(named: Named, tensors: Shapes) {
+  const { layout, prefix, block, blockPrefix, resnet } = named;
   const has: Has = (tensor) => tensors.has(tensor);
   const shape = (tensor: string) => tensors.get(tensor)?.shape ?? [];
   const names = { weight: (x: string) => weightOf(layout, x), bias: (x: string) => biasOf(layout, x) };
 
-  const patch = layout.patchEmbed ? shape(prefix + names.weight(layout.patchEmbed)) : [];
+  const patchEmbed = patchEmbedOf(named);
+  const patch = patchEmbed ? shape(prefix + names.weight(patchEmbed)) : [];
   // Flax: [height, width, channels, D]; of a linear patch embedding [D, P·P·3].
   const flat = patch.length === 2;
   const side = Math.round(Math.sqrt((patch[1] ?? 0) / 3));
@@ -140,11 +148,12 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
       ]
     : [];
 
-  const tokens = layout.tokens.map((token) => {
-    const dims = shape(prefix + token);
-    return dims.length === 0 ? 0 : dims.length === 1 ? 1 : dims.reduce((product, n) => product * n, 1) / dims.at(-1)!;
-  });
-  const prefixTokens = tokens.reduce((sum, n) => sum + n, 0);
+  /** Rows of a table of any number of dimensions. */
+  const rowsOf = (dims: readonly number[]) =>
+    dims.length < 2 ? dims.length : dims.reduce((product, n) => product * n, 1) / dims.at(-1)!;
+  const tokens = layout.tokens.map((token) => rowsOf(shape(prefix + token)));
+  const suffixTokens = layout.suffix === undefined ? 0 : rowsOf(shape(prefix + layout.suffix));
+  const prefixTokens = tokens.reduce((sum, n) => sum + n, suffixTokens);
   const positions = shape(prefix + layout.positions);
   const rows = positions.length === 0 ? 0 : positions.reduce((product, n) => product * n, 1) / positions.at(-1)!;
   // Registers have no row in DINOv2's table, and nothing before the patches has one where a grid alone fits.
@@ -168,6 +177,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
   const pooler = layout.pooler ? shape(prefix + names.weight(layout.pooler)) : [];
   const pool = layout.attentionPool;
   const projection = layout.projection && choose(layout.projection, (x) => has(x) || has(names.weight(x)));
+  const boxHead = layout.tokenBoxes?.classifier.at(-1);
   const projected = projection ? (has(projection) ? shape(projection)[1] : shape(names.weight(projection))[0]) : 0;
   return {
     width: patchWidthD || (channels.at(-1) ?? 0),
@@ -188,6 +198,7 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     channels,
     resnet: resnet !== undefined,
     prefixTokens,
+    suffixTokens,
     classToken: tokens[0]! > 0,
     /** Rows of the table, and those of them that are before the grid's. */
     positions: rows,
@@ -201,6 +212,9 @@ export function observe({ layout, prefix, block, blockPrefix, resnet }: Named, t
     headInputs: (layout.kernels ? headShape.at(-2) : headShape[1]) ?? 0,
     poolerWidth: pooler[0] ?? 0,
     features: projected ?? 0,
+    /** Classes of detection tokens, that of nothing among them. */
+    boxClasses: boxHead === undefined ? 0 : (shape(names.weight(boxHead))[0] ?? 0),
+    dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
   };
 }
 
@@ -234,6 +248,10 @@ function unknown(name: string, tensors: Shapes): string {
   fits.sort((a, b) => a.others.length - b.others.length);
   const { layout, others } = fits[0]!;
   const inside = insideOf(tensors);
+  if (isProbe(tensors)) {
+    const shown = all.slice(0, NAMED).map((tensor) => excerpt(tensor));
+    return `load: "${name}" must hold a model; its ${tensors.size} tensors (${shown.join(", ")}${all.length > NAMED ? ", …" : ""}) are a head's, which the option head takes beside a model`;
+  }
   if (inside.length > 0) {
     const shown = inside.slice(0, NAMED).map((prefix) => excerpt(prefix));
     return `load: "${name}" must have the tensors of one model; it has more, and one is read by the option prefix: ${shown.join(" or ")}`;

@@ -14,7 +14,7 @@ import {
 import { excerpt } from "../json.js";
 import { widen } from "../numerics/elements.js";
 import { WEIGHT_RANGE } from "../numerics/quantize.js";
-import type { LinearPlan, Planned, Source, TensorPlan, ValuesPlan } from "../planned.js";
+import type { BatchNormPlan, LinearPlan, Planned, Source, TensorPlan, ValuesPlan } from "../planned.js";
 import type { Shapes } from "./config.js";
 
 /** A plan's places. */
@@ -67,7 +67,9 @@ function* leavesOf(plan: unknown): Generator<Leaf> {
   }
   const leaf = plan as Leaf;
   yield leaf;
-  if (leaf.place === "linear" && leaf.scale) yield leaf.scale;
+  if (leaf.place !== "linear") return;
+  if (leaf.scale) yield leaf.scale;
+  if (leaf.batchNorm) yield* Object.values(leaf.batchNorm.values);
 }
 
 function usesOf(leaf: Leaf): Use[] {
@@ -95,9 +97,9 @@ function entriesOf(leaves: ReadonlySet<Leaf>, tensors: Shapes): Map<string, Entr
   return entries;
 }
 
-/** Tells whether it is a weight that is stored row by row, as those in int8 are. */
+/** Tells whether it is a weight that is stored row by row, as those in int8 are, and may be. */
 const isWeight = (use: Use): use is Extract<Use, { part: unknown }> =>
-  "part" in use && use.part === "weight" && !isWhole(use);
+  "part" in use && use.part === "weight" && !isWhole(use) && !use.leaf.exact;
 
 const elementsOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
 
@@ -105,7 +107,9 @@ const elementsOf = (shape: readonly number[]): number => shape.reduce((product, 
 function allocate(leaves: ReadonlySet<Leaf>, backend: Backend, precision: Precision): Map<Leaf, Linear | Tensor> {
   const made = new Map<Leaf, Linear | Tensor>();
   for (const leaf of leaves) {
-    if (leaf.place === "linear") made.set(leaf, backend.createLinear(leaf.outputs, leaf.inputs, precision));
+    if (leaf.place === "linear") {
+      made.set(leaf, backend.createLinear(leaf.outputs, leaf.inputs, leaf.exact ? "f32" : precision));
+    }
     if (leaf.place === "tensor") made.set(leaf, backend.createTensor(leaf.rows, leaf.cols));
   }
   return made;
@@ -155,13 +159,39 @@ export function fitPlan<Loaded, Weights>(
       const made = new Map<Leaf, Linear | Tensor | Float32Array>(allocate(leaves, backend, precision));
       return loaderOf(name, entries, made, tensors, backend, async () => {
         for (const leaf of leaves) {
-          if (leaf.place !== "linear" || !leaf.scale) continue;
-          backend.rescale(made.get(leaf) as Linear, made.get(leaf.scale) as Float32Array);
+          if (leaf.place !== "linear") continue;
+          if (leaf.scale) backend.rescale(made.get(leaf) as Linear, made.get(leaf.scale) as Float32Array);
+          if (leaf.batchNorm) foldBatchNorm(name, backend, leaf as LinearPlan & { batchNorm: BatchNormPlan }, made);
         }
         return finish(filled(plan, made));
       });
     },
   };
+}
+
+/** (y - mean)/√(variance + eps) · scale + shift of y = x Wᵀ + b, as rows and bias of the layer. */
+function foldBatchNorm(
+  name: string,
+  backend: Backend,
+  leaf: LinearPlan & { readonly batchNorm: BatchNormPlan },
+  made: ReadonlyMap<Leaf, unknown>,
+): void {
+  const { eps, values } = leaf.batchNorm;
+  const of = (plan: ValuesPlan) => made.get(plan) as Float32Array;
+  const [scale, shift, mean, variance] = [of(values.scale), of(values.shift), of(values.mean), of(values.variance)];
+  const negative = variance.findIndex((x) => !(x >= 0));
+  if (negative >= 0) {
+    const found = `element ${negative} is ${variance[negative]}`;
+    throw new Error(`weights: "${values.variance.tensor}" of "${name}" must hold variances, of 0 or more; ${found}`);
+  }
+  const bias = values.bias && of(values.bias);
+  const factors = scale.map((x, i) => x / Math.sqrt(variance[i]! + eps));
+  const linear = made.get(leaf) as Linear;
+  backend.rescale(linear, factors);
+  const folded = factors.map((x, i) => ((bias?.[i] ?? 0) - mean[i]!) * x + shift[i]!);
+  const bad = backend.store({ linear, part: "bias", row: 0 }, "F32", bytesOf(folded));
+  if (bad >= 0)
+    throw new Error(`weights: "${values.scale.tensor}" of "${name}" must give finite biases; ${bad} is not`);
 }
 
 /** Little-endian, as machines are that run this. */
@@ -321,8 +351,8 @@ function compare(
     throw new Error(`weights: the tensors of "${name}" do not fit its config; ${findings.join("; ")}`);
 }
 
-/** A pattern of names: as many of them as a message may hold, else of what they begin with. */
-function patternOf(names: readonly string[]): string {
+/** A pattern of names, for messages: as many of them as a message may hold, else of what they begin with. */
+export function patternOf(names: readonly string[]): string {
   const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
   const short = [...new Set(names.map((name) => (names.length > 4 ? name.slice(0, name.indexOf(".") + 1) : name)))];
   const all = short.every((name) => name !== "" && name.length <= 80) && short.length <= 4 ? short : [];

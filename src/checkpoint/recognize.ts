@@ -25,6 +25,8 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   huggingface: fromTransformers,
   dinov3: fromTransformers,
   clip: fromTransformers,
+  owlvit: fromTransformers,
+  owlv2: fromTransformers,
   blip: fromTransformers,
   aimv2: fromTransformers,
   tips: fromTransformers,
@@ -66,7 +68,7 @@ export async function parseConfig(
       `load: "${name}" must be quantized by "${QUANTIZED.quant_method}", version ${QUANTIZED.version}; got ${found}`,
     );
   }
-  const stated = checkOverrides(overrides);
+  const { text: ofText, ...stated } = checkOverrides(overrides);
   checkFamily(name, file);
   const named = recognizeLayout(name, tensors);
   const seen = observe(named, tensors);
@@ -74,18 +76,23 @@ export async function parseConfig(
   const read = READERS[layout]({ name, file, seen, named, tensors, stated });
   // Attention pooling has the encoder's heads, unless its library says otherwise.
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
-  const config: Config = { ...read, layout, poolHeads, ...stated };
+  if (ofText && !read.text) {
+    throw new RangeError(`load: config.text needs a text tower; "${name}" has none`);
+  }
+  const text = read.text && { ...read.text, heads: ofText?.heads ?? read.text.heads };
+  const config: Config = { ...read, layout, poolHeads, text, ...stated };
   check(name, config, seen, tensors.size);
-  const labels = await labelsOf(file, config, seen.classes);
+  const labels = await labelsOf(file, config, Math.max(seen.classes, seen.boxClasses - 1, classesOf(config)));
   return { config, named, labels, strays: checkKeys(name, top, layout) };
 }
 
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip", "blip", "aimv2", "tips", "radio"],
+    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio"],
     [
       ["", TRANSFORMERS_KEYS],
+      ["backbone_config", TRANSFORMERS_KEYS],
       ["vision_config", TRANSFORMERS_KEYS],
       ["text_config", TRANSFORMERS_KEYS],
       ["vision_config_dict", TRANSFORMERS_KEYS],
@@ -155,6 +162,11 @@ const OVERRIDES: Readonly<Record<keyof ConfigOverrides, readonly [rule: string, 
   activation: [HIDDEN.join(", ").replace(/, (?=\w+$)/, " or "), (x) => HIDDEN.includes(x as string)],
   imageSize: ["[height, width]", (x) => Array.isArray(x) && x.length === 2 && x.every(positive)],
   pooling: ["token or mean", (x) => x === "token" || x === "mean"],
+  text: [
+    "{ heads }, a positive integer",
+    (x) =>
+      isRecord(x) && Object.keys(x).every((key) => key === "heads") && (x.heads === undefined || positive(x.heads)),
+  ],
   classes: ["0, which leaves the classifier out", (x) => x === 0],
 };
 
@@ -211,8 +223,15 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   if (classes > 0 && seen.classes > 0 && classes !== seen.classes) {
     throw new Error(`load: "${name}" has ${classes} classes by its config, but its head has ${seen.classes}`);
   }
-  if (seen.classes > MAX_CLASSES) {
-    throw new Error(`load: "${name}" must have at most ${MAX_CLASSES} classes; got ${seen.classes}`);
+  const boxClasses = config.tokenBoxes && config.tokenBoxes.classes + 1;
+  if (boxClasses !== undefined && seen.boxClasses > 0 && boxClasses !== seen.boxClasses) {
+    throw new Error(
+      `load: boxes of "${name}" have ${boxClasses} classes by its config, that of nothing among them, but its head has ${seen.boxClasses}`,
+    );
+  }
+  for (const classes of [classesOf(config), seen.classes, seen.boxClasses]) {
+    if (classes <= MAX_CLASSES) continue;
+    throw new Error(`load: "${name}" must have at most ${MAX_CLASSES} classes; got ${classes}`);
   }
   if (text && text.length > MAX_TEXT_TOKENS) {
     throw new Error(`load: texts of "${name}" must have at most ${MAX_TEXT_TOKENS} tokens; got ${text.length}`);
@@ -222,6 +241,10 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   const fault = faultOfSizes(name, config);
   if (fault !== undefined) throw new Error(fault);
 }
+
+/** Classes that are scored, of images, of their pixels or of boxes. */
+const classesOf = ({ classes, dpt, tokenBoxes }: Config): number =>
+  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {
@@ -249,7 +272,9 @@ export function faultOfSizes(name: string, config: Config): string | undefined {
  * transformers.
  * @param outputs of the head that there is.
  */
-async function labelsOf(file: Json, { classes, layout }: Config, outputs: number): Promise<readonly string[]> {
+async function labelsOf(file: Json, config: Config, outputs: number): Promise<readonly string[]> {
+  const { layout } = config;
+  const classes = classesOf(config);
   const id2label = isRecord(file.id2label) ? file.id2label : {};
   const listed = file.label_names ?? (file.pretrained_cfg as Json | undefined)?.label_names;
   const imagenet = ["timm", "torchvision", "flax", "bit"].includes(layout) && classes === 1000;

@@ -1,7 +1,7 @@
 /** The weights of a ResNetV2: filters as rows, standardized once at load. */
 
-import type { Arrange, Planned, Planner } from "../planned.js";
-import { source } from "../plans.js";
+import type { Planned, Planner } from "../planned.js";
+import { convolutionRows, source } from "../plans.js";
 import type { Convolution, ResNet, ResNetConfig, Unit } from "../vit/resnet.js";
 import type { Layout } from "./layouts.js";
 import { type Named, unitAt } from "./observe.js";
@@ -9,27 +9,6 @@ import { type Named, unitAt } from "./observe.js";
 /** Added to the variance of a filter, and of a group. */
 const FILTER_EPS = 1e-8;
 const GROUP_EPS = 1e-5;
-
-/** Filters of the checkpoint, [O, I, k, k] or Flax's [k, k, I, O], as rows in the order (y, x, channel); standardized if asked. */
-export const convolutionRows =
-  (
-    { outputs, channels, kernel, flax }: { outputs: number; channels: number; kernel: number; flax: boolean },
-    standardize = false,
-  ): Arrange =>
-  (values) => {
-    const spots = kernel * kernel;
-    const inputs = spots * channels;
-    const rows = new Float32Array(values.length);
-    for (let o = 0; o < outputs; o++) {
-      for (let spot = 0; spot < spots; spot++)
-        for (let c = 0; c < channels; c++) {
-          const from = flax ? (spot * channels + c) * outputs + o : (o * channels + c) * spots + spot;
-          rows[o * inputs + spot * channels + c] = values[from]!;
-        }
-      if (standardize) standardizeRow(rows.subarray(o * inputs, (o + 1) * inputs));
-    }
-    return rows;
-  };
 
 /** (w - mean) / √(var + ε), over all inputs of a filter (Qiao et al. 2019). */
 function standardizeRow(row: Float32Array): void {
@@ -55,7 +34,7 @@ export function planResNet(
     const shape = shapeOf(weightOf(name)) ?? [];
     const [outputs = 1, kernel = 1] = flax ? [shape[3], shape[0]] : [shape[0], shape[2]];
     const expected = flax ? [kernel, kernel, channels, outputs] : [outputs, channels, kernel, kernel];
-    const arrange = convolutionRows({ outputs, channels, kernel, flax }, true);
+    const arrange = convolutionRows({ outputs, channels, kernel, flax }, standardizeRow);
     const weight = [source(weightOf(name), expected, outputs, { arrange })];
     return {
       weights: { place: "linear", outputs, inputs: kernel * kernel * channels, weight, bias: [] },

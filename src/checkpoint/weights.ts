@@ -4,12 +4,17 @@ import type { Weights } from "../forward/model.js";
 import { planAttentionPool } from "../heads/attention-pool.js";
 import { planClassifier } from "../heads/classifier.js";
 import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
+import { DPT_UNREAD, planDpt } from "../heads/dpt.js";
+import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
+import { planProbe } from "../heads/probe.js";
+import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
-import { source, values } from "../plans.js";
+import { convolutionRows, source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
+import { inOrder, ownOrder } from "../vit/order.js";
 import { gridOf } from "../vit/places.js";
-import { type Positions, positionRows, positionsAt, resamplePatches } from "../vit/positions.js";
+import { type Positions, positionRows, positionsAt, resamplePatches, tablesAt } from "../vit/positions.js";
 import { firstPosition, type TextWeights } from "../vit/text.js";
 import type { Config, Shapes } from "./config.js";
 import {
@@ -21,10 +26,10 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
-import { blockAt, choose, type Named } from "./observe.js";
+import { blockAt, choose, type Named, patchEmbedOf } from "./observe.js";
 import { fitPlan, type WeightPlan } from "./plan.js";
 import { createPlanner } from "./planner.js";
-import { convolutionRows, planResNet } from "./resnet.js";
+import { planResNet } from "./resnet.js";
 
 /** A checkpoint whose layout and config are known. */
 export interface Known {
@@ -76,7 +81,9 @@ export function planWeights(
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
     conditioner: layout.conditioner && planConditioner(layout.conditioner, config.inputChannels),
-    patchEmbed: encodes ? planPatchEmbed(planner, layout, config, prefix, stored, stem?.channels) : undefined,
+    patchEmbed: encodes
+      ? planPatchEmbed(planner, layout, patchEmbedOf(named)!, config, prefix, stored, stem?.channels)
+      : undefined,
     patchNorm: optionalNorm(layout.patchNorm),
     preNorm: optionalNorm(layout.preNorm?.find((part) => planner.hasNorm(at(part)))),
     prefixAngles: optionalValues(layout.prefixAngles, [config.prefixTokens, width / config.heads / 2]),
@@ -94,8 +101,12 @@ export function planWeights(
     norm: norm !== "none" && encodes ? (pooledNorm ?? planner.norm(at(layout.norm), width, eps)) : undefined,
     attentionPool:
       config.pooling === "attention" ? planAttentionPool(planner, layout.attentionPool!, prefix, config) : undefined,
-    classifiers: planClassifier(planner, layout, config),
+    classifiers: config.probe ? [] : planClassifier(planner, layout, config),
+    probe: config.probe && planProbe(config.probe),
+    dpt: count === undefined && config.dpt ? planDpt(planner, config.dpt, width) : undefined,
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
+    patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
+    tokenBoxes: config.tokenBoxes && planTokenBoxes(planner, layout.tokenBoxes!, width, config.tokenBoxes),
     projection: planProjection(planner, layout.projection ?? [], width, config.features),
     similarity: named.text && config.text && planSimilarity(planner, named.text),
     text: texts && config.text && planText(layout, tensors, config, texts),
@@ -106,10 +117,13 @@ export function planWeights(
   const pool =
     layout.attentionPool && config.pooling !== "attention" ? at(layout.attentionPool.latent.split(".")[0]!) : undefined;
   const classifiers =
-    config.classes === 0 ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])] : [];
+    config.classes === 0 || config.probe
+      ? [...layout.head, ...(layout.distillationHead ? [layout.distillationHead] : [])]
+      : [];
   const ignored = (tensor: string) =>
     count !== undefined ||
     layout.ignored.test(tensor) ||
+    (config.dpt !== undefined && DPT_UNREAD.test(tensor)) ||
     classifiers.some((head) => tensor === weightOf(layout, head) || tensor === biasOf(layout, head)) ||
     (unread !== undefined && tensor.startsWith(`${unread}.`)) ||
     (pool !== undefined && tensor.startsWith(`${pool}.`));
@@ -133,6 +147,7 @@ const planConditioner = ({ mean, std }: NonNullable<Layout["conditioner"]>, chan
 function planPatchEmbed(
   planner: Planner,
   layout: Layout,
+  patchEmbed: string,
   config: Config,
   prefix: string,
   stored: Stored,
@@ -142,7 +157,7 @@ function planPatchEmbed(
   const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];
   const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
   const inputs = channels * newHeight * newColumns;
-  const name = prefix + layout.patchEmbed!;
+  const name = prefix + patchEmbed;
   const flat = naflex || layout.flatPatches === true;
   const kernel = flat ? [width, channels * height * columns] : [width, channels, height, columns];
   const rows = layout.kernels ? [height, columns, channels, width] : kernel;
@@ -175,7 +190,8 @@ function planPatchEmbed(
 
 /** Tokens before the patches, in turn, each with as many rows as it has. */
 function planPrefix(planner: Planner, layout: Layout, prefix: string, width: number): TensorPlan | undefined {
-  const names = layout.tokens.map((token) => prefix + token).filter(planner.has);
+  const all = layout.suffix === undefined ? layout.tokens : [...layout.tokens, layout.suffix];
+  const names = all.map((token) => prefix + token).filter(planner.has);
   if (names.length === 0) return undefined;
   let rows = 0;
   const sources = names.map((name) => {
@@ -198,9 +214,9 @@ function planPositions(
   config: Config,
   prefix: string,
   stored: Stored,
-): { readonly positions: Planned<Positions> | undefined; readonly nativePositions: TensorPlan | undefined } {
+): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
   const name = prefix + layout.positions;
-  if (!planner.has(name)) return { positions: undefined, nativePositions: undefined };
+  if (!planner.has(name)) return { positions: undefined, nativePositions: undefined, betweenPositions: undefined };
   const shape = planner.shapeOf(name)!;
   const { cropped } = config.interpolation;
   const from = gridOf({ ...config, patchSize: stored.patchSize }, cropped?.size ?? stored.imageSize);
@@ -209,7 +225,9 @@ function planPositions(
   const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
   const expected = [1, counted + from[0] * from[1], config.width];
   const grid = gridOf(config, config.imageSize);
-  const resampled = (table: Float32Array) => positionsAt({ table, grid: from, prefix: counted }, grid, config);
+  const order = ownOrder({ tokens: expected[1]!, prefix: counted, suffix: config.suffixTokens });
+  const own = (table: Float32Array) => ({ table: inOrder(table, order, config.width), grid: from, prefix: counted });
+  const resampled = (table: Float32Array) => positionsAt(own(table), grid, config);
   const rows = config.prefixTokens + grid[0] * grid[1];
   const arrange = (table: Float32Array) => positionRows(resampled(table), config);
   return {
@@ -220,7 +238,26 @@ function planPositions(
       place: "tensor",
       ...{ rows, cols: config.width, sources: [source(name, expected, rows, { arrange })] },
     },
+    betweenPositions: between(),
   };
+
+  function between(): Planned<Positions> | undefined {
+    const tables = prefix + (layout.betweenPositions ?? "");
+    if (layout.betweenPositions === undefined || !planner.has(tables)) return undefined;
+    const arrange = (values: Float32Array) => joined(tablesAt(own(values), grid, config).map(({ table }) => table));
+    return { table: values(tables, [config.depth - 1, ...expected], arrange), grid, prefix: counted };
+  }
+}
+
+/** Tables, one after the other. */
+function joined(tables: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(tables.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const table of tables) {
+    all.set(table, at);
+    at += table.length;
+  }
+  return all;
 }
 
 /** Rows of BEiT's table and its columns. */

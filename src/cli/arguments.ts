@@ -4,11 +4,12 @@ import { parseArgs } from "node:util";
 import type { EmbedOptions, HubOptions, LoadOptions } from "../index.js";
 import { excerpt } from "../json.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
+import type { CommandKind, CommandOption } from "../tasks/task.js";
 
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
 /** Those that say which tensors of which files are the model. */
-const NAMES = ["subfolder", "prefix", "ignore", "state"] as const;
+const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state"] as const;
 const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
 interface CommandRow {
@@ -21,20 +22,32 @@ interface CommandRow {
   readonly help: readonly (readonly [string, string])[];
 }
 
-/** Commands of tasks, by the names of the methods. */
+/** Values by their kinds, as the help shows them. */
+const SHOWN: Readonly<Record<CommandKind, string>> = {
+  count: "N",
+  part: "0.5",
+  texts: '"A,B"',
+  text: "TEXT",
+  image: "FILE",
+};
+
+/** Commands of tasks. */
 const TASK_COMMANDS = Object.fromEntries(
-  Object.entries(TASKS).flatMap(([name, { command }]): [string, CommandRow][] => {
+  Object.entries(TASKS).flatMap(([task, { command }]): [string, CommandRow][] => {
     if (!command) return [];
-    const options = Object.keys(command.options);
-    const help = Object.entries(command.options).map(([option, { absent, help }]) => [`  --${option} ${absent}`, help]);
+    const { name = task, options, pictures } = command;
+    const help = Object.entries(options).map(([option, { kind, absent = SHOWN[kind], help }]) => {
+      return [`  --${option} ${absent}`, help] as const;
+    });
+    if (pictures) help.push(["  --out DIR", "a folder for the results as PNG pictures"]);
     return [
       [
         name,
         {
           operands: "images",
-          options: [...MODEL, ...options],
-          task: name as TaskName,
-          help: [[`${name} IMAGES...`, command.help], ...(help as [string, string][])],
+          options: [...MODEL, ...Object.keys(options), ...(pictures ? ["out"] : [])],
+          task: task as TaskName,
+          help: [[`${name} IMAGES...`, command.help], ...help],
         },
       ],
     ];
@@ -55,7 +68,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   },
   quantize: {
     operands: "source",
-    options: ["out", "state", ...HUB],
+    options: ["out", "base", "state", ...HUB],
     help: [
       ["quantize SOURCE", "the same model in int8, a quarter of the size"],
       ["  --out DIR", "a new folder for it"],
@@ -93,6 +106,8 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   subfolder: { type: "string" },
   prefix: { type: "string" },
   ignore: { type: "string" },
+  base: { type: "string" },
+  head: { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -117,14 +132,16 @@ export interface Arguments {
   /** For `load`, which knows what it can do and refuses the rest. */
   readonly load: Pick<
     LoadOptions,
-    "backend" | "precision" | "threads" | "wide" | "processor" | "subfolder" | "prefix" | "ignore" | "state"
-  >;
+    | ("backend" | "precision" | "threads" | "wide" | "processor")
+    | ("subfolder" | "prefix" | "ignore" | "base" | "state")
+  > & { readonly head: string | undefined };
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
   readonly json: boolean;
   readonly quiet: boolean;
-  /** Options of the command's task. */
+  /** Options of the command's task, and its arguments behind the images. */
   readonly task: Readonly<Record<string, unknown>>;
+  readonly taskArguments: readonly unknown[];
   readonly out: string | undefined;
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
   readonly batch: number;
@@ -163,6 +180,21 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const { threads = "auto" } = given;
   const { task } = COMMANDS[command ?? ""] ?? {};
   const taskOptions = task ? TASKS[task].command!.options : {};
+  const readers: Readonly<Record<CommandKind, (name: string, text: string) => unknown>> = {
+    count: (name, text) => count(name, text, MAX_COUNT),
+    part: (name, text) => number(name, text, "a number from 0 to 1", (x) => x >= 0 && x <= 1),
+    texts: textsOf,
+    text: (_, text) => text,
+    image: (_, text) => text,
+  };
+  const values = Object.entries(taskOptions).flatMap(([name, { option, kind }]: [string, CommandOption<object>]) => {
+    // The task has its own default.
+    const text = given[name];
+    if (text === undefined && typeof option === "number" && given.help === undefined) {
+      throw new Error(`${command} needs --${name}: ${TASKS[task!].command!.options[name]!.help}`);
+    }
+    return text === undefined ? [] : [{ option, value: readers[kind](name, text) }];
+  });
   return {
     command,
     operands,
@@ -179,6 +211,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
       subfolder: given.subfolder,
       prefix: given.prefix,
       ignore: patternOf(given.ignore),
+      base: given.base,
+      head: given.head,
     },
     hub: {
       revision: given.revision,
@@ -189,10 +223,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
     json: given.json !== undefined,
     quiet: given.quiet !== undefined,
     task: Object.fromEntries(
-      Object.entries(taskOptions).flatMap(([name, { option }]) =>
-        given[name] === undefined ? [] : [[option, count(name, "", MAX_COUNT)]],
-      ),
+      values.flatMap(({ option, value }) => (typeof option === "number" ? [] : [[option, value]])),
     ),
+    taskArguments: values.filter(({ option }) => typeof option === "number").map(({ value }) => value),
     out: given.out,
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
     batch: count("batch", "1", 1024),
@@ -208,6 +241,13 @@ function patternOf(text: string | undefined): RegExp | undefined {
   } catch {
     throw new Error(`--ignore must be a regular expression; got ${excerpt(text)}`);
   }
+}
+
+/** Texts with commas between, without spaces around them. */
+function textsOf(name: string, text: string): string[] {
+  const texts = text.split(",").map((part) => part.trim());
+  if (!texts.includes("")) return texts;
+  throw new Error(`--${name} must be texts with commas between; got ${excerpt(text)}`);
 }
 
 /** Most that a task may be asked for, such as classes. */
@@ -236,21 +276,41 @@ function checkValue(token: { name: string; rawName: string; value?: string; inli
   return value;
 }
 
-/** Lines that fit a screen of 80 columns and 24 rows, with the prompt after them. */
-export const helpText = (version: string): string[] =>
-  `\
-vitrail ${version}: Vision Transformers from their original weights
+const helpLines = (rows: readonly (readonly [string, string])[]): string[] =>
+  rows.map(([words, meaning]) => `  ${words.padEnd(20)}  ${meaning}`.trimEnd());
 
-usage: vitrail COMMAND [options]
+/** Lines that fit a screen of 80 columns and 24 rows, with the prompt after them; of a command, its options. */
+export function helpText(version: string, command?: CommandName): string[] {
+  if (command !== undefined) {
+    const { operands, help } = COMMANDS[command]!;
+    return [
+      `usage: vitrail ${help[0]![0]} [options]`,
+      `  ${help[0]![1]}`,
+      ...(help.length > 1 ? ["", ...helpLines(help.slice(1))] : []),
+      ...(operands === "images" ? ["", ...IMAGES_HELP] : []),
+      ...(operands === "source" ? [] : ["", ...MODEL_HELP]),
+    ];
+  }
+  return [
+    `vitrail ${version}: Vision Transformers from their original weights`,
+    "",
+    'usage: vitrail COMMAND [options]; "vitrail COMMAND --help" lists its own',
+    "",
+    ...helpLines(Object.values(COMMANDS).map(({ help }) => help[0]!)),
+    "",
+    ...MODEL_HELP,
+    ...IMAGES_HELP,
+    "",
+    "example: vitrail classify cat.jpg",
+  ];
+}
 
-${Object.values(COMMANDS)
-  .flatMap(({ help }) => help.map(([words, meaning]) => `  ${words.padEnd(20)}  ${meaning}`))
-  .join("\n")}
+const MODEL_HELP: readonly string[] = helpLines([
+  ["--model NAME", "owner/name of the Hub (--token), or a folder, file or URL"],
+  ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
+  ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
+  ["--threads auto", "how many;  --wide;  --processor torchvision;  --offline"],
+  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+]);
 
-  --model NAME          owner/name of Hugging Face, or a folder, file or URL
-    --revision main     --subfolder, --prefix, --ignore, --state, --token
-  --backend auto        or wasm, webgpu, reference;  --precision f32, f16, int8
-  --threads auto        how many;  --wide;  --processor torchvision;  --offline
-  --json                one JSON object a line;  --quiet;  --help;  --version
-
-example: vitrail classify cat.jpg`.split("\n");
+const IMAGES_HELP: readonly string[] = helpLines([["IMAGES", 'files, addresses, folders, "*.jpg", @list.txt, or -']]);

@@ -29,9 +29,8 @@ export async function embed(invocation: Invocation): Promise<void> {
   await model.embed([], options);
 
   const embeddings: Embedding[] = [];
-  let seen = 0;
-  await forEachImage(invocation, async (image, input) => {
-    terminal.progress("embedding", seen++, args.operands.length);
+  await forEachImage(invocation, async (image, input, seen, all) => {
+    terminal.progress("embedding", seen, all);
     const start = performance.now();
     const row = await model.embed(input, options);
     const result = { ms: since(start), backend: model.backend.name };

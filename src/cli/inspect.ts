@@ -3,9 +3,10 @@
 import type { Config } from "../checkpoint/config.js";
 import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { scaleOf } from "../checkpoint/plan.js";
+import { labelsOfProbe, withProbe } from "../checkpoint/probe.js";
 import { parseConfig } from "../checkpoint/recognize.js";
 import { withTags } from "../checkpoint/tags.js";
-import { type Found, openModel, openSource } from "../engine/sources.js";
+import { type Found, openHead, openModel, openSource } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { assumedProcessor } from "../image/processors.js";
 import type { Checkpoint } from "../io/checkpoint.js";
@@ -16,19 +17,26 @@ import { activationBytes, multiplyAdds } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
   const model = modelName(args);
-  const { subfolder } = args.load;
-  const opened = await openSource(sourceOf(args), { ...args.hub, subfolder, signal, headers: true });
-  const checkpoint = await openModel(opened, args.load, { signal, onProgress: progressOf(terminal) });
+  const { subfolder, base, head: file, ...names } = args.load;
+  const near = { ...args.hub, signal, headers: true };
+  const opened = await openSource(sourceOf(args), { ...near, subfolder, base });
+  const head = file === undefined ? undefined : await openHead(file, near);
+  const checkpoint = await openModel(opened, { ...names, head }, { signal, onProgress: progressOf(terminal) });
   await checkpoint.close();
   const { prefix } = checkpoint;
-  const parsed = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
-  const { config, named, labels, strays } = await withTags(parsed, checkpoint, { signal });
+  const { name, probe } = checkpoint;
+  const parsed = await parseConfig(name, checkpoint.config, checkpoint.tensors);
+  const { named, strays, ...tagged } = await withTags(parsed, checkpoint, { signal });
+  const config = probe ? withProbe(name, tagged.config, probe) : tagged.config;
+  const labels = probe ? await labelsOfProbe(config) : tagged.labels;
   const settings = imageSettings(checkpoint.config, config);
   const assumed = assumedProcessor(checkpoint.preprocessor, settings);
-  const preprocessing = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {
+  const prepared = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {
     ...imageOptions(config),
     processor: args.load.processor,
   });
+  const { doubt } = checkpoint;
+  const preprocessing = doubt === undefined ? prepared : { ...prepared, absent: doubt };
   const used = [...checkpoint.tensors.values()].filter(({ name }) => !named.layout.ignored.test(name));
   const scales = new Set(used.map(({ name }) => scaleOf(name)));
   const quantized = used.some(({ name }) => scales.has(name));
@@ -108,6 +116,8 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   huggingface: "transformers",
   dinov3: "transformers' DINOv3",
   clip: "transformers' CLIP",
+  owlvit: "transformers' OWL-ViT",
+  owlv2: "transformers' OWLv2",
   blip: "transformers' BLIP",
   aimv2: "transformers' AIMv2",
   tips: "google-deepmind's TIPS",
@@ -143,7 +153,7 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
   `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
   (causal ? ", causal" : "");
 
-function describeHead({ pooling, classes, categories, poolerWidth, features }: Config): string {
+function describeHead({ pooling, classes, categories, poolerWidth, features, dpt }: Config): string {
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -158,6 +168,12 @@ function describeHead({ pooling, classes, categories, poolerWidth, features }: C
     none: "every token",
   }[pooling];
   const shared = features > 0 ? `to ${grouped(features)} features` : "without a classifier";
+  if (dpt) {
+    const { head } = dpt;
+    const what =
+      head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
+    return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
+  }
   const classifier = categories ? `to ${grouped(classes)} tags, each by itself` : `to ${grouped(classes)} classes`;
   const head = classes > 0 ? classifier : shared;
   return `${pooled} ${head}${poolerWidth > 0 ? `; pooler of ${poolerWidth} on the class token` : ""}`;
@@ -172,7 +188,7 @@ function describeLabels(labels: readonly string[]): string {
 }
 
 function describePreprocessing(preprocessing: Preprocessing): string {
-  const { processor, resize, width, height, rescaleFirst, rescale, mean, std } = preprocessing;
+  const { processor, resize, width, height, rescaleFirst, rescale, mean, std, divisor } = preprocessing;
   const filter = processor === "pillow" ? preprocessing.filter : `${preprocessing.filter} of torchvision`;
   const result = sizeText([height, width]);
   const times = rescale === 1 ? [] : [`times ${[1 / 255, Math.fround(1 / 255)].includes(rescale) ? "1/255" : rescale}`];
@@ -193,11 +209,12 @@ function describePreprocessing(preprocessing: Preprocessing): string {
     steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
   }
   if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
-  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode);
+  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));
   steps.push(`mean ${same(mean)}, deviation ${same(std)}`);
   if (preprocessing.bgr) steps.push("blue first");
+  if (divisor !== undefined) steps.push(`zeros around it, to multiples of ${divisor}`);
   return steps.join("; ");
 }

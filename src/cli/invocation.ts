@@ -5,6 +5,7 @@ import { mostBytes } from "../image/source.js";
 import { defaultModel, type ImageInput, load, type Model, type Progress } from "../index.js";
 import { nameOf } from "../platform/web.js";
 import type { Arguments } from "./arguments.js";
+import { imagesOf } from "./images.js";
 import { messageOf, type Terminal } from "./terminal.js";
 
 export interface Invocation {
@@ -30,15 +31,22 @@ export const progressOf =
   ({ phase, loaded, total }: Progress): void =>
     terminal.progress(phase === "download" ? "downloading" : "loading weights", loaded, total);
 
-/** Runs a task on each image; one that fails is reported, sets exit status 1 and leaves the others to be done. */
+/**
+ * Runs a task on each image that the command line names; one that fails is reported, sets exit status 1 and leaves the others to
+ * be done.
+ * @param task is told how many came before, and how many there are.
+ */
 export async function forEachImage(
   { args, terminal, signal }: Invocation,
-  task: (image: string, input: ImageInput) => Promise<void>,
+  task: (image: string, input: ImageInput, seen: number, all: number) => Promise<void>,
 ): Promise<void> {
-  for (const image of args.operands) {
+  const images = await imagesOf(args.operands, signal);
+  for (const [seen, { image, error }] of images.entries()) {
     signal.throwIfAborted();
     try {
-      await task(image, image === "-" ? await imageOf(addAbortSignal(signal, process.stdin)) : image);
+      if (error) throw error;
+      const input = image === "-" ? await imageOf(addAbortSignal(signal, process.stdin)) : image;
+      await task(image, input, seen, images.length);
     } catch (error) {
       signal.throwIfAborted();
       process.exitCode = 1;

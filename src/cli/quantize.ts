@@ -31,8 +31,9 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
   if (out === undefined) throw new Error("quantize needs --out DIR, a folder for the result");
   const start = performance.now();
   // A name is never a checkpoint in memory.
-  const folder = (await openSource(source, { ...args.hub, subfolder: args.load.subfolder, signal })) as Folder;
-  const checkpoint = await openModel(folder, args.load, { signal, onProgress: progressOf(terminal) });
+  const { subfolder, base, prefix, ignore, state } = args.load;
+  const folder = (await openSource(source, { ...args.hub, subfolder, base, signal })) as Folder;
+  const checkpoint = await openModel(folder, { prefix, ignore, state }, { signal, onProgress: progressOf(terminal) });
   try {
     const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
     const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);

@@ -4,6 +4,7 @@ import type { Choice } from "../backends/select.js";
 import type { Config, ConfigOverrides } from "../checkpoint/config.js";
 import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { isRecord } from "../checkpoint/json.js";
+import { labelsOfProbe, withProbe } from "../checkpoint/probe.js";
 import { faultOfSizes, parseConfig } from "../checkpoint/recognize.js";
 import { withTags } from "../checkpoint/tags.js";
 import { planWeights } from "../checkpoint/weights.js";
@@ -21,12 +22,13 @@ import { environment } from "../platform/host.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
-import { keyOf, type NamesOptions, openModel, openSource, type Source } from "./sources.js";
+import { keyOf, type NamesOptions, type OpenedHead, openHead, openModel, openSource, type Source } from "./sources.js";
 import { drawsAlike } from "./trial.js";
 
 /** The part of LoadOptions that matters to an engine. */
 export interface EngineOptions extends Choice, HubOptions, NamesOptions {
   readonly subfolder?: string;
+  readonly base?: string | URL;
   readonly precision?: Precision;
   readonly imageSize?: number | readonly [number, number];
   readonly patchSize?: number | readonly [number, number];
@@ -79,7 +81,8 @@ export async function acquireEngine(source: Source, options: EngineOptions): Pro
   const { backend, precision, threads, wide, wasm, imageSize, patchSize, processor, config } = options;
   const { prefix, ignore, state, signal, onProgress } = options;
   const opened = await openSource(source, options);
-  const files = wasm === undefined ? await keyOf(opened) : undefined;
+  const head = options.head ? await openHead(options.head, options) : undefined;
+  const files = wasm === undefined ? await keyOf(opened, head) : undefined;
   const made = [
     backend,
     precision,
@@ -92,39 +95,50 @@ export async function acquireEngine(source: Source, options: EngineOptions): Pro
     prefix,
     String(ignore),
     state,
+    head?.said,
   ];
   const key = files && JSON.stringify([files, ...made]);
   signal?.throwIfAborted();
-  return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }), { signal, onProgress });
+  return share(key, (waiting) => createEngine(opened, { ...options, ...waiting }, GPU_SEARCH, head), {
+    signal,
+    onProgress,
+  });
 }
 
 export async function createEngine(
   source: Source,
   options: EngineOptions,
   search: GpuSearch = GPU_SEARCH,
+  head?: OpenedHead,
 ): Promise<Engine> {
   const { signal, onProgress } = options;
   const opened = await openSource(source, options);
+  const names = { ...options, head };
   const gpu = await gpuFor(options, search);
   const free = () => "device" in gpu && gpu.device.destroy();
-  const files = await keyOf(opened);
+  const files = await keyOf(opened, head);
   // A GPU may go away, with the weights that it has.
   const { now, again } = "reason" in gpu ? { now: opened, again: async () => opened } : twice(opened);
-  const checkpoint = await openModel(now, options, { signal, onProgress }).catch((error) => {
+  const checkpoint = await openModel(now, names, { signal, onProgress }).catch((error) => {
     free();
     throw error;
   });
   try {
     const { name, tensors } = checkpoint;
+    const { probe } = checkpoint;
     const parsed = await parseConfig(name, checkpoint.config, tensors, options.config);
-    const { config: stored, named, labels } = await withTags(parsed, checkpoint, { signal, onProgress });
+    const { named, ...tagged } = await withTags(parsed, checkpoint, { signal, onProgress });
+    const stored = probe ? withProbe(name, tagged.config, probe) : tagged.config;
+    const labels = probe ? await labelsOfProbe(stored) : tagged.labels;
     const config = resized(name, stored, options);
-    const preprocessing = parsePreprocessing(
+    const { doubt } = checkpoint;
+    const prepared = parsePreprocessing(
       checkpoint.preprocessor,
       imageSettings(checkpoint.config, config),
       config.imageSize,
       { ...imageOptions(config), resized: options.imageSize !== undefined, processor: options.processor },
     );
+    const preprocessing = doubt === undefined ? prepared : { ...prepared, absent: doubt };
     checkFits(name, config, preprocessing);
     if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
     const plan = (blocks?: number) => planWeights(name, { config, named, stored, blocks }, tensors);
@@ -135,10 +149,10 @@ export async function createEngine(
         fresh = false;
         return checkpoint.read(consumer, waiting);
       }
-      if ((await keyOf(opened)) !== files) {
+      if ((await keyOf(opened, head)) !== files) {
         throw new Error(`load: the files of "${name}" have changed since it was loaded; load it again`);
       }
-      const reopened = await openModel(await again(), options, waiting);
+      const reopened = await openModel(await again(), names, waiting);
       try {
         await reopened.read(consumer, waiting);
       } finally {
@@ -220,7 +234,7 @@ const TOKENIZER = "tokenizer.json";
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 
 /** Reads the tokenizer for the first text. */
-function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engine["tokenize"] {
+function tokenizerOf({ name, file }: Checkpoint, { family, text, patchBoxes }: Config): Engine["tokenize"] {
   let made: Promise<(text: string) => number[]> | undefined;
   async function make() {
     const json = async (path: string) => {
@@ -236,7 +250,8 @@ function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engi
     const { createTokenizer } = await import("../text/tokenizer.js");
     const { length, pooling, clean } = text!;
     const siglip2 = /^siglip2/.test(family);
-    return createTokenizer(tokenizer, config, { length, pad: pooling === "last", siglip2, clean });
+    const whole = patchBoxes !== undefined;
+    return createTokenizer(tokenizer, config, { length, pad: pooling === "last", whole, siglip2, clean });
   }
   return async (texts) => {
     if (!text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
@@ -249,7 +264,8 @@ function tokenizerOf({ name, file }: Checkpoint, { family, text }: Config): Engi
 const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
-  ...(["logitsPerImage", "logitsPerText"] as const),
+  ...(["logitsPerImage", "logitsPerText", "predictedDepth"] as const),
+  ...(["predBoxes", "objectnessLogits", "classEmbeds", "queryEmbeds"] as const),
 ];
 
 /** @throws RangeError for NaN and infinity, of which no probability can be made. */

@@ -1,5 +1,6 @@
 /** The images of a call in as many passes as a backend's memory asks for, and what they give as one. */
 import type { Backend } from "../backend.js";
+import { largestOfDpt } from "../heads/dpt.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
 import type { ImageBatch } from "../vit/vit.js";
@@ -36,7 +37,8 @@ function largest(config: ModelConfig, imageSize: readonly [number, number], atte
   const tokens = prefixTokens + rows * columns;
   const inputs = config.resnet ? 0 : config.inputChannels * patchSize[0] * patchSize[1];
   const cols = Math.max(3 * width, mlpWidth * (gated ? 2 : 1), inputs, poolerWidth, features, classes);
-  return Math.max(...own, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
+  const dense = config.dpt ? largestOfDpt(config.dpt, [rows, columns]) : 0;
+  return Math.max(...own, dense, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
 }
 
 /** Results of passes as those of one. */

@@ -1,7 +1,9 @@
 /** A call of the model: checks what is given and asked, and runs the towers that it takes. */
 import type { Backend } from "../backend.js";
 import { similarities, toUnits } from "../heads/contrastive.js";
+import { startDpt } from "../heads/dpt.js";
 import { runHeads } from "../heads/index.js";
+import { compareBoxes, queriesOf } from "../heads/patch-boxes.js";
 import {
   arrived,
   type Call,
@@ -45,21 +47,35 @@ export async function forward(
   checkWanted(config, wanted);
   checkBlocks(config, wanted, options.blocks);
   const asked = new Set<OutputName>(wanted);
-  if (asked.has("logitsPerImage") || asked.has("logitsPerText")) asked.add("imageEmbeds").add("textEmbeds");
-  if (asked.has("imageEmbeds")) asked.add("imageFeatures");
+  const queries = comparesBoxes(config, wanted) ? checkQueries(config, inputs, wanted) : undefined;
+  if (queries) asked.add("classEmbeds").add("logitShift").add("logitScale");
+  if (queries === "inputIds") asked.add("textEmbeds");
+  if (queries === "queryPixelValues") asked.add("queryEmbeds");
+  if (asked.has("targetPredBoxes")) asked.add("predBoxes");
+  if (asked.has("logitsPerImage") || asked.has("logitsPerText")) asked.add("imageFeatures").add("textEmbeds");
+  if (asked.has("imageEmbeds") && !config.patchBoxes) asked.add("imageFeatures");
   if (asked.has("textEmbeds")) asked.add("textFeatures");
   const wants = (name: OutputName) => asked.has(name);
-  const images: Pending[] = [];
-  const texts: Pending[] = [];
-  if (wanted.some((name) => needs(name, "image"))) {
-    const batches = imagesOf(config, inputs, options.interpolatePositions ?? false);
+  const some = (tower: "image" | "text" | "query") => [...asked].some((name) => needs(name, tower));
+
+  /** Calls the ops of all images of an input. */
+  async function runAll(name: "pixelValues" | "queryPixelValues", wants: (name: OutputName) => boolean) {
+    const all: Pending[] = [];
+    const batches = imagesOf(config, inputs, name, options.interpolatePositions ?? false);
     for (const batch of batches.flatMap((batch) => passes(backend, config, batch, wants("attentions")))) {
       const outputs: Pending = {};
       await runImages(backend, weights, config, batch, { wants, outputs, ...options });
-      images.push(outputs);
+      all.push(outputs);
     }
+    return all;
   }
-  if (wanted.some((name) => needs(name, "text"))) {
+
+  const images = some("image") ? await runAll("pixelValues", wants) : [];
+  const ofQuery = new Set<OutputName>(QUERY_OUTPUTS);
+  if (wants("queryImageEmbeds")) ofQuery.add("imageEmbeds");
+  const seen = some("query") ? await runAll("queryPixelValues", (name) => ofQuery.has(name)) : [];
+  const texts: Pending[] = [];
+  if (some("text")) {
     for (const text of textsOf(config, inputs)) {
       const outputs: Pending = {};
       await runText(backend, weights.text!, config.text!, text, { wants, outputs, ...options });
@@ -68,22 +84,93 @@ export async function forward(
   }
 
   async function finish(): Promise<Partial<Outputs>> {
-    const [ofImages, ofTexts] = await Promise.all([images, texts].map((all) => Promise.all(all.map(arrived))));
+    const [ofImages, ofTexts, ofQueries] = await Promise.all(
+      [images, texts, seen].map((all) => Promise.all(all.map(arrived))),
+    );
     const outputs: Partial<Outputs> = {
       ...(config.naflex ? padTogether(ofImages!, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages!)),
       ...padTogether(ofTexts!, inputs.inputIds?.dims[1] ?? 0),
     };
-    if (outputs.imageFeatures) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
     if (outputs.textFeatures) outputs.textEmbeds = toUnits(outputs.textFeatures);
     if (wants("logitsPerImage") || wants("logitsPerText")) {
       const { scale, bias } = weights.similarity!;
-      const [a, b] = [outputs.imageEmbeds!, outputs.textEmbeds!];
+      const [a, b] = [toUnits(outputs.imageFeatures!), outputs.textEmbeds!];
       outputs.logitsPerImage = similarities(a, b, scale, bias);
       outputs.logitsPerText = similarities(b, a, scale, bias);
     }
+    if (outputs.imageFeatures && !config.patchBoxes) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
+    if (outputs.predBoxes) outputs.targetPredBoxes = outputs.predBoxes;
+    if (seen.length > 0) Object.assign(outputs, queryOutputs(concatenated(ofQueries!)));
+    if (queries) Object.assign(outputs, compared(inputs, queries, outputs));
     return Object.fromEntries(wanted.map((name) => [name, outputs[name]]));
   }
   return { outputs: finish() };
+}
+
+/** Outputs of query images, from which the patch is chosen that stands for each. */
+const QUERY_OUTPUTS: readonly OutputName[] = ["classEmbeds", "predBoxes", "objectnessLogits"];
+
+/** The same by the names that they have beside those of the images that are looked at. */
+function queryOutputs(outputs: Partial<Outputs>): Partial<Outputs> {
+  return {
+    queryEmbeds: queriesOf(outputs as Outputs),
+    queryPredBoxes: outputs.predBoxes,
+    queryImageEmbeds: outputs.imageEmbeds,
+  };
+}
+
+/** Inputs that say what is looked for. */
+type Queries = "inputIds" | "queryPixelValues" | "queryEmbeds";
+
+/** Tells whether boxes are to be compared with queries: embeddings alone are given as they are. */
+const comparesBoxes = ({ patchBoxes }: ModelConfig, wanted: readonly OutputName[]): boolean =>
+  patchBoxes !== undefined && wanted.some((name) => name === "logits" || name === "classEmbeds");
+
+/**
+ * The input that says what is looked for; undefined where nothing has to be.
+ * @throws RangeError if there is none, or not one for each image.
+ */
+function checkQueries({ features }: ModelConfig, inputs: Inputs, wanted: readonly OutputName[]): Queries | undefined {
+  const given = (["inputIds", "queryPixelValues", "queryEmbeds"] as const).filter((name) => inputs[name] !== undefined);
+  const [queries] = given;
+  if (given.length > 1 || (queries === undefined && wanted.includes("logits"))) {
+    throw new RangeError(
+      `forward: boxes are compared with one of inputIds, queryPixelValues and queryEmbeds; got ${given.join(" and ") || "none"}`,
+    );
+  }
+  const images = inputs.pixelValues?.dims?.[0];
+  const count = queries && inputs[queries]?.dims?.[0];
+  if (queries === "queryEmbeds") checkQueryEmbeds(inputs.queryEmbeds!, features);
+  if (queries === "queryEmbeds" || images === undefined || count === undefined) return queries;
+  const [whole, rule] =
+    queries === "inputIds"
+      ? [count % images === 0, "as many texts for each image"]
+      : [count === images, "an image for each"];
+  if (!whole) throw new RangeError(`forward: ${queries} must have ${rule}; got ${count} for ${images}`);
+  return queries;
+}
+
+/** Scores of boxes and queries, and what both are compared by. */
+function compared(inputs: Inputs, queries: Queries, outputs: Partial<Outputs>): Partial<Outputs> {
+  const images = outputs.classEmbeds!.dims[0]!;
+  const made = outputs as Outputs;
+  if (queries === "queryEmbeds") return compareBoxes(made, inputs.queryEmbeds!);
+  const rows = queries === "inputIds" ? made.textEmbeds : made.queryEmbeds;
+  const [count, width] = rows.dims as [number, number];
+  const embeds = { dims: [images, count / images, width], data: rows.data };
+  if (queries === "queryPixelValues") return compareBoxes(made, embeds);
+  const { dims, data } = inputs.inputIds!;
+  // A text whose first token is 0 is none: it fills up the texts of an image that has fewer.
+  const padding = Array.from({ length: count }, (_, text) => Number(data[text * dims[1]!]) === 0);
+  return { ...compareBoxes(made, embeds, padding), textEmbeds: embeds };
+}
+
+function checkQueryEmbeds(queryEmbeds: Tensor, width: number): void {
+  const { dims } = queryEmbeds;
+  if (!Array.isArray(dims) || dims.length !== 2 || !(dims[0] > 0) || dims[1] !== width) {
+    throw new RangeError(`forward: queryEmbeds must be [queries, ${width}]; got [${dims?.join(", ")}]`);
+  }
+  checkData("queryEmbeds", queryEmbeds);
 }
 
 /** Calls the ops of images; the values of what is wanted arrive later. */
@@ -96,12 +183,20 @@ async function runImages(
 ): Promise<void> {
   const mark = backend.mark();
   try {
-    const encoded = await encodeImages(backend, weights, config, batch, call);
-    runHeads(backend, weights, config, encoded, call);
+    const dense = startDpt(backend, weights, config, call);
+    const encoded = await encodeImages(backend, weights, config, batch, call, dense?.reader);
+    dense?.finish(encoded);
+    await runHeads(backend, weights, config, encoded, call);
   } finally {
     backend.release(mark);
   }
 }
+
+/** Outputs of any detector, and of those that compare boxes with queries. */
+const BOXES: readonly OutputName[] = ["predBoxes"];
+const COMPARED: readonly OutputName[] = [
+  ...(["objectnessLogits", "classEmbeds", "logitShift", "logitScale", "targetPredBoxes"] as const),
+];
 
 function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   const lacks = (name: string, what: string) =>
@@ -111,16 +206,34 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
       throw new RangeError(`forward: outputs must be among ${OUTPUT_NAMES.join(", ")}; got ${JSON.stringify(name)}`);
     }
     if (needs(name, "text") && !config.text) throw lacks(name, "a text tower");
+    if (BOXES.includes(name) && !config.patchBoxes && !config.tokenBoxes) throw lacks(name, "boxes");
+    const compared = COMPARED.includes(name) || needs(name, "query");
+    if (compared && !config.patchBoxes) throw lacks(name, "boxes that are compared with queries");
+  }
+  if (wanted.includes("objectnessLogits") && !config.patchBoxes!.objectness) {
+    throw lacks("objectnessLogits", "an objectness head");
   }
   if (wanted.includes("pooled") && config.pooled === "none") throw lacks("pooled", "a pooler");
-  if (wanted.includes("logits") && config.classes === 0 && !config.headless) {
+  const kind = config.dpt?.head.kind;
+  if (wanted.includes("predictedDepth") && kind !== "depth") throw lacks("predictedDepth", "a depth head");
+  for (const name of ["reassembled", "fused"] as const) {
+    if (wanted.includes(name) && !config.dpt) throw lacks(name, "a dense head");
+  }
+  if (wanted.includes("featureMaps") && !config.dpt?.featureMaps) {
+    throw lacks("featureMaps", "a dense head on a backbone");
+  }
+  const boxes = config.patchBoxes ?? config.tokenBoxes;
+  if (wanted.includes("logits") && config.classes === 0 && !config.headless && kind !== "segmentation" && !boxes) {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   for (const name of ["clsLogits", "distillationLogits"] as const) {
     if (wanted.includes(name) && config.pooling !== "distilled") throw lacks(name, "two classifiers");
   }
   for (const name of ["imageFeatures", "imageEmbeds"] as const) {
-    if (wanted.includes(name) && config.features === 0) throw lacks(name, "features that images and texts share");
+    const ofPatches = name === "imageEmbeds" && config.patchBoxes;
+    if (wanted.includes(name) && config.features === 0 && !ofPatches) {
+      throw lacks(name, "features that images and texts share");
+    }
   }
   if (wanted.includes("poolAttention") && config.pooling !== "attention") {
     throw lacks("poolAttention", "attention pooling");
@@ -148,10 +261,15 @@ function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks:
 }
 
 /** Images of a call: all at once, or one by one where each has a grid of its own. */
-function imagesOf(config: ModelConfig, inputs: Inputs, interpolate: boolean): ImageBatch[] {
-  const { pixelValues } = inputs;
+function imagesOf(
+  config: ModelConfig,
+  inputs: Inputs,
+  name: "pixelValues" | "queryPixelValues",
+  interpolate: boolean,
+): ImageBatch[] {
+  const { [name]: pixelValues } = inputs;
   if (!Array.isArray(pixelValues?.dims)) {
-    throw new TypeError("forward: inputs must be { pixelValues: { dims, data } }; got no dims");
+    throw new TypeError(`forward: inputs must be { ${name}: { dims, data } }; got no dims`);
   }
   if (config.naflex) return sequencesOf(config, inputs, pixelValues!);
   const { inputChannels: channels } = config;
@@ -163,9 +281,9 @@ function imagesOf(config: ModelConfig, inputs: Inputs, interpolate: boolean): Im
   if (!whole || !large || (!any && (dims[2] !== height || dims[3] !== width))) {
     const rule = any ? `at least ${config.patchSize.join("×")} pixels` : `${height}, ${width}]`;
     const expected = any ? `[images, ${channels}, height, width], ${rule}` : `[images, ${channels}, ${rule}`;
-    throw new RangeError(`forward: pixelValues must be ${expected}; got [${dims.join(", ")}]`);
+    throw new RangeError(`forward: ${name} must be ${expected}; got [${dims.join(", ")}]`);
   }
-  if (!("sampling" in pixelValues!)) checkData("pixelValues", pixelValues!);
+  if (!("sampling" in pixelValues!)) checkData(name, pixelValues!);
   return [{ pixels: pixelValues! }];
 }
 
@@ -212,7 +330,8 @@ function textsOf({ text }: ModelConfig, { inputIds, attentionMask }: Inputs) {
   if (bad >= 0) {
     throw new RangeError(`forward: inputIds must be from 0 to ${vocabulary - 1}; got ${ids[bad]} at ${bad}`);
   }
-  const mask = attentionMask && integersOf("attentionMask", attentionMask, [texts, tokens]);
+  const given = attentionMask && integersOf("attentionMask", attentionMask, [texts, tokens]);
+  const mask = given ?? (text!.masked === undefined ? undefined : ids.map((id) => Number(id !== text!.masked)));
   return Array.from({ length: texts }, (_, i) => ({
     ids: ids.slice(i * tokens, (i + 1) * tokens),
     mask: mask?.slice(i * tokens, (i + 1) * tokens).map((x) => x !== 0),

@@ -2,11 +2,11 @@
  * Images in the space that they share with texts (Radford et al. 2021, section 2.3): the projection of what is pooled, and the
  * scores of images and texts.
  */
-import type { Backend, Linear } from "../backend.js";
+import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
 import { dot, toUnit } from "../numerics/vectors.js";
 import type { LinearPlan, Planner } from "../planned.js";
 import { source, transpose, values } from "../plans.js";
-import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
+import type { Tensor } from "../vit/outputs.js";
 import type { Pooled } from "./pooling.js";
 
 export interface ContrastiveConfig {
@@ -78,18 +78,18 @@ export function similarityOf(
   return { scale, bias: bias ?? 0, independent: bias !== undefined };
 }
 
-/** The features of images, [B, D], before they are scaled to length 1. */
-export function projectImages(
+/** The layer into the shared space on what is pooled, [B, features]; what is pooled itself where there is none. */
+export function projected(
   backend: Backend,
   { projection }: ContrastiveWeights,
   config: ContrastiveConfig,
   pooled: () => Pooled,
-  { outputs }: Call,
-): void {
+): Matrix {
   const [y] = pooled();
-  const projected = projection ? backend.createTensor(y!.rows, config.features) : y!;
-  if (projection) backend.linear(projected, y!, projection);
-  outputs.imageFeatures = tensorOf(backend.read(projected), [projected.rows, projected.cols]);
+  if (!projection) return y!;
+  const out = backend.createTensor(y!.rows, config.features);
+  backend.linear(out, y!, projection);
+  return out;
 }
 
 /** Rows scaled to length 1. */

@@ -1,32 +1,58 @@
 /** Heads: what is made of what the encoder leaves. A head is a file, and a row here. */
-import type { Backend } from "../backend.js";
-import type { Call } from "../vit/outputs.js";
+import type { Backend, Tensor as Matrix } from "../backend.js";
+import { type Call, type OutputName, tensorOf } from "../vit/outputs.js";
 import type { Encoded, VitConfig } from "../vit/vit.js";
 import { type ClassifierConfig, type ClassifierWeights, classify } from "./classifier.js";
-import { type ContrastiveConfig, type ContrastiveWeights, projectImages } from "./contrastive.js";
+import { type ContrastiveConfig, type ContrastiveWeights, projected } from "./contrastive.js";
+import type { Dpt, DptConfig } from "./dpt.js";
+import { type PatchBoxes, type PatchBoxesConfig, runPatchBoxes } from "./patch-boxes.js";
 import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
+import { type ProbeConfig, type ProbeWeights, runProbe } from "./probe.js";
+import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-boxes.js";
 
-export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig {}
+export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig, ProbeConfig {
+  readonly dpt: DptConfig | undefined;
+  /** Boxes of patches, which are compared with queries (OWL-ViT). */
+  readonly patchBoxes: PatchBoxesConfig | undefined;
+  /** Boxes of detection tokens, which have classes (YOLOS). */
+  readonly tokenBoxes: TokenBoxesConfig | undefined;
+}
 
-export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights {}
+export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights, ProbeWeights {
+  readonly dpt: Dpt | undefined;
+  readonly patchBoxes: PatchBoxes | undefined;
+  readonly tokenBoxes: TokenBoxes | undefined;
+}
 
 /** Calls the ops of the heads whose outputs are asked for. */
-export function runHeads(
+export async function runHeads(
   backend: Backend,
   weights: HeadsWeights,
   config: HeadsConfig & VitConfig,
   encoded: Encoded,
   call: Call,
-): void {
-  const { wants } = call;
+): Promise<void> {
+  const { wants, outputs } = call;
   let vectors: Pooled | undefined;
+  let shared: Matrix | undefined;
   const pooled = () => (vectors ??= pool(backend, weights, config, encoded, call));
+  const features = () => (shared ??= projected(backend, weights, config, pooled));
   if (wants("poolAttention")) pooled();
   const both = wants("pooled") && config.pooled === "features";
   if (config.features > 0 && (wants("imageFeatures") || both)) {
-    projectImages(backend, weights, config, pooled, call);
+    outputs.imageFeatures = tensorOf(backend.read(features()), [features().rows, features().cols]);
   }
   runPooler(backend, weights, config, encoded, pooled, call);
-  classify(backend, weights, config, pooled, encoded.images, call);
+  const { probe } = config;
+  const { patchBoxes, tokenBoxes } = weights;
+  // The logits of a head in a file of its own, of a dense head, and of boxes, are theirs.
+  const others = probe || patchBoxes || tokenBoxes || config.dpt?.head.kind === "segmentation";
+  const own = others ? { ...call, wants: (name: OutputName) => name !== "logits" && wants(name) } : call;
+  classify(backend, weights, config, pooled, encoded.images, own);
+  if (probe && wants("logits")) {
+    runProbe(backend, weights.probe!, { ...config, probe }, encoded, { pooled, features }, call);
+  }
+  if (tokenBoxes) runTokenBoxes(backend, tokenBoxes, config, encoded, call);
+  if (patchBoxes) await runPatchBoxes(backend, patchBoxes, weights.norm!, encoded, call);
 }

@@ -87,7 +87,12 @@ export function poolerOf(backend: Backend, { pooler }: Pick<PoolingWeights, "poo
 }
 
 /** Mean of `count` tokens of each image, [B, D]. */
-export function meanOf(backend: Backend, { z, images, tokens }: Encoded, first: number, count: number): Matrix {
+export function meanOf(
+  backend: Backend,
+  { z, images, tokens }: Omit<Encoded, "grid">,
+  first: number,
+  count: number,
+): Matrix {
   const out = backend.createTensor(images, z.cols);
   backend.pool(out, z, { tokens, first, count });
   return out;

@@ -163,23 +163,13 @@ export async function openRepository(reference: Reference, options: OpenOptions 
     const there = listing ? listing.files.has(name) : known.get(name);
     if (there === undefined && (await listed(signal))) return has(name, signal);
     if (there === false && known.get(name) === undefined && !options.headers) await store?.markAbsent(fileOf(name));
-    // Without it, images would be resized by defaults.
-    if (
-      there === undefined &&
-      /(^|\/)preprocessor_config\.json$/.test(name) &&
-      (await isOfTransformers(name.replace(/[^/]*$/, "")))
-    ) {
-      throw new Error(
-        `hub: ${store!.name} does not say whether "${repo}" has ${name}; load it once when the Hub can be asked`,
-      );
-    }
     return there ?? false;
   }
 
-  async function isOfTransformers(at: string): Promise<boolean> {
-    if (!known.get(`${at}config.json`)) return false;
-    const config = new TextDecoder().decode(await bytes(`${at}config.json`));
-    return config.includes('"model_type"') && !config.includes('"pretrained_cfg"');
+  /** A cache tells what it holds, and what it was told not to be there; else nothing. */
+  async function doubt(name: string): Promise<string | undefined> {
+    if (listing || known.has(name)) return undefined;
+    return `hub: ${store!.name} does not say whether "${repo}" has ${name}; load it once when the Hub can be asked`;
   }
 
   async function knownFile(name: string, signal: AbortSignal | undefined): Promise<KnownFile> {
@@ -278,6 +268,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
         .sort();
     },
     has: (name, signal) => has(at + name, signal),
+    doubt: (name) => doubt(at + name),
     path: (name) => path(at + name),
     bring: (names, waiting) =>
       bring(

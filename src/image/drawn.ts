@@ -1,6 +1,6 @@
 /** Images that a GPU reads by itself: bitmaps, frames and canvases, whose pixels never come to the processor. */
 import type { Sampling } from "../backend.js";
-import { PIXEL_LIMIT } from "./file.js";
+import { PIXEL_LIMIT } from "./decode/file.js";
 import type { Geometry } from "./geometry.js";
 import { geometryOf, placeOf } from "./place.js";
 import { type Preprocessing, pixelValueTables, toPixelValues, toRgb } from "./preprocess.js";

@@ -2,7 +2,9 @@
  * Images for models: decoding, resizing and preprocessing with the bytes of Pillow. Needs neither model nor backend. For users;
  * the library imports the parts, since bundlers take a module for needed at first with all that it exports.
  */
-export { type DecodeOptions, decode, type RgbImage } from "./decode.js";
+
+export type { RgbImage } from "./decode/file.js";
+export { type DecodeOptions, decode } from "./decode/index.js";
 export { type Geometry, type Point, type Size, toModel, toPhoto } from "./geometry.js";
 export {
   type Preprocessing,

@@ -2,7 +2,7 @@
  * The resize of transformers' Owlv2ImageProcessor, to the bit of torch's AVX2 build: values are padded with zeros to a square,
  * blurred where they shrink, and interpolated without antialiasing. The blur's inner loop is in assembly/image.ts.
  */
-import { PIXEL_LIMIT } from "./file.js";
+import { PIXEL_LIMIT } from "./decode/file.js";
 import { borrowKernel } from "./kernel.js";
 import type { Raster } from "./resize.js";
 import type { Slices } from "./slices.js";
@@ -111,8 +111,11 @@ export interface Owlv2Options {
   pad: boolean;
 }
 
-/** Width and height of the padded image. */
-function paddedSize(photo: readonly [number, number], pad: boolean): readonly [number, number] {
+/**
+ * Width and height of the padded image.
+ * @throws RangeError for a square of more pixels than an image may have.
+ */
+export function paddedSize(photo: readonly [number, number], pad: boolean): readonly [number, number] {
   const side = Math.max(...photo);
   const [width, height] = pad ? [side, side] : photo;
   if (width * height <= PIXEL_LIMIT) return [width, height];

@@ -1,5 +1,5 @@
 /** The size that a photo is resized to and the part of it that is kept, by the rules of each library. */
-import { PIXEL_LIMIT } from "./file.js";
+import { PIXEL_LIMIT } from "./decode/file.js";
 import type { Geometry, Size } from "./geometry.js";
 import type { Frame, Part } from "./resize.js";
 
@@ -11,7 +11,7 @@ export interface Placing {
    * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
    * long one were above `longest`, then both are floored to multiples (YOLOS); "blurred": width × height after a blur, of a
    * square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
-   * is not resized, and must have the right size `exactly` or be large enough.
+   * is not resized, and is taken `whole`, or must have the right size `exactly`, or be large enough.
    */
   resize:
     | { mode: "shortest"; size: number }
@@ -20,7 +20,7 @@ export interface Placing {
     | { mode: "bounded"; shortest: number; longest: number; multiple: number }
     | { mode: "blurred"; width: number; height: number; pad: boolean }
     | { mode: "patches"; patch: number; most: number }
-    | { mode: "none"; exactly?: boolean };
+    | { mode: "none"; exactly?: boolean; whole?: boolean };
   /** The image is laid in the middle of a white square first, and that is resized (SmilingWolf's taggers). */
   square?: boolean;
   /**
@@ -28,6 +28,11 @@ export interface Placing {
    */
   width: number;
   height: number;
+  /**
+   * The result has a border up to multiples of it, the larger half at the end, of values of 0 behind all arithmetic (DPT's
+   * do_pad).
+   */
+  divisor?: number;
   /** Half a pixel goes to the even offset in torchvision and timm, down in transformers; it shows by one pixel. */
   cropRounding: "even" | "down";
 }
@@ -60,7 +65,7 @@ function squareOf({ width, height }: Size): Frame {
   return { width: side, height: side, left: Math.floor((side - width) / 2), top: Math.floor((side - height) / 2) };
 }
 
-function placeWithin(image: Size, { processor, resize, cropRounding, ...size }: Placing): Place {
+function placeWithin(image: Size, { processor, resize, cropRounding, divisor = 1, ...size }: Placing): Place {
   const resized = resizedSize(image, resize);
   const found = `${resized.width}×${resized.height}`;
   if (resize.mode === "blurred") {
@@ -69,8 +74,13 @@ function placeWithin(image: Size, { processor, resize, cropRounding, ...size }: 
   if (resized.width < 1 || resized.height < 1) {
     throw new RangeError(`preprocessing: an image of ${image.width}×${image.height} would be resized to ${found}`);
   }
-  const hasOwnSize = resize.mode === "patches" || resize.mode === "multiples" || resize.mode === "bounded";
-  const { width, height } = hasOwnSize ? resized : size;
+  const hasOwnSize =
+    resize.mode === "patches" ||
+    resize.mode === "multiples" ||
+    resize.mode === "bounded" ||
+    (resize.mode === "none" && resize.whole);
+  const padded = (side: number) => Math.ceil(side / divisor) * divisor;
+  const { width, height } = hasOwnSize ? { width: padded(resized.width), height: padded(resized.height) } : size;
   if (width * height > PIXEL_LIMIT) {
     const limit = PIXEL_LIMIT.toLocaleString("en-US");
     throw new RangeError(
@@ -85,6 +95,7 @@ function placeWithin(image: Size, { processor, resize, cropRounding, ...size }: 
   // Half a pixel of a border goes to its end, but before the image in transformers' NumPy.
   const down = processor === "pillow" ? Math.floor : Math.trunc;
   const offset = (space: number) => {
+    if (hasOwnSize) return 0 - Math.floor(-space / 2);
     if (cropRounding === "down") return down(space / 2);
     return space < 0 ? Math.trunc(space / 2) : roundHalfEven(space / 2);
   };

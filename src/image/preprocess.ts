@@ -2,13 +2,13 @@
  * From a decoded image to a model's input, as its processor does it (processors.ts). Geometry and arithmetic are those of
  * transformers' PIL image processors and of torchvision under timm, or of transformers' torchvision image processors.
  */
-import type { Readable, RgbImage } from "./decode.js";
-import type { Alpha } from "./file.js";
+import type { Alpha, Readable, RgbImage } from "./decode/file.js";
 import type { Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
 import { resizeBlurred } from "./owlv2.js";
 import { geometryOf, type Place, type Placing, placeOf } from "./place.js";
 import { type Filter, type Part, type Raster, resizing, resizingFramed } from "./resize.js";
+import { resizeByScipy } from "./scipy.js";
 import { atOnce, type Slices } from "./slices.js";
 import { resizeBytes, resizeValues, type TorchvisionFilter } from "./torchvision.js";
 import { uprightSize } from "./upright.js";
@@ -32,7 +32,7 @@ export interface Preprocessing extends Placing {
   bgr?: boolean;
   /** Treatment of transparency: torchvision's processors with do_convert_rgb lay the image on white. */
   alpha: Alpha;
-  /** Bytes are rescaled before they are resized, as f32 values: by torchvision's processors of DINOv3 and OWLv2. */
+  /** Bytes are rescaled before they are resized, as f32 values: by OWLv2's processors, and torchvision's of DINOv3. */
   rescaleFirst: boolean;
   /**
    * pixel value = (byte · rescale - mean) / std, by channel, each step rounded to f32. Where torchvision's processors
@@ -54,6 +54,8 @@ export interface SeenImage {
   width: number;
   height: number;
   readonly geometry: Geometry;
+  /** The part that is of the photo, where what is around it becomes values of 0. */
+  readonly inside?: Part;
 }
 
 /**
@@ -68,9 +70,7 @@ export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage &
 /** Refuses a preprocessing that has no bytes to give. */
 export function checkBytes(name: string, { rescaleFirst }: Preprocessing): void {
   if (!rescaleFirst) return;
-  throw new RangeError(
-    `${name}: torchvision's processor of this model resizes values between 0 and 1, and has no bytes`,
-  );
+  throw new RangeError(`${name}: the processor of this model resizes values between 0 and 1, and has no bytes`);
 }
 
 /** The same of every preprocessing: bytes or values. */
@@ -89,14 +89,17 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
   const source = preprocessing.gray ? inGray(stored) : stored;
   const { data } =
     resize.mode === "blurred"
-      ? yield* resizeBlurred(source, rescale, resize)
+      ? yield* (processor === "pillow" ? resizeByScipy : resizeBlurred)(source, rescale, resize)
       : yield* bordered(preprocessing, place, (inside) => {
           if (place.frame) return resizingFramed(image, place.frame, { ...resized, filter, window: inside });
           if (processor === "pillow") return resizing(source, { ...resized, filter, window: inside });
           const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };
           return rescaleFirst ? resizeValues(source, rescale, options) : resizeBytes(source, options);
         });
-  return { data, width, height, geometry: wholeGeometry(geometryOf(photo, place), image) };
+  const geometry = wholeGeometry(geometryOf(photo, place), image);
+  if (preprocessing.divisor === undefined) return { data, width, height, geometry };
+  const inside = { left: -window.left, top: -window.top, width: resized.width, height: resized.height };
+  return { data, width, height, geometry, inside };
 }
 
 /** The geometry of the whole photo, of which only a part of the pixels was decoded. */
@@ -197,6 +200,26 @@ export function toPixelValues(
     out.set(made.subarray(0, area), 2 * area);
   }
   return out;
+}
+
+/** Pixel values of an image, [3, height, width], with zeros around what is of the photo. */
+export function valuesOfSeen(
+  { data, width, height, inside }: SeenImage,
+  preprocessing: Preprocessing,
+  out?: Float32Array,
+): Float32Array {
+  const values = toPixelValues(data, { ...preprocessing, width, height }, out);
+  if (!inside) return values;
+  const { left, top } = inside;
+  for (let row = 0; row * width < values.length; row++) {
+    const [y, at] = [row % height, row * width];
+    if (y < top || y >= top + inside.height) values.fill(0, at, at + width);
+    else {
+      values.fill(0, at, at + left);
+      values.fill(0, at + left + inside.width, at + width);
+    }
+  }
+  return values;
 }
 
 /** Pixel values of values that are rescaled already. */

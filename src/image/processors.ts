@@ -33,11 +33,14 @@ interface ProcessorRow {
   white?: true;
   /** The absent `do_normalize` is false. */
   raw?: true;
-  /** Torchvision's class rescales before it resizes. */
-  rescaleFirst?: true;
+  /** Torchvision's class rescales before it resizes, or both do. */
+  rescaleFirst?: true | "both";
   /** How the size is found, if not as `size` says. */
   sizes?: "multiples" | "bounded" | "blurred" | "patches";
 }
+
+/** Processors that may leave an image in its size, whatever it is. */
+const WHOLE: readonly unknown[] = ["multiples"];
 
 /** Class defaults of transformers 5. */
 const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
@@ -51,7 +54,7 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
   DPT: { size: 384, square: true, resample: 3, norm: HALF, sizes: "multiples" },
   Yolos: { size: 800, square: false, resample: 2, norm: IMAGENET, sizes: "bounded" },
-  Owlv2: { size: 960, square: true, resample: 2, norm: CLIP, white: true, rescaleFirst: true, sizes: "blurred" },
+  Owlv2: { size: 960, square: true, resample: 2, norm: CLIP, white: true, rescaleFirst: "both", sizes: "blurred" },
   OwlViT: { size: 768, square: true, resample: 3, norm: CLIP, white: true },
   Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
   ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
@@ -81,6 +84,8 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   siglip2_vision_model: "Siglip2",
   bit: "Bit",
   owlvit: "OwlViT",
+  owlv2: "Owlv2",
+  yolos: "Yolos",
   chinese_clip: "ChineseCLIP",
   altclip: "CLIP",
   blip_vision_model: "Blip",
@@ -92,6 +97,8 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   internvl_vision: "GotOcr2",
   pixio: "Bit",
   tipsv2: "Tipsv2",
+  dpt: "DPT",
+  depth_anything: "DPT",
 };
 
 /** Keys of preprocessor_config.json that are read of some checkpoints only, or never. */
@@ -164,6 +171,9 @@ const unsupported = (name: string, rule: string, found: unknown) =>
  */
 const MAX_PIXELS = 2 ** 24;
 const MAX_PATCHES = 2 ** 16;
+
+/** Most pixels that sides are filled to multiples of; published are 14 and 32. */
+const MAX_DIVISOR = 4096;
 
 /**
  * Reads the input that a checkpoint asks for.
@@ -355,13 +365,14 @@ export function parseHuggingFace(config: Record<string, unknown>, processor: Pro
       config.resample,
     );
   }
-  const rescaleFirst = torchvision && defaults.rescaleFirst === true;
+  const rescaleFirst = defaults.rescaleFirst === "both" || (torchvision && defaults.rescaleFirst === true);
   const gray = channels === 1;
   if (gray && (rescaleFirst || defaults.sizes || flag("do_convert_rgb", defaults.white === true))) {
     throw unsupported("images", `must have 3 channels for ${family}ImageProcessor as it is set`, channels);
   }
   if (rescaleFirst && !flag("do_rescale")) {
-    throw unsupported("do_rescale", `must be true for torchvision's ${family}ImageProcessor`, config.do_rescale);
+    const whose = defaults.rescaleFirst === "both" ? "" : "torchvision's ";
+    throw unsupported("do_rescale", `must be true for ${whose}${family}ImageProcessor`, config.do_rescale);
   }
   if (rescaleFirst && filter === "lanczos" && defaults.sizes !== "blurred") {
     throw unsupported("resample", `must be 0, 2 or 3 for torchvision's ${family}ImageProcessor`, config.resample);
@@ -383,12 +394,15 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const cropRounding = "down";
   if (defaults.sizes) {
-    const { resize, width, height } = sizesOf(config, defaults.sizes, defaults, processor);
+    const { resize, width, height, divisor } = sizesOf(config, defaults.sizes, defaults, processor);
     if (defaults.sizes !== "patches" && flag("do_center_crop", false)) {
       throw unsupported("do_center_crop", `must be false for ${family}ImageProcessor`, true);
     }
-    if (flag("do_resize")) return { resize, width, height, cropRounding };
+    if (flag("do_resize")) return { resize, width, height, cropRounding, ...(divisor !== undefined && { divisor }) };
     if (defaults.sizes === "patches") return { resize: { mode: "none" }, width, height, cropRounding };
+    if (WHOLE.includes(defaults.sizes)) {
+      return { resize: { mode: "none", whole: true }, width, height, cropRounding, divisor };
+    }
     throw unsupported("do_resize", `must be true for ${family}ImageProcessor`, config.do_resize);
   }
 
@@ -411,7 +425,7 @@ function sizesOf(
   mode: NonNullable<ProcessorRow["sizes"]>,
   { size, square }: ProcessorRow,
   processor: Processor,
-): Pick<Placing, "resize" | "width" | "height"> {
+): Pick<Placing, "resize" | "width" | "height" | "divisor"> {
   const count = (name: string, absent: number) => {
     const value = config[name] ?? absent;
     if (isSize(value)) return value;
@@ -425,11 +439,11 @@ function sizesOf(
   if (mode === "bounded") {
     // Of the images of a batch, which one image is not.
     flagOf(config, "do_pad");
-    // A lone number, and nothing, have this bound in YolosImageProcessor.
-    const { size: given = size } = config;
+    // A lone number has its bound beside it, or as nothing has in YolosImageProcessor.
+    const { size: given = size, max_size: bound } = config;
     const { shortest_edge: shortest, longest_edge: longest } = isRecord(given)
       ? given
-      : { shortest_edge: given, longest_edge: 1333 };
+      : { shortest_edge: given, longest_edge: bound ?? 1333 };
     if (!isSize(shortest) || !isSize(longest)) {
       throw unsupported("size", "must be a shortest_edge and a longest_edge", config.size);
     }
@@ -439,19 +453,22 @@ function sizesOf(
   if (target.mode !== "exact") throw unsupported("size", "must be a height and a width", config.size);
   const { width, height } = target;
   if (mode === "blurred") {
-    if (processor === "pillow") {
+    // transformers' class on PIL images hands it on as the flag of the blur.
+    if (processor === "pillow" && filterOf(config.resample) === "nearest") {
       throw unsupported(
-        "processor",
-        "must be torchvision for Owlv2ImageProcessor, whose other one is SciPy's",
-        processor,
+        "resample",
+        "must not be 0 for Owlv2ImageProcessor, whose blur it would leave out",
+        config.resample,
       );
     }
     return { resize: { mode, width, height, pad: flagOf(config, "do_pad") }, width, height };
   }
-  if (flagOf(config, "do_pad", false)) throw unsupported("do_pad", "must be false for DPTImageProcessor", true);
   const multiple = count("ensure_multiple_of", 1);
   const keepsShape = flagOf(config, "keep_aspect_ratio", false);
-  return { resize: { mode, width, height, multiple, keepsShape }, width, height };
+  const divisor = count("size_divisor", 1);
+  if (divisor > MAX_DIVISOR) throw unsupported("size_divisor", `must be at most ${MAX_DIVISOR}`, divisor);
+  const pads = flagOf(config, "do_pad", false) && divisor > 1;
+  return { resize: { mode, width, height, multiple, keepsShape }, width, height, ...(pads && { divisor }) };
 }
 
 /** From bytes to pixel values. */

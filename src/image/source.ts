@@ -1,9 +1,10 @@
 /** Everything that counts as an image for the library, read into RGB. */
 import { isFile, readSource } from "../platform/files.js";
 import { nameOf } from "../platform/web.js";
-import type { DecodeOptions, Readable, RgbImage } from "./decode.js";
-import { type Alpha, checkSize, PIXEL_LIMIT, rgbOfRgba } from "./file.js";
-import { drawnByBrowser, otherFormatOf } from "./formats.js";
+import type { Readable, RgbImage } from "./decode/file.js";
+import { type Alpha, checkSize, PIXEL_LIMIT, rgbOfRgba } from "./decode/file.js";
+import { drawnByBrowser, otherFormatOf } from "./decode/formats.js";
+import type { DecodeOptions } from "./decode/index.js";
 import { inSlices, type Slices } from "./slices.js";
 import { kept } from "./upright.js";
 
@@ -62,7 +63,7 @@ export async function openImageFor<T>(
   signal?.throwIfAborted();
   if (read) {
     // Pixels need no decoder: a bundle loads them for the first file.
-    const { decodeFor } = await import("./decode.js");
+    const { decodeFor } = await import("./decode/index.js");
     const bitmap = otherFormatOf(read.bytes) && (await drawnByBrowser(read.bytes));
     if (!bitmap) return decodeFor(read.bytes, { ...options, ...read.options }, use);
     const drawn = openImageFor(bitmap, { ...options, ...read.options }, use);

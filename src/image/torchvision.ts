@@ -4,7 +4,7 @@
  * Against Pillow's (resize.ts): 16-bit weights of a precision by axis, always the horizontal pass first, alpha as another
  * channel. The inner loops are in assembly/image.ts.
  */
-import { PIXEL_LIMIT } from "./file.js";
+import { PIXEL_LIMIT } from "./decode/file.js";
 import { borrowKernel, type ImageKernel } from "./kernel.js";
 import type { Part, Raster } from "./resize.js";
 import type { Slices } from "./slices.js";

@@ -1,5 +1,5 @@
 /** Photos turned upright by their orientation (exif.ts), as Pillow's ImageOps.exif_transpose does. */
-import type { Readable, RgbImage } from "./decode.js";
+import type { Readable, RgbImage } from "./decode/file.js";
 import type { Slices } from "./slices.js";
 
 /** Pixels of some channels as stored, and how EXIF says to turn them. */

@@ -47,6 +47,8 @@ export interface Checkpoint {
   readonly config: unknown | undefined;
   /** Parsed `preprocessor_config.json`, if there is one. */
   readonly preprocessor: unknown | undefined;
+  /** Why it is not known whether there is one, where it is not. */
+  readonly doubt?: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Format of the weights, for people. */
   readonly format: string;
@@ -123,6 +125,32 @@ export function renamed(checkpoint: Checkpoint, nameOf: (name: string) => string
   };
 }
 
+/** Two checkpoints as one: the first, and the tensors of a second, whose names are others. */
+export function beside(first: Checkpoint, second: Checkpoint): Checkpoint {
+  const tensors = new Map([...first.tensors, ...second.tensors]);
+  return {
+    ...first,
+    tensors,
+    bytes: bytesOf(tensors),
+    async read(consumer, waiting = {}) {
+      const sizeOf = ({ tensors }: Checkpoint) =>
+        [...tensors.values()].filter(consumer.wanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
+      const [own, other] = [sizeOf(first), sizeOf(second)];
+      const { signal, onProgress } = waiting;
+      const after = (before: number): Waiting => ({
+        signal,
+        onProgress: onProgress && ((one) => onProgress({ ...one, loaded: before + one.loaded, total: own + other })),
+      });
+      await second.read(consumer, after(0));
+      await first.read(consumer, after(other));
+    },
+    async close() {
+      await first.close();
+      await second.close();
+    },
+  };
+}
+
 const bytesOf = (tensors: Checkpoint["tensors"]): number =>
   [...tensors.values()].reduce((sum, { begin, end }) => sum + end - begin, 0);
 
@@ -177,6 +205,7 @@ export async function openCheckpoint(
     name,
     config,
     preprocessor,
+    doubt,
     file: fileOf,
     bring = async () => {},
     shards,
@@ -221,6 +250,7 @@ export async function openCheckpoint(
     name,
     config,
     preprocessor,
+    doubt,
     file: fileOf,
     bring,
     tensors,
@@ -255,6 +285,7 @@ interface Layout {
   name: string;
   config: unknown;
   preprocessor: unknown;
+  doubt?: string;
   file(name: string): Promise<Uint8Array | undefined>;
   bring?: Checkpoint["bring"];
   shards: { name: string; open(): ByteSource | Promise<ByteSource> }[];
@@ -312,10 +343,15 @@ async function find(whole: Folder, waiting: Waiting): Promise<Layout> {
   const json = async (name: string) => (beside.includes(name) ? readJson(folder, name, signal) : undefined);
   // transformers 5 puts the image processor there; where it is, it counts (get_image_processor_dict).
   const nested = ((await json(PROCESSOR)) as { image_processor?: unknown } | undefined)?.image_processor ?? undefined;
+  const preprocessor = nested ?? (await json(PREPROCESSOR));
+  const said = await json(config);
+  // Without it, images would be resized by defaults. timm's settings are in config.json.
+  const needed = preprocessor === undefined && said?.model_type !== undefined && said.pretrained_cfg === undefined;
   return {
     name: folder.name,
-    config: await json(config),
-    preprocessor: nested ?? (await json(PREPROCESSOR)),
+    config: said,
+    preprocessor,
+    doubt: needed ? await folder.doubt?.(PREPROCESSOR) : undefined,
     file: async (name) => ((await folder.has(name)) ? folder.bytes(name, { maxBytes: MAX_JSON_BYTES }) : undefined),
     bring: folder.bring && bring,
     shards: files.map((name) => ({ name, open: () => folder.open(name, signal) })),
@@ -368,17 +404,20 @@ async function findModule(folder: Folder, signal: AbortSignal | undefined): Prom
 const MODULES = "modules.json";
 const ADAPTER = "adapter_config.json";
 
-/** An error for a folder of no weights but an adapter's. */
-async function adapterOf(folder: Folder, signal: AbortSignal | undefined): Promise<Error | undefined> {
+/** An error for a folder of no weights but an adapter's, where a base is looked for, or of not even those. */
+async function adapterOf(
+  folder: Folder,
+  hasWeights: boolean,
+  signal: AbortSignal | undefined,
+): Promise<Error | undefined> {
   if (!(await folder.has(ADAPTER, signal))) return undefined;
   await folder.bring?.([ADAPTER], { signal });
   const config = Object(await readJson(folder, ADAPTER, signal)) as Record<string, unknown>;
   const { peft_type: kind = "PEFT", base_model_name_or_path: base } = config;
   const model = base ? excerpt(base) : "the model that it was trained on";
   const what = `a ${typeof kind === "string" ? kind.slice(0, 40) : "PEFT"} adapter of ${model}, not a model`;
-  return new Error(
-    `checkpoint: "${folder.name}" holds ${what}; merge them with peft (merge_and_unload) and load what that saves`,
-  );
+  const missing = hasWeights ? "" : ", and its adapter_model.safetensors or .bin is not there";
+  return new Error(`checkpoint: "${folder.name}" holds ${what}${missing}`);
 }
 
 /** The weights of a folder: the file that was asked for, that or the index of the usual name, else the only one. */
@@ -396,8 +435,8 @@ async function findWeights(
   name ??= only((other) => other.endsWith(".safetensors"));
   name ??= only((other) => other.endsWith(".npz"));
   name ??= only((other) => isTorchFile(other) && !NO_MODEL.test(other));
-  if (name === undefined || /^adapter_model/.test(name)) {
-    const adapter = await adapterOf(folder, signal);
+  if (name === undefined || (file === undefined && /^adapter_model/.test(name))) {
+    const adapter = await adapterOf(folder, name !== undefined, signal);
     if (adapter) throw adapter;
   }
   if (name === undefined) {
@@ -459,14 +498,19 @@ function quotedList(names: readonly string[]): string {
   return names.length > 1 ? `${first} (and ${names.length - 1} more)` : first;
 }
 
-async function readJson(folder: Folder, name: string, signal: AbortSignal | undefined): Promise<unknown> {
+/** The object of a JSON file. */
+export async function readJson(
+  folder: Folder,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<Readonly<Record<string, unknown>>> {
   const bytes = await folder.bytes(name, { signal, maxBytes: MAX_CONFIG_BYTES });
   const path = folder.path(name);
   const value = parseJson(bytes, `checkpoint: "${path}"`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new Error(`checkpoint: "${path}" must hold a JSON object; it holds ${kindOf(value)}`);
   }
-  return value;
+  return value as Readonly<Record<string, unknown>>;
 }
 
 /** Contents of a file of weights. */

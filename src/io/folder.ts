@@ -19,9 +19,13 @@ export interface Folder {
   readonly name: string;
   /** The file of weights that was asked for by name; undefined where it is one of the usual names. */
   readonly file?: string;
+  /** The folder itself, where it is on disk. */
+  readonly disk?: string | URL;
   /** Names of all files, sorted; undefined where files can be asked for, but not listed. */
   readonly names?: readonly string[];
   has(name: string, signal?: AbortSignal): Promise<boolean>;
+  /** Says why it is not known of a file whether it is there, where `has` gave false; undefined where it is known. */
+  doubt?(name: string): Promise<string | undefined>;
   /** A file's name for messages. */
   path(name: string): string;
   /** Brings files that are far away near, before they are read: together, for the sake of progress. */
@@ -79,6 +83,7 @@ export async function openFolder(source: string | URL): Promise<Folder> {
   const pathOf = (name: string) => (name === file ? at : join(folder, name));
   return {
     name: String(source),
+    disk: folder,
     file,
     names,
     has: async (name) => names.includes(name),

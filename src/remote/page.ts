@@ -8,7 +8,7 @@ import type { Bytes } from "../io/source.js";
 import type { LoadOptions, Model } from "../model.js";
 import { locatePackages } from "../platform/packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
-import { taskMethods } from "../tasks/index.js";
+import { TASKS, taskMethods } from "../tasks/index.js";
 import {
   type Answer,
   type Facts,
@@ -92,17 +92,19 @@ export async function loadInWorker(
     more: Pick<LoadOptions, "onProgress"> & {
       readonly packages?: Readonly<Record<string, string>>;
       readonly transfer?: Transferable[];
+      /** Options that are images. */
+      readonly images?: readonly string[];
     } = {},
   ): Promise<unknown> {
     if (over) throw over;
-    const { onProgress, packages, transfer } = more;
-    const { signal, args } = withoutSignal(rest);
-    const ready = Promise.all([first, posted]);
+    const { onProgress, packages, transfer, images = [] } = more;
+    const { signal, args: given } = withoutSignal(rest);
+    const ready = Promise.all([first, sendOptions(given, images), posted]);
     posted = ready.then(
       () => {},
       () => {},
     );
-    const [argument] = await ready;
+    const [argument, args] = await ready;
     if (over) throw over;
     const id = calls++;
     const request: Request = {
@@ -137,10 +139,11 @@ export async function loadInWorker(
   try {
     const { sent, transfer } = sendSource(source);
     const { onProgress, ...others } = options;
-    const { wasm } = options;
+    const { wasm, base, head } = options;
     const kernels = typeof wasm === "string" || wasm instanceof URL ? { wasm: absolute(String(wasm)) } : {};
+    const files = { ...(base && { base: sendPlace(base) }), ...(head && { head: sendHead(head) }) };
     const more = { onProgress, packages: locatePackages(), transfer };
-    facts = (await call("load", sent, [{ ...others, ...kernels }], more)) as Facts;
+    facts = (await call("load", sent, [{ ...others, ...kernels, ...files }], more)) as Facts;
   } catch (error) {
     end(error as Error);
     throw error;
@@ -156,7 +159,7 @@ export async function loadInWorker(
       if (over) throw over;
       return state!.memory;
     },
-    ...taskMethods((name, images, ...rest) => onImages(name)(images, ...rest)),
+    ...taskMethods((name, images, ...rest) => call(name, sendImages(images), rest, { images: TASKS[name].images })),
     preprocess: onImages("preprocess") as Model["preprocess"],
     preprocessBytes: onImages("preprocessBytes") as Model["preprocessBytes"],
     text: facts.config.text && {
@@ -179,13 +182,23 @@ function withoutSignal(args: readonly unknown[]): { args: readonly unknown[]; si
 
 /** A relative address is the page's, which the worker's is not. A name of the Hub is no address. */
 function sendSource(source: string | URL | CheckpointParts): { sent: unknown; transfer: Transferable[] } {
-  if (source instanceof URL) return { sent: source.href, transfer: [] };
-  if (typeof source === "string") return { sent: /^\.{0,2}\//.test(source) ? absolute(source) : source, transfer: [] };
+  if (typeof source === "string" || source instanceof URL) return { sent: sendPlace(source), transfer: [] };
   if (typeof source !== "object" || source === null || !("weights" in source)) return { sent: source, transfer: [] };
   const { weights } = source;
   const offered = Array.isArray(weights) ? weights.map(offerBytes) : offerBytes(weights as Bytes);
   const transfer = [offered].flat().flatMap((bytes) => ("port" in Object(bytes) ? [(bytes as OfferedBytes).port] : []));
   return { sent: { ...source, weights: offered }, transfer };
+}
+
+function sendPlace(place: string | URL): string {
+  if (place instanceof URL) return place.href;
+  return /^\.{0,2}\//.test(place) ? absolute(place) : place;
+}
+
+/** A head with its place, or its bytes, which are copied. */
+function sendHead(head: NonNullable<LoadOptions["head"]>): unknown {
+  if (typeof head === "string" || head instanceof URL) return sendPlace(head);
+  return "file" in head ? { ...head, file: sendHead(head.file) } : head;
 }
 
 function absolute(address: string): string {
@@ -194,6 +207,15 @@ function absolute(address: string): string {
   } catch {
     return address;
   }
+}
+
+/** The arguments of a call, with the images of its options, the last of them, as they are sent. */
+async function sendOptions(args: readonly unknown[], images: readonly string[]): Promise<readonly unknown[]> {
+  const options = args.at(-1) as Readonly<Record<string, unknown>> | null | undefined;
+  const named = images.filter((name) => options?.[name] !== undefined);
+  if (named.length === 0) return args;
+  const sent = await Promise.all(named.map(async (name) => [name, await sendImage(options![name] as ImageInput)]));
+  return [...args.slice(0, -1), { ...options, ...Object.fromEntries(sent) }];
 }
 
 async function sendImage(input: ImageInput): Promise<SentImage> {

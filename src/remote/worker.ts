@@ -3,9 +3,11 @@ import type { Bytes } from "../io/source.js";
 import { type LoadOptions, loadHere, type Model } from "../model.js";
 import { setPackages } from "../platform/packages.js";
 import { receive } from "../platform/workers.js";
+import { TASKS, type TaskName } from "../tasks/index.js";
 import {
   type Answer,
   type Facts,
+  type ImageMethod,
   type OfferedBytes,
   packThrown,
   type Request,
@@ -63,10 +65,11 @@ async function run(
     default: {
       const sent = first as SentImage | readonly SentImage[];
       const images = Array.isArray(sent) ? sent.map(takeImage) : takeImage(sent as SentImage);
+      const own = takeOptions(method, args);
       try {
-        return await (model![method] as (images: unknown, ...args: unknown[]) => Promise<unknown>)(images, ...args);
+        return await (model![method] as (images: unknown, ...args: unknown[]) => Promise<unknown>)(images, ...own.args);
       } finally {
-        for (const image of [images].flat()) if (image instanceof ImageBitmap) image.close();
+        for (const image of [images, own.images].flat()) if (image instanceof ImageBitmap) image.close();
       }
     }
   }
@@ -81,6 +84,16 @@ async function takeSource(source: unknown): Promise<unknown> {
     ...source,
     weights: Array.isArray(weights) ? await Promise.all(weights.map(take)) : await take(weights as Bytes),
   };
+}
+
+/** The arguments of a call with the images of its options, the last of them, and these images. */
+function takeOptions(method: ImageMethod, args: readonly unknown[]) {
+  const options = args.at(-1) as Readonly<Record<string, unknown>> | null | undefined;
+  const names = method in TASKS ? (TASKS[method as TaskName].images ?? []) : [];
+  const named = (names as readonly string[]).filter((name) => options?.[name] !== undefined);
+  const taken = Object.fromEntries(named.map((name) => [name, takeImage(options![name] as SentImage)]));
+  const images = Object.values(taken);
+  return { args: images.length === 0 ? args : [...args.slice(0, -1), { ...options, ...taken }], images };
 }
 
 /** An image; one that could not be sent is pixels that throw why when they are read, which no thread can be sent either. */

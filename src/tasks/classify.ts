@@ -62,7 +62,7 @@ export const classify: Task<ClassifyOptions, [], Prediction[]> = {
     };
   },
   command: {
-    help: "the best classes of each image; - is standard input",
+    help: "the best classes of each image",
     options: { top: { option: "topK", kind: "count", absent: "5", help: "how many" } },
     json: (top) => ({
       top: top.map(({ label, index, probability, category }) => ({ label, index, probability, category })),

@@ -44,7 +44,7 @@ export const embed: Task<EmbedOptions, [], Float32Array, Float32Array> = {
     const output: OutputName = POOLINGS[pooling];
     return async (image) => {
       const outputs = await image.run([output]);
-      const row = rowOf(outputs[output] as Tensor, pooling, config.prefixTokens);
+      const row = rowOf(outputs[output] as Tensor, pooling, config);
       return normalize ? toUnit(row) : row;
     };
   },
@@ -52,10 +52,13 @@ export const embed: Task<EmbedOptions, [], Float32Array, Float32Array> = {
 };
 
 /** One row of what a model gave for an image, [1, D], [1, tokens, D] or a feature map [1, C, h, w]. */
-function rowOf({ data, dims }: Tensor, pooling: string, prefixTokens: number): Float32Array {
-  if (pooling === "token") return data.slice(0, dims.at(-1));
+function rowOf({ data, dims }: Tensor, pooling: string, { prefixTokens, suffixTokens }: Config): Float32Array {
+  const width = dims.at(-1)!;
+  if (pooling === "token") return data.slice(0, width);
   if (pooling !== "mean") return data;
-  return dims.length === 4 ? meanOfMap(data, dims[1]!) : meanRow(data, dims.at(-1)!, prefixTokens);
+  if (dims.length === 4) return meanOfMap(data, dims[1]!);
+  // Tokens behind the patches are no patches.
+  return meanRow(data.subarray(0, data.length - suffixTokens * width), width, prefixTokens - suffixTokens);
 }
 
 function meanOfMap(data: Float32Array, channels: number): Float32Array {

@@ -3,12 +3,15 @@
 import type { Config } from "../checkpoint/config.js";
 import type { ImageInput } from "../image/source.js";
 import { type Classify, classify } from "./classify.js";
+import { type Depth, depth } from "./depth.js";
+import { type Detect, detect } from "./detect.js";
 import { type Embed, embed } from "./embed.js";
+import { type Segmenting, segment } from "./segment.js";
 import type { Task } from "./task.js";
 import { type ZeroShot, zeroShot } from "./zero-shot.js";
 
 /** Methods of a model that do tasks. */
-export interface TaskMethods extends Classify, Embed, ZeroShot {}
+export interface TaskMethods extends Classify, Embed, ZeroShot, Depth, Segmenting, Detect {}
 
 export type TaskName = keyof TaskMethods;
 
@@ -17,6 +20,9 @@ export const TASKS: Readonly<Record<TaskName, Task<object, readonly unknown[], u
   classify,
   embed,
   zeroShot,
+  depth,
+  segment,
+  detect,
 };
 
 export const TASK_NAMES = Object.keys(TASKS) as readonly TaskName[];

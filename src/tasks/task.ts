@@ -4,8 +4,10 @@
  */
 
 import type { Config } from "../checkpoint/config.js";
+import type { RgbImage } from "../image/decode/file.js";
 import type { Geometry } from "../image/geometry.js";
-import type { Inputs, OutputName, Outputs } from "../vit/outputs.js";
+import type { ImageInput } from "../image/source.js";
+import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
 
 /** A loaded model, as far as a task is concerned. */
 export interface TaskModel {
@@ -16,6 +18,8 @@ export interface TaskModel {
   readonly similarity: { readonly scale: number; readonly bias: number; readonly independent: boolean } | undefined;
   /** Features of texts, of length 1. They are kept, so that the same texts cost nothing the next time. */
   embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
+  /** Embedding of an image that is looked for in others, [1, D]. That of a Blob is kept, which cannot change. */
+  embedQuery(image: ImageInput): Promise<Tensor>;
 }
 
 /** An image that is ready for the model. */
@@ -28,6 +32,8 @@ export interface TaskImage {
 export interface Task<Options extends object, Args extends readonly unknown[], Result, Joined = Result[]> {
   /** Its options besides `signal`, which all have. */
   readonly options: Readonly<Record<Exclude<keyof Options, "signal">, true>>;
+  /** Those of them that are images, each. */
+  readonly images?: readonly (keyof Options)[];
   /** Number of arguments between the images and the options. */
   readonly arguments: Args["length"];
   /** Why a checkpoint cannot do it, to continue "the checkpoint must have …"; undefined if it can. */
@@ -46,26 +52,56 @@ export interface Task<Options extends object, Args extends readonly unknown[], R
   readonly command?: Command<Options, Result>;
 }
 
+/** Kinds of values on the command line: a count from 1 on, a number from 0 to 1, texts with commas between, or a file or address. */
+export type CommandKind = "count" | "part" | "texts" | "text" | "image";
+
+/** An option of a command. */
+export interface CommandOption<Options extends object> {
+  /** The option of the task that it is, or the number of the argument behind the images, from 0. */
+  readonly option: keyof Options | number;
+  readonly kind: CommandKind;
+  /** The value where it is left out, as it is shown; the task's own if not given. */
+  readonly absent?: string;
+  readonly help: string;
+}
+
 /** A command of the command line that does a task on each image. */
 export interface Command<Options extends object, Result> {
+  /** Its name, if it is not the method's. */
+  readonly name?: string;
   /** Line of the help. */
   readonly help: string;
-  /** Options by their names on the command line: the option of the task that it is, its kind, its default, and its help. */
-  readonly options: Readonly<
-    Record<
-      string,
-      { readonly option: keyof Options; readonly kind: "count"; readonly absent: string; readonly help: string }
-    >
-  >;
+  /** Options by their names on the command line. */
+  readonly options: Readonly<Record<string, CommandOption<Options>>>;
   /** Fields of a line of JSON. */
   json(result: Result): object;
   /** Lines for people. */
   lines(result: Result): string[];
+  /**
+   * PNG files that show the result, by what comes behind the photo's name; they are written to the folder of --out.
+   * @param photo gives the photo's pixels, upright.
+   */
+  pictures?(result: Result, photo: () => Promise<RgbImage>): Promise<Readonly<Record<string, Uint8Array>>>;
+}
+
+/** Size of a map: the photo's, or that in which the model gives it, which is small. */
+export type MapSize = "photo" | "model";
+
+export function checkSize(call: string, size: unknown): void {
+  if (size === "photo" || size === "model") return;
+  throw new RangeError(`${call}: size must be photo or model; got ${JSON.stringify(size)}`);
 }
 
 export function checkTopK(call: string, topK: unknown): void {
   if (!Number.isSafeInteger(topK) || (topK as number) < 1) {
     throw new RangeError(`${call}: topK must be a positive integer; got ${JSON.stringify(topK)}`);
+  }
+}
+
+/** Refuses what is no number from 0 to 1. */
+export function checkPart(call: string, name: string, value: unknown): void {
+  if (typeof value !== "number" || !(value >= 0 && value <= 1)) {
+    throw new RangeError(`${call}: ${name} must be a number from 0 to 1; got ${JSON.stringify(value)}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Classes of an image that are named by texts, of models of images and texts. */
 import type { ImageInput } from "../image/source.js";
 import { dot, toUnit } from "../numerics/vectors.js";
-import { type Prediction, predictions } from "./predictions.js";
+import { type Prediction, predictionLines, predictions } from "./predictions.js";
 import { checkTopK, type Task, textsOf } from "./task.js";
 
 /** Options of `zeroShot`. */
@@ -52,10 +52,21 @@ export const zeroShot: Task<ZeroShotOptions, [labels: readonly string[]], Predic
     }
     const { scale, bias, independent } = similarity!;
     return async (image) => {
-      const { data } = (await image.run(["imageEmbeds"])).imageEmbeds;
+      const data = toUnit((await image.run(["imageFeatures"])).imageFeatures.data);
       const logits = Float32Array.from(directions, (direction) => scale * dot(data, direction) + bias);
       return predictions(logits, { labels: list }, most, independent ? "sigmoid" : "softmax");
     };
+  },
+  command: {
+    name: "zero-shot",
+    help: "which of some texts fit each image best",
+    options: {
+      labels: { option: 0, kind: "texts", help: "the texts, with commas between" },
+      template: { option: "template", kind: "text", absent: '"This is a photo of {}."', help: "" },
+      top: { option: "topK", kind: "count", help: "how many" },
+    },
+    json: (top) => ({ top: top.map(({ label, index, probability }) => ({ label, index, probability })) }),
+    lines: predictionLines,
   },
 };
 

@@ -11,6 +11,8 @@ export interface TokenizerOptions {
   readonly length: number;
   /** Fills every text up to them (SigLIP, which reads its last token); CLIP reads the end of the text. */
   readonly pad: boolean;
+  /** Refuses longer texts, as the detectors' processors do, in place of cutting off what is too much. */
+  readonly whole?: boolean;
   /** Takes transformers' Siglip2Tokenizer, as its AutoTokenizer does for the family, whatever class the file names. */
   readonly siglip2?: boolean;
   /** Cleans texts as OpenCLIP does. */
@@ -51,7 +53,7 @@ const MAX_TEXT = 2 ** 14;
 export async function createTokenizer(
   tokenizer: Json,
   config: Json,
-  { length, pad, siglip2 = false, clean }: TokenizerOptions,
+  { length, pad, whole = false, siglip2 = false, clean }: TokenizerOptions,
 ): Promise<(text: string) => number[]> {
   const { Tokenizer } = await importPackage("@huggingface/tokenizers", () => import("@huggingface/tokenizers"));
   checkTokenizer(tokenizer);
@@ -98,6 +100,10 @@ export async function createTokenizer(
       throw new RangeError(
         `tokenizer: every token of a text must have an id; got ${excerpt(ids[unknown])} at ${unknown}`,
       );
+    }
+    if (whole && ids.length > length) {
+      const found = `${ids.length}: ${excerpt(text, 60)}`;
+      throw new RangeError(`text: it must have at most ${length} tokens for this model; got ${found}`);
     }
     // What is cut off is before the end of text.
     const cut = ids.length > length ? [...ids.slice(0, length - 1), end ?? ids[length - 1]!] : ids;

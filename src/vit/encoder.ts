@@ -59,6 +59,8 @@ export interface Places {
   /** BEiT's, of a class token and a grid, from each block's own table. */
   readonly relative?: (attention: Attention, out: Matrix) => void;
   readonly rotary?: { readonly pairs: Pairs; readonly of: (block: number) => { cos: Matrix; sin: Matrix } };
+  /** Positions that are added behind a block, [tokens, D] each: YOLOS's, behind all blocks but the last (Fang et al. 2021). */
+  readonly between?: readonly Float32Array[];
 }
 
 /** Sizes of a call: sequences, and tokens of each. */
@@ -85,6 +87,8 @@ interface Activations {
   readonly bias: Matrix | undefined;
   /** Softmax of the scores, [B·heads·tokens, tokens], for each attention of a block; none where nobody reads them. */
   readonly probabilities: readonly Matrix[];
+  /** Positions that are added behind a block, [tokens, D], and the sum, [B·tokens, D]. */
+  readonly between: { readonly positions: Matrix; readonly sum: Matrix } | undefined;
 }
 
 /** Reads what blocks leave behind, before the next one overwrites it. Attentions that nobody reads are not kept. */
@@ -127,6 +131,10 @@ export async function encode(
     added: postNorm === "branch" ? backend.createTensor(rows, width) : undefined,
     bias: places.relative ? backend.createTensor(heads * tokens, tokens) : undefined,
     probabilities: Array.from({ length: Math.max(0, ...maps) }, () => backend.createTensor(rows * heads, tokens)),
+    between: places.between && {
+      positions: backend.createTensor(tokens, width),
+      sum: backend.createTensor(rows, width),
+    },
   };
 
   for (const [index, block] of blocks.entries()) {
@@ -149,6 +157,16 @@ export async function encode(
       });
     }
     for (const tap of tapsOf(index)) tap.read(probabilities);
+    const positions = places.between?.[index];
+    if (positions) addPositions(positions);
+  }
+
+  /** z += E, the same for all sequences. */
+  function addPositions(values: Float32Array): void {
+    const { positions, sum } = a.between!;
+    backend.write(positions, values);
+    backend.assembleTokens(sum, undefined, z, positions);
+    backend.assembleTokens(z, undefined, sum, undefined);
   }
 
   /** Before the projection. With post-norm z is read as it is. */

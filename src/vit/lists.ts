@@ -1,9 +1,13 @@
 /** Outputs that are lists, an entry a block: hidden states and attentions of either tower. */
 import type { Backend, Tensor as Matrix } from "../backend.js";
 import type { Sequence, Tap } from "./encoder.js";
+import { inOrder } from "./order.js";
 import { type Call, sideBySide, type Tensor, tensorOf } from "./outputs.js";
 
-/** Taps on an encoder that fill the lists that are asked for, of tokens z. */
+/**
+ * Taps on an encoder that fill the lists that are asked for, of tokens z.
+ * @param order of the tokens in the lists, if it is another than in z.
+ */
 export function listsOf(
   backend: Backend,
   z: Matrix,
@@ -14,9 +18,11 @@ export function listsOf(
     readonly states: "hiddenStates" | "textHiddenStates";
     readonly attentions: "attentions" | "textAttentions";
   },
+  order?: readonly number[],
 ): Tap[] {
   const taps: Tap[] = [];
-  const tokensOf = () => tensorOf(backend.read(z), [images, tokens, z.cols]);
+  const read = () => backend.read(z).then((rows) => inOrder(rows, order, z.cols));
+  const tokensOf = () => tensorOf(read(), [images, tokens, z.cols]);
   if (wants(names.states)) {
     const states = blocks ? [] : [tokensOf()];
     outputs[names.states] = states;
@@ -25,15 +31,23 @@ export function listsOf(
   if (wants(names.attentions)) {
     const attentions: Promise<Tensor>[] = [];
     outputs[names.attentions] = attentions;
-    const read = (maps: readonly Matrix[]) => void attentions.push(attentionsOf(backend, maps, images, heads));
+    const read = (maps: readonly Matrix[]) => void attentions.push(attentionsOf(backend, maps, images, heads, order));
     taps.push({ of: "attentions", blocks, read });
   }
   return taps;
 }
 
 /** Maps of a block's attentions, [B, heads, tokens, tokens]: of two the heads of one behind the other's. */
-function attentionsOf(backend: Backend, maps: readonly Matrix[], images: number, heads: number): Promise<Tensor> {
-  const values = Promise.all(maps.map((map) => backend.read(map))).then((read) => sideBySide(read, images));
+function attentionsOf(
+  backend: Backend,
+  maps: readonly Matrix[],
+  images: number,
+  heads: number,
+  order: readonly number[] | undefined,
+): Promise<Tensor> {
   const tokens = maps[0]!.cols;
+  const values = Promise.all(maps.map((map) => backend.read(map))).then((read) =>
+    inOrder(inOrder(sideBySide(read, images), order, tokens), order, 1),
+  );
   return tensorOf(values, [images, maps.length * heads, tokens, tokens]);
 }

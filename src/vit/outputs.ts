@@ -31,13 +31,22 @@ export interface Inputs {
   readonly inputIds?: Integers;
   /** [texts, tokens], 1 for tokens that are text. */
   readonly attentionMask?: Integers;
+  /** Images of what is looked for, one for each image, of detectors that compare boxes with queries: as `pixelValues`. */
+  readonly queryPixelValues?: Tensor;
+  /** Embeddings of what is looked for in all images, [queries, D]: texts' or those that `queryEmbeds` gave. */
+  readonly queryEmbeds?: Tensor;
 }
 
 /**
  * Outputs of `forward`. Lists begin with the entry of the first block, `attentions` with the
  * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W].
+ *
+ * Detectors give boxes as (center x, center y, width, height), parts of the image that the model sees, and logits of each:
+ * [B, boxes, classes + 1], the last of nothing (YOLOS), or [B, boxes, queries] (OWL-ViT), whose imageEmbeds are of patches,
+ * [B, rows, columns, D], and whose textEmbeds are [B, queries, D].
  */
 export interface Outputs {
+  /** Scores of classes: [B, classes], or of semantic segmentation [B, classes, H, W]. */
   logits: Tensor;
   clsLogits: Tensor;
   distillationLogits: Tensor;
@@ -49,6 +58,14 @@ export interface Outputs {
   attentions: Tensor[];
   /** Map of the attention pooling, after softmax: [B, heads, 1, tokens]. */
   poolAttention: Tensor;
+  /** Depth of a dense head, [B, H, W]: metres, or larger where it is nearer. */
+  predictedDepth: Tensor;
+  /** Tokens or maps that a dense head reads of its backbone: [B, tokens, D], of a BiT [B, C, H, W]. */
+  featureMaps: Tensor[];
+  /** The same as maps of the sizes that are fused, from the finest to the coarsest, [B, C, H, W]. */
+  reassembled: Tensor[];
+  /** Fused maps, from the coarsest to the finest, [B, C, H, W]. */
+  fused: Tensor[];
   imageFeatures: Tensor;
   imageEmbeds: Tensor;
   textLastHiddenState: Tensor;
@@ -59,6 +76,21 @@ export interface Outputs {
   textEmbeds: Tensor;
   logitsPerImage: Tensor;
   logitsPerText: Tensor;
+  /** [B, boxes, 4] */
+  predBoxes: Tensor;
+  /** OWLv2's, [B, boxes]: how much a patch is an object of any kind. */
+  objectnessLogits: Tensor;
+  /** Embeddings of patches, [B, patches, D]: of length 1 where there are queries to compare them with, as in transformers. */
+  classEmbeds: Tensor;
+  /** logits = (cosine + shift) · scale, [B, patches, 1]. */
+  logitShift: Tensor;
+  logitScale: Tensor;
+  /** predBoxes of a call with images as queries, by the name that transformers gives them there. */
+  targetPredBoxes: Tensor;
+  /** The embedding of the box that stands for each query image, [B, D]; the boxes and patches of all. */
+  queryEmbeds: Tensor;
+  queryPredBoxes: Tensor;
+  queryImageEmbeds: Tensor;
 }
 
 export type OutputName = keyof Outputs;
@@ -110,7 +142,7 @@ export async function arrived(pending: Pending): Promise<Partial<Outputs>> {
   return Object.fromEntries(await Promise.all(entries));
 }
 
-const NAMES: Readonly<Record<OutputName, "image" | "text" | "both">> = {
+const NAMES: Readonly<Record<OutputName, "image" | "text" | "both" | "query">> = {
   logits: "image",
   clsLogits: "image",
   distillationLogits: "image",
@@ -121,6 +153,10 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both">> = {
   hiddenStates: "image",
   attentions: "image",
   poolAttention: "image",
+  predictedDepth: "image",
+  featureMaps: "image",
+  reassembled: "image",
+  fused: "image",
   imageFeatures: "image",
   imageEmbeds: "image",
   textLastHiddenState: "text",
@@ -131,10 +167,19 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both">> = {
   textEmbeds: "text",
   logitsPerImage: "both",
   logitsPerText: "both",
+  predBoxes: "image",
+  objectnessLogits: "image",
+  classEmbeds: "image",
+  logitShift: "image",
+  logitScale: "image",
+  targetPredBoxes: "image",
+  queryEmbeds: "query",
+  queryPredBoxes: "query",
+  queryImageEmbeds: "query",
 };
 
 export const OUTPUT_NAMES = Object.keys(NAMES) as readonly OutputName[];
 
-/** Tells whether an output needs this tower. */
-export const needs = (name: OutputName, tower: "image" | "text"): boolean =>
-  NAMES[name] === tower || NAMES[name] === "both";
+/** Tells whether an output needs this tower, or the images of queries. */
+export const needs = (name: OutputName, tower: "image" | "text" | "query"): boolean =>
+  NAMES[name] === tower || (NAMES[name] === "both" && tower !== "query");

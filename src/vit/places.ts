@@ -1,7 +1,7 @@
 /** Places of tokens on a grid of patches: position embeddings, BEiT's biases and rotary tables, for the grid of a call. */
 import type { Backend, Tensor as Matrix } from "../backend.js";
 import type { Block, EncoderConfig, Places } from "./encoder.js";
-import { type Interpolation, type Positions, positionRows, positionsAt, resample } from "./positions.js";
+import { type Interpolation, type Positions, positionRows, positionsAt, resample, tablesAt } from "./positions.js";
 import { pairsOf, type Rotary, type RotaryTable, rotaryTables } from "./rope.js";
 
 export interface PlacesConfig extends EncoderConfig {
@@ -9,8 +9,10 @@ export interface PlacesConfig extends EncoderConfig {
   readonly imageSize: readonly [number, number];
   /** Height and width, pixels of the image. */
   readonly patchSize: readonly [number, number];
-  /** Tokens before the patches: class token, distillation token, registers. */
+  /** Tokens before the patches: class token, distillation token, registers; and those that the library has behind them. */
   readonly prefixTokens: number;
+  /** The last of them are tokens that the library has behind the patches, as outputs have them too: YOLOS's detection tokens. */
+  readonly suffixTokens: number;
   readonly rotary: Rotary | undefined;
   /** True if scores have BEiT's bias by the offset of key and query. */
   readonly relativePositions: boolean;
@@ -21,6 +23,8 @@ export interface PlacesWeights {
   readonly positions: Positions | undefined;
   /** Their rows for images of the config's size, [prefixTokens + N, D]. */
   readonly nativePositions: Matrix | undefined;
+  /** Positions that are added again behind blocks: the tables one after the other. */
+  readonly betweenPositions: Positions | undefined;
   /** Learned frequencies of rotary positions, [2, L, heads, d/2]. */
   readonly frequencies: Float32Array | undefined;
   /** Learned angles of the prefix tokens, [prefixTokens, d/2], where rotary positions turn them too. */
@@ -74,6 +78,7 @@ interface GridConstants {
   readonly positions: Float32Array | undefined;
   readonly tables: ReadonlyMap<Float32Array, Float32Array>;
   readonly rotary: readonly RotaryTable[];
+  readonly between: readonly Float32Array[] | undefined;
 }
 
 const constants = new WeakMap<PlacesWeights, GridConstants>();
@@ -110,6 +115,7 @@ function constantsOf(weights: PlacesWeights, config: Bounded, grid: readonly [nu
           heads,
         })
       : [],
+    between: weights.betweenPositions && tablesAt(weights.betweenPositions, grid, config).map(({ table }) => table),
   };
   constants.set(weights, made);
   return made;
@@ -139,7 +145,7 @@ export function placesOf(
   config: Bounded,
   grid: readonly [number, number],
 ): Places & { positions: Matrix | undefined } {
-  const { positions, tables, rotary } = constantsOf(weights, config, grid);
+  const { positions, tables, rotary, between } = constantsOf(weights, config, grid);
   const { width, heads } = config;
   const matrix = (data: Float32Array, cols: number) => backend.createTensor(data.length / cols, cols, data);
   const tensors = new Map([...tables].map(([table, data]) => [table, matrix(data, heads)]));
@@ -155,5 +161,6 @@ export function placesOf(
             backend.relativePositions(out, tensors.get(relativePositions!)!, { height: grid[0], width: grid[1] })
         : undefined,
     rotary: config.rotary && { pairs: pairsOf(config.rotary), of: (block) => turns[block] ?? turns[0]! },
+    between,
   };
 }

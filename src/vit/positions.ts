@@ -63,8 +63,20 @@ export function positionsAt(
   return { table: result, grid, prefix };
 }
 
+/** Tables that are one after the other, each for another grid. */
+export function tablesAt(
+  { table, grid: from, prefix }: Positions,
+  grid: readonly [number, number],
+  config: { readonly width: number; readonly interpolation: Interpolation },
+): Positions[] {
+  const size = (prefix + from[0] * from[1]) * config.width;
+  return Array.from({ length: table.length / size }, (_, i) =>
+    positionsAt({ table: table.subarray(i * size, (i + 1) * size), grid: from, prefix }, grid, config),
+  );
+}
+
 /** Samples that one result is the weighted sum of. */
-interface Taps {
+export interface Taps {
   readonly at: readonly number[];
   readonly weights: readonly number[];
 }
@@ -79,7 +91,7 @@ const cubic = (a: number) => (x: number) => {
 const triangle = (x: number) => Math.max(0, 1 - Math.abs(x));
 
 /** The taps of every result along one axis. */
-function tapsOf(from: number, to: number, { filter, antialias }: Resampling): Taps[] {
+export function tapsOf(from: number, to: number, { filter, antialias }: Resampling): Taps[] {
   const scale = from / to;
   return Array.from({ length: to }, (_, i) => {
     if (!antialias) {

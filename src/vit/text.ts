@@ -12,6 +12,8 @@ export interface TextConfig extends EncoderConfig {
   readonly length: number;
   /** Id of padding, where positions are counted from behind it, and past it, as in RoBERTa; else from 0. */
   readonly padding: number | undefined;
+  /** Id of tokens that are no text where no mask says which are (OpenCLIP's HFTextEncoder); none unless given. */
+  readonly masked?: number;
   readonly postNorm: PostNorm;
   /** Factor of the embedding of tokens. */
   readonly embedScale: number;
@@ -127,16 +129,20 @@ function sinusoids(tokens: number, width: number): Float32Array {
   return rows;
 }
 
+/** So low that any score is lost in it, so that keys with it count the same; above what backends hide keys with. */
+const ALIKE = -1e20;
+
 /** -∞ where a token must not look: ahead in a causal tower, and at padding. */
 function maskOf({ causal }: TextConfig, tokens: number, mask: readonly boolean[] | undefined) {
   if (!causal && (!mask || mask.every(Boolean))) return undefined;
   const keys = Array.from({ length: tokens }, (_, key) => key);
   const sees = (query: number, key: number) => (!causal || key <= query) && (mask?.[key] ?? true);
-  // Padding before a text sees nothing; it then looks at itself, and means nothing.
+  // Padding before a text sees nothing; in transformers' eager arithmetic it looks at all tokens alike, and means nothing.
   const blind = keys.map((query) => !keys.some((key) => sees(query, key)));
   return Float32Array.from({ length: tokens * tokens }, (_, i) => {
     const [query, key] = [Math.floor(i / tokens), i % tokens];
-    return sees(query, key) || (blind[query] && key === query) ? 0 : Number.NEGATIVE_INFINITY;
+    if (blind[query]) return ALIKE;
+    return sees(query, key) ? 0 : Number.NEGATIVE_INFINITY;
   });
 }
 

@@ -4,8 +4,9 @@
  * say.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { encode, type PostNorm, type Sequence } from "./encoder.js";
+import { encode, type PostNorm, type Sequence, type Tap } from "./encoder.js";
 import { listsOf } from "./lists.js";
+import { inOrder, libraryOrder } from "./order.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
 import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./places.js";
 import { type FeatureMap, planes, type ResNet, type ResNetConfig, runResNet } from "./resnet.js";
@@ -32,6 +33,8 @@ export interface VitConfig extends PlacesConfig {
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
   readonly naflex: boolean;
   readonly resnet: ResNetConfig | undefined;
+  /** Blocks before the last one whose class tokens are kept for a head; none unless given. */
+  readonly keptBlocks?: number;
 }
 
 /** Mean and deviation of each channel, by which the model normalizes pixel values itself (RADIO), [C]. */
@@ -63,6 +66,20 @@ export type ImageBatch =
 /** Input of the heads: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
 export interface Encoded extends Sequence {
   readonly z: Matrix;
+  /** Class tokens of the blocks that the config keeps, [B, D] each, after the last norm. */
+  readonly kept?: readonly Matrix[];
+  /** Rows and columns of the patches, or of the map. */
+  readonly grid: readonly [number, number];
+}
+
+/** A reader of what the encoder leaves on its way, for heads that need more than its end. What it is given is overwritten later. */
+export interface Reader {
+  /** Blocks behind which it reads, from 0; -1: before the first. */
+  readonly blocks: readonly number[];
+  /** Is given the tokens behind such a block, which no norm has seen. */
+  tokens(block: number, encoded: Encoded): void;
+  /** Is given the maps of a convolutional stem, from 0: that before the first stage, then one behind each. */
+  map(index: number, map: FeatureMap, images: number): void;
 }
 
 /** Calls the ops of images up to what the heads read, in tensors that the caller releases. */
@@ -72,17 +89,18 @@ export async function encodeImages(
   config: VitConfig,
   batch: ImageBatch,
   call: Call,
+  reader?: Reader,
 ): Promise<Encoded> {
   const { wants, outputs, signal } = call;
   const { width, prefixTokens, heads } = config;
   const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
   const tensor = (x: Matrix, ...dims: number[]) => tensorOf(backend.read(x), dims);
 
-  const map = weights.resnet && runStem(backend, weights.resnet, config, batch, call);
+  const map = weights.resnet && runStem(backend, weights.resnet, config, batch, call, reader);
   if (config.depth === 0) {
     const { x: z, height, width } = map!;
     if (wants("lastHiddenState")) outputs.lastHiddenState = planes(backend, map!, images);
-    return { images, tokens: height * width, z };
+    return { images, tokens: height * width, z, grid: [height, width] };
   }
   const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
   const patches = grid[0] * grid[1];
@@ -101,16 +119,43 @@ export async function encodeImages(
   if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
 
   // z_l for l = 1 … L                                                                   (2, 3)
-  const taps = listsOf(backend, z, { images, tokens }, heads, call, {
-    states: "hiddenStates",
-    attentions: "attentions",
-  });
+  const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
+  const names = { states: "hiddenStates", attentions: "attentions" } as const;
+  const taps = listsOf(backend, z, { images, tokens }, heads, call, names, order);
+  const read = (block: number) => reader!.tokens(block, { images, tokens, z, grid });
+  for (const block of reader?.blocks ?? []) {
+    if (block < 0) read(block);
+    else taps.push({ of: "tokens", blocks: [block], read: () => read(block) });
+  }
+  const kept: Matrix[] = [];
+  if (config.keptBlocks) taps.push(classTokenTap(backend, weights, config, z, { images, tokens }, kept));
   await encode(backend, config, weights.blocks, z, { images, tokens }, places, { taps, signal });
 
   // y = LN(z_L⁰), of all tokens here                                                       (4)
   if (config.norm === "tokens" || config.norm === "twice") backend.layerNorm(z, z, weights.norm!);
-  if (wants("lastHiddenState")) outputs.lastHiddenState = tensor(z, images, tokens, width);
-  return { images, tokens, z };
+  if (wants("lastHiddenState")) {
+    const rows = backend.read(z).then((values) => inOrder(values, order, width));
+    outputs.lastHiddenState = tensorOf(rows, [images, tokens, width]);
+  }
+  return { images, tokens, z, grid, kept };
+}
+
+/** A tap that keeps class tokens. */
+function classTokenTap(
+  backend: Backend,
+  { norm }: VitWeights,
+  { depth, keptBlocks }: VitConfig,
+  z: Matrix,
+  { images, tokens }: Sequence,
+  kept: Matrix[],
+): Tap {
+  const read = () => {
+    const token = backend.createTensor(images, z.cols);
+    backend.pool(token, z, { tokens, first: 0, count: 1 });
+    if (norm) backend.layerNorm(token, token, norm);
+    kept.push(token);
+  };
+  return { of: "tokens", blocks: Array.from({ length: keptBlocks! }, (_, i) => depth - 1 - keptBlocks! + i), read };
 }
 
 /** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
@@ -200,13 +245,16 @@ function runStem(
   config: VitConfig,
   batch: ImageBatch,
   { wants, outputs }: Call,
+  reader: Reader | undefined,
 ): FeatureMap {
   if (!("pixels" in batch)) throw new TypeError("forward: a convolutional stem takes pixels; got patches");
   const [images, , height, width] = batch.pixels.dims as [number, number, number, number];
   const pixels = pixelsOf(backend, batch.pixels);
   const states = config.depth === 0 && wants("hiddenStates");
   if (states) outputs.hiddenStates = [];
+  let index = 0;
   return runResNet(backend, resnet, config.resnet!, pixels, { height, width }, (map) => {
+    reader?.map(index++, map, images);
     if (states) outputs.hiddenStates!.push(planes(backend, map, images));
   });
 }

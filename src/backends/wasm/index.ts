@@ -14,6 +14,7 @@ import {
   checkAssembleTokens,
   checkAttention,
   checkConvolve,
+  checkConvolveTransposed,
   checkData,
   checkGroupNorm,
   checkLayerNorm,
@@ -22,8 +23,10 @@ import {
   checkPatchify,
   checkPool,
   checkQkNorm,
+  checkReadout,
   checkRelativePositions,
   checkRescale,
+  checkResizeMap,
   checkRope,
   checkSize,
   checkStore,
@@ -444,8 +447,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       });
     },
 
-    convolve(out, x, weights, window, { accumulate = false } = {}) {
-      checkConvolve(out, x, weights, window);
+    convolve(out, x, weights, window, { relu = false, activation, accumulate = false } = {}) {
+      checkConvolve(out, x, weights, window, { activation, accumulate });
       const o = out as WasmTensor;
       const { at, stride, cols } = x as WasmTensor;
       const w = weights as WasmLinear;
@@ -462,7 +465,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         xStride: stride,
         w: w.at,
         k: w.inputs,
-        activation: 0,
+        activation: activation ? ACTIVATIONS[activation] : 0,
         scratch: heap.scratch(kernels.convolveScratch(precision, tile, w.inputs)),
         accumulate,
         channels: cols,
@@ -474,6 +477,73 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         stride: window.stride,
         top: window.top,
         left: window.left,
+        relu,
+      });
+    },
+
+    convolveTransposed(out, x, weights, map, { activation } = {}) {
+      const { images, outputs, cut, window } = checkConvolveTransposed(out, x, weights, map);
+      const { outHeight: windowsDown, outWidth: windowsAcross } = window;
+      const { top } = heap;
+      const rows = images * windowsDown * windowsAcross;
+      const stride = strideOf(weights.outputs);
+      const wide: WasmTensor = { rows, cols: weights.outputs, stride, at: heap.push(rows * stride) };
+      backend.convolve(wide, x, weights, window, { activation });
+      const o = out as WasmTensor;
+      kernels.interleave({
+        images,
+        stride: map.stride,
+        out: o.at,
+        outStride: o.stride,
+        outHeight: map.height * map.stride,
+        outWidth: map.width * map.stride,
+        channels: outputs,
+        x: wide.at,
+        xStride: wide.stride,
+        windowsDown,
+        windowsAcross,
+        cut,
+      });
+      heap.popTo(top);
+    },
+
+    resizeMap(out, x, map) {
+      const { images, first, count } = checkResizeMap(out, x, map);
+      const o = out as WasmTensor;
+      const { at, stride, cols } = x as WasmTensor;
+      kernels.resizeMap({
+        images,
+        channels: cols,
+        out: o.at,
+        outStride: o.stride,
+        outHeight: map.outHeight,
+        outWidth: map.outWidth,
+        first,
+        count,
+        x: at,
+        xStride: stride,
+        height: map.height,
+        width: map.width,
+        aligned: map.aligned,
+        accumulate: map.accumulate ?? false,
+      });
+    },
+
+    readout(out, x, { tokens, prefix, readout }) {
+      const images = checkReadout(out, x, { tokens, prefix, readout });
+      const o = out as WasmTensor;
+      const { at, stride, cols } = x as WasmTensor;
+      kernels.readout({
+        images,
+        tokens,
+        prefix,
+        width: cols,
+        out: o.at,
+        outStride: o.stride,
+        x: at,
+        xStride: stride,
+        add: readout === "add",
+        concatenate: readout === "concatenate",
       });
     },
 

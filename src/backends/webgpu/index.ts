@@ -1,9 +1,20 @@
 /** The WebGPU backend: maps the contract's ops to shaders, keeps weights and activations in buffers. */
-import type { Activation, Backend, Linear, Norm, Precision, Sampling, Tensor, Window } from "../../backend.js";
+import type {
+  Activation,
+  Backend,
+  ConvolveOptions,
+  Linear,
+  Norm,
+  Precision,
+  Sampling,
+  Tensor,
+  Window,
+} from "../../backend.js";
 import {
   checkAssembleTokens,
   checkAttention,
   checkConvolve,
+  checkConvolveTransposed,
   checkData,
   checkDraw,
   checkGroupNorm,
@@ -13,8 +24,10 @@ import {
   checkPatchify,
   checkPool,
   checkQkNorm,
+  checkReadout,
   checkRelativePositions,
   checkRescale,
+  checkResizeMap,
   checkRope,
   checkSize,
   checkStore,
@@ -26,6 +39,7 @@ import { groupsFor, type Shader, THREADS } from "./shader.js";
 import { attention, blockOf } from "./shaders/attention.js";
 import { type GemmVariant, gemm, TILES } from "./shaders/gemm.js";
 import { groupNorm } from "./shaders/groupnorm.js";
+import { interleave, readout as readoutShader, resizeMap } from "./shaders/maps.js";
 import { norm as normShader } from "./shaders/norm.js";
 import { quantize } from "./shaders/quantize.js";
 import { rope } from "./shaders/rope.js";
@@ -158,7 +172,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     x: GpuTensor,
     { precision, inputs, weight, columns }: GpuLinear,
     epilogue: Activation | "accumulate" | "none",
-    { window, norm }: { readonly window?: Window; readonly norm?: Norm } = {},
+    { window, norm, relu = false }: { readonly window?: Window; readonly norm?: Norm; readonly relu?: boolean } = {},
   ): void {
     const { rows } = out;
     const inputs4 = upTo4(inputs) / 4;
@@ -175,7 +189,11 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       const integers = scratchOf("integers", rows, inputs4);
       const scales = scratchOf("scales", 1, rows);
       recorder.run(
-        quantize({ rows: window ? "window" : norm ? (norm.shift ? "LayerNorm" : "RMSNorm") : "matrix", subgroups }),
+        quantize({
+          rows: window ? "window" : norm ? (norm.shift ? "LayerNorm" : "RMSNorm") : "matrix",
+          relu,
+          subgroups,
+        }),
         [
           x.storage,
           ...(norm ? [at(norm.scale), ...(norm.shift ? [at(norm.shift)] : [])] : []),
@@ -195,6 +213,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       half: precision === "f16" && half,
       epilogue,
       rows: gathered,
+      relu: relu && gathered !== "matrix",
       packedDot,
     };
     const { rows: high, columns: across } = TILES[variant.tile];
@@ -204,6 +223,16 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       { rows, inputs4, xStride, outStride: out.stride, ...(gathered === "matrix" ? {} : wide) },
       [Math.ceil(out.cols / across), Math.ceil(rows / high)],
     );
+  }
+
+  function runConvolve(
+    out: GpuTensor,
+    x: GpuTensor,
+    weights: Linear,
+    window: Window,
+    { relu, activation, accumulate }: ConvolveOptions,
+  ): void {
+    multiply(out, x, weights as GpuLinear, activation ?? (accumulate ? "accumulate" : "none"), { window, relu });
   }
 
   const windowParams = ({ height, width, kernel, stride, top, left, outHeight, outWidth }: Window) => ({
@@ -425,9 +454,32 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
       runElementwise(pool, out, [x], { tokens, first, count });
     },
 
-    convolve(out, x, weights, window, { accumulate = false } = {}) {
-      checkConvolve(out, x, weights, window);
-      multiply(own(out), own(x), weights as GpuLinear, accumulate ? "accumulate" : "none", { window });
+    convolve(out, x, weights, window, options = {}) {
+      checkConvolve(out, x, weights, window, options);
+      runConvolve(own(out), own(x), weights, window, options);
+    },
+
+    convolveTransposed(out, x, weights, map, options = {}) {
+      const { images, outputs, cut, window } = checkConvolveTransposed(out, x, weights, map);
+      const { outHeight, outWidth } = window;
+      const wide = scratchOf("windows", images * outHeight * outWidth, weights.outputs);
+      runConvolve(wide, own(x), weights, window, options);
+      runElementwise(interleave, out, [wide], {
+        ...{ outHeight: map.height * map.stride, outWidth: map.width * map.stride, channels: outputs },
+        ...{ stride: wide.stride, step: map.stride, windowsDown: outHeight, windowsAcross: outWidth, cut },
+      });
+    },
+
+    resizeMap(out, x, map) {
+      const { first, count } = checkResizeMap(out, x, map);
+      const { height, width, outHeight, outWidth, aligned, accumulate = false } = map;
+      const sizes = { height, width, outHeight, outWidth, first, count };
+      runElementwise(resizeMap({ aligned, accumulate }), out, [x], sizes);
+    },
+
+    readout(out, x, { tokens, prefix, readout }) {
+      checkReadout(out, x, { tokens, prefix, readout });
+      runElementwise(readoutShader(readout), out, [x], { tokens, prefix, width: x.cols, stride: own(x).stride });
     },
 
     groupNorm(out, x, norm, options) {

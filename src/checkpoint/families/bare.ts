@@ -44,6 +44,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     heads: seen.heads ?? headsOf(seen.width),
     mlpWidth: seen.mlpWidth,
     prefixTokens: seen.prefixTokens,
+    suffixTokens: 0,
     classToken: seen.classToken,
     eps: 1e-6,
     activation: "gelu",
@@ -64,10 +65,13 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     headless: false,
     poolerWidth: 0,
     features: 0,
+    patchBoxes: undefined,
+    tokenBoxes: undefined,
     fixedSize: false,
     naflex: false,
     resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,
     text: undefined,
+    dpt: undefined,
   };
 }
 

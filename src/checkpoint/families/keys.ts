@@ -17,7 +17,8 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     "pieces in which the same is computed": "chunk_size_feed_forward",
     "training only":
       "hidden_dropout_prob attention_probs_dropout_prob attention_dropout projection_dropout drop_path_rate pos_embed_shift " +
-      "pos_embed_jitter pos_embed_rescale tf_legacy_loss",
+      "pos_embed_jitter pos_embed_rescale tf_legacy_loss auxiliary_loss class_cost bbox_cost giou_cost " +
+      "bbox_loss_coefficient giou_loss_coefficient eos_coefficient",
     "initial values":
       "initializer_range initializer_factor layerscale_value layer_scale_init_value logit_scale_init_value temperature_init_value",
     "the loss of pretraining, and its decoder":
@@ -27,13 +28,17 @@ export const TRANSFORMERS_KEYS: KeyRules = {
       "pool_scales use_auxiliary_head auxiliary_loss_weight auxiliary_channels auxiliary_num_convs " +
       "auxiliary_concat_input semantic_loss_ignore_index add_fpn extract_layers reduce_dim conditional_layer " +
       "decoder_attention_dropout decoder_hidden_act use_complex_transposed_convolution",
+    "sizes of DPT's neck and head, and parts of them that a checkpoint may lack":
+      "neck_hidden_sizes fusion_hidden_size head_hidden_size reassemble_hidden_size backbone_featmap_shape " +
+      "neck_ignore_stages semantic_classifier_dropout",
+    "sources of a backbone": "use_pretrained_backbone use_autobackbone",
     "what a backbone gives to a detector": "out_features out_indices stage_names reshape_hidden_states apply_layernorm",
     "told by tensors":
       "use_mask_token use_absolute_position_embeddings use_relative_position_bias use_shared_relative_position_bias " +
       "use_mean_pooling num_register_tokens use_swiglu_ffn use_gated_mlp mlp_ratio query_bias key_bias value_bias " +
       "proj_bias mlp_bias pooler_output_size projection_dim projection_size vision_use_head use_head vocab_size " +
       "max_position_embeddings hidden_size embedding_size hidden_sizes depths width_factor num_patches attention_bias norm_type use_qk_norm " +
-      "n_cls_tokens type_vocab_size project_dim norm_mean norm_std patch_dim mask_token",
+      "n_cls_tokens type_vocab_size project_dim norm_mean norm_std patch_dim use_mid_position_embeddings mask_token",
     "of videos": "video_patch_dim video_temporal_patch_size",
     "of parts that a checkpoint may lack": "pooler_act qkv_bias hidden_act intermediate_size image_size",
     "texts' generation":
@@ -53,6 +58,9 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     num_key_value_groups: [1],
     position_embedding_type: ["absolute"],
     pooling_epsilon: [1e-8],
+    backbone: [],
+    backbone_kwargs: [],
+    use_timm_backbone: [false],
   },
 };
 

@@ -83,6 +83,8 @@ function bert({ name }: Facts, text: Json, seen: ReturnType<typeof observeText>)
   const length = seen!.length - firstPosition(padding);
   return {
     padding,
+    // pad_token_id of the model of this name.
+    masked: isRoberta ? 1 : 0,
     length: Math.min(length, read.count("context_length", 77)),
     heads: headsOf(seen!.width),
     eps: isRoberta ? 1e-5 : 1e-12,

@@ -9,7 +9,8 @@ import { firstPosition, type TextConfig } from "../../vit/text.js";
 import type { Config, LayoutName } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { blockAt, type Facts, observeText } from "../observe.js";
-import { alone, BIT, headsOf, probabilitiesOf, squareSize } from "./bare.js";
+import { alone, BIT, headsOf, probabilitiesOf, RESNET, squareSize } from "./bare.js";
+import { type DenseFile, denseFile, dptOf } from "./dpt.js";
 
 interface Family {
   readonly eps: number;
@@ -28,8 +29,8 @@ interface Family {
   readonly naflex?: true;
   /** The class has mlp_ratio in place of intermediate_size, which tensors tell better. */
   readonly mlpRatio?: true;
-  /** Side of images that config.json leaves out, where no table of positions tells it: 224 unless given. */
-  readonly imageSize?: number;
+  /** Size of images that config.json leaves out: of any table of positions, or a side where none tells it, 224 unless given. */
+  readonly imageSize?: number | readonly [number, number];
   readonly text?: TextFamily;
 }
 
@@ -54,6 +55,7 @@ interface TextFamily {
 const PLAIN: Interpolation = { filter: "bicubic", antialias: false, always: false };
 const ALWAYS: Interpolation = { ...PLAIN, always: true };
 
+const DINOV2: Family = { eps: 1e-6, heads: 12, mlpRatio: true, interpolation: ALWAYS, pooled: "token" };
 const BEIT: Family = { eps: 1e-12, heads: 12, interpolation: ALWAYS, pooled: "head" };
 const CLIP: Family = {
   eps: 1e-5,
@@ -64,6 +66,7 @@ const CLIP: Family = {
   // Old configs say 2 and mean the largest, that of CLIP's end of text.
   text: { heads: 8, causal: true, eos: 49407, largest: 2 },
 };
+const OWL: Family = { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, pooling: "largest" } };
 const METACLIP_2: Family = { ...CLIP, text: { heads: 8, causal: true, eos: 49407 } };
 const SIGLIP: Family = {
   eps: 1e-6,
@@ -97,7 +100,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ijepa: { eps: 1e-12, heads: 12, pooling: "mean" },
   beit: BEIT,
   "data2vec-vision": BEIT,
-  dinov2: { eps: 1e-6, heads: 12, mlpRatio: true, interpolation: ALWAYS, pooled: "token" },
+  dinov2: DINOV2,
   dinov2_with_registers: {
     eps: 1e-6,
     heads: 12,
@@ -118,7 +121,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
     naflex: true,
   },
   siglip2_vision_model: SIGLIP,
-  owlvit: { ...CLIP, pooledOfBoth: "head", text: { heads: 8, causal: true, pooling: "largest" } },
+  owlvit: OWL,
+  owlv2: OWL,
+  yolos: { eps: 1e-12, heads: 12, interpolation: ALWAYS, imageSize: [512, 864] },
   chinese_clip: { ...CLIP, text: { ...BERT, bert: { padding: undefined } } },
   altclip: { ...CLIP, pooledOfBoth: "head", text: { ...BERT, heads: 16, eps: 1e-5, bert: { padding: 1 } } },
   clipseg: { ...CLIP, interpolation: ALWAYS },
@@ -138,6 +143,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   radio: { eps: 1e-6, heads: 16, mlpRatio: true, pooling: "summary" },
   mlcd_vision_model: { eps: 1e-5, heads: 16, pooled: "head", norm: "pooled", rotary: MLCD_ROPE, imageSize: 336 },
   bit: { eps: 1e-5, heads: 1, pooled: "head", pooling: "mean" },
+  // The encoder is the file's own, or of the family of its backbone_config.
+  dpt: { eps: 1e-12, heads: 12, interpolation: { filter: "bilinear", antialias: false, always: true } },
+  depth_anything: { ...DINOV2, heads: 6 },
 };
 
 const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
@@ -166,12 +174,13 @@ const TIMM_WRAPPER = "timm_wrapper";
 const DUAL = "vision-text-dual-encoder";
 
 export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
-  const { name, file, seen } = facts;
+  const { name, file, seen, named } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? typeOf(facts);
-  const family = type === DUAL ? dual(facts) : FAMILIES[type];
+  const dense = denseFile(name, type, file);
+  const family = type === DUAL ? dual(facts) : FAMILIES[dense?.backbone?.type ?? type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
-  const vision = towerOf(facts, "vision") ?? file;
+  const vision = dense?.backbone?.file ?? towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
   if (seen.gated && type === "dinov3_vit") read.choice("hidden_act", "gelu", { silu: true });
@@ -181,13 +190,19 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
   const width = read.count("hidden_size", seen.width);
   const problem = reader(name, file).choice("problem_type", "none", PROBLEMS);
-  const classifies = [file.architectures]
-    .flat()
-    .some((architecture) => typeof architecture === "string" && architecture.includes("ForImageClassification"));
+  const isFor = (task: string) =>
+    [file.architectures].flat().some((name) => typeof name === "string" && name.includes(`For${task}`));
   const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : 0;
+  if (seen.suffixTokens > 0) {
+    read.same("num_detection_tokens", seen.suffixTokens, stated === undefined ? seen.suffixTokens : 100);
+  }
   // transformers leaves id2label out when there are two classes.
-  const classes = seen.classes || classifies ? labels || seen.classes || 2 : 0;
-  const patchSize = read.size("patch_size", seen.patch);
+  const classes = seen.classes || isFor("ImageClassification") ? labels || seen.classes || 2 : 0;
+  const boxes = seen.suffixTokens > 0 && (seen.boxClasses > 0 || isFor("ObjectDetection"));
+  const depth = read.count("num_hidden_layers", seen.depth || 1);
+  // Behind a BiT a patch is one pixel of its map.
+  const perPatch = dense?.stem ? 2 ** (seen.units.length + 1) : 1;
+  const patchSize = read.size("patch_size", [seen.patch[0] * perPatch, seen.patch[1] * perPatch]);
   const eps = read.number(family.epsKey ?? "layer_norm_eps", family.eps, EPS_RANGE);
   const contrastive = family.text !== undefined;
   const text = family.text && textOf(facts, family, towerOf(facts, "text") ?? {});
@@ -206,15 +221,16 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   return {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
-    imageSize: read.size("image_size", sizeLeftOut(facts, family, stated !== undefined)),
+    imageSize: read.size("image_size", sizeLeftOut(facts, family, stated !== undefined, perPatch)),
     inputChannels: seen.inputChannels,
     patchSize,
     stride: 1,
     width,
-    depth: read.count("num_hidden_layers", seen.depth || 1),
+    depth,
     heads: read.count("num_attention_heads", stated === undefined ? headsOf(width) : family.heads),
     mlpWidth: family.mlpRatio ? seen.mlpWidth : read.count("intermediate_size", seen.mlpWidth || 1),
     prefixTokens: seen.prefixTokens,
+    suffixTokens: seen.suffixTokens,
     classToken: seen.classToken,
     eps,
     activation,
@@ -238,14 +254,24 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     headless: false,
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
+    patchBoxes: named.layout.patchBoxes && { objectness: type === "owlv2" },
+    tokenBoxes: boxes ? { classes: labels || (stated === undefined ? seen.boxClasses - 1 : 2) } : undefined,
     fixedSize: false,
     naflex: seen.naflex,
     resnet: undefined,
     text,
-    ...(type === "bit" ? bit(facts) : {}),
+    dpt: dense && dptOf(facts, dense, { depth, activation, patchSize }),
+    ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
+    ...(dense?.stem ? hybrid(facts, dense) : {}),
     ...(type === "radio" ? radio(facts) : {}),
     ...(type === "aimv2" ? { mostSimilarity: reader(name, file).number("max_logit_scale", 100, [1, 1e6]) } : {}),
   };
+}
+
+/** The BiT of a DPT: images have one size, unless positions are to be resampled. */
+function hybrid(facts: Facts, { stem }: DenseFile): Pick<Config, "stride" | "resnet" | "interpolation"> {
+  const { interpolation } = FAMILIES.dpt!;
+  return { ...resnetOf(facts, stem!, "bottleneck"), interpolation: { ...interpolation!, always: false } };
 }
 
 /** The size of images that config.json leaves out: by the table of positions, else the class's. */
@@ -253,10 +279,12 @@ function sizeLeftOut(
   { name, named, seen, stated }: Facts,
   family: Family,
   isNamed: boolean,
+  perPatch: number,
 ): readonly [number, number] {
   if (stated.imageSize) return stated.imageSize;
-  if (seen.positions > 0 && named.layout.name !== "radio") return squareSize(seen);
   const { imageSize = 224, rotary } = family;
+  if (typeof imageSize !== "number") return imageSize;
+  if (seen.positions > 0 && named.layout.name !== "radio") return squareSize(seen, perPatch);
   // A model that was named has its class's size; another may have any.
   if (isNamed || !(seen.relativePositions || rotary)) return [imageSize, imageSize];
   const what = "as its tensors do not tell it; config: { imageSize } states it as well";
@@ -306,6 +334,7 @@ function typeOf({ name, named: { layout, prefix, block, blockPrefix, text }, see
     return "clip_vision_model";
   }
   if (seen.resnet) return "bit";
+  if (seen.suffixTokens > 0) return "yolos";
   if (has("embeddings.distillation_token")) return "deit";
   if (seen.prefixTokens > 1 && !has("embeddings.register_tokens")) return "pixio";
   if (!seen.classToken) return "ijepa";
@@ -391,10 +420,14 @@ function radio({ name, file, seen }: Facts): Partial<Config> {
   return { summary, interpolation: { filter: "bilinear", antialias: false, always: true, cropped } };
 }
 
-/** transformers' BitConfig. */
-function bit({ name, file, seen }: Facts): Partial<Config> {
+/** transformers' BitConfig, which has these layers. */
+function resnetOf(
+  { name, seen }: Facts,
+  file: Json,
+  layers: "preactivation" | "bottleneck",
+): Required<Pick<Config, "stride" | "resnet">> {
   const read = reader(name, file);
-  read.choice("layer_type", "preactivation", { preactivation: true });
+  read.choice("layer_type", "preactivation", { [layers]: true });
   read.choice("hidden_act", "relu", { relu: true });
   const stride = 2 ** (seen.units.length + 1);
   if (read.count("output_stride", 32) < stride) {
@@ -408,10 +441,9 @@ function bit({ name, file, seen }: Facts): Partial<Config> {
     );
   }
   return {
-    ...alone,
     stride,
     resnet: {
-      ...BIT,
+      ...(layers === "preactivation" ? BIT : { ...RESNET, poolFill: 0 }),
       units: seen.units,
       channels: seen.channels,
       groups: read.count("num_groups", 32),

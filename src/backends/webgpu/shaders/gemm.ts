@@ -42,6 +42,8 @@ export interface GemmVariant {
   readonly epilogue: Activation | "accumulate" | "none";
   /** Rows of the left side: those of x, or a window of a map with channels by fours or any. */
   readonly rows: "matrix" | "window4" | "window";
+  /** Reads max(x, 0) of the map in the place of x. */
+  readonly relu: boolean;
   /** True if the language has dot4I8Packed. */
   readonly packedDot: boolean;
 }
@@ -50,7 +52,7 @@ export interface GemmVariant {
 const STEP = 8;
 const PITCH = STEP + 1;
 
-export function gemm({ tile: name, weights, half, epilogue, rows, packedDot }: GemmVariant): Shader {
+export function gemm({ tile: name, weights, half, epilogue, rows, relu, packedDot }: GemmVariant): Shader {
   const tile = TILES[name];
   const threads = tile.high * tile.across;
   const [high, across] = [tile.rows / tile.high, tile.columns / tile.across];
@@ -64,20 +66,21 @@ export function gemm({ tile: name, weights, half, epilogue, rows, packedDot }: G
       ? "let h = w[row * p.inputs4 + k]; return vec4f(unpack2x16float(h.x), unpack2x16float(h.y));"
       : "return w[row * p.inputs4 + k];";
   const convert = (x: string) => (half ? `vec4<f16>(${x})` : x);
+  const positive = (x: string) => (relu ? `max(${x}, vec4f(0))` : x);
   const zero = `${element}(0)`;
   const load = {
     matrix: `return ${convert("x[row * p.xStride + k]")};`,
     window4: `
   let at = spot(row, 4u * k);
   if (at.pixel == OUTSIDE) { return ${zero}; }
-  return ${convert("x[at.pixel * p.xStride + at.channel / 4u]")};`,
+  return ${convert(positive("x[at.pixel * p.xStride + at.channel / 4u]"))};`,
     window: `
   var v = vec4f(0);
   for (var i = 0u; i < 4u; i++) {
     let at = spot(row, 4u * k + i);
     if (at.pixel != OUTSIDE) { v[i] = x[at.pixel * p.xStride + at.channel / 4u][at.channel % 4u]; }
   }
-  return ${convert("v")};`,
+  return ${convert(positive("v"))};`,
   }[rows];
   const value = (i: number, j: number) =>
     integer ? `f32(s${i}_${j}) * (t${i} * c${j}.x) + c${j}.y` : `s${i}_${j} * c${j}.x + c${j}.y`;
@@ -85,7 +88,7 @@ export function gemm({ tile: name, weights, half, epilogue, rows, packedDot }: G
     epilogue === "accumulate" ? `out[${at}] += ${x};` : `out[${at}] = ${epilogue === "none" ? x : `activate(${x})`};`;
 
   return {
-    name: `gemm ${name} ${weights} ${half} ${epilogue} ${rows} ${packedDot}`,
+    name: `gemm ${name} ${weights} ${half} ${epilogue} ${rows} ${relu} ${packedDot}`,
     reads: { x: integer ? "u32" : "vec4f", w: stored, columns: "vec2f", ...(integer ? { scales: "f32" } : {}) },
     writes: { out: "f32" },
     params: ["rows", "inputs4", "xStride", "outStride", ...(rows === "matrix" ? [] : WINDOW_PARAMS)],

@@ -8,16 +8,18 @@ import { WINDOW, WINDOW_PARAMS } from "./window.js";
 
 export interface QuantizeVariant {
   readonly rows: "matrix" | "window" | "LayerNorm" | "RMSNorm";
+  /** Reads max(x, 0) of a map in the place of x. */
+  readonly relu: boolean;
   readonly subgroups: boolean;
 }
 
-export function quantize({ rows, subgroups }: QuantizeVariant): Shader {
+export function quantize({ rows, relu, subgroups }: QuantizeVariant): Shader {
   const { taken, passed } = subgroupArgument(subgroups);
   const window = rows === "window";
   const shift = rows === "LayerNorm";
   const norm = shift || rows === "RMSNorm";
   return {
-    name: `quantize ${rows} ${subgroups}`,
+    name: `quantize ${rows} ${relu} ${subgroups}`,
     reads: { x: "f32", ...(norm ? { scale: "f32" } : {}), ...(shift ? { shift: "f32" } : {}) },
     writes: { integers: "u32", scales: "f32" },
     params: [
@@ -37,7 +39,7 @@ fn at(row: u32, i: u32) -> f32 {
     window
       ? `let place = spot(row, i);
   if (place.pixel == OUTSIDE) { return 0.0; }
-  return x[place.pixel * p.xStride + place.channel];`
+  return ${relu ? "max(x[place.pixel * p.xStride + place.channel], 0.0)" : "x[place.pixel * p.xStride + place.channel]"};`
       : norm
         ? `return ((x[row * p.xStride + i] - own.x) - own.y) * own.z * scale[i]${shift ? " + shift[i]" : ""};`
         : "return x[row * p.xStride + i];"

@@ -1,0 +1,68 @@
+/** Feature maps between the convolutions of a dense head: one thread an element of the result, zeros behind a row. */
+import type { Readout } from "../../../backend.js";
+import { elementwise, type Shader } from "../shader.js";
+
+/**
+ * Bilinear interpolation. Places are quotients of whole numbers, so the weights of the two pixels have one rounding each,
+ * however long the side. Error: 6·2^-24 of the largest of the four pixels.
+ */
+export const resizeMap = ({ aligned, accumulate }: { aligned: boolean; accumulate: boolean }): Shader => ({
+  name: `resizeMap ${aligned} ${accumulate}`,
+  reads: { x: "f32" },
+  writes: { out: "f32" },
+  params: ["rows", "cols", "outStride", "height", "width", "outHeight", "outWidth", "first", "count"],
+  code: `
+struct Between { low: u32, high: u32, weight: f32 }
+fn between(i: u32, n: u32, m: u32) -> Between {
+  ${
+    aligned
+      ? "let top = i * (n - 1u); let bottom = max(m - 1u, 1u);"
+      : "let twice = (2u * i + 1u) * n; let top = select(0u, twice - m, twice > m); let bottom = 2u * m;"
+  }
+  let low = min(top / bottom, n - 1u);
+  return Between(low, min(low + 1u, n - 1u), f32(top - low * bottom) / f32(bottom));
+}
+${elementwise(`
+  let line = row / p.outWidth;
+  let image = line / p.count * p.height;
+  let y = between(p.first + line % p.count, p.height, p.outHeight);
+  let u = between(row % p.outWidth, p.width, p.outWidth);
+  let above = (image + y.low) * p.width;
+  let below = (image + y.high) * p.width;
+  let top = x[(above + u.low) * p.outStride + column] * (1.0 - u.weight) + x[(above + u.high) * p.outStride + column] * u.weight;
+  let bottom = x[(below + u.low) * p.outStride + column] * (1.0 - u.weight) + x[(below + u.high) * p.outStride + column] * u.weight;
+  out[i] ${accumulate ? "+=" : "="} top * (1.0 - y.weight) + bottom * y.weight;`)}`,
+});
+
+/** Patch tokens with the first token left out, added, or beside them. */
+export const readout = (kind: Readout): Shader => ({
+  name: `readout ${kind}`,
+  reads: { x: "f32" },
+  writes: { out: "f32" },
+  params: ["rows", "cols", "outStride", "stride", "tokens", "prefix", "width"],
+  code: elementwise(`
+  let patches = p.tokens - p.prefix;
+  let begin = row / patches * p.tokens;
+  let first = begin * p.stride + column % p.width;
+  let own = (begin + p.prefix + row % patches) * p.stride + column % p.width;
+  out[i] = ${
+    { ignore: "x[own]", add: "x[own] + x[first]", concatenate: "select(x[first], x[own], column < p.width)" }[kind]
+  };`),
+});
+
+/** Pixels that a transposed convolution has made at once, step·step of them to a row of x, to their places. */
+export const interleave: Shader = {
+  name: "interleave",
+  reads: { x: "f32" },
+  writes: { out: "f32" },
+  params: [
+    ...["rows", "cols", "outStride", "outHeight", "outWidth", "channels", "stride", "step"],
+    ...["windowsDown", "windowsAcross", "cut"],
+  ],
+  code: elementwise(`
+  let area = p.outHeight * p.outWidth;
+  let y = row % area / p.outWidth + p.cut;
+  let u = row % p.outWidth + p.cut;
+  let window = (row / area * p.windowsDown + y / p.step) * p.windowsAcross + u / p.step;
+  out[i] = x[window * p.stride + (y % p.step * p.step + u % p.step) * p.channels + column];`),
+};

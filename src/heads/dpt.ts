@@ -1,0 +1,469 @@
+/**
+ * Dense prediction (DPT, Ranftl et al. 2021): the tokens of a few blocks become maps of four sizes, which are fused from the
+ * coarsest to the finest, and convolutions make of the last one depth or the scores of classes. Depth Anything (Yang et al. 2024)
+ * has the same without readout tokens, and maps of exactly the sizes of the next.
+ */
+import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Readout } from "../backend.js";
+import type { BatchNormPlan, LinearPlan, Planned, Planner } from "../planned.js";
+import { convolutionRows, source, transposedRows, values } from "../plans.js";
+import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
+import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
+import type { Encoded, Reader } from "../vit/vit.js";
+
+/** A level of the neck. */
+export interface Level {
+  /** Place that it is read from: behind a block (-1: before the first), or a map of the convolutional stem, which is taken as it is. */
+  readonly place: { readonly block: number } | { readonly map: number };
+  /** Channels of its map. */
+  readonly channels: number;
+  /** Pixels of its map for one patch, along a side: 4, 2, 1 or ½ in all that are published. */
+  readonly factor: number;
+}
+
+export interface DptConfig {
+  /** From the finest to the coarsest. */
+  readonly levels: readonly Level[];
+  /** True if tokens pass the encoder's last norm before they are read. */
+  readonly norm: boolean;
+  /** The class token's part: none, added, or beside each patch and through a layer with this activation. */
+  readonly readout: "ignore" | "add" | { readonly project: Activation };
+  /** Channels of maps that are fused. */
+  readonly width: number;
+  /** Size that a fused map gets: twice its own, or that of the next level (of the last, twice). */
+  readonly enlarge: "double" | "next";
+  /** The fused map that the head reads, from 0, in the order in which they are made. */
+  readonly read: number;
+  /** The maps that the backbone gives are outputs: those of a backbone that is a model of its own. */
+  readonly featureMaps: boolean;
+  readonly head: DepthHead | { readonly kind: "segmentation"; readonly classes: number };
+}
+
+export interface DepthHead {
+  readonly kind: "depth";
+  /** Size of the result: twice that of the map, or a patch's pixels for each patch. */
+  readonly enlarge: "double" | "patches";
+  readonly activation: "relu" | "sigmoid";
+  /** Factor of the result. */
+  readonly scale: number;
+  /** True if it is in metres. */
+  readonly metric: boolean;
+}
+
+/** A residual unit: x + conv2(relu(conv1(relu(x)))). */
+interface Unit {
+  readonly conv1: Linear;
+  readonly conv2: Linear;
+}
+
+/** Sizes of a level's map, by a transposed convolution of this stride or a convolution of that. */
+type Resize = { readonly weights: Linear; readonly up: number } | { readonly weights: Linear; readonly down: number };
+
+export interface Dpt {
+  /** Layers between tokens and a map, for each level that is read from a block. */
+  readonly reassemble: readonly (
+    | { readonly readout: Linear | undefined; readonly projection: Linear; readonly resize: Resize | undefined }
+    | undefined
+  )[];
+  /** To the channels of maps that are fused, 3×3. */
+  readonly convs: readonly Linear[];
+  /** In the order in which maps are fused; the first has no unit for what it is fused with. */
+  readonly fusion: readonly { readonly skip: Unit | undefined; readonly unit: Unit; readonly projection: Linear }[];
+  readonly head:
+    | {
+        readonly projection: Linear | undefined;
+        readonly conv1: Linear;
+        readonly conv2: Linear;
+        readonly conv3: Linear;
+      }
+    | { readonly conv: Linear; readonly classifier: Linear };
+}
+
+/** Names of a head's layers. */
+const NAMES = {
+  patches: { conv1: "head.conv1", conv2: "head.conv2", conv3: "head.conv3" },
+  double: { conv1: "head.head.0", conv2: "head.head.2", conv3: "head.head.4" },
+} as const;
+
+const SEGMENTATION = { conv: "head.head.0", norm: "head.head.1", classifier: "head.head.4" } as const;
+const PROJECTION = "head.projection";
+const fusionAt = (i: number) => `neck.fusion_stage.layers.${i}.`;
+
+/** Tensors of training alone: another head, counts of batches, and the unit of the first fusion, which has nothing to fuse with. */
+export const DPT_UNREAD = /^auxiliary_head\.|\.num_batches_tracked$|^neck\.fusion_stage\.layers\.0\.residual_layer1\./;
+
+/** Sizes that the tensors of a DPT's neck and head tell; undefined without them. */
+export function observeDpt(
+  has: (tensor: string) => boolean,
+  shapeOf: (tensor: string) => readonly number[] | undefined,
+) {
+  const channels: number[] = [];
+  for (let i = 0; ; i++) {
+    const shape = shapeOf(`neck.convs.${i}.weight`);
+    if (!shape) break;
+    channels.push(shape[1] ?? 0);
+  }
+  if (channels.length === 0) return undefined;
+  const unit = `${fusionAt(0)}residual_layer2.`;
+  return {
+    channels,
+    width: shapeOf("neck.convs.0.weight")![0]!,
+    classes: has(`${SEGMENTATION.norm}.weight`) ? (shapeOf(`${SEGMENTATION.classifier}.weight`)?.[0] ?? 0) : 0,
+    batchNorm: has(`${unit}batch_norm1.weight`),
+    bias: has(`${unit}convolution1.bias`),
+    projection: has(`${PROJECTION}.weight`),
+  };
+}
+
+/** @param tokens width of the encoder's tokens. */
+export function planDpt(planner: Planner, config: DptConfig, tokens: number): Planned<Dpt> {
+  const { has, shapeOf, weightOf, biasOf } = planner;
+  const { levels, readout, width, head } = config;
+  const outputsOf = (name: string, absent: number) => shapeOf(weightOf(name))?.[0] ?? absent;
+
+  /** A convolution with the bias that it has, or a batch norm behind it. */
+  function convolution(name: string, outputs: number, channels: number, kernel: number, norm?: string): LinearPlan {
+    const arrange = kernel === 1 ? undefined : convolutionRows({ outputs, channels, kernel });
+    const biased = has(biasOf(name));
+    const folded = norm !== undefined;
+    return {
+      place: "linear",
+      ...{ outputs, inputs: kernel * kernel * channels },
+      weight: [source(weightOf(name), [outputs, channels, kernel, kernel], outputs, { arrange })],
+      bias: biased && !folded ? [source(biasOf(name), [outputs], outputs)] : [],
+      ...(folded && { batchNorm: batchNorm(norm, outputs, biased ? biasOf(name) : undefined) }),
+    };
+  }
+
+  function batchNorm(norm: string, outputs: number, bias: string | undefined): BatchNormPlan {
+    const vector = (part: string) => values(`${norm}.${part}`, [outputs]);
+    return {
+      eps: 1e-5,
+      values: {
+        ...{ scale: vector("weight"), shift: vector("bias") },
+        ...{ mean: vector("running_mean"), variance: vector("running_var") },
+        ...(bias !== undefined && { bias: values(bias, [outputs]) }),
+      },
+    };
+  }
+
+  function unit(at: string): Planned<Unit> {
+    const layer = (i: 1 | 2) => {
+      const norm = `${at}batch_norm${i}`;
+      return convolution(`${at}convolution${i}`, width, width, 3, has(`${norm}.weight`) ? norm : undefined);
+    };
+    return { conv1: layer(1), conv2: layer(2) };
+  }
+
+  function resize(name: string, channels: number, factor: number): Planned<Resize> | undefined {
+    if (factor === 1) return undefined;
+    if (factor < 1) return { weights: convolution(name, channels, channels, 3), down: Math.trunc(1 / factor) };
+    const arrange = transposedRows({ outputs: channels, channels, kernel: factor, stride: factor });
+    const spots = Array.from({ length: factor * factor }, (_, i) => i * channels);
+    const outputs = factor * factor * channels;
+    return {
+      weights: {
+        place: "linear",
+        ...{ outputs, inputs: channels },
+        weight: [source(weightOf(name), [channels, channels, factor, factor], outputs, { arrange })],
+        bias: spots.map((to) => source(biasOf(name), [channels], channels, { to })),
+      },
+      up: factor,
+    };
+  }
+
+  function planHead(): Planned<Dpt["head"]> {
+    if (head.kind === "segmentation") {
+      const { conv, norm, classifier } = SEGMENTATION;
+      return {
+        conv: convolution(conv, width, width, 3, norm),
+        classifier: convolution(classifier, head.classes, width, 1),
+      };
+    }
+    const { conv1, conv2, conv3 } = NAMES[head.enlarge];
+    const half = outputsOf(conv1, width >> 1);
+    const hidden = outputsOf(conv2, 32);
+    return {
+      projection: has(weightOf(PROJECTION)) ? convolution(PROJECTION, width, width, 3) : undefined,
+      conv1: convolution(conv1, half, width, 3),
+      conv2: convolution(conv2, hidden, half, 3),
+      // One number a pixel, of a few channels: integers would save nothing and cost digits of every depth.
+      conv3: { ...convolution(conv3, 1, hidden, 1), exact: true },
+    };
+  }
+
+  return {
+    reassemble: levels.map(({ place, channels, factor }, i) => {
+      if ("map" in place) return undefined;
+      const at = "neck.reassemble_stage.";
+      const project = typeof readout === "object";
+      return {
+        readout: project ? planner.linear([`${at}readout_projects.${i}.0`], tokens, 2 * tokens) : undefined,
+        projection: planner.linear([`${at}layers.${i}.projection`], channels, tokens),
+        resize: resize(`${at}layers.${i}.resize`, channels, factor),
+      };
+    }),
+    convs: levels.map(({ channels }, i) => convolution(`neck.convs.${i}`, width, channels, 3)),
+    fusion: levels.map((_, i) => ({
+      skip: i === 0 ? undefined : unit(`${fusionAt(i)}residual_layer1.`),
+      unit: unit(`${fusionAt(i)}residual_layer2.`),
+      projection: convolution(`${fusionAt(i)}projection`, width, width, 1),
+    })),
+    head: planHead(),
+  };
+}
+
+/** Most bytes of a matrix of those that are as fine as the result: lines of it are made and read a few at a time. */
+const BAND_BYTES = 2 ** 23;
+
+/** A pass of the neck and the head. */
+export interface DptPass {
+  /** Reads the levels while the encoder runs. */
+  readonly reader: Reader;
+  /** Fuses them, and gives the outputs that are asked for. */
+  finish(encoded: Pick<Encoded, "images" | "grid">): void;
+}
+
+/** Begins a pass, if any output needs one. */
+export function startDpt(
+  backend: Backend,
+  { dpt: weights, norm }: { readonly dpt: Dpt | undefined; readonly norm: Norm | undefined },
+  {
+    dpt: config,
+    prefixTokens,
+    patchSize,
+  }: {
+    readonly dpt: DptConfig | undefined;
+    readonly prefixTokens: number;
+    readonly patchSize: readonly [number, number];
+  },
+  { wants, outputs }: Call,
+): DptPass | undefined {
+  if (!weights || !config) return undefined;
+  const kind = config.head.kind === "depth" ? "predictedDepth" : "logits";
+  if (!wants(kind) && !(["featureMaps", "reassembled", "fused"] as const).some(wants)) return undefined;
+  const { levels, width } = config;
+  const maps: (FeatureMap | undefined)[] = levels.map(() => undefined);
+  const featureMaps: Promise<Tensor>[] = [];
+  const reassembled: Promise<Tensor>[] = [];
+  if (wants("featureMaps")) outputs.featureMaps = featureMaps;
+  if (wants("reassembled")) outputs.reassembled = reassembled;
+
+  /** An empty map. */
+  const mapOf = (images: number, height: number, width: number, channels: number): FeatureMap => ({
+    x: backend.createTensor(images * height * width, channels),
+    ...{ height, width },
+  });
+  const window3 = (map: FeatureMap, stride = 1) => windowOf(map, 3, stride, "symmetric");
+
+  /** Size of a level's map. */
+  function sizeOf({ factor }: Level, [rows, columns]: readonly [number, number]): [number, number] {
+    if (factor >= 1) return [rows * factor, columns * factor];
+    const stride = Math.trunc(1 / factor);
+    return [Math.floor((rows - 1) / stride) + 1, Math.floor((columns - 1) / stride) + 1];
+  }
+
+  /** Tokens as a map of a level's channels and size. */
+  function reassemble(i: number, { images, tokens, z, grid }: Encoded): FeatureMap {
+    const level = levels[i]!;
+    const { readout, projection, resize } = weights!.reassemble[i]!;
+    const [rows, columns] = grid;
+    const kind: Readout = typeof config!.readout === "object" ? "concatenate" : config!.readout;
+    const patches = backend.createTensor(images * rows * columns, (readout ? 2 : 1) * z.cols);
+    backend.readout(patches, z, { tokens, prefix: prefixTokens, readout: kind });
+    let x = patches;
+    if (readout) {
+      x = backend.createTensor(patches.rows, z.cols);
+      backend.linear(x, patches, readout, { activation: (config!.readout as { project: Activation }).project });
+    }
+    const projected = mapOf(images, rows, columns, level.channels);
+    backend.linear(projected.x, x, projection);
+    if (!resize) return projected;
+    const resized = mapOf(images, ...sizeOf(level, grid), level.channels);
+    if ("up" in resize) {
+      const sizes = { height: rows, width: columns, kernel: resize.up, stride: resize.up };
+      backend.convolveTransposed(resized.x, projected.x, resize.weights, sizes);
+    } else backend.convolve(resized.x, projected.x, resize.weights, window3(projected, resize.down));
+    return resized;
+  }
+
+  /** A level's map in the channels of those that are fused; all that it is made of is freed. */
+  function take(i: number, images: number, [height, columns]: readonly [number, number], make: () => FeatureMap): void {
+    const map = mapOf(images, height, columns, width);
+    const mark = backend.mark();
+    const made = make();
+    if (wants("reassembled")) reassembled[i] = planes(backend, made, images);
+    backend.convolve(map.x, made.x, weights!.convs[i]!, window3(made));
+    backend.release(mark);
+    maps[i] = map;
+  }
+
+  const reader: Reader = {
+    blocks: levels.flatMap(({ place }) => ("block" in place ? [place.block] : [])),
+    tokens(block, encoded) {
+      const { images, tokens, grid } = encoded;
+      const i = levels.findIndex(({ place }) => "block" in place && place.block === block);
+      take(i, images, sizeOf(levels[i]!, grid), () => {
+        let { z } = encoded;
+        if (config.norm) {
+          z = backend.createTensor(encoded.z.rows, encoded.z.cols);
+          backend.layerNorm(z, encoded.z, norm!);
+        }
+        if (wants("featureMaps")) featureMaps.push(tensorOf(backend.read(z), [images, tokens, z.cols]));
+        return reassemble(i, { ...encoded, z });
+      });
+    },
+    map(index, map, images) {
+      // Behind the stages: before them is the stem's.
+      if (wants("featureMaps") && index > 0) featureMaps.push(planes(backend, map, images));
+      for (const [i, { place }] of levels.entries()) {
+        if ("map" in place && place.map === index) take(i, images, [map.height, map.width], () => map);
+      }
+    },
+  };
+
+  /** x += conv2(relu(conv1(relu(x)))) */
+  function residual(map: FeatureMap, { conv1, conv2 }: Unit): void {
+    const mark = backend.mark();
+    const hidden = backend.createTensor(map.x.rows, map.x.cols);
+    backend.convolve(hidden, map.x, conv1, window3(map), { relu: true, activation: "relu" });
+    backend.convolve(map.x, hidden, conv2, window3(map), { accumulate: true });
+    backend.release(mark);
+  }
+
+  /** A map in another size, or added to one of it. */
+  function resized(
+    map: FeatureMap,
+    images: number,
+    to: { height: number; width: number; aligned: boolean; out?: Matrix },
+  ) {
+    const { x, height, width } = map;
+    const out = to.out ?? mapOf(images, to.height, to.width, x.cols).x;
+    const sizes = { height, width, outHeight: to.height, outWidth: to.width, aligned: to.aligned };
+    backend.resizeMap(out, x, { ...sizes, accumulate: to.out !== undefined });
+    return { x: out, height: to.height, width: to.width };
+  }
+
+  /**
+   * The fused map that the head reads. The 1×1 projection of a map comes before it is enlarged: a blend of pixels whose weights
+   * sum to 1 is the same before and after it, and there are a quarter of them.
+   */
+  function fuse(images: number): FeatureMap {
+    const fused: Promise<Tensor>[] = [];
+    if (wants("fused")) outputs.fused = fused;
+    const last = wants("fused") ? levels.length - 1 : config!.read;
+    let path: { map: FeatureMap; height: number; width: number } | undefined;
+    let read: typeof path;
+    for (const [j, { skip, unit, projection }] of weights!.fusion.slice(0, last + 1).entries()) {
+      let map = maps[levels.length - 1 - j]!;
+      if (path) {
+        const { height, width } = path;
+        if (map.height !== height || map.width !== width) {
+          map = resized(map, images, { height, width, aligned: false });
+        }
+        residual(map, skip!);
+        resized(path.map, images, { height, width, aligned: true, out: map.x });
+      }
+      residual(map, unit);
+      const projected = mapOf(images, map.height, map.width, width);
+      backend.linear(projected.x, map.x, projection);
+      const next = config!.enlarge === "next" ? maps[levels.length - 2 - j] : undefined;
+      path = { map: projected, height: next?.height ?? 2 * map.height, width: next?.width ?? 2 * map.width };
+      if (j === config!.read) read = path;
+      if (wants("fused")) {
+        const mark = backend.mark();
+        fused.push(planes(backend, resized(projected, images, { ...path, aligned: true }), images));
+        backend.release(mark);
+      }
+    }
+    return resized(read!.map, images, { ...read!, aligned: true });
+  }
+
+  /** A convolution of 3×3. */
+  function convolved(map: FeatureMap, images: number, weights: Linear, activation?: "relu"): FeatureMap {
+    const out = mapOf(images, map.height, map.width, weights.outputs);
+    backend.convolve(out.x, map.x, weights, window3(map), { activation });
+    return out;
+  }
+
+  /**
+   * A map enlarged, corners on corners, and what is made of it: planes [B, C, height, width], a few lines at a time.
+   * @param border lines above and below that a line is made of as well.
+   * @param make makes `count` lines of the enlarged ones that it is given, of which `before` come first.
+   */
+  function inBands(
+    map: FeatureMap,
+    images: number,
+    { height, width, channels, border }: { height: number; width: number; channels: number; border: number },
+    make: (lines: FeatureMap, before: number, count: number) => Matrix,
+  ): Promise<Float32Array> {
+    const most = Math.max(1, Math.floor(BAND_BYTES / (4 * images * width * Math.max(map.x.cols, channels))));
+    const bands: Promise<void>[] = [];
+    const data = new Float32Array(images * channels * height * width);
+    for (let top = 0; top < height; top += most) {
+      const count = Math.min(most, height - top);
+      const first = Math.max(top - border, 0);
+      const end = Math.min(top + count + border, height);
+      const mark = backend.mark();
+      const lines = mapOf(images, end - first, width, map.x.cols);
+      const sizes = { height: map.height, width: map.width, outHeight: height, outWidth: width };
+      backend.resizeMap(lines.x, map.x, { ...sizes, aligned: true, rows: { first, count: end - first } });
+      const made = backend.read(make(lines, top - first, count));
+      backend.release(mark);
+      const area = count * width;
+      const put = (rows: Float32Array) => {
+        for (let image = 0; image < images; image++)
+          for (let c = 0; c < channels; c++) {
+            const to = ((image * channels + c) * height + top) * width;
+            for (let i = 0; i < area; i++) data[to + i] = rows[(image * area + i) * channels + c]!;
+          }
+      };
+      bands.push(made.then(put));
+    }
+    return Promise.all(bands).then(() => data);
+  }
+
+  function finish({ images, grid }: Pick<Encoded, "images" | "grid">): void {
+    if (!wants(kind) && !wants("fused")) return;
+    const map = fuse(images);
+    if (!wants(kind)) return;
+    const { head } = weights!;
+    if ("classifier" in head) {
+      const hidden = convolved(map, images, head.conv, "relu");
+      const scores = mapOf(images, map.height, map.width, head.classifier.outputs);
+      backend.linear(scores.x, hidden.x, head.classifier);
+      const size = { height: 2 * map.height, width: 2 * map.width, channels: head.classifier.outputs, border: 0 };
+      const logits = inBands(scores, images, size, (lines) => lines.x);
+      outputs.logits = tensorOf(logits, [images, size.channels, size.height, size.width]);
+      return;
+    }
+    const { enlarge, activation, scale } = config!.head as DepthHead;
+    const projected = head.projection ? convolved(map, images, head.projection, "relu") : map;
+    const half = convolved(projected, images, head.conv1);
+    const [height, width] =
+      enlarge === "double" ? [2 * half.height, 2 * half.width] : [grid[0] * patchSize[0], grid[1] * patchSize[1]];
+    const size = { height, width, channels: 1, border: 1 };
+    const depth = inBands(half, images, size, (lines, before, count) => {
+      const hidden = backend.createTensor(images * count * width, head.conv2.outputs);
+      const sizes = { height: lines.height, width, kernel: 3, stride: 1, left: 1, outHeight: count, outWidth: width };
+      backend.convolve(hidden, lines.x, head.conv2, { ...sizes, top: 1 - before }, { activation: "relu" });
+      const out = backend.createTensor(hidden.rows, 1);
+      backend.linear(out, hidden, head.conv3, activation === "relu" ? { activation } : {});
+      return out;
+    });
+    const last = activation === "sigmoid" ? (x: number) => scale / (1 + Math.exp(-x)) : (x: number) => scale * x;
+    const done = activation === "relu" && scale === 1 ? depth : depth.then((data) => data.map(last));
+    outputs.predictedDepth = tensorOf(done, [images, height, width]);
+  }
+
+  return { reader, finish };
+}
+
+/** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */
+export function largestOfDpt({ levels, width, head }: DptConfig, [rows, columns]: readonly [number, number]): number {
+  const to8 = (n: number) => Math.ceil(n / 8) * 8;
+  const fine = Math.max(...levels.map(({ factor }) => Math.max(1, factor)));
+  const own = levels.map(({ channels, factor }) => Math.max(1, factor) ** 2 * to8(channels));
+  const classes = head.kind === "segmentation" ? to8(head.classes) : 0;
+  // Fused maps are enlarged twice at most, and read from maps that are as fine.
+  return rows * columns * Math.max(...own, (2 * fine) ** 2 * Math.max(to8(width), classes));
+}

@@ -1,0 +1,104 @@
+/** Segments of a photo. */
+
+import { inSlices, type Slices } from "../image/slices.js";
+import type { ImageInput } from "../image/source.js";
+import type { Box } from "./boxes.js";
+import { bestClasses, type LabelMap, masksOf } from "./maps.js";
+import { distinct } from "./palette.js";
+import { checkSize, type MapSize, type Task } from "./task.js";
+
+/** Options of `segment`. */
+export interface SegmentOptions {
+  /** Kind of the segments: what the checkpoint has, which is semantic ones here. */
+  kind?: "semantic";
+  /** Size of the masks: the photo's, or that in which the model gives scores. */
+  size?: MapSize;
+  signal?: AbortSignal;
+}
+
+/** Pixels of a photo that belong together. */
+export interface Segment {
+  readonly label: string;
+  readonly index: number;
+  /** Mean over its pixels of the softmax of its class. */
+  readonly probability: number;
+  /** 1 where it is, 0 elsewhere, line by line. */
+  readonly mask: { readonly width: number; readonly height: number; readonly data: Uint8Array };
+  readonly box: Box;
+  /** Pixels. */
+  readonly area: number;
+}
+
+/** Segments of a photo, the largest first; semantic ones cover every pixel once. */
+export interface Segmentation {
+  readonly width: number;
+  readonly height: number;
+  readonly segments: readonly Segment[];
+}
+
+export interface Segmenting {
+  /**
+   * Segments of the photo: for each class that is there its pixels, as transformers' post_process_semantic_segmentation finds
+   * them: the best of the scores, interpolated bilinearly to the photo's size.
+   * @throws RangeError if the checkpoint has no head for it.
+   * @example
+   * using model = await load("Intel/dpt-large-ade");
+   * const { segments } = await model.segment("cat.jpg");
+   */
+  segment(image: ImageInput, options?: SegmentOptions): Promise<Segmentation>;
+  segment(images: readonly ImageInput[], options?: SegmentOptions): Promise<Segmentation[]>;
+}
+
+export const segment: Task<SegmentOptions, [], Segmentation> = {
+  options: { kind: true, size: true },
+  arguments: 0,
+  lacks: ({ dpt }) => (dpt?.head.kind === "segmentation" ? undefined : "a segmentation head"),
+  begin({ labels }, { kind = "semantic", size = "photo", signal }) {
+    checkSize("segment", size);
+    if (kind !== "semantic") {
+      throw new RangeError(`segment: kind must be semantic, as the checkpoint has it; got ${JSON.stringify(kind)}`);
+    }
+    return async (image) => {
+      const { dims, data } = (await image.run(["logits"])).logits;
+      const [, classes, height, width] = dims as [number, number, number, number];
+      const to = size === "model" ? { width, height } : image.geometry.photo;
+      function* work(): Slices<{ map: LabelMap; masks: Uint8Array[] }> {
+        const map = yield* bestClasses(data, classes, { width, height }, to);
+        return { map, masks: yield* masksOf(map) };
+      }
+      const { map, masks } = await inSlices(work, { signal }, () => new Error("segment: it is late"));
+      const segments = map.regions.map(({ index, ...region }, i) => ({
+        ...{ label: labels[index]!, index },
+        ...region,
+        mask: { width: to.width, height: to.height, data: masks[i]! },
+      }));
+      return { width: to.width, height: to.height, segments };
+    };
+  },
+  command: {
+    help: "what each pixel belongs to",
+    options: {},
+    json: ({ width, height, segments }) => ({
+      ...{ width, height },
+      segments: segments.map(({ mask: _, ...segment }) => segment),
+    }),
+    lines: ({ width, height, segments }) =>
+      segments.map(({ label, area }) => {
+        const percent = `${((100 * area) / (width * height)).toFixed(1)} %`.padStart(7);
+        return `  ${percent} ${label}`;
+      }),
+    async pictures({ width, height, segments }, photo) {
+      const { encodePng } = await import("../image/write-png.js");
+      const { data } = await photo();
+      const drawn = new Uint8Array(data);
+      for (const { index, mask } of segments) {
+        const color = distinct(index);
+        for (const [i, inside] of mask.data.entries()) {
+          if (!inside) continue;
+          for (let c = 0; c < 3; c++) drawn[3 * i + c] = (drawn[3 * i + c]! + color[c]!) >> 1;
+        }
+      }
+      return { segments: await encodePng({ width, height, data: drawn, channels: 3 }) };
+    },
+  },
+};
