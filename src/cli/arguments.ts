@@ -306,7 +306,7 @@ export function helpText(version: string, command?: CommandName): string[] {
 }
 
 const MODEL_HELP: readonly string[] = helpLines([
-  ["--model NAME", "owner/name of the Hub (--token), or a folder, file or URL"],
+  ["--model NAME", "owner/name of the Hub (--token), a folder, file or URL"],
   ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
   ["--threads auto", "how many;  --wide;  --processor torchvision;  --offline"],
