@@ -73,11 +73,11 @@ test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
     [
       ["clasify", IMAGE],
-      'there is no command "clasify"; there are classify, zero-shot, depth, segment, detect, embed, quantize, inspect, bench',
+      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, embed, quantize, inspect, bench',
     ],
     [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
-    [["classify", "--out", "a.npy"], "--out is an option of depth, segment, detect, embed, quantize, not of classify"],
+    [["classify", "--out", "a.npy"], "--out is an option of detect, depth, segment, embed, quantize, not of classify"],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
     [["classify", "--top", "0"], '--top must be a whole number from 1 to 1000000; got "0"'],
@@ -282,7 +282,7 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, zero-shot, depth, segment, detect, embed, quantize, inspect, bench"],
+  [["--json"], "a command must be given: classify, zero-shot, detect, depth, segment, embed, quantize, inspect, bench"],
   [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],

@@ -30,6 +30,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   "hf-radio-gated": "summary",
   "hf-siglip2-naflex": "heads",
   "hf-tips": "heads",
+  "hf-yolos": "size of its images",
   "openclip-roberta": "open_clip_config.json",
   "openclip-vit": "open_clip_config.json",
   "timm-aimv2": "architecture",

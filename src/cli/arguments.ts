@@ -188,7 +188,6 @@ export function parseArguments(argv: readonly string[]): Arguments {
     image: (_, text) => text,
   };
   const values = Object.entries(taskOptions).flatMap(([name, { option, kind }]: [string, CommandOption<object>]) => {
-    // The task has its own default.
     const text = given[name];
     if (text === undefined && typeof option === "number" && given.help === undefined) {
       throw new Error(`${command} needs --${name}: ${TASKS[task!].command!.options[name]!.help}`);
@@ -306,11 +305,11 @@ export function helpText(version: string, command?: CommandName): string[] {
 }
 
 const MODEL_HELP: readonly string[] = helpLines([
-  ["--model NAME", "owner/name of the Hub (--token), a folder, file or URL"],
+  ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
   ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
   ["--threads auto", "how many;  --wide;  --processor torchvision;  --offline"],
-  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+  ["--json", "JSON lines;  --quiet;  --token;  --help;  --version"],
 ]);
 
 const IMAGES_HELP: readonly string[] = helpLines([["IMAGES", 'files, addresses, folders, "*.jpg", @list.txt, or -']]);

@@ -325,6 +325,7 @@ function typeOf({ name, named: { layout, prefix, block, blockPrefix, text }, see
     if (stated.eps === undefined) throw untold("its epsilon, which config: { eps } states as well");
     return "blip_vision_model";
   }
+  if (seen.suffixTokens > 0) throw untold("the size of its images");
   if (layout.name === "radio") throw untold("its heads, its summary and how positions are resampled");
   if (layout.name === "clip") {
     if (has("class_pos_emb")) return "mlcd_vision_model";
