@@ -73,11 +73,14 @@ test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
     [
       ["clasify", IMAGE],
-      'there is no command "clasify"; there are classify, zero-shot, depth, segment, detect, pose, embed, quantize, inspect, bench',
+      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, pose, embed, quantize, inspect, bench',
     ],
     [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
-    [["classify", "--out", "a.npy"], "--out is an option of depth, segment, detect, pose, embed, quantize, not of classify"],
+    [
+      ["classify", "--out", "a.npy"],
+      "--out is an option of detect, depth, segment, pose, embed, quantize, not of classify",
+    ],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
     [["classify", "--top", "0"], '--top must be a whole number from 1 to 1000000; got "0"'],
@@ -241,7 +244,7 @@ test("pose prints keypoints in boxes, and draws them with the checkpoint's lines
   assert.match(run(words).stdout, /^ {2}in 0\.0 0\.0 .*\n(?: +[\d.]+ {2}\w+ {2}at -?[\d.]+ -?[\d.]+\n){4}/m);
 
   assert.deepEqual(files, [join(folder, "exif-6.pose.png")]);
-  const drawn = await openImage(files[0]);
+  const drawn = await openImage(files[0]!);
   assert.deepEqual([drawn.width, drawn.height], [width, height]);
   // Points have a radius of 2 pixels on a photo that is so small, lines are two pixels wide.
   const near = (x: number, y: number) => {
@@ -266,14 +269,17 @@ test("pose prints keypoints in boxes, and draws them with the checkpoint's lines
       const distance = near(x + 0.5, y + 0.5);
       if (Math.abs(distance - 1) < 1e-3) continue;
       const at = 3 * (y * width + x);
-      assert.deepEqual([...drawn.data.subarray(at, at + 3)], [...(distance < 1 ? distinct(0) : photo.data.subarray(at, at + 3))]);
+      assert.deepEqual(
+        [...drawn.data.subarray(at, at + 3)],
+        [...(distance < 1 ? distinct(0) : photo.data.subarray(at, at + 3))],
+      );
       colored += Number(distance < 1);
     }
   assert.ok(colored > 20);
 
   const bad = run([...words, "--boxes", "900 0 910 9", "--json"]);
   assert.equal(bad.status, 1);
-  assert.match(jsonLines(bad.stdout)[0].error, /^boxes: box 0 must lie on the photo of /);
+  assert.match(jsonLines(bad.stdout)[0].error, /: boxes: box 0 must lie on the photo of 9×17, /);
 });
 
 test("detect draws the outlines of boxes on the photo, as a person sees it, with --out", async () => {
@@ -304,6 +310,14 @@ test("detect draws the outlines of boxes on the photo, as a person sees it, with
       if (box >= 0) lines++;
     }
   assert.ok(lines > 20, `${lines} pixels of lines`);
+});
+
+test("inspect tells of boxes, and what they are compared with", () => {
+  const headOf = (folder: string) => run(["inspect", "--model", `tests/fixtures/checkpoints/${folder}`]).stdout;
+  assert.match(headOf("hf-yolos"), /^ {2}head +5 boxes of 4 classes, or of none$/m);
+  assert.match(headOf("hf-yolos"), /^ {2}labels +4: "tench", /m);
+  const owl = /^ {2}head +a box a patch, compared with texts or an image by 16 features, with objectness$/m;
+  assert.match(headOf("hf-owlv2"), owl);
 });
 
 test("zero-shot prints transformers' probabilities", () => {
@@ -349,7 +363,10 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, zero-shot, depth, segment, detect, pose, embed, quantize, inspect, bench"],
+  [
+    ["--json"],
+    "a command must be given: classify, zero-shot, detect, depth, segment, pose, embed, quantize, inspect, bench",
+  ],
   [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],

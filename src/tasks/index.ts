@@ -12,7 +12,7 @@ import type { Task } from "./task.js";
 import { type ZeroShot, zeroShot } from "./zero-shot.js";
 
 /** Methods of a model that do tasks. */
-export interface TaskMethods extends Classify, Embed, ZeroShot, Depth, Segmenting, Detect, Posing {}
+export interface TaskMethods extends Classify, Embed, ZeroShot, Detect, Depth, Segmenting, Posing {}
 
 export type TaskName = keyof TaskMethods;
 
@@ -21,9 +21,9 @@ export const TASKS: Readonly<Record<TaskName, Task<object, readonly unknown[], u
   classify,
   embed,
   zeroShot,
+  detect,
   depth,
   segment,
-  detect,
   pose,
 };
 
