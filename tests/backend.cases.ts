@@ -585,6 +585,7 @@ export function runBackendCases(options: {
     [2, 7, 9, 4, 10, 3, 2, 0, 1],
     [1, 12, 13, 3, 16, 7, 2, 2, 3],
     [3, 6, 8, 12, 7, 2, 2, 0, 0],
+    [5, 1, 1, 12, 7, 2, 1, 0, 0],
     [1, 28, 28, 33, 20, 3, 1, 1, 1],
   ] as const) {
     const outHeight = Math.floor((height + top - 1) / stride) + 1;

@@ -1,12 +1,15 @@
 /** Poses by ViTPose and ViTPose+, against transformers: stages, crops to the byte, places of keypoints, and photos. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { cropPlaceOf } from "../src/image/affine.js";
 import { parsePreprocessing, toModel, toSeen } from "../src/image/index.js";
 import { cropsOf, valuesOfSeen } from "../src/image/preprocess.js";
+import { atOnce } from "../src/image/slices.js";
 import { type Box, load, type Tensor } from "../src/index.js";
 import { peaksOf } from "../src/tasks/keypoints.js";
 import { assertClose } from "./backend.cases.js";
@@ -68,7 +71,7 @@ for (const { root, skip, folders } of DENSE_ROOTS) {
                 [golden.get("heatmaps")!, 1e-5],
                 [got.heatmaps as Tensor, 1e-3],
               ] as const) {
-                const found = peaksOf(heatmaps, boxes, { width, height });
+                const found = atOnce(peaksOf(heatmaps, boxes, { width, height }));
                 const faults = found.map((peaks, i) => {
                   const [cx, cy, sx, sy] = golden.get(`post.${i}.bbox`)!.data as unknown as number[];
                   const { center, scale } = cropPlaceOf(boxes[i]!, { width, height });
@@ -147,7 +150,7 @@ test("places of peaks are the library's in narrow maps, of steep peaks, and with
   for (const folder of POSES) {
     const golden = goldenOf(folder, "peaks.safetensors");
     const boxes = [boxOf([41.25, 15.6, 53.05, 138.01]), boxOf([84.43, 72.21, 150.12, 35.74])];
-    const found = peaksOf(golden.get("heatmaps")!, boxes, { width: 24, height: 32 });
+    const found = atOnce(peaksOf(golden.get("heatmaps")!, boxes, { width: 24, height: 32 }));
     const want = golden.get("keypoints")!.data;
     for (const [i, { x, y }] of found.flat().entries()) {
       const [wx, wy] = [want[2 * i]!, want[2 * i + 1]!];
@@ -302,4 +305,49 @@ test("many boxes of a photo pass in batches, each as if it were alone", async ()
     const [alone] = await model.pose(photo, { boxes: [boxes[i]!] });
     assert.deepEqual(poses[i], alone);
   }
+});
+
+test("inspect counts the work of a pose as PyTorch's FlopCounterMode, and tells of the head and its experts", () => {
+  const cli = fileURLToPath(new URL("../src/cli.js", import.meta.url));
+  const inspect = (folder: string, ...more: string[]) =>
+    spawnSync(process.execPath, [cli, "inspect", "--model", folder, ...more], { encoding: "utf8" }).stdout;
+  // FlopCounterMode leaves out the attention's products of 12 tokens, 20 columns and 3 blocks on a processor, and counts all
+  // experts, of which two are not computed here: 6 columns each, of 40 hidden ones.
+  const attention = 3 * 2 * 2 * 12 ** 2 * 20;
+  for (const [name, flop] of [
+    ["hf-vitpose-classic", 433_152 + attention],
+    ["hf-vitpose-plus", 633_600 + attention - 3 * 2 * 12 * 2 * 6 * 40],
+  ] as const) {
+    const { gflop } = JSON.parse(inspect(join("tests/fixtures/dense", name), "--json"));
+    assert.equal(Math.round(1e9 * gflop), flop, name);
+  }
+  const lines = inspect(PLUS);
+  assert.match(lines, /^ {2}head +heatmaps of 4 keypoints by a simple decoder, with experts for 3 data sets$/m);
+  assert.match(
+    lines,
+    /^ {2}preprocessing +a box, grown to the shape of 32×24 and by a quarter, cut out at that size; times/m,
+  );
+});
+
+test("a head that is missing, of another shape or of other settings is one sentence", async () => {
+  const read = (name: string) => readFileSync(join(PLUS, name));
+  const config = JSON.parse(read("config.json").toString());
+  const weights = read("model.safetensors");
+  const rejects = (change: object, message: RegExp) =>
+    assert.rejects(load({ config: { ...config, ...change }, weights, preprocessor: undefined }), { message });
+  const backbone = (change: object) => ({ backbone_config: { ...config.backbone_config, ...change } });
+  await rejects({ use_simple_decoder: false }, /^load: "use_simple_decoder" of "weights" must be true, .*; got false$/);
+  await rejects({ scale_factor: 17 }, /^load: "scale_factor" of "weights" must be at most 16; got 17$/);
+  await rejects({ id2label: { 0: "a" } }, /^load: "id2label" of "weights" must be the names of 4 keypoints; got 1$/);
+  await rejects({ edges: [[0, 4]] }, /^load: "edges" of "weights" must be pairs of its 4 keypoints; got \[\[0,4\]\]$/);
+  await rejects(backbone({ num_experts: 2 }), /^load: "num_experts" and "part_features" .*; got 2 of 6 for 3 of 6$/);
+  await rejects(backbone({ part_features: 5 }), /^load: "num_experts" and "part_features" .*; got 3 of 5 for 3 of 6$/);
+  await rejects(backbone({ image_size: [28, 24] }), /^load: "image_size" .* as without; got 28×24 in patches of 8×8$/);
+  await rejects(backbone({ out_indices: [4] }), /^load: "out_indices" of "backbone_config of weights" must be /);
+  await assert.rejects(load(PLUS, { imageSize: [64, 48] }), {
+    message: /^load: the positions of ".*" are not resampled, so imageSize must be 32×24; got 64,48$/,
+  });
+  await assert.rejects(load(PLUS, { patchSize: 4 }), {
+    message: "load: patchSize needs patches of pixels without a border; this checkpoint has none",
+  });
 });

@@ -221,6 +221,8 @@ function describePreprocessing(preprocessing: Preprocessing): string {
     steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
   }
   if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
+  if (resize.mode === "affine")
+    steps.push(`a box, grown to the shape of ${size} and by a quarter, cut out at that size`);
   const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);

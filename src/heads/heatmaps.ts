@@ -183,6 +183,30 @@ export function flippedBack({ dims, data }: Tensor, pairs: readonly (readonly [n
   return { dims, data: result };
 }
 
+/**
+ * Costs for an image of this grid.
+ * @param width of the encoder's tokens.
+ * @returns multiply-adds of products, and elements of the maps that are there at once, about.
+ */
+export function costsOfHeatmaps(
+  { keypoints, decoder }: HeatmapsConfig,
+  width: number,
+  [rows, columns]: readonly [number, number],
+): { readonly products: number; readonly elements: number } {
+  const area = rows * columns;
+  if ("factor" in decoder) {
+    const large = area * decoder.factor ** 2;
+    return { products: large * 9 * width * keypoints, elements: 2 * area * width + large * (width + keypoints) };
+  }
+  const { channels } = decoder;
+  const taps = (KERNEL / STRIDE) ** 2;
+  const [middle, large] = [area * STRIDE ** 2, area * STRIDE ** 4];
+  return {
+    products: middle * taps * width * channels + large * channels * (taps * channels + keypoints),
+    elements: area * width + (middle + large) * channels + large * keypoints,
+  };
+}
+
 /** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */
 export function largestOfHeatmaps(
   { keypoints, decoder }: HeatmapsConfig,

@@ -5,6 +5,7 @@
  */
 import { type CropPlace, cropPlaceOf } from "../image/affine.js";
 import type { Box, Size } from "../image/geometry.js";
+import type { Slices } from "../image/slices.js";
 import type { Tensor } from "../vit/outputs.js";
 
 const { fround } = Math;
@@ -38,19 +39,23 @@ const GAUSSIAN = (() => {
  * @param heatmaps [boxes, keypoints, height, width].
  * @param model size of the images that the model sees.
  */
-export function peaksOf(heatmaps: Tensor, boxes: readonly Box[], model: Size): Peak[][] {
+export function* peaksOf(heatmaps: Tensor, boxes: readonly Box[], model: Size): Slices<Peak[][]> {
   const [count, keypoints, height, width] = heatmaps.dims as [number, number, number, number];
   const logarithms = paddedLogarithms(heatmaps);
-  return Array.from({ length: count }, (_, i) => {
+  const found: Peak[][] = [];
+  for (let i = 0; i < count; i++) {
     const place = cropPlaceOf(boxes[i]!, model);
-    return Array.from({ length: keypoints }, (_, k) => {
+    const peaks = Array.from({ length: keypoints }, (_, k): Peak => {
       const map = i * keypoints + k;
       const { at, score } = largest(heatmaps.data.subarray(map * height * width, (map + 1) * height * width));
       // A map without a value above 0 has its peak outside, at (-1, -1), in the library too.
       const [x, y] = score > 0 ? [at % width, Math.floor(at / width)] : [-1, -1];
       return { ...inPhoto(refined([x, y], map, logarithms, { width, height }), place, { width, height }), score };
     });
-  });
+    found.push(peaks);
+    yield;
+  }
+  return found;
 }
 
 function largest(values: Float32Array): { at: number; score: number } {

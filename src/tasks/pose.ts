@@ -1,5 +1,6 @@
 /** Poses: where the keypoints of people, or of what else a checkpoint was trained on, are in a photo. */
 import type { Box } from "../image/geometry.js";
+import { inSlices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
 import { peaksOf } from "./keypoints.js";
 import { skeletonDrawn } from "./skeleton.js";
@@ -64,7 +65,7 @@ export const pose: Task<PoseOptions, [], Pose[]> = {
     const got = given ? `${lists ? "lists" : "boxes"}, ${given.length} of them` : typeof boxes;
     throw new TypeError(`pose: boxes must be ${rule}; got ${got}`);
   },
-  begin({ config, labels }, { dataset }) {
+  begin({ config, labels }, { dataset, signal }) {
     const { experts = 0 } = config;
     if (dataset !== undefined && !(Number.isInteger(dataset) && dataset >= 0 && dataset < experts)) {
       const rule =
@@ -75,7 +76,8 @@ export const pose: Task<PoseOptions, [], Pose[]> = {
     return async (image) => {
       const { heatmaps } = await image.run(["heatmaps"], more);
       const boxes = image.crops?.map(({ box }) => box) ?? [wholeOf(image.geometry.photo)];
-      const found = peaksOf(heatmaps, boxes, image.geometry.model);
+      const work = () => peaksOf(heatmaps, boxes, image.geometry.model);
+      const found = await inSlices(work, { signal }, () => new Error("pose: it is late"));
       return found.map((peaks, i) => ({
         box: boxes[i]!,
         probability: peaks.reduce((sum, { score }) => sum + score, 0) / peaks.length,
