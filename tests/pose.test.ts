@@ -4,16 +4,16 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { cropPlaceOf } from "../src/image/affine.js";
-import { parsePreprocessing, toModel, toSeen } from "../src/image/index.js";
+import { parsePreprocessing, type Size, toModel, toSeen } from "../src/image/index.js";
 import { cropsOf, valuesOfSeen } from "../src/image/preprocess.js";
 import { atOnce } from "../src/image/slices.js";
 import { type Box, load, type Tensor } from "../src/index.js";
 import { peaksOf } from "../src/tasks/keypoints.js";
 import { assertClose } from "./backend.cases.js";
-import { compareStages, DENSE_ROOTS, goldenOf } from "./dense.js";
+import { compareStages, DENSE_ROOTS, type DenseGolden, goldenOf } from "./dense.js";
 
 const isPose = (folder: string) => /^hf-vitpose/.test(basename(folder));
 
@@ -53,6 +53,54 @@ function comparePeaks(
   return flat;
 }
 
+/** Compares keypoints of the library's heatmaps and of ours with the library's. */
+function compareKeypoints(
+  t: TestContext,
+  {
+    got,
+    golden,
+    boxes,
+    model,
+  }: { got: Tensor; golden: ReadonlyMap<string, Tensor>; boxes: readonly Box[]; model: Size },
+  { file, float32_error: errors }: DenseGolden,
+): void {
+  const stored = (what: string) => boxes.map((_, i) => [...golden.get(`post.${i}.${what}`)!.data]);
+  const [want, scores, quirks] = [stored("keypoints"), stored("scores"), stored("bbox")];
+  for (const [i, box] of boxes.entries()) {
+    const { center, scale } = cropPlaceOf(box, model);
+    const f32 = Math.fround;
+    const corner = center.map((x, axis) => f32(f32(scale[axis]! + x) - 1));
+    assert.deepEqual([...center, ...corner], quirks[i], `${file} box ${i}`);
+  }
+  const peaks = (heatmaps: Tensor) => atOnce(peaksOf(heatmaps, boxes, model));
+  const places = (heatmaps: Tensor) => peaks(heatmaps).map((own) => own.flatMap(({ x, y }) => [x, y]));
+
+  // The library's own heatmaps give its own places and scores, to the bit.
+  const theirs = golden.get("heatmaps")!;
+  assert.deepEqual(places(theirs), want);
+  assert.deepEqual(
+    peaks(theirs).map((own) => own.map(({ score }) => score)),
+    scores,
+  );
+  // Ours give those within 1e-3 pixel, or as far as places move when theirs change by f32's error: on paraboloids that are nearly
+  // flat, by pixels.
+  const error = errors?.heatmaps?.max_abs_f32_vs_f64 ?? 1e-6;
+  const moved = want.map(({ length }) => new Float64Array(length));
+  for (let seed = 1; seed <= 8; seed++) {
+    const data = theirs.data.map((x, i) => x + error * Math.sin(i * seed * seed + seed));
+    for (const [i, own] of places({ ...theirs, data }).entries())
+      for (const [k, x] of own.entries()) moved[i]![k] = Math.max(moved[i]![k]!, Math.abs(x - want[i]![k]!));
+  }
+  let loose = 0;
+  for (const [i, own] of places(got).entries())
+    for (const [k, x] of own.entries()) {
+      const most = Math.max(1e-3, 4 * moved[i]![k]!);
+      assert.ok(Math.abs(x - want[i]![k]!) <= most, `${file} ${i}.${k}: ${x} should be ${want[i]![k]}`);
+      loose += Number(most > 1e-3);
+    }
+  t.diagnostic(`${file}: ${loose} of ${want.flat().length} coordinates may differ by more than 1e-3 pixel`);
+}
+
 for (const { root, skip, folders } of DENSE_ROOTS) {
   if (skip) test(`poses of ${root}`, { skip }, () => undefined);
   for (const folder of folders.filter(isPose)) {
@@ -62,38 +110,12 @@ for (const { root, skip, folders } of DENSE_ROOTS) {
           folder,
           { backend },
           {
-            post(model, got, golden, { file, post }) {
+            post(model, got, golden, entry) {
+              const { post } = entry;
               if (!post) return;
               const [height, width] = model.config.imageSize;
               const boxes = boxesOf(post.call);
-              // The library's own heatmaps give its own places, in f32; ours those of heatmaps within f32's error.
-              for (const [heatmaps, most] of [
-                [golden.get("heatmaps")!, 1e-5],
-                [got.heatmaps as Tensor, 1e-3],
-              ] as const) {
-                const found = atOnce(peaksOf(heatmaps, boxes, { width, height }));
-                const faults = found.map((peaks, i) => {
-                  const [cx, cy, sx, sy] = golden.get(`post.${i}.bbox`)!.data as unknown as number[];
-                  const { center, scale } = cropPlaceOf(boxes[i]!, { width, height });
-                  assertClose(Float32Array.from(center), Float32Array.of(cx!, cy!), 1e-4, `${file} center`);
-                  assertClose(
-                    Float32Array.from(scale),
-                    Float32Array.of(sx! - cx! + 1, sy! - cy! + 1),
-                    1e-4,
-                    `${file} scale`,
-                  );
-                  const want = {
-                    keypoints: golden.get(`post.${i}.keypoints`)!.data,
-                    scores: golden.get(`post.${i}.scores`)!.data,
-                  };
-                  return comparePeaks(peaks, want, { center, scale }, most);
-                });
-                const flat = faults.reduce((sum, n) => sum + n, 0);
-                t.diagnostic(
-                  `${file}: ${flat} of ${found.flat().length} keypoints are on paraboloids too flat to compare`,
-                );
-                assert.ok(flat <= 1);
-              }
+              compareKeypoints(t, { got: got.heatmaps as Tensor, golden, boxes, model: { width, height } }, entry);
             },
           },
         ));
@@ -108,19 +130,24 @@ for (const { root, skip } of DENSE_ROOTS.slice(1)) {
     const { pipelines, photos } = JSON.parse(readFileSync(join(folder, "photos.json"), "utf8"));
     const entry = pipelines.find(({ pipeline }: { pipeline: string }) => pipeline === "vitpose");
     const golden = goldenOf(folder, "photos.safetensors");
+    const { height, width } = entry.config.size;
     for (const processor of ["pillow", "torchvision"] as const) {
-      const preprocessing = parsePreprocessing(entry.config, {}, [64, 48], { processor });
+      const preprocessing = parsePreprocessing(entry.config, {}, [height, width], { processor });
       for (const { photos: keys, backends } of entry.results) {
         const all: number[] = [];
         const { tensors, float32_sha256 } = backends[processor === "pillow" ? "pil" : "torchvision"];
         for (const [i, key] of keys.entries()) {
-          const { width, height } = photos.find((photo: { key: string }) => photo.key === key);
-          const image = { width, height, data: Uint8Array.from(golden.get(`decoded.${key}`)!.data) };
+          const photo = photos.find(({ key: own }: { key: string }) => own === key);
+          const image = {
+            width: photo.width,
+            height: photo.height,
+            data: Uint8Array.from(golden.get(`decoded.${key}`)!.data),
+          };
           const boxes = entry.arguments.boxes[i].map(boxOf);
           for (const crop of cropsOf(toSeen(image, { ...preprocessing, boxes }))) {
             assert.deepEqual(
               Float32Array.from(crop.data),
-              golden.get(tensors[all.length / (3 * 64 * 48)])!.data,
+              golden.get(tensors[all.length / (3 * height * width)])!.data,
               `${processor} ${key}`,
             );
             all.push(...valuesOfSeen(crop, preprocessing));
@@ -151,12 +178,10 @@ test("places of peaks are the library's in narrow maps, of steep peaks, and with
     const golden = goldenOf(folder, "peaks.safetensors");
     const boxes = [boxOf([41.25, 15.6, 53.05, 138.01]), boxOf([84.43, 72.21, 150.12, 35.74])];
     const found = atOnce(peaksOf(golden.get("heatmaps")!, boxes, { width: 24, height: 32 }));
-    const want = golden.get("keypoints")!.data;
-    for (const [i, { x, y }] of found.flat().entries()) {
-      const [wx, wy] = [want[2 * i]!, want[2 * i + 1]!];
-      const most = 1e-5 * Math.max(100, Math.hypot(wx, wy));
-      assert.ok(Math.abs(x - wx) <= most && Math.abs(y - wy) <= most, `${i}: ${x}, ${y} should be ${wx}, ${wy}`);
-    }
+    assert.deepEqual(
+      found.flat().flatMap(({ x, y }) => [x, y]),
+      [...golden.get("keypoints")!.data],
+    );
   }
 });
 
