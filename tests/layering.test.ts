@@ -30,6 +30,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     ],
     lazily: ["remote"],
   },
+  // The same by Transformers.js's names.
+  "pipeline.ts": { imports: ["index.ts", "image", "platform", "tasks"] },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {

@@ -153,7 +153,8 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
   `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
   (causal ? ", causal" : "");
 
-function describeHead({ pooling, classes, categories, poolerWidth, features, dpt }: Config): string {
+function describeHead(config: Config): string {
+  const { pooling, classes, categories, poolerWidth, features, dpt, patchBoxes, tokenBoxes, suffixTokens } = config;
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -168,6 +169,11 @@ function describeHead({ pooling, classes, categories, poolerWidth, features, dpt
     none: "every token",
   }[pooling];
   const shared = features > 0 ? `to ${grouped(features)} features` : "without a classifier";
+  if (tokenBoxes) return `${suffixTokens} boxes of ${grouped(tokenBoxes.classes)} classes, or of none`;
+  if (patchBoxes) {
+    const objectness = patchBoxes.objectness ? ", with objectness" : "";
+    return `a box a patch, compared with texts or an image by ${grouped(features)} features${objectness}`;
+  }
   if (dpt) {
     const { head } = dpt;
     const what =

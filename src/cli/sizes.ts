@@ -29,7 +29,16 @@ export function multiplyAdds(config: Config): number {
   const attentionPool = pooling === "attention" ? T * 2 * D * D + 2 * T * D + D * D + 2 * D * mlpWidth : 0;
   const heads = (pooling === "distilled" || pooling === "token+mean" ? 2 : 1) * D * classes;
   const dense = denseCosts(config)?.products ?? 0;
-  return convolutions + encoder + attentionPool + heads + dense + (text ? D * features : 0);
+  const boxes = boxProducts(config, patches);
+  return convolutions + encoder + attentionPool + heads + dense + boxes + (text ? D * features : 0);
+}
+
+/** Multiply-adds of boxes: three layers for the corners, and of patches for objectness; what they are compared or classified by. */
+function boxProducts({ width: D, features, patchBoxes, tokenBoxes, suffixTokens }: Config, patches: number): number {
+  const layers = (outputs: number) => 2 * D * D + D * outputs;
+  if (tokenBoxes) return suffixTokens * (layers(4) + layers(tokenBoxes.classes + 1));
+  if (!patchBoxes) return 0;
+  return patches * (layers(4) + (patchBoxes.objectness ? layers(1) : 0) + D * (features + 2));
 }
 
 /** Costs of a dense head. */
