@@ -239,6 +239,14 @@ test("detect draws the outlines of boxes on the photo, as a person sees it, with
   assert.ok(lines > 20, `${lines} pixels of lines`);
 });
 
+test("inspect tells of boxes, and what they are compared with", () => {
+  const headOf = (folder: string) => run(["inspect", "--model", `tests/fixtures/checkpoints/${folder}`]).stdout;
+  assert.match(headOf("hf-yolos"), /^ {2}head +5 boxes of 4 classes, or of none$/m);
+  assert.match(headOf("hf-yolos"), /^ {2}labels +4: "tench", /m);
+  const owl = /^ {2}head +a box a patch, compared with texts or an image by 16 features, with objectness$/m;
+  assert.match(headOf("hf-owlv2"), owl);
+});
+
 test("zero-shot prints transformers' probabilities", () => {
   const folder = "tests/fixtures/checkpoints/hf-clip";
   const { labels, templates } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")).zero_shot;

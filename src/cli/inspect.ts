@@ -163,7 +163,8 @@ function describeProbe({ layers, reads, unit }: NonNullable<Config["probe"]>): s
   return `${many} of a file of its own on ${vectors}${unit ? ", of length 1" : ""}, to ${grouped(layers.at(-1)!.outputs)} outputs`;
 }
 
-function describeHead({ pooling, classes, categories, poolerWidth, features, dpt }: Config): string {
+function describeHead(config: Config): string {
+  const { pooling, classes, categories, poolerWidth, features, dpt, patchBoxes, tokenBoxes, suffixTokens } = config;
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -178,6 +179,11 @@ function describeHead({ pooling, classes, categories, poolerWidth, features, dpt
     none: "every token",
   }[pooling];
   const shared = features > 0 ? `to ${grouped(features)} features` : "without a classifier";
+  if (tokenBoxes) return `${suffixTokens} boxes of ${grouped(tokenBoxes.classes)} classes, or of none`;
+  if (patchBoxes) {
+    const objectness = patchBoxes.objectness ? ", with objectness" : "";
+    return `a box a patch, compared with texts or an image by ${grouped(features)} features${objectness}`;
+  }
   if (dpt) {
     const { head } = dpt;
     const what =
