@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -13,46 +13,47 @@ import { decode, type Processor, parsePreprocessing, toSeen } from "../src/image
 import { valuesOfSeen } from "../src/image/preprocess.js";
 import { atOnce } from "../src/image/slices.js";
 import { encodePng } from "../src/image/write-png.js";
-import { type CheckpointParts, load, type Tensor } from "../src/index.js";
+import { type CheckpointParts, type LoadOptions, load, type OutputName, type Tensor } from "../src/index.js";
 import { convolutionRows } from "../src/plans.js";
 import { bestClasses, masksOf, resizeBicubic } from "../src/tasks/maps.js";
 import { assertClose, noise } from "./backend.cases.js";
-import { compareDense, DENSE, type Post, skipDense } from "./dense.js";
+import { compareStages, DENSE_ROOTS, type DenseGolden, goldenOf, toleranceOf } from "./dense.js";
 import { readBytes, readShapes, tensorsOf } from "./tensors.js";
 
-const OWN = "tests/fixtures/dense";
+const OWN = DENSE_ROOTS[0]!.root;
+const DENSE = DENSE_ROOTS[1]!;
 
 /** Folders of models with a DPT head. */
-export const dptFolders = (root: string): string[] =>
-  existsSync(root) ? readdirSync(root).filter((name) => /^hf-(depth-anything|dpt-)/.test(name)) : [];
+const isDpt = (folder: string) => /^hf-(depth-anything|dpt-)/.test(basename(folder));
 
-/** Post-processing of DPTImageProcessor. */
-export const dptPosts = (t: TestContext): Readonly<Record<string, Post>> => ({
-  post_process_depth_estimation({ outputs }, { target_sizes: sizes }) {
-    const { dims, data } = outputs.predictedDepth as Tensor;
-    const [height, width] = (sizes as [number, number][])[0]!;
-    const map = atOnce(resizeBicubic(data, { width: dims[2]!, height: dims[1]! }, { width, height }));
-    return new Map([["post.0.predicted_depth", Array.from(map)]]);
-  },
-  post_process_semantic_segmentation({ outputs, tensors, golden }) {
-    const want = tensors.get("post.0.segmentation")!;
-    const ties = compareClasses(outputs.logits as Tensor, want);
-    t.diagnostic(`${golden.file}: ${ties} pixels of ${want.data.length} have two best classes within f32's error`);
-    return new Map([["post.0.segmentation", Array.from(want.data)]]);
-  },
-});
-
-for (const [root, skip] of [
-  [OWN, false],
-  [DENSE, skipDense],
-] as const) {
-  if (skip) test("depth and segments of the wider set", { skip }, () => undefined);
-  for (const folder of dptFolders(root)) {
+for (const { root, skip, folders } of DENSE_ROOTS) {
+  if (skip) test(`depth of ${root}`, { skip }, () => undefined);
+  for (const folder of folders.filter(isDpt)) {
     for (const backend of ["wasm", "reference"] as const) {
-      test(`${folder} of ${root} on ${backend} is what its library computes`, (t) =>
-        compareDense(folder, { backend }, { root, posts: dptPosts(t) }));
+      test(`${folder} on ${backend} is what its library computes`, (t) => comparePost(t, folder, { backend }));
     }
   }
+}
+
+/** Compares stages, then results in the sizes of photos. */
+export const comparePost = (t: TestContext, folder: string, options: LoadOptions) =>
+  compareStages(folder, options, {
+    post(_, got, golden, entry) {
+      for (const [key, want] of golden) {
+        if (key === "post.0.predicted_depth") compareDepth(got, want, entry);
+        if (key === "post.0.segmentation") {
+          const ties = compareClasses(got.logits as Tensor, want);
+          t.diagnostic(`${entry.file}: ${ties} pixels of ${want.data.length} have two best classes within f32's error`);
+        }
+      }
+    },
+  });
+
+function compareDepth(got: Partial<Record<OutputName, Tensor | Tensor[]>>, want: Tensor, entry: DenseGolden): void {
+  const { dims, data } = got.predictedDepth as Tensor;
+  const [height, width] = want.dims as [number, number];
+  const map = atOnce(resizeBicubic(data, { width: dims[2]!, height: dims[1]! }, { width, height }));
+  assertClose(map, want.data, toleranceOf(want, "predicted_depth", entry), `${entry.file} post-processed`);
 }
 
 /** Compares a map of classes. Returns the pixels that may differ, as their two best scores are closer than f32 tells. */
@@ -97,19 +98,17 @@ function compareClasses({ dims, data }: Tensor, want: Tensor): number {
 }
 
 // From JPEG files, of which one is turned by its EXIF orientation 6 and one mirrored by 8 of XMP, one is gray.
-for (const folder of dptFolders(OWN)) {
-  test(`${folder} gives its library's results on photos`, async (t) => {
-    using model = await load(join(OWN, folder), { backend: "wasm" });
-    const results = tensorsOf(readFileSync(join(OWN, folder, "photos.safetensors")), folder);
-    assert.ok(results.size >= 4);
-    for (const [file, want] of results) {
+for (const folder of DENSE_ROOTS[0]!.folders.filter(isDpt)) {
+  test(`${basename(folder)} gives its library's results on photos`, async (t) => {
+    assert.ok(existsSync(join(folder, "photos.safetensors")));
+    using model = await load(folder, { backend: "wasm" });
+    for (const [file, want] of goldenOf(folder, "photos.safetensors")) {
       const [height, width] = want.dims as [number, number];
       const photo = join("tests/fixtures/image", file);
       if (model.tasks.includes("depth")) {
         const map = await model.depth(photo);
         assert.deepEqual([map.width, map.height], [width, height], file);
-        const magnitude = want.data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-        assertClose(map.data, want.data, 3e-5 * magnitude, file);
+        assertClose(map.data, want.data, toleranceOf(want, "", { file }), file);
       } else {
         const { segments, ...size } = await model.segment(photo);
         assert.deepEqual(size, { width, height }, file);
@@ -130,8 +129,8 @@ for (const folder of dptFolders(OWN)) {
   });
 }
 
-test("pixel values of DPTImageProcessor on photos, to the bit", { skip: skipDense }, () => {
-  const folder = join(DENSE, "image-processors");
+test("pixel values of DPTImageProcessor on photos, to the bit", { skip: DENSE.skip }, () => {
+  const folder = join(DENSE.root, "image-processors");
   const { pipelines } = JSON.parse(readFileSync(join(folder, "photos.json"), "utf8")) as {
     pipelines: readonly {
       readonly config: Record<string, unknown>;

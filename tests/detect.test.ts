@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
-import { parsePreprocessing, toPixelValues, toSeen } from "../src/image/index.js";
-import { type Detection, load, type Model } from "../src/index.js";
+import { type Geometry, parsePreprocessing, toPixelValues, toSeen } from "../src/image/index.js";
+import { type Detection, load, type Model, type OutputName, type Tensor } from "../src/index.js";
 import {
   type Box,
   byProbability,
@@ -20,70 +20,92 @@ import {
   similarBoxes,
   suppressed,
 } from "../src/tasks/boxes.js";
-import { compareDense, DENSE, type Post, skipDense } from "./dense.js";
+import { assertClose } from "./backend.cases.js";
+import { compareStages, DENSE_ROOTS, type DenseGolden } from "./dense.js";
 import { readBytes, readShapes } from "./tensors.js";
 
 const BACKENDS = ["reference", "wasm"] as const;
 
-/** Results of an image by the names that goldens have. */
-const named = (
-  image: number,
-  boxes: readonly ScoredBox[],
-  [height, width]: readonly [number, number],
-  padded: boolean,
-) => {
+/** Arguments of a call in Python, those that have names: numbers and lists. */
+const argumentsOf = (call: string): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    [...call.matchAll(/(\w+)=([^=]*)(?=, \w+=|\)$)/g)].map(([, name, value]) => [name, JSON.parse(value!)]),
+  );
+
+/** The geometry of a photo that fills what the model sees, or the upper left of it. */
+function geometryIn([height, width]: readonly [number, number], padded: boolean): Geometry {
   const side = Math.max(height, width);
-  const geometry = {
-    photo: { width, height },
-    resized: padded ? { width: width / side, height: height / side } : { width: 1, height: 1 },
-    offset: [0, 0] as const,
-    model: { width: 1, height: 1 },
-  };
-  return [
-    [`post.${image}.scores`, boxes.map(({ probability }) => probability)],
-    [`post.${image}.labels`, boxes.map(({ index }) => index)],
-    [`post.${image}.boxes`, boxes.flatMap(({ box }) => Object.values(inPhoto(box, geometry)))],
-  ] as [string, number[]][];
-};
-
-/** A post-processing of transformers, in the model's order. */
-const post =
-  (name: "predBoxes" | "targetPredBoxes", choose: Parameters<typeof eachImage>[2], labels = true): Post =>
-  ({ outputs, model }, args) => {
-    const found = { logits: outputs.logits, predBoxes: outputs[name] } as never;
-    const all = new Map(eachImage(found, args, choose, model.config.family === "owlv2"));
-    if (!labels) for (const key of all.keys()) if (key.endsWith(".labels")) all.delete(key);
-    return all;
-  };
-
-function eachImage(
-  found: Parameters<typeof ofImage>[0],
-  args: Readonly<Record<string, unknown>>,
-  choose: (found: ReturnType<typeof ofImage>, args: { threshold: number; nms_threshold: number }) => ScoredBox[],
-  padded: boolean,
-) {
-  const sizes = args.target_sizes as [number, number][];
-  return sizes.flatMap((size, i) => named(i, choose(ofImage(found, i), args as never), size, padded));
+  const resized = padded ? { width: width / side, height: height / side } : { width: 1, height: 1 };
+  return { photo: { width, height }, resized, offset: [0, 0], model: { width: 1, height: 1 } };
 }
 
-const POSTS = (tokens: boolean): Readonly<Record<string, Post>> => ({
-  post_process_object_detection: post("predBoxes", (found, { threshold }) =>
-    (tokens ? classifiedBoxes : queriedBoxes)(found, threshold),
-  ),
-  post_process_image_guided_detection: post(
-    "targetPredBoxes",
-    (found, { threshold, nms_threshold }) => similarBoxes(found, threshold, nms_threshold),
-    false,
-  ),
-});
-
-for (const folder of ["hf-owlvit", "hf-owlv2", "hf-yolos", "hf-yolos-tiny"]) {
-  for (const backend of BACKENDS) {
-    test(`${folder} on ${backend}: stages and boxes are transformers'`, { skip: skipDense }, () =>
-      compareDense(folder, { backend }, { posts: POSTS(folder.startsWith("hf-yolos")) }),
+/** Compares what transformers' post-processing gives with ours, image by image, in the model's order. */
+function compareBoxes(
+  { config }: Model,
+  { logits, predBoxes, targetPredBoxes }: Readonly<Partial<Record<OutputName, Tensor | Tensor[]>>>,
+  golden: ReadonlyMap<string, Tensor>,
+  { file, post }: DenseGolden,
+): void {
+  const stored = [...golden.keys()].filter((key) => key.startsWith("post."));
+  if (!post) {
+    assert.deepEqual(stored, []);
+    return;
+  }
+  const [, method] = /^\w+\.(\w+)\(/.exec(post.call)!;
+  const {
+    threshold,
+    nms_threshold: iou,
+    target_sizes: sizes,
+  } = argumentsOf(post.call) as {
+    threshold: number;
+    nms_threshold: number;
+    target_sizes: [number, number][];
+  };
+  const left = new Set(stored);
+  const compare = (key: string, got: readonly number[], tolerance: number) => {
+    const want = golden.get(key)!.data;
+    left.delete(key);
+    assert.equal(got.length, want.length, `${file} ${key}: number of values`);
+    if (want.length > 0) assertClose(Float32Array.from(got), want, tolerance, `${file} ${key}`);
+  };
+  for (const [i, size] of sizes.entries()) {
+    const found = ofImage({ logits: logits as Tensor, predBoxes: (targetPredBoxes ?? predBoxes) as Tensor }, i);
+    const guided = method === "post_process_image_guided_detection";
+    const choose = config.tokenBoxes ? classifiedBoxes : queriedBoxes;
+    const boxes = guided ? similarBoxes(found, threshold, iou) : choose(found, threshold);
+    const geometry = geometryIn(size, config.family === "owlv2");
+    compare(
+      `post.${i}.scores`,
+      boxes.map(({ probability }) => probability),
+      1e-5,
+    );
+    if (!guided)
+      compare(
+        `post.${i}.labels`,
+        boxes.map(({ index }) => index),
+        0,
+      );
+    compare(
+      `post.${i}.boxes`,
+      boxes.flatMap(({ box }) => Object.values(inPhoto(box, geometry))),
+      1e-3,
     );
   }
+  assert.deepEqual([...left], [], `${file}: results that nothing is compared with`);
 }
+
+for (const { root, skip, folders } of DENSE_ROOTS) {
+  if (skip) test(`boxes of ${root}`, { skip }, () => undefined);
+  for (const folder of folders.filter((name) => /^hf-(owl|yolos)/.test(basename(name)))) {
+    for (const backend of BACKENDS) {
+      test(`${folder} on ${backend}: stages and boxes are transformers'`, () =>
+        compareStages(folder, { backend }, { post: compareBoxes }));
+    }
+  }
+}
+
+/** The wider set, with pixel values of photos. */
+const WIDER = DENSE_ROOTS.at(-1)!;
 
 interface Photos {
   readonly photos: readonly { readonly key: string; readonly width: number; readonly height: number }[];
@@ -104,8 +126,8 @@ const sha256 = (data: Float32Array) =>
     .digest("hex");
 
 for (const pipeline of ["owlvit", "owlv2", "yolos"]) {
-  test(`${pipeline}: pixel values of photos are those of both processors of transformers`, { skip: skipDense }, () => {
-    const folder = join(DENSE, "image-processors");
+  test(`${pipeline}: pixel values of photos are those of both processors of transformers`, { skip: WIDER.skip }, () => {
+    const folder = join(WIDER.root, "image-processors");
     const { pipelines } = JSON.parse(readFileSync(join(folder, "photos.json"), "utf8")) as Photos;
     const bytes = readBytes(join(folder, "photos.safetensors"));
     const shapes = readShapes(join(folder, "photos.safetensors"));

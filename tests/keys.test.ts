@@ -120,7 +120,9 @@ function report(t: { diagnostic(message: string): void }, library: string, versi
 const LAYOUTS: Readonly<Record<string, string>> = {
   tipsv2: "tips",
   aimv2_vision_model: "aimv2",
+  aimv2: "aimv2",
   blip_vision_model: "blip",
+  blip_2_vision_model: "blip",
   radio: "radio",
 };
 
@@ -180,7 +182,7 @@ test("defaults are those of the newest classes of transformers", () => {
     assert.equal(tower.num_attention_heads, text!.heads, family);
     if (text!.eos !== undefined) assert.equal(tower.eos_token_id, text!.eos, family);
     const own = [text!.eps ?? eps, text!.act ?? act];
-    assert.deepEqual([tower.layer_norm_eps, tower.hidden_act], own, family);
+    assert.deepEqual([tower[epsKey], tower.hidden_act], own, family);
   }
 });
 

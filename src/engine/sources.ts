@@ -1,12 +1,11 @@
 /** From what `load` is given to the files that it means, and the tensors in them. */
-import type { Activation } from "../backend.js";
 import { PROBE, type ProbeOptions, type ReadProbe, readProbe } from "../checkpoint/probe.js";
 import { faultOfStrangers, wrapperOf } from "../checkpoint/wrappers.js";
 import { parseReference } from "../hub/reference.js";
 import type { OpenOptions } from "../hub/settings.js";
 import { beside, type Checkpoint, isFolder, openCheckpoint, renamed } from "../io/checkpoint.js";
 import { checkSubfolder, type Folder, openFolder, type Waiting } from "../io/folder.js";
-import type { CheckpointParts } from "../io/parts.js";
+import type { CheckpointParts, Head, HeadOptions } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
 import { excerpt } from "../json.js";
 import { isDirectory, pathExists } from "../platform/files.js";
@@ -99,22 +98,6 @@ export interface NamesOptions {
   readonly state?: string;
   /** A head in a file of its own, in the place of the model's. */
   readonly head?: Head;
-}
-
-/** A file with a head, or where it is, and what it does not say itself. */
-export type HeadSource = string | URL | Uint8Array | ArrayBuffer | Blob;
-export type Head = HeadSource | HeadOptions;
-
-/** Options of a head in a file of its own. */
-export interface HeadOptions extends ProbeOptions {
-  /** The file: a path, an address, a repository of the Hub that has one file of weights, or bytes. */
-  readonly file: HeadSource;
-  /**
-   * Activation between its layers, where the file's program is not a known one: "none", "relu", "gelu" or another.
-   */
-  readonly activation?: "none" | Activation;
-  /** Scales the vector that it reads to length 1; by default for scores of images' features, as LAION's predictors do. */
-  readonly normalize?: boolean;
 }
 
 const isHeadOptions = (head: Head): head is HeadOptions => typeof head === "object" && "file" in head;
@@ -210,10 +193,10 @@ async function openNamed(
   };
 }
 
-/** The config of a larger model's image tower. */
+/** The config of a larger model's image tower, by the names that transformers has for it. */
 function visionOf(config: unknown): unknown {
-  const { vision_config: vision } = Object(config) as { vision_config?: unknown };
-  return typeof vision === "object" && vision !== null ? vision : config;
+  const towers = ["vision_config", "encoder", "backbone_config"].map((key) => Object(config)[key] as unknown);
+  return towers.find((tower) => typeof tower === "object" && tower !== null) ?? config;
 }
 
 const isOpened = (source: Source): source is Folder =>
