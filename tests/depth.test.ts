@@ -508,3 +508,17 @@ test("vitrail depth and segment print results and write pictures", async () => {
   assert.ok(existsSync(join(out, "exif-6.segments.png")));
   rmSync(out, { recursive: true });
 });
+
+test("inspect counts the work of neck and head as PyTorch's FlopCounterMode", () => {
+  // Of transformers' models at 36×36. The 1×1 projections are of maps that are not yet enlarged here: a quarter of theirs.
+  for (const [folder, flop] of [
+    ["hf-depth-anything", 4_562_592],
+    ["hf-dpt-dinov2", 20_714_784],
+  ] as const) {
+    const cli = fileURLToPath(new URL("../src/cli.js", import.meta.url));
+    const args = [cli, "inspect", "--model", join(OWN, folder), "--json"];
+    const { gflop } = JSON.parse(spawnSync(process.execPath, args, { encoding: "utf8" }).stdout);
+    const part = (1e9 * gflop) / flop;
+    assert.ok(part > 0.95 && part <= 1, `${folder}: ${part} of PyTorch's`);
+  }
+});

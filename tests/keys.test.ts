@@ -51,7 +51,15 @@ const SEEN = {
   ...{ channels: [64, 256, 512, 1024, 2048], resnet: false, prefixTokens: 1, classToken: true, positions: 197 },
   ...{ positioned: [0, 1, 1, 1], distilledHead: false, norm: true, pooledNorm: false, attentionPool: false },
   ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512, suffixTokens: 0, boxClasses: 0 },
-  dpt: { channels: [48, 96, 192, 384], width: 64, classes: 0, batchNorm: false, bias: true, projection: false },
+  dpt: {
+    channels: [48, 96, 192, 384],
+    width: 64,
+    classes: 0,
+    batchNorm: false,
+    bias: true,
+    projection: false,
+    depth: [32, 32],
+  },
 };
 
 /** Facts of a checkpoint whose file is watched. */

@@ -42,6 +42,11 @@ interface Expected {
   readonly processor?: "torchvision";
   /** Probabilities by label. */
   readonly scores?: Readonly<Record<string, number>>;
+  /** Of the model's size. */
+  readonly depth?: readonly number[];
+  /** Texts that are looked for. */
+  readonly labels?: readonly string[];
+  readonly detections?: readonly { readonly score: number; readonly index: number; readonly box: readonly number[] }[];
   readonly pooling?: "pooler_output" | "token" | "none";
   readonly features?: readonly number[];
   /** Features of texts. */
@@ -65,6 +70,19 @@ async function compare(model: Model, want: Expected): Promise<void> {
     for (const { label, probability } of top) {
       const score = want.scores[label]!;
       assert.ok(Math.abs(score - probability) < 1e-5 * Math.max(1, Math.abs(score)), `${label}: ${probability}`);
+    }
+  }
+  if (want.depth) assertRow((await model.depth(PHOTO, { size: "model" })).data, want.depth, "depth");
+  if (want.detections) {
+    const found = await model.detect(PHOTO, { labels: want.labels, threshold: 0 });
+    assert.equal(found.length, want.detections.length);
+    // In any order: scores may be equal.
+    for (const { score, index, box } of want.detections) {
+      const like = found.some(({ index: other, probability, box: { xmin, ymin, xmax, ymax } }) => {
+        const far = Math.max(...[xmin, ymin, xmax, ymax].map((x, i) => Math.abs(x - box[i]!)));
+        return other === index && Math.abs(probability - score) < 1e-5 && far < 2e-3;
+      });
+      assert.ok(like, `no box ${box} of ${index}, ${score}`);
     }
   }
   if (want.features) {
@@ -138,9 +156,20 @@ if (!existsSync(PHOTO)) {
 }
 
 /** Words for a stand-in that gave its library's numbers. */
-function howOf({ scores, texts, head, options, text, threshold }: Expected): string {
-  const numbers =
-    threshold !== undefined ? "tags" : scores ? "scores" : texts || text ? "features of images and texts" : "features";
+function howOf(of: Expected): string {
+  const { scores, texts, head, options, text, threshold } = of;
+  const { depth, detections } = of;
+  const numbers = depth
+    ? "depth"
+    : detections
+      ? "boxes"
+      : threshold !== undefined
+        ? "tags"
+        : scores
+          ? "scores"
+          : texts || text
+            ? "features of images and texts"
+            : "features";
   const how = head ? " of the option head" : options?.prefix ? ` of the image tower, by prefix ${options.prefix}` : "";
   return `loads: ${numbers}${how}`;
 }

@@ -193,7 +193,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const isFor = (task: string) =>
     [file.architectures].flat().some((name) => typeof name === "string" && name.includes(`For${task}`));
   const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : 0;
-  if (seen.suffixTokens > 0) read.same("num_detection_tokens", seen.suffixTokens, 100);
+  if (seen.suffixTokens > 0) {
+    read.same("num_detection_tokens", seen.suffixTokens, stated === undefined ? seen.suffixTokens : 100);
+  }
   // transformers leaves id2label out when there are two classes.
   const classes = seen.classes || isFor("ImageClassification") ? labels || seen.classes || 2 : 0;
   const boxes = seen.suffixTokens > 0 && (seen.boxClasses > 0 || isFor("ObjectDetection"));
@@ -253,7 +255,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
     patchBoxes: named.layout.patchBoxes && { objectness: type === "owlv2" },
-    tokenBoxes: boxes ? { classes: labels || 2 } : undefined,
+    tokenBoxes: boxes ? { classes: labels || (stated === undefined ? seen.boxClasses - 1 : 2) } : undefined,
     fixedSize: false,
     naflex: seen.naflex,
     resnet: undefined,
@@ -333,6 +335,7 @@ function typeOf({ name, named: { layout, prefix, block, blockPrefix, text }, see
     return "clip_vision_model";
   }
   if (seen.resnet) return "bit";
+  if (seen.suffixTokens > 0) return "yolos";
   if (has("embeddings.distillation_token")) return "deit";
   if (seen.prefixTokens > 1 && !has("embeddings.register_tokens")) return "pixio";
   if (!seen.classToken) return "ijepa";
@@ -426,6 +429,7 @@ function resnetOf(
 ): Required<Pick<Config, "stride" | "resnet">> {
   const read = reader(name, file);
   read.choice("layer_type", "preactivation", { [layers]: true });
+  read.same("num_channels", seen.inputChannels, 3);
   read.choice("hidden_act", "relu", { relu: true });
   const stride = 2 ** (seen.units.length + 1);
   if (read.count("output_stride", 32) < stride) {
