@@ -261,12 +261,12 @@ const TENSORS: Readonly<Record<string, readonly [says: Says, message: RegExp]>> 
   "a storage that is said to be larger": [{ elements: "M\x90\x01" }, /must have 1600 bytes in storage 0; it has 16/],
   "a storage of another type": [
     { kind: global("torch", "DoubleStorage") },
-  "a key that is a list": [{ key: "]" }, /by letters and digits/],
-  "a key that is a list of one": [{ key: `]${text("0")}a` }, /by letters and digits/],
+    /must have 32 bytes in storage 0; it has 16/,
   ],
   "a storage that is not there": [{ key: text("17") }, /there is no data\/17/],
   "a key that leads elsewhere": [{ key: text("../0") }, /by letters and digits/],
   "a key that is a list": [{ key: "]" }, /by letters and digits/],
+  "a key that is a list of one": [{ key: `]${text("0")}a` }, /by letters and digits/],
   "a negative number of elements": [
     { elements: "J\xff\xff\xff\xff" },
     /refer to storages with their class, key and size/,
