@@ -394,15 +394,12 @@ function planLora(
       return (row, o) => {
         sum.set(row);
         const factor = (j: number) => (j < rank ? scale * right![o * ofRow + j * step]! : 0);
-        // Four at a time, so that sums are read and written a quarter as often: a ViT-B with rank 16 in all its layers loads in 3.5 s in place of 6.
+        const rowAt = (j: number) => Math.min(j, rank - 1) * cols;
+        // Four at a time, so that sums are read and written a quarter as often: a ViT-B with rank 16 in all its layers loads in
+        // 3.5 s in place of 6.
         for (let j = 0; j < rank; j += 4) {
           const [f0, f1, f2, f3] = [factor(j), factor(j + 1), factor(j + 2), factor(j + 3)];
-          const [a0, a1, a2, a3] = [j, j + 1, j + 2, j + 3].map((k) => Math.min(k, rank - 1) * cols) as [
-            number,
-            number,
-            number,
-            number,
-          ];
+          const [a0, a1, a2, a3] = [rowAt(j), rowAt(j + 1), rowAt(j + 2), rowAt(j + 3)];
           for (let i = 0; i < cols; i++) {
             sum[i] = sum[i]! + f0 * inner[a0 + i]! + f1 * inner[a1 + i]! + f2 * inner[a2 + i]! + f3 * inner[a3 + i]!;
           }
