@@ -128,6 +128,7 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   "openclip-timm": "OpenCLIP with a timm model",
   flax: "google-research's Flax code",
   bit: "google-research's big_transfer",
+  sam: "transformers' SAM",
 };
 
 const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<Config["resnet"]>): string =>

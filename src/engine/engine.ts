@@ -214,7 +214,7 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
   if (config.fixedSize && result.imageSize.some((n, i) => n !== config.imageSize[i])) {
     const own = config.imageSize.join("×");
     throw new RangeError(
-      `load: timm's relative positions are not resampled, so imageSize must be ${own}; got ${imageSize}`,
+      `load: relative positions of this checkpoint are not resampled, so imageSize must be ${own}; got ${imageSize}`,
     );
   }
   if (patchSize !== undefined && (config.resnet || config.naflex)) {
@@ -265,6 +265,7 @@ const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
   ...(["logitsPerImage", "logitsPerText", "predictedDepth"] as const),
+  ...(["imageEmbeddings", "predMasks", "iouScores"] as const),
   ...(["predBoxes", "objectnessLogits", "classEmbeds", "queryEmbeds"] as const),
 ];
 

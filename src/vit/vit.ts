@@ -33,6 +33,8 @@ export interface VitConfig extends PlacesConfig {
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
   readonly naflex: boolean;
   readonly resnet: ResNetConfig | undefined;
+  /** Blocks attend within windows of so many tokens a side, but for those whose numbers, from 0, are in `whole`. */
+  readonly windows: { readonly size: number; readonly whole: readonly number[] } | undefined;
   /** Blocks before the last one whose class tokens are kept for a head; none unless given. */
   readonly keptBlocks?: number;
 }
@@ -121,7 +123,10 @@ export async function encodeImages(
   // z_l for l = 1 … L                                                                   (2, 3)
   const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
   const names = { states: "hiddenStates", attentions: "attentions" } as const;
-  const taps = listsOf(backend, z, { images, tokens }, heads, call, names, order);
+  const taps = listsOf(backend, z, { images, tokens }, heads, call, names, {
+    order,
+    grid: config.windows && grid,
+  });
   const read = (block: number) => reader!.tokens(block, { images, tokens, z, grid });
   for (const block of reader?.blocks ?? []) {
     if (block < 0) read(block);
