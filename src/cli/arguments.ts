@@ -29,6 +29,8 @@ const SHOWN: Readonly<Record<CommandKind, string>> = {
   texts: '"A,B"',
   text: "TEXT",
   image: "FILE",
+  points: '"X,Y X,Y,0"',
+  boxes: '"X,Y,X,Y"',
 };
 
 /** Commands of tasks. */
@@ -186,6 +188,14 @@ export function parseArguments(argv: readonly string[]): Arguments {
     texts: textsOf,
     text: (_, text) => text,
     image: (_, text) => text,
+    points: (name, text) =>
+      numbersOf(name, text, "X,Y or X,Y,0", [2, 3]).map(([x, y, label]) => ({
+        x,
+        y,
+        ...(label !== undefined && { label }),
+      })),
+    boxes: (name, text) =>
+      numbersOf(name, text, "X,Y,X,Y", [4]).map(([xmin, ymin, xmax, ymax]) => ({ xmin, ymin, xmax, ymax })),
   };
   const values = Object.entries(taskOptions).flatMap(([name, { option, kind }]: [string, CommandOption<object>]) => {
     const text = given[name];
@@ -240,6 +250,20 @@ function patternOf(text: string | undefined): RegExp | undefined {
   } catch {
     throw new Error(`--ignore must be a regular expression; got ${excerpt(text)}`);
   }
+}
+
+/** Numbers with commas between, so many of them, and spaces between one group and the next. */
+function numbersOf(name: string, text: string, form: string, counts: readonly number[]): number[][] {
+  return text
+    .trim()
+    .split(/[\s;]+/)
+    .map((group) => {
+      const numbers = group.split(",").map((part) => (part === "" ? Number.NaN : Number(part)));
+      if (counts.includes(numbers.length) && numbers.every(Number.isFinite)) return numbers;
+      throw new Error(
+        `--${name} must be numbers as in ${form}, with spaces between one and the next; got ${excerpt(text)}`,
+      );
+    });
 }
 
 /** Texts with commas between, without spaces around them. */

@@ -52,8 +52,11 @@ export interface Task<Options extends object, Args extends readonly unknown[], R
   readonly command?: Command<Options, Result>;
 }
 
-/** Kinds of values on the command line: a count from 1 on, a number from 0 to 1, texts with commas between, or a file or address. */
-export type CommandKind = "count" | "part" | "texts" | "text" | "image";
+/**
+ * Kinds of values on the command line: a count from 1 on, a number from 0 to 1, texts with commas between, a file or address, or
+ * points and boxes, numbers with commas between and spaces between one and the next.
+ */
+export type CommandKind = "count" | "part" | "texts" | "text" | "image" | "points" | "boxes";
 
 /** An option of a command. */
 export interface CommandOption<Options extends object> {
