@@ -136,7 +136,7 @@ const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<
   `norm ${preActivation ? "before" : "after"} convolutions`;
 
 function describeEncoder(config: Config, tensors: readonly string[]): string {
-  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, qkNorm, rotary, postNorm } = config;
+  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, qkNorm, rotary, postNorm, windows } = config;
   const has = (part: RegExp) => tensors.some((tensor) => part.test(tensor));
   return [
     `depth ${depth}, width ${width}, heads ${heads}, MLP width ${mlpWidth}`,
@@ -145,6 +145,10 @@ function describeEncoder(config: Config, tensors: readonly string[]): string {
     ...(qkNorm ? ["norm of queries and keys"] : []),
     ...(rotary ? [`rotary positions (${rotary.kind})`] : []),
     ...(config.relativePositions ? ["relative positions"] : []),
+    ...(has(/rel_pos_h$/) ? ["decomposed relative positions"] : []),
+    ...(windows
+      ? [`windows of ${windows.size}×${windows.size} but in blocks ${windows.whole.join(", ") || "none"}`]
+      : []),
     ...(has(/(lambda_?1|gamma(_1)?)$/) ? ["LayerScale"] : []),
     ...(postNorm ? ["norm after each part"] : []),
   ].join(", ");
@@ -154,7 +158,7 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
   `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
   (causal ? ", causal" : "");
 
-function describeHead({ pooling, classes, categories, poolerWidth, features, dpt }: Config): string {
+function describeHead({ pooling, classes, categories, poolerWidth, features, dpt, sam }: Config): string {
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -174,6 +178,10 @@ function describeHead({ pooling, classes, categories, poolerWidth, features, dpt
     const what =
       head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
     return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
+  }
+  if (sam) {
+    const embedding = `an embedding of ${sam.grid.join("×")} cells and ${sam.channels} channels`;
+    return sam.decoder ? `masks by points and boxes, by ${embedding}` : `${embedding}, without a decoder`;
   }
   const classifier = categories ? `to ${grouped(classes)} tags, each by itself` : `to ${grouped(classes)} classes`;
   const head = classes > 0 ? classifier : shared;
@@ -197,6 +205,7 @@ function describePreprocessing(preprocessing: Preprocessing): string {
   const size = "height" in resize ? sizeText([resize.height, resize.width]) : "";
   if (preprocessing.square) steps.push("laid on a white square");
   if (resize.mode === "shortest") steps.push(`short side to ${resize.size}, ${filter}`);
+  if (resize.mode === "longest") steps.push(`long side to ${resize.longest}, ${filter}, zeros to ${result}`);
   if (resize.mode === "exact") steps.push(`resize to ${size}, ${filter}`);
   if (resize.mode === "patches") steps.push(`resize to at most ${resize.most} patches of its shape, ${filter}`);
   if (resize.mode === "contain") steps.push(`resize to fit in ${size}, ${filter}`);

@@ -51,7 +51,8 @@ export interface Inputs {
 
 /**
  * Outputs of `forward`. Lists begin with the entry of the first block, `attentions` with the
- * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W].
+ * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W]; of SAM [B, rows, columns, D], and
+ * lastHiddenState are the tokens that its neck reads.
  *
  * Detectors give boxes as (center x, center y, width, height), parts of the image that the model sees, and logits of each:
  * [B, boxes, classes + 1], the last of nothing (YOLOS), or [B, boxes, queries] (OWL-ViT), whose imageEmbeds are of patches,
