@@ -51,7 +51,15 @@ const SEEN = {
   ...{ channels: [64, 256, 512, 1024, 2048], resnet: false, prefixTokens: 1, classToken: true, positions: 197 },
   ...{ positioned: [0, 1, 1, 1], distilledHead: false, norm: true, pooledNorm: false, attentionPool: false },
   ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512, suffixTokens: 0, boxClasses: 0 },
-  dpt: { channels: [48, 96, 192, 384], width: 64, classes: 0, batchNorm: false, bias: true, projection: false },
+  dpt: {
+    channels: [48, 96, 192, 384],
+    width: 64,
+    classes: 0,
+    batchNorm: false,
+    bias: true,
+    projection: false,
+    depth: [32, 32],
+  },
 };
 
 /** Facts of a checkpoint whose file is watched. */
@@ -120,7 +128,9 @@ function report(t: { diagnostic(message: string): void }, library: string, versi
 const LAYOUTS: Readonly<Record<string, string>> = {
   tipsv2: "tips",
   aimv2_vision_model: "aimv2",
+  aimv2: "aimv2",
   blip_vision_model: "blip",
+  blip_2_vision_model: "blip",
   radio: "radio",
 };
 
@@ -180,7 +190,7 @@ test("defaults are those of the newest classes of transformers", () => {
     assert.equal(tower.num_attention_heads, text!.heads, family);
     if (text!.eos !== undefined) assert.equal(tower.eos_token_id, text!.eos, family);
     const own = [text!.eps ?? eps, text!.act ?? act];
-    assert.deepEqual([tower.layer_norm_eps, tower.hidden_act], own, family);
+    assert.deepEqual([tower[epsKey], tower.hidden_act], own, family);
   }
 });
 
