@@ -180,7 +180,7 @@ export interface Model extends TaskMethods {
    * @example
    * using sam = await load("facebook/sam-vit-base");
    * const cat = await sam.prepare("cat.jpg");
-   * const { segments: [best] } = await cat.segment({ points: [{ x: 400, y: 650 }] });
+   * const { segments: [best] } = await cat.segment({ points: [{ x: 20, y: 15 }] });
    */
   prepare(image: ImageInput | EmbeddedImage, options?: { signal?: AbortSignal }): Promise<PreparedImage>;
   /** Ends calls that are running, which throw as later ones do, and frees what no other model shares. */

@@ -249,6 +249,11 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
+  [
+    "SAM",
+    "sam",
+    ...["heads/sam.ts", "heads/prompts.ts", "heads/mask-decoder.ts", "checkpoint/families/sam.ts", "tasks/prompts.ts"],
+  ],
 ];
 
 export function addedTable(): string {

@@ -285,13 +285,13 @@ test("what cannot be asked for is one sentence, and nothing of the other images 
     );
     await refused(
       ask({ points: [{ x: "3", y: 4 }] }),
-      /^segment: a point must be \{ x, y, label \}, two numbers and 1 or 0; got "x: 3, y: 4, label: undefined"$/,
+      /^segment: a point must be \{ x, y, label \}, two numbers and 1 or 0; got \{ x: 3, y: 4, label: undefined \}$/,
     );
     await refused(
       ask({ points: [{ x: Number.NaN, y: 4 }] }),
-      /^segment: a point must be .*; got "x: NaN, y: 4, label: undefined"$/,
+      /^segment: a point must be .*; got \{ x: NaN, y: 4, label: undefined \}$/,
     );
-    await refused(ask({ points: [{ ...point, label: 2 }] }), /^segment: a point must be .*label: 2"$/);
+    await refused(ask({ points: [{ ...point, label: 2 }] }), /^segment: a point must be .*label: 2 \}$/);
     await refused(ask({ points: [[3, 4]] }), /^segment: a point must be .*; got 3$/);
     await refused(ask({ points: "3,4" }), /^segment: points must be a list; got "3,4"$/);
     await refused(

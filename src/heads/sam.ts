@@ -25,7 +25,7 @@ export interface SamConfig {
         readonly activation: Activation;
         /** Masks that are made: one that stands for all, then those of an ambiguous prompt. */
         readonly masks: number;
-        /** Of the layers that embed a mask as a prompt. */
+        /** The same of the layers that embed a mask as a prompt. */
         readonly promptEps: number;
         readonly promptActivation: Activation;
       }
@@ -59,7 +59,7 @@ export interface PromptWeights {
   readonly frequencies: Float32Array;
   /** Positions of the cells of the image's embedding, [N, C]. */
   readonly cells: Matrix;
-  /** What is added to positions of points beside the object and on it, and of the corners of boxes, [C] each. */
+  /** Kinds of points, beside the object and on it, and of a box's corners: vectors that are added to positions, [C] each. */
   readonly kinds: readonly Float32Array[];
   /** In the place of a point, where there is none, [C]. */
   readonly none: Float32Array;
@@ -122,8 +122,11 @@ export function observeSam(
   return {
     channels: neck[0] ?? 0,
     depth,
+    /** Position embeddings, and decomposed ones of the first block. */
+    positions: has(`${prefix}pos_embed`),
+    decomposed: has(`${prefix}layers.0.attn.rel_pos_h`),
     masks: shapeOf(`${DECODER}mask_tokens.weight`)?.[0] ?? 0,
-    /** Of the decoder's attentions: of tokens among themselves, and of tokens and the image. */
+    /** Widths inside the decoder's attentions: of tokens among themselves, and of tokens and the image. */
     innerWidths: [width(`${transformerAt(0)}self_attn.`), width(`${transformerAt(0)}cross_attn_token_to_image.`)],
   };
 }

@@ -3,7 +3,6 @@ import type { Config } from "../checkpoint/config.js";
 import type { Geometry, Size } from "../image/geometry.js";
 import { inSlices, type Slices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
-import { excerpt } from "../json.js";
 import type { Tensor } from "../vit/outputs.js";
 import type { Box } from "./boxes.js";
 import { type AboveZero, maskAbove, resizeBilinear } from "./maps.js";
@@ -59,14 +58,14 @@ const isList = (x: unknown): x is readonly unknown[] => Array.isArray(x);
  */
 export function promptsOf({ points, boxes, multimask }: PromptOptions): readonly Prompt[] {
   if (multimask !== undefined && typeof multimask !== "boolean") {
-    throw new TypeError(`segment: multimask must be true or false; got ${excerpt(multimask)}`);
+    throw new TypeError(`segment: multimask must be true or false; got ${shown(multimask)}`);
   }
   if (points === undefined && boxes === undefined) {
     throw new TypeError("segment: this checkpoint is told what to look for by points or by boxes; got neither");
   }
   for (const [name, list] of Object.entries({ points, boxes })) {
     if (list === undefined) continue;
-    if (!isList(list)) throw new TypeError(`segment: ${name} must be a list; got ${excerpt(list)}`);
+    if (!isList(list)) throw new TypeError(`segment: ${name} must be a list; got ${shown(list)}`);
     if (list.length === 0) throw new RangeError(`segment: ${name} must be one at least; got none`);
     if (list.length > MAX_OBJECTS) {
       throw new RangeError(`segment: ${name} must be at most ${MAX_OBJECTS} at once; got ${list.length}`);
@@ -96,7 +95,7 @@ function checkPoint(point: unknown): void {
   const { x, y, label = 1 } = Object(point) as Record<string, unknown>;
   if (Number.isFinite(x) && Number.isFinite(y) && (label === 0 || label === 1)) return;
   throw new TypeError(
-    `segment: a point must be { x, y, label }, two numbers and 1 or 0; got ${excerpt(shown(point, ["x", "y", "label"]))}`,
+    `segment: a point must be { x, y, label }, two numbers and 1 or 0; got ${shown(point, ["x", "y", "label"])}`,
   );
 }
 
@@ -105,15 +104,16 @@ function checkBox(box: unknown): void {
   const [xmin, ymin, xmax, ymax] = SIDES.map((side) => sides[side] as number) as [number, number, number, number];
   if ([xmin, ymin, xmax, ymax].every(Number.isFinite) && xmin < xmax && ymin < ymax) return;
   throw new TypeError(
-    `segment: a box must be { xmin, ymin, xmax, ymax }, numbers of which the first two are less; got ${excerpt(shown(box, SIDES))}`,
+    `segment: a box must be { xmin, ymin, xmax, ymax }, numbers of which the first two are less; got ${shown(box, SIDES)}`,
   );
 }
 
-/** What is shown of a value in a message: JSON has no NaN. */
-const shown = (value: unknown, keys: readonly string[]): unknown =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-    ? keys.map((key) => `${key}: ${String((value as Record<string, unknown>)[key])}`).join(", ")
-    : value;
+/** A value as messages show it, of an object the parts that are asked for: JSON has no NaN. */
+function shown(value: unknown, keys: readonly string[] = []): string {
+  const parts = typeof value === "object" && value !== null && !Array.isArray(value) ? keys : [];
+  const text = parts.map((key) => `${key}: ${String((value as Record<string, unknown>)[key])}`).join(", ");
+  return (parts.length > 0 ? `{ ${text} }` : String(JSON.stringify(value))).slice(0, 100);
+}
 
 /** Refuses points that are not on the photo, boxes that have no part of it, and masks that take too much memory. */
 function checkOnPhoto(prompts: readonly Prompt[], { width, height }: Size, masks: number): void {

@@ -51,7 +51,7 @@ export interface Segmenting {
    * const { segments } = await model.segment("cat.jpg");
    * @example
    * using sam = await load("facebook/sam-vit-base");
-   * const { segments: [best] } = await sam.segment("cat.jpg", { points: [{ x: 400, y: 650 }] });
+   * const { segments: [best] } = await sam.segment("cat.jpg", { points: [{ x: 20, y: 15 }] });
    */
   segment(image: ImageInput, options?: SegmentOptions): Promise<Segmentation>;
   segment(images: readonly ImageInput[], options?: SegmentOptions): Promise<Segmentation[]>;
@@ -81,7 +81,7 @@ export const segment: Task<SegmentOptions, [], Segmentation> = {
     return segmentClasses(labels, { kind, size, signal });
   },
   command: {
-    help: "what each pixel belongs to, or masks of what points and boxes are on",
+    help: "classes of pixels, or masks by points and boxes",
     options: {
       points: { option: "points", kind: "points", help: "pixels on an object; with ,0 beside it" },
       boxes: { option: "boxes", kind: "boxes", help: "a box around each object" },

@@ -110,7 +110,7 @@ export interface Outputs {
   promptEmbeddings: Tensor[];
   /** Scores of masks, above 0 inside: [B, objects, masks, 4·rows, 4·columns]. */
   predMasks: Tensor;
-  /** What the intersection of each with the true mask would be of their union, [B, objects, masks]. */
+  /** Intersection over union of each with the true mask, as the model guesses it, [B, objects, masks]. */
   iouScores: Tensor;
 }
 

@@ -13,13 +13,13 @@ const partOf = (file: Json, part: string): Json => {
 
 /** Blocks that attend within windows; none where the window is 0. */
 export function windowsOf(
-  { name, named, tensors }: Facts,
+  { name, seen }: Facts,
   vision: Json,
   { depth, qkvBias }: { readonly depth: number; readonly qkvBias: boolean },
 ): { readonly size: number; readonly whole: readonly number[] } | undefined {
   const read = reader(`vision_config of ${name}`, vision);
-  read.same("use_abs_pos", tensors.has(`${named.prefix}pos_embed`), true);
-  read.same("use_rel_pos", tensors.has(`${named.prefix}layers.0.attn.rel_pos_h`), true);
+  read.same("use_abs_pos", seen.sam?.positions ?? true, true);
+  read.same("use_rel_pos", seen.sam?.decomposed ?? true, true);
   // Outside of the map a window has the layer's bias.
   if (!qkvBias) read.same("qkv_bias", true);
   const size = read.whole("window_size", 14);
@@ -40,10 +40,12 @@ export function samOf(
   {
     grid,
     imageSize,
+    patchSize,
     activations,
   }: {
     readonly grid: readonly [number, number];
     readonly imageSize: readonly [number, number];
+    readonly patchSize: readonly [number, number];
     readonly activations: Readonly<Record<string, Activation>>;
   },
 ): SamConfig {
@@ -62,6 +64,8 @@ export function samOf(
       `load: "image_size" of "prompt_encoder_config of ${name}" must be ${imageSize.join("×")}, as of its images; got ${excerpt(sides)}`,
     );
   }
+  prompt.same("patch_size", patchSize[0], 16);
+  prompt.same("num_point_embeddings", 4);
   const heads = decoder.count("num_attention_heads", 8);
   const bad = told.innerWidths.find((width) => width % heads !== 0);
   if (bad !== undefined) {

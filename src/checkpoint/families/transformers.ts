@@ -289,7 +289,7 @@ function sam(
   return {
     fixedSize: true,
     windows: windowsOf(facts, vision, { depth, qkvBias }),
-    sam: samOf(facts, vision, { grid, imageSize, activations: HIDDEN_ACTS }),
+    sam: samOf(facts, vision, { grid, imageSize, patchSize, activations: HIDDEN_ACTS }),
   };
 }
 
