@@ -33,6 +33,8 @@ export const DENSE_INPUTS: Readonly<Record<string, keyof Inputs>> = {
   input_labels: "inputLabels",
   input_boxes: "inputBoxes",
   input_masks: "inputMasks",
+  dataset_index: "datasetIndex",
+  flip_pairs: "flipPairs",
 };
 
 /** Ours for each golden's name; `hidden_states.3` and the like are elements of a list. */
@@ -42,6 +44,7 @@ export const DENSE_OUTPUTS: Readonly<Record<string, OutputName>> = {
   reassembled: "reassembled",
   fused: "fused",
   predicted_depth: "predictedDepth",
+  heatmaps: "heatmaps",
   logits: "logits",
   last_hidden_state: "lastHiddenState",
   vision_last_hidden_state: "lastHiddenState",

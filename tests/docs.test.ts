@@ -35,6 +35,7 @@ const PATHS: Readonly<Record<string, string>> = {
   "Intel/dpt-large-ade": "tests/fixtures/dense/hf-dpt-segmentation",
   "facebook/sam-vit-base": "tests/fixtures/dense/hf-sam",
   "google/owlv2-base-patch16-ensemble": "tests/fixtures/checkpoints/hf-owlv2",
+  "usyd-community/vitpose-base-simple": "tests/fixtures/dense/hf-vitpose-classic",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
 };

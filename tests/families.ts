@@ -135,6 +135,14 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-sam"],
   },
   {
+    family: "ViTPose (simple, classic), ViTPose+ (mixture of experts)",
+    transformers: ["vitpose"],
+    timm: [],
+    others: [],
+    tasks: "poses, features",
+    fixtures: ["hf-vitpose-classic", "hf-vitpose-plus"],
+  },
+  {
     family: "Pixio, RADIO",
     transformers: ["pixio", "radio"],
     timm: [],
@@ -253,6 +261,15 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
     "SAM",
     "sam",
     ...["heads/sam.ts", "heads/prompts.ts", "heads/mask-decoder.ts", "checkpoint/families/sam.ts", "tasks/prompts.ts"],
+  ],
+  [
+    "ViTPose and ViTPose+",
+    "heads/heatmaps.ts",
+    "checkpoint/families/vitpose.ts",
+    "image/affine.ts",
+    "tasks/pose.ts",
+    "tasks/keypoints.ts",
+    "tasks/skeleton.ts",
   ],
 ];
 

@@ -245,9 +245,9 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   if (fault !== undefined) throw new Error(fault);
 }
 
-/** Classes that are scored, of images, of their pixels or of boxes. */
-const classesOf = ({ classes, dpt, tokenBoxes }: Config): number =>
-  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? classes);
+/** Classes that are scored, of images, of their pixels or of boxes, or keypoints. */
+const classesOf = ({ classes, dpt, tokenBoxes, heatmaps }: Config): number =>
+  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? heatmaps?.keypoints ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {

@@ -28,9 +28,10 @@ const SHOWN: Readonly<Record<CommandKind, string>> = {
   part: "0.5",
   texts: '"A,B"',
   text: "TEXT",
+  index: "N",
+  boxes: '"0 0 9 9"',
   image: "FILE",
-  points: '"X,Y X,Y,0"',
-  boxes: '"X,Y,X,Y"',
+  points: '"9 9; 0 0 0"',
 };
 
 /** Commands of tasks. */
@@ -185,17 +186,18 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const readers: Readonly<Record<CommandKind, (name: string, text: string) => unknown>> = {
     count: (name, text) => count(name, text, MAX_COUNT),
     part: (name, text) => number(name, text, "a number from 0 to 1", (x) => x >= 0 && x <= 1),
+    index: (name, text) =>
+      number(
+        name,
+        text,
+        `a whole number from 0 to ${MAX_COUNT}`,
+        (x) => Number.isInteger(x) && x >= 0 && x <= MAX_COUNT,
+      ),
     texts: textsOf,
+    boxes: boxesOf,
     text: (_, text) => text,
     image: (_, text) => text,
-    points: (name, text) =>
-      numbersOf(name, text, "X,Y or X,Y,0", [2, 3]).map(([x, y, label]) => ({
-        x,
-        y,
-        ...(label !== undefined && { label }),
-      })),
-    boxes: (name, text) =>
-      numbersOf(name, text, "X,Y,X,Y", [4]).map(([xmin, ymin, xmax, ymax]) => ({ xmin, ymin, xmax, ymax })),
+    points: pointsOf,
   };
   const values = Object.entries(taskOptions).flatMap(([name, { option, kind }]: [string, CommandOption<object>]) => {
     const text = given[name];
@@ -252,25 +254,39 @@ function patternOf(text: string | undefined): RegExp | undefined {
   }
 }
 
-/** Numbers with commas between, so many of them, and spaces between one group and the next. */
-function numbersOf(name: string, text: string, form: string, counts: readonly number[]): number[][] {
-  return text
-    .trim()
-    .split(/[\s;]+/)
-    .map((group) => {
-      const numbers = group.split(",").map((part) => (part === "" ? Number.NaN : Number(part)));
-      if (counts.includes(numbers.length) && numbers.every(Number.isFinite)) return numbers;
-      throw new Error(
-        `--${name} must be numbers as in ${form}, with spaces between one and the next; got ${excerpt(text)}`,
-      );
-    });
-}
-
 /** Texts with commas between, without spaces around them. */
 function textsOf(name: string, text: string): string[] {
   const texts = text.split(",").map((part) => part.trim());
   if (!texts.includes("")) return texts;
   throw new Error(`--${name} must be texts with commas between; got ${excerpt(text)}`);
+}
+
+/** Points of two numbers each and maybe a 1, on the object, or a 0, beside it, with semicolons between points. */
+function pointsOf(name: string, text: string): object[] {
+  return text.split(";").map((part) => {
+    const numbers = part.trim().split(/[\s,]+/);
+    const [x, y, label = 1] = numbers.map(Number);
+    if ([2, 3].includes(numbers.length) && numbers.every((n) => n !== "" && Number.isFinite(Number(n)))) {
+      return { x, y, label };
+    }
+    throw new Error(
+      `--${name} must be points of x, y and maybe 1 or 0, with semicolons between; got ${excerpt(part.trim())}`,
+    );
+  });
+}
+
+/** Boxes of four numbers each, left, top, right and bottom, with semicolons between boxes. */
+function boxesOf(name: string, text: string): object[] {
+  return text.split(";").map((part) => {
+    const sides = part.trim().split(/[\s,]+/);
+    const [xmin, ymin, xmax, ymax] = sides.map(Number);
+    if (sides.length === 4 && sides.every((side) => side !== "" && Number.isFinite(Number(side)))) {
+      return { xmin, ymin, xmax, ymax };
+    }
+    throw new Error(
+      `--${name} must be boxes of left, top, right and bottom, with semicolons between; got ${excerpt(part.trim())}`,
+    );
+  });
 }
 
 /** Most that a task may be asked for, such as classes. */

@@ -171,6 +171,7 @@ function describeProbe({ layers, reads, unit }: NonNullable<Config["probe"]>): s
 function describeHead(config: Config): string {
   const { pooling, classes, categories, poolerWidth, features, dpt, sam, patchBoxes, tokenBoxes, suffixTokens } =
     config;
+  const { heatmaps, experts } = config;
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -199,6 +200,11 @@ function describeHead(config: Config): string {
   if (sam) {
     const embedding = `an embedding of ${sam.grid.join("×")} cells and ${sam.channels} channels`;
     return sam.decoder ? `masks by points and boxes, by ${embedding}` : `${embedding}, without a decoder`;
+  }
+  if (heatmaps) {
+    const decoder = "factor" in heatmaps.decoder ? "simple" : "classic";
+    const of = experts ? `, with experts for ${experts} data sets` : "";
+    return `heatmaps of ${heatmaps.keypoints} keypoints by a ${decoder} decoder${of}`;
   }
   const classifier = categories ? `to ${grouped(classes)} tags, each by itself` : `to ${grouped(classes)} classes`;
   const head = classes > 0 ? classifier : shared;
@@ -236,6 +242,8 @@ function describePreprocessing(preprocessing: Preprocessing): string {
     steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
   }
   if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
+  if (resize.mode === "affine")
+    steps.push(`a box, grown to the shape of ${size} and by a quarter, cut out at that size`);
   const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);

@@ -1,6 +1,7 @@
 /** The images of a call in as many passes as a backend's memory asks for, and what they give as one. */
 import type { Backend } from "../backend.js";
 import { largestOfDpt } from "../heads/dpt.js";
+import { largestOfHeatmaps } from "../heads/heatmaps.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
 import type { ImageBatch } from "../vit/vit.js";
@@ -22,7 +23,7 @@ export function passes(backend: Backend, config: ModelConfig, batch: ImageBatch,
   const { data } = batch.pixels;
   return Array.from({ length: Math.ceil(images / size) }, (_, i) => {
     const values = data.subarray(i * size * area, (i + 1) * size * area);
-    return { pixels: { dims: [values.length / area, channels, height, width], data: values } };
+    return { ...batch, pixels: { dims: [values.length / area, channels, height, width], data: values } };
   });
 }
 
@@ -40,7 +41,8 @@ function largest(config: ModelConfig, imageSize: readonly [number, number], atte
   const inputs = config.resnet ? 0 : config.inputChannels * patchSize[0] * patchSize[1];
   const cols = Math.max(3 * width, mlpWidth * (gated ? 2 : 1), inputs, poolerWidth, features, classes);
   const dense = config.dpt ? largestOfDpt(config.dpt, [rows, columns]) : 0;
-  return Math.max(...own, dense, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
+  const heatmaps = config.heatmaps ? largestOfHeatmaps(config.heatmaps, width, [rows, columns]) : 0;
+  return Math.max(...own, dense, heatmaps, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
 }
 
 /** Results of passes as those of one. */

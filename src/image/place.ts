@@ -11,7 +11,7 @@ export interface Placing {
    * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
    * long one were above `longest`, then both are floored to multiples (YOLOS); "longest": the long side becomes `longest`, the
    * other is rounded, and values of 0 fill width × height at the right and below, behind all arithmetic (SAM); "blurred": width × height after a blur, of a
-   * square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
+   * square if padded (OWLv2); "affine": a box of the image, or the whole of it, becomes width × height (ViTPose, affine.ts); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
    * is not resized, and is taken `whole`, or must have the right size `exactly`, or be large enough.
    */
   resize:
@@ -21,6 +21,8 @@ export interface Placing {
     | { mode: "bounded"; shortest: number; longest: number; multiple: number }
     | { mode: "longest"; longest: number }
     | { mode: "blurred"; width: number; height: number; pad: boolean }
+    /** `unit`: pixels in which the library counts a box's sides. */
+    | { mode: "affine"; width: number; height: number; unit: number }
     | { mode: "patches"; patch: number; most: number }
     | { mode: "none"; exactly?: boolean; whole?: boolean };
   /** The image is laid in the middle of a white square first, and that is resized (SmilingWolf's taggers). */
@@ -116,6 +118,8 @@ export function draftOf({ resize }: Placing): Size | undefined {
   const square = (side: number) => ({ width: side, height: side });
   switch (resize.mode) {
     case "none":
+    // A box may be small.
+    case "affine":
       return undefined;
     case "shortest":
       return square(resize.size);
@@ -148,6 +152,7 @@ function resizedSize({ width, height }: Size, plan: Placing["resize"]): Size {
     case "none":
       return { width, height };
     case "exact":
+    case "affine":
       return { width: plan.width, height: plan.height };
     case "patches":
       return patchesSize(width, height, plan);

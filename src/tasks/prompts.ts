@@ -1,10 +1,9 @@
 /** Masks of what a person points at: points and boxes as SAM takes them, and its masks in the size of the photo. */
 import type { Config } from "../checkpoint/config.js";
-import type { Geometry, Size } from "../image/geometry.js";
+import type { Box, Geometry, Size } from "../image/geometry.js";
 import { inSlices, type Slices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
 import type { Tensor } from "../vit/outputs.js";
-import type { Box } from "./boxes.js";
 import { type AboveZero, maskAbove, resizeBilinear } from "./maps.js";
 import type { Segment, Segmentation } from "./segment.js";
 import type { TaskImage } from "./task.js";

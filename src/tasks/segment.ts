@@ -1,8 +1,8 @@
 /** Segments of a photo. */
 
+import type { Box } from "../image/geometry.js";
 import { inSlices, type Slices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
-import type { Box } from "./boxes.js";
 import { bestClasses, type LabelMap, masksOf } from "./maps.js";
 import { distinct } from "./palette.js";
 import { type PromptOptions, promptsOf, segmentPrompts } from "./prompts.js";
@@ -83,7 +83,7 @@ export const segment: Task<SegmentOptions, [], Segmentation> = {
   command: {
     help: "classes of pixels, or masks by points and boxes",
     options: {
-      points: { option: "points", kind: "points", help: "pixels on an object; with ,0 beside it" },
+      points: { option: "points", kind: "points", help: "pixels on an object; with 0 beside it" },
       boxes: { option: "boxes", kind: "boxes", help: "a box around each object" },
     },
     json: ({ width, height, segments }) => ({

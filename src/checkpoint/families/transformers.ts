@@ -13,6 +13,7 @@ import { blockAt, type Facts, observeText } from "../observe.js";
 import { alone, BIT, headsOf, probabilitiesOf, RESNET, squareSize } from "./bare.js";
 import { type DenseFile, denseFile, dptOf } from "./dpt.js";
 import { samOf, windowsOf } from "./sam.js";
+import { poseBackbone, poseOf } from "./vitpose.js";
 
 interface Family {
   readonly eps: number;
@@ -149,6 +150,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   dpt: { eps: 1e-12, heads: 12, interpolation: { filter: "bilinear", antialias: false, always: true } },
   depth_anything: { ...DINOV2, heads: 6 },
   sam: { eps: 1e-6, heads: 12, mlpRatio: true, norm: "none", imageSize: 1024 },
+  vitpose: { eps: 1e-12, heads: 12, mlpRatio: true, imageSize: [256, 192] },
 };
 
 const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
@@ -183,7 +185,8 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const dense = denseFile(name, type, file);
   const family = type === DUAL ? dual(facts) : FAMILIES[dense?.backbone?.type ?? type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
-  const vision = dense?.backbone?.file ?? towerOf(facts, "vision") ?? file;
+  const pose = poseBackbone(name, type, file);
+  const vision = dense?.backbone?.file ?? pose ?? towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
   if (seen.gated && type === "dinov3_vit") read.choice("hidden_act", "gelu", { silu: true });
@@ -207,6 +210,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const perPatch = dense?.stem ? 2 ** (seen.units.length + 1) : 1;
   const patchSize = read.size("patch_size", [seen.patch[0] * perPatch, seen.patch[1] * perPatch]);
   const eps = read.number(family.epsKey ?? "layer_norm_eps", family.eps, EPS_RANGE);
+  const imageSize = read.size("image_size", sizeLeftOut(facts, family, stated !== undefined, perPatch));
   const contrastive = family.text !== undefined;
   const text = family.text && textOf(facts, family, towerOf(facts, "text") ?? {});
 
@@ -221,7 +225,6 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   // CLIPForImageClassification reads what no norm has seen.
   if (contrastive && seen.classToken && classes > 0) norm = "none";
 
-  const imageSize = read.size("image_size", sizeLeftOut(facts, family, stated !== undefined, perPatch));
   const qkvBias = read.flag("qkv_bias", seen.qkvBias);
   return {
     family: type,
@@ -270,6 +273,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     sam: undefined,
     ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
     ...(dense?.stem ? hybrid(facts, dense) : {}),
+    ...(pose ? poseOf(facts, pose, { depth, imageSize, patchSize }) : {}),
     ...(type === "radio" ? radio(facts) : {}),
     ...(type === "aimv2" ? { mostSimilarity: reader(name, file).number("max_logit_scale", 100, [1, 1e6]) } : {}),
     ...(type === "sam" ? sam(facts, vision, { depth, patchSize, imageSize, qkvBias }) : {}),
