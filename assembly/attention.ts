@@ -7,7 +7,12 @@
 // the packed Q, softmax in base 2, O = P V, and 1/sum while O is copied to its columns. Full rows of scores need no running maximum (FlashAttention's), which costs more
 // than it saves while a row fits the cache. Keys behind the last are masked by their bias, -1e30. The values' columns
 // behind d are 0.
-// Error: that of two GEMMs and softmax.ts.
+//
+// Decomposed relative positions (Li et al. 2022, eq. 4) are two short rows of products a query, with the 2·height-1 and
+// 2·width-1 rows of the tables that its place selects, which are added to its row of scores line by line. A bias of the same
+// would be heads·tokens·tokens floats, 805 MB for the 4,096 tokens of SAM; this is `height + width` floats in scratch, and for a
+// grid of 64 × 64 and heads of 64 columns (height + width)·d = 8,192 multiplications a query beside the 262,144 of its scores.
+// Error: that of two GEMMs and softmax.ts; with decomposed positions (d/4 + 5)·2^-24·Σ|q·r| more in a score, for either table.
 import { gemm, packRows, packWeight, panelBytes, tileRows } from "./gemm";
 import { constant } from "./math";
 import { softmax } from "./softmax";
@@ -47,7 +52,14 @@ function valueBytes(tokens: usize, d: usize): usize {
 // @ts-ignore: decorator
 @inline
 function threadBytes(tokens: usize, d: usize): usize {
-  return ROWS * ((max(tokens, d) << 2) + rowBytes(tokens) + rowBytes(d));
+  return ROWS * ((max(tokens, d) << 2) + rowBytes(tokens) + rowBytes(d)) + positionBytes(tokens);
+}
+
+/** Bytes of a query's products with the tables of decomposed positions, of tokens + 1 rows that can be at once. */
+// @ts-ignore: decorator
+@inline
+function positionBytes(tokens: usize): usize {
+  return ((tokens + 1) << 2) + 63 & ~63;
 }
 
 /** Bytes of packed keys and values that stay in L2 beside the rest. */
@@ -85,6 +97,9 @@ export class AttentionJob {
   bias: usize; biasStride: usize;
   /** Bytes from the bias of one head to the next's, or 0. */
   biasHead: usize;
+  /** 0, or the tables of decomposed positions of height·width queries and keys: 2·height-1 and 2·width-1 rows of d floats. */
+  down: usize; downStride: usize; height: usize;
+  across: usize; acrossStride: usize; width: usize;
   /** attentionScratch bytes. */
   scratch: usize;
 }
@@ -136,6 +151,7 @@ function attend(job: Part): void {
   const packed = share(allValues + job.count * valueBytes(tokens, d), threadBytes(tokens, d));
   const scores = packed + ROWS * (max(tokens, d) << 2);
   const result = scores + ROWS * rowBytes(tokens);
+  const positions = result + ROWS * rowBytes(d);
   const blocks = (queries + ROWS - 1) / ROWS;
 
   for (let task = nextTask(); task < job.count * blocks; task = nextTask()) {
@@ -152,6 +168,7 @@ function attend(job: Part): void {
     for (let i: usize = 0; i < rows; i++) {
       const s = scores + i * rowBytes(tokens);
       if (job.bias) addBias(s, job.bias + h * job.biasHead + (row + i) * job.biasStride, tokens);
+      if (job.down) addPositions(job, s, job.q + (row + i) * job.qStride + ((h * d) << 2), row + i, positions);
       // The sum is kept in the row's spare 64 bytes.
       store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3));
     }
@@ -176,6 +193,42 @@ function addBias(s: usize, bias: usize, tokens: usize): void {
     v128.store(s + i, f32x4.add(v128.load(s + i), f32x4.mul(v128.load(bias + i), log2e)));
   }
   for (; i < tokens << 2; i += 4) store<f32>(s + i, load<f32>(s + i) + load<f32>(bias + i) * <f32>LOG2E);
+}
+
+/** s += (q·down[y - v + height - 1] + q·across[x - u + width - 1])·log2(e) for the keys (v, u), of the query (y, x). */
+function addPositions(job: Part, s: usize, q: usize, query: usize, products: usize): void {
+  const width = job.width;
+  const lines = products + (width << 2);
+  const y = query / width;
+  tableProducts(products, q, job.across + (query - y * width) * job.acrossStride, job.acrossStride, width, job.d);
+  tableProducts(lines, q, job.down + y * job.downStride, job.downStride, job.height, job.d);
+  const whole = (width & ~3) << 2;
+  const bytes = width << 2;
+  for (let v: usize = 0; v < job.height; v++, s += bytes) {
+    const line = load<f32>(lines + (v << 2));
+    const line4 = f32x4.splat(line);
+    let u: usize = 0;
+    for (; u < whole; u += 16) {
+      v128.store(s + u, f32x4.add(v128.load(s + u), f32x4.add(line4, v128.load(products + u))));
+    }
+    for (; u < bytes; u += 4) store<f32>(s + u, load<f32>(s + u) + (line + load<f32>(products + u)));
+  }
+}
+
+/** out[i] = q·table[count - 1 - i]·log2(e): keys that are further on have rows that are further back. */
+function tableProducts(out: usize, q: usize, table: usize, stride: usize, count: usize, d: usize): void {
+  const whole = (d & ~3) << 2;
+  const bytes = d << 2;
+  let r = table + (count - 1) * stride;
+  for (const end = out + (count << 2); out < end; out += 4, r -= stride) {
+    let sum4 = f32x4.splat(0);
+    let e: usize = 0;
+    for (; e < whole; e += 16) sum4 = f32x4.add(sum4, f32x4.mul(v128.load(q + e), v128.load(r + e)));
+    let sum =
+      f32x4.extract_lane(sum4, 0) + f32x4.extract_lane(sum4, 1) + (f32x4.extract_lane(sum4, 2) + f32x4.extract_lane(sum4, 3));
+    for (; e < bytes; e += 4) sum += load<f32>(q + e) * load<f32>(r + e);
+    store<f32>(out, sum * <f32>LOG2E);
+  }
 }
 
 /** k: `tokens` rows of d floats, as panels without bias but for the masks behind the last. */

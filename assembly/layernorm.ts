@@ -7,6 +7,7 @@
 // Error: relative to the largest output of a row, 3e-6 for |μ| up to 100 σ (tests/kernels/layernorm.spec.ts).
 //
 // Without shift: RMSNorm (Zhang & Sennrich 2019, eq. 4), x/√(mean x² + ε)·scale.
+import { activate } from "./activations.gen";
 import { fork, nextTask, share, threads } from "./threads";
 
 /** out, x: rows of `width` floats, 16-byte aligned, padded to a multiple of 4; out may be x. shift 0: RMSNorm. */
@@ -98,6 +99,8 @@ export class LayerNormJob {
   eps: f32;
   /** 0, or layerNormScratch bytes: the result is then added to out. */
   scratch: usize;
+  /** 0, or a number of activations.gen.ts, of the result: out then has whole panels of 8 columns. */
+  activation: u32;
 }
 
 /** Rows of a task. */
@@ -131,6 +134,10 @@ function normalizeRows(job: LayerNormJob): void {
           v128.store(out + j, f32x4.add(v128.load(out + j), v128.load(own + j)));
         }
       }
+    }
+    if (job.activation) {
+      const out = job.out + row * job.outStride;
+      for (let j: usize = 0; j < job.width << 2; j += 32) activate(job.activation, out + j, job.outStride, end - row);
     }
   }
 }

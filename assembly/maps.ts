@@ -119,6 +119,46 @@ export function readout(job: ReadoutJob): void {
 }
 
 /**
+ * A map cut into windows of window × window pixels, or put together of them: rows are copied. Windows of SAM take 40 MB each
+ * way for 4,096 tokens, 1 % of a block. (An attention that read the map by itself would save that, and need strides for lines.)
+ */
+@unmanaged
+export class WindowsJob {
+  images: usize; height: usize; width: usize; window: usize;
+  /** images·height·width rows of `channels` floats. */
+  map: usize; mapStride: usize; channels: usize;
+  /** Windows one after the other, line by line, each with its pixels. */
+  windows: usize; windowStride: usize;
+  /** The row that is outside of the map; 0: the map is made of the windows. */
+  outside: usize;
+}
+
+export function windows(job: WindowsJob): void {
+  fork(job, windowLines);
+}
+
+/** A task is a line of pixels of all windows beside each other. */
+function windowLines(job: WindowsJob): void {
+  const bytes = job.channels << 2;
+  const window = job.window;
+  const across = (job.width + window - 1) / window;
+  const lines = (job.height + window - 1) / window * window;
+  for (let line = nextTask(); line < job.images * lines; line = nextTask()) {
+    const y = line % lines;
+    if (!job.outside && y >= job.height) continue;
+    const map = job.map + ((line / lines) * job.height + y) * job.width * job.mapStride;
+    const first = ((line - y) + (y - y % window)) * across * window + (y % window) * window;
+    for (let x: usize = 0; x < across * window; x++) {
+      const row = job.windows + (first + (x / window) * window * window + x % window) * job.windowStride;
+      const pixel = map + x * job.mapStride;
+      const inside = x < job.width && y < job.height;
+      if (job.outside) copyRow(row, inside ? pixel : job.outside, bytes);
+      else if (inside) copyRow(pixel, row, bytes);
+    }
+  }
+}
+
+/**
  * Pixels of out, stride·stride of them to a row of x, to their places: the end of a transposed convolution, whose x has a row
  * for each of its windows. Copies. (A product that stores where they belong would save the pass, 1 % of the head, and take a
  * store for each of its tiles.)

@@ -101,6 +101,7 @@ const blockOf = (backend: Backend, width: number, precision: Precision): Block =
       {
         ...{ kind: "attention", norm: norm(), qkv: linear(3 * width, width), out: linear(width, width) },
         ...{ qkNorm: undefined, relativePositions: undefined, subNorm: undefined },
+        ...{ decomposed: undefined, window: undefined },
       },
     ],
     [

@@ -81,6 +81,9 @@ export interface LinearOptions {
   readonly column?: number;
 }
 
+/** Steps of `layerNorm` behind the norm, of which there may be one. */
+export type LayerNormOptions = Pick<LinearOptions, "activation" | "accumulate">;
+
 /** Size of an image and of its patches, in pixels. */
 export interface PatchGrid {
   readonly height: number;
@@ -134,6 +137,13 @@ export interface MapResize {
   readonly accumulate?: boolean;
 }
 
+/** A map of height × width pixels in windows of window × window, the last of a line or column partly outside. */
+export interface Windows {
+  readonly height: number;
+  readonly width: number;
+  readonly window: number;
+}
+
 /** Activation of the result of `convolveTransposed`. */
 export type TransposedOptions = Pick<ConvolveOptions, "activation">;
 
@@ -171,12 +181,26 @@ export interface Sampling {
 /** Queries, keys and values: of the same tokens in one matrix, or apart. */
 export type Attended = Tensor | { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
 
+/**
+ * Decomposed relative positions (Li et al. 2022, "MViTv2", eq. 4) of height × width tokens, that are queries and keys: a query's
+ * product, without the factor 1/√d, with a row of each table, the same for all heads, is added to its scores.
+ */
+export interface Decomposed {
+  readonly height: number;
+  readonly width: number;
+  /** [2·height-1, d]: row y-v+height-1 for a query in line y and a key in line v. */
+  readonly down: Tensor;
+  /** [2·width-1, d], of their places in the line. */
+  readonly across: Tensor;
+}
+
 /** Sizes of an attention, and what goes in and out beside its queries, keys and values. */
 export interface AttentionShape {
   readonly heads: number;
   /** Keys of an image. */
   readonly tokens: number;
   readonly bias?: Tensor;
+  readonly decomposed?: Decomposed;
   readonly probabilities?: Tensor;
 }
 
@@ -236,8 +260,11 @@ export interface Backend {
    * out: [B·(p+N), D].
    */
   assembleTokens(out: Tensor, prefix: Tensor | undefined, patches: Tensor, positions: Tensor | undefined): void;
-  /** Rows to mean 0 and variance 1, then scale and shift; added to out with `accumulate`. out, x: [rows, width]; out may be x. */
-  layerNorm(out: Tensor, x: Tensor, norm: Norm, options?: { readonly accumulate?: boolean }): void;
+  /**
+   * Rows to mean 0 and variance 1, then scale and shift, then f, or added to out with `accumulate`. out, x: [rows, width]; out
+   * may be x.
+   */
+  layerNorm(out: Tensor, x: Tensor, norm: Norm, options?: LayerNormOptions): void;
   /**
    * out = f(LN(x) Wᵀ + b), or out += LN(x) Wᵀ + b with `accumulate`; LN is the identity without `norm`.
    * x: [rows, inputs]; out: [rows, outputs], not x, or wider with `column`.
@@ -257,7 +284,7 @@ export interface Backend {
    * qkv, [B·tokens, 3·heads·d] as [q | k | v]; out: [B·tokens, heads·d]. Apart, k and v are [B·tokens, heads·d], out is
    * [B·queries, heads·d], and q as out, or [queries, heads·d], the same for every image. probabilities, if wanted:
    * [B·heads·queries, tokens]. bias, the same for every image: [queries, tokens], or [heads·queries, tokens]; -∞ hides a key,
-   * and no row may hide all.
+   * and no row may hide all. `decomposed` adds what {@link Decomposed} says, which takes no matrix of scores.
    */
   attention(out: Tensor, qkv: Attended, shape: AttentionShape): void;
   /**
@@ -305,6 +332,13 @@ export interface Backend {
   ): void;
   /** GroupNorm (Wu & He 2018): mean and variance of each image over all pixels and a group of channels. out may be x. */
   groupNorm(out: Tensor, x: Tensor, norm: Norm, options: GroupNormOptions): void;
+  /**
+   * Windows of a map one after the other, line by line: a window's pixels are rows behind each other. Where one is outside of the
+   * map its row is `outside`, [1, C]. x: [B·H·W, C]; out: [B·n·m·window², C] for n × m windows.
+   */
+  toWindows(out: Tensor, x: Tensor, outside: Tensor, map: Windows): void;
+  /** The map of windows, without what is outside of it. x: as out of `toWindows`; out: [B·H·W, C]. */
+  fromWindows(out: Tensor, x: Tensor, map: Windows): void;
   /** Largest value in a window; outside of the map is `fill`. x: [B·H·W, C]; out: [B·outHeight·outWidth, C]. */
   maxPool(out: Tensor, x: Tensor, window: Window, fill: number): void;
 

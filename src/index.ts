@@ -11,7 +11,15 @@ import type { Box, Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
-import { type Head, type LoadOptions, loadHere, type Model, type TextMethods, type TextOptions } from "./model.js";
+import {
+  type Head,
+  type LoadOptions,
+  loadHere,
+  type Model,
+  type PreparedImage,
+  type TextMethods,
+  type TextOptions,
+} from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
@@ -23,6 +31,7 @@ import type { EmbedOptions } from "./tasks/embed.js";
 import type { TaskName } from "./tasks/index.js";
 import type { Keypoint, Pose, PoseOptions } from "./tasks/pose.js";
 import type { Prediction } from "./tasks/predictions.js";
+import type { EmbeddedImage, Point, PromptOptions } from "./tasks/prompts.js";
 import type { Segment, Segmentation, SegmentOptions } from "./tasks/segment.js";
 import { checkNames } from "./tasks/task.js";
 import type { ZeroShotOptions } from "./tasks/zero-shot.js";
@@ -40,6 +49,7 @@ export type {
   DepthOptions,
   Detection,
   DetectOptions,
+  EmbeddedImage,
   EmbedOptions,
   Geometry,
   Head,
@@ -53,11 +63,14 @@ export type {
   Model,
   OutputName,
   Outputs,
+  Point,
   Pose,
   PoseOptions,
   Precision,
   Prediction,
+  PreparedImage,
   Progress,
+  PromptOptions,
   Segment,
   Segmentation,
   SegmentOptions,

@@ -17,8 +17,10 @@ import { toUnit } from "./numerics/vectors.js";
 import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
+import { type EmbeddedImage, isEmbedded } from "./tasks/prompts.js";
 import { concat } from "./tasks/rows.js";
-import { checkNames, textsOf } from "./tasks/task.js";
+import type { Segmentation, SegmentOptions } from "./tasks/segment.js";
+import { checkNames, type TaskImage, type TaskModel, textsOf } from "./tasks/task.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type { Head };
@@ -115,6 +117,12 @@ export interface TextMethods {
   embed(texts: string | readonly string[], options?: TextOptions): Promise<Float32Array>;
 }
 
+/** An image that is embedded once, whose masks then cost only the decoder (SAM). */
+export interface PreparedImage extends EmbeddedImage {
+  /** Masks of what points and boxes are on: `model.segment` without the time of the encoder. */
+  segment(options: SegmentOptions): Promise<Segmentation>;
+}
+
 /** A loaded model. Calls run one after the other, in the order in which they were made. */
 export interface Model extends TaskMethods {
   readonly config: Config;
@@ -166,6 +174,16 @@ export interface Model extends TaskMethods {
    * @throws RangeError where the processor resizes values: of OWLv2, and torchvision's of DINOv3.
    */
   preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
+  /**
+   * Embeds an image for many prompts, where the checkpoint takes points and boxes. What it gives has the embedding as plain data,
+   * which may be kept and given back in the place of the image.
+   * @throws RangeError if the checkpoint takes none.
+   * @example
+   * using sam = await load("facebook/sam-vit-base");
+   * const cat = await sam.prepare("cat.jpg");
+   * const { segments: [best] } = await cat.segment({ points: [{ x: 20, y: 15 }] });
+   */
+  prepare(image: ImageInput | EmbeddedImage, options?: { signal?: AbortSignal }): Promise<PreparedImage>;
   /** Ends calls that are running, which throw as later ones do, and frees what no other model shares. */
   dispose(): void;
   [Symbol.dispose](): void;
@@ -353,12 +371,9 @@ function createModel(
       const able = tasks.join(", ");
       throw new RangeError(`${name}: the checkpoint must have ${lacks}; this one has none, and can ${able}`);
     }
-    const { similarity } = live().value;
-    const compute = await call(signal, async (check) => {
-      const embedTexts = (texts: readonly string[]) => textDirections(texts, check, signal);
-      const embedQuery = (image: ImageInput) => queryOf(image, check, signal);
-      return task.begin({ config, labels, similarity, embedTexts, embedQuery }, options as object, ...args);
-    });
+    const compute = await call(signal, async (check) =>
+      task.begin(taskModel(check, signal), options as object, ...args),
+    );
     const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
     const results = await eachOf(
       name,
@@ -369,13 +384,60 @@ function createModel(
         compute({
           geometry: image.geometry,
           crops: "crops" in image ? image.crops : undefined,
-          run: (outputs, inputs) => runAll(inputsOf(image), inputs, outputs, check, signal) as never,
+          run: (outputs, inputs) =>
+            // An embedding takes the place of pixels.
+            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, signal) as never,
         }),
       boxes,
     );
     if (!isList(images)) return results[0]!;
     return task.join ? task.join(results) : results;
   }
+
+  async function prepare(
+    image: ImageInput | EmbeddedImage,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<PreparedImage> {
+    live();
+    checkNames("prepare", options, { signal: true });
+    if (!config.sam?.decoder) {
+      const able = tasks.join(", ");
+      throw new RangeError(`prepare: the checkpoint must take points and boxes; this one takes none, and can ${able}`);
+    }
+    const { signal } = options;
+    const embedded = isEmbedded(image)
+      ? image
+      : (
+          await eachOf<EmbeddedImage, never>("prepare", [image], signal, undrawn, async (seen, check) => {
+            const { imageEmbeddings } = await runAll(inputsOf(seen), {}, ["imageEmbeddings"], check, signal);
+            return { embedding: imageEmbeddings!, geometry: seen.geometry };
+          })
+        )[0]!;
+    return { ...embedded, segment: (options) => segmentPrepared(embedded, options) };
+  }
+
+  /** Masks of an image that is embedded. */
+  async function segmentPrepared({ embedding, geometry }: EmbeddedImage, options: SegmentOptions) {
+    live();
+    checkNames("segment", options, { ...TASKS.segment.options, signal: true });
+    const { signal } = options;
+    return call(signal, async (check) => {
+      const compute = await TASKS.segment.begin(taskModel(check, signal), options);
+      const image = {
+        geometry,
+        run: async (outputs: readonly OutputName[], inputs?: Inputs) =>
+          inputs ? run(inputs, outputs, check, { signal }) : { imageEmbeddings: embedding },
+      };
+      return (await compute(image as TaskImage)) as Segmentation;
+    });
+  }
+
+  /** The model as tasks see it. */
+  const taskModel = (check: () => void, signal: AbortSignal | undefined): TaskModel => ({
+    ...{ config, labels, similarity: live().value.similarity },
+    embedTexts: (texts) => textDirections(texts, check, signal),
+    embedQuery: (image) => queryOf(image, check, signal),
+  });
 
   /** Embeddings of query images that are kept. */
   const queries = new WeakMap<Blob, Promise<Tensor>>();
@@ -514,6 +576,7 @@ function createModel(
     },
     preprocess: preprocess as Model["preprocess"],
     preprocessBytes,
+    prepare,
     dispose,
     [Symbol.dispose]: dispose,
     [Symbol.asyncDispose]: async () => dispose(),

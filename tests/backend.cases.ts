@@ -121,7 +121,7 @@ export function runBackendCases(options: {
   }
 
   /** Runs `use` on tensors that are freed afterwards. */
-  async function during(b: Backend, use: () => Promise<Float32Array>): Promise<Float32Array> {
+  async function during<T>(b: Backend, use: () => Promise<T>): Promise<T> {
     const mark = b.mark();
     try {
       return await use();
@@ -375,6 +375,77 @@ export function runBackendCases(options: {
     }
   }
 
+  // Grids of one line, one column and one token, that fill no vector and no block of queries or keys.
+  for (const [images, height, width, heads, d] of [
+    [1, 1, 1, 1, 1],
+    [2, 1, 5, 2, 3],
+    [3, 6, 1, 1, 8],
+    [2, 3, 3, 3, 5],
+    [5, 7, 7, 2, 16],
+    [1, 14, 14, 3, 10],
+    [1, 9, 17, 1, 64],
+  ] as const) {
+    const tokens = height * width;
+    const cols = heads * d;
+    const label = `attention with decomposed positions of ${images}×${height}×${width}, ${heads} heads of ${d}`;
+    const tables = (b: Backend) => ({
+      ...{ height, width },
+      down: b.createTensor(2 * height - 1, d, noise((2 * height - 1) * d, 51)),
+      across: b.createTensor(2 * width - 1, d, noise((2 * width - 1) * d, 52)),
+    });
+    matches(label, (b) =>
+      during(b, async () => {
+        const qkv = b.createTensor(images * tokens, 3 * cols, noise(images * tokens * 3 * cols, 7));
+        const out = b.createTensor(images * tokens, cols);
+        b.attention(out, qkv, { heads, tokens, decomposed: tables(b) });
+        return b.read(out);
+      }),
+    );
+    matches(`${label}, of matrices apart, beside a bias`, (b) =>
+      during(b, async () => {
+        const rows = images * tokens;
+        const [q, k, v] = [53, 54, 55].map((seed) => b.createTensor(rows, cols, noise(rows * cols, seed)));
+        const bias = b.createTensor(heads * tokens, tokens, noise(heads * tokens * tokens, 56));
+        const out = b.createTensor(rows, cols);
+        const probabilities = b.createTensor(images * heads * tokens, tokens);
+        const shape = { heads, tokens, bias, probabilities, decomposed: tables(b) };
+        b.attention(out, { q: q!, k: k!, v: v! }, shape);
+        return Float32Array.from([...(await b.read(out)), ...(await b.read(probabilities))]);
+      }),
+    );
+  }
+
+  // Windows that fit, that do not, that are larger than the map, and of one pixel.
+  for (const [images, height, width, window, channels] of [
+    [1, 1, 1, 1, 1],
+    [2, 4, 6, 2, 5],
+    [1, 8, 8, 3, 9],
+    [2, 5, 7, 4, 12],
+    [3, 2, 3, 5, 3],
+    [1, 20, 17, 14, 24],
+  ] as const) {
+    const label = `${images}×${height}×${width}×${channels}, windows of ${window}×${window}`;
+    const [down, across] = [Math.ceil(height / window), Math.ceil(width / window)];
+    const rows = images * down * across * window * window;
+    const map = { height, width, window };
+    define(`toWindows and fromWindows ${label}`, async (b) => {
+      const run = (b: Backend) =>
+        during(b, async () => {
+          const pixels = images * height * width;
+          const x = b.createTensor(pixels, channels, noise(pixels * channels, 57));
+          const outside = b.createTensor(1, channels, noise(channels, 58));
+          const windows = b.createTensor(rows, channels);
+          b.toWindows(windows, x, outside, map);
+          const back = b.createTensor(pixels, channels);
+          b.fromWindows(back, windows, map);
+          return [await b.read(windows), await b.read(back), await b.read(x)] as const;
+        });
+      const [windows, back, x] = await run(b);
+      assert.deepEqual(windows, (await run(reference))[0]);
+      assert.deepEqual(back, x);
+    });
+  }
+
   define("attention of q, k and v apart is that of one matrix: the same bits", async (b) => {
     const [images, tokens, heads, d] = [2, 27, 3, 10];
     const width = heads * d;
@@ -449,6 +520,17 @@ export function runBackendCases(options: {
           return Float32Array.from([...(await b.read(out)), ...(await b.read(x))]);
         }),
       );
+      for (const activation of activations) {
+        matches(`${name} ${rows}×${width}, then ${activation}`, (b) =>
+          during(b, async () => {
+            const x = b.createTensor(rows, width, noise(rows * width, 8));
+            const scale = b.createTensor(1, width, noise(width, 9));
+            const shift = rms ? undefined : b.createTensor(1, width, noise(width, 10));
+            b.layerNorm(x, x, { scale, shift, eps: 1e-3 }, { activation });
+            return b.read(x);
+          }),
+        );
+      }
     }
     matches(`swiglu ${rows}×${width}`, (b) =>
       during(b, async () => {
@@ -902,6 +984,40 @@ export function runBackendCases(options: {
       "rope of another head",
       /^rope: qkv is 4×12 of 1 heads, so cos must have 4 or 4 columns and rows that divide 4; got 4×2$/,
       (b, t) => b.rope(t(4, 12), t(4, 2), t(4, 2), { heads: 1, pairs: "halves" }),
+    ],
+    [
+      "attention with decomposed positions of another grid",
+      /^attention: decomposed positions are of 2×2 tokens, so there must be as many queries and keys; got 3 and 3$/,
+      (b, t) =>
+        b.attention(t(3, 4), t(3, 12), {
+          ...{ heads: 2, tokens: 3 },
+          decomposed: { height: 2, width: 2, down: t(3, 2), across: t(3, 2) },
+        }),
+    ],
+    [
+      "attention with another table of positions",
+      /^attention: the grid is 2×2 and heads have 2 columns, so across must be 3×2; got 2×2$/,
+      (b, t) =>
+        b.attention(t(4, 4), t(4, 12), {
+          ...{ heads: 2, tokens: 4 },
+          decomposed: { height: 2, width: 2, down: t(3, 2), across: t(2, 2) },
+        }),
+    ],
+    [
+      "windows of another map",
+      /^toWindows: the map is 6×1 of 1×2 windows of 2×2 pixels, so the windows must be 8×1; got 6×1$/,
+      (b, t) => b.toWindows(t(6, 1), t(6, 1), t(1, 1), { height: 2, width: 3, window: 2 }),
+    ],
+    [
+      "layerNorm with an activation and accumulate",
+      /^layerNorm: an activation excludes accumulate; got gelu and accumulate$/,
+      (b, t) =>
+        b.layerNorm(
+          t(1, 2),
+          t(1, 2),
+          { scale: t(1, 2), shift: t(1, 2), eps: 0 },
+          { activation: "gelu", accumulate: true },
+        ),
     ],
     [
       "attention with another bias",

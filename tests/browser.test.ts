@@ -41,6 +41,7 @@ for (const browser of ["chromium", "firefox-esr"] as const) {
         "turns",
         "texts",
         "boxes",
+        "masks",
       ] as const;
       const found = await visit(browser, [...tasks], { isolated: true });
       using model = await load(FIXTURE, { threads: 2 });
@@ -93,6 +94,21 @@ for (const browser of ["chromium", "firefox-esr"] as const) {
       }
       assert.match(boxes.unread.message, /^image: /);
       assert.match(boxes.labels.message, /^detect: this checkpoint is told what to look for by labels or by query/);
+
+      const { masks } = found;
+      using sam = await load("tests/fixtures/dense/hf-sam");
+      const prompts = { points: [{ x: 3, y: 4 }], boxes: [{ xmin: 1, ymin: 2, xmax: 8, ymax: 12.5 }] };
+      const { segments } = await sam.segment(`${IMAGES}/exif-6.jpg`, prompts);
+      for (const got of [masks.once, ...masks.twice, masks.kept]) {
+        for (const [i, { probability, mask, ...segment }] of segments.entries()) {
+          const { probability: other, mask: pixels, ...rest } = got[i]!;
+          assert.deepEqual([pixels, rest], [[...mask.data], segment]);
+          assert.ok(Math.abs(other - probability) < 1e-4);
+        }
+      }
+      assert.deepEqual([masks.once.length, masks.intact], [3, 16 * 6 * 6]);
+      assert.match(masks.outside.message, /^segment: a point must be on the photo of 9×17 pixels; got 99, 4$/);
+      assert.match(masks.unread.message, /^image: /);
 
       await checkErrors(errors, model);
       const [read, ...unread] = errors.results;

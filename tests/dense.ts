@@ -29,6 +29,10 @@ export const DENSE_INPUTS: Readonly<Record<string, keyof Inputs>> = {
   query_pixel_values: "queryPixelValues",
   input_ids: "inputIds",
   attention_mask: "attentionMask",
+  input_points: "inputPoints",
+  input_labels: "inputLabels",
+  input_boxes: "inputBoxes",
+  input_masks: "inputMasks",
   dataset_index: "datasetIndex",
   flip_pairs: "flipPairs",
 };
@@ -52,6 +56,11 @@ export const DENSE_OUTPUTS: Readonly<Record<string, OutputName>> = {
   text_embeds: "textEmbeds",
   image_embeds: "imageEmbeds",
   query_image_embeds: "queryImageEmbeds",
+  vision_hidden_states: "hiddenStates",
+  image_embeddings: "imageEmbeddings",
+  prompt: "promptEmbeddings",
+  pred_masks: "predMasks",
+  iou_scores: "iouScores",
 };
 
 /** The largest difference from float64, as a part of the largest magnitude, or as many times the library's own in float32. */
@@ -118,9 +127,12 @@ export async function compareStages(
     }
     const names = [...new Set([...wanted.values()].map(({ name }) => name))];
     const interpolatePositions = /interpolate_pos_encoding=True/.test(entry.call ?? "");
-    const got = (await model.forward(given as Inputs, { outputs: names, interpolatePositions })) as Partial<
-      Record<OutputName, Tensor | Tensor[]>
-    >;
+    // Arguments of the library's call that are no tensors.
+    const multimaskOutput = /multimask_output=False/.test(entry.call ?? "") ? { multimaskOutput: false } : {};
+    const got = (await model.forward({ ...given, ...multimaskOutput } as Inputs, {
+      outputs: names,
+      interpolatePositions,
+    })) as Partial<Record<OutputName, Tensor | Tensor[]>>;
     for (const [key, { name, index }] of wanted) {
       const want = golden.get(key)!;
       const output = got[name]!;

@@ -33,6 +33,7 @@ const PATHS: Readonly<Record<string, string>> = {
   "openai/clip-vit-base-patch32": "tests/fixtures/checkpoints/hf-clip",
   "depth-anything/Depth-Anything-V2-Small-hf": "tests/fixtures/dense/hf-depth-anything",
   "Intel/dpt-large-ade": "tests/fixtures/dense/hf-dpt-segmentation",
+  "facebook/sam-vit-base": "tests/fixtures/dense/hf-sam",
   "google/owlv2-base-patch16-ensemble": "tests/fixtures/checkpoints/hf-owlv2",
   "usyd-community/vitpose-base-simple": "tests/fixtures/dense/hf-vitpose-classic",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",

@@ -127,6 +127,14 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-depth-anything", "hf-dpt-dinov2", "hf-dpt-segmentation"],
   },
   {
+    family: "SAM (ViT-B, L, H, SlimSAM, MedSAM)",
+    transformers: ["sam"],
+    timm: [],
+    others: [],
+    tasks: "masks by points and boxes",
+    fixtures: ["hf-sam"],
+  },
+  {
     family: "ViTPose (simple, classic), ViTPose+ (mixture of experts)",
     transformers: ["vitpose"],
     timm: [],
@@ -249,6 +257,11 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
+  [
+    "SAM",
+    "sam",
+    ...["heads/sam.ts", "heads/prompts.ts", "heads/mask-decoder.ts", "checkpoint/families/sam.ts", "tasks/prompts.ts"],
+  ],
   [
     "ViTPose and ViTPose+",
     "heads/heatmaps.ts",

@@ -29,8 +29,18 @@ import {
 } from "../src/image/processors.js";
 import { faultOfKeys, harmlessKeys, type KeyRules, type Watched, watch as watchOnly } from "../src/keys.js";
 
-const NESTED = ["vision_config", "text_config", "backbone_config", "model_args", "model_cfg", "vision_cfg", "text_cfg"];
-const TOWERS: readonly string[] = ["vision_config", "text_config", "backbone_config"];
+const PARTS = ["prompt_encoder_config", "mask_decoder_config"];
+const NESTED = [
+  ...PARTS,
+  "vision_config",
+  "text_config",
+  "backbone_config",
+  "model_args",
+  "model_cfg",
+  "vision_cfg",
+  "text_cfg",
+];
+const TOWERS: readonly string[] = [...PARTS, "vision_config", "text_config", "backbone_config"];
 const watch = (file: Json): Watched => watchOnly(file, NESTED);
 
 type Json = Readonly<Record<string, unknown>>;
@@ -133,6 +143,7 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   blip_vision_model: "blip",
   blip_2_vision_model: "blip",
   radio: "radio",
+  sam: "sam",
 };
 
 /** Facts of backbones that are not DINOv2. */
@@ -161,6 +172,9 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
           bit: { resnet: true, depth: 0 },
           radio: { prefixTokens: 10 },
           yolos: { suffixTokens: 100, boxClasses: 3 },
+          sam: {
+            sam: { channels: 256, depth: 2, masks: 4, positions: true, decomposed: true, innerWidths: [256, 128] },
+          },
         };
         const own = parts[family] ?? { gated: FAMILIES[family]!.act === "silu" };
         const top = watch(seen.gated && family === "dinov3_vit" ? { ...file, hidden_act: "silu" } : file);

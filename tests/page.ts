@@ -9,6 +9,7 @@ import {
   type Model,
   type Prediction,
   type Progress,
+  type Segmentation,
 } from "../src/index.js";
 import type { Ran } from "./page.gpu.js";
 
@@ -102,6 +103,29 @@ const TASKS = {
       labels: await failureOf(owl.detect(image, {})),
     };
     owl.dispose();
+    return found;
+  },
+
+  /** An image that is embedded once: its masks are computed in the worker, and the embedding stays the page's. */
+  async masks() {
+    const folder = `${FIXTURES}/dense/hf-sam`;
+    const sam = await load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+    const image = `${FIXTURES}/image/exif-6.jpg`;
+    const prompts = { points: [{ x: 3, y: 4 }], boxes: [{ xmin: 1, ymin: 2, xmax: 8, ymax: 12.5 }] };
+    const prepared = await sam.prepare(image);
+    const { embedding, geometry } = prepared;
+    const plain = ({ segments }: Segmentation) =>
+      segments.map(({ mask, ...segment }) => ({ ...segment, mask: [...mask.data] }));
+    const signal = new AbortController().signal;
+    const found = {
+      once: plain(await sam.segment(image, prompts)),
+      twice: [plain(await prepared.segment({ ...prompts, signal })), plain(await prepared.segment(prompts))],
+      kept: plain(await (await sam.prepare({ embedding, geometry })).segment(prompts)),
+      intact: embedding.data.length,
+      outside: await failureOf(prepared.segment({ points: [{ x: 99, y: 4 }] })),
+      unread: await failureOf(sam.prepare(document.body as never)),
+    };
+    sam.dispose();
     return found;
   },
 

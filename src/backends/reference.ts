@@ -5,6 +5,7 @@
 import {
   type Attended,
   type Backend,
+  type Decomposed,
   type DType,
   ELEMENT_BYTES,
   type Linear,
@@ -34,6 +35,8 @@ import {
   checkSize,
   checkStore,
   checkSwiglu,
+  checkToWindows,
+  checkWindows,
 } from "./shapes.js";
 
 /** Row-major. */
@@ -273,6 +276,7 @@ export function createReferenceBackend(): Backend {
       const o = matrix(out).data;
       const plus = options.accumulate ? o : undefined;
       for (let row = 0; row < x.rows; row++) normalize(o, matrix(x).data, row * x.cols, x.cols, norm, plus);
+      if (options.activation) for (const [i, y] of o.entries()) o[i] = ACTIVATIONS[options.activation].of(y);
     },
 
     swiglu(out, x) {
@@ -319,10 +323,20 @@ export function createReferenceBackend(): Backend {
 
     attention(out, qkv, shape) {
       const { images, queries, d, shared } = checkAttention(out, qkv, shape);
-      const { heads, tokens } = shape;
+      const { heads, tokens, decomposed } = shape;
       const { q, k, v } = partsOf(qkv, heads * d);
       const o = matrix(out).data;
       const p = new Float64Array(tokens);
+      /** A query's product with the rows of both tables that its place and the key's tell. */
+      function positions({ height, width, down, across }: Decomposed, i: number, j: number, query: number): number {
+        const line = Math.floor(i / width) - Math.floor(j / width) + height - 1;
+        const column = (i % width) - (j % width) + width - 1;
+        let dot = 0;
+        for (let e = 0; e < d; e++) {
+          dot += q.data[query + e]! * (matrix(down).data[line * d + e]! + matrix(across).data[column * d + e]!);
+        }
+        return dot;
+      }
       for (let image = 0; image < images; image++)
         for (let h = 0; h < heads; h++)
           for (let i = 0; i < queries; i++) {
@@ -334,6 +348,7 @@ export function createReferenceBackend(): Backend {
               for (let e = 0; e < d; e++) dot += q.data[query + e]! * k.data[key + e]!;
               const row = shape.bias?.rows === queries ? i : h * queries + i;
               p[j] = dot / Math.sqrt(d) + (shape.bias ? matrix(shape.bias).data[row * tokens + j]! : 0);
+              if (decomposed) p[j]! += positions(decomposed, i, j, query);
               max = Math.max(max, p[j]!);
             }
             let sum = 0;
@@ -467,6 +482,36 @@ export function createReferenceBackend(): Backend {
             o[i++] = data[own * cols + c]! + (readout === "add" ? data[first * cols + c]! : 0);
           if (readout === "concatenate") for (let c = 0; c < cols; c++) o[i++] = data[first * cols + c]!;
         }
+    },
+
+    toWindows(out, x, outside, { height, width, window }) {
+      const { images, down, across } = checkToWindows(out, x, outside, { height, width, window });
+      const { cols, data } = matrix(x);
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let w = 0; w < down * across; w++)
+          for (let at = 0; at < window * window; at++, i += cols) {
+            const [y, u] = [
+              Math.floor(w / across) * window + Math.floor(at / window),
+              (w % across) * window + (at % window),
+            ];
+            const row = ((image * height + y) * width + u) * cols;
+            const inside = y < height && u < width;
+            matrix(out).data.set(inside ? data.subarray(row, row + cols) : matrix(outside).data, i);
+          }
+    },
+
+    fromWindows(out, x, { height, width, window }) {
+      const { images, down, across } = checkWindows("fromWindows", out, x, { height, width, window });
+      const { cols, data } = matrix(x);
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let y = 0; y < height; y++)
+          for (let u = 0; u < width; u++, i += cols) {
+            const w = (image * down + Math.floor(y / window)) * across + Math.floor(u / window);
+            const row = (w * window * window + (y % window) * window + (u % window)) * cols;
+            matrix(out).data.set(data.subarray(row, row + cols), i);
+          }
     },
 
     groupNorm(out, x, norm, { groups, pixels, activation, accumulate }) {

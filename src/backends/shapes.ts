@@ -3,9 +3,11 @@ import {
   type Attended,
   type AttentionShape,
   type ConvolveOptions,
+  type Decomposed,
   type DType,
   ELEMENT_BYTES,
   type GroupNormOptions,
+  type LayerNormOptions,
   type Linear,
   type LinearOptions,
   type MapResize,
@@ -17,6 +19,7 @@ import {
   type Transposed,
   type WeightTarget,
   type Window,
+  type Windows,
 } from "../backend.js";
 
 const size = (x: { rows: number; cols: number }) => `${x.rows}×${x.cols}`;
@@ -120,9 +123,12 @@ export function checkLayerNorm(
   out: Tensor,
   x: Tensor,
   norm: Norm,
-  { accumulate }: { accumulate?: boolean } = {},
+  { activation, accumulate }: LayerNormOptions = {},
 ): void {
   const given = `x is ${size(x)}`;
+  if (activation && accumulate) {
+    throw new RangeError(`layerNorm: an activation excludes accumulate; got ${activation} and accumulate`);
+  }
   expect("layerNorm", given, "out", out, x.rows, x.cols);
   checkNorm("layerNorm", given, "", norm, x.cols);
   if (accumulate && out === x)
@@ -316,6 +322,27 @@ export function checkReadout(
   return images;
 }
 
+/** Returns the numbers of images, and of windows down and across. `x` is the map, `windows` its rows in windows. */
+export function checkWindows(op: string, x: Tensor, windows: Tensor, { height, width, window }: Windows) {
+  const images = x.rows / (height * width);
+  const sizes = [height, width, window].every((n) => Number.isSafeInteger(n) && n > 0);
+  if (!sizes || !Number.isInteger(images) || images < 1) {
+    throw new RangeError(
+      `${op}: maps are ${height}×${width} and windows ${window}×${window}, so the map must have a multiple of ${height * width} rows; got ${size(x)}`,
+    );
+  }
+  const [down, across] = [Math.ceil(height / window), Math.ceil(width / window)];
+  const given = `the map is ${size(x)} of ${down}×${across} windows of ${window}×${window} pixels`;
+  expect(op, given, "the windows", windows, images * down * across * window ** 2, x.cols);
+  if (x === windows) throw new RangeError(`${op}: out must be another tensor than x; got the same`);
+  return { images, down, across };
+}
+
+export function checkToWindows(out: Tensor, x: Tensor, outside: Tensor, map: Windows) {
+  expect("toWindows", `x is ${size(x)}`, "outside", outside, 1, x.cols);
+  return checkWindows("toWindows", x, out, map);
+}
+
 /** Returns the number of images. */
 export const checkMaxPool = (out: Tensor, x: Tensor, window: Window): number =>
   checkWindow("maxPool", out, x, window, x.cols);
@@ -393,7 +420,23 @@ export function checkAttention(out: Tensor, qkv: Attended, shape: AttentionShape
     expect("attention", `there are ${of} and ${heads} heads`, "bias", bias, rows, tokens);
   }
   if (probabilities) expect("attention", given, "probabilities", probabilities, images * heads * queries, tokens);
+  if (shape.decomposed) checkDecomposed(shape.decomposed, { queries, tokens, d });
   return { images, queries, d, shared };
+}
+
+function checkDecomposed(
+  { height, width, down, across }: Decomposed,
+  { queries, tokens, d }: { queries: number; tokens: number; d: number },
+): void {
+  const sides = [height, width].every((n) => Number.isSafeInteger(n) && n > 0);
+  if (!sides || height * width !== tokens || queries !== tokens) {
+    throw new RangeError(
+      `attention: decomposed positions are of ${height}×${width} tokens, so there must be as many queries and keys; got ${queries} and ${tokens}`,
+    );
+  }
+  const given = `the grid is ${height}×${width} and heads have ${d} columns`;
+  expect("attention", given, "down", down, 2 * height - 1, d);
+  expect("attention", given, "across", across, 2 * width - 1, d);
 }
 
 function checkPacked(out: Tensor, qkv: Tensor, { heads, tokens }: AttentionShape) {

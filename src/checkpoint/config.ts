@@ -22,7 +22,8 @@ export type LayoutName =
   | "openclip"
   | "openclip-timm"
   | "flax"
-  | "bit";
+  | "bit"
+  | "sam";
 
 export interface Config extends ModelConfig {
   /** Model family, by the name that the checkpoint's library gives it: "vit", "dinov2", "clip". */

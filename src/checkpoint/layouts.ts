@@ -34,6 +34,8 @@ export interface AttentionNames {
   /** LayerScale (Touvron et al. 2021b), with its whole name, as every vector here; or. */
   readonly scales?: readonly string[];
   readonly relativePositions?: string;
+  /** Tables of decomposed relative positions, down and across, with their whole names. */
+  readonly decomposed?: readonly [string, string];
 }
 
 /** One MLP of a block, eq. 3, relative to the block. */
@@ -894,6 +896,33 @@ const bit: Layout = {
   ignored: /^$/,
 };
 
+/** transformers' SAM, whose heads are in heads/sam.ts. */
+const sam: Layout = {
+  name: "sam",
+  prefixes: ["vision_encoder.", "sam.vision_encoder.", ""],
+  patchEmbed: "patch_embed.projection",
+  tokens: [],
+  positions: "pos_embed",
+  blocks: [
+    {
+      at: "layers.#.",
+      attentions: [
+        {
+          norm: "layer_norm1",
+          qkv: [["attn.qkv"]],
+          proj: "attn.proj",
+          decomposed: ["attn.rel_pos_h", "attn.rel_pos_w"],
+        },
+      ],
+      mlps: [{ norm: "layer_norm2", fc1: [["mlp.lin1"]], fc2: ["mlp.lin2"] }],
+    },
+  ],
+  norm: "",
+  head: [],
+  // The same as shared_image_embedding's, in published files.
+  ignored: /^prompt_encoder\.shared_embedding\./,
+};
+
 export const layouts: readonly Layout[] = [
   transformers,
   dinov3,
@@ -911,4 +940,5 @@ export const layouts: readonly Layout[] = [
   torchvision,
   flax,
   bit,
+  sam,
 ];

@@ -1,6 +1,7 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
 import { observeDpt } from "../heads/dpt.js";
 import { observeHeatmaps } from "../heads/heatmaps.js";
+import { observeSam } from "../heads/sam.js";
 import { excerpt } from "../json.js";
 import type { ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
@@ -162,7 +163,8 @@ export function observe(named: Named, tensors: Shapes) {
   const positions = shape(prefix + layout.positions);
   const rows = positions.length === 0 ? 0 : positions.reduce((product, n) => product * n, 1) / positions.at(-1)!;
   // Registers have no row in DINOv2's table, and nothing before the patches has one where a grid alone fits.
-  const positioned = [0, tokens[0]!, tokens[0]! + (tokens[1] ?? 0), prefixTokens];
+  const [classTokens = 0, others = 0] = tokens;
+  const positioned = [0, classTokens, classTokens + others, prefixTokens];
 
   const at = block ? blockPrefix + blockAt(block, 0) : "";
   const attention = block?.attentions[0];
@@ -204,7 +206,7 @@ export function observe(named: Named, tensors: Shapes) {
     resnet: resnet !== undefined,
     prefixTokens,
     suffixTokens,
-    classToken: tokens[0]! > 0,
+    classToken: classTokens > 0,
     /** Rows of the table, and those of them that are before the grid's. */
     positions: rows,
     positioned,
@@ -220,6 +222,7 @@ export function observe(named: Named, tensors: Shapes) {
     /** Classes of detection tokens, that of nothing among them. */
     boxClasses: boxHead === undefined ? 0 : (shape(names.weight(boxHead))[0] ?? 0),
     dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
+    sam: layout.name === "sam" ? observeSam(has, (tensor) => tensors.get(tensor)?.shape, prefix) : undefined,
     heatmaps: observeHeatmaps((tensor) => tensors.get(tensor)?.shape),
     /** Experts of the first block's MLP, and the columns that each of them makes. */
     experts: expertsOf((expert) => shape(names.weight(at + expert)), mlp?.experts),

@@ -37,6 +37,7 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   "openclip-timm": fromOpenClip,
   flax: fromFlax,
   bit: fromBigTransfer,
+  sam: fromTransformers,
 };
 
 /** Sizes that are changed at load. */
@@ -89,7 +90,7 @@ export async function parseConfig(
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio"],
+    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio", "sam"],
     [
       ["", TRANSFORMERS_KEYS],
       ["backbone_config", TRANSFORMERS_KEYS],
@@ -97,6 +98,8 @@ const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string
       ["text_config", TRANSFORMERS_KEYS],
       ["vision_config_dict", TRANSFORMERS_KEYS],
       ["text_config_dict", TRANSFORMERS_KEYS],
+      ["prompt_encoder_config", TRANSFORMERS_KEYS],
+      ["mask_decoder_config", TRANSFORMERS_KEYS],
     ],
   ),
   timm: [

@@ -9,6 +9,7 @@ import { HEATMAPS_UNREAD, planHeatmaps } from "../heads/heatmaps.js";
 import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
 import { planProbe } from "../heads/probe.js";
+import { planSam } from "../heads/sam.js";
 import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
@@ -77,7 +78,7 @@ export function planWeights(
   const pooledNorm = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
   const texts = count === undefined ? named.text : undefined;
 
-  const tower = { ...config, relativeTable: tableShape(config, stored) };
+  const tower = { ...config, relativeTable: tableShape(config, stored), grid: gridOf(config, config.imageSize) };
 
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
@@ -105,6 +106,7 @@ export function planWeights(
     classifiers: config.probe ? [] : planClassifier(planner, layout, config),
     probe: config.probe && planProbe(config.probe),
     dpt: count === undefined && config.dpt ? planDpt(planner, config.dpt, width) : undefined,
+    sam: count === undefined && config.sam ? planSam(planner, config.sam, prefix, width) : undefined,
     heatmaps: count === undefined && config.heatmaps ? planHeatmaps(planner, config.heatmaps, width) : undefined,
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
     patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
@@ -227,9 +229,11 @@ function planPositions(
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
   // A table that fits no such number of prefix rows has a wrong shape, and is named as one.
   const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
-  const expected = [1, counted + from[0] * from[1], config.width];
+  const rowsInAll = counted + from[0] * from[1];
+  // SAM's has the grid's own shape.
+  const expected = shape.length === 4 ? [1, ...from, config.width] : [1, rowsInAll, config.width];
   const grid = gridOf(config, config.imageSize);
-  const order = ownOrder({ tokens: expected[1]!, prefix: counted, suffix: config.suffixTokens });
+  const order = ownOrder({ tokens: rowsInAll, prefix: counted, suffix: config.suffixTokens });
   const own = (table: Float32Array) => ({ table: inOrder(table, order, config.width), grid: from, prefix: counted });
   const resampled = (table: Float32Array) => positionsAt(own(table), grid, config);
   const rows = config.prefixTokens + grid[0] * grid[1];
@@ -292,7 +296,10 @@ function tableShape(config: Config, stored: Stored): [number, number] {
 
 /** Config of a tower, as its blocks need it. `relativeTable`: shape of BEiT's table, in towers of images. */
 type TowerConfig = EncoderConfig &
-  Pick<Partial<Config>, "qkvBias" | "experts"> & { readonly relativeTable?: readonly [number, number] };
+  Pick<Partial<Config>, "qkvBias" | "windows" | "experts"> & {
+    readonly relativeTable?: readonly [number, number];
+    readonly grid?: readonly [number, number];
+  };
 
 /** Blocks of a tower. Which parts they have, the first one tells. */
 function planBlocks(
@@ -307,7 +314,7 @@ function planBlocks(
     const [at, first] = [prefix + blockAt(names, i), prefix + blockAt(names, 0)];
     const parallel = names.inProj === undefined ? undefined : planInProj(planner, config, at, first, names);
     const attentions = names.attentions.map((part) =>
-      planAttention(planner, config, { at, first }, part, parallel?.qkv),
+      planAttention(planner, config, { at, first, block: i }, part, parallel?.qkv),
     );
     const mlps = names.mlps.map((part) => planMlp(planner, layout, config, { at, first }, part, parallel?.fc1));
     return parallel ? [[...attentions, ...mlps]] : [attentions, mlps];
@@ -351,12 +358,13 @@ function planInProj(
 function planAttention(
   planner: Planner,
   config: TowerConfig,
-  place: BlockPlace,
+  place: BlockPlace & { readonly block: number },
   names: AttentionNames,
   fused: LinearPlan | undefined,
 ): Planned<Attention> {
   const { width, heads, eps } = config;
   const { at, first } = place;
+  const size = config.windows?.whole.includes(place.block) ? undefined : config.windows?.size;
   const hasNorm = (norm: string | undefined) => norm !== undefined && planner.hasNorm(first + norm);
   // Head by head, or all heads of a token in one; an RMSNorm, if it has no shift, whatever the tower's are.
   const qkNorm = (norm: string | undefined) => {
@@ -377,6 +385,9 @@ function planAttention(
       table !== undefined && config.relativeTable && planner.has(first + table)
         ? values(at + table, config.relativeTable)
         : undefined,
+    decomposed: planDecomposed(planner, config, place, names, size),
+    window:
+      size === undefined ? undefined : { size, outside: planOutside(planner, place.at + names.qkv[0]![0], width) },
     subNorm: hasNorm(names.subNorm) ? planner.norm(at + names.subNorm, width, eps) : undefined,
     out: scaled(
       planner,
@@ -386,6 +397,28 @@ function planAttention(
     ),
   };
 }
+
+/** Tables of the whole grid, or of a window. */
+function planDecomposed(
+  planner: Planner,
+  { grid, width, heads }: TowerConfig,
+  { at, first }: BlockPlace,
+  { decomposed }: AttentionNames,
+  size: number | undefined,
+): Planned<Attention>["decomposed"] {
+  if (!decomposed || !grid || !planner.has(first + decomposed[0])) return undefined;
+  const [down, across] = decomposed.map((name, axis): TensorPlan => {
+    const [rows, cols] = [2 * (size ?? grid[axis]!) - 1, width / heads];
+    return { place: "tensor", ...{ rows, cols, sources: [source(at + name, [rows, cols], rows)] } };
+  });
+  return { down: down!, across: across! };
+}
+
+/** [q | k | v] of a token of zeros, which a layer's bias is. */
+const planOutside = ({ biasOf }: Planner, qkv: string, width: number): TensorPlan => ({
+  place: "tensor",
+  ...{ rows: 1, cols: 3 * width, sources: [source(biasOf(qkv), [3 * width], 1, { arrange: (bias) => bias })] },
+});
 
 function planQkv(
   planner: Planner,

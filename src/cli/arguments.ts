@@ -31,6 +31,7 @@ const SHOWN: Readonly<Record<CommandKind, string>> = {
   index: "N",
   boxes: '"0 0 9 9"',
   image: "FILE",
+  points: '"9 9; 0 0 0"',
 };
 
 /** Commands of tasks. */
@@ -196,6 +197,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     boxes: boxesOf,
     text: (_, text) => text,
     image: (_, text) => text,
+    points: pointsOf,
   };
   const values = Object.entries(taskOptions).flatMap(([name, { option, kind }]: [string, CommandOption<object>]) => {
     const text = given[name];
@@ -257,6 +259,20 @@ function textsOf(name: string, text: string): string[] {
   const texts = text.split(",").map((part) => part.trim());
   if (!texts.includes("")) return texts;
   throw new Error(`--${name} must be texts with commas between; got ${excerpt(text)}`);
+}
+
+/** Points of two numbers each and maybe a 1, on the object, or a 0, beside it, with semicolons between points. */
+function pointsOf(name: string, text: string): object[] {
+  return text.split(";").map((part) => {
+    const numbers = part.trim().split(/[\s,]+/);
+    const [x, y, label = 1] = numbers.map(Number);
+    if ([2, 3].includes(numbers.length) && numbers.every((n) => n !== "" && Number.isFinite(Number(n)))) {
+      return { x, y, label };
+    }
+    throw new Error(
+      `--${name} must be points of x, y and maybe 1 or 0, with semicolons between; got ${excerpt(part.trim())}`,
+    );
+  });
 }
 
 /** Boxes of four numbers each, left, top, right and bottom, with semicolons between boxes. */

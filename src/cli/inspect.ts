@@ -128,6 +128,7 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   "openclip-timm": "OpenCLIP with a timm model",
   flax: "google-research's Flax code",
   bit: "google-research's big_transfer",
+  sam: "transformers' SAM",
 };
 
 const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<Config["resnet"]>): string =>
@@ -135,7 +136,7 @@ const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<
   `norm ${preActivation ? "before" : "after"} convolutions`;
 
 function describeEncoder(config: Config, tensors: readonly string[]): string {
-  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, qkNorm, rotary, postNorm } = config;
+  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, qkNorm, rotary, postNorm, windows } = config;
   const has = (part: RegExp) => tensors.some((tensor) => part.test(tensor));
   return [
     `depth ${depth}, width ${width}, heads ${heads}, MLP width ${mlpWidth}`,
@@ -144,6 +145,10 @@ function describeEncoder(config: Config, tensors: readonly string[]): string {
     ...(qkNorm ? ["norm of queries and keys"] : []),
     ...(rotary ? [`rotary positions (${rotary.kind})`] : []),
     ...(config.relativePositions ? ["relative positions"] : []),
+    ...(has(/rel_pos_h$/) ? ["decomposed relative positions"] : []),
+    ...(windows
+      ? [`windows of ${windows.size}×${windows.size} but in blocks ${windows.whole.join(", ") || "none"}`]
+      : []),
     ...(has(/(lambda_?1|gamma(_1)?)$/) ? ["LayerScale"] : []),
     ...(postNorm ? ["norm after each part"] : []),
   ].join(", ");
@@ -164,7 +169,8 @@ function describeProbe({ layers, reads, unit }: NonNullable<Config["probe"]>): s
 }
 
 function describeHead(config: Config): string {
-  const { pooling, classes, categories, poolerWidth, features, dpt, patchBoxes, tokenBoxes, suffixTokens } = config;
+  const { pooling, classes, categories, poolerWidth, features, dpt, sam, patchBoxes, tokenBoxes, suffixTokens } =
+    config;
   const { heatmaps, experts } = config;
   const pooled = {
     token: "class token",
@@ -190,6 +196,10 @@ function describeHead(config: Config): string {
     const what =
       head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
     return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
+  }
+  if (sam) {
+    const embedding = `an embedding of ${sam.grid.join("×")} cells and ${sam.channels} channels`;
+    return sam.decoder ? `masks by points and boxes, by ${embedding}` : `${embedding}, without a decoder`;
   }
   if (heatmaps) {
     const decoder = "factor" in heatmaps.decoder ? "simple" : "classic";
@@ -218,6 +228,7 @@ function describePreprocessing(preprocessing: Preprocessing): string {
   const size = "height" in resize ? sizeText([resize.height, resize.width]) : "";
   if (preprocessing.square) steps.push("laid on a white square");
   if (resize.mode === "shortest") steps.push(`short side to ${resize.size}, ${filter}`);
+  if (resize.mode === "longest") steps.push(`long side to ${resize.longest}, ${filter}, zeros to ${result}`);
   if (resize.mode === "exact") steps.push(`resize to ${size}, ${filter}`);
   if (resize.mode === "patches") steps.push(`resize to at most ${resize.most} patches of its shape, ${filter}`);
   if (resize.mode === "contain") steps.push(`resize to fit in ${size}, ${filter}`);

@@ -14,8 +14,16 @@ function sequenceOf(config: Config) {
 }
 
 /** Multiply-adds of T tokens, eq. 2: qkv and proj, then Q Kᵀ and A V; eq. 3: both layers of the MLP, or all three. */
-const blockProducts = ({ width: D, mlpWidth }: EncoderConfig, T: number, gated: boolean): number =>
-  T * 4 * D * D + 2 * T * T * D + T * (gated ? 3 : 2) * D * mlpWidth;
+const blockProducts = ({ width: D, mlpWidth }: EncoderConfig, T: number, gated: boolean, pairs = T * T): number =>
+  T * 4 * D * D + 2 * pairs * D + T * (gated ? 3 : 2) * D * mlpWidth;
+
+/** Tokens of all windows of an image, also where they are outside of it. */
+function tokensInWindows({ windows, imageSize, ...config }: Config): number {
+  if (!windows) return 0;
+  const whole = (side: number) => Math.ceil(side / windows.size) * windows.size;
+  const [rows, columns] = gridOf(config, imageSize);
+  return whole(rows) * whole(columns);
+}
 
 /**
  * Multiply-adds of the logits, or of the features, of one image. Counted are matrix products and convolutions, the
@@ -25,13 +33,20 @@ export function multiplyAdds(config: Config): number {
   const { width: D, mlpWidth, depth, classes, pooling, features, text } = config;
   const { patches, tokens: T, patchValues } = sequenceOf(config);
   const convolutions = config.resnet ? convolutionProducts(config, config.resnet) : 0;
-  const encoder = depth > 0 ? patches * patchValues * D + depth * blockProducts(config, T, config.gated) : 0;
+  const { windows, sam } = config;
+  const inWindows = windows ? depth - new Set(windows.whole).size : 0;
+  const pairs = windows ? tokensInWindows(config) * windows.size ** 2 : 0;
+  const blocks =
+    (depth - inWindows) * blockProducts(config, T, config.gated) +
+    inWindows * blockProducts(config, T, config.gated, pairs);
+  const encoder = depth > 0 ? patches * patchValues * D + blocks : 0;
+  const neck = sam ? T * sam.channels * (D + 9 * sam.channels) : 0;
   // k and v of every token, one query's scores and sum, proj and MLP of one vector
   const attentionPool = pooling === "attention" ? T * 2 * D * D + 2 * T * D + D * D + 2 * D * mlpWidth : 0;
   const heads = (pooling === "distilled" || pooling === "token+mean" ? 2 : 1) * D * classes;
   const dense = denseCosts(config)?.products ?? 0;
   const boxes = boxProducts(config, patches);
-  return convolutions + encoder + attentionPool + heads + dense + boxes + (text ? D * features : 0);
+  return convolutions + encoder + neck + attentionPool + heads + dense + boxes + (text ? D * features : 0);
 }
 
 /** Multiply-adds of boxes: three layers for the corners, and of patches for objectness; what they are compared or classified by. */
@@ -80,7 +95,8 @@ export function activationBytes(config: Config): number {
   }
   if (config.depth === 0) return 4 * (3 * area + maps);
   const { patches, tokens: T, patchValues } = sequenceOf(config);
-  const block = T * (5 * D + (config.gated ? 3 : 1) * mlpWidth);
+  // Windows have their own q, k, v and results.
+  const block = 4 * D * tokensInWindows(config) + T * (5 * D + (config.gated ? 3 : 1) * mlpWidth);
   // The rows that a matrix product reads are packed first.
   const packed = T * mlpWidth;
   const dense = denseCosts(config)?.elements ?? 0;

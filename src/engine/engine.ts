@@ -265,6 +265,7 @@ const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
   ...(["logitsPerImage", "logitsPerText", "predictedDepth"] as const),
+  ...(["imageEmbeddings", "predMasks", "iouScores"] as const),
   ...(["predBoxes", "objectnessLogits", "classEmbeds", "queryEmbeds"] as const),
 ];
 

@@ -10,10 +10,12 @@ import type { ModelConfig } from "./model.js";
 /** As few passes as there can be if no matrix may be larger than the backend's largest. One image may be too large still. */
 export function passes(backend: Backend, config: ModelConfig, batch: ImageBatch, attentions: boolean): ImageBatch[] {
   const { maxBufferBytes } = backend;
-  if (maxBufferBytes === undefined || !("pixels" in batch)) return [batch];
+  if (!("pixels" in batch) || (maxBufferBytes === undefined && !config.sam)) return [batch];
   const { dims } = batch.pixels;
   const [images, channels, height, width] = dims as [number, number, number, number];
-  const most = Math.max(1, Math.floor(maxBufferBytes / (4 * largest(config, [height, width], attentions))));
+  const bytes = 4 * largest(config, [height, width], attentions);
+  // SAM's images are large, and each has prompts of its own.
+  const most = config.sam ? 1 : Math.max(1, Math.floor(maxBufferBytes! / bytes));
   const count = Math.ceil(images / most);
   if (count === 1) return [batch];
   const size = Math.ceil(images / count);

@@ -4,7 +4,9 @@ import { similarities, toUnits } from "../heads/contrastive.js";
 import { startDpt } from "../heads/dpt.js";
 import { flippedBack, startHeatmaps } from "../heads/heatmaps.js";
 import { runHeads } from "../heads/index.js";
+import { type Prompting, runMaskDecoder } from "../heads/mask-decoder.js";
 import { compareBoxes, queriesOf } from "../heads/patch-boxes.js";
+import { runNeck } from "../heads/sam.js";
 import {
   arrived,
   type Call,
@@ -18,6 +20,7 @@ import {
   type Tensor,
 } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
+import { planes } from "../vit/resnet.js";
 import { runText } from "../vit/text.js";
 import { encodeImages, type ImageBatch } from "../vit/vit.js";
 import { concatenated, padTogether, passes } from "./batches.js";
@@ -58,7 +61,8 @@ export async function forward(
   if (asked.has("textEmbeds")) asked.add("textFeatures");
   const wants = (name: OutputName) => asked.has(name);
   const pairs = inputs.flipPairs && flipPairsOf(config, inputs.flipPairs);
-  const some = (tower: "image" | "text" | "query") => [...asked].some((name) => needs(name, tower));
+  const some = (tower: "image" | "text" | "query" | "prompt") => [...asked].some((name) => needs(name, tower));
+  const prompts = some("prompt") ? promptsOf(config, inputs) : undefined;
 
   /** Calls the ops of all images of an input. */
   async function runAll(name: "pixelValues" | "queryPixelValues", wants: (name: OutputName) => boolean) {
@@ -66,13 +70,34 @@ export async function forward(
     const batches = imagesOf(config, inputs, name, options.interpolatePositions ?? false);
     for (const batch of batches.flatMap((batch) => passes(backend, config, batch, wants("attentions")))) {
       const outputs: Pending = {};
-      await runImages(backend, weights, config, batch, { wants, outputs, ...options });
+      // Each image of a model that takes prompts is a pass of its own.
+      await runImages(backend, weights, config, batch, { wants, outputs, ...options }, prompts?.[all.length]);
       all.push(outputs);
     }
     return all;
   }
 
-  const images = some("image") ? await runAll("pixelValues", wants) : [];
+  /** Calls the ops of prompts for embeddings that are given. */
+  function runPrompts({ data, dims }: Tensor): Pending[] {
+    const [images, channels] = dims as [number, number];
+    return Array.from({ length: images }, (_, i) => {
+      const outputs: Pending = {};
+      const mark = backend.mark();
+      const rows = rowsOf(data.subarray((i * data.length) / images, ((i + 1) * data.length) / images), channels);
+      const embedding = backend.createTensor(rows.length / channels, channels, rows);
+      const call = { wants, outputs, ...options };
+      runMaskDecoder(backend, weights.sam!.decoder!, config.sam!, embedding, prompts![i]!, config.imageSize, call);
+      backend.release(mark);
+      return outputs;
+    });
+  }
+
+  const given = prompts && inputs.imageEmbeddings;
+  if (given && some("image")) {
+    const names = wanted.filter((name) => needs(name, "image")).join(", ");
+    throw new RangeError(`forward: outputs of images need pixelValues in the place of imageEmbeddings; got ${names}`);
+  }
+  const images = given ? runPrompts(given) : some("image") || prompts ? await runAll("pixelValues", wants) : [];
   const ofQuery = new Set<OutputName>(QUERY_OUTPUTS);
   if (wants("queryImageEmbeds")) ofQuery.add("imageEmbeds");
   const seen = some("query") ? await runAll("queryPixelValues", (name) => ofQuery.has(name)) : [];
@@ -183,12 +208,20 @@ async function runImages(
   config: ModelConfig,
   batch: ImageBatch,
   call: Call,
+  prompting?: Prompting,
 ): Promise<void> {
   const mark = backend.mark();
   try {
     const dense = startDpt(backend, weights, config, call) ?? startHeatmaps(backend, weights, config, call);
     const encoded = await encodeImages(backend, weights, config, batch, call, dense?.reader);
     dense?.finish(encoded);
+    if (prompting || call.wants("imageEmbeddings")) {
+      const map = runNeck(backend, weights.sam!, encoded.z, encoded.grid);
+      if (call.wants("imageEmbeddings")) call.outputs.imageEmbeddings = planes(backend, map, encoded.images);
+      if (prompting) {
+        runMaskDecoder(backend, weights.sam!.decoder!, config.sam!, map.x, prompting, config.imageSize, call);
+      }
+    }
     await runHeads(backend, weights, config, encoded, call);
   } finally {
     backend.release(mark);
@@ -241,6 +274,15 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   }
   if (wanted.includes("poolAttention") && config.pooling !== "attention") {
     throw lacks("poolAttention", "attention pooling");
+  }
+  for (const name of ["imageEmbeddings", "promptEmbeddings", "predMasks", "iouScores"] as const) {
+    const has = name === "imageEmbeddings" ? config.sam : config.sam?.decoder;
+    if (wanted.includes(name) && !has) throw lacks(name, "masks by prompts");
+  }
+  if (wanted.includes("attentions") && config.windows) {
+    throw new RangeError(
+      "forward: attentions need blocks that attend to all tokens; those of this checkpoint have windows",
+    );
   }
   if (config.depth === 0) {
     for (const name of ["patchEmbedding", "attentions"] as const) {
@@ -351,6 +393,81 @@ function sequencesOf(
     }
     return { patches: data.subarray(i * most * cols, (i * most + count) * cols), grid };
   });
+}
+
+/** Most objects that are asked for at once: their masks are 256 MB at 256 × 256. */
+const MAX_OBJECTS = 1000;
+
+/** Most points of an object. */
+const MAX_POINTS = 1000;
+
+/**
+ * Prompts of each image.
+ * @throws RangeError if there are none, or not of one shape.
+ */
+function promptsOf({ sam }: ModelConfig, inputs: Inputs): Prompting[] {
+  const { inputPoints, inputLabels, inputBoxes, inputMasks, imageEmbeddings, pixelValues } = inputs;
+  if ((imageEmbeddings === undefined) === (pixelValues === undefined)) {
+    const got = imageEmbeddings ? "both" : "neither";
+    throw new RangeError(`forward: prompts are of pixelValues or of imageEmbeddings; got ${got}`);
+  }
+  const { channels, grid } = sam!;
+  const images = (imageEmbeddings ?? pixelValues)!.dims?.[0] ?? 0;
+  if (imageEmbeddings) checkShape("imageEmbeddings", imageEmbeddings, [images, channels, ...grid]);
+  const given = inputPoints ?? inputBoxes;
+  if (!given) throw new RangeError("forward: masks need a prompt, inputPoints or inputBoxes; got neither");
+  const objects = given.dims?.[1] ?? 0;
+  const points = inputPoints?.dims?.[2] ?? 0;
+  if (!(images >= 1) || !(objects >= 1 && objects <= MAX_OBJECTS)) {
+    throw new RangeError(`forward: prompts must be of 1 to ${MAX_OBJECTS} objects of each image; got ${objects}`);
+  }
+  if (inputPoints && !(points >= 1 && points <= MAX_POINTS)) {
+    throw new RangeError(`forward: an object must have 1 to ${MAX_POINTS} points; got ${points}`);
+  }
+  if (inputPoints) checkNumbers("inputPoints", inputPoints, [images, objects, points, 2]);
+  if (inputBoxes) checkNumbers("inputBoxes", inputBoxes, [images, objects, 4]);
+  if (inputLabels && !inputPoints) throw new RangeError("forward: inputLabels are of inputPoints; got none");
+  const labels = inputLabels ? integersOf("inputLabels", inputLabels, [images, objects, points]) : undefined;
+  const bad = labels?.find((label) => ![1, 0, -1, -10].includes(label));
+  if (bad !== undefined) throw new RangeError(`forward: inputLabels must be 1, 0, -1 or -10; got ${bad}`);
+  const masks = inputMasks?.dims?.[0] === 1 ? 1 : images;
+  if (inputMasks) checkNumbers("inputMasks", inputMasks, [masks, 1, 4 * grid[0], 4 * grid[1]]);
+  const part = <T extends { subarray(from: number, to: number): T }>(data: T, size: number, i: number) =>
+    data.subarray(i * size, (i + 1) * size);
+  return Array.from({ length: images }, (_, i) => ({
+    objects,
+    points: inputPoints && {
+      count: points,
+      xy: part(inputPoints.data, objects * points * 2, i),
+      labels: labels?.slice(i * objects * points, (i + 1) * objects * points) ?? new Array(objects * points).fill(1),
+    },
+    boxes: inputBoxes && part(inputBoxes.data, objects * 4, i),
+    mask: inputMasks && part(inputMasks.data, 16 * grid[0] * grid[1], i % masks),
+    several: inputs.multimaskOutput ?? true,
+  }));
+}
+
+/** Rows of the pixels of planes [C, area]. */
+function rowsOf(planes: Float32Array, channels: number): Float32Array {
+  const area = planes.length / channels;
+  const rows = new Float32Array(planes.length);
+  for (let c = 0; c < channels; c++) for (let i = 0; i < area; i++) rows[i * channels + c] = planes[c * area + i]!;
+  return rows;
+}
+
+function checkShape(name: string, tensor: Tensor, dims: readonly number[]): void {
+  const got = Array.isArray(tensor.dims) ? tensor.dims : [];
+  if (got.length !== dims.length || dims.some((n, i) => n !== got[i])) {
+    throw new RangeError(`forward: ${name} must be [${dims.join(", ")}]; got [${got.join(", ")}]`);
+  }
+  checkData(name, tensor);
+}
+
+/** The same of finite numbers. */
+function checkNumbers(name: string, tensor: Tensor, dims: readonly number[]): void {
+  checkShape(name, tensor, dims);
+  const bad = tensor.data.findIndex((x) => !Number.isFinite(x));
+  if (bad >= 0) throw new RangeError(`forward: ${name} must be finite numbers; got ${tensor.data[bad]} at ${bad}`);
 }
 
 function textsOf({ text }: ModelConfig, { inputIds, attentionMask }: Inputs) {

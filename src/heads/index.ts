@@ -10,6 +10,7 @@ import { type PatchBoxes, type PatchBoxesConfig, runPatchBoxes } from "./patch-b
 import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
 import { type ProbeConfig, type ProbeWeights, runProbe } from "./probe.js";
+import type { Sam, SamConfig } from "./sam.js";
 import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-boxes.js";
 
 export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig, ProbeConfig {
@@ -20,6 +21,8 @@ export interface HeadsConfig extends ClassifierConfig, PoolerConfig, Contrastive
   readonly patchBoxes: PatchBoxesConfig | undefined;
   /** Boxes of detection tokens, which have classes (YOLOS). */
   readonly tokenBoxes: TokenBoxesConfig | undefined;
+  /** Masks by prompts (SAM). */
+  readonly sam: SamConfig | undefined;
 }
 
 export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights, ProbeWeights {
@@ -27,6 +30,7 @@ export interface HeadsWeights extends PoolingWeights, ClassifierWeights, Contras
   readonly heatmaps: Heatmaps | undefined;
   readonly patchBoxes: PatchBoxes | undefined;
   readonly tokenBoxes: TokenBoxes | undefined;
+  readonly sam: Sam | undefined;
 }
 
 /** Calls the ops of the heads whose outputs are asked for. */

@@ -9,7 +9,8 @@ export interface Placing {
    * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
    * covers width × height, rounded; "contain": the largest of the same shape within it (timm's border); "exact": width × height; "multiples": multiples of `multiple` near width × height, or,
    * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
-   * long one were above `longest`, then both are floored to multiples (YOLOS); "blurred": width × height after a blur, of a
+   * long one were above `longest`, then both are floored to multiples (YOLOS); "longest": the long side becomes `longest`, the
+   * other is rounded, and values of 0 fill width × height at the right and below, behind all arithmetic (SAM); "blurred": width × height after a blur, of a
    * square if padded (OWLv2); "affine": a box of the image, or the whole of it, becomes width × height (ViTPose, affine.ts); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
    * is not resized, and is taken `whole`, or must have the right size `exactly`, or be large enough.
    */
@@ -18,6 +19,7 @@ export interface Placing {
     | { mode: "cover" | "contain" | "exact"; width: number; height: number }
     | { mode: "multiples"; width: number; height: number; multiple: number; keepsShape: boolean }
     | { mode: "bounded"; shortest: number; longest: number; multiple: number }
+    | { mode: "longest"; longest: number }
     | { mode: "blurred"; width: number; height: number; pad: boolean }
     /** `unit`: pixels in which the library counts a box's sides. */
     | { mode: "affine"; width: number; height: number; unit: number }
@@ -81,6 +83,7 @@ function placeWithin(image: Size, { processor, resize, cropRounding, divisor = 1
     resize.mode === "multiples" ||
     resize.mode === "bounded" ||
     (resize.mode === "none" && resize.whole);
+  if (resize.mode === "longest") return { resized, window: { left: 0, top: 0, ...size } };
   const padded = (side: number) => Math.ceil(side / divisor) * divisor;
   const { width, height } = hasOwnSize ? { width: padded(resized.width), height: padded(resized.height) } : size;
   if (width * height > PIXEL_LIMIT) {
@@ -121,6 +124,7 @@ export function draftOf({ resize }: Placing): Size | undefined {
     case "shortest":
       return square(resize.size);
     case "bounded":
+    case "longest":
       return square(resize.longest);
     case "patches":
       return square(Math.ceil(Math.sqrt(resize.most)) * resize.patch);
@@ -156,6 +160,10 @@ function resizedSize({ width, height }: Size, plan: Placing["resize"]): Size {
       return multiplesSize(width, height, plan);
     case "bounded":
       return boundedSize(width, height, plan);
+    case "longest": {
+      const scale = plan.longest / Math.max(width, height);
+      return { width: Math.trunc(width * scale + 0.5), height: Math.trunc(height * scale + 0.5) };
+    }
     case "blurred": {
       const side = Math.max(width, height);
       const [across, down] = plan.pad ? [side, side] : [width, height];

@@ -107,8 +107,8 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
           return rescaleFirst ? resizeValues(source, rescale, options) : resizeBytes(source, options);
         });
   const geometry = wholeGeometry(geometryOf(photo, place), image);
-  if (preprocessing.divisor === undefined) return { data, width, height, geometry };
-  const inside = { left: -window.left, top: -window.top, width: resized.width, height: resized.height };
+  if (preprocessing.divisor === undefined && resize.mode !== "longest") return { data, width, height, geometry };
+  const inside = { left: 0 - window.left, top: 0 - window.top, width: resized.width, height: resized.height };
   return { data, width, height, geometry, inside };
 }
 

@@ -36,7 +36,7 @@ interface ProcessorRow {
   /** Torchvision's class rescales before it resizes, or both do. */
   rescaleFirst?: true | "both";
   /** How the size is found, if not as `size` says. */
-  sizes?: "multiples" | "bounded" | "blurred" | "affine" | "patches";
+  sizes?: "multiples" | "bounded" | "blurred" | "patches" | "affine" | "longest";
 }
 
 /** The size of VitPoseImageProcessor that its file leaves out. */
@@ -62,6 +62,7 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
   ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
   GotOcr2: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
+  Sam: { size: 1024, square: true, resample: 2, norm: IMAGENET, white: true, sizes: "longest" },
   VitPose: { size: 256, square: true, resample: 2, norm: IMAGENET, sizes: "affine" },
   Tipsv2: { size: 448, square: true, resample: 2, norm: HALF, white: true, raw: true },
 };
@@ -103,6 +104,7 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   tipsv2: "Tipsv2",
   dpt: "DPT",
   depth_anything: "DPT",
+  sam: "Sam",
   vitpose: "VitPose",
 };
 
@@ -115,7 +117,7 @@ export const PREPROCESSOR_KEYS: KeyRules = {
     "of steps that are left out":
       "crop_size size resample image_mean image_std rescale_factor pad_size default_to_square",
     "of crops to patches": "min_patches max_patches",
-    "labels of training": "do_reduce_labels do_convert_annotations format",
+    "labels of training": "mask_size mask_pad_size do_reduce_labels do_convert_annotations format",
     // A decoded image is RGB here.
     "already so": "do_convert_rgb",
   },
@@ -243,6 +245,8 @@ function largestOf(plan: Placing["resize"]): readonly [number, number] | undefin
       return [plan.size, plan.size];
     case "bounded":
       return [plan.shortest, plan.longest];
+    case "longest":
+      return [plan.longest, plan.longest];
     case "patches":
       return [plan.patch * plan.patch, plan.most];
     default:
@@ -259,6 +263,8 @@ function scaledTo(own: Preprocessing, [height, width]: readonly [number, number]
   let plan: Preprocessing["resize"];
   if (resize.mode === "bounded") {
     plan = { ...resize, shortest: scaled(resize.shortest, y), longest: scaled(resize.longest, x) };
+  } else if (resize.mode === "longest") {
+    plan = { ...resize, longest: scaled(resize.longest, Math.min(x, y)) };
   } else if (resize.mode !== "shortest") {
     plan = { ...resize, height: scaled(resize.height, y), width: scaled(resize.width, x) };
   } else if (x === y) plan = { mode: "shortest", size: scaled(resize.size, x) };
@@ -459,6 +465,17 @@ function sizesOf(
       throw unsupported("size", "must be a shortest_edge and a longest_edge", config.size);
     }
     return { resize: { mode, shortest, longest, multiple: 16 }, width: longest, height: shortest };
+  }
+  if (mode === "longest") {
+    const { size: given = { longest_edge: size } } = config;
+    const longest = isRecord(given) ? given.longest_edge : undefined;
+    if (!isSize(longest)) throw unsupported("size", "must be a longest_edge", given);
+    const padded = readSize("pad_size", config.pad_size ?? size, true);
+    if (padded.mode !== "exact" || Math.min(padded.width, padded.height) < longest) {
+      throw unsupported("pad_size", `must be a height and a width of ${longest} or more`, config.pad_size);
+    }
+    if (!flagOf(config, "do_pad")) throw unsupported("do_pad", "must be true for SamImageProcessor", false);
+    return { resize: { mode, longest }, width: padded.width, height: padded.height };
   }
   const target = readSize("size", config.size ?? (mode === "affine" ? POSE_SIZE : size), square);
   if (target.mode !== "exact") throw unsupported("size", "must be a height and a width", config.size);

@@ -9,8 +9,8 @@ import type { Model } from "../model.js";
 import type { TaskName } from "../tasks/index.js";
 
 /** Methods whose first argument is images. */
-export type ImageMethod = TaskName | "preprocess" | "preprocessBytes";
-export type Method = "load" | "forward" | "embedTexts" | ImageMethod;
+export type ImageMethod = TaskName | "preprocess" | "preprocessBytes" | "prepare";
+export type Method = "load" | "forward" | "embedTexts" | "segmentPrepared" | ImageMethod;
 
 /** From the page. */
 export type Request =

@@ -5,10 +5,12 @@
 import { type ImageInput, openImage } from "../image/source.js";
 import type { CheckpointParts } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
-import type { LoadOptions, Model } from "../model.js";
+import type { LoadOptions, Model, PreparedImage } from "../model.js";
 import { locatePackages } from "../platform/packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { TASKS, taskMethods } from "../tasks/index.js";
+import { type EmbeddedImage, isEmbedded } from "../tasks/prompts.js";
+import type { Segmentation } from "../tasks/segment.js";
 import {
   type Answer,
   type Facts,
@@ -162,6 +164,14 @@ export async function loadInWorker(
     ...taskMethods((name, images, ...rest) => call(name, sendImages(images), rest, { images: TASKS[name].images })),
     preprocess: onImages("preprocess") as Model["preprocess"],
     preprocessBytes: onImages("preprocessBytes") as Model["preprocessBytes"],
+    async prepare(image, options) {
+      // Each call has the embedding with it, so that the worker keeps nothing that nobody frees.
+      const sent = isEmbedded(image) ? image : await call("prepare", sendImages(image), [options]);
+      const { embedding, geometry } = sent as EmbeddedImage;
+      const segment: PreparedImage["segment"] = (options) =>
+        call("segmentPrepared", { embedding, geometry }, [options], { transfer: [] }) as Promise<Segmentation>;
+      return { embedding, geometry, segment };
+    },
     text: facts.config.text && {
       embed: (texts, options) => call("embedTexts", texts, [options]) as Promise<Float32Array>,
     },

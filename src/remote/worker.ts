@@ -1,9 +1,12 @@
 /** The worker's side of page.ts: one model, loaded and called as the page says. */
+import type { ImageInput } from "../image/source.js";
 import type { Bytes } from "../io/source.js";
 import { type LoadOptions, loadHere, type Model } from "../model.js";
 import { setPackages } from "../platform/packages.js";
 import { receive } from "../platform/workers.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
+import type { EmbeddedImage } from "../tasks/prompts.js";
+import type { SegmentOptions } from "../tasks/segment.js";
 import {
   type Answer,
   type Facts,
@@ -59,6 +62,8 @@ async function run(
     }
     case "forward":
       return model!.forward(first as never, ...(args as never[]));
+    case "segmentPrepared":
+      return (await model!.prepare(first as EmbeddedImage)).segment(...(args as [SegmentOptions]));
     case "embedTexts":
       if (!model!.text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
       return model!.text.embed(first as never, ...(args as never[]));
@@ -67,6 +72,10 @@ async function run(
       const images = Array.isArray(sent) ? sent.map(takeImage) : takeImage(sent as SentImage);
       const own = takeOptions(method, args);
       try {
+        if (method === "prepare") {
+          const { embedding, geometry } = await model!.prepare(images as ImageInput, ...(own.args as never[]));
+          return { embedding, geometry };
+        }
         return await (model![method] as (images: unknown, ...args: unknown[]) => Promise<unknown>)(images, ...own.args);
       } finally {
         for (const image of [images, own.images].flat()) if (image instanceof ImageBitmap) image.close();

@@ -55,6 +55,88 @@ export function* resizeBicubic(map: Float32Array, from: Size, to: Size): Slices<
   return out;
 }
 
+/** The upper left `part` of a map that is interpolated bilinearly to the size `to`. */
+export function* resizeBilinear(map: Float32Array, from: Size, to: Size, part: Size): Slices<Float32Array> {
+  const out = new Float32Array(part.width * part.height);
+  const cells = cellsOf(from.width, to.width);
+  let made = 0;
+  for (const { low: y0, high: y1, first: top, end: bottom, weights: down } of cellsOf(from.height, to.height)) {
+    for (let y = top; y < Math.min(bottom, part.height); y++) {
+      const v = down[y - top]!;
+      const [above, below] = [y0 * from.width, y1 * from.width];
+      for (const { low, high, first, end, weights: across } of cells) {
+        const upper = [map[above + low]!, map[above + high]!] as const;
+        const lower = [map[below + low]!, map[below + high]!] as const;
+        const left = upper[0] * (1 - v) + lower[0] * v;
+        const right = upper[1] * (1 - v) + lower[1] * v;
+        for (let x = first; x < Math.min(end, part.width); x++) {
+          const u = across[x - first]!;
+          out[y * part.width + x] = left * (1 - u) + right * u;
+        }
+      }
+      made += part.width;
+    }
+    if (made < SLICE) continue;
+    made = 0;
+    yield;
+  }
+  return out;
+}
+
+/** Pixels that are above 0: 1 where they are, line by line, how many there are, and the smallest box around them. */
+export interface AboveZero {
+  readonly data: Uint8Array;
+  readonly area: number;
+  /** All 0 where there is none. */
+  readonly box: { readonly xmin: number; readonly ymin: number; readonly xmax: number; readonly ymax: number };
+}
+
+/**
+ * The pixels of a map that are above 0 when it is interpolated bilinearly. Between four of its pixels of one sign there is
+ * nothing to compute.
+ */
+export function* maskAbove(map: Float32Array, from: Size, to: Size): Slices<AboveZero> {
+  const data = new Uint8Array(to.width * to.height);
+  const cells = cellsOf(from.width, to.width);
+  let [area, xmin, ymin, xmax, ymax] = [0, to.width, to.height, 0, 0];
+  let made = 0;
+
+  function mark(y: number, x: number, end: number): void {
+    data.fill(1, y * to.width + x, y * to.width + end);
+    area += end - x;
+    xmin = Math.min(xmin, x);
+    xmax = Math.max(xmax, end);
+    ymin = Math.min(ymin, y);
+    ymax = y + 1;
+  }
+
+  for (const { low: y0, high: y1, first: top, end: bottom, weights: down } of cellsOf(from.height, to.height)) {
+    for (const { low, high, first, end, weights: across } of cells) {
+      const [a, b] = [map[y0 * from.width + low]!, map[y0 * from.width + high]!];
+      const [c, d] = [map[y1 * from.width + low]!, map[y1 * from.width + high]!];
+      if (a <= 0 && b <= 0 && c <= 0 && d <= 0) continue;
+      const whole = a > 0 && b > 0 && c > 0 && d > 0;
+      for (let y = top; y < bottom; y++) {
+        if (whole) {
+          mark(y, first, end);
+          continue;
+        }
+        const v = down[y - top]!;
+        const [left, right] = [a * (1 - v) + c * v, b * (1 - v) + d * v];
+        for (let x = first; x < end; x++) {
+          const u = across[x - first]!;
+          if (left * (1 - u) + right * u > 0) mark(y, x, x + 1);
+        }
+      }
+    }
+    made += (bottom - top) * to.width;
+    if (made < SLICE) continue;
+    made = 0;
+    yield;
+  }
+  return { data, area, box: area > 0 ? { xmin, ymin, xmax, ymax } : { xmin: 0, ymin: 0, xmax: 0, ymax: 0 } };
+}
+
 /** A class on a map of classes. */
 export interface Region {
   readonly index: number;

@@ -62,10 +62,10 @@ export interface Task<Options extends object, Args extends readonly unknown[], R
 }
 
 /**
- * Kinds of values on the command line: a count from 1 on, a number from 0 on, a number from 0 to 1, texts with commas between, boxes
- * with semicolons between, or a file or address.
+ * Kinds of values on the command line: a count from 1 on, a number from 0 on, a number from 0 to 1, texts with commas between, points
+ * or boxes with semicolons between, or a file or address.
  */
-export type CommandKind = "count" | "index" | "part" | "texts" | "text" | "boxes" | "image";
+export type CommandKind = "count" | "index" | "part" | "texts" | "text" | "points" | "boxes" | "image";
 
 /** An option of a command. */
 export interface CommandOption<Options extends object> {

@@ -33,6 +33,13 @@ export interface Attention {
   readonly qkNorm: { readonly query: Norm; readonly key: Norm } | undefined;
   /** BEiT's table, [(2h-1)(2w-1)+3, heads]. */
   readonly relativePositions: Float32Array | undefined;
+  /** Tables of decomposed relative positions, [2n-1, d], of the lines and the columns of a grid or a window (Li et al. 2022). */
+  readonly decomposed: { readonly down: Matrix; readonly across: Matrix } | undefined;
+  /**
+   * Tokens attend within windows of `size` tokens a side (ViTDet, Li et al. 2022b), in the last of which the grid may end: outside
+   * of it are tokens of zeros behind the norm, [q | k | v] of which is the layer's bias, [1, 3D].
+   */
+  readonly window: { readonly size: number; readonly outside: Matrix } | undefined;
   readonly subNorm: Norm | undefined;
   /** U_msa of eq. 8: D → D */
   readonly out: Linear;
@@ -68,6 +75,8 @@ export interface Places {
   /** BEiT's, of a class token and a grid, from each block's own table. */
   readonly relative?: (attention: Attention, out: Matrix) => void;
   readonly rotary?: { readonly pairs: Pairs; readonly of: (block: number) => { cos: Matrix; sin: Matrix } };
+  /** Rows and columns of the tokens, where all are patches. */
+  readonly grid?: readonly [number, number];
   /** Positions that are added behind a block, [tokens, D] each: YOLOS's, behind all blocks but the last (Fang et al. 2021). */
   readonly between?: readonly Float32Array[];
 }
@@ -193,8 +202,26 @@ export async function encode(
       backend.rope(a.qkv, cos, sin, { heads, pairs: places.rotary.pairs });
     }
     if (places.relative) places.relative(attention, a.bias!);
-    backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, probabilities });
+    if (attention.window) attendInWindows(attention, attention.window, y);
+    else {
+      const decomposed = decomposedOf(attention, places.grid);
+      backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, decomposed, probabilities });
+    }
     return y;
+  }
+
+  /** Attention of the tokens of each window to each other. */
+  function attendInWindows(attention: Attention, { size, outside }: NonNullable<Attention["window"]>, y: Matrix): void {
+    const [height, width] = places.grid!;
+    const map = { height, width, window: size };
+    const count = images * Math.ceil(height / size) * Math.ceil(width / size) * size * size;
+    const mark = backend.mark();
+    const qkv = backend.createTensor(count, a.qkv.cols);
+    const inner = backend.createTensor(count, y.cols);
+    backend.toWindows(qkv, a.qkv, outside, map);
+    backend.attention(inner, qkv, { heads, tokens: size * size, decomposed: decomposedOf(attention, [size, size]) });
+    backend.fromWindows(y, inner, map);
+    backend.release(mark);
   }
 
   /** Before the second layer. */
@@ -221,5 +248,8 @@ export async function encode(
     if (postNorm === "sum") backend.layerNorm(z, z, norm);
   }
 }
+
+const decomposedOf = ({ decomposed }: Attention, grid: readonly [number, number] | undefined) =>
+  decomposed && { height: grid![0], width: grid![1], ...decomposed };
 
 const attentionsIn = (block: Block): number => block.flat().filter((branch) => branch.kind === "attention").length;

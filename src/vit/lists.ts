@@ -6,7 +6,8 @@ import { type Call, sideBySide, type Tensor, tensorOf } from "./outputs.js";
 
 /**
  * Taps on an encoder that fill the lists that are asked for, of tokens z.
- * @param order of the tokens in the lists, if it is another than in z.
+ * @param how order: of the tokens in the lists, if it is another than in z; grid: of the tokens, where hidden states are maps of
+ *   them, [B, rows, columns, D].
  */
 export function listsOf(
   backend: Backend,
@@ -18,11 +19,11 @@ export function listsOf(
     readonly states: "hiddenStates" | "textHiddenStates";
     readonly attentions: "attentions" | "textAttentions";
   },
-  order?: readonly number[],
+  { order, grid }: { readonly order?: readonly number[]; readonly grid?: readonly [number, number] } = {},
 ): Tap[] {
   const taps: Tap[] = [];
   const read = () => backend.read(z).then((rows) => inOrder(rows, order, z.cols));
-  const tokensOf = () => tensorOf(read(), [images, tokens, z.cols]);
+  const tokensOf = () => tensorOf(read(), [images, ...(grid ?? [tokens]), z.cols]);
   if (wants(names.states)) {
     const states = blocks ? [] : [tokensOf()];
     outputs[names.states] = states;

@@ -39,11 +39,24 @@ export interface Inputs {
   readonly flipPairs?: Integers;
   /** Embeddings of what is looked for in all images, [queries, D]: texts' or those that `queryEmbeds` gave. */
   readonly queryEmbeds?: Tensor;
+  /** Points of SAM, [B, objects, points, 2]: x and y in pixels of the model's image. */
+  readonly inputPoints?: Tensor;
+  /** [B, objects, points]: 1 on the object, which all are unless given, 0 beside it, -1 for no point, -10 for padding. */
+  readonly inputLabels?: Integers;
+  /** Boxes of SAM, [B, objects, 4]: left, top, right and bottom in pixels of the model's image. */
+  readonly inputBoxes?: Tensor;
+  /** Masks of SAM as prompts, [B or 1, 1, 4·rows, 4·columns], as predMasks has one. */
+  readonly inputMasks?: Tensor;
+  /** Embeddings of images, [B, C, rows, columns], as the output of this name, in the place of pixelValues. */
+  readonly imageEmbeddings?: Tensor;
+  /** False: one mask of each object, in the place of those of an ambiguous prompt. */
+  readonly multimaskOutput?: boolean;
 }
 
 /**
  * Outputs of `forward`. Lists begin with the entry of the first block, `attentions` with the
- * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W].
+ * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W]; of SAM [B, rows, columns, D], and
+ * lastHiddenState are the tokens that its neck reads.
  *
  * Detectors give boxes as (center x, center y, width, height), parts of the image that the model sees, and logits of each:
  * [B, boxes, classes + 1], the last of nothing (YOLOS), or [B, boxes, queries] (OWL-ViT), whose imageEmbeds are of patches,
@@ -97,6 +110,14 @@ export interface Outputs {
   queryEmbeds: Tensor;
   queryPredBoxes: Tensor;
   queryImageEmbeds: Tensor;
+  /** SAM's embeddings of images, [B, C, rows, columns], from which prompts make masks. */
+  imageEmbeddings: Tensor;
+  /** Embeddings of prompts: of points and boxes, [B, objects, n, C], and of masks or of none, [B, C, rows, columns]. */
+  promptEmbeddings: Tensor[];
+  /** Scores of masks, above 0 inside: [B, objects, masks, 4·rows, 4·columns]. */
+  predMasks: Tensor;
+  /** Intersection over union of each with the true mask, as the model guesses it, [B, objects, masks]. */
+  iouScores: Tensor;
 }
 
 export type OutputName = keyof Outputs;
@@ -148,7 +169,9 @@ export async function arrived(pending: Pending): Promise<Partial<Outputs>> {
   return Object.fromEntries(await Promise.all(entries));
 }
 
-const NAMES: Readonly<Record<OutputName, "image" | "text" | "both" | "query">> = {
+type Needed = "image" | "text" | "query" | "prompt";
+
+const NAMES: Readonly<Record<OutputName, Needed | "both">> = {
   logits: "image",
   clsLogits: "image",
   distillationLogits: "image",
@@ -183,10 +206,14 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both" | "query">> =
   queryEmbeds: "query",
   queryPredBoxes: "query",
   queryImageEmbeds: "query",
+  imageEmbeddings: "image",
+  promptEmbeddings: "prompt",
+  predMasks: "prompt",
+  iouScores: "prompt",
 };
 
 export const OUTPUT_NAMES = Object.keys(NAMES) as readonly OutputName[];
 
-/** Tells whether an output needs this tower, or the images of queries. */
-export const needs = (name: OutputName, tower: "image" | "text" | "query"): boolean =>
-  NAMES[name] === tower || (NAMES[name] === "both" && tower !== "query");
+/** Tells whether an output needs this tower, the images of queries, or prompts for an image's embedding. */
+export const needs = (name: OutputName, tower: Needed): boolean =>
+  NAMES[name] === tower || (NAMES[name] === "both" && (tower === "image" || tower === "text"));

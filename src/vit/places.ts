@@ -161,6 +161,7 @@ export function placesOf(
             backend.relativePositions(out, tensors.get(relativePositions!)!, { height: grid[0], width: grid[1] })
         : undefined,
     rotary: config.rotary && { pairs: pairsOf(config.rotary), of: (block) => turns[block] ?? turns[0]! },
+    grid: config.prefixTokens === 0 ? grid : undefined,
     between,
   };
 }

@@ -33,6 +33,8 @@ export interface VitConfig extends PlacesConfig {
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
   readonly naflex: boolean;
   readonly resnet: ResNetConfig | undefined;
+  /** Blocks attend within windows of so many tokens a side, but for those whose numbers, from 0, are in `whole`. */
+  readonly windows: { readonly size: number; readonly whole: readonly number[] } | undefined;
   /** Zeros around the image, in pixels, before patches are cut (ViTPose): as many patches as without, that much further up. */
   readonly patchPadding?: number;
   /** Experts of each block's MLP, one for each data set that the model was trained on; none unless given. */
@@ -125,7 +127,10 @@ export async function encodeImages(
   // z_l for l = 1 … L                                                                   (2, 3)
   const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
   const names = { states: "hiddenStates", attentions: "attentions" } as const;
-  const taps = listsOf(backend, z, { images, tokens }, heads, call, names, order);
+  const taps = listsOf(backend, z, { images, tokens }, heads, call, names, {
+    order,
+    grid: config.windows && grid,
+  });
   const read = (block: number) => reader!.tokens(block, { images, tokens, z, grid });
   for (const block of reader?.blocks ?? []) {
     if (block < 0) read(block);

@@ -1,8 +1,11 @@
 import { attention, AttentionJob, attentionScratch } from "../../assembly/attention";
 import { alone, floats, noise, room } from "./memory";
 
-/** Largest distance of outputs and probabilities from f64, values in [-1, 1). */
-function worst(tile: u32, tokens: usize, heads: usize, d: usize): f64 {
+/**
+ * Largest distance of outputs and probabilities from f64, values in [-1, 1).
+ * @param height of the grid of tokens, if there are decomposed positions on it.
+ */
+function worst(tile: u32, tokens: usize, heads: usize, d: usize, height: usize = 0): f64 {
   alone();
   const width = heads * d;
   const qkv = floats(<i32>(tokens * 3 * width + 8));
@@ -28,6 +31,18 @@ function worst(tile: u32, tokens: usize, heads: usize, d: usize): f64 {
   job.probabilities = maps;
   job.probabilityStride = tokens << 2;
   job.scratch = scratch;
+  const grid = height > 0 ? tokens / height : 0;
+  const down = floats(<i32>(2 * tokens * d + 8));
+  const across = floats(<i32>(2 * tokens * d + 8));
+  if (height > 0) {
+    noise(down, <i32>((2 * height - 1) * d), 2);
+    noise(across, <i32>((2 * grid - 1) * d), 3);
+    job.down = down;
+    job.across = across;
+    job.downStride = job.acrossStride = d << 2;
+    job.height = height;
+    job.width = grid;
+  }
   attention(job);
 
   const p = new Float64Array(<i32>tokens);
@@ -41,7 +56,17 @@ function worst(tile: u32, tokens: usize, heads: usize, d: usize): f64 {
           const q = <f64>load<f32>(qkv + ((i * 3 * width + h * d + e) << 2));
           s += q * <f64>load<f32>(qkv + ((j * 3 * width + width + h * d + e) << 2));
         }
-        p[<i32>j] = Math.exp(s / Math.sqrt(<f64>d));
+        s /= Math.sqrt(<f64>d);
+        if (height > 0) {
+          const line = i / grid + height - 1 - j / grid;
+          const column = (i % grid) + grid - 1 - (j % grid);
+          for (let e: usize = 0; e < d; e++) {
+            const q = <f64>load<f32>(qkv + ((i * 3 * width + h * d + e) << 2));
+            s += q * <f64>load<f32>(down + ((line * d + e) << 2));
+            s += q * <f64>load<f32>(across + ((column * d + e) << 2));
+          }
+        }
+        p[<i32>j] = Math.exp(s);
         sum += p[<i32>j];
       }
       for (let j: usize = 0; j < tokens; j++) {
@@ -70,6 +95,16 @@ describe("attention", () => {
       expect(worst(t, 24, 1, 10)).toBeLessThan(1e-6);
       expect(worst(t, 25, 2, 12)).toBeLessThan(1e-6);
       expect(worst(t, 50, 1, 64)).toBeLessThan(1e-6);
+    }
+  });
+
+  test("with decomposed positions is within 5e-6 of f64 for values in [-1, 1)", () => {
+    for (let t: u32 = 0; t < 4; t++) {
+      expect(worst(t, 1, 1, 1, 1)).toBeLessThan(5e-6);
+      expect(worst(t, 7, 2, 3, 1)).toBeLessThan(5e-6);
+      expect(worst(t, 9, 3, 8, 3)).toBeLessThan(5e-6);
+      expect(worst(t, 30, 1, 10, 5)).toBeLessThan(5e-6);
+      expect(worst(t, 49, 1, 64, 7)).toBeLessThan(5e-6);
     }
   });
 });

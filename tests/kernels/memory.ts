@@ -8,7 +8,10 @@ export function alone(): void {
 
 /** 64-byte aligned room for `count` floats, zeroed. Never freed: a spec is short. */
 export function floats(count: i32): usize {
-  return (heap.alloc((count << 2) + 64) + 63) & ~63;
+  const bytes = <usize>((count << 2) + 64);
+  const at = heap.alloc(bytes);
+  memory.fill(at, 0, bytes);
+  return (at + 63) & ~63;
 }
 
 /** A job of zeros, with room for what its kernel keeps in it. */

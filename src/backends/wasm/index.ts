@@ -8,6 +8,7 @@ import {
   type Linear,
   type Precision,
   type Tensor,
+  type Windows,
 } from "../../backend.js";
 import { assets } from "../../platform/assets.js";
 import {
@@ -31,6 +32,8 @@ import {
   checkSize,
   checkStore,
   checkSwiglu,
+  checkToWindows,
+  checkWindows,
 } from "../shapes.js";
 import { align, createHeap } from "./heap.js";
 import type { Kernels } from "./jobs.gen.js";
@@ -144,6 +147,22 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     const at = heap.push(bytes);
     if (marks === 0) weightsEnd = heap.top;
     return at;
+  }
+
+  /** Cuts a map into windows, or makes it of them where there is no row for what is outside. */
+  function runWindows(map: WasmTensor, windows: WasmTensor, images: number, sizes: Windows, outside: number): void {
+    kernels.windows({
+      images,
+      height: sizes.height,
+      width: sizes.width,
+      window: sizes.window,
+      map: map.at,
+      mapStride: map.stride,
+      channels: map.cols,
+      windows: windows.at,
+      windowStride: windows.stride,
+      outside,
+    });
   }
 
   const backend: WasmBackend = {
@@ -322,6 +341,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         shift: addressOf(norm.shift),
         eps: norm.eps,
         scratch: options.accumulate ? heap.scratch(kernels.layerNormScratch(cols)) : 0,
+        activation: options.activation ? ACTIVATIONS[options.activation] : 0,
       });
     },
 
@@ -349,6 +369,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
           shift: addressOf(norm.shift),
           eps: norm.eps,
           scratch: 0,
+          activation: 0,
         });
       }
     },
@@ -388,6 +409,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const { q, k, v } = partsOf(from, heads * d);
       const probabilities = shape.probabilities as WasmTensor | undefined;
       const bias = shape.bias as WasmTensor | undefined;
+      const { decomposed } = shape;
+      const [down, across] = [decomposed?.down, decomposed?.across] as (WasmTensor | undefined)[];
       kernels.attention({
         tile: tiles.float,
         images,
@@ -410,6 +433,12 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         biasStride: bias?.stride ?? 0,
         // A bias of all heads is that of each.
         biasHead: bias && bias.rows !== queries ? queries * bias.stride : 0,
+        down: down?.at ?? 0,
+        downStride: down?.stride ?? 0,
+        height: decomposed?.height ?? 0,
+        across: across?.at ?? 0,
+        acrossStride: across?.stride ?? 0,
+        width: decomposed?.width ?? 0,
         scratch: heap.scratch(kernels.attentionScratch(tokens, heads, d)),
       });
     },
@@ -547,6 +576,16 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         add: readout === "add",
         concatenate: readout === "concatenate",
       });
+    },
+
+    toWindows(out, x, outside, map) {
+      const { images } = checkToWindows(out, x, outside, map);
+      runWindows(x as WasmTensor, out as WasmTensor, images, map, addressOf(outside));
+    },
+
+    fromWindows(out, x, map) {
+      const { images } = checkWindows("fromWindows", out, x, map);
+      runWindows(out as WasmTensor, x as WasmTensor, images, map, 0);
     },
 
     groupNorm(out, x, norm, options) {

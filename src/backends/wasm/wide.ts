@@ -131,6 +131,13 @@ function attention(kernels: Kernels, memory: WebAssembly.Memory, top: number, ti
     bias: 0,
     biasStride: 0,
     biasHead: 0,
+    // Tables of decomposed positions: any numbers, of 29 keys in one line.
+    down: top,
+    downStride: d * 4,
+    height: 1,
+    across: top,
+    acrossStride: d * 4,
+    width: tokens,
     scratch: Math.ceil(scratch / 64) * 64,
   });
   return new Int32Array(memory.buffer, out, tokens * heads * d).slice();

@@ -3,6 +3,8 @@ import type {
   Activation,
   Backend,
   ConvolveOptions,
+  Decomposed,
+  LayerNormOptions,
   Linear,
   Norm,
   Precision,
@@ -32,14 +34,16 @@ import {
   checkSize,
   checkStore,
   checkSwiglu,
+  checkToWindows,
+  checkWindows,
 } from "../shapes.js";
 import type { Gpu } from "./device.js";
 import { createRecorder, type Storage } from "./recorder.js";
 import { groupsFor, type Shader, THREADS } from "./shader.js";
-import { attention, blockOf } from "./shaders/attention.js";
+import { attention, blockOf, positionProducts } from "./shaders/attention.js";
 import { type GemmVariant, gemm, TILES } from "./shaders/gemm.js";
 import { groupNorm } from "./shaders/groupnorm.js";
-import { interleave, readout as readoutShader, resizeMap } from "./shaders/maps.js";
+import { fromWindows, interleave, readout as readoutShader, resizeMap, toWindows } from "./shaders/maps.js";
 import { norm as normShader } from "./shaders/norm.js";
 import { quantize } from "./shaders/quantize.js";
 import { rope } from "./shaders/rope.js";
@@ -154,12 +158,19 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     out: GpuTensor,
     x: GpuTensor,
     { scale, shift, eps }: Norm,
-    { parts = 1, width = x.cols, first = 0, end = out.stride, accumulate = false } = {},
+    {
+      parts = 1,
+      width = x.cols,
+      first = 0,
+      end = out.stride,
+      accumulate = false,
+      activation,
+    }: LayerNormOptions & Partial<Record<"parts" | "width" | "first" | "end", number>> = {},
   ): void {
     const inPlace = out.storage === x.storage;
     const storages = [...(inPlace ? [] : [x.storage]), at(scale), ...(shift ? [at(shift)] : []), out.storage];
     recorder.run(
-      normShader({ shift: shift !== undefined, inPlace, accumulate, subgroups }),
+      normShader({ shift: shift !== undefined, inPlace, accumulate, activation, subgroups }),
       storages,
       { rows: x.rows, parts, width, first, end, xStride: x.stride, outStride: out.stride, eps },
       groupsFor(x.rows * parts),
@@ -241,6 +252,21 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     { relu, activation, accumulate }: ConvolveOptions,
   ): void {
     multiply(out, x, weights as GpuLinear, activation ?? (accumulate ? "accumulate" : "none"), { window, relu });
+  }
+
+  /** Products of queries with the tables of decomposed positions, which live within an attention. */
+  function productsOf(
+    queries: GpuTensor,
+    { height, width, down, across }: Decomposed,
+    { images, heads, d, shared }: { images: number; heads: number; d: number; shared: boolean },
+  ): GpuTensor {
+    const tokens = height * width;
+    const products = scratchOf("positions", images * heads * tokens, height + width);
+    runElementwise(positionProducts, products, [queries, down, across], {
+      ...{ tokens, heads, d, queryStride: queries.stride, queryRows: shared ? 0 : tokens },
+      ...{ height, width, tableStride: own(down).stride },
+    });
+    return products;
   }
 
   const windowParams = ({ height, width, kernel, stride, top, left, outHeight, outWidth }: Window) => ({
@@ -409,7 +435,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
 
     attention(out, from, shape) {
       const { images, queries, d, shared } = checkAttention(out, from, shape);
-      const { heads, tokens, bias, probabilities } = shape;
+      const { heads, tokens, bias, probabilities, decomposed } = shape;
       const block = blockOf(d, workgroupBytes);
       if (!block) {
         throw new RangeError(
@@ -424,15 +450,25 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
             ...{ keyStride: own(from.k).stride, valueStride: own(from.v).stride },
           }
         : { stride: own(from).stride };
+      const positions = decomposed && productsOf(own(parts[0]!), decomposed, { images, heads, d, shared });
       recorder.run(
-        attention({ apart, d, bias: bias !== undefined, probabilities: probabilities !== undefined, block }),
-        [...parts.map(at), ...(bias ? [at(bias)] : []), at(out), ...(probabilities ? [at(probabilities)] : [])],
+        attention({
+          ...{ apart, d, bias: bias !== undefined, decomposed: decomposed !== undefined },
+          ...{ probabilities: probabilities !== undefined, block },
+        }),
+        [
+          ...[...parts, ...(bias ? [bias] : []), ...(positions ? [positions] : []), out].map(at),
+          ...(probabilities ? [at(probabilities)] : []),
+        ],
         {
           ...{ queries, tokens, heads, outStride: own(out).stride },
           // Powers of 2 are what GPUs have.
           factor: Math.LOG2E / Math.sqrt(d),
           ...strides,
           ...(bias ? { biasStride: own(bias).stride, biasHead: bias.rows === queries ? 0 : queries } : {}),
+          ...(positions
+            ? { positionStride: positions.stride, height: decomposed!.height, width: decomposed!.width }
+            : {}),
           ...(probabilities ? { mapStride: own(probabilities).stride } : {}),
         },
         [Math.ceil(queries / block.queries), heads, images],
@@ -489,6 +525,16 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     readout(out, x, { tokens, prefix, readout }) {
       checkReadout(out, x, { tokens, prefix, readout });
       runElementwise(readoutShader(readout), out, [x], { tokens, prefix, width: x.cols, stride: own(x).stride });
+    },
+
+    toWindows(out, x, outside, map) {
+      const { down, across } = checkToWindows(out, x, outside, map);
+      runElementwise(toWindows, out, [x, outside], { ...map, down, across });
+    },
+
+    fromWindows(out, x, map) {
+      const { down, across } = checkWindows("fromWindows", out, x, map);
+      runElementwise(fromWindows, out, [x], { ...map, down, across });
     },
 
     groupNorm(out, x, norm, options) {

@@ -72,6 +72,8 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,
     text: undefined,
     dpt: undefined,
+    windows: undefined,
+    sam: undefined,
   };
 }
 

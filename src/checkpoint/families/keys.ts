@@ -31,6 +31,9 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     "sizes of DPT's neck and head, and parts of them that a checkpoint may lack":
       "neck_hidden_sizes fusion_hidden_size head_hidden_size reassemble_hidden_size backbone_featmap_shape " +
       "neck_ignore_stages semantic_classifier_dropout",
+    "SAM's, of the initial values and of parts that an encoder alone lacks":
+      "scale num_pos_feats mask_input_channels num_point_embeddings image_embedding_size mlp_dim iou_head_depth " +
+      "iou_head_hidden_dim attention_downsample_rate vision_config prompt_encoder_config mask_decoder_config",
     "sources of a backbone": "use_pretrained_backbone use_autobackbone",
     "what a backbone gives to a detector": "out_features out_indices stage_names reshape_hidden_states apply_layernorm",
     "told by tensors":

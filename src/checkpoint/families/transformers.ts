@@ -3,6 +3,7 @@
 import type { Activation } from "../../backend.js";
 import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
+import { gridOf } from "../../vit/places.js";
 import type { Interpolation } from "../../vit/positions.js";
 import type { Rotary } from "../../vit/rope.js";
 import { firstPosition, type TextConfig } from "../../vit/text.js";
@@ -11,6 +12,7 @@ import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { blockAt, type Facts, observeText } from "../observe.js";
 import { alone, BIT, headsOf, probabilitiesOf, RESNET, squareSize } from "./bare.js";
 import { type DenseFile, denseFile, dptOf } from "./dpt.js";
+import { samOf, windowsOf } from "./sam.js";
 import { poseBackbone, poseOf } from "./vitpose.js";
 
 interface Family {
@@ -147,6 +149,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   // The encoder is the file's own, or of the family of its backbone_config.
   dpt: { eps: 1e-12, heads: 12, interpolation: { filter: "bilinear", antialias: false, always: true } },
   depth_anything: { ...DINOV2, heads: 6 },
+  sam: { eps: 1e-6, heads: 12, mlpRatio: true, norm: "none", imageSize: 1024 },
   vitpose: { eps: 1e-12, heads: 12, mlpRatio: true, imageSize: [256, 192] },
 };
 
@@ -222,6 +225,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   // CLIPForImageClassification reads what no norm has seen.
   if (contrastive && seen.classToken && classes > 0) norm = "none";
 
+  const qkvBias = read.flag("qkv_bias", seen.qkvBias);
   return {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
@@ -239,7 +243,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     eps,
     activation,
     gated: seen.gated,
-    qkvBias: read.flag("qkv_bias", seen.qkvBias),
+    qkvBias,
     qkNorm: seen.qkNorm,
     postNorm: false,
     rotary:
@@ -265,11 +269,31 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     resnet: undefined,
     text,
     dpt: dense && dptOf(facts, dense, { depth, activation, patchSize }),
+    windows: undefined,
+    sam: undefined,
     ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
     ...(dense?.stem ? hybrid(facts, dense) : {}),
     ...(pose ? poseOf(facts, pose, { depth, imageSize, patchSize }) : {}),
     ...(type === "radio" ? radio(facts) : {}),
     ...(type === "aimv2" ? { mostSimilarity: reader(name, file).number("max_logit_scale", 100, [1, 1e6]) } : {}),
+    ...(type === "sam" ? sam(facts, vision, { depth, patchSize, imageSize, qkvBias }) : {}),
+  };
+}
+
+/** SAM: images of one size, whose blocks attend within windows, and masks by prompts. */
+function sam(
+  facts: Facts,
+  vision: Json,
+  { depth, patchSize, imageSize, qkvBias }: Pick<Config, "depth" | "patchSize" | "imageSize" | "qkvBias">,
+): Pick<Config, "fixedSize" | "windows" | "sam"> {
+  const grid = gridOf({ patchSize, interpolation: PLAIN }, imageSize);
+  if (facts.seen.mlpWidth > 0 && reader(facts.name, vision).has("mlp_dim")) {
+    reader(`vision_config of ${facts.name}`, vision).same("mlp_dim", facts.seen.mlpWidth);
+  }
+  return {
+    fixedSize: true,
+    windows: windowsOf(facts, vision, { depth, qkvBias }),
+    sam: samOf(facts, vision, { grid, imageSize, patchSize, activations: HIDDEN_ACTS }),
   };
 }
 
@@ -301,6 +325,7 @@ const OF_LAYOUT: Readonly<Partial<Record<LayoutName, string>>> = {
   dinov3: "dinov3_vit",
   aimv2: "aimv2_vision_model",
   tips: "tipsv2",
+  sam: "sam",
 };
 
 /** Families by the modules that hold their encoders. */

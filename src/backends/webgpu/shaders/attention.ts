@@ -9,7 +9,7 @@
  *
  * Scores are of base 2. Error: that of the products, d and `tokens` terms, and of exp2 (2 + 2|x| units in the last place).
  */
-import { each, type Shader, THREADS } from "../shader.js";
+import { each, elementwise, type Shader, THREADS } from "../shader.js";
 
 export interface AttentionVariant {
   /** True if queries, keys and values are matrices of their own, not columns of one. */
@@ -17,6 +17,8 @@ export interface AttentionVariant {
   /** Columns of a head. */
   readonly d: number;
   readonly bias: boolean;
+  /** True if there are products of queries with tables of decomposed positions, as {@link positionProducts} makes them. */
+  readonly decomposed: boolean;
   readonly probabilities: boolean;
   readonly block: Block;
 }
@@ -35,7 +37,7 @@ export function blockOf(d: number, bytes: number): Block | undefined {
   return blocks.find((block) => bytesOf(Math.ceil(d / 4), block) <= bytes);
 }
 
-export function attention({ apart, d, bias, probabilities, block }: AttentionVariant): Shader {
+export function attention({ apart, d, bias, decomposed, probabilities, block }: AttentionVariant): Shader {
   const { queries, keys } = block;
   const d4 = Math.ceil(d / 4);
   const pitch = d4 + 1;
@@ -93,21 +95,33 @@ export function attention({ apart, d, bias, probabilities, block }: AttentionVar
               : ""
           }`,
       ),
-    )}`;
+    )}
+    ${
+      decomposed
+        ? each(rows, (i) => {
+            const row = `((g.z * p.heads + head) * p.tokens + min(query + ${i}u, p.tokens - 1u)) * p.positionStride`;
+            const add = (j: number) =>
+              `if (key${j} < p.tokens) { s${i}_${j} += (positions[r${i} + key${j} / p.width] + positions[r${i} + p.height + key${j} % p.width]) * 1.4426950408889634; }`;
+            return `{ let r${i} = ${row}; ${each(perThread, add)} }`;
+          })
+        : ""
+    }`;
 
   return {
-    name: `attention ${apart} ${d} ${bias} ${probabilities} ${queries} ${keys}`,
+    name: `attention ${apart} ${d} ${bias} ${decomposed} ${probabilities} ${queries} ${keys}`,
     reads: {
       ...Object.fromEntries(
         (apart ? ["queries", "keys", "values"] : ["qkv"]).map((x) => [x, aligned ? "vec4f" : "f32"]),
       ),
       ...(bias ? { biases: "f32" } : {}),
+      ...(decomposed ? { positions: "f32" } : {}),
     },
     writes: { out: "f32", ...(probabilities ? { maps: "f32" } : {}) },
     params: [
       ...["queries", "tokens", "heads", "outStride", "factor: f32"],
       ...(apart ? ["queryStride", "queryRows", "keyStride", "valueStride"] : ["stride"]),
       ...(bias ? ["biasStride", "biasHead"] : []),
+      ...(decomposed ? ["positionStride", "height", "width"] : []),
       ...(probabilities ? ["mapStride"] : []),
     ],
     code: `
@@ -204,6 +218,33 @@ fn main(
 fn power(x: f32) -> f32 { return select(exp2(x), 0.0, x < -120.0); }`,
   };
 }
+
+/**
+ * Products of queries with the tables of decomposed positions, before `attention`: a row for each image, head and query, of the
+ * `height` lines of keys and then of the places in a line.
+ */
+export const positionProducts: Shader = {
+  name: "positionProducts",
+  reads: { queries: "f32", down: "f32", across: "f32" },
+  writes: { out: "f32" },
+  params: [
+    ...["rows", "cols", "outStride", "tokens", "heads", "d", "queryStride", "queryRows"],
+    ...["height", "width", "tableStride"],
+  ],
+  code: elementwise(`
+  let query = row % p.tokens;
+  let head = row / p.tokens % p.heads;
+  let begin = (row / (p.tokens * p.heads) * p.queryRows + query) * p.queryStride + head * p.d;
+  var sum = 0.0;
+  if (column < p.height) {
+    let table = (query / p.width + p.height - 1u - column) * p.tableStride;
+    for (var e = 0u; e < p.d; e++) { sum += queries[begin + e] * down[table + e]; }
+  } else {
+    let table = (query % p.width + p.width - 1u - (column - p.height)) * p.tableStride;
+    for (var e = 0u; e < p.d; e++) { sum += queries[begin + e] * across[table + e]; }
+  }
+  out[i] = sum;`),
+};
 
 const maxOf = (count: number, value: (j: number) => string): string =>
   Array.from({ length: count }, (_, j) => value(j)).reduce((a, b) => `max(${a}, ${b})`);

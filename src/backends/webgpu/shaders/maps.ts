@@ -66,3 +66,32 @@ export const interleave: Shader = {
   let window = (row / area * p.windowsDown + y / p.step) * p.windowsAcross + u / p.step;
   out[i] = x[window * p.stride + (y % p.step * p.step + u % p.step) * p.channels + column];`),
 };
+
+/** A row of windows that stand one after the other, line by line: a row of the map, or `outside`. */
+export const toWindows: Shader = {
+  name: "toWindows",
+  reads: { x: "f32", outside: "f32" },
+  writes: { out: "f32" },
+  params: ["rows", "cols", "outStride", "height", "width", "window", "down", "across"],
+  code: elementwise(`
+  let area = p.window * p.window;
+  let w = row / area;
+  let y = w / p.across % p.down * p.window + row % area / p.window;
+  let u = w % p.across * p.window + row % p.window;
+  let image = w / (p.down * p.across);
+  if (y < p.height && u < p.width) { out[i] = x[((image * p.height + y) * p.width + u) * p.outStride + column]; }
+  else { out[i] = outside[column]; }`),
+};
+
+/** The map that windows were cut of. */
+export const fromWindows: Shader = {
+  name: "fromWindows",
+  reads: { x: "f32" },
+  writes: { out: "f32" },
+  params: ["rows", "cols", "outStride", "height", "width", "window", "down", "across"],
+  code: elementwise(`
+  let y = row / p.width % p.height;
+  let u = row % p.width;
+  let w = (row / (p.height * p.width) * p.down + y / p.window) * p.across + u / p.window;
+  out[i] = x[(w * p.window * p.window + y % p.window * p.window + u % p.window) * p.outStride + column];`),
+};

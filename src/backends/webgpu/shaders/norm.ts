@@ -2,6 +2,8 @@
  * Layer norm or RMSNorm of parts of rows: whole rows, or each head's query or key. One workgroup a part, which is read three
  * times: for its mean, for the mean of squared distances from it, and for the result. Sums in f32, a 64th of a part a thread.
  */
+import type { Activation } from "../../../backend.js";
+import { ACTIVATIONS } from "../../../numerics/activations.js";
 import { LINEAR, reductions, type Shader, subgroupArgument, THREADS } from "../shader.js";
 
 export interface NormVariant {
@@ -10,6 +12,7 @@ export interface NormVariant {
   /** x is out: a buffer cannot be bound twice if it is written. */
   readonly inPlace: boolean;
   readonly accumulate: boolean;
+  readonly activation?: Activation;
   readonly subgroups: boolean;
 }
 
@@ -36,11 +39,11 @@ export const moments = (x: string, width: string, shift: boolean, passed: string
   rest = ${shift ? `total(rest, ${passed}) / f32(${width})` : "0.0"};
   let factor = 1.0 / sqrt(max(squares - rest * rest, 0.0) + p.eps);`;
 
-export function norm({ shift, inPlace, accumulate, subgroups }: NormVariant): Shader {
+export function norm({ shift, inPlace, accumulate, activation, subgroups }: NormVariant): Shader {
   const { taken, passed } = subgroupArgument(subgroups);
   const x = inPlace ? "out" : "x";
   return {
-    name: `norm ${shift} ${inPlace} ${accumulate} ${subgroups}`,
+    name: `norm ${shift} ${inPlace} ${accumulate} ${activation} ${subgroups}`,
     reads: { ...(inPlace ? {} : { x: "f32" }), scale: "f32", ...(shift ? { shift: "f32" } : {}) },
     writes: { out: "f32" },
     // A row has `parts` of `width` columns, from column `first` on; columns up to `end` behind the last are set to 0.
@@ -49,6 +52,7 @@ export function norm({ shift, inPlace, accumulate, subgroups }: NormVariant): Sh
     code: `
 ${LINEAR}
 ${reductions(THREADS, subgroups)}
+${activation ? `fn activate(x: f32) -> f32 {${ACTIVATIONS[activation].wgsl} }` : ""}
 @compute @workgroup_size(${THREADS})
 fn main(
   @builtin(workgroup_id) g: vec3u,
@@ -64,7 +68,7 @@ fn main(
   let to = row * p.outStride + column;
   for (var i = lane; i < p.width; i += ${THREADS}u) {
     let y = ((${x}[begin + i] - mean) - rest) * factor * scale[i]${shift ? " + shift[i]" : ""};
-    out[to + i] ${accumulate ? "+=" : "="} y;
+    out[to + i] ${accumulate ? "+=" : "="} ${activation ? "activate(y)" : "y"};
   }
   if (lane < p.end - min(p.end, column + p.width) && group % p.parts == p.parts - 1u) { out[to + p.width + lane] = 0.0; }
 }`,
