@@ -67,9 +67,9 @@ export type WeightTarget =
 /**
  * Function that `linear` applies to its result.
  * gelu: x Φ(x); gelu_tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))); both as in torch.nn.functional.gelu. quick_gelu:
- * x σ(1.702 x), CLIP's.
+ * x σ(1.702 x), CLIP's. silu: x σ(x) (Elfwing et al. 2017).
  */
-export type Activation = "gelu" | "gelu_tanh" | "quick_gelu" | "tanh" | "relu";
+export type Activation = "gelu" | "gelu_tanh" | "quick_gelu" | "silu" | "tanh" | "relu";
 
 /** Steps of `linear` before and after its product. */
 export interface LinearOptions {

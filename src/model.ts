@@ -9,7 +9,7 @@ import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Geometry } from "./image/geometry.js";
 import { pixelsOf } from "./image/pixels.js";
-import { checkBytes, type Processor, patchesOf, type SeenImage, valuesOfSeen } from "./image/preprocess.js";
+import { checkBytes, type Processor, patchesOf, type SeenImage, valuesOfSeen, windowsOf } from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
@@ -148,7 +148,7 @@ export interface Model extends TaskMethods {
     },
   ): Promise<Pick<Outputs, Name>>;
   /**
-   * Pixel values [images, 3, H, W] (of gray images one channel) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
+   * Pixel values [images, 3, H, W] (of gray images one channel, of images that are cut into windows one for each of these) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
    * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read.
    */
   preprocess(image: ImageInput, options?: { signal?: AbortSignal }): Promise<Tensor & { geometry: Geometry }>;
@@ -251,8 +251,9 @@ function createModel(
     }
   }
 
-  /** Pixel values of images of one size. */
-  function valuesOf(images: readonly SeenImage[]): Tensor {
+  /** Pixel values of images of one size, or of the windows that they are cut into. */
+  function valuesOf(seen: readonly SeenImage[]): Tensor {
+    const images = seen.flatMap(windowsOf);
     const [first] = images;
     const size = first ?? { width, height };
     const other = images.findIndex((image) => image.width !== size.width || image.height !== size.height);
@@ -339,7 +340,11 @@ function createModel(
     const compute = await call(signal, async (check) => {
       const embedTexts = (texts: readonly string[]) => textDirections(texts, check, signal);
       const embedQuery = (image: ImageInput) => queryOf(image, check, signal);
-      return task.begin({ config, labels, similarity, embedTexts, embedQuery }, options as object, ...args);
+      return task.begin(
+        { config, labels, similarity, windows: preprocessing.windows ?? false, embedTexts, embedQuery },
+        options as object,
+        ...args,
+      );
     });
     const results = await eachOf(name, listOf(images), signal, drawn, (image, check) =>
       compute({

@@ -41,6 +41,8 @@ export const DENSE_OUTPUTS: Readonly<Record<string, OutputName>> = {
   logits: "logits",
   last_hidden_state: "lastHiddenState",
   vision_last_hidden_state: "lastHiddenState",
+  masks_queries_logits: "masksQueriesLogits",
+  class_queries_logits: "classQueriesLogits",
   pred_boxes: "predBoxes",
   target_pred_boxes: "targetPredBoxes",
   query_pred_boxes: "queryPredBoxes",

@@ -143,7 +143,7 @@ const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
   ],
   "an unknown activation": [
     { hidden_act: "swish" },
-    'load: "hidden_act" of "weights" must be one of gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, quick_gelu, relu; got "swish"',
+    'load: "hidden_act" of "weights" must be one of gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, quick_gelu, silu, relu; got "swish"',
   ],
   "an image smaller than a patch": [
     { patch_size: 16 },

@@ -112,6 +112,14 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-depth-anything", "hf-dpt-dinov2", "hf-dpt-segmentation"],
   },
   {
+    family: "EoMT (on DINOv2, DINOv3)",
+    transformers: ["eomt", "eomt_dinov3"],
+    timm: [],
+    others: [],
+    tasks: "semantic, instance and panoptic segments, features",
+    fixtures: ["hf-eomt", "hf-eomt-dinov3"],
+  },
+  {
     family: "Pixio, RADIO",
     transformers: ["pixio", "radio"],
     timm: [],
@@ -225,6 +233,7 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "vit/text.ts"],
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
+  ["EoMT", "heads/query-masks.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
 ];
 

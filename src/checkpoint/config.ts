@@ -10,6 +10,8 @@ import type { ModelConfig } from "../forward/model.js";
 export type LayoutName =
   | "huggingface"
   | "dinov3"
+  | "eomt"
+  | "eomt_dinov3"
   | "clip"
   | "owlvit"
   | "owlv2"

@@ -11,6 +11,7 @@ import type { AttentionPoolNames } from "../heads/attention-pool.js";
 import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
 import type { PatchBoxesNames } from "../heads/patch-boxes.js";
+import type { QueryMasksNames } from "../heads/query-masks.js";
 import type { TokenBoxesNames } from "../heads/token-boxes.js";
 import type { LayoutName } from "./config.js";
 
@@ -115,6 +116,7 @@ export interface Layout extends ClassifierNames {
   readonly pooler?: string;
   readonly patchBoxes?: PatchBoxesNames;
   readonly tokenBoxes?: TokenBoxesNames;
+  readonly queryMasks?: QueryMasksNames;
   /** Projection of the pooled vector into the space that images and texts share; or. */
   readonly projection?: readonly string[];
   /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
@@ -381,6 +383,33 @@ const dinov3: Layout = {
   head: ["classifier"],
   ignored: /^embeddings\.mask_token$/,
 };
+
+/** transformers' EoMT, on a DINOv2 or a DINOv3, whose blocks and embeddings have names of their own. */
+const eomt = (name: "eomt" | "eomt_dinov3"): Layout => ({
+  ...dinov3,
+  name,
+  patchEmbed: name === "eomt" ? "embeddings.patch_embeddings.projection" : "embeddings.patch_embeddings",
+  positions: "embeddings.position_embeddings.weight",
+  blocks: [
+    name === "eomt"
+      ? {
+          ...inMemoryBlock,
+          at: "layers.#.",
+          attentions: [{ ...inMemoryBlock.attentions[0], proj: "attention.out_proj" }],
+        }
+      : { ...dinov3Block, at: "layers.#." },
+  ],
+  norm: "layernorm",
+  head: [],
+  queryMasks: {
+    queries: "query.weight",
+    classifier: "class_predictor",
+    masks: ["mask_head.fc1", "mask_head.fc2", "mask_head.fc3"],
+    upscale: "upscale_block.block.#.",
+    hidden: "attn_mask_probs",
+  },
+  ignored: /^(criterion\.empty_weight|embeddings\.(mask_token|position_ids))$/,
+});
 
 /** A block of AltCLIP's image tower. */
 const altClipBlock: BlockNames = { ...clipBlock, at: "encoder.layer.#." };
@@ -871,6 +900,8 @@ const bit: Layout = {
 export const layouts: readonly Layout[] = [
   transformers,
   dinov3,
+  eomt("eomt"),
+  eomt("eomt_dinov3"),
   clip,
   owl("owlvit"),
   owl("owlv2"),

@@ -99,7 +99,7 @@ function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): 
 }
 
 /** Blocks of a tower. */
-export function depthOf(prefix: string, names: BlockNames, tensors: Shapes): number {
+export function depthOf(prefix: string, names: Pick<BlockNames, "at">, tensors: Shapes): number {
   const [before, after] = (prefix + names.at).split("#") as [string, string];
   let depth = 0;
   for (const tensor of tensors.keys()) {
@@ -214,6 +214,13 @@ export function observe(named: Named, tensors: Shapes) {
     features: projected ?? 0,
     /** Classes of detection tokens, that of nothing among them. */
     boxClasses: boxHead === undefined ? 0 : (shape(names.weight(boxHead))[0] ?? 0),
+    /** Queries with masks, their enlargements, classes, that of nothing among them, and blocks that they take part in. */
+    queryMasks: layout.queryMasks && {
+      queries: shape(layout.queryMasks.queries)[0] ?? 0,
+      classes: shape(names.weight(layout.queryMasks.classifier))[0] ?? 0,
+      blocks: shape(layout.queryMasks.hidden)[0] ?? 0,
+      upscales: depthOf("", { at: layout.queryMasks.upscale }, tensors),
+    },
     dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
   };
 }

@@ -24,6 +24,8 @@ import { type Facts, type Named, observe, recognizeLayout, type Seen } from "./o
 const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layout">>> = {
   huggingface: fromTransformers,
   dinov3: fromTransformers,
+  eomt: fromTransformers,
+  eomt_dinov3: fromTransformers,
   clip: fromTransformers,
   owlvit: fromTransformers,
   owlv2: fromTransformers,
@@ -89,7 +91,7 @@ export async function parseConfig(
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio"],
+    ["huggingface", "dinov3", "eomt", "eomt_dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio"],
     [
       ["", TRANSFORMERS_KEYS],
       ["backbone_config", TRANSFORMERS_KEYS],
@@ -243,8 +245,8 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
 }
 
 /** Classes that are scored, of images, of their pixels or of boxes. */
-const classesOf = ({ classes, dpt, tokenBoxes }: Config): number =>
-  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? classes);
+const classesOf = ({ classes, dpt, tokenBoxes, queryMasks }: Config): number =>
+  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? queryMasks?.classes ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {

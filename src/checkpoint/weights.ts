@@ -8,6 +8,7 @@ import { DPT_UNREAD, planDpt } from "../heads/dpt.js";
 import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
 import { planProbe } from "../heads/probe.js";
+import { checkHidden, planQueryMasks } from "../heads/query-masks.js";
 import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
@@ -107,6 +108,10 @@ export function planWeights(
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
     patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
     tokenBoxes: config.tokenBoxes && planTokenBoxes(planner, layout.tokenBoxes!, width, config.tokenBoxes),
+    queryMasks:
+      count === undefined && config.queryMasks
+        ? planQueryMasks(planner, layout.queryMasks!, width, config.queryMasks)
+        : undefined,
     projection: planProjection(planner, layout.projection ?? [], width, config.features),
     similarity: named.text && config.text && planSimilarity(planner, named.text),
     text: texts && config.text && planText(layout, tensors, config, texts),
@@ -131,10 +136,13 @@ export function planWeights(
   return fitPlan<Loaded, Weights>(name, plan, tensors, {
     ignored,
     evidence: layout.evidence === undefined ? [] : [layout.evidence],
-    finish: ({ similarity, ...weights }) => ({
-      ...weights,
-      similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0]),
-    }),
+    finish: ({ similarity, ...weights }) => {
+      if (weights.queryMasks) checkHidden(name, layout.queryMasks!.hidden, weights.queryMasks);
+      return {
+        ...weights,
+        similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0]),
+      };
+    },
   });
 }
 

@@ -115,6 +115,8 @@ function describeImages(config: Config): string {
 const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   huggingface: "transformers",
   dinov3: "transformers' DINOv3",
+  eomt: "transformers' EoMT",
+  eomt_dinov3: "transformers' EoMT on DINOv3",
   clip: "transformers' CLIP",
   owlvit: "transformers' OWL-ViT",
   owlv2: "transformers' OWLv2",
@@ -153,7 +155,7 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
   `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
   (causal ? ", causal" : "");
 
-function describeHead({ pooling, classes, categories, poolerWidth, features, dpt }: Config): string {
+function describeHead({ pooling, classes, categories, poolerWidth, features, dpt, queryMasks }: Config): string {
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -173,6 +175,10 @@ function describeHead({ pooling, classes, categories, poolerWidth, features, dpt
     const what =
       head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
     return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
+  }
+  if (queryMasks) {
+    const { queries, blocks } = queryMasks;
+    return `masks of ${queries} queries in ${grouped(queryMasks.classes)} classes, which join the last ${blocks} blocks`;
   }
   const classifier = categories ? `to ${grouped(classes)} tags, each by itself` : `to ${grouped(classes)} classes`;
   const head = classes > 0 ? classifier : shared;
@@ -202,14 +208,18 @@ function describePreprocessing(preprocessing: Preprocessing): string {
   if (resize.mode === "cover") steps.push(`resize to cover ${size}, ${filter}`);
   if (resize.mode === "bounded") {
     const { shortest, longest, multiple } = resize;
-    steps.push(`short side to ${shortest}, long side to ${longest} at most, multiples of ${multiple}, ${filter}`);
+    const multiples = multiple === undefined ? "" : `, multiples of ${multiple}`;
+    steps.push(`short side to ${shortest}, long side to ${longest} at most${multiples}, ${filter}`);
   }
   if (resize.mode === "multiples") {
     const shape = resize.keepsShape ? ", of its shape" : "";
     steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
   }
   if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
-  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
+  const { windows, corner } = preprocessing;
+  if (windows) steps.push(`windows of ${result} along the long side`);
+  if (corner) steps.push(`in the corner of ${result}`);
+  const crops = !windows && ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));

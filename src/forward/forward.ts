@@ -4,6 +4,7 @@ import { similarities, toUnits } from "../heads/contrastive.js";
 import { startDpt } from "../heads/dpt.js";
 import { runHeads } from "../heads/index.js";
 import { compareBoxes, queriesOf } from "../heads/patch-boxes.js";
+import { joiningOf } from "../heads/query-masks.js";
 import {
   arrived,
   type Call,
@@ -61,8 +62,12 @@ export async function forward(
   /** Calls the ops of all images of an input. */
   async function runAll(name: "pixelValues" | "queryPixelValues", wants: (name: OutputName) => boolean) {
     const all: Pending[] = [];
+    // Masks of queries are large, and those that hide patches an image's own.
+    const alone = weights.queryMasks !== undefined;
     const batches = imagesOf(config, inputs, name, options.interpolatePositions ?? false);
-    for (const batch of batches.flatMap((batch) => passes(backend, config, batch, wants("attentions")))) {
+    for (const batch of batches.flatMap((batch) =>
+      passes(backend, config, batch, { attentions: wants("attentions"), alone }),
+    )) {
       const outputs: Pending = {};
       await runImages(backend, weights, config, batch, { wants, outputs, ...options });
       all.push(outputs);
@@ -184,7 +189,9 @@ async function runImages(
   const mark = backend.mark();
   try {
     const dense = startDpt(backend, weights, config, call);
-    const encoded = await encodeImages(backend, weights, config, batch, call, dense?.reader);
+    const encoded = await encodeImages(backend, weights, config, batch, call, {
+      ...{ reader: dense?.reader, joining: joiningOf(backend, weights, config) },
+    });
     dense?.finish(encoded);
     await runHeads(backend, weights, config, encoded, call);
   } finally {
@@ -218,6 +225,9 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   if (wanted.includes("predictedDepth") && kind !== "depth") throw lacks("predictedDepth", "a depth head");
   for (const name of ["reassembled", "fused"] as const) {
     if (wanted.includes(name) && !config.dpt) throw lacks(name, "a dense head");
+  }
+  for (const name of ["masksQueriesLogits", "classQueriesLogits"] as const) {
+    if (wanted.includes(name) && !config.queryMasks) throw lacks(name, "masks of queries");
   }
   if (wanted.includes("featureMaps") && !config.dpt?.featureMaps) {
     throw lacks("featureMaps", "a dense head on a backbone");

@@ -9,6 +9,7 @@ import { type PatchBoxes, type PatchBoxesConfig, runPatchBoxes } from "./patch-b
 import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
 import { type ProbeConfig, type ProbeWeights, runProbe } from "./probe.js";
+import { type QueryMasks, type QueryMasksConfig, runQueryMasks } from "./query-masks.js";
 import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-boxes.js";
 
 export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig, ProbeConfig {
@@ -17,12 +18,15 @@ export interface HeadsConfig extends ClassifierConfig, PoolerConfig, Contrastive
   readonly patchBoxes: PatchBoxesConfig | undefined;
   /** Boxes of detection tokens, which have classes (YOLOS). */
   readonly tokenBoxes: TokenBoxesConfig | undefined;
+  /** Masks of queries, each with a class (EoMT). */
+  readonly queryMasks: QueryMasksConfig | undefined;
 }
 
 export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights, ProbeWeights {
   readonly dpt: Dpt | undefined;
   readonly patchBoxes: PatchBoxes | undefined;
   readonly tokenBoxes: TokenBoxes | undefined;
+  readonly queryMasks: QueryMasks | undefined;
 }
 
 /** Calls the ops of the heads whose outputs are asked for. */
@@ -53,6 +57,7 @@ export async function runHeads(
   if (probe && wants("logits")) {
     runProbe(backend, weights.probe!, { ...config, probe }, encoded, { pooled, features }, call);
   }
+  if (weights.queryMasks) runQueryMasks(backend, weights.queryMasks, config.queryMasks!, config, encoded, call);
   if (tokenBoxes) runTokenBoxes(backend, tokenBoxes, config, encoded, call);
   if (patchBoxes) await runPatchBoxes(backend, patchBoxes, weights.norm!, encoded, call);
 }

@@ -1,17 +1,30 @@
 /** Segments of a photo. */
 
+import type { Geometry, Size } from "../image/geometry.js";
 import { inSlices, type Slices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
 import type { Box } from "./boxes.js";
-import { bestClasses, type LabelMap, masksOf } from "./maps.js";
+import { bestClasses, bestOfLines, masksOf, type Region } from "./maps.js";
 import { distinct } from "./palette.js";
-import { checkSize, type MapSize, type Task } from "./task.js";
+import { classLines, instanceSegments, type MaskSizes, panopticSegments, regionsOf } from "./query-masks.js";
+import { checkPart, checkSize, type MapSize, type Task, type TaskModel, textsOf } from "./task.js";
+
+/** Kinds of segments. */
+export type SegmentKind = "semantic" | "instance" | "panoptic";
 
 /** Options of `segment`. */
 export interface SegmentOptions {
-  /** Kind of the segments: what the checkpoint has, which is semantic ones here. */
-  kind?: "semantic";
-  /** Size of the masks: the photo's, or that in which the model gives scores. */
+  /**
+   * Kind of the segments: semantic ones are of classes, instance ones of objects, panoptic ones of both. Checkpoints with masks of
+   * queries have all, but for those that see a photo in windows; the others have semantic ones alone. By default panoptic
+   * where there are.
+   */
+  kind?: SegmentKind;
+  /** Least score of instance and panoptic segments; 0.8 by default, as in transformers. */
+  threshold?: number;
+  /** Classes of which a panoptic segmentation has one segment each, as sky and grass; by default none are. */
+  stuff?: readonly string[];
+  /** Size of the masks: the photo's, or that in which the model sees it. */
   size?: MapSize;
   signal?: AbortSignal;
 }
@@ -20,7 +33,7 @@ export interface SegmentOptions {
 export interface Segment {
   readonly label: string;
   readonly index: number;
-  /** Mean over its pixels of the softmax of its class. */
+  /** Mean over its pixels of the probability of its class; of instance and panoptic segments the score of the query. */
   readonly probability: number;
   /** 1 where it is, 0 elsewhere, line by line. */
   readonly mask: { readonly width: number; readonly height: number; readonly data: Uint8Array };
@@ -29,7 +42,10 @@ export interface Segment {
   readonly area: number;
 }
 
-/** Segments of a photo, the largest first; semantic ones cover every pixel once. */
+/**
+ * Segments of a photo: semantic ones cover every pixel once and are in the order of their areas, the others in that of the
+ * library's ids.
+ */
 export interface Segmentation {
   readonly width: number;
   readonly height: number;
@@ -39,8 +55,10 @@ export interface Segmentation {
 export interface Segmenting {
   /**
    * Segments of the photo: for each class that is there its pixels, as transformers' post_process_semantic_segmentation finds
-   * them: the best of the scores, interpolated bilinearly to the photo's size.
-   * @throws RangeError if the checkpoint has no head for it.
+   * them: the best of the scores, interpolated bilinearly to the photo's size. Of masks of queries (EoMT) also objects, and both
+   * together, as post_process_instance_segmentation and post_process_panoptic_segmentation do; of pixels that several
+   * objects claim, the last of them has the mask.
+   * @throws RangeError if the checkpoint has no head for it, or not this kind.
    * @example
    * using model = await load("Intel/dpt-large-ade");
    * const { segments } = await model.segment("cat.jpg");
@@ -49,35 +67,112 @@ export interface Segmenting {
   segment(images: readonly ImageInput[], options?: SegmentOptions): Promise<Segmentation[]>;
 }
 
-export const segment: Task<SegmentOptions, [], Segmentation> = {
-  options: { kind: true, size: true },
-  arguments: 0,
-  lacks: ({ dpt }) => (dpt?.head.kind === "segmentation" ? undefined : "a segmentation head"),
-  begin({ labels }, { kind = "semantic", size = "photo", signal }) {
-    checkSize("segment", size);
-    if (kind !== "semantic") {
-      throw new RangeError(`segment: kind must be semantic, as the checkpoint has it; got ${JSON.stringify(kind)}`);
+const KINDS: readonly SegmentKind[] = ["semantic", "instance", "panoptic"];
+
+/** Checks what is asked for with what a checkpoint has. */
+function settingsOf(
+  { config, labels, windows }: Pick<TaskModel, "config" | "labels" | "windows">,
+  { kind, threshold, stuff }: Pick<SegmentOptions, "kind" | "threshold" | "stuff">,
+) {
+  const kinds = config.queryMasks && !windows ? KINDS : KINDS.slice(0, 1);
+  const chosen = kind ?? kinds.at(-1)!;
+  if (!kinds.includes(chosen)) {
+    throw new RangeError(
+      `segment: kind must be ${kinds.join(", ").replace(/, (?=\w+$)/, " or ")}, as the checkpoint has it; got ${JSON.stringify(kind)}`,
+    );
+  }
+  if (threshold !== undefined) {
+    checkPart("segment", "threshold", threshold);
+    if (chosen === "semantic") {
+      throw new RangeError("segment: threshold must be left out, as semantic segments have every pixel; got one");
     }
-    return async (image) => {
-      const { dims, data } = (await image.run(["logits"])).logits;
-      const [, classes, height, width] = dims as [number, number, number, number];
-      const to = size === "model" ? { width, height } : image.geometry.photo;
-      function* work(): Slices<{ map: LabelMap; masks: Uint8Array[] }> {
-        const map = yield* bestClasses(data, classes, { width, height }, to);
-        return { map, masks: yield* masksOf(map) };
-      }
-      const { map, masks } = await inSlices(work, { signal }, () => new Error("segment: it is late"));
-      const segments = map.regions.map(({ index, ...region }, i) => ({
+  }
+  if (stuff !== undefined && chosen !== "panoptic") {
+    throw new RangeError(`segment: stuff must be left out where segments are not panoptic; got ${chosen} ones`);
+  }
+  const classes = (stuff === undefined ? [] : textsOf("segment", stuff)).map((name) => {
+    const index = labels.indexOf(name);
+    if (index >= 0) return index;
+    throw new RangeError(`segment: stuff must be labels of the checkpoint; got ${JSON.stringify(name).slice(0, 60)}`);
+  });
+  return { kind: chosen, threshold: threshold ?? 0.8, stuff: classes };
+}
+
+/** Sizes that masks of queries pass: a border behind the photo is left out. */
+function sizesOf({ model, resized, photo, windows }: Geometry, size: MapSize): MaskSizes {
+  const across = Math.round(resized.width);
+  const down = Math.round(resized.height);
+  const part = windows
+    ? { width: across, height: down }
+    : { width: Math.min(across, model.width), height: Math.min(down, model.height) };
+  return { model, part, to: size === "model" ? part : photo };
+}
+
+export const segment: Task<SegmentOptions, [], Segmentation> = {
+  options: { kind: true, threshold: true, stuff: true, size: true },
+  arguments: 0,
+  lacks: ({ dpt, queryMasks }) => (queryMasks || dpt?.head.kind === "segmentation" ? undefined : "a segmentation head"),
+  begin(model, { size = "photo", signal, ...options }) {
+    checkSize("segment", size);
+    const settings = settingsOf(model, options);
+    const { labels } = model;
+    /** The segments of a map, with their masks. */
+    const result = (
+      { width, height }: Size,
+      regions: readonly Region[],
+      masks: readonly Uint8Array[],
+    ): Segmentation => ({
+      ...{ width, height },
+      segments: regions.map(({ index, ...region }, i) => ({
         ...{ label: labels[index]!, index },
         ...region,
-        mask: { width: to.width, height: to.height, data: masks[i]! },
-      }));
-      return { width: to.width, height: to.height, segments };
+        mask: { width, height, data: masks[i]! },
+      })),
+    });
+    const slowly = <T>(work: () => Slices<T>) => inSlices(work, { signal }, () => new Error("segment: it is late"));
+
+    if (!model.config.queryMasks) {
+      return async (image) => {
+        const { dims, data } = (await image.run(["logits"])).logits;
+        const [, classes, height, width] = dims as [number, number, number, number];
+        const to = size === "model" ? { width, height } : image.geometry.photo;
+        const { regions, masks } = await slowly(function* () {
+          const map = yield* bestClasses(data, classes, { width, height }, to);
+          return { regions: map.regions, masks: yield* masksOf(map) };
+        });
+        return result(to, regions, masks);
+      };
+    }
+    return async (image) => {
+      const { masksQueriesLogits: masks, classQueriesLogits: classes } = await image.run([
+        ...(["masksQueriesLogits", "classQueriesLogits"] as const),
+      ]);
+      const sizes = sizesOf(image.geometry, size);
+      const { regions, masks: made } = await slowly(function* (): Slices<{
+        regions: readonly Region[];
+        masks: Uint8Array[];
+      }> {
+        const scores = { masks, classes };
+        if (settings.kind === "semantic") {
+          const map = yield* bestOfLines(classLines(scores, sizes, image.geometry.windows), sizes.to);
+          return { regions: map.regions, masks: yield* masksOf(map) };
+        }
+        const found =
+          settings.kind === "panoptic"
+            ? yield* panopticSegments(scores, sizes, { ...settings, mask: 0.5, overlap: 0.8 })
+            : yield* instanceSegments(scores, sizes, settings.threshold);
+        return yield* regionsOf(found, sizes.to);
+      });
+      return result(sizes.to, regions, made);
     };
   },
   command: {
     help: "what each pixel belongs to",
-    options: {},
+    options: {
+      kind: { option: "kind", kind: "text", help: "semantic, instance or panoptic, as the checkpoint has it" },
+      threshold: { option: "threshold", kind: "part", help: "least score, from 0 to 1" },
+      stuff: { option: "stuff", kind: "texts", help: "classes of one panoptic segment each, with commas between" },
+    },
     json: ({ width, height, segments }) => ({
       ...{ width, height },
       segments: segments.map(({ mask: _, ...segment }) => segment),

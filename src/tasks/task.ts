@@ -14,6 +14,8 @@ export interface TaskModel {
   readonly config: Config;
   /** Class names by index. */
   readonly labels: readonly string[];
+  /** True if images are cut into windows, each of which the model sees by itself. */
+  readonly windows: boolean;
   /** How scores of images and texts are made of cosines, and whether those of different texts are independent. */
   readonly similarity: { readonly scale: number; readonly bias: number; readonly independent: boolean } | undefined;
   /** Features of texts, of length 1. They are kept, so that the same texts cost nothing the next time. */

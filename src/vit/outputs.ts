@@ -39,7 +39,7 @@ export interface Inputs {
 
 /**
  * Outputs of `forward`. Lists begin with the entry of the first block, `attentions` with the
- * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W].
+ * first block's, after softmax. Of EoMT the last hidden state is lastHiddenState, and of a ResNet hiddenStates are feature maps, [B, C, H, W].
  *
  * Detectors give boxes as (center x, center y, width, height), parts of the image that the model sees, and logits of each:
  * [B, boxes, classes + 1], the last of nothing (YOLOS), or [B, boxes, queries] (OWL-ViT), whose imageEmbeds are of patches,
@@ -66,6 +66,10 @@ export interface Outputs {
   reassembled: Tensor[];
   /** Fused maps, from the coarsest to the finest, [B, C, H, W]. */
   fused: Tensor[];
+  /** Masks of queries, [B, queries, H, W], positive where a query's object is, and scores of its class, the last of nothing. */
+  masksQueriesLogits: Tensor;
+  /** [B, queries, classes + 1] */
+  classQueriesLogits: Tensor;
   imageFeatures: Tensor;
   imageEmbeds: Tensor;
   textLastHiddenState: Tensor;
@@ -157,6 +161,8 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both" | "query">> =
   featureMaps: "image",
   reassembled: "image",
   fused: "image",
+  masksQueriesLogits: "image",
+  classQueriesLogits: "image",
   imageFeatures: "image",
   imageEmbeds: "image",
   textLastHiddenState: "text",

@@ -1,6 +1,7 @@
 /** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
 
 import type { Activation } from "../../backend.js";
+import type { QueryMasksConfig } from "../../heads/query-masks.js";
 import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
@@ -140,6 +141,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   // The encoder is the file's own, or of the family of its backbone_config.
   dpt: { eps: 1e-12, heads: 12, interpolation: { filter: "bilinear", antialias: false, always: true } },
   depth_anything: { ...DINOV2, heads: 6 },
+  eomt: { eps: 1e-6, heads: 16, mlpRatio: true, imageSize: 640 },
+  eomt_dinov3: { eps: 1e-6, heads: 16, imageSize: 640 },
 };
 
 const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
@@ -173,8 +176,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
   const vision = dense?.backbone?.file ?? towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
+  const ofDinov3 = type === "dinov3_vit" || type === "eomt_dinov3";
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
-  if (seen.gated && type === "dinov3_vit") read.choice("hidden_act", "gelu", { silu: true });
+  if (seen.gated && ofDinov3) read.choice("hidden_act", "gelu", { silu: true });
   const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
   if (seen.gated && family.act === "silu") read.choice("hidden_act", "silu", { silu: "silu" });
   read.same("num_channels", seen.inputChannels, 3);
@@ -227,10 +231,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     qkvBias: read.flag("qkv_bias", seen.qkvBias),
     qkNorm: seen.qkNorm,
     postNorm: false,
-    rotary:
-      type === "dinov3_vit"
-        ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) }
-        : family.rotary,
+    rotary: ofDinov3
+      ? { kind: "dinov3", temperature: rotaryOf(facts).number("rope_theta", 100, [1, 1e12]) }
+      : family.rotary,
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
@@ -245,7 +248,8 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     features: contrastive ? seen.features || (text ? width : 0) : 0,
     patchBoxes: named.layout.patchBoxes && { objectness: type === "owlv2" },
     tokenBoxes: boxes ? { classes: labels || 2 } : undefined,
-    fixedSize: false,
+    queryMasks: seen.queryMasks && queryMasksOf(facts, seen.queryMasks, depth),
+    fixedSize: seen.queryMasks !== undefined,
     naflex: seen.naflex,
     resnet: undefined,
     text,
@@ -254,6 +258,40 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     ...(dense?.stem ? hybrid(facts, dense) : {}),
     ...(type === "radio" ? radio(facts) : {}),
   };
+}
+
+/** Settings of rotary positions: at the top of DINOv3's file, in rope_parameters of EoMT's. */
+function rotaryOf({ name, file }: Facts) {
+  const { rope_parameters: nested } = file;
+  if (!isRecord(nested)) return reader(name, file);
+  const read = reader(`rope_parameters of ${name}`, nested);
+  read.choice("rope_type", "default", { default: true });
+  return read;
+}
+
+/** Most queries, whose masks are numbered in 16 bits; published have 100 and 200. */
+const MAX_QUERIES = 2 ** 15 - 1;
+
+/** EoMT's head, whose sizes the tensors tell. */
+function queryMasksOf(
+  { name, file }: Facts,
+  { queries, blocks, upscales, classes }: NonNullable<Facts["seen"]["queryMasks"]>,
+  depth: number,
+): QueryMasksConfig {
+  const read = reader(name, file);
+  read.same("num_queries", queries, 200);
+  read.same("num_blocks", blocks, 4);
+  read.same("num_upscale_blocks", upscales, 2);
+  if (queries < 1 || queries > MAX_QUERIES || blocks < 1 || blocks > depth || classes < 1) {
+    const found = `${queries}, ${blocks} of ${depth} blocks and ${classes} scores`;
+    const rule = `1 to ${MAX_QUERIES} queries, blocks that they join, and scores of classes`;
+    throw new Error(`load: "${name}" must have ${rule}; got ${found}`);
+  }
+  const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : classes - 1;
+  if (labels !== classes - 1) {
+    throw new Error(`load: "${name}" has ${labels} classes by its config, but its head has ${classes - 1} and none`);
+  }
+  return { queries, blocks, upscales, classes: labels, activation: read.choice("hidden_act", "gelu", HIDDEN_ACTS) };
 }
 
 /** The BiT of a DPT: images have one size, unless positions are to be resampled. */
@@ -282,6 +320,8 @@ function sizeLeftOut(
 /** Families of layouts that no other has. */
 const OF_LAYOUT: Readonly<Partial<Record<LayoutName, string>>> = {
   dinov3: "dinov3_vit",
+  eomt: "eomt",
+  eomt_dinov3: "eomt_dinov3",
   blip: "blip_vision_model",
   aimv2: "aimv2_vision_model",
   tips: "tipsv2",
