@@ -84,8 +84,8 @@ export interface Planner {
   biasOf(layer: string): string;
   /** Tells whether a norm exists. */
   hasNorm(norm: string): boolean;
-  /** A norm; an RMSNorm in towers whose first norm has no shift. */
-  norm(norm: string, cols: number, eps: number): Planned<Norm>;
+  /** A norm; an RMSNorm in towers whose first norm has no shift, unless it is said. */
+  norm(norm: string, cols: number, eps: number, rms?: boolean): Planned<Norm>;
   /** A layer of the rows of several in turn; whether they have biases the first one tells, unless they are given. */
   linear(
     layers: readonly string[],

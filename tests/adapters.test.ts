@@ -1,5 +1,6 @@
 /** Adapters of PEFT on their bases: the numbers of merge_and_unload, or a refusal that names what is not merged. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,6 +86,31 @@ test("the merged weights are kept in int8 and f16 as those of a checkpoint are",
   using int8 = await load(join(ROOT, "vit-lora"), { precision: "int8", backend: "wasm" });
   await compare(int8, expected, 0.1);
   assert.equal(int8.backend.precision, "int8");
+});
+
+test("command line: inspect names the base, quantize merges", () => {
+  const run = (...args: string[]) => execFileSync(process.execPath, ["dist/src/cli.js", ...args], { encoding: "utf8" });
+  const model = join(ROOT, "vit-lora");
+  assert.match(run("inspect", "--model", model), /, a LORA adapter merged into "[^"]*base\/vit"\n/);
+  const out = join(scratch, "quantized");
+  run("quantize", model, "--out", out);
+  const files = readdirSync(out);
+  assert.ok(
+    files.includes("config.json") && files.includes("model.safetensors") && !files.includes("adapter_config.json"),
+  );
+  const scores = (source: string) => {
+    const [line] = run(
+      "classify",
+      "tests/fixtures/image/rgb-420.jpg",
+      "--model",
+      source,
+      "--precision",
+      "int8",
+      "--json",
+    ).split("\n");
+    return JSON.parse(line!).top.map(({ probability }: { probability: number }) => probability) as number[];
+  };
+  assert.deepEqual(scores(out), scores(model));
 });
 
 test("labels: those of the base where its classes are the adapter's, else none", async () => {

@@ -30,7 +30,18 @@ for (const browser of ["chromium", "firefox-esr"] as const) {
   const skip = BROWSERS[browser].command ? false : `there is no ${browser} on the PATH`;
   suite(browser, { skip }, () => {
     test("a page that may share memory: two threads, and everything as it is here", async () => {
-      const tasks = ["facts", "sources", "images", "errors", "progress", "abort", "dispose", "turns", "texts"] as const;
+      const tasks = [
+        "facts",
+        "sources",
+        "images",
+        "errors",
+        "progress",
+        "abort",
+        "dispose",
+        "turns",
+        "texts",
+        "boxes",
+      ] as const;
       const found = await visit(browser, [...tasks], { isolated: true });
       using model = await load(FIXTURE, { threads: 2 });
 
@@ -70,6 +81,18 @@ for (const browser of ["chromium", "firefox-esr"] as const) {
       same(texts.predictions, logitsOf(zeroShot), "zeroShot");
       assertClose(Float32Array.from(texts.row), await clip.text!.embed("a photo"), 1e-5);
       same(texts.classes, logitsOf(await npz.classify(photo)), "npz");
+
+      const { boxes } = found;
+      using owl = await load("tests/fixtures/checkpoints/hf-owlv2");
+      const objects = await owl.detect(`${IMAGES}/exif-6.jpg`, { query: photo, iou: 0.3 });
+      assert.ok(objects.length > 0);
+      for (const got of [boxes.path, ...boxes.blob]) {
+        const numbers = (list: typeof objects) =>
+          Float32Array.from(list.flatMap(({ probability, box }) => [probability, ...Object.values(box)]));
+        assertClose(numbers(got), numbers(objects), 1e-3);
+      }
+      assert.match(boxes.unread.message, /^image: /);
+      assert.match(boxes.labels.message, /^detect: this checkpoint is told what to look for by labels or by query/);
 
       await checkErrors(errors, model);
       const [read, ...unread] = errors.results;

@@ -73,11 +73,11 @@ test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
     [
       ["clasify", IMAGE],
-      'there is no command "clasify"; there are classify, zero-shot, depth, segment, detect, embed, quantize, inspect, bench',
+      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, embed, quantize, inspect, bench',
     ],
     [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
-    [["classify", "--out", "a.npy"], "--out is an option of depth, segment, detect, embed, quantize, not of classify"],
+    [["classify", "--out", "a.npy"], "--out is an option of detect, depth, segment, embed, quantize, not of classify"],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
     [["classify", "--top", "0"], '--top must be a whole number from 1 to 1000000; got "0"'],
@@ -239,6 +239,14 @@ test("detect draws the outlines of boxes on the photo, as a person sees it, with
   assert.ok(lines > 20, `${lines} pixels of lines`);
 });
 
+test("inspect tells of boxes, and what they are compared with", () => {
+  const headOf = (folder: string) => run(["inspect", "--model", `tests/fixtures/checkpoints/${folder}`]).stdout;
+  assert.match(headOf("hf-yolos"), /^ {2}head +5 boxes of 4 classes, or of none$/m);
+  assert.match(headOf("hf-yolos"), /^ {2}labels +4: "tench", /m);
+  const owl = /^ {2}head +a box a patch, compared with texts or an image by 16 features, with objectness$/m;
+  assert.match(headOf("hf-owlv2"), owl);
+});
+
 test("zero-shot prints transformers' probabilities", () => {
   const folder = "tests/fixtures/checkpoints/hf-clip";
   const { labels, templates } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")).zero_shot;
@@ -282,7 +290,7 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, zero-shot, depth, segment, detect, embed, quantize, inspect, bench"],
+  [["--json"], "a command must be given: classify, zero-shot, detect, depth, segment, embed, quantize, inspect, bench"],
   [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],

@@ -57,10 +57,20 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-dinov2-registers", "hf-dinov3"],
   },
   {
-    family: "CLIP, MetaCLIP, Chinese-CLIP, AltCLIP, TIPSv2, SigLIP, SigLIP 2 (NaFlex too)",
+    family: "CLIP, MetaCLIP, Chinese-CLIP, AltCLIP, CLIPSeg (features), AIMv2, TIPSv2, SigLIP, SigLIP 2 (NaFlex too)",
     transformers: [
       ...["clip", "clip_vision_model", "metaclip_2", "metaclip_2_vision_model"],
-      ...["chinese_clip", "altclip", "tipsv2", "siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"],
+      ...[
+        "chinese_clip",
+        "altclip",
+        "clipseg",
+        "aimv2",
+        "tipsv2",
+        "siglip",
+        "siglip_vision_model",
+        "siglip2",
+        "siglip2_vision_model",
+      ],
     ],
     timm: ["vit_*_clip_*", "vit_*_siglip_*"],
     others: [
@@ -72,6 +82,8 @@ const ROWS: readonly Row[] = [
     fixtures: [
       "hf-clip",
       "hf-chinese-clip",
+      "hf-clipseg",
+      "hf-aimv2-lit",
       "hf-tips",
       "hf-dual",
       "hf-siglip2-naflex",
@@ -96,12 +108,15 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-yolos"],
   },
   {
-    family: "towers of image-text models: BLIP, GIT, InternVL, MLCD",
-    transformers: ["blip_vision_model", "git_vision_model", "internvl_vision", "mlcd_vision_model"],
+    family: "towers of image-text models: BLIP, BLIP-2, FLAVA, GIT, InternVL, MLCD",
+    transformers: [
+      ...["blip_vision_model", "blip_2_vision_model", "flava_image_model", "git_vision_model", "internvl_vision"],
+      "mlcd_vision_model",
+    ],
     timm: [],
     others: [],
     tasks: "features",
-    fixtures: ["hf-blip", "hf-git", "hf-internvl", "hf-mlcd"],
+    fixtures: ["hf-blip", "hf-blip2", "hf-flava", "hf-git", "hf-internvl", "hf-internvl-qk-norm", "hf-mlcd"],
   },
   {
     family: "Depth Anything, DPT (plain, hybrid, on DINOv2)",

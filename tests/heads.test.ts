@@ -1,5 +1,6 @@
 /** Heads in files of their own, on models that were trained without them: what their own programs compute, or a refusal. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -53,6 +54,19 @@ for (const name of names) {
     });
   }
 }
+
+test("command line: inspect says what a head reads, classify gives the score", () => {
+  const { base, file } = expectedOf("laion-mlp");
+  const options = ["--model", join(FIXTURES, base), "--head", join(ROOT, "laion-mlp", file)];
+  const run = (...args: string[]) =>
+    execFileSync(process.execPath, ["dist/src/cli.js", ...args, ...options], { encoding: "utf8" });
+  assert.match(
+    run("inspect"),
+    /head +5 layers of a file of its own on features that images share with texts, of length 1, to 1 outputs\n/,
+  );
+  const { top } = JSON.parse(run("classify", "tests/fixtures/image/rgb-420.jpg", "--json"));
+  assert.deepEqual([top.length, top[0].label], [1, "score"]);
+});
 
 test("a score is a number, and classes are chances, of a photo", async () => {
   const image = { data: new Uint8ClampedArray(20 * 16 * 3).map((_, i) => (37 * i) % 251), width: 20, height: 16 };

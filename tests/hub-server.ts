@@ -75,7 +75,8 @@ const listen = (server: Server) =>
     server.listen(0, "127.0.0.1", () => resolve(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)),
   );
 
-export async function startHub(files: Record<string, Uint8Array>): Promise<HubServer> {
+/** @param repo the one repository that it has. */
+export async function startHub(files: Record<string, Uint8Array>, repo = "a/b"): Promise<HubServer> {
   const asked: Asked[] = [];
   const sent = new Map<string, number>();
   let storage = "";
@@ -94,7 +95,7 @@ export async function startHub(files: Record<string, Uint8Array>): Promise<HubSe
     if (request.method === "OPTIONS") {
       return end(response, 204, { "Access-Control-Allow-Headers": "authorization" });
     }
-    const { pathname } = new URL(request.url!, "http://localhost");
+    const pathname = new URL(request.url!, "http://localhost").pathname.replace(`/${repo}/`, "/a/b/");
     const [, listing] = /^\/api\/models\/a\/b\/revision\/(.*)$/.exec(pathname) ?? [];
     const [, commit, name = ""] = /^\/a\/b\/resolve\/([0-9a-f]+)\/(.*)$/.exec(pathname) ?? [];
     const file = decodeURIComponent(name);

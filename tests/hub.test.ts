@@ -53,9 +53,9 @@ const fixture = (folder = FIXTURE): Record<string, Uint8Array> =>
 /** Larger than what goes past at once: 3 MB. */
 const large = { [WEIGHTS]: new Uint8Array(randomBytes(3_000_000)), "config.json": new TextEncoder().encode("{}") };
 
-/** A server of the repository a/b, which the environment names until the test is over. */
-async function hubOf(t: TestContext, files: Record<string, Uint8Array>): Promise<HubServer> {
-  const hub = await startHub({ ...files });
+/** A server of a repository, which the environment names until the test is over. */
+async function hubOf(t: TestContext, files: Record<string, Uint8Array>, repo?: string): Promise<HubServer> {
+  const hub = await startHub({ ...files }, repo);
   process.env.HF_ENDPOINT = hub.endpoint;
   t.after(hub.close);
   return hub;
@@ -712,6 +712,22 @@ test("command line: of a PyTorch file, inspect reads the pickle alone and keeps 
   assert.deepEqual(await cached({ cacheDir }), []);
 });
 
+test("command line: of a file before PyTorch 1.6, inspect asks for its beginning, however many storages it has", async (t) => {
+  const legacy = "tests/fixtures/torch/legacy-model";
+  const hub = await hubOf(t, fixture(legacy));
+  const cacheDir = newCache();
+  const args = [CLI, "inspect", "--model", "a/b", "--cache-dir", cacheDir, "--json"];
+  const child = spawn(process.execPath, args, { env: process.env, stdio: ["ignore", "pipe", "inherit"] });
+  const text = await child.stdout.setEncoding("utf8").toArray();
+  const { format, family } = JSON.parse(text.join(""));
+  assert.deepEqual([format, family], ["PyTorch", "vit"]);
+  const asked = bodies(hub, "pytorch_model.bin").length;
+  assert.ok(asked <= 4, `${asked} requests`);
+  // It is whole all the same: what a storage says of itself counts when it is read.
+  using model = await load("a/b", { cacheDir });
+  assert.equal(model.config.family, "vit");
+});
+
 const CONVERSION = "89abcdef0123456789abcdef0123456789abcdef";
 /** The bot's pull request on the repository as it is. */
 const PULL: PullRequest = {
@@ -766,6 +782,52 @@ for (const [what, pull] of Object.entries({
     assert.deepEqual(bodies(hub), []);
   });
 }
+
+test("openai/clip-vit-base-patch32: by the bot's pull request, and without it by the PyTorch file on main", async (t) => {
+  const name = "openai/clip-vit-base-patch32";
+  const folder = "tests/fixtures/checkpoints/hf-clip";
+  const bin = bytesOf("tests/fixtures/torch/clip/pytorch_model.bin");
+  const { [WEIGHTS]: converted, "golden.safetensors": _, ...others } = fixture(folder);
+  const hub = await hubOf(t, { ...others, "pytorch_model.bin": bin }, name);
+  using here = await load(folder);
+  const want = [await here.embed(IMAGE), await here.text!.embed("a cat")];
+  for (const pulls of [[{ ...PULL, files: { [WEIGHTS]: converted! } }], []]) {
+    hub.pullRequests = pulls;
+    hub.asked.length = 0;
+    using model = await load(name, { cacheDir: newCache() });
+    assert.deepEqual([await model.embed(IMAGE), await model.text!.embed("a cat")], want);
+    const [ofBin, ofSafetensors] = [bodies(hub, "pytorch_model.bin").length, bodies(hub).length];
+    assert.deepEqual([ofBin > 0, ofSafetensors > 0], pulls.length > 0 ? [false, true] : [true, false]);
+  }
+});
+
+test("an adapter's base by its name on the Hub, at the revision that the adapter names, and an adapter on the Hub", async (t) => {
+  const adapters = "tests/fixtures/adapters";
+  const folder = join(scratch, "adapter");
+  cpSync(join(adapters, "vit-lora"), folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, "adapter_config.json"), "utf8"));
+  const write = (base: object) =>
+    writeFileSync(join(folder, "adapter_config.json"), JSON.stringify({ ...config, ...base }));
+  write({ base_model_name_or_path: "owner/model", revision: "v1" });
+  const hub = await hubOf(t, fixture(join(adapters, "base/vit")), "owner/model");
+  const cacheDir = newCache();
+  using here = await load(join(adapters, "vit-lora"));
+  const pixelValues = { dims: [1, 3, 16, 16], data: Float32Array.from({ length: 768 }, (_, i) => (i % 7) / 7) };
+  const want = (await here.forward({ pixelValues })).logits.data;
+  using model = await load(folder, { cacheDir });
+  assert.deepEqual((await model.forward({ pixelValues })).logits.data, want);
+  assert.ok(existsSync(join(cacheDir, "models--owner--model/refs/v1")));
+  assert.equal(bodies(hub).length, 1);
+
+  // An adapter's repository; the base is a folder here.
+  const { "README.md": _, "expected.json": __, ...files } = fixture(join(adapters, "vit-lora"));
+  await hubOf(t, files, "owner/adapter");
+  using other = await load("owner/adapter", { cacheDir: newCache(), base: join(adapters, "base/vit") });
+  assert.deepEqual((await other.forward({ pixelValues })).logits.data, want);
+  // It names a path, which is nobody's business on this disk.
+  const message = await messageOf(load("owner/adapter", { cacheDir: newCache() }));
+  assert.match(message, /^load: "owner\/adapter" is a LORA adapter of "\.\.\/base\/vit": there is no such folder here/);
+});
 
 test("a revision that is named, and safetensors on main, ask for no pull request", async (t) => {
   const hub = await hubOf(t, unconverted());

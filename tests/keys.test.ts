@@ -52,7 +52,15 @@ const SEEN = {
   ...{ positioned: [0, 1, 1, 1], distilledHead: false, norm: true, pooledNorm: false, attentionPool: false },
   ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512, suffixTokens: 0, boxClasses: 0 },
   queryMasks: undefined,
-  dpt: { channels: [48, 96, 192, 384], width: 64, classes: 0, batchNorm: false, bias: true, projection: false },
+  dpt: {
+    channels: [48, 96, 192, 384],
+    width: 64,
+    classes: 0,
+    batchNorm: false,
+    bias: true,
+    projection: false,
+    depth: [32, 32],
+  },
 };
 
 /** Facts of a checkpoint whose file is watched. */
@@ -121,7 +129,9 @@ function report(t: { diagnostic(message: string): void }, library: string, versi
 const LAYOUTS: Readonly<Record<string, string>> = {
   tipsv2: "tips",
   aimv2_vision_model: "aimv2",
+  aimv2: "aimv2",
   blip_vision_model: "blip",
+  blip_2_vision_model: "blip",
   radio: "radio",
   eomt: "eomt",
   eomt_dinov3: "eomt_dinov3",
@@ -185,7 +195,7 @@ test("defaults are those of the newest classes of transformers", () => {
     assert.equal(tower.num_attention_heads, text!.heads, family);
     if (text!.eos !== undefined) assert.equal(tower.eos_token_id, text!.eos, family);
     const own = [text!.eps ?? eps, text!.act ?? act];
-    assert.deepEqual([tower.layer_norm_eps, tower.hidden_act], own, family);
+    assert.deepEqual([tower[epsKey], tower.hidden_act], own, family);
   }
 });
 

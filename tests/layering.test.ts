@@ -19,8 +19,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: {
     imports: [
-      ...["checkpoint", "engine/sources.ts", "image", "index.ts", "io", "json.ts", "numerics", "platform", "tasks"],
-      ...["vit", "node:"],
+      ...["checkpoint", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics", "platform"],
+      ...["tasks", "vit", "node:"],
     ],
   },
   "index.ts": {
@@ -30,6 +30,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     ],
     lazily: ["remote"],
   },
+  // The same by Transformers.js's names.
+  "pipeline.ts": { imports: ["index.ts", "image", "platform", "tasks"] },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {

@@ -89,6 +89,22 @@ const TASKS = {
     return { predictions: logitsOf(predictions), row: [...row], classes };
   },
 
+  /** A detector that is told what to look for by another image, which is an option: a path, a Blob, and one that cannot be read. */
+  async boxes() {
+    const folder = `${FIXTURES}/checkpoints/hf-owlv2`;
+    const owl = await load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+    const [image, query] = [`${FIXTURES}/image/exif-6.jpg`, `${FIXTURES}/image/rgb-420.jpg`];
+    const blob = await (await fetch(query)).blob();
+    const found = {
+      path: await owl.detect(image, { query, iou: 0.3 }),
+      blob: await owl.detect([image], { query: blob, iou: 0.3, signal: new AbortController().signal }),
+      unread: await failureOf(owl.detect(image, { query: document.body as never })),
+      labels: await failureOf(owl.detect(image, {})),
+    };
+    owl.dispose();
+    return found;
+  },
+
   async facts() {
     const model = await load(await parts(await bytesOf(WEIGHTS)), { threads: 2 });
     const { config, labels, backend, memory } = model;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { load } from "../src/index.js";
+import { CLEAN } from "../src/text/clean.js";
 import { createTokenizer } from "../src/text/tokenizer.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-clip";
@@ -126,4 +127,17 @@ test("padding before a text changes nothing of it but its positions, and gives n
     { outputs },
   );
   assert.ok([...states.data, ...textFeatures.data].every(Number.isFinite));
+});
+
+test("texts are cleaned as open_clip cleans them, ordinary and odd ones", () => {
+  const rows = JSON.parse(readFileSync("tests/fixtures/text/clean.json", "utf8")) as Record<
+    keyof typeof CLEAN | "text",
+    string
+  >[];
+  assert.ok(rows.length > 30);
+  for (const { text, ...kinds } of rows) {
+    for (const [kind, want] of Object.entries(kinds)) {
+      assert.equal(CLEAN[kind as keyof typeof CLEAN](text), want, `${kind} of ${JSON.stringify(text)}`);
+    }
+  }
 });

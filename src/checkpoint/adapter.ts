@@ -5,6 +5,7 @@
  */
 import { excerpt } from "../json.js";
 import { faultOfKeys, type KeyRules, watch } from "../keys.js";
+import { transpose } from "../plans.js";
 import type { Shapes } from "./config.js";
 import { isRecord, type Json, positive, reader } from "./json.js";
 import { createPatterns } from "./patterns.js";
@@ -386,18 +387,24 @@ function planLora(
     rows,
     parts: [a, b, ...norms],
     begin([left, right, magnitudes]) {
-      const at = isEmbedding
-        ? { a: (j: number, i: number) => left![i * rank + j]!, b: (o: number, j: number) => right![j * rows + o]! }
-        : { a: (j: number, i: number) => left![j * cols + i]!, b: (o: number, j: number) => right![o * rank + j]! };
+      // [rank, cols], and a column of [rows, rank] for each of its rows.
+      const inner = isEmbedding ? transpose(cols)(left!) : left!;
+      const [ofRow, step] = isEmbedding ? [1, rows] : [rank, 1];
       const sum = new Float64Array(cols);
       return (row, o) => {
         sum.set(row);
         for (let j = 0; j < rank; j++) {
-          const factor = scale * at.b(o, j);
-          for (let i = 0; i < cols; i++) sum[i]! += factor * at.a(j, i);
+          const factor = scale * right![o * ofRow + j * step]!;
+          const begin = j * cols;
+          for (let i = 0; i < cols; i++) sum[i] = sum[i]! + factor * inner[begin + i]!;
         }
-        const turn = magnitudes ? magnitudes[o]! / Math.sqrt(sum.reduce((all, x) => all + x * x, 0)) : 1;
-        for (let i = 0; i < cols; i++) row[i] = turn * sum[i]!;
+        if (magnitudes) {
+          let squares = 0;
+          for (let i = 0; i < cols; i++) squares += sum[i]! * sum[i]!;
+          const turn = magnitudes[o]! / Math.sqrt(squares);
+          for (let i = 0; i < cols; i++) sum[i]! *= turn;
+        }
+        row.set(sum);
       };
     },
   };

@@ -27,6 +27,8 @@ export interface AttentionNames {
   readonly biases?: readonly [string, string];
   readonly queryNorm?: string;
   readonly keyNorm?: string;
+  /** Epsilon of these norms, if it is not that of the rest. */
+  readonly qkEps?: number;
   /** Before the projection: sub-LN (Wang et al. 2022). */
   readonly subNorm?: string;
   readonly proj: string;
@@ -299,6 +301,7 @@ const transformers: Layout = {
           qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
           queryNorm: "attention.q_norm",
           keyNorm: "attention.k_norm",
+          qkEps: 1e-6,
           proj: "attention.projection_layer",
           scales: ["lambda_1"],
         },
@@ -492,7 +495,7 @@ const owl = (name: "owlvit" | "owlv2"): Layout => {
   };
 };
 
-/** transformers' BLIP, its image tower alone. */
+/** transformers' BLIP and BLIP-2, their image towers alone. */
 const blip: Layout = {
   name: "blip",
   prefixes: ["vision_model.", ""],
@@ -511,7 +514,20 @@ const blip: Layout = {
   ignored: /^$/,
 };
 
-/** transformers' AIMv2, its image tower alone. */
+/** A block of either tower in AIMv2. */
+const aimv2Block: BlockNames = {
+  at: "encoder.layers.#.",
+  attentions: [
+    {
+      norm: "rms_norm1",
+      qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+      proj: "attention.out_proj",
+    },
+  ],
+  mlps: [{ norm: "rms_norm2", fc1: [["ffn.gate_proj", "ffn.up_proj"]], fc2: ["ffn.down_proj"] }],
+};
+
+/** transformers' AIMv2. */
 const aimv2: Layout = {
   name: "aimv2",
   prefixes: ["vision_model.", ""],
@@ -519,19 +535,7 @@ const aimv2: Layout = {
   patchNorm: "embeddings.rms_norm",
   tokens: [],
   positions: "embeddings.position_embedding.weight",
-  blocks: [
-    {
-      at: "encoder.layers.#.",
-      attentions: [
-        {
-          norm: "rms_norm1",
-          qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
-          proj: "attention.out_proj",
-        },
-      ],
-      mlps: [{ norm: "rms_norm2", fc1: [["ffn.gate_proj", "ffn.up_proj"]], fc2: ["ffn.down_proj"] }],
-    },
-  ],
+  blocks: [aimv2Block],
   norm: "rms_norm",
   attentionPool: {
     latent: "head.cls_token",
@@ -539,7 +543,19 @@ const aimv2: Layout = {
     proj: "head.output_proj",
   },
   head: [],
+  projection: ["visual_projection"],
   ignored: /^$/,
+  text: [
+    {
+      prefix: "text_model.",
+      embedding: "embeddings.token_embedding.weight",
+      positions: "embeddings.position_embedding.weight",
+      block: aimv2Block,
+      norm: "text_model.rms_norm",
+      projection: ["text_projection"],
+      ...SIMILARITY,
+    },
+  ],
 };
 
 /** timm's attentions: vision_transformer.py, beit.py, eva.py. */

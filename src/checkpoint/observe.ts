@@ -52,10 +52,14 @@ export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: 
  * The layout of a checkpoint: the first whose patch embedding or first convolution it has.
  * @throws Error that names the closest layout, and a prefix behind which tensors of a known one are.
  */
-export function recognizeLayout(name: string, tensors: Shapes): Named {
+export function recognizeLayout(name: string, tensors: Shapes, file: Json = {}): Named {
   const found = findLayout(tensors);
   if (found) return found;
-  throw new Error(unknown(name, tensors));
+  const { vision_cfg: tower } = Object(file.model_cfg) as { vision_cfg?: unknown };
+  const all = [file.architectures, file.architecture, Object(tower).timm_model_name].flat();
+  const said = all.find((one) => typeof one === "string");
+  const of = said !== undefined && file.model_type === undefined ? `; its config names ${excerpt(said)}` : "";
+  throw new Error(unknown(name, tensors) + of);
 }
 
 /** The layout of the tensors whose names have a prefix before them; undefined where they are of none. */

@@ -8,7 +8,7 @@ import { biasOf, type Layout, scaleOf, shiftOf, weightOf } from "./layouts.js";
 /** @param firstNorm of the tower, which tells whether it has layer norms or RMSNorms. */
 export function createPlanner(layout: Layout, tensors: Shapes, firstNorm: string | undefined): Planner {
   const has = (tensor: string) => tensors.has(tensor);
-  const rms = firstNorm !== undefined && has(scaleOf(layout, firstNorm)) && !has(shiftOf(layout, firstNorm));
+  const ofTower = firstNorm !== undefined && has(scaleOf(layout, firstNorm)) && !has(shiftOf(layout, firstNorm));
   const norms = new Map<string, Planned<Norm>>();
   return {
     has,
@@ -17,7 +17,7 @@ export function createPlanner(layout: Layout, tensors: Shapes, firstNorm: string
     biasOf: (layer) => biasOf(layout, layer),
     hasNorm: (norm) => has(scaleOf(layout, norm)),
 
-    norm(norm, cols, eps) {
+    norm(norm, cols, eps, rms = ofTower) {
       // Branches that read the same z may share a norm.
       const known = norms.get(norm);
       if (known) return known;

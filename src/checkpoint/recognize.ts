@@ -72,7 +72,7 @@ export async function parseConfig(
   }
   const { text: ofText, ...stated } = checkOverrides(overrides);
   checkFamily(name, file);
-  const named = recognizeLayout(name, tensors);
+  const named = recognizeLayout(name, tensors, file);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
   const read = READERS[layout]({ name, file, seen, named, tensors, stated });

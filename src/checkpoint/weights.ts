@@ -140,7 +140,7 @@ export function planWeights(
       if (weights.queryMasks) checkHidden(name, layout.queryMasks!.hidden, weights.queryMasks);
       return {
         ...weights,
-        similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0]),
+        similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0], config.mostSimilarity),
       };
     },
   });
@@ -341,10 +341,16 @@ function planAttention(
 ): Planned<Attention> {
   const { width, heads, eps } = config;
   const { at, first } = place;
-  const optionalNorm = (norm: string | undefined, cols: number) =>
-    norm !== undefined && planner.hasNorm(first + norm) ? planner.norm(at + norm, cols, eps) : undefined;
-  const query = optionalNorm(names.queryNorm, width / heads);
-  const key = optionalNorm(names.keyNorm, width / heads);
+  const hasNorm = (norm: string | undefined) => norm !== undefined && planner.hasNorm(first + norm);
+  // Head by head, or all heads of a token in one; an RMSNorm, if it has no shift, whatever the tower's are.
+  const qkNorm = (norm: string | undefined) => {
+    if (!hasNorm(norm)) return undefined;
+    const whole = planner.shapeOf(planner.weightOf(first + norm))?.[0] === width;
+    const rms = !planner.has(planner.biasOf(first + norm));
+    return planner.norm(at + norm, whole ? width : width / heads, names.qkEps ?? eps, rms);
+  };
+  const query = qkNorm(names.queryNorm);
+  const key = qkNorm(names.keyNorm);
   const table = names.relativePositions;
   return {
     kind: "attention",
@@ -355,7 +361,7 @@ function planAttention(
       table !== undefined && config.relativeTable && planner.has(first + table)
         ? values(at + table, config.relativeTable)
         : undefined,
-    subNorm: optionalNorm(names.subNorm, width),
+    subNorm: hasNorm(names.subNorm) ? planner.norm(at + names.subNorm, width, eps) : undefined,
     out: scaled(
       planner,
       planner.linear([at + names.proj], width, width, { heads: { of: "inputs", count: heads } }),

@@ -308,8 +308,8 @@ const MODEL_HELP: readonly string[] = helpLines([
   ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
   ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
-  ["--threads auto", "how many;  --wide;  --processor torchvision;  --offline"],
-  ["--json", "JSON lines;  --quiet;  --token;  --help;  --version"],
+  ["--threads auto", "how many;  --wide;  --processor;  --offline;  --token"],
+  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
 ]);
 
 const IMAGES_HELP: readonly string[] = helpLines([["IMAGES", 'files, addresses, folders, "*.jpg", @list.txt, or -']]);

@@ -59,7 +59,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     images: describeImages(config),
     ...(config.resnet ? { convolutions: describeResNet(config.resnet) } : {}),
     ...(config.depth > 0 ? { encoder: describeEncoder(config, tower) } : {}),
-    head: describeHead(config),
+    head: config.probe ? describeProbe(config.probe) : describeHead(config),
     ...(config.text ? { texts: describeText(config.text) } : {}),
     labels: describeLabels(labels),
     preprocessing:
@@ -155,7 +155,19 @@ const describeText = ({ depth, width, heads, vocabulary, length, causal }: NonNu
   `depth ${depth}, width ${width}, heads ${heads}, ${grouped(vocabulary)} tokens of which a text has ${length}` +
   (causal ? ", causal" : "");
 
-function describeHead({ pooling, classes, categories, poolerWidth, features, dpt, queryMasks }: Config): string {
+/** A head in a file of its own, by the vectors that it reads. */
+function describeProbe({ layers, reads, unit }: NonNullable<Config["probe"]>): string {
+  const vectors =
+    typeof reads === "string"
+      ? { features: "features that images share with texts", head: "what the checkpoint's own head would read" }[reads]
+      : `class tokens of the last ${reads.blocks === 1 ? "block" : `${reads.blocks} blocks`}${reads.mean ? " and mean of the patches" : ""}`;
+  const many = layers.length === 1 ? "a layer" : `${layers.length} layers`;
+  return `${many} of a file of its own on ${vectors}${unit ? ", of length 1" : ""}, to ${grouped(layers.at(-1)!.outputs)} outputs`;
+}
+
+function describeHead(config: Config): string {
+  const { pooling, classes, categories, poolerWidth, features, dpt, patchBoxes, tokenBoxes, suffixTokens, queryMasks } =
+    config;
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -170,6 +182,11 @@ function describeHead({ pooling, classes, categories, poolerWidth, features, dpt
     none: "every token",
   }[pooling];
   const shared = features > 0 ? `to ${grouped(features)} features` : "without a classifier";
+  if (tokenBoxes) return `${suffixTokens} boxes of ${grouped(tokenBoxes.classes)} classes, or of none`;
+  if (patchBoxes) {
+    const objectness = patchBoxes.objectness ? ", with objectness" : "";
+    return `a box a patch, compared with texts or an image by ${grouped(features)} features${objectness}`;
+  }
   if (dpt) {
     const { head } = dpt;
     const what =

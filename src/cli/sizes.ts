@@ -1,5 +1,6 @@
 /** Costs of a model, from its config alone. Names as in Dosovitskiy et al. 2021: N patches, T tokens, D width. */
 import type { Config } from "../checkpoint/config.js";
+import { costsOfDpt } from "../heads/dpt.js";
 import type { EncoderConfig } from "../vit/encoder.js";
 import { gridOf } from "../vit/places.js";
 
@@ -27,8 +28,22 @@ export function multiplyAdds(config: Config): number {
   // k and v of every token, one query's scores and sum, proj and MLP of one vector
   const attentionPool = pooling === "attention" ? T * 2 * D * D + 2 * T * D + D * D + 2 * D * mlpWidth : 0;
   const heads = (pooling === "distilled" || pooling === "token+mean" ? 2 : 1) * D * classes;
-  return convolutions + encoder + attentionPool + heads + (text ? D * features : 0);
+  const dense = denseCosts(config)?.products ?? 0;
+  const boxes = boxProducts(config, patches);
+  return convolutions + encoder + attentionPool + heads + dense + boxes + (text ? D * features : 0);
 }
+
+/** Multiply-adds of boxes: three layers for the corners, and of patches for objectness; what they are compared or classified by. */
+function boxProducts({ width: D, features, patchBoxes, tokenBoxes, suffixTokens }: Config, patches: number): number {
+  const layers = (outputs: number) => 2 * D * D + D * outputs;
+  if (tokenBoxes) return suffixTokens * (layers(4) + layers(tokenBoxes.classes + 1));
+  if (!patchBoxes) return 0;
+  return patches * (layers(4) + (patchBoxes.objectness ? layers(1) : 0) + D * (features + 2));
+}
+
+/** Costs of a dense head. */
+const denseCosts = (config: Config) =>
+  config.dpt && costsOfDpt(config.dpt, gridOf(config, config.imageSize), { ...config, tokens: config.width });
 
 /** Multiply-adds of the stem and of bottlenecks a quarter as wide inside. */
 function convolutionProducts({ imageSize }: Config, { units, channels }: NonNullable<Config["resnet"]>): number {
@@ -64,5 +79,6 @@ export function activationBytes(config: Config): number {
   const block = T * (5 * D + (config.gated ? 3 : 1) * mlpWidth);
   // The rows that a matrix product reads are packed first.
   const packed = T * mlpWidth;
-  return 4 * (3 * area + maps + patches * (patchValues + D) + block + packed);
+  const dense = denseCosts(config)?.elements ?? 0;
+  return 4 * (3 * area + maps + patches * (patchValues + D) + block + packed + dense);
 }

@@ -193,10 +193,10 @@ async function openNamed(
   };
 }
 
-/** The config of a larger model's image tower. */
+/** The config of a larger model's image tower, by the names that transformers has for it. */
 function visionOf(config: unknown): unknown {
-  const { vision_config: vision } = Object(config) as { vision_config?: unknown };
-  return typeof vision === "object" && vision !== null ? vision : config;
+  const towers = ["vision_config", "encoder", "backbone_config"].map((key) => Object(config)[key] as unknown);
+  return towers.find((tower) => typeof tower === "object" && tower !== null) ?? config;
 }
 
 const isOpened = (source: Source): source is Folder =>

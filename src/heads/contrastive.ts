@@ -12,6 +12,8 @@ import type { Pooled } from "./pooling.js";
 export interface ContrastiveConfig {
   /** Columns of the features that images and texts share, 0 without. */
   readonly features: number;
+  /** Largest scale of cosines, which is 1 at least then (AIMv2). */
+  readonly mostSimilarity?: number;
 }
 
 export interface ContrastiveWeights {
@@ -61,8 +63,14 @@ export function planSimilarity({ has }: Planner, names: SimilarityNames) {
 }
 
 /** @throws Error where the score of equal vectors is no f32. */
-export function similarityOf(name: string, logScale: number, bias: number | undefined): Similarity {
-  const scale = Math.exp(logScale);
+export function similarityOf(
+  name: string,
+  logScale: number,
+  bias: number | undefined,
+  most: number | undefined,
+): Similarity {
+  const exact = Math.exp(logScale);
+  const scale = most === undefined ? exact : Math.min(Math.max(exact, 1), most);
   if (!Number.isFinite(Math.fround(scale + Math.abs(bias ?? 0)))) {
     const found = `logit_scale ${logScale}, logit_bias ${bias ?? 0}`;
     throw new Error(`weights: exp(logit_scale) and logit_bias of "${name}" must make finite scores; got ${found}`);

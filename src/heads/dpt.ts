@@ -47,6 +47,8 @@ export interface DepthHead {
   readonly scale: number;
   /** True if it is in metres. */
   readonly metric: boolean;
+  /** Channels of its first two convolutions. */
+  readonly channels: readonly [number, number];
 }
 
 /** A residual unit: x + conv2(relu(conv1(relu(x)))). */
@@ -110,15 +112,18 @@ export function observeDpt(
     classes: has(`${SEGMENTATION.norm}.weight`) ? (shapeOf(`${SEGMENTATION.classifier}.weight`)?.[0] ?? 0) : 0,
     batchNorm: has(`${unit}batch_norm1.weight`),
     bias: has(`${unit}convolution1.bias`),
+    depth: Object.values(NAMES).flatMap(({ conv1, conv2 }) => {
+      const [half, hidden] = [conv1, conv2].map((name) => shapeOf(`${name}.weight`)?.[0]);
+      return half !== undefined && hidden !== undefined ? [[half, hidden] as const] : [];
+    })[0] ?? [0, 0],
     projection: has(`${PROJECTION}.weight`),
   };
 }
 
 /** @param tokens width of the encoder's tokens. */
 export function planDpt(planner: Planner, config: DptConfig, tokens: number): Planned<Dpt> {
-  const { has, shapeOf, weightOf, biasOf } = planner;
+  const { has, weightOf, biasOf } = planner;
   const { levels, readout, width, head } = config;
-  const outputsOf = (name: string, absent: number) => shapeOf(weightOf(name))?.[0] ?? absent;
 
   /** A convolution with the bias that it has, or a batch norm behind it. */
   function convolution(name: string, outputs: number, channels: number, kernel: number, norm?: string): LinearPlan {
@@ -169,8 +174,7 @@ export function planDpt(planner: Planner, config: DptConfig, tokens: number): Pl
       };
     }
     const { conv1, conv2, conv3 } = NAMES[head.enlarge];
-    const half = outputsOf(conv1, width >> 1);
-    const hidden = outputsOf(conv2, 32);
+    const [half, hidden] = head.channels;
     return {
       projection: has(weightOf(PROJECTION)) ? convolution(PROJECTION, width, width, 3) : undefined,
       conv1: convolution(conv1, half, width, 3),
@@ -243,13 +247,6 @@ export function startDpt(
     ...{ height, width },
   });
   const window3 = (map: FeatureMap, stride = 1) => windowOf(map, 3, stride, "symmetric");
-
-  /** Size of a level's map. */
-  function sizeOf({ factor }: Level, [rows, columns]: readonly [number, number]): [number, number] {
-    if (factor >= 1) return [rows * factor, columns * factor];
-    const stride = Math.trunc(1 / factor);
-    return [Math.floor((rows - 1) / stride) + 1, Math.floor((columns - 1) / stride) + 1];
-  }
 
   /** Tokens as a map of a level's channels and size. */
   function reassemble(i: number, { images, tokens, z, grid }: Encoded): FeatureMap {
@@ -445,6 +442,61 @@ export function startDpt(
   }
 
   return { reader, finish };
+}
+
+/** Size of a level's map, for a grid of patches. */
+function sizeOf({ factor }: Level, [rows, columns]: readonly [number, number]): [number, number] {
+  if (factor >= 1) return [rows * factor, columns * factor];
+  const stride = Math.trunc(1 / factor);
+  return [Math.floor((rows - 1) / stride) + 1, Math.floor((columns - 1) / stride) + 1];
+}
+
+/**
+ * Costs for an image of this grid, as far as they are of the neck and the head.
+ * @param tokens width of the encoder's tokens.
+ * @returns multiply-adds of products, and elements of the maps that are there at once, about.
+ */
+export function costsOfDpt(
+  { levels, readout, width, enlarge, read, head }: DptConfig,
+  grid: readonly [number, number],
+  { patchSize, tokens }: { readonly patchSize: readonly [number, number]; readonly tokens: number },
+): { readonly products: number; readonly elements: number } {
+  const patches = grid[0] * grid[1];
+  const areaOf = (level: Level) => {
+    const [height, columns] = sizeOf(level, grid);
+    return height * columns;
+  };
+  let products = 0;
+  for (const level of levels) {
+    const { place, channels, factor } = level;
+    const area = areaOf(level);
+    if ("block" in place) {
+      products += patches * tokens * (channels + (typeof readout === "object" ? 2 * tokens : 0));
+      if (factor !== 1) products += area * channels * channels * (factor < 1 ? 9 : 1);
+    }
+    products += area * 9 * channels * width;
+  }
+  // Two units a map, of two convolutions each, and one where there is nothing to fuse with; then a projection.
+  const fused = levels.slice(levels.length - 1 - read).reverse();
+  let area = 0;
+  for (const [j, level] of fused.entries()) {
+    area = j === 0 || enlarge === "next" ? areaOf(level) : 4 * area;
+    products += area * width * width * (j === 0 ? 19 : 37);
+  }
+  const last = 4 * area;
+  const maps = levels.reduce((sum, level) => sum + areaOf(level) * width, 0) + last * width;
+  if (head.kind === "segmentation") {
+    const scores = last * head.classes;
+    return {
+      products: products + last * 9 * width * width + scores * width,
+      elements: maps + last * width + 5 * scores,
+    };
+  }
+  const [half, hidden] = head.channels;
+  const pixels = head.enlarge === "double" ? 4 * last : patches * patchSize[0] * patchSize[1];
+  products += last * 9 * width * half + pixels * (9 * half * hidden + hidden);
+  const band = Math.min(pixels * (half + hidden), (BAND_BYTES / 4) * (1 + hidden / half));
+  return { products, elements: maps + last * half + band + pixels };
 }
 
 /** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */

@@ -7,7 +7,7 @@ import { dot } from "../numerics/vectors.js";
 import type { Planned, Planner } from "../planned.js";
 import { type Call, type Outputs, type Tensor, tensorOf } from "../vit/outputs.js";
 import type { Encoded } from "../vit/vit.js";
-import { planMlp, runMlp, sigmoid } from "./mlp.js";
+import { planExact, planMlp, runMlp, sigmoid } from "./mlp.js";
 
 export interface PatchBoxesConfig {
   /** True if patches say how much of an object they are: a query image then is its largest object (OWLv2). */
@@ -45,9 +45,9 @@ export const planPatchBoxes = (
 ): Planned<PatchBoxes> => ({
   norm: planner.norm(names.norm, width, eps),
   boxes: planMlp(planner, names.boxes, width, 4),
-  embedding: planner.linear([names.embedding], features, width),
-  shift: planner.linear([names.shift], 1, width),
-  scale: planner.linear([names.scale], 1, width),
+  embedding: planExact(planner, names.embedding, features, width),
+  shift: planExact(planner, names.shift, 1, width),
+  scale: planExact(planner, names.scale, 1, width),
   objectness: objectness ? planMlp(planner, names.objectness, width, 1) : undefined,
 });
 
@@ -158,14 +158,16 @@ export function compareBoxes(
   const [images, patches, width] = classEmbeds.dims as [number, number, number];
   const count = queries.dims.at(-2)!;
   const own = queries.dims.length === 3;
+  const rowsOf = (data: Float32Array) =>
+    Array.from({ length: data.length / width }, (_, i) => data.subarray(i * width, (i + 1) * width));
+  const texts = rowsOf(asked);
   const logits = new Float32Array(images * patches * count);
-  for (let row = 0, at = 0; row < images * patches; row++) {
-    const embed = embeds.data.subarray(row * width, (row + 1) * width);
+  let at = 0;
+  for (const [row, embed] of rowsOf(embeds.data).entries()) {
     const [shift, scale] = [logitShift.data[row]!, logitScale.data[row]!];
     const first = own ? Math.floor(row / patches) * count : 0;
     for (let query = first; query < first + count; query++) {
-      const cosine = dot(embed, asked.subarray(query * width, (query + 1) * width));
-      logits[at++] = padding[query] ? LOWEST : (cosine + shift) * scale;
+      logits[at++] = padding[query] ? LOWEST : (dot(embed, texts[query]!) + shift) * scale;
     }
   }
   return { logits: { dims: [images, patches, count], data: logits }, classEmbeds: embeds };

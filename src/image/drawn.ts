@@ -29,7 +29,8 @@ export function createDrawing(
   // A GPU resizes in Pillow's integers, to a size that is known.
   const sizes = ["shortest", "cover", "exact", "none"];
   const plain = processor === "pillow" && !gray && !square && !bgr && !windows && alpha === "drop";
-  if (!plain || filter === "nearest" || !sizes.includes(resize.mode)) return () => undefined;
+  const known = sizes.includes(resize.mode) && !("whole" in resize && resize.whole);
+  if (!plain || filter === "nearest" || !known) return () => undefined;
   const values = pixelValueTables(preprocessing);
   // Frames of a video have one size.
   let last: Sampling | undefined;

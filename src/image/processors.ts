@@ -92,6 +92,8 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   blip_vision_model: "Blip",
   git_vision_model: "CLIP",
   aimv2_vision_model: "CLIP",
+  aimv2: "CLIP",
+  clipseg: "ViT",
   mlcd_vision_model: "CLIP",
   internvl_vision: "GotOcr2",
   pixio: "Bit",

@@ -44,14 +44,14 @@ export const ACTIVATIONS: Readonly<Record<Activation, ActivationRow>> = {
   let series = ((((1.061405429 * t - 1.453152027) * t) + 1.421413741) * t - 0.284496736) * t + 0.254829592;
   let tail = 0.5 * series * t * exp(-min(z * z, 80.0));
   return max(x, 0.0) - abs(x) * tail;`,
-    hiddenAct: ["gelu"],
+    hiddenAct: ["gelu", "gelu_python"],
   },
   gelu_tanh: {
     of: (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
     wgsl: `
   let z = clamp(1.5957691216 * (x + 0.044715 * x * x * x), -80.0, 80.0);
   return x / (1.0 + exp(-z));`,
-    hiddenAct: ["gelu_new", "gelu_fast", "gelu_pytorch_tanh"],
+    hiddenAct: ["gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate"],
   },
   quick_gelu: {
     of: (x) => x * sigmoid(1.702 * x),

@@ -68,11 +68,18 @@ export const depth: Task<DepthOptions, [], DepthMap> = {
     async pictures(map) {
       const { encodePng } = await import("../image/write-png.js");
       const { min, max } = rangeOf(map.data);
-      const part = (x: number) => (max > min ? (x - min) / (max - min) : 0);
-      const gray = Uint16Array.from(map.data, (x) => Math.round(65535 * part(x)));
-      const color = new Uint8Array(3 * map.data.length);
+      const scale = max > min ? 1 / (max - min) : 0;
       const colors = Array.from({ length: 256 }, (_, i) => sequential(i / 255));
-      for (const [i, x] of map.data.entries()) color.set(colors[Math.round(255 * part(x))]!, 3 * i);
+      const gray = new Uint16Array(map.data.length);
+      const color = new Uint8Array(3 * map.data.length);
+      for (let i = 0; i < gray.length; i++) {
+        const part = (map.data[i]! - min) * scale;
+        gray[i] = Math.round(65535 * part);
+        const [r, g, b] = colors[Math.round(255 * part)]!;
+        color[3 * i] = r;
+        color[3 * i + 1] = g;
+        color[3 * i + 2] = b;
+      }
       return {
         depth: await encodePng({ ...map, data: gray, channels: 1 }),
         "depth-color": await encodePng({ ...map, data: color, channels: 3 }),

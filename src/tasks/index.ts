@@ -11,7 +11,7 @@ import type { Task } from "./task.js";
 import { type ZeroShot, zeroShot } from "./zero-shot.js";
 
 /** Methods of a model that do tasks. */
-export interface TaskMethods extends Classify, Embed, ZeroShot, Depth, Segmenting, Detect {}
+export interface TaskMethods extends Classify, Embed, ZeroShot, Detect, Depth, Segmenting {}
 
 export type TaskName = keyof TaskMethods;
 
@@ -20,9 +20,9 @@ export const TASKS: Readonly<Record<TaskName, Task<object, readonly unknown[], u
   classify,
   embed,
   zeroShot,
+  detect,
   depth,
   segment,
-  detect,
 };
 
 export const TASK_NAMES = Object.keys(TASKS) as readonly TaskName[];

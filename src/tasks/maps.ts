@@ -4,7 +4,7 @@ import type { Slices } from "../image/slices.js";
 import { tapsOf } from "../vit/positions.js";
 
 /** Results between two yields: about a millisecond. */
-const SLICE = 2 ** 17;
+const SLICE = 2 ** 16;
 
 /**
  * Bicubic interpolation of a map, a = -0.75, without antialias. Lines of the map are stretched once each, four at a time, so
@@ -15,9 +15,11 @@ export function* resizeBicubic(map: Float32Array, from: Size, to: Size): Slices<
   const columns = tapsOf(from.width, to.width, how);
   const at = Int32Array.from(columns.flatMap((taps) => taps.at));
   const weights = Float64Array.from(columns.flatMap((taps) => taps.weights));
+  yield;
   const out = new Float32Array(to.width * to.height);
   const lines = new Map<number, Float32Array>();
   let made = 0;
+  yield;
 
   function stretched(y: number): Float32Array {
     const line = new Float32Array(to.width);
@@ -247,13 +249,15 @@ export function cellsOf(from: number, to: number): Cell[] {
 
 /** A mask, 1 where a map has the label, of each label that is asked for. */
 export function* masksOf({ labels, regions }: LabelMap): Slices<Uint8Array[]> {
-  const masks = new Map(regions.map(({ index }) => [index, new Uint8Array(labels.length)]));
-  const byLabel: (Uint8Array | undefined)[] = [];
-  for (const [index, mask] of masks) byLabel[index] = mask;
+  const byLabel: Uint8Array[] = [];
+  for (const { index } of regions) {
+    byLabel[index] = new Uint8Array(labels.length);
+    yield;
+  }
   for (let begin = 0; begin < labels.length; begin += SLICE) {
     const end = Math.min(begin + SLICE, labels.length);
     for (let i = begin; i < end; i++) byLabel[labels[i]!]![i] = 1;
     yield;
   }
-  return [...masks.values()];
+  return regions.map(({ index }) => byLabel[index]!);
 }

@@ -9,7 +9,7 @@ import type { Tensor } from "../vit/outputs.js";
 import { tapsOf } from "../vit/positions.js";
 import { type Cell, cellsOf, type Region, type ScoreLines } from "./maps.js";
 
-/** What a model gives of an image, or of each of its windows: masks, [windows, queries, h, w], and scores, [windows, queries, classes + 1]. */
+/** Outputs of a model for an image, or for each of its windows: masks, [windows, queries, h, w], and scores, [windows, queries, classes + 1]. */
 export interface QueryScores {
   readonly masks: Tensor;
   readonly classes: Tensor;
@@ -308,7 +308,11 @@ export function* regionsOf(
   { map, segments }: SegmentMap,
   { width }: Size,
 ): Slices<{ regions: readonly Region[]; masks: Uint8Array[] }> {
-  const masks = segments.map(() => new Uint8Array(map.length));
+  const masks: Uint8Array[] = [];
+  for (const _ of segments) {
+    masks.push(new Uint8Array(map.length));
+    yield;
+  }
   const places = segments.map(() => ({ area: 0, xmin: width, ymin: -1, xmax: 0, ymax: 0 }));
   for (let begin = 0; begin < map.length; begin += SLICE) {
     const end = Math.min(begin + SLICE, map.length);

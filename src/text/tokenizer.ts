@@ -5,6 +5,7 @@
 import { excerpt } from "../json.js";
 import { importPackage } from "../platform/packages.js";
 import { checkPatterns, checkTokenizer } from "./bounds.js";
+import { CLEAN } from "./clean.js";
 
 export interface TokenizerOptions {
   /** Most tokens of a text. */
@@ -18,22 +19,6 @@ export interface TokenizerOptions {
   /** Cleans texts as OpenCLIP does. */
   readonly clean?: keyof typeof CLEAN;
 }
-
-const words = (text: string): string => text.split(/\s+/u).filter(Boolean).join(" ");
-
-/** open_clip.tokenizer's functions of these names, without ftfy and HTML entities. */
-const CLEAN = {
-  whitespace: words,
-  lower: (text: string) => words(text).toLowerCase(),
-  /** Without ASCII's punctuation, as big_vision trains SigLIP. */
-  canonicalize: (text: string) =>
-    words(
-      text
-        .replaceAll("_", " ")
-        .replace(/[!-/:-@[-`{-~]/g, "")
-        .toLowerCase(),
-    ),
-};
 
 /** Keys of tokenizer_config.json that would give other ids, and the values by which they do not. */
 const FIXED: Readonly<Record<string, readonly unknown[]>> = {

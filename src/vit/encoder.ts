@@ -183,7 +183,11 @@ export async function encode(
   /** Before the projection. With post-norm z is read as it is. */
   function msa(attention: Attention, block: number, y: Matrix, probabilities: Matrix | undefined): Matrix {
     backend.linear(a.qkv, z, attention.qkv, postNorm ? {} : { norm: attention.norm });
-    if (attention.qkNorm) backend.qkNorm(a.qkv, heads, attention.qkNorm.query, attention.qkNorm.key);
+    if (attention.qkNorm) {
+      const { query, key } = attention.qkNorm;
+      // Head by head, or all of a token's in one (InternVL).
+      backend.qkNorm(a.qkv, width / query.scale.cols, query, key);
+    }
     if (places.rotary) {
       const { cos, sin } = places.rotary.of(first + block);
       backend.rope(a.qkv, cos, sin, { heads, pairs: places.rotary.pairs });

@@ -148,11 +148,18 @@ export function dptOf(
       if (told!.classes > 0 && labels !== told!.classes)
         refuse("id2label", `the names of ${told!.classes} classes`, labels);
       if (told!.classes > 0) return { kind: "segmentation", classes: told!.classes };
-      return { kind: "depth", enlarge: "double", activation: "relu", scale: 1, metric: false };
+      return { kind: "depth", enlarge: "double", activation: "relu", scale: 1, metric: false, channels: told!.depth };
     }
     const metric = read.choice("depth_estimation_type", "relative", { relative: false, metric: true });
     const scale = read.number("max_depth", 1, DEPTHS);
-    return { kind: "depth", enlarge: "patches", activation: metric ? "sigmoid" : "relu", scale, metric };
+    return {
+      kind: "depth",
+      enlarge: "patches",
+      activation: metric ? "sigmoid" : "relu",
+      scale,
+      metric,
+      channels: told!.depth,
+    };
   }
 }
 

@@ -27,7 +27,8 @@ export const TRANSFORMERS_KEYS: KeyRules = {
       "decoder_num_hidden_layers decoder_intermediate_size",
     "heads for segmentation":
       "pool_scales use_auxiliary_head auxiliary_loss_weight auxiliary_channels auxiliary_num_convs " +
-      "auxiliary_concat_input semantic_loss_ignore_index add_fpn",
+      "auxiliary_concat_input semantic_loss_ignore_index add_fpn extract_layers reduce_dim conditional_layer " +
+      "decoder_attention_dropout decoder_hidden_act use_complex_transposed_convolution",
     "sizes of DPT's neck and head, and parts of them that a checkpoint may lack":
       "neck_hidden_sizes fusion_hidden_size head_hidden_size reassemble_hidden_size backbone_featmap_shape " +
       "neck_ignore_stages semantic_classifier_dropout",
@@ -38,7 +39,7 @@ export const TRANSFORMERS_KEYS: KeyRules = {
       "use_mean_pooling num_register_tokens use_swiglu_ffn use_gated_mlp mlp_ratio query_bias key_bias value_bias " +
       "proj_bias mlp_bias pooler_output_size projection_dim projection_size vision_use_head use_head vocab_size " +
       "max_position_embeddings hidden_size embedding_size hidden_sizes depths width_factor num_patches attention_bias norm_type use_qk_norm " +
-      "n_cls_tokens type_vocab_size project_dim norm_mean norm_std patch_dim use_mid_position_embeddings",
+      "n_cls_tokens type_vocab_size project_dim norm_mean norm_std patch_dim use_mid_position_embeddings mask_token",
     "of videos": "video_patch_dim video_temporal_patch_size",
     "of parts that a checkpoint may lack": "pooler_act qkv_bias hidden_act intermediate_size image_size",
     "texts' generation":

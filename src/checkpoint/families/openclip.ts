@@ -25,9 +25,9 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
   const activation: Config["activation"] = openAi || model.quick_gelu === true ? "quick_gelu" : "gelu";
   const epsOf = (config: Json) => reader(name, record(config.norm_kwargs)).number("eps", 1e-5, EPS_RANGE);
 
-  // Of tokenizers of Hugging Face alone, which clean white space unless they are told otherwise.
+  // Its own tokenizer lowers texts, those of Hugging Face clean white space, unless they are told otherwise.
   const cleaning = reader(name, record(text.tokenizer_kwargs));
-  const clean = readText.has("hf_tokenizer_name") ? cleaning.choice("clean", "whitespace", CLEANING) : undefined;
+  const clean = cleaning.choice("clean", readText.has("hf_tokenizer_name") ? "whitespace" : "lower", CLEANING);
 
   const timmName = readVision.text("timm_model_name");
   const tower =
@@ -63,7 +63,7 @@ export function fromOpenClip(facts: Facts): Omit<Config, "layout"> {
       causal: !readText.flag("no_causal_mask", false),
       pooling: readText.choice("pool_type", "argmax", { argmax: "largest", last: "last" } as const),
       ...(readText.has("hf_model_name") ? bert(facts, text, seenText) : {}),
-      ...(clean && { clean }),
+      clean,
     },
   };
 }

@@ -78,6 +78,8 @@ const SIGLIP: Family = {
   text: { heads: 12, causal: false },
 };
 
+const AIMV2: Family = { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" };
+
 const BERT = { heads: 12, eps: 1e-12, act: "gelu", causal: false, pooling: "first" } as const;
 
 /** Qwen2-VL's, from whose code MLCD's is. */
@@ -125,9 +127,13 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   yolos: { eps: 1e-12, heads: 12, interpolation: ALWAYS, imageSize: [512, 864] },
   chinese_clip: { ...CLIP, text: { ...BERT, bert: { padding: undefined } } },
   altclip: { ...CLIP, pooledOfBoth: "head", text: { ...BERT, heads: 16, eps: 1e-5, bert: { padding: 1 } } },
+  clipseg: { ...CLIP, interpolation: ALWAYS },
   blip_vision_model: { eps: 1e-5, heads: 12, pooled: "head", norm: "twice" },
+  blip_2_vision_model: { eps: 1e-6, heads: 16, pooled: "head", norm: "twice" },
+  flava_image_model: { eps: 1e-12, heads: 12 },
   git_vision_model: { eps: 1e-5, heads: 12, act: "quick_gelu" },
-  aimv2_vision_model: { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" },
+  aimv2_vision_model: AIMV2,
+  aimv2: { ...AIMV2, text: { heads: 6, causal: true, eos: 49407 } },
   internvl_vision: { eps: 1e-6, heads: 16, interpolation: ALWAYS },
   pixio: { eps: 1e-6, heads: 16, mlpRatio: true, interpolation: ALWAYS, pooled: "head", pooling: "tokens" },
   tipsv2: {
@@ -148,6 +154,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
 const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
   Object.entries(ACTIVATIONS).flatMap(([name, { hiddenAct }]) => hiddenAct.map((act) => [act, name as Activation])),
 );
+
+/** SwiGLU's own, beside which the MLP has none. */
+const GATED = { silu: "gelu" } as const;
 
 /**
  * Compares a file's model_type with the families, before its tensors are looked at.
@@ -180,7 +189,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
   if (seen.gated && ofDinov3) read.choice("hidden_act", "gelu", { silu: true });
   const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
-  if (seen.gated && family.act === "silu") read.choice("hidden_act", "silu", { silu: "silu" });
+  if (seen.gated && family.act === "silu") read.choice("hidden_act", "silu", GATED);
   read.same("num_channels", seen.inputChannels, 3);
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
   const width = read.count("hidden_size", seen.width);
@@ -188,7 +197,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const isFor = (task: string) =>
     [file.architectures].flat().some((name) => typeof name === "string" && name.includes(`For${task}`));
   const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : 0;
-  if (seen.suffixTokens > 0) read.same("num_detection_tokens", seen.suffixTokens, 100);
+  if (seen.suffixTokens > 0) {
+    read.same("num_detection_tokens", seen.suffixTokens, stated === undefined ? seen.suffixTokens : 100);
+  }
   // transformers leaves id2label out when there are two classes.
   const classes = seen.classes || isFor("ImageClassification") ? labels || seen.classes || 2 : 0;
   const boxes = seen.suffixTokens > 0 && (seen.boxClasses > 0 || isFor("ObjectDetection"));
@@ -247,7 +258,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     poolerWidth: seen.poolerWidth,
     features: contrastive ? seen.features || (text ? width : 0) : 0,
     patchBoxes: named.layout.patchBoxes && { objectness: type === "owlv2" },
-    tokenBoxes: boxes ? { classes: labels || 2 } : undefined,
+    tokenBoxes: boxes ? { classes: labels || (stated === undefined ? seen.boxClasses - 1 : 2) } : undefined,
     queryMasks: seen.queryMasks && queryMasksOf(facts, seen.queryMasks, depth),
     fixedSize: seen.queryMasks !== undefined,
     naflex: seen.naflex,
@@ -257,6 +268,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
     ...(dense?.stem ? hybrid(facts, dense) : {}),
     ...(type === "radio" ? radio(facts) : {}),
+    ...(type === "aimv2" ? { mostSimilarity: reader(name, file).number("max_logit_scale", 100, [1, 1e6]) } : {}),
   };
 }
 
@@ -322,7 +334,6 @@ const OF_LAYOUT: Readonly<Partial<Record<LayoutName, string>>> = {
   dinov3: "dinov3_vit",
   eomt: "eomt",
   eomt_dinov3: "eomt_dinov3",
-  blip: "blip_vision_model",
   aimv2: "aimv2_vision_model",
   tips: "tipsv2",
 };
@@ -343,25 +354,28 @@ const OF_PREFIX: Readonly<Record<string, string>> = {
  * @throws Error where they are of several families whose arithmetic differs.
  */
 function typeOf({ name, named: { layout, prefix, block, blockPrefix, text }, seen, tensors, stated }: Facts): string {
-  const only = OF_LAYOUT[layout.name] ?? OF_PREFIX[prefix];
-  if (only !== undefined) return only;
   const untold = (what: string) =>
     new Error(`load: "${name}" must have a config.json with its model_type, as its tensors do not tell ${what}`);
   const has = (part: string) => tensors.has(`${prefix}${part}`);
+  if (text) throw untold("its text tower's heads");
+  const only = OF_LAYOUT[layout.name] ?? OF_PREFIX[prefix];
+  if (only !== undefined) return only;
+  if (layout.name === "blip") {
+    // BLIP-2's is another.
+    if (stated.eps === undefined) throw untold("its epsilon, which config: { eps } states as well");
+    return "blip_vision_model";
+  }
+  if (seen.suffixTokens > 0) throw untold("the size of its images");
   if (layout.name === "radio") throw untold("its heads, its summary and how positions are resampled");
   if (layout.name === "clip") {
     if (has("class_pos_emb")) return "mlcd_vision_model";
-    if (!seen.classToken) return seen.naflex ? "siglip2" : text ? "siglip" : "siglip_vision_model";
-    if (text && text.types !== undefined) throw untold("which texts it takes");
+    if (!seen.classToken) return seen.naflex ? "siglip2" : "siglip_vision_model";
     // CLIP's own is the quick GELU, others' by the same names the exact one.
     if (stated.activation === undefined) throw untold("its activation, which config: { activation } states as well");
-    return text ? "clip" : "clip_vision_model";
-  }
-  if (text) {
-    if ("temperature" in text) return "tipsv2";
-    throw untold("of which two families it is");
+    return "clip_vision_model";
   }
   if (seen.resnet) return "bit";
+  if (seen.suffixTokens > 0) return "yolos";
   if (has("embeddings.distillation_token")) return "deit";
   if (seen.prefixTokens > 1 && !has("embeddings.register_tokens")) return "pixio";
   if (!seen.classToken) return "ijepa";
@@ -414,8 +428,8 @@ function textOf({ name, named, tensors }: Facts, family: Family, file: Json): Te
     embedScale: tips && read.flag("scale_sqrt_depth", true) ? Math.sqrt(seen.width) : 1,
     depth: read.count("num_hidden_layers", seen.depth),
     heads: read.count("num_attention_heads", heads),
-    eps: read.number("layer_norm_eps", eps, EPS_RANGE),
-    activation: read.choice("hidden_act", act, HIDDEN_ACTS),
+    eps: read.number(family.epsKey ?? "layer_norm_eps", eps, EPS_RANGE),
+    activation: act === "silu" ? read.choice("hidden_act", act, GATED) : read.choice("hidden_act", act, HIDDEN_ACTS),
     causal,
     postNorm: bert ? "sum" : false,
     pooling: family.text!.pooling ?? (end === undefined ? "last" : end === largest ? "largest" : end),
@@ -455,6 +469,7 @@ function resnetOf(
 ): Required<Pick<Config, "stride" | "resnet">> {
   const read = reader(name, file);
   read.choice("layer_type", "preactivation", { [layers]: true });
+  read.same("num_channels", seen.inputChannels, 3);
   read.choice("hidden_act", "relu", { relu: true });
   const stride = 2 ** (seen.units.length + 1);
   if (read.count("output_stride", 32) < stride) {

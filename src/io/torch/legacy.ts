@@ -52,7 +52,7 @@ export async function openPickles(file: ByteSource, refuse: Refuse): Promise<Ope
       const root = next();
       const keys = next();
       const isBigEndian = system instanceof Map && system.get("little_endian") === false;
-      const records = await recordsOf(file, at, keys, storages, refuse);
+      const records = recordsOf(file, at, keys, storages, refuse);
       return {
         root,
         isBigEndian,
@@ -65,14 +65,14 @@ export async function openPickles(file: ByteSource, refuse: Refuse): Promise<Ope
   }
 }
 
-/** Where storages lie behind the pickles. */
-async function recordsOf(
+/** Where storages lie behind the pickles. Their own lengths are read with them: a file far away may have hundreds of storages. */
+function recordsOf(
   file: ByteSource,
   begin: number,
   keys: Value,
   storages: ReadonlyMap<string, Storage>,
   refuse: Refuse,
-): Promise<Map<string, StorageRecord>> {
+): Map<string, StorageRecord> {
   if (!Array.isArray(keys)) return refuse("must list the keys of its storages; it does not");
   const records = new Map<string, StorageRecord>();
   let at = begin;
@@ -82,11 +82,15 @@ async function recordsOf(
     const length = storage.whole;
     const order = at + 8;
     if (order + length > file.size) refuse(`must have the ${length} bytes of storage ${storage.key}; it is cut short`);
-    records.set(storage.key, { length, order, read: (target, offset) => file.read(target, order + offset) });
+    let checked: Promise<void> | undefined;
+    const read = async (target: Uint8Array, offset: number) => {
+      checked ??= checkCount(storage.key, length, order - 8);
+      await checked;
+      return file.read(target, order + offset);
+    };
+    records.set(storage.key, { length, order, read });
     at = order + length;
   }
-  // All at once, as each takes a small read.
-  await Promise.all([...records].map(([key, { length, order }]) => checkCount(key, length, order - 8)));
 
   async function checkCount(key: string, length: number, position: number): Promise<void> {
     const count = new DataView(new ArrayBuffer(8));

@@ -1,0 +1,22 @@
+/** Depth and segments on a GPU, or on a processor that plays one: what tests/depth.test.ts compares on other backends. */
+import { basename } from "node:path";
+import { test } from "node:test";
+import { compareStages, DENSE_ROOTS } from "./dense.js";
+import { allOfGpu, gpuForTests } from "./gpu.js";
+
+const gpu = await gpuForTests();
+const none = "reason" in gpu ? gpu.reason : undefined;
+
+/** SwiftShader takes a minute for the shaders of a checkpoint: there it is one of them. */
+const slow = "name" in gpu && /swiftshader/i.test(gpu.name) && !allOfGpu;
+
+for (const { root, skip, folders } of DENSE_ROOTS) {
+  if (none ?? skip) test(`depth of ${root} on webgpu`, { skip: none ?? skip }, () => undefined);
+  else {
+    const own = folders.filter((folder) => /^hf-(depth-anything|dpt-)/.test(basename(folder)));
+    const those = slow ? own.filter((folder) => folder === "tests/fixtures/dense/hf-depth-anything") : own;
+    for (const folder of those) {
+      test(`${folder} on webgpu is what its library computes`, () => compareStages(folder, { backend: "webgpu" }));
+    }
+  }
+}
