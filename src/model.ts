@@ -338,10 +338,11 @@ function createModel(
     }
     const { similarity } = live().value;
     const compute = await call(signal, async (check) => {
-      const embedTexts = (texts: readonly string[]) => textDirections(texts, check, signal);
+      const featuresOf = (texts: readonly string[]) => keptFeatures(texts, check, signal);
+      const embedTexts = async (texts: readonly string[]) => (await featuresOf(texts)).map(toUnit);
       const embedQuery = (image: ImageInput) => queryOf(image, check, signal);
       return task.begin(
-        { config, labels, similarity, windows: preprocessing.windows ?? false, embedTexts, embedQuery },
+        { config, labels, similarity, windows: preprocessing.windows ?? false, featuresOf, embedTexts, embedQuery },
         options as object,
         ...args,
       );
@@ -378,7 +379,7 @@ function createModel(
     return computed;
   }
 
-  /** Features of a text, of length 1, kept. */
+  /** Features of a text, kept. */
   const known = new Map<string, Float32Array>();
 
   /** Features of texts, as they are. */
@@ -407,15 +408,15 @@ function createModel(
     return concat(normalize ? rows.map(toUnit) : rows, Float32Array);
   }
 
-  /** Features of texts, of length 1, from those that are kept. */
-  async function textDirections(
+  /** Features of texts, from those that are kept. */
+  async function keptFeatures(
     texts: readonly string[],
     check: () => void,
     signal: AbortSignal | undefined,
   ): Promise<Float32Array[]> {
     const missing = texts.filter((text) => !known.has(text));
     const rows = await textFeatures(missing, check, signal);
-    for (const [i, text] of missing.entries()) known.set(text, toUnit(rows[i]!));
+    for (const [i, text] of missing.entries()) known.set(text, rows[i]!);
     const found = texts.map((text) => known.get(text)!);
     // Those of the longest ago make room.
     for (const text of known.keys()) {

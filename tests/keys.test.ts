@@ -52,6 +52,7 @@ const SEEN = {
   ...{ positioned: [0, 1, 1, 1], distilledHead: false, norm: true, pooledNorm: false, attentionPool: false },
   ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512, suffixTokens: 0, boxClasses: 0 },
   queryMasks: undefined,
+  textMasks: undefined,
   dpt: {
     channels: [48, 96, 192, 384],
     width: 64,

@@ -223,3 +223,98 @@ test("what segment is asked for is compared with what a checkpoint has, in one s
   ];
   for (const [call, message] of refusals) await assert.rejects(call, { name: "RangeError", message });
 });
+
+const isClipSeg = (folder: string) => /^hf-clipseg/.test(basename(folder));
+
+for (const { root, skip, folders } of DENSE_ROOTS) {
+  if (skip) test(`masks of texts of ${root}`, { skip }, () => undefined);
+  for (const folder of folders.filter(isClipSeg)) {
+    for (const backend of ["wasm", "reference"] as const) {
+      test(`${folder} on ${backend} is what its library computes`, () => compareStages(folder, { backend }));
+    }
+  }
+}
+
+test("CLIPSeg finds what texts say on photos, as its library does", async (t) => {
+  const folder = "tests/fixtures/dense/hf-clipseg-refined";
+  const labels = ["a cat", "two dogs"];
+  using model = await load(folder, { backend: "wasm" });
+  const golden = goldenOf(folder, "photos.safetensors");
+  for (const threshold of [undefined, 0.4]) {
+    const least = threshold ?? 0.5;
+    for (const [file, want] of golden) {
+      if (!file.endsWith(".jpg")) continue;
+      const [, height, width] = want.dims as [number, number, number];
+      const photo = join("tests/fixtures/image", file);
+      const { segments, ...size } = await model.segment(photo, { labels, threshold });
+      assert.deepEqual(size, { width, height }, file);
+      let different = 0;
+      for (const [index, label] of labels.entries()) {
+        const own = want.data.subarray(index * width * height, (index + 1) * width * height);
+        const inside = [...own.keys()].filter((i) => own[i]! >= least);
+        const segment = segments.find((found) => found.index === index);
+        assert.equal(segment !== undefined, inside.length > 0, `${file}: ${label}`);
+        if (!segment) continue;
+        assert.equal(segment.label, label);
+        different += own.reduce((sum, x, i) => sum + Number((x >= least ? 1 : 0) !== segment.mask.data[i]), 0);
+        assert.equal(
+          segment.mask.data.reduce((sum, x) => sum + x, 0),
+          segment.area,
+        );
+        const mean = inside.reduce((sum, i) => sum + own[i]!, 0) / inside.length;
+        assert.ok(Math.abs(segment.probability - mean) < 1e-3, `${segment.probability} of ${mean}`);
+        const xs = inside.map((i) => i % width);
+        assert.ok(Math.abs(segment.box.xmin - Math.min(...xs)) <= 1 && segment.box.ymax <= height);
+      }
+      t.diagnostic(
+        `${file} at ${least}: ${segments.length} segments, ${different} of ${2 * width * height} pixels differ`,
+      );
+      assert.ok(different <= 2, `${file}: ${different} pixels differ`);
+    }
+  }
+});
+
+test("masks of texts need texts, in one sentence, and other checkpoints take none", async () => {
+  using clipseg = await load("tests/fixtures/dense/hf-clipseg-refined", { backend: "reference" });
+  using eomt = await load("tests/fixtures/dense/hf-eomt", { backend: "reference" });
+  using dpt = await load("tests/fixtures/dense/hf-dpt-segmentation", { backend: "reference" });
+  const photo = "tests/fixtures/image/rgb-420.jpg";
+  const pixelValues = { dims: [1, 3, 32, 32], data: new Float32Array(3072) };
+  const refusals: readonly [() => Promise<unknown>, RegExp][] = [
+    [() => clipseg.segment(photo), /^segment: labels must be strings, one at least; got undefined$/],
+    [() => clipseg.segment(photo, { labels: [] }), /^segment: labels must be strings, one at least; got \[\]$/],
+    [
+      () => clipseg.segment(photo, { labels: ["a cat"], kind: "semantic" }),
+      /^segment: kind must be left out, as this checkpoint makes masks of what labels say$/,
+    ],
+    [
+      () => clipseg.segment(photo, { labels: ["a cat"], threshold: -1 }),
+      /^segment: threshold must be a number from 0 to 1; got -1$/,
+    ],
+    [
+      () => eomt.segment(photo, { labels: ["a cat"] }),
+      /^segment: labels must be left out, as this checkpoint cannot be asked for others; it has 4 classes of its own$/,
+    ],
+    [
+      () => dpt.segment(photo, { labels: ["a cat"] }),
+      /^segment: labels must be left out, as this checkpoint cannot be asked for others; it has 5 classes of its own$/,
+    ],
+    [
+      () => clipseg.forward({ pixelValues }),
+      /^forward: masks are told by one of inputIds, conditionalPixelValues, conditionalEmbeddings; got none$/,
+    ],
+    [
+      () => clipseg.forward({ pixelValues, inputIds: { dims: [2, 2], data: [40, 41, 40, 41] } }),
+      /^forward: inputIds must have one for each image; got 2 for 1$/,
+    ],
+    [
+      () => clipseg.forward({ pixelValues, conditionalEmbeddings: { dims: [1, 3], data: new Float32Array(3) } }),
+      /^forward: conditionalEmbeddings must be \[prompts, 10\]; got \[1, 3\]$/,
+    ],
+    [
+      () => eomt.forward({ pixelValues }, { outputs: ["conditionalEmbeddings"] }),
+      /^forward: conditionalEmbeddings needs a checkpoint with masks of what texts say; this one has none$/,
+    ],
+  ];
+  for (const [call, message] of refusals) await assert.rejects(call, { message });
+});

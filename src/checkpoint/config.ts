@@ -13,6 +13,7 @@ export type LayoutName =
   | "eomt"
   | "eomt_dinov3"
   | "clip"
+  | "clipseg"
   | "owlvit"
   | "owlv2"
   | "blip"

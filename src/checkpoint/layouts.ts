@@ -12,6 +12,7 @@ import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
 import type { PatchBoxesNames } from "../heads/patch-boxes.js";
 import type { QueryMasksNames } from "../heads/query-masks.js";
+import type { TextMasksNames } from "../heads/text-masks.js";
 import type { TokenBoxesNames } from "../heads/token-boxes.js";
 import type { LayoutName } from "./config.js";
 
@@ -119,6 +120,7 @@ export interface Layout extends ClassifierNames {
   readonly patchBoxes?: PatchBoxesNames;
   readonly tokenBoxes?: TokenBoxesNames;
   readonly queryMasks?: QueryMasksNames;
+  readonly textMasks?: TextMasksNames & { readonly block: BlockNames };
   /** Projection of the pooled vector into the space that images and texts share; or. */
   readonly projection?: readonly string[];
   /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
@@ -464,24 +466,15 @@ const clip: Layout = {
   ],
 };
 
-/** transformers' OwlViTForObjectDetection and Owlv2ForObjectDetection: a CLIP, and heads beside it. */
-const owl = (name: "owlvit" | "owlv2"): Layout => {
+/** A CLIP within another model, and what of its names heads beside it leave. */
+function clipWithin(prefix: string): Omit<Layout, "name"> {
   const [text] = clip.text!;
-  const at = (part: string) => `${name}.${part}`;
+  const at = (part: string) => `${prefix}${part}`;
   return {
     ...clip,
-    name,
     prefixes: [at("vision_model.")],
     head: [],
     projection: [at("visual_projection")],
-    patchBoxes: {
-      norm: "layer_norm",
-      boxes: layers("box_head.dense"),
-      embedding: "class_head.dense0",
-      shift: "class_head.logit_shift",
-      scale: "class_head.logit_scale",
-      objectness: layers("objectness_head.dense"),
-    },
     text: [
       {
         ...text!,
@@ -492,6 +485,35 @@ const owl = (name: "owlvit" | "owlv2"): Layout => {
         logitBias: at("logit_bias"),
       },
     ],
+  };
+}
+
+/** transformers' CLIPSegForImageSegmentation. */
+const clipseg: Layout = {
+  ...clipWithin("clip."),
+  name: "clipseg",
+  textMasks: {
+    factor: "decoder.film_mul",
+    term: "decoder.film_add",
+    reduces: "decoder.reduces.#",
+    transposed: "decoder.transposed_convolution",
+    block: { ...clipBlock, at: "decoder.layers.#." },
+  },
+};
+
+/** transformers' OwlViTForObjectDetection and Owlv2ForObjectDetection. */
+const owl = (name: "owlvit" | "owlv2"): Layout => {
+  return {
+    ...clipWithin(`${name}.`),
+    name,
+    patchBoxes: {
+      norm: "layer_norm",
+      boxes: layers("box_head.dense"),
+      embedding: "class_head.dense0",
+      shift: "class_head.logit_shift",
+      scale: "class_head.logit_scale",
+      objectness: layers("objectness_head.dense"),
+    },
   };
 };
 
@@ -919,6 +941,7 @@ export const layouts: readonly Layout[] = [
   eomt("eomt"),
   eomt("eomt_dinov3"),
   clip,
+  clipseg,
   owl("owlvit"),
   owl("owlv2"),
   blip,

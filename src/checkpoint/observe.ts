@@ -1,5 +1,6 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
 import { observeDpt } from "../heads/dpt.js";
+import { stridesOf } from "../heads/text-masks.js";
 import { excerpt } from "../json.js";
 import type { ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
@@ -224,6 +225,13 @@ export function observe(named: Named, tensors: Shapes) {
       classes: shape(names.weight(layout.queryMasks.classifier))[0] ?? 0,
       blocks: shape(layout.queryMasks.hidden)[0] ?? 0,
       upscales: depthOf("", { at: layout.queryMasks.upscale }, tensors),
+    },
+    /** Channels of the decoder of texts' masks, the hidden width of its MLPs, and the strides of its transposed convolutions. */
+    textMasks: layout.textMasks && {
+      width: shape(names.weight(layout.textMasks.factor))[0] ?? 0,
+      mlpWidth:
+        shape(names.weight(`${blockAt(layout.textMasks.block, 0)}${layout.textMasks.block.mlps[0].fc2[0]}`))[1] ?? 0,
+      strides: stridesOf(layout.textMasks, (layer) => tensors.get(names.weight(layer))?.shape),
     },
     dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
   };

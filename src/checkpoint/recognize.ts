@@ -27,6 +27,7 @@ const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layou
   eomt: fromTransformers,
   eomt_dinov3: fromTransformers,
   clip: fromTransformers,
+  clipseg: fromTransformers,
   owlvit: fromTransformers,
   owlv2: fromTransformers,
   blip: fromTransformers,
@@ -91,7 +92,20 @@ export async function parseConfig(
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "eomt", "eomt_dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio"],
+    [
+      "huggingface",
+      "dinov3",
+      "eomt",
+      "eomt_dinov3",
+      "clip",
+      "clipseg",
+      "owlvit",
+      "owlv2",
+      "blip",
+      "aimv2",
+      "tips",
+      "radio",
+    ],
     [
       ["", TRANSFORMERS_KEYS],
       ["backbone_config", TRANSFORMERS_KEYS],

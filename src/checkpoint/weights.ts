@@ -9,6 +9,7 @@ import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
 import { planProbe } from "../heads/probe.js";
 import { checkHidden, planQueryMasks } from "../heads/query-masks.js";
+import { planTextMasks } from "../heads/text-masks.js";
 import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
@@ -111,6 +112,23 @@ export function planWeights(
     queryMasks:
       count === undefined && config.queryMasks
         ? planQueryMasks(planner, layout.queryMasks!, width, config.queryMasks)
+        : undefined,
+    textMasks:
+      count === undefined && config.textMasks
+        ? planTextMasks(
+            planner,
+            layout.textMasks!,
+            config.textMasks,
+            { tokens: width, features: config.features },
+            planBlocks(
+              planner,
+              layout,
+              config.textMasks.decoder,
+              "",
+              layout.textMasks!.block,
+              config.textMasks.levels.length,
+            ),
+          )
         : undefined,
     projection: planProjection(planner, layout.projection ?? [], width, config.features),
     similarity: named.text && config.text && planSimilarity(planner, named.text),

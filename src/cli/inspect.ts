@@ -118,6 +118,7 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   eomt: "transformers' EoMT",
   eomt_dinov3: "transformers' EoMT on DINOv3",
   clip: "transformers' CLIP",
+  clipseg: "transformers' CLIPSeg",
   owlvit: "transformers' OWL-ViT",
   owlv2: "transformers' OWLv2",
   blip: "transformers' BLIP",
@@ -192,6 +193,11 @@ function describeHead(config: Config): string {
     const what =
       head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
     return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
+  }
+  const { textMasks } = config;
+  if (textMasks) {
+    const { levels, decoder } = textMasks;
+    return `masks of what texts say, by ${levels.length} blocks of a decoder at ${decoder.width} channels`;
   }
   if (queryMasks) {
     const { queries, blocks } = queryMasks;

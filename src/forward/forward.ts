@@ -5,6 +5,7 @@ import { startDpt } from "../heads/dpt.js";
 import { runHeads } from "../heads/index.js";
 import { compareBoxes, queriesOf } from "../heads/patch-boxes.js";
 import { joiningOf } from "../heads/query-masks.js";
+import { startTextMasks } from "../heads/text-masks.js";
 import {
   arrived,
   type Call,
@@ -59,23 +60,28 @@ export async function forward(
   const wants = (name: OutputName) => asked.has(name);
   const some = (tower: "image" | "text" | "query") => [...asked].some((name) => needs(name, tower));
 
-  /** Calls the ops of all images of an input. */
-  async function runAll(name: "pixelValues" | "queryPixelValues", wants: (name: OutputName) => boolean) {
+  /**
+   * Calls the ops of all images of an input.
+   * @param prompts features of what masks are made of: one for each image, or all for each.
+   */
+  async function runAll(name: ImagesName, wants: (name: OutputName) => boolean, prompts?: Prompts) {
     const all: Pending[] = [];
-    // Masks of queries are large, and those that hide patches an image's own.
-    const alone = weights.queryMasks !== undefined;
+    // Masks of queries are large, and those that hide patches an image's own, as the texts are that masks are of.
+    const alone = weights.queryMasks !== undefined || prompts !== undefined;
     const batches = imagesOf(config, inputs, name, options.interpolatePositions ?? false);
     for (const batch of batches.flatMap((batch) =>
       passes(backend, config, batch, { attentions: wants("attentions"), alone }),
     )) {
       const outputs: Pending = {};
-      await runImages(backend, weights, config, batch, { wants, outputs, ...options });
+      const own = prompts && (prompts.each ? rowOf(prompts.features, all.length) : prompts.features);
+      await runImages(backend, weights, config, batch, { wants, outputs, ...options }, own);
       all.push(outputs);
     }
     return all;
   }
 
-  const images = some("image") ? await runAll("pixelValues", wants) : [];
+  const prompts = asksPrompts(config, wanted) ? await promptsOf() : undefined;
+  const images = some("image") ? await runAll("pixelValues", wants, prompts) : [];
   const ofQuery = new Set<OutputName>(QUERY_OUTPUTS);
   if (wants("queryImageEmbeds")) ofQuery.add("imageEmbeds");
   const seen = some("query") ? await runAll("queryPixelValues", (name) => ofQuery.has(name)) : [];
@@ -86,6 +92,23 @@ export async function forward(
       await runText(backend, weights.text!, config.text!, text, { wants, outputs, ...options });
       texts.push(outputs);
     }
+  }
+
+  /** Features of what masks are made of, which the decoder is told. */
+  async function promptsOf(): Promise<Prompts> {
+    const name = checkPrompts(config, inputs);
+    if (name === "conditionalEmbeddings") return { features: inputs.conditionalEmbeddings!, each: false };
+    if (name === "conditionalPixelValues") {
+      const all = await runAll("conditionalPixelValues", (name) => name === "imageFeatures");
+      return { features: concatenated(await Promise.all(all.map(arrived))).imageFeatures!, each: true };
+    }
+    const all: Pending[] = [];
+    for (const text of textsOf(config, inputs)) {
+      const outputs: Pending = {};
+      await runText(backend, weights.text!, config.text!, text, { wants: () => false, outputs, ...options });
+      all.push(outputs);
+    }
+    return { features: concatenated(await Promise.all(all.map(arrived))).textFeatures!, each: true };
   }
 
   async function finish(): Promise<Partial<Outputs>> {
@@ -104,12 +127,53 @@ export async function forward(
       outputs.logitsPerText = similarities(b, a, scale, bias);
     }
     if (outputs.imageFeatures && !config.patchBoxes) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
+    if (prompts) outputs.conditionalEmbeddings = prompts.features;
     if (outputs.predBoxes) outputs.targetPredBoxes = outputs.predBoxes;
     if (seen.length > 0) Object.assign(outputs, queryOutputs(concatenated(ofQueries!)));
     if (queries) Object.assign(outputs, compared(inputs, queries, outputs));
     return Object.fromEntries(wanted.map((name) => [name, outputs[name]]));
   }
   return { outputs: finish() };
+}
+
+/** Inputs that are images. */
+type ImagesName = "pixelValues" | "queryPixelValues" | "conditionalPixelValues";
+
+/** Features of what masks are made of, [prompts, D]: one for each image, or all for each. */
+interface Prompts {
+  readonly features: Tensor;
+  readonly each: boolean;
+}
+
+const rowOf = ({ dims, data }: Tensor, row: number): Tensor => {
+  const width = dims[1]!;
+  return { dims: [1, width], data: data.subarray(row * width, (row + 1) * width) };
+};
+
+const asksPrompts = ({ textMasks }: ModelConfig, wanted: readonly OutputName[]): boolean =>
+  textMasks !== undefined &&
+  wanted.some((name) => name === "logits" || name === "conditionalEmbeddings" || name === "decoderHiddenStates");
+
+/**
+ * The input that says what masks are made of.
+ * @throws RangeError if there is none or several, or not one for each image.
+ */
+function checkPrompts({ features }: ModelConfig, inputs: Inputs) {
+  const names = ["inputIds", "conditionalPixelValues", "conditionalEmbeddings"] as const;
+  const given = names.filter((name) => inputs[name] !== undefined);
+  const [name] = given;
+  if (name === undefined || given.length > 1) {
+    throw new RangeError(`forward: masks are told by one of ${names.join(", ")}; got ${given.join(" and ") || "none"}`);
+  }
+  if (name === "conditionalEmbeddings") {
+    checkEmbeds(name, "prompts", inputs.conditionalEmbeddings!, features);
+    return name;
+  }
+  const [images, count] = [inputs.pixelValues?.dims?.[0], inputs[name]?.dims?.[0]];
+  if (images !== count) {
+    throw new RangeError(`forward: ${name} must have one for each image; got ${count} for ${images}`);
+  }
+  return name;
 }
 
 /** Outputs of query images, from which the patch is chosen that stands for each. */
@@ -145,7 +209,7 @@ function checkQueries({ features }: ModelConfig, inputs: Inputs, wanted: readonl
   }
   const images = inputs.pixelValues?.dims?.[0];
   const count = queries && inputs[queries]?.dims?.[0];
-  if (queries === "queryEmbeds") checkQueryEmbeds(inputs.queryEmbeds!, features);
+  if (queries === "queryEmbeds") checkEmbeds(queries, "queries", inputs.queryEmbeds!, features);
   if (queries === "queryEmbeds" || images === undefined || count === undefined) return queries;
   const [whole, rule] =
     queries === "inputIds"
@@ -170,12 +234,12 @@ function compared(inputs: Inputs, queries: Queries, outputs: Partial<Outputs>): 
   return { ...compareBoxes(made, embeds, padding), textEmbeds: embeds };
 }
 
-function checkQueryEmbeds(queryEmbeds: Tensor, width: number): void {
-  const { dims } = queryEmbeds;
+function checkEmbeds(name: string, rows: string, embeds: Tensor, width: number): void {
+  const { dims } = embeds;
   if (!Array.isArray(dims) || dims.length !== 2 || !(dims[0] > 0) || dims[1] !== width) {
-    throw new RangeError(`forward: queryEmbeds must be [queries, ${width}]; got [${dims?.join(", ")}]`);
+    throw new RangeError(`forward: ${name} must be [${rows}, ${width}]; got [${dims?.join(", ")}]`);
   }
-  checkData("queryEmbeds", queryEmbeds);
+  checkData(name, embeds);
 }
 
 /** Calls the ops of images; the values of what is wanted arrive later. */
@@ -185,14 +249,17 @@ async function runImages(
   config: ModelConfig,
   batch: ImageBatch,
   call: Call,
+  prompts?: Tensor,
 ): Promise<void> {
   const mark = backend.mark();
   try {
     const dense = startDpt(backend, weights, config, call);
+    const masks = prompts && startTextMasks(backend, weights, config, call);
     const encoded = await encodeImages(backend, weights, config, batch, call, {
-      ...{ reader: dense?.reader, joining: joiningOf(backend, weights, config) },
+      ...{ reader: dense?.reader ?? masks?.reader, joining: joiningOf(backend, weights, config) },
     });
     dense?.finish(encoded);
+    if (prompts) await masks?.finish(encoded, prompts);
     await runHeads(backend, weights, config, encoded, call);
   } finally {
     backend.release(mark);
@@ -226,6 +293,9 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   for (const name of ["reassembled", "fused"] as const) {
     if (wanted.includes(name) && !config.dpt) throw lacks(name, "a dense head");
   }
+  for (const name of ["conditionalEmbeddings", "decoderHiddenStates"] as const) {
+    if (wanted.includes(name) && !config.textMasks) throw lacks(name, "masks of what texts say");
+  }
   for (const name of ["masksQueriesLogits", "classQueriesLogits"] as const) {
     if (wanted.includes(name) && !config.queryMasks) throw lacks(name, "masks of queries");
   }
@@ -233,7 +303,14 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
     throw lacks("featureMaps", "a dense head on a backbone");
   }
   const boxes = config.patchBoxes ?? config.tokenBoxes;
-  if (wanted.includes("logits") && config.classes === 0 && !config.headless && kind !== "segmentation" && !boxes) {
+  if (
+    wanted.includes("logits") &&
+    config.classes === 0 &&
+    !config.headless &&
+    kind !== "segmentation" &&
+    !boxes &&
+    !config.textMasks
+  ) {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   for (const name of ["clsLogits", "distillationLogits"] as const) {
@@ -271,12 +348,7 @@ function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks:
 }
 
 /** Images of a call: all at once, or one by one where each has a grid of its own. */
-function imagesOf(
-  config: ModelConfig,
-  inputs: Inputs,
-  name: "pixelValues" | "queryPixelValues",
-  interpolate: boolean,
-): ImageBatch[] {
+function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, interpolate: boolean): ImageBatch[] {
   const { [name]: pixelValues } = inputs;
   if (!Array.isArray(pixelValues?.dims)) {
     throw new TypeError(`forward: inputs must be { ${name}: { dims, data } }; got no dims`);

@@ -10,6 +10,7 @@ import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
 import { type ProbeConfig, type ProbeWeights, runProbe } from "./probe.js";
 import { type QueryMasks, type QueryMasksConfig, runQueryMasks } from "./query-masks.js";
+import type { TextMasks, TextMasksConfig } from "./text-masks.js";
 import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-boxes.js";
 
 export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig, ProbeConfig {
@@ -20,6 +21,8 @@ export interface HeadsConfig extends ClassifierConfig, PoolerConfig, Contrastive
   readonly tokenBoxes: TokenBoxesConfig | undefined;
   /** Masks of queries, each with a class (EoMT). */
   readonly queryMasks: QueryMasksConfig | undefined;
+  /** Masks of what texts say (CLIPSeg). */
+  readonly textMasks: TextMasksConfig | undefined;
 }
 
 export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights, ProbeWeights {
@@ -27,6 +30,7 @@ export interface HeadsWeights extends PoolingWeights, ClassifierWeights, Contras
   readonly patchBoxes: PatchBoxes | undefined;
   readonly tokenBoxes: TokenBoxes | undefined;
   readonly queryMasks: QueryMasks | undefined;
+  readonly textMasks: TextMasks | undefined;
 }
 
 /** Calls the ops of the heads whose outputs are asked for. */
@@ -51,7 +55,7 @@ export async function runHeads(
   const { probe } = config;
   const { patchBoxes, tokenBoxes } = weights;
   // The logits of a head in a file of its own, of a dense head, and of boxes, are theirs.
-  const others = probe || patchBoxes || tokenBoxes || config.dpt?.head.kind === "segmentation";
+  const others = probe || config.textMasks || patchBoxes || tokenBoxes || config.dpt?.head.kind === "segmentation";
   const own = others ? { ...call, wants: (name: OutputName) => name !== "logits" && wants(name) } : call;
   classify(backend, weights, config, pooled, encoded.images, own);
   if (probe && wants("logits")) {

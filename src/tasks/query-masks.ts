@@ -1,5 +1,5 @@
 /**
- * Segments of masks of queries, as transformers' EomtImageProcessor makes them. Masks are enlarged to the model's image, cut to the
+ * Segments of masks of queries, as transformers' EomtImageProcessor makes them, and of what texts say. Masks are enlarged to the model's image, cut to the
  * photo's part of it, and enlarged to the photo, both times bilinearly, line by line: beside the result it takes a few lines of
  * each mask and two bytes a pixel.
  */
@@ -298,6 +298,46 @@ export function* instanceSegments(
     });
   }
   return { map, segments: sure.map(({ index, score }) => ({ index, probability: rounded(score) })) };
+}
+
+/** The pixels of each map of logits, [maps, h, w], that are of a probability or more: segments of those that have any. */
+export function* textSegments(
+  { dims, data }: Tensor,
+  to: Size,
+  threshold: number,
+): Slices<{ regions: readonly Region[]; masks: Uint8Array[] }> {
+  const [count, height, width] = dims as [number, number, number];
+  const logit = Math.log(threshold / (1 - threshold));
+  const regions: Region[] = [];
+  const masks: Uint8Array[] = [];
+  for (let index = 0; index < count; index++) {
+    const plane = data.subarray(index * height * width, (index + 1) * height * width);
+    const mask = new Uint8Array(to.width * to.height);
+    const box = { xmin: to.width, ymin: to.height, xmax: 0, ymax: 0 };
+    let [area, sum] = [0, 0];
+    yield;
+    const lineOf = (y: number) => plane.subarray(y * width, (y + 1) * width);
+    yield* eachBlock(lineOf, 1, { width, height }, to, (block) => {
+      if (mostAt(block, 0) < logit) return;
+      const { rows, columns } = block;
+      for (let y = rows.first; y < rows.end; y++)
+        for (let x = columns.first; x < columns.end; x++) {
+          const value = valueAt(block, 0, columns.weights[x - columns.first]!, rows.weights[y - rows.first]!);
+          if (value < logit) continue;
+          mask[y * to.width + x] = 1;
+          area++;
+          sum += sigmoid(value);
+          box.xmin = Math.min(box.xmin, x);
+          box.ymin = Math.min(box.ymin, y);
+          box.xmax = Math.max(box.xmax, x + 1);
+          box.ymax = y + 1;
+        }
+    });
+    if (area === 0) continue;
+    regions.push({ index, area, probability: sum / area, box });
+    masks.push(mask);
+  }
+  return { regions, masks };
 }
 
 /** Results between two yields: about a millisecond. */

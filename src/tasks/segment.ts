@@ -6,7 +6,14 @@ import type { ImageInput } from "../image/source.js";
 import type { Box } from "./boxes.js";
 import { bestClasses, bestOfLines, masksOf, type Region } from "./maps.js";
 import { distinct } from "./palette.js";
-import { classLines, instanceSegments, type MaskSizes, panopticSegments, regionsOf } from "./query-masks.js";
+import {
+  classLines,
+  instanceSegments,
+  type MaskSizes,
+  panopticSegments,
+  regionsOf,
+  textSegments,
+} from "./query-masks.js";
 import { checkPart, checkSize, type MapSize, type Task, type TaskModel, textsOf } from "./task.js";
 
 /** Kinds of segments. */
@@ -20,7 +27,12 @@ export interface SegmentOptions {
    * where there are.
    */
   kind?: SegmentKind;
-  /** Least score of instance and panoptic segments; 0.8 by default, as in transformers. */
+  /** Texts that are looked for, where a checkpoint makes masks of what texts say (CLIPSeg): "a cat", "something to fill". */
+  labels?: readonly string[];
+  /**
+   * Least score of instance and panoptic segments, 0.8 by default, as in transformers; of what texts say, the probability that pixels
+   * of a mask have, 0.5 by default.
+   */
   threshold?: number;
   /** Classes of which a panoptic segmentation has one segment each, as sky and grass; by default none are. */
   stuff?: readonly string[];
@@ -57,7 +69,8 @@ export interface Segmenting {
    * Segments of the photo: for each class that is there its pixels, as transformers' post_process_semantic_segmentation finds
    * them: the best of the scores, interpolated bilinearly to the photo's size. Of masks of queries (EoMT) also objects, and both
    * together, as post_process_instance_segmentation and post_process_panoptic_segmentation do; of pixels that several
-   * objects claim, the last of them has the mask.
+   * objects claim, the last of them has the mask. Of texts (CLIPSeg) the pixels that are probable for each, in the order of the
+   * labels, without those that are nowhere: masks that may overlap.
    * @throws RangeError if the checkpoint has no head for it, or not this kind.
    * @example
    * using model = await load("Intel/dpt-large-ade");
@@ -72,8 +85,21 @@ const KINDS: readonly SegmentKind[] = ["semantic", "instance", "panoptic"];
 /** Checks what is asked for with what a checkpoint has. */
 function settingsOf(
   { config, labels, windows }: Pick<TaskModel, "config" | "labels" | "windows">,
-  { kind, threshold, stuff }: Pick<SegmentOptions, "kind" | "threshold" | "stuff">,
+  { kind, labels: texts, threshold, stuff }: Pick<SegmentOptions, "kind" | "labels" | "threshold" | "stuff">,
 ) {
+  if (config.textMasks) {
+    for (const [name, given] of Object.entries({ kind, stuff })) {
+      if (given === undefined) continue;
+      throw new RangeError(`segment: ${name} must be left out, as this checkpoint makes masks of what labels say`);
+    }
+    if (threshold !== undefined) checkPart("segment", "threshold", threshold);
+    return { kind: undefined, labels: textsOf("segment", texts, "labels"), threshold: threshold ?? 0.5, stuff: [] };
+  }
+  if (texts !== undefined) {
+    throw new RangeError(
+      `segment: labels must be left out, as this checkpoint cannot be asked for others; it has ${labels.length} classes of its own`,
+    );
+  }
   const kinds = config.queryMasks && !windows ? KINDS : KINDS.slice(0, 1);
   const chosen = kind ?? kinds.at(-1)!;
   if (!kinds.includes(chosen)) {
@@ -95,7 +121,7 @@ function settingsOf(
     if (index >= 0) return index;
     throw new RangeError(`segment: stuff must be labels of the checkpoint; got ${JSON.stringify(name).slice(0, 60)}`);
   });
-  return { kind: chosen, threshold: threshold ?? 0.8, stuff: classes };
+  return { kind: chosen, labels, threshold: threshold ?? 0.8, stuff: classes };
 }
 
 /** Sizes that masks of queries pass: a border behind the photo is left out. */
@@ -109,13 +135,14 @@ function sizesOf({ model, resized, photo, windows }: Geometry, size: MapSize): M
 }
 
 export const segment: Task<SegmentOptions, [], Segmentation> = {
-  options: { kind: true, threshold: true, stuff: true, size: true },
+  options: { kind: true, labels: true, threshold: true, stuff: true, size: true },
   arguments: 0,
-  lacks: ({ dpt, queryMasks }) => (queryMasks || dpt?.head.kind === "segmentation" ? undefined : "a segmentation head"),
-  begin(model, { size = "photo", signal, ...options }) {
+  lacks: ({ dpt, queryMasks, textMasks }) =>
+    queryMasks || textMasks || dpt?.head.kind === "segmentation" ? undefined : "a segmentation head",
+  async begin(model, { size = "photo", signal, ...options }) {
     checkSize("segment", size);
     const settings = settingsOf(model, options);
-    const { labels } = model;
+    const { labels } = settings;
     /** The segments of a map, with their masks. */
     const result = (
       { width, height }: Size,
@@ -131,6 +158,19 @@ export const segment: Task<SegmentOptions, [], Segmentation> = {
     });
     const slowly = <T>(work: () => Slices<T>) => inSlices(work, { signal }, () => new Error("segment: it is late"));
 
+    if (model.config.textMasks) {
+      const rows = await model.featuresOf(labels);
+      const data = new Float32Array(rows.length * rows[0]!.length);
+      for (const [i, row] of rows.entries()) data.set(row, i * row.length);
+      const conditionalEmbeddings = { dims: [rows.length, rows[0]!.length], data };
+      return async (image) => {
+        const { logits } = await image.run(["logits"], { conditionalEmbeddings });
+        const [, height, width] = logits.dims as [number, number, number];
+        const to = size === "model" ? { width, height } : image.geometry.photo;
+        const { regions, masks } = await slowly(() => textSegments(logits, to, settings.threshold));
+        return result(to, regions, masks);
+      };
+    }
     if (!model.config.queryMasks) {
       return async (image) => {
         const { dims, data } = (await image.run(["logits"])).logits;
@@ -169,6 +209,7 @@ export const segment: Task<SegmentOptions, [], Segmentation> = {
   command: {
     help: "what each pixel belongs to",
     options: {
+      labels: { option: "labels", kind: "texts", help: "texts to look for, with commas between" },
       kind: { option: "kind", kind: "text", help: "semantic, instance or panoptic, as the checkpoint has it" },
       threshold: { option: "threshold", kind: "part", help: "least score, from 0 to 1" },
       stuff: { option: "stuff", kind: "texts", help: "classes of one panoptic segment each, with commas between" },

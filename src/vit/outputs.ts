@@ -35,6 +35,10 @@ export interface Inputs {
   readonly queryPixelValues?: Tensor;
   /** Embeddings of what is looked for in all images, [queries, D]: texts' or those that `queryEmbeds` gave. */
   readonly queryEmbeds?: Tensor;
+  /** Images of what masks are made of, one for each image, of models that are told so (CLIPSeg): as `pixelValues`. */
+  readonly conditionalPixelValues?: Tensor;
+  /** Features of what masks are made of in all images, as `textFeatures` and `imageFeatures` are, [prompts, D]. */
+  readonly conditionalEmbeddings?: Tensor;
 }
 
 /**
@@ -46,7 +50,10 @@ export interface Inputs {
  * [B, rows, columns, D], and whose textEmbeds are [B, queries, D].
  */
 export interface Outputs {
-  /** Scores of classes: [B, classes], or of semantic segmentation [B, classes, H, W]. */
+  /**
+   * Scores of classes: [B, classes], or of semantic segmentation [B, classes, H, W]; logits of masks that texts or images tell
+   * (CLIPSeg), [B, H, W], and of conditionalEmbeddings [B·prompts, H, W].
+   */
   logits: Tensor;
   clsLogits: Tensor;
   distillationLogits: Tensor;
@@ -70,6 +77,10 @@ export interface Outputs {
   masksQueriesLogits: Tensor;
   /** [B, queries, classes + 1] */
   classQueriesLogits: Tensor;
+  /** Features that masks are told by, [prompts, D]. */
+  conditionalEmbeddings: Tensor;
+  /** Tokens behind each block of the decoder that makes masks of them, [B·prompts, tokens, channels]. */
+  decoderHiddenStates: Tensor[];
   imageFeatures: Tensor;
   imageEmbeds: Tensor;
   textLastHiddenState: Tensor;
@@ -163,6 +174,8 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both" | "query">> =
   fused: "image",
   masksQueriesLogits: "image",
   classQueriesLogits: "image",
+  conditionalEmbeddings: "image",
+  decoderHiddenStates: "image",
   imageFeatures: "image",
   imageEmbeds: "image",
   textLastHiddenState: "text",

@@ -68,6 +68,7 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     patchBoxes: undefined,
     tokenBoxes: undefined,
     queryMasks: undefined,
+    textMasks: undefined,
     fixedSize: false,
     naflex: false,
     resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,

@@ -2,6 +2,7 @@
 
 import type { Activation } from "../../backend.js";
 import type { QueryMasksConfig } from "../../heads/query-masks.js";
+import type { TextMasksConfig } from "../../heads/text-masks.js";
 import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import type { Interpolation } from "../../vit/positions.js";
@@ -260,6 +261,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     patchBoxes: named.layout.patchBoxes && { objectness: type === "owlv2" },
     tokenBoxes: boxes ? { classes: labels || (stated === undefined ? seen.boxClasses - 1 : 2) } : undefined,
     queryMasks: seen.queryMasks && queryMasksOf(facts, seen.queryMasks, depth),
+    textMasks: seen.textMasks && textMasksOf(facts, seen.textMasks, { depth, eps }),
     fixedSize: seen.queryMasks !== undefined,
     naflex: seen.naflex,
     resnet: undefined,
@@ -280,6 +282,37 @@ function rotaryOf({ name, file }: Facts) {
   read.choice("rope_type", "default", { default: true });
   return read;
 }
+
+/** CLIPSeg's decoder, whose widths the tensors tell; its norms have the image tower's epsilon, and its activation is fixed. */
+function textMasksOf(
+  { name, file }: Facts,
+  { width, mlpWidth, strides }: NonNullable<Facts["seen"]["textMasks"]>,
+  { depth, eps }: { readonly depth: number; readonly eps: number },
+): TextMasksConfig {
+  const read = reader(name, file);
+  const isBlock = (x: number) => Number.isInteger(x) && x >= 0 && x < depth;
+  const levels = read.numbers("extract_layers", [3, 6, 9], `numbers of its ${depth} blocks, from 0 on`, isBlock);
+  read.same("reduce_dim", width, 64);
+  read.same("decoder_intermediate_size", mlpWidth, 2048);
+  read.same("use_complex_transposed_convolution", strides.length > 1, false);
+  const conditional = read.whole("conditional_layer", 0);
+  const heads = read.count("decoder_num_attention_heads", 4);
+  if (levels.length < 1 || conditional >= levels.length) {
+    const rule = `one of ${levels.length} levels of extract_layers`;
+    throw new Error(`load: "conditional_layer" of "${name}" must be ${rule}; got ${conditional}`);
+  }
+  if (width % heads !== 0 || strides.some((stride) => stride < 1 || stride > MAX_STRIDE)) {
+    const found = `${width} channels, ${heads} heads and strides of ${strides.join(", ")}`;
+    throw new Error(
+      `load: the decoder of "${name}" must have channels that its heads divide, and strides of 1 to ${MAX_STRIDE}; got ${found}`,
+    );
+  }
+  const decoder = { width, depth: levels.length, heads, mlpWidth, eps, activation: "relu" } as const;
+  return { levels, decoder, conditional, strides };
+}
+
+/** Largest stride of a transposed convolution: as large as a patch, of which published have 16. */
+const MAX_STRIDE = 64;
 
 /** Most queries, whose masks are numbered in 16 bits; published have 100 and 200. */
 const MAX_QUERIES = 2 ** 15 - 1;
@@ -366,6 +399,7 @@ function typeOf({ name, named: { layout, prefix, block, blockPrefix, text }, see
     return "blip_vision_model";
   }
   if (seen.suffixTokens > 0) throw untold("the size of its images");
+  if (layout.name === "clipseg") throw untold("its heads, and which blocks its decoder reads");
   if (layout.name === "radio") throw untold("its heads, its summary and how positions are resampled");
   if (layout.name === "clip") {
     if (has("class_pos_emb")) return "mlcd_vision_model";
