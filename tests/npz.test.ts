@@ -105,7 +105,7 @@ const REFUSED: Record<string, [Uint8Array | ReadableStream<Uint8Array>, RegExp]>
   ],
   "another file in the zip": [
     zip([{ name: "readme.txt", data: new Uint8Array(3) }]),
-    /^torch: "weights" must have a data\.pkl, as the zips of torch\.save have, or be an \.npz; it is neither$/,
+    /^torch: "weights" must have a data\.pkl, as the zips of torch\.save have, or be an \.npz; it holds "[^"]+", which must be unpacked first if it has the weights$/,
   ],
   "another file beside an array": [
     zip([

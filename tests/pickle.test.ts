@@ -216,6 +216,10 @@ const IMPORTS: Readonly<Record<string, readonly [value: string, message: RegExp]
   "another codec": [`${global("_codecs", "encode")}(${text("a")}${text("hex")}tR`, /latin1 or utf-8 alone/],
   "bytes of a number": [`${global("builtins", "bytearray")}(J${number4(2 ** 30)}tR`, /no bytes of a number/],
   "objects of numpy": [`${global("numpy", "dtype")}(${text("O8")}\x89\x88tR`, /a numpy\.dtype of objects/],
+  "objects of numpy, and a function": [
+    `(${global("numpy", "dtype")}(${text("O8")}\x89\x88tR${global("posix", "system")}t`,
+    /imports posix\.system/,
+  ],
   "a tensor of another function": [
     `${global("torch._tensor", "_rebuild_from_type_v2")}(${global("collections", "OrderedDict")}${global("torch", "Tensor")})}tR`,
     /by functions that are known/,
@@ -262,6 +266,7 @@ const TENSORS: Readonly<Record<string, readonly [says: Says, message: RegExp]>> 
   "a storage that is not there": [{ key: text("17") }, /there is no data\/17/],
   "a key that leads elsewhere": [{ key: text("../0") }, /by letters and digits/],
   "a key that is a list": [{ key: "]" }, /by letters and digits/],
+  "a key that is a list of one": [{ key: `]${text("0")}a` }, /by letters and digits/],
   "a negative number of elements": [
     { elements: "J\xff\xff\xff\xff" },
     /refer to storages with their class, key and size/,

@@ -7,8 +7,14 @@ import { excerpt } from "../json.js";
 
 /** A value of Python that is only known to be one. */
 export class Opaque {
-  /** @param kind of which it is, for messages. */
-  constructor(readonly kind: string) {}
+  /**
+   * @param kind of which it is, for messages.
+   * @param isRefused says that a pickle may not have it. It is read to its end all the same, as what else it has may say more.
+   */
+  constructor(
+    readonly kind: string,
+    readonly isRefused = false,
+  ) {}
 }
 
 /** A name that a pickle imports. */
@@ -123,6 +129,8 @@ export function unpickle(bytes: Uint8Array, begin: number, reader: PickleReader)
 
   const plain = (value: bigint) => (BigInt.asIntN(53, value) === value ? Number(value) : value);
 
+  let refused: Opaque | undefined;
+
   function pop(): Value {
     if (stack.length <= (marks.at(-1) ?? 0)) refuse("takes a value that is not there");
     return stack.pop()!;
@@ -191,7 +199,9 @@ export function unpickle(bytes: Uint8Array, begin: number, reader: PickleReader)
     if (!(callee instanceof Global)) return refuse("calls what is no function");
     if (!Array.isArray(args)) return refuse(`calls ${callee.name} with what are no arguments`);
     if (!callee.call) return refuse(`calls ${callee.name}, which is a name only`);
-    return callee.call(args);
+    const value = callee.call(args);
+    if (value instanceof Opaque && value.isRefused) refused ??= value;
+    return value;
   }
 
   function keep(index: number): void {
@@ -233,6 +243,7 @@ export function unpickle(bytes: Uint8Array, begin: number, reader: PickleReader)
         {
           const value = pop();
           if (stack.length > 0 || marks.length > 0) refuse("ends with more than one value");
+          if (refused) refuse(`has ${refused.kind}`);
           return { value, end: at };
         }
 

@@ -1,4 +1,5 @@
 /** Files of PyTorch 1.6 and later: a zip of a pickle and an entry a storage. */
+import { excerpt } from "../../json.js";
 import { unpickle } from "../pickle.js";
 import type { ByteSource } from "../source.js";
 import { beginOf, checkExpansion, crc32, readDirectory, readEntry, type ZipEntry } from "../zip.js";
@@ -16,7 +17,13 @@ export async function openArchive(file: ByteSource, refuse: Refuse): Promise<Ope
   if (entries.some(({ name }) => /(^|\/)(archive_format|serialized_exported_program\.json)$/.test(name))) {
     refuse("must be of torch.save; it is a program of torch.export: in Python, save the model's state_dict()");
   }
-  if (!pickle) return refuse("must have a data.pkl, as the zips of torch.save have, or be an .npz; it is neither");
+  if (!pickle) {
+    const held = entries.find(({ name }) => /\.(bin|pth?|ckpt|safetensors)$/.test(name)) ?? entries[0];
+    const found = held
+      ? `it holds ${excerpt(held.name)}, which must be unpacked first if it has the weights`
+      : "it is empty";
+    return refuse(`must have a data.pkl, as the zips of torch.save have, or be an .npz; ${found}`);
+  }
   const root = pickle.name.slice(0, -"data.pkl".length);
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
   if (byName.has(`${root}constants.pkl`) || byName.has(`${root}bytecode.pkl`)) {

@@ -224,7 +224,7 @@ export function createGlobals(refuse: Refuse): (name: string) => Global {
       ([code]) =>
         /^[<>=|]?[biufcSUVmM?]\d*$/.test(String(code))
           ? new Opaque("a numpy.dtype")
-          : refuse("must hold numbers of numpy alone; its pickle has a numpy.dtype of objects"),
+          : new Opaque("a numpy.dtype of objects", true),
     ],
     ...["numpy.core.multiarray", "numpy._core.multiarray"].flatMap((module) => [
       [`${module}.scalar`, mark("a number of numpy")] as const,
@@ -266,13 +266,14 @@ export function storageOf(id: Value, refuse: Refuse): Storage {
   if (tag !== "storage" || !(kind instanceof StorageClass) || !isSize(elements)) {
     return refuse("must refer to storages with their class, key and size; it refers to something else");
   }
-  const label = String(key);
-  if (!/^\w{1,40}$/.test(label)) return refuse(`must name storages by letters and digits; got ${excerpt(label)}`);
+  if (typeof key !== "string" || !/^\w{1,40}$/.test(key)) {
+    return refuse(`must name storages by letters and digits; got ${excerpt(key)}`);
+  }
   const whole = elements * kind.unit;
-  if (part === undefined || part === null) return new Storage(label, kind.type, kind.unit, 0, whole, whole);
+  if (part === undefined || part === null) return new Storage(key, kind.type, kind.unit, 0, whole, whole);
   const [, offset, length] = Array.isArray(part) ? part : [];
   if (!isSize(offset) || !isSize(length) || offset + length > elements) {
     return refuse("must have parts of storages within them; one is not");
   }
-  return new Storage(label, kind.type, kind.unit, offset * kind.unit, length * kind.unit, whole);
+  return new Storage(key, kind.type, kind.unit, offset * kind.unit, length * kind.unit, whole);
 }
