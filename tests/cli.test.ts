@@ -176,7 +176,7 @@ test("options of tasks are read by their kinds", () => {
     [["detect", "--labels", "a,,b"], '--labels must be texts with commas between; got "a,,b"'],
     [["detect", "--threshold", "2"], '--threshold must be a number from 0 to 1; got "2"'],
     [["zero-shot", "a.jpg"], "zero-shot needs --labels: the texts, with commas between"],
-    [["classify", "--labels", "a"], "--labels is an option of zero-shot, detect, not of classify"],
+    [["classify", "--labels", "a"], "--labels is an option of zero-shot, detect, segment, not of classify"],
   ];
   for (const [args, message] of cases) assert.throws(() => parseArguments(args), { message });
 });
