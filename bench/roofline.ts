@@ -106,7 +106,7 @@ const blockOf = (backend: Backend, width: number, precision: Precision): Block =
     [
       {
         ...{ kind: "mlp", norm: norm(), fc1: linear(4 * width, width), out: linear(width, 4 * width) },
-        ...{ gated: false, subNorm: undefined },
+        ...{ gated: false, subNorm: undefined, experts: undefined },
       },
     ],
   ];

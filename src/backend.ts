@@ -77,6 +77,8 @@ export interface LinearOptions {
   readonly norm?: Norm;
   readonly activation?: Activation;
   readonly accumulate?: boolean;
+  /** First column of a wider out that the outputs are added to, with `accumulate`: a multiple of 8. */
+  readonly column?: number;
 }
 
 /** Size of an image and of its patches, in pixels. */
@@ -238,7 +240,7 @@ export interface Backend {
   layerNorm(out: Tensor, x: Tensor, norm: Norm, options?: { readonly accumulate?: boolean }): void;
   /**
    * out = f(LN(x) Wᵀ + b), or out += LN(x) Wᵀ + b with `accumulate`; LN is the identity without `norm`.
-   * x: [rows, inputs]; out: [rows, outputs], not x.
+   * x: [rows, inputs]; out: [rows, outputs], not x, or wider with `column`.
    *
    * int8, all in f32 and rounded to nearest, ties to even: a row w of W is s·q with s = max(max w/63, -min w/64) and
    * q = round(w·(1/s)) in -64…63; a row x is t·a with t = max|x|/127 and a = round(x·(127/max|x|)). An element is

@@ -7,7 +7,7 @@
 import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
-import type { Geometry } from "./image/geometry.js";
+import type { Box, Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
@@ -16,12 +16,12 @@ import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
 import type { BatchError } from "./tasks/batch.js";
-import type { Box } from "./tasks/boxes.js";
 import type { ClassifyOptions } from "./tasks/classify.js";
 import type { DepthMap, DepthOptions } from "./tasks/depth.js";
 import type { Detection, DetectOptions } from "./tasks/detect.js";
 import type { EmbedOptions } from "./tasks/embed.js";
 import type { TaskName } from "./tasks/index.js";
+import type { Keypoint, Pose, PoseOptions } from "./tasks/pose.js";
 import type { Prediction } from "./tasks/predictions.js";
 import type { Segment, Segmentation, SegmentOptions } from "./tasks/segment.js";
 import { checkNames } from "./tasks/task.js";
@@ -48,10 +48,13 @@ export type {
   ImageSource,
   Inputs,
   Integers,
+  Keypoint,
   LoadOptions,
   Model,
   OutputName,
   Outputs,
+  Pose,
+  PoseOptions,
   Precision,
   Prediction,
   Progress,

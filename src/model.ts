@@ -3,13 +3,22 @@ import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import { concatenated } from "./forward/batches.js";
 import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
-import type { Geometry } from "./image/geometry.js";
-import { pixelsOf } from "./image/pixels.js";
-import { checkBytes, type Processor, patchesOf, type SeenImage, valuesOfSeen, windowsOf } from "./image/preprocess.js";
+import type { Box, Geometry } from "./image/geometry.js";
+import { pixelsOf, withBoxes } from "./image/pixels.js";
+import {
+  checkBytes,
+  cropsOf,
+  type Processor,
+  patchesOf,
+  type SeenImage,
+  valuesOfSeen,
+  windowsOf,
+} from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
@@ -282,12 +291,27 @@ function createModel(
     live().value.draws && (!sources || sources.includes("bytes")) ? drawing(input) : undefined;
   const undrawn = () => undefined;
 
-  /** Inputs of a forward pass for an image. */
-  function inputsOf(image: SeenImage | DrawnImage): Inputs {
-    if ("sampling" in image) return { pixelValues: image };
-    if (!config.naflex) return { pixelValues: valuesOf([image]) };
-    const values = valuesOfSeen(image, preprocessing);
-    return patchesOf(values, image, config.patchSize[0]);
+  /** Inputs of the forward passes for an image: one, or as many as its crops take. */
+  function* inputsOf(image: SeenImage | DrawnImage): Generator<Inputs> {
+    if ("sampling" in image) yield { pixelValues: image };
+    else if (config.naflex) yield patchesOf(valuesOfSeen(image, preprocessing), image, config.patchSize[0]);
+    else {
+      const crops = cropsOf(image);
+      for (let i = 0; i < crops.length; i += CROPS) yield { pixelValues: valuesOf(crops.slice(i, i + CROPS)) };
+    }
+  }
+
+  /** Runs the passes of an image, and gives their outputs as those of one. */
+  async function runAll(
+    passes: Iterable<Inputs>,
+    more: Inputs | undefined,
+    outputs: readonly OutputName[],
+    check: () => void,
+    signal: AbortSignal | undefined,
+  ): Promise<Partial<Outputs>> {
+    const results: Partial<Outputs>[] = [];
+    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, { signal }));
+    return concatenated(results);
   }
 
   /** Refuses images that cannot be prepared, or not for this model. */
@@ -311,14 +335,16 @@ function createModel(
     signal: AbortSignal | undefined,
     drawn: (input: ImageInput) => Own | undefined,
     compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
+    boxes?: (place: number) => readonly Box[] | undefined,
   ): Promise<Result[]> {
     checkPrepared();
     const options = opening(signal);
     return call(signal, async (check) => {
       if (images.length === 1) {
-        return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, options)), check)];
+        const own = withBoxes(options, boxes?.(0));
+        return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, own)), check)];
       }
-      const pixels = pixelsAhead(images, imageWorkers, options, check, drawn);
+      const pixels = pixelsAhead(images, imageWorkers, options, check, boxes, drawn);
       return collect(name, pixels, (pixels) => compute(pixels, check), check);
     });
   }
@@ -347,11 +373,19 @@ function createModel(
         ...args,
       );
     });
-    const results = await eachOf(name, listOf(images), signal, drawn, (image, check) =>
-      compute({
-        geometry: image.geometry,
-        run: (outputs, inputs) => run({ ...inputsOf(image), ...inputs }, outputs, check, { signal }) as never,
-      }),
+    const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
+    const results = await eachOf(
+      name,
+      listOf(images),
+      signal,
+      drawn,
+      (image, check) =>
+        compute({
+          geometry: image.geometry,
+          crops: "crops" in image ? image.crops : undefined,
+          run: (outputs, inputs) => runAll(inputsOf(image), inputs, outputs, check, signal) as never,
+        }),
+      boxes,
     );
     if (!isList(images)) return results[0]!;
     return task.join ? task.join(results) : results;
@@ -364,9 +398,10 @@ function createModel(
   function queryOf(image: ImageInput, check: () => void, signal: AbortSignal | undefined): Promise<Tensor> {
     const compute = async () => {
       checkPrepared();
-      const { pixelValues } = inputsOf(drawn(image) ?? (await pixelsOf(image, opening(signal))));
+      const seen = drawn(image) ?? (await pixelsOf(image, opening(signal)));
+      const queryPixelValues = "sampling" in seen ? seen : valuesOf([seen]);
       check();
-      const { queryEmbeds } = await run({ queryPixelValues: pixelValues }, ["queryEmbeds"], check, { signal });
+      const { queryEmbeds } = await run({ queryPixelValues }, ["queryEmbeds"], check, { signal });
       return queryEmbeds!;
     };
     if (!(image instanceof Blob)) return compute();
@@ -498,6 +533,9 @@ function createModel(
     [Symbol.asyncDispose]: async () => dispose(),
   };
 }
+
+/** Crops of an image that pass the model at once: of 256×192 pixels they are 9 MB of values. */
+const CROPS = 16;
 
 const isList = (images: ImageInput | readonly ImageInput[]): images is readonly ImageInput[] => Array.isArray(images);
 

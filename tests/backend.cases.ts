@@ -154,6 +154,30 @@ export function runBackendCases(options: {
     }
   }
 
+  // Out is wider by less than a panel of outputs, or by more.
+  for (const precision of ["f32", "f16", "int8"] as const) {
+    for (const [rows, outputs, column, cols] of [
+      [5, 6, 0, 6],
+      [5, 3, 8, 24],
+      [7, 18, 0, 24],
+      [7, 8, 16, 24],
+      [9, 11, 8, 20],
+      [197, 64, 192, 256],
+    ] as const) {
+      matches(
+        `linear to ${outputs} columns from ${column} on of ${rows}×${cols} in ${precision}`,
+        (b) =>
+          during(b, async () => {
+            const out = b.createTensor(rows, cols, noise(rows * cols, 2));
+            const x = b.createTensor(rows, 40, noise(rows * 40, 3));
+            b.linear(out, x, linearOf(b, outputs, 40, 4, precision), { accumulate: true, column });
+            return b.read(out);
+          }),
+        precision === "f16" ? tolerances.rescaled : tolerance,
+      );
+    }
+  }
+
   for (const [rows, inputs, outputs] of sizes) {
     matches(`linear ${rows}×${inputs} → ${outputs} of normalized rows`, (b) =>
       during(b, async () => {
@@ -604,6 +628,7 @@ export function runBackendCases(options: {
     [2, 7, 9, 4, 10, 3, 2, 0, 1],
     [1, 12, 13, 3, 16, 7, 2, 2, 3],
     [3, 6, 8, 12, 7, 2, 2, 0, 0],
+    [5, 1, 1, 12, 7, 2, 1, 0, 0],
     [1, 28, 28, 33, 20, 3, 1, 1, 1],
   ] as const) {
     const outHeight = Math.floor((height + top - 1) / stride) + 1;
@@ -870,6 +895,21 @@ export function runBackendCases(options: {
       "linear of the wrong width",
       /^linear: the weight is 2×3, so x must have 3 columns; got 5×4$/,
       (b, t) => b.linear(t(5, 2), t(5, 4), b.createLinear(2, 3)),
+    ],
+    [
+      "linear to columns that are not there",
+      /^linear: x is 5×3, so out must have 5 rows and at least 10 columns for 2 outputs from column 8 on; got 5×9$/,
+      (b, t) => b.linear(t(5, 9), t(5, 3), b.createLinear(2, 3), { accumulate: true, column: 8 }),
+    ],
+    [
+      "linear to columns between panels",
+      /^linear: column must be a multiple of 8, from 0 on; got 4$/,
+      (b, t) => b.linear(t(5, 9), t(5, 3), b.createLinear(2, 3), { accumulate: true, column: 4 }),
+    ],
+    [
+      "linear in the place of columns",
+      /^linear: column needs accumulate; got none$/,
+      (b, t) => b.linear(t(5, 9), t(5, 3), b.createLinear(2, 3), { column: 0 }),
     ],
     [
       "attention of heads that do not divide",

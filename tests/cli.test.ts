@@ -73,11 +73,14 @@ test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
     [
       ["clasify", IMAGE],
-      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, embed, quantize, inspect, bench',
+      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, pose, embed, quantize, inspect, bench',
     ],
     [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
-    [["classify", "--out", "a.npy"], "--out is an option of detect, depth, segment, embed, quantize, not of classify"],
+    [
+      ["classify", "--out", "a.npy"],
+      "--out is an option of detect, depth, segment, pose, embed, quantize, not of classify",
+    ],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
     [["classify", "--top", "0"], '--top must be a whole number from 1 to 1000000; got "0"'],
@@ -153,6 +156,9 @@ test("what is given arrives, in any order, and the rest is by default", () => {
   });
 });
 
+const BOXES_RULE = (got: string) =>
+  `--boxes must be boxes of left, top, right and bottom, with semicolons between; got ${got}`;
+
 test("options of tasks are read by their kinds", () => {
   const words = [
     "detect",
@@ -170,12 +176,22 @@ test("options of tasks are read by their kinds", () => {
   const args = parseArguments(words);
   const options = { labels: ["a cat", "dog"], query: "q.png", threshold: 0.25, topK: 3, iou: 1 };
   assert.deepEqual([args.task, args.taskArguments], [options, []]);
+  const pose = parseArguments(["pose", "a.jpg", "--boxes=-1 2.5 30 40; 5,6,7,8", "--dataset", "0"]);
+  const boxes = [
+    { xmin: -1, ymin: 2.5, xmax: 30, ymax: 40 },
+    { xmin: 5, ymin: 6, xmax: 7, ymax: 8 },
+  ];
+  assert.deepEqual(pose.task, { boxes, dataset: 0 });
   const zeroShot = parseArguments(["zero-shot", "a.jpg", "--labels", "a,b"]);
   assert.deepEqual([zeroShot.task, zeroShot.taskArguments], [{}, [["a", "b"]]]);
   const cases: [args: string[], message: string][] = [
     [["detect", "--labels", "a,,b"], '--labels must be texts with commas between; got "a,,b"'],
     [["detect", "--threshold", "2"], '--threshold must be a number from 0 to 1; got "2"'],
     [["zero-shot", "a.jpg"], "zero-shot needs --labels: the texts, with commas between"],
+    [["pose", "--boxes", "1 2 3"], BOXES_RULE('"1 2 3"')],
+    [["pose", "--boxes", "1 2 3 4;"], BOXES_RULE('""')],
+    [["pose", "--boxes", "1 2 3 x"], BOXES_RULE('"1 2 3 x"')],
+    [["pose", "--dataset", "-1"], '--dataset must be a whole number from 0 to 1000000; got "-1"'],
     [["classify", "--labels", "a"], "--labels is an option of zero-shot, detect, segment, not of classify"],
   ];
   for (const [args, message] of cases) assert.throws(() => parseArguments(args), { message });
@@ -207,6 +223,63 @@ test("detect prints transformers' boxes of texts and of a query image, as JSON a
     stderr,
     /^vitrail: detect: the checkpoint must have boxes; this one has none, and can classify, embed\n$/,
   );
+});
+
+test("pose prints keypoints in boxes, and draws them with the checkpoint's lines on the photo, with --out", async () => {
+  const folder = join(scratch, "poses");
+  const model = "tests/fixtures/dense/hf-vitpose-plus";
+  const image = "tests/fixtures/image/exif-6.jpg";
+  const photo = await openImage(image);
+  const { width, height } = photo;
+  const words = ["pose", "--model", model, "--dataset", "1", image];
+  const { status, stdout, stderr } = run([...words, `--boxes=0 0 ${width} ${height}`, "--out", folder, "--json"]);
+  assert.deepEqual([status, stderr], [0, ""]);
+  const [{ poses, files }] = jsonLines(stdout);
+  const want = readTensors(join(model, "photos.safetensors")).get("exif-6.jpg.keypoints")!.data;
+  const [{ box, keypoints }] = poses;
+  assert.deepEqual(box, { xmin: 0, ymin: 0, xmax: width, ymax: height });
+  for (const [k, { x, y }] of keypoints.entries()) {
+    assert.ok(Math.abs(x - want[2 * k]!) < 0.05 && Math.abs(y - want[2 * k + 1]!) < 0.05);
+  }
+  assert.match(run(words).stdout, /^ {2}in 0\.0 0\.0 .*\n(?: +[\d.]+ {2}\w+ {2}at -?[\d.]+ -?[\d.]+\n){4}/m);
+
+  assert.deepEqual(files, [join(folder, "exif-6.pose.png")]);
+  const drawn = await openImage(files[0]!);
+  assert.deepEqual([drawn.width, drawn.height], [width, height]);
+  // Points have a radius of 2 pixels on a photo that is so small, lines are two pixels wide.
+  const near = (x: number, y: number) => {
+    const parts = [
+      ...keypoints.map((point: { x: number; y: number }) => Math.hypot(point.x - x, point.y - y) / 2),
+      ...[
+        [0, 1],
+        [0, 2],
+        [1, 3],
+      ].map(([a, b]) => {
+        const [from, to] = [keypoints[a!], keypoints[b!]];
+        const [dx, dy] = [to.x - from.x, to.y - from.y];
+        const t = Math.min(Math.max(((x - from.x) * dx + (y - from.y) * dy) / (dx * dx + dy * dy), 0), 1);
+        return Math.hypot(from.x + t * dx - x, from.y + t * dy - y);
+      }),
+    ];
+    return Math.min(...parts);
+  };
+  let colored = 0;
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const distance = near(x + 0.5, y + 0.5);
+      if (Math.abs(distance - 1) < 1e-3) continue;
+      const at = 3 * (y * width + x);
+      assert.deepEqual(
+        [...drawn.data.subarray(at, at + 3)],
+        [...(distance < 1 ? distinct(0) : photo.data.subarray(at, at + 3))],
+      );
+      colored += Number(distance < 1);
+    }
+  assert.ok(colored > 20);
+
+  const bad = run([...words, "--boxes", "900 0 910 9", "--json"]);
+  assert.equal(bad.status, 1);
+  assert.match(jsonLines(bad.stdout)[0].error, /: boxes: box 0 must lie on the photo of 9×17, /);
 });
 
 test("detect draws the outlines of boxes on the photo, as a person sees it, with --out", async () => {
@@ -290,7 +363,10 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [["--json"], "a command must be given: classify, zero-shot, detect, depth, segment, embed, quantize, inspect, bench"],
+  [
+    ["--json"],
+    "a command must be given: classify, zero-shot, detect, depth, segment, pose, embed, quantize, inspect, bench",
+  ],
   [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],

@@ -30,6 +30,8 @@ export const DENSE_INPUTS: Readonly<Record<string, keyof Inputs>> = {
   conditional_pixel_values: "conditionalPixelValues",
   input_ids: "inputIds",
   attention_mask: "attentionMask",
+  dataset_index: "datasetIndex",
+  flip_pairs: "flipPairs",
 };
 
 /** Ours for each golden's name; `hidden_states.3` and the like are elements of a list. */
@@ -39,6 +41,7 @@ export const DENSE_OUTPUTS: Readonly<Record<string, OutputName>> = {
   reassembled: "reassembled",
   fused: "fused",
   predicted_depth: "predictedDepth",
+  heatmaps: "heatmaps",
   logits: "logits",
   last_hidden_state: "lastHiddenState",
   vision_last_hidden_state: "lastHiddenState",

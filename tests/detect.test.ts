@@ -8,9 +8,8 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 import { type Geometry, parsePreprocessing, toPixelValues, toSeen } from "../src/image/index.js";
-import { type Detection, load, type Model, type OutputName, type Tensor } from "../src/index.js";
+import { type Box, type Detection, load, type Model, type OutputName, type Tensor } from "../src/index.js";
 import {
-  type Box,
   byProbability,
   classifiedBoxes,
   inPhoto,

@@ -34,6 +34,7 @@ const PATHS: Readonly<Record<string, string>> = {
   "depth-anything/Depth-Anything-V2-Small-hf": "tests/fixtures/dense/hf-depth-anything",
   "Intel/dpt-large-ade": "tests/fixtures/dense/hf-dpt-segmentation",
   "google/owlv2-base-patch16-ensemble": "tests/fixtures/checkpoints/hf-owlv2",
+  "usyd-community/vitpose-base-simple": "tests/fixtures/dense/hf-vitpose-classic",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
 };

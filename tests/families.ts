@@ -141,6 +141,14 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-eomt", "hf-eomt-dinov3"],
   },
   {
+    family: "ViTPose (simple, classic), ViTPose+ (mixture of experts)",
+    transformers: ["vitpose"],
+    timm: [],
+    others: [],
+    tasks: "poses, features",
+    fixtures: ["hf-vitpose-classic", "hf-vitpose-plus"],
+  },
+  {
     family: "Pixio, RADIO",
     transformers: ["pixio", "radio"],
     timm: [],
@@ -257,6 +265,15 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["EoMT", "heads/query-masks.ts"],
   ["CLIPSeg", "clipseg", "heads/text-masks.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
+  [
+    "ViTPose and ViTPose+",
+    "heads/heatmaps.ts",
+    "checkpoint/families/vitpose.ts",
+    "image/affine.ts",
+    "tasks/pose.ts",
+    "tasks/keypoints.ts",
+    "tasks/skeleton.ts",
+  ],
 ];
 
 export function addedTable(): string {

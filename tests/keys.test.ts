@@ -62,6 +62,7 @@ const SEEN = {
     projection: false,
     depth: [32, 32],
   },
+  ...{ heatmaps: { keypoints: 2, channels: undefined }, experts: { count: 0, width: 0 } },
 };
 
 /** Facts of a checkpoint whose file is watched. */
@@ -138,6 +139,9 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   eomt_dinov3: "eomt_dinov3",
 };
 
+/** Facts of backbones that are not DINOv2. */
+const BACKBONES: Readonly<Record<string, object>> = { vitpose: { model_type: "vitpose_backbone" } };
+
 for (const [version, { "": base = {}, ...families }] of Object.entries(known.configs)) {
   test(`every key of the configs of transformers ${version}`, (t) => {
     const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
@@ -148,7 +152,12 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
       // A backbone says its type, and patches are its own, which version 4.40 leaves to its user.
       const nested = row.backbone_config as Json | undefined | null;
       const backbone = nested
-        ? { backbone_config: { ...nested, model_type: "dinov2", patch_size: row.patch_size } }
+        ? {
+            backbone_config: {
+              ...nested,
+              ...(BACKBONES[family] ?? { model_type: "dinov2", patch_size: row.patch_size }),
+            },
+          }
         : {};
       const file = { ...base, ...row, ...backbone, model_type: family };
       for (const seen of [{}, { gated: true }, { poolerWidth: 0, classes: 0 }]) {

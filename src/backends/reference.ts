@@ -298,8 +298,9 @@ export function createReferenceBackend(): Backend {
         }
     },
 
-    linear(out, x, weights, { norm, activation, accumulate } = {}) {
-      checkLinear(out, x, weights, { norm, activation, accumulate });
+    linear(out, x, weights, options = {}) {
+      checkLinear(out, x, weights, options);
+      const { norm, activation, accumulate, column = 0 } = options;
       const { outputs, inputs, precision, weight, bias, scales } = weights as Weights;
       const activate = activation ? ACTIVATIONS[activation].of : (y: number) => y;
       const o = matrix(out).data;
@@ -312,7 +313,7 @@ export function createReferenceBackend(): Backend {
           let sum = 0;
           for (let k = 0; k < inputs; k++) sum += a[k]! * weight[n * inputs + k]!;
           const y = precision === "int8" ? f32(f32(sum) * f32(scale * scales[n]!)) + bias[n]! : sum + bias[n]!;
-          const at = row * outputs + n;
+          const at = row * out.cols + column + n;
           o[at] = accumulate ? o[at]! + (precision === "int8" ? f32(y) : y) : activate(y);
         }
       }

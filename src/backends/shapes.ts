@@ -367,13 +367,28 @@ export function checkLinear(out: Tensor, x: Tensor, weights: Linear, options: Li
       `linear: the weight is ${weights.outputs}×${weights.inputs}, so x must have ${weights.inputs} columns; got ${size(x)}`,
     );
   }
-  expect("linear", `x is ${size(x)}`, "out", out, x.rows, weights.outputs);
+  const { column } = options;
+  if (column === undefined) expect("linear", `x is ${size(x)}`, "out", out, x.rows, weights.outputs);
+  else checkColumn(out, x, weights, column, options.accumulate === true);
   if (out === x) throw new RangeError("linear: out must be another tensor than x; got the same");
   if (options.norm) {
     checkNorm("linear", `x is ${size(x)}`, " of norm", options.norm, x.cols);
   }
   if (options.activation && options.accumulate) {
     throw new RangeError(`linear: an activation excludes accumulate; got ${options.activation} and accumulate`);
+  }
+}
+
+function checkColumn(out: Tensor, x: Tensor, { outputs }: Linear, column: number, accumulate: boolean): void {
+  if (!accumulate) throw new RangeError("linear: column needs accumulate; got none");
+  if (!Number.isSafeInteger(column) || column < 0 || column % 8 !== 0) {
+    throw new RangeError(`linear: column must be a multiple of 8, from 0 on; got ${column}`);
+  }
+  if (out.rows !== x.rows || out.cols < column + outputs) {
+    const least = `${x.rows} rows and at least ${column + outputs} columns`;
+    throw new RangeError(
+      `linear: x is ${size(x)}, so out must have ${least} for ${outputs} outputs from column ${column} on; got ${size(out)}`,
+    );
   }
 }
 

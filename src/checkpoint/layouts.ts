@@ -48,6 +48,8 @@ export interface MlpNames {
   readonly subNorm?: string;
   /** Or. */
   readonly fc2: Some<string>;
+  /** Layers beside the second one, by data sets, with "#" for the number of one. */
+  readonly experts?: string;
   readonly scales?: readonly string[];
 }
 
@@ -218,7 +220,7 @@ const inMemoryBlock: BlockNames = {
 /** Layers of a head's multilayer perceptron. */
 const layers = (at: string): readonly string[] => [0, 1, 2].map((i) => at + i);
 
-/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, DPT, Depth Anything, YOLOS: what save_pretrained writes, and what is in memory. */
+/** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, DPT, Depth Anything, YOLOS, ViTPose: what save_pretrained writes, and what is in memory. */
 const transformers: Layout = {
   name: "huggingface",
   prefixes: [
@@ -274,7 +276,15 @@ const transformers: Layout = {
           relativePositions: "attention.attention.relative_position_bias.relative_position_bias_table",
         },
       ],
-      mlps: [{ norm: "layernorm_after", fc1: [["intermediate.dense"]], fc2: ["output.dense"], scales: ["lambda_2"] }],
+      mlps: [
+        {
+          norm: "layernorm_after",
+          fc1: [["intermediate.dense"], ["mlp.fc1"]],
+          fc2: ["output.dense", "mlp.fc2"],
+          experts: "mlp.experts.#",
+          scales: ["lambda_2"],
+        },
+      ],
     },
     {
       at: "encoder.layer.#.",

@@ -1,5 +1,6 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
 import { observeDpt } from "../heads/dpt.js";
+import { observeHeatmaps } from "../heads/heatmaps.js";
 import { stridesOf } from "../heads/text-masks.js";
 import { excerpt } from "../json.js";
 import type { ConfigOverrides, Shapes } from "./config.js";
@@ -234,10 +235,21 @@ export function observe(named: Named, tensors: Shapes) {
       strides: stridesOf(layout.textMasks, (layer) => tensors.get(names.weight(layer))?.shape),
     },
     dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
+    heatmaps: observeHeatmaps((tensor) => tensors.get(tensor)?.shape),
+    /** Experts of the first block's MLP, and the columns that each of them makes. */
+    experts: expertsOf((expert) => shape(names.weight(at + expert)), mlp?.experts),
   };
 }
 
 export type Seen = ReturnType<typeof observe>;
+
+/** How many tensors there are by a name with the numbers from 0 on, and the rows of the first. */
+function expertsOf(shapeOf: (name: string) => readonly number[], name: string | undefined) {
+  const of = (i: number) => shapeOf(name!.replace("#", String(i)));
+  let count = 0;
+  if (name !== undefined) while (of(count).length > 0) count++;
+  return { count, width: count > 0 ? of(0)[0]! : 0 };
+}
 
 /** A checkpoint that is being recognized. */
 export interface Facts {

@@ -258,9 +258,11 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
   if (fault !== undefined) throw new Error(fault);
 }
 
-/** Classes that are scored, of images, of their pixels or of boxes. */
-const classesOf = ({ classes, dpt, tokenBoxes, queryMasks }: Config): number =>
-  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? queryMasks?.classes ?? classes);
+/** Classes that are scored, of images, of their pixels or of boxes, or keypoints. */
+const classesOf = ({ classes, dpt, tokenBoxes, queryMasks, heatmaps }: Config): number =>
+  dpt?.head.kind === "segmentation"
+    ? dpt.head.classes
+    : (tokenBoxes?.classes ?? queryMasks?.classes ?? heatmaps?.keypoints ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {

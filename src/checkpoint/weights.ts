@@ -5,6 +5,7 @@ import { planAttentionPool } from "../heads/attention-pool.js";
 import { planClassifier } from "../heads/classifier.js";
 import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
 import { DPT_UNREAD, planDpt } from "../heads/dpt.js";
+import { HEATMAPS_UNREAD, planHeatmaps } from "../heads/heatmaps.js";
 import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
 import { planProbe } from "../heads/probe.js";
@@ -13,7 +14,7 @@ import { planTextMasks } from "../heads/text-masks.js";
 import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
-import type { Attention, Block, EncoderConfig, Mlp } from "../vit/encoder.js";
+import type { Attention, Block, EncoderConfig, Experts, Mlp } from "../vit/encoder.js";
 import { inOrder, ownOrder } from "../vit/order.js";
 import { gridOf } from "../vit/places.js";
 import { type Positions, positionRows, positionsAt, resamplePatches, tablesAt } from "../vit/positions.js";
@@ -106,6 +107,7 @@ export function planWeights(
     classifiers: config.probe ? [] : planClassifier(planner, layout, config),
     probe: config.probe && planProbe(config.probe),
     dpt: count === undefined && config.dpt ? planDpt(planner, config.dpt, width) : undefined,
+    heatmaps: count === undefined && config.heatmaps ? planHeatmaps(planner, config.heatmaps, width) : undefined,
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
     patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
     tokenBoxes: config.tokenBoxes && planTokenBoxes(planner, layout.tokenBoxes!, width, config.tokenBoxes),
@@ -147,6 +149,7 @@ export function planWeights(
     count !== undefined ||
     layout.ignored.test(tensor) ||
     (config.dpt !== undefined && DPT_UNREAD.test(tensor)) ||
+    (config.heatmaps !== undefined && HEATMAPS_UNREAD.test(tensor)) ||
     classifiers.some((head) => tensor === weightOf(layout, head) || tensor === biasOf(layout, head)) ||
     (unread !== undefined && tensor.startsWith(`${unread}.`)) ||
     (pool !== undefined && tensor.startsWith(`${pool}.`));
@@ -244,6 +247,7 @@ function planPositions(
   const name = prefix + layout.positions;
   if (!planner.has(name)) return { positions: undefined, nativePositions: undefined, betweenPositions: undefined };
   const shape = planner.shapeOf(name)!;
+  if (config.patchPadding) return sharedPositions(name, config);
   const { cropped } = config.interpolation;
   const from = gridOf({ ...config, patchSize: stored.patchSize }, cropped?.size ?? stored.imageSize);
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
@@ -275,6 +279,26 @@ function planPositions(
   }
 }
 
+/** ViTPose's table, whose first row is added to every patch beside its own. */
+function sharedPositions(
+  name: string,
+  config: Config,
+): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
+  const { width, imageSize } = config;
+  const grid = gridOf(config, imageSize);
+  const rows = grid[0] * grid[1];
+  const shape = [1, 1 + rows, width];
+  const summed = (table: Float32Array) => table.slice(width).map((x, i) => x + table[i % width]!);
+  return {
+    positions: { table: values(name, shape, summed), grid, prefix: 0 },
+    nativePositions: {
+      place: "tensor",
+      ...{ rows, cols: width, sources: [source(name, shape, rows, { arrange: summed })] },
+    },
+    betweenPositions: undefined,
+  };
+}
+
 /** Tables, one after the other. */
 function joined(tables: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(tables.reduce((sum, { length }) => sum + length, 0));
@@ -294,7 +318,7 @@ function tableShape(config: Config, stored: Stored): [number, number] {
 
 /** Config of a tower, as its blocks need it. `relativeTable`: shape of BEiT's table, in towers of images. */
 type TowerConfig = EncoderConfig &
-  Pick<Partial<Config>, "qkvBias"> & { readonly relativeTable?: readonly [number, number] };
+  Pick<Partial<Config>, "qkvBias" | "experts"> & { readonly relativeTable?: readonly [number, number] };
 
 /** Blocks of a tower. Which parts they have, the first one tells. */
 function planBlocks(
@@ -421,17 +445,21 @@ function planQkv(
 function planMlp(
   planner: Planner,
   layout: Layout,
-  { width, mlpWidth, eps }: EncoderConfig,
+  config: TowerConfig,
   place: BlockPlace,
   names: MlpNames,
   fused: LinearPlan | undefined,
 ): Planned<Mlp> {
+  const { width, mlpWidth, eps } = config;
   const { at, first } = place;
   const exists = (name: string) => planner.has(planner.weightOf(first + name));
   const parts = names.fc1.find((list) => list.every(exists)) ?? names.fc1[0] ?? [];
   const rows = planner.shapeOf(planner.weightOf(first + (parts[0] ?? "")))?.[layout.kernels ? 1 : 0];
   const gated = parts.length === 2 || rows === 2 * mlpWidth;
   const layers = parts.map((part) => at + part);
+  const fc2 = at + choose(names.fc2, exists)!;
+  const experts = planExperts(planner, config, place, names);
+  const outputs = width - (experts?.width ?? 0);
   return {
     kind: "mlp",
     norm: planner.norm(at + names.norm, width, eps),
@@ -441,8 +469,40 @@ function planMlp(
       names.subNorm !== undefined && planner.hasNorm(first + names.subNorm)
         ? planner.norm(at + names.subNorm, mlpWidth, eps)
         : undefined,
-    out: scaled(planner, planner.linear([at + choose(names.fc2, exists)!], width, mlpWidth), names.scales, place),
+    out: scaled(planner, planner.linear([fc2], outputs, mlpWidth), names.scales, place),
+    experts: experts?.plan,
   };
+}
+
+/** Experts of an MLP, if there are any, and the columns that each of them makes. */
+function planExperts(
+  planner: Planner,
+  { width, mlpWidth, experts: count = 0 }: TowerConfig,
+  { at, first }: BlockPlace,
+  { experts }: MlpNames,
+): { readonly plan: Planned<Experts>; readonly width: number } | undefined {
+  if (count === 0 || experts === undefined) return undefined;
+  const nameOf = (i: number) => experts.replace("#", String(i));
+  const own = planner.shapeOf(planner.weightOf(first + nameOf(0)))?.[0] ?? 0;
+  // Rows of zeros come first, from the multiple of 8 on that is before their columns.
+  const before = (width - own) % 8;
+  const padded = (rows: Float32Array): Float32Array => {
+    const result = new Float32Array(before * mlpWidth + rows.length);
+    result.set(rows, before * mlpWidth);
+    return result;
+  };
+  const layers = Array.from({ length: count }, (_, i): LinearPlan => {
+    const name = at + nameOf(i);
+    const plan = planner.linear([name], own, mlpWidth);
+    if (before === 0) return plan;
+    return {
+      ...plan,
+      outputs: before + own,
+      weight: [source(planner.weightOf(name), [own, mlpWidth], before + own, { arrange: padded })],
+      bias: plan.bias.map((bias) => ({ ...bias, to: before })),
+    };
+  });
+  return { plan: { layers, column: width - own - before }, width: own };
 }
 
 /** LayerScale becomes part of the layer before it. */

@@ -28,6 +28,8 @@ const SHOWN: Readonly<Record<CommandKind, string>> = {
   part: "0.5",
   texts: '"A,B"',
   text: "TEXT",
+  index: "N",
+  boxes: '"0 0 9 9"',
   image: "FILE",
 };
 
@@ -183,7 +185,15 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const readers: Readonly<Record<CommandKind, (name: string, text: string) => unknown>> = {
     count: (name, text) => count(name, text, MAX_COUNT),
     part: (name, text) => number(name, text, "a number from 0 to 1", (x) => x >= 0 && x <= 1),
+    index: (name, text) =>
+      number(
+        name,
+        text,
+        `a whole number from 0 to ${MAX_COUNT}`,
+        (x) => Number.isInteger(x) && x >= 0 && x <= MAX_COUNT,
+      ),
     texts: textsOf,
+    boxes: boxesOf,
     text: (_, text) => text,
     image: (_, text) => text,
   };
@@ -247,6 +257,20 @@ function textsOf(name: string, text: string): string[] {
   const texts = text.split(",").map((part) => part.trim());
   if (!texts.includes("")) return texts;
   throw new Error(`--${name} must be texts with commas between; got ${excerpt(text)}`);
+}
+
+/** Boxes of four numbers each, left, top, right and bottom, with semicolons between boxes. */
+function boxesOf(name: string, text: string): object[] {
+  return text.split(";").map((part) => {
+    const sides = part.trim().split(/[\s,]+/);
+    const [xmin, ymin, xmax, ymax] = sides.map(Number);
+    if (sides.length === 4 && sides.every((side) => side !== "" && Number.isFinite(Number(side)))) {
+      return { xmin, ymin, xmax, ymax };
+    }
+    throw new Error(
+      `--${name} must be boxes of left, top, right and bottom, with semicolons between; got ${excerpt(part.trim())}`,
+    );
+  });
 }
 
 /** Most that a task may be asked for, such as classes. */

@@ -167,8 +167,8 @@ function describeProbe({ layers, reads, unit }: NonNullable<Config["probe"]>): s
 }
 
 function describeHead(config: Config): string {
-  const { pooling, classes, categories, poolerWidth, features, dpt, patchBoxes, tokenBoxes, suffixTokens, queryMasks } =
-    config;
+  const { pooling, classes, categories, poolerWidth, features, dpt, patchBoxes, tokenBoxes, suffixTokens } = config;
+  const { heatmaps, experts, queryMasks, textMasks } = config;
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -194,7 +194,6 @@ function describeHead(config: Config): string {
       head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
     return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
   }
-  const { textMasks } = config;
   if (textMasks) {
     const { levels, decoder } = textMasks;
     return `masks of what texts say, by ${levels.length} blocks of a decoder at ${decoder.width} channels`;
@@ -202,6 +201,11 @@ function describeHead(config: Config): string {
   if (queryMasks) {
     const { queries, blocks } = queryMasks;
     return `masks of ${queries} queries in ${grouped(queryMasks.classes)} classes, which join the last ${blocks} blocks`;
+  }
+  if (heatmaps) {
+    const decoder = "factor" in heatmaps.decoder ? "simple" : "classic";
+    const of = experts ? `, with experts for ${experts} data sets` : "";
+    return `heatmaps of ${heatmaps.keypoints} keypoints by a ${decoder} decoder${of}`;
   }
   const classifier = categories ? `to ${grouped(classes)} tags, each by itself` : `to ${grouped(classes)} classes`;
   const head = classes > 0 ? classifier : shared;
@@ -242,6 +246,8 @@ function describePreprocessing(preprocessing: Preprocessing): string {
   const { windows, corner } = preprocessing;
   if (windows) steps.push(`windows of ${result} along the long side`);
   if (corner) steps.push(`in the corner of ${result}`);
+  if (resize.mode === "affine")
+    steps.push(`a box, grown to the shape of ${size} and by a quarter, cut out at that size`);
   const crops = !windows && ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);

@@ -1,6 +1,7 @@
 /** Costs of a model, from its config alone. Names as in Dosovitskiy et al. 2021: N patches, T tokens, D width. */
 import type { Config } from "../checkpoint/config.js";
 import { costsOfDpt } from "../heads/dpt.js";
+import { costsOfHeatmaps } from "../heads/heatmaps.js";
 import type { EncoderConfig } from "../vit/encoder.js";
 import { gridOf } from "../vit/places.js";
 
@@ -42,8 +43,11 @@ function boxProducts({ width: D, features, patchBoxes, tokenBoxes, suffixTokens 
 }
 
 /** Costs of a dense head. */
-const denseCosts = (config: Config) =>
-  config.dpt && costsOfDpt(config.dpt, gridOf(config, config.imageSize), { ...config, tokens: config.width });
+function denseCosts(config: Config): { readonly products: number; readonly elements: number } | undefined {
+  const grid = gridOf(config, config.imageSize);
+  if (config.heatmaps) return costsOfHeatmaps(config.heatmaps, config.width, grid);
+  return config.dpt && costsOfDpt(config.dpt, grid, { ...config, tokens: config.width });
+}
 
 /** Multiply-adds of the stem and of bottlenecks a quarter as wide inside. */
 function convolutionProducts({ imageSize }: Config, { units, channels }: NonNullable<Config["resnet"]>): number {

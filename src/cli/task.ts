@@ -28,7 +28,7 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
     const ms = since(start);
     const files: string[] = [];
     if (out !== undefined && pictures) {
-      const drawn = await pictures(result, () => openImage(input, { signal }));
+      const drawn = await pictures(result, () => openImage(input, { signal }), model);
       const stem = stemOf(image, taken);
       for (const [kind, bytes] of Object.entries(drawn)) {
         const file = join(out, `${stem}.${kind}.png`);

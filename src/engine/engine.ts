@@ -214,11 +214,11 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
   if (config.fixedSize && result.imageSize.some((n, i) => n !== config.imageSize[i])) {
     const own = config.imageSize.join("×");
     throw new RangeError(
-      `load: timm's relative positions are not resampled, so imageSize must be ${own}; got ${imageSize}`,
+      `load: the positions of "${name}" are not resampled, so imageSize must be ${own}; got ${imageSize}`,
     );
   }
-  if (patchSize !== undefined && (config.resnet || config.naflex)) {
-    throw new RangeError("load: patchSize needs patches of pixels; this checkpoint has none");
+  if (patchSize !== undefined && (config.resnet || config.naflex || config.patchPadding)) {
+    throw new RangeError("load: patchSize needs patches of pixels without a border; this checkpoint has none");
   }
   const sides = [...config.patchSize, ...result.patchSize];
   if (patchSize !== undefined && sides.some((side) => side > MAX_RESAMPLED_PATCH)) {

@@ -1,6 +1,7 @@
 /** The images of a call in as many passes as a backend's memory asks for, and what they give as one. */
 import type { Backend } from "../backend.js";
 import { largestOfDpt } from "../heads/dpt.js";
+import { largestOfHeatmaps } from "../heads/heatmaps.js";
 import { largestOfQueryMasks } from "../heads/query-masks.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
@@ -30,7 +31,7 @@ export function passes(
   const { data } = batch.pixels;
   return Array.from({ length: Math.ceil(images / size) }, (_, i) => {
     const values = data.subarray(i * size * area, (i + 1) * size * area);
-    return { pixels: { dims: [values.length / area, channels, height, width], data: values } };
+    return { ...batch, pixels: { dims: [values.length / area, channels, height, width], data: values } };
   });
 }
 
@@ -49,7 +50,8 @@ function largest(config: ModelConfig, imageSize: readonly [number, number], atte
   const cols = Math.max(3 * width, mlpWidth * (gated ? 2 : 1), inputs, poolerWidth, features, classes);
   const dense = config.dpt ? largestOfDpt(config.dpt, [rows, columns]) : 0;
   const masks = config.queryMasks ? largestOfQueryMasks(config.queryMasks, width, [rows, columns]) : 0;
-  return Math.max(...own, dense, masks, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
+  const heatmaps = config.heatmaps ? largestOfHeatmaps(config.heatmaps, width, [rows, columns]) : 0;
+  return Math.max(...own, dense, masks, heatmaps, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
 }
 
 /** Results of passes as those of one. */

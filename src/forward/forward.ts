@@ -2,6 +2,7 @@
 import type { Backend } from "../backend.js";
 import { similarities, toUnits } from "../heads/contrastive.js";
 import { startDpt } from "../heads/dpt.js";
+import { flippedBack, startHeatmaps } from "../heads/heatmaps.js";
 import { runHeads } from "../heads/index.js";
 import { compareBoxes, queriesOf } from "../heads/patch-boxes.js";
 import { joiningOf } from "../heads/query-masks.js";
@@ -58,6 +59,7 @@ export async function forward(
   if (asked.has("imageEmbeds") && !config.patchBoxes) asked.add("imageFeatures");
   if (asked.has("textEmbeds")) asked.add("textFeatures");
   const wants = (name: OutputName) => asked.has(name);
+  const pairs = inputs.flipPairs && flipPairsOf(config, inputs.flipPairs);
   const some = (tower: "image" | "text" | "query") => [...asked].some((name) => needs(name, tower));
 
   /**
@@ -128,6 +130,7 @@ export async function forward(
     }
     if (outputs.imageFeatures && !config.patchBoxes) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
     if (prompts) outputs.conditionalEmbeddings = prompts.features;
+    if (outputs.heatmaps && pairs) outputs.heatmaps = flippedBack(outputs.heatmaps, pairs);
     if (outputs.predBoxes) outputs.targetPredBoxes = outputs.predBoxes;
     if (seen.length > 0) Object.assign(outputs, queryOutputs(concatenated(ofQueries!)));
     if (queries) Object.assign(outputs, compared(inputs, queries, outputs));
@@ -253,7 +256,7 @@ async function runImages(
 ): Promise<void> {
   const mark = backend.mark();
   try {
-    const dense = startDpt(backend, weights, config, call);
+    const dense = startDpt(backend, weights, config, call) ?? startHeatmaps(backend, weights, config, call);
     const masks = prompts && startTextMasks(backend, weights, config, call);
     const encoded = await encodeImages(backend, weights, config, batch, call, {
       ...{ reader: dense?.reader ?? masks?.reader, joining: joiningOf(backend, weights, config) },
@@ -299,7 +302,8 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   for (const name of ["masksQueriesLogits", "classQueriesLogits"] as const) {
     if (wanted.includes(name) && !config.queryMasks) throw lacks(name, "masks of queries");
   }
-  if (wanted.includes("featureMaps") && !config.dpt?.featureMaps) {
+  if (wanted.includes("heatmaps") && !config.heatmaps) throw lacks("heatmaps", "heatmaps of keypoints");
+  if (wanted.includes("featureMaps") && !config.dpt?.featureMaps && !config.heatmaps) {
     throw lacks("featureMaps", "a dense head on a backbone");
   }
   const boxes = config.patchBoxes ?? config.tokenBoxes;
@@ -366,7 +370,41 @@ function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, interpo
     throw new RangeError(`forward: ${name} must be ${expected}; got [${dims.join(", ")}]`);
   }
   if (!("sampling" in pixelValues!)) checkData(name, pixelValues!);
-  return [{ pixels: pixelValues! }];
+  return byDataset(config, inputs, pixelValues!);
+}
+
+/** Images of a call by the data sets whose experts they go through: neighbors of one together. */
+function byDataset({ experts }: ModelConfig, { datasetIndex }: Inputs, pixels: Tensor): ImageBatch[] {
+  if (datasetIndex === undefined) return [{ pixels }];
+  if (!experts) throw new RangeError("forward: datasetIndex needs a checkpoint with experts; this one has none");
+  const images = pixels.dims[0]!;
+  const all = datasetIndex.dims?.length === 1 && datasetIndex.dims[0] === 1;
+  const indices = integersOf("datasetIndex", datasetIndex, [all ? 1 : images]);
+  const bad = indices.find((index) => !(Number.isSafeInteger(index) && index >= 0 && index < experts));
+  if (bad !== undefined) {
+    throw new RangeError(`forward: datasetIndex must be from 0 to ${experts - 1}; got ${bad}`);
+  }
+  const batches: ImageBatch[] = [];
+  const size = pixels.data.length / images;
+  for (let first = 0; first < images; ) {
+    const dataset = indices[all ? 0 : first]!;
+    let end = first + 1;
+    while (end < images && (all || indices[end] === dataset)) end++;
+    const data = end - first === images ? pixels.data : pixels.data.subarray(first * size, end * size);
+    batches.push({ pixels: { dims: [end - first, ...pixels.dims.slice(1)], data }, dataset });
+    first = end;
+  }
+  return batches;
+}
+
+/** Keypoints that are each other's mirror images. */
+function flipPairsOf({ heatmaps }: ModelConfig, flipPairs: Integers): [number, number][] {
+  if (!heatmaps) throw new RangeError("forward: flipPairs needs a checkpoint with heatmaps; this one has none");
+  const { keypoints } = heatmaps;
+  const flat = integersOf("flipPairs", flipPairs, [flipPairs.dims?.[0] ?? 0, 2]);
+  const bad = flat.find((i) => !(Number.isSafeInteger(i) && i >= 0 && i < keypoints));
+  if (bad !== undefined) throw new RangeError(`forward: flipPairs must be from 0 to ${keypoints - 1}; got ${bad}`);
+  return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i]!, flat[2 * i + 1]!]);
 }
 
 /** Each image's patches without the padding. */

@@ -5,6 +5,7 @@ import type { Encoded, VitConfig } from "../vit/vit.js";
 import { type ClassifierConfig, type ClassifierWeights, classify } from "./classifier.js";
 import { type ContrastiveConfig, type ContrastiveWeights, projected } from "./contrastive.js";
 import type { Dpt, DptConfig } from "./dpt.js";
+import type { Heatmaps, HeatmapsConfig } from "./heatmaps.js";
 import { type PatchBoxes, type PatchBoxesConfig, runPatchBoxes } from "./patch-boxes.js";
 import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
@@ -15,6 +16,8 @@ import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-b
 
 export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig, ProbeConfig {
   readonly dpt: DptConfig | undefined;
+  /** Heatmaps of keypoints (ViTPose); none unless given. */
+  readonly heatmaps?: HeatmapsConfig;
   /** Boxes of patches, which are compared with queries (OWL-ViT). */
   readonly patchBoxes: PatchBoxesConfig | undefined;
   /** Boxes of detection tokens, which have classes (YOLOS). */
@@ -27,6 +30,7 @@ export interface HeadsConfig extends ClassifierConfig, PoolerConfig, Contrastive
 
 export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights, ProbeWeights {
   readonly dpt: Dpt | undefined;
+  readonly heatmaps: Heatmaps | undefined;
   readonly patchBoxes: PatchBoxes | undefined;
   readonly tokenBoxes: TokenBoxes | undefined;
   readonly queryMasks: QueryMasks | undefined;

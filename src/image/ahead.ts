@@ -11,8 +11,9 @@
 import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { nextTask } from "../waiting.js";
+import type { Box } from "./geometry.js";
 import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
-import { type PixelOptions, pixelsOf } from "./pixels.js";
+import { type PixelOptions, pixelsOf, withBoxes } from "./pixels.js";
 import type { SeenImage } from "./preprocess.js";
 import { type ImageInput, isAddress, readEncoded } from "./source.js";
 
@@ -134,6 +135,7 @@ interface Slot<Own> {
 /**
  * The pixels of all images in order, or their errors, each when the caller asks for it.
  * @param check throws when nobody wants them any more.
+ * @param boxes those of the image at a place that the model is to see.
  * @param drawn what is given instead of the pixels of an image, if there is anything.
  */
 export async function* pixelsAhead<Own = never>(
@@ -141,6 +143,7 @@ export async function* pixelsAhead<Own = never>(
   workers: ImageWorkers,
   options: PixelOptions,
   check: () => void,
+  boxes: (place: number) => readonly Box[] | undefined = () => undefined,
   drawn: (input: ImageInput) => Own | undefined = () => undefined,
 ): AsyncGenerator<SeenImage | Own | Error> {
   const slots: Slot<Own>[] = [];
@@ -175,8 +178,9 @@ export async function* pixelsAhead<Own = never>(
   workers.start(images.length);
   for (;;) {
     while (slots.length < AHEAD && next < images.length) {
+      const own = boxes(next);
       const input = images[next++]!;
-      slots.push({ input, options, result: drawn(input) });
+      slots.push({ input, options: withBoxes(options, own), result: drawn(input) });
     }
     const [first] = slots;
     if (!first) return;

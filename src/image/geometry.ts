@@ -8,6 +8,14 @@ export interface Size {
   readonly height: number;
 }
 
+/** Sides of a box in pixels of the photo: x to the right, y down, (0, 0) the outer corner of the first pixel. */
+export interface Box {
+  readonly xmin: number;
+  readonly ymin: number;
+  readonly xmax: number;
+  readonly ymax: number;
+}
+
 export type Point = readonly [x: number, y: number];
 
 /** Plain data, which survives structured cloning and JSON. */

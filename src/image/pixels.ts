@@ -1,4 +1,5 @@
 /** From an image to what a model reads of it. */
+import type { Box } from "./geometry.js";
 import { draftOf } from "./place.js";
 import { fitting, type Preprocessing, type SeenImage } from "./preprocess.js";
 import { type ImageInput, type OpenImageOptions, openImageFor, type ReadOptions } from "./source.js";
@@ -8,6 +9,10 @@ export interface PixelOptions extends Omit<OpenImageOptions, "draft">, ReadOptio
   /** True if a JPEG is decoded at a part of its size if that is enough. */
   readonly draft?: boolean | undefined;
 }
+
+/** Options of an image of which boxes are to be seen. */
+export const withBoxes = (options: PixelOptions, boxes: readonly Box[] | undefined): PixelOptions =>
+  boxes ? { ...options, preprocessing: { ...options.preprocessing, boxes } } : options;
 
 /** RGB, [height, width, 3], of an image, resized and cropped as the preprocessing says. */
 export const pixelsOf = (input: ImageInput, { preprocessing, draft, ...options }: PixelOptions): Promise<SeenImage> =>

@@ -9,8 +9,8 @@ export interface Placing {
    * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
    * covers width × height, rounded; "contain": the largest of the same shape within it (timm's border); "exact": width × height; "multiples": multiples of `multiple` near width × height, or,
    * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
-   * long one were above `longest`; both are floored to multiples, where there is one (YOLOS); "blurred": width × height after a blur, of a
-   * square if padded (OWLv2); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
+   * long one were above `longest`, both are floored to multiples, where there is one (YOLOS); "blurred": width × height after a blur, of a
+   * square if padded (OWLv2); "affine": a box of the image, or the whole of it, becomes width × height (ViTPose, affine.ts); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
    * is not resized, and is taken `whole`, or must have the right size `exactly`, or be large enough.
    */
   resize:
@@ -19,6 +19,8 @@ export interface Placing {
     | { mode: "multiples"; width: number; height: number; multiple: number; keepsShape: boolean }
     | { mode: "bounded"; shortest: number; longest: number; multiple?: number }
     | { mode: "blurred"; width: number; height: number; pad: boolean }
+    /** `unit`: pixels in which the library counts a box's sides. */
+    | { mode: "affine"; width: number; height: number; unit: number }
     | { mode: "patches"; patch: number; most: number }
     | { mode: "none"; exactly?: boolean; whole?: boolean };
   /** The image is laid in the middle of a white square first, and that is resized (SmilingWolf's taggers). */
@@ -141,6 +143,8 @@ function cornersOf({ width, height }: Size, side: number): Point[] {
 export function draftOf({ resize }: Placing): Size | undefined {
   switch (resize.mode) {
     case "none":
+    // A box may be small.
+    case "affine":
       return undefined;
     case "shortest":
       return square(resize.size);
@@ -175,6 +179,7 @@ function resizedSize({ width, height }: Size, plan: Placing["resize"]): Size {
     case "none":
       return { width, height };
     case "exact":
+    case "affine":
       return { width: plan.width, height: plan.height };
     case "patches":
       return patchesSize(width, height, plan);

@@ -2,8 +2,9 @@
  * From a decoded image to a model's input, as its processor does it (processors.ts). Geometry and arithmetic are those of
  * transformers' PIL image processors and of torchvision under timm, or of transformers' torchvision image processors.
  */
+import { type Crop, cropping } from "./affine.js";
 import type { Alpha, Readable, RgbImage } from "./decode/file.js";
-import type { Geometry } from "./geometry.js";
+import type { Box, Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
 import { resizeBlurred } from "./owlv2.js";
 import { geometryOf, type Place, type Placing, placeOf } from "./place.js";
@@ -41,6 +42,8 @@ export interface Preprocessing extends Placing {
   rescale: number;
   mean: Three;
   std: Three;
+  /** Boxes of an image, of processors that see boxes; the whole of it unless given. */
+  boxes?: readonly Box[];
   /** Why no image can be prepared: no file says how, and the checkpoint's library has no default. */
   absent?: string;
 }
@@ -54,6 +57,8 @@ export interface SeenImage {
   width: number;
   height: number;
   readonly geometry: Geometry;
+  /** Parts of the photo that the model sees by themselves: their pixels are one behind the other, each height × width. */
+  readonly crops?: readonly Crop[];
   /** The part that is of the photo, where what is around it becomes values of 0. */
   readonly inside?: Part;
 }
@@ -83,6 +88,11 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const photo = { width: uprightWidth, height: uprightHeight };
+  if (resize.mode === "affine") {
+    const { width, height, unit } = resize;
+    const { data, crops } = yield* cropping(stored, preprocessing.boxes, { width, height }, unit);
+    return { data, width, height, geometry: crops[0]!.geometry, crops };
+  }
   const place = placeOf(photo, preprocessing);
   const { resized, window } = place;
   const { width, height } = window;
@@ -100,6 +110,17 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
   if (preprocessing.divisor === undefined) return { data, width, height, geometry };
   const inside = { left: -window.left, top: -window.top, width: resized.width, height: resized.height };
   return { data, width, height, geometry, inside };
+}
+
+/** Each of an image's crops as an image; the image itself where it has none. */
+export function cropsOf(image: SeenImage): SeenImage[] {
+  const { data, width, height, crops } = image;
+  if (!crops) return [image];
+  const size = 3 * width * height;
+  return crops.map((crop, i) => ({
+    ...{ data: data.subarray(i * size, (i + 1) * size), width, height },
+    ...{ geometry: crop.geometry, crops: [crop] },
+  }));
 }
 
 /** The geometry of the whole photo, of which only a part of the pixels was decoded. */

@@ -36,8 +36,11 @@ interface ProcessorRow {
   /** Torchvision's class rescales before it resizes, or both do. */
   rescaleFirst?: true | "both";
   /** How the size is found, if not as `size` says. */
-  sizes?: "multiples" | "bounded" | "blurred" | "patches" | "squares";
+  sizes?: "multiples" | "bounded" | "blurred" | "affine" | "patches" | "squares";
 }
+
+/** The size of VitPoseImageProcessor that its file leaves out. */
+const POSE_SIZE = { height: 256, width: 192 };
 
 /** Processors that may leave an image in its size, whatever it is. */
 const WHOLE: readonly unknown[] = ["multiples"];
@@ -60,6 +63,7 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
   ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
   GotOcr2: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
+  VitPose: { size: 256, square: true, resample: 2, norm: IMAGENET, sizes: "affine" },
   Tipsv2: { size: 448, square: true, resample: 2, norm: HALF, white: true, raw: true },
 };
 
@@ -102,6 +106,7 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   depth_anything: "DPT",
   eomt: "Eomt",
   eomt_dinov3: "Eomt",
+  vitpose: "VitPose",
 };
 
 /** Keys of preprocessor_config.json that are read of some checkpoints only, or never. */
@@ -402,6 +407,12 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
     if (defaults.sizes !== "patches" && flag("do_center_crop", false)) {
       throw unsupported("do_center_crop", `must be false for ${family}ImageProcessor`, true);
     }
+    // Boxes are cut out instead; else an image must be as the model takes it.
+    if (resize.mode === "affine") {
+      void config.do_resize;
+      const asIs = { mode: "none", exactly: true } as const;
+      return { resize: flag("do_affine_transform") ? resize : asIs, width, height, cropRounding };
+    }
     if (flag("do_resize")) {
       const further = {
         ...(divisor !== undefined && { divisor }),
@@ -461,9 +472,18 @@ function sizesOf(
     return { resize: { mode, shortest, longest, multiple: 16 }, width: longest, height: shortest };
   }
   if (mode === "squares") return squaresOf(config, size);
-  const target = readSize("size", config.size ?? size, square);
+  const target = readSize("size", config.size ?? (mode === "affine" ? POSE_SIZE : size), square);
   if (target.mode !== "exact") throw unsupported("size", "must be a height and a width", config.size);
   const { width, height } = target;
+  if (mode === "affine") {
+    // Borders of the result are pixels apart.
+    if (Math.min(width, height) < 2) throw unsupported("size", "must be at least 2×2", config.size);
+    return {
+      resize: { mode, width, height, unit: readPositive("normalize_factor", config.normalize_factor ?? 200) },
+      width,
+      height,
+    };
+  }
   if (mode === "blurred") {
     // transformers' class on PIL images hands it on as the flag of the blur.
     if (processor === "pillow" && filterOf(config.resample) === "nearest") {

@@ -1,16 +1,8 @@
 /** Boxes with scores, of what a detector gives, as transformers' post-processing chooses them. */
 import type { RgbImage } from "../image/decode/file.js";
-import { type Geometry, toPhoto } from "../image/geometry.js";
+import { type Box, type Geometry, toPhoto } from "../image/geometry.js";
 import type { Tensor } from "../vit/outputs.js";
 import { distinct } from "./palette.js";
-
-/** Sides of a box in pixels of the photo: x to the right, y down, (0, 0) the outer corner of the first pixel. */
-export interface Box {
-  readonly xmin: number;
-  readonly ymin: number;
-  readonly xmax: number;
-  readonly ymax: number;
-}
 
 /** A box, and the class that it is most likely of. */
 export interface ScoredBox {

@@ -1,7 +1,7 @@
 /** Objects in an image, each with a box: of the checkpoint's classes, or of what texts or another image say. */
+import type { Box } from "../image/geometry.js";
 import type { ImageInput } from "../image/source.js";
 import {
-  type Box,
   byProbability,
   classifiedBoxes,
   inPhoto,

@@ -6,12 +6,13 @@ import { type Classify, classify } from "./classify.js";
 import { type Depth, depth } from "./depth.js";
 import { type Detect, detect } from "./detect.js";
 import { type Embed, embed } from "./embed.js";
+import { type Posing, pose } from "./pose.js";
 import { type Segmenting, segment } from "./segment.js";
 import type { Task } from "./task.js";
 import { type ZeroShot, zeroShot } from "./zero-shot.js";
 
 /** Methods of a model that do tasks. */
-export interface TaskMethods extends Classify, Embed, ZeroShot, Detect, Depth, Segmenting {}
+export interface TaskMethods extends Classify, Embed, ZeroShot, Detect, Depth, Segmenting, Posing {}
 
 export type TaskName = keyof TaskMethods;
 
@@ -23,6 +24,7 @@ export const TASKS: Readonly<Record<TaskName, Task<object, readonly unknown[], u
   detect,
   depth,
   segment,
+  pose,
 };
 
 export const TASK_NAMES = Object.keys(TASKS) as readonly TaskName[];

@@ -1,9 +1,8 @@
 /** Segments of a photo. */
 
-import type { Geometry, Size } from "../image/geometry.js";
+import type { Box, Geometry, Size } from "../image/geometry.js";
 import { inSlices, type Slices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
-import type { Box } from "./boxes.js";
 import { bestClasses, bestOfLines, masksOf, type Region } from "./maps.js";
 import { distinct } from "./palette.js";
 import {

@@ -4,8 +4,9 @@
  */
 
 import type { Config } from "../checkpoint/config.js";
+import type { Crop } from "../image/affine.js";
 import type { RgbImage } from "../image/decode/file.js";
-import type { Geometry } from "../image/geometry.js";
+import type { Box, Geometry } from "../image/geometry.js";
 import type { ImageInput } from "../image/source.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
 
@@ -29,6 +30,8 @@ export interface TaskModel {
 /** An image that is ready for the model. */
 export interface TaskImage {
   readonly geometry: Geometry;
+  /** Its parts that the model sees by themselves, as the images of a batch. */
+  readonly crops?: readonly Crop[];
   /** Runs the model on it, with more inputs where the task has them. */
   run<Name extends OutputName>(outputs: readonly Name[], inputs?: Inputs): Promise<Pick<Outputs, Name>>;
 }
@@ -51,13 +54,22 @@ export interface Task<Options extends object, Args extends readonly unknown[], R
     options: Options,
     ...args: Args
   ): ((image: TaskImage) => Promise<Result>) | Promise<(image: TaskImage) => Promise<Result>>;
+  /**
+   * Boxes that the model is to see, each by itself, of the image at a place in the list; undefined for the whole of it.
+   * @param images how many there are in the list; undefined for one image without a list.
+   * @throws TypeError: one sentence that names the argument.
+   */
+  boxes?(options: Options, images: number | undefined): (place: number) => readonly Box[] | undefined;
   /** Makes one value of the results of a list; by default it is the list. */
   join?(results: Result[]): Joined;
   readonly command?: Command<Options, Result>;
 }
 
-/** Kinds of values on the command line: a count from 1 on, a number from 0 to 1, texts with commas between, or a file or address. */
-export type CommandKind = "count" | "part" | "texts" | "text" | "image";
+/**
+ * Kinds of values on the command line: a count from 1 on, a number from 0 on, a number from 0 to 1, texts with commas between, boxes
+ * with semicolons between, or a file or address.
+ */
+export type CommandKind = "count" | "index" | "part" | "texts" | "text" | "boxes" | "image";
 
 /** An option of a command. */
 export interface CommandOption<Options extends object> {
@@ -85,7 +97,11 @@ export interface Command<Options extends object, Result> {
    * PNG files that show the result, by what comes behind the photo's name; they are written to the folder of --out.
    * @param photo gives the photo's pixels, upright.
    */
-  pictures?(result: Result, photo: () => Promise<RgbImage>): Promise<Readonly<Record<string, Uint8Array>>>;
+  pictures?(
+    result: Result,
+    photo: () => Promise<RgbImage>,
+    model: { readonly config: Config },
+  ): Promise<Readonly<Record<string, Uint8Array>>>;
 }
 
 /** Size of a map: the photo's, or that in which the model gives it, which is small. */

@@ -46,7 +46,16 @@ export interface Mlp {
   readonly fc1: Linear;
   readonly gated: boolean;
   readonly subNorm: Norm | undefined;
+  /** mlpWidth → D, or to its first columns, whose others are an expert's. */
   readonly out: Linear;
+  readonly experts: Experts | undefined;
+}
+
+/** Layers to the last columns of z, one for each data set that the model was trained on (ViTPose+, Xu et al. 2023). */
+export interface Experts {
+  readonly layers: readonly Linear[];
+  /** First column of z that they are added to; their outputs before their own are zeros, up to a multiple of 8 columns. */
+  readonly column: number;
 }
 
 /** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
@@ -67,6 +76,8 @@ export interface Places {
 export interface Sequence {
   readonly images: number;
   readonly tokens: number;
+  /** Data set whose experts are taken, where there are any. */
+  readonly dataset?: number;
 }
 
 /** Activations of a block, made once a call. */
@@ -119,7 +130,7 @@ export async function encode(
   }: { readonly taps?: readonly Tap[]; readonly first?: number; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const { heads, activation, width, mlpWidth, postNorm } = config;
-  const { images, tokens } = sequence;
+  const { images, tokens, dataset = 0 } = sequence;
   const rows = images * tokens;
   const most = (kind: string) =>
     Math.max(0, ...blocks.flat().map((step) => step.filter((branch) => branch.kind === kind).length));
@@ -207,9 +218,14 @@ export async function encode(
     return hidden;
   }
 
-  /** z += out(y), z += LN(out(y)), or z = LN(z + out(y)). */
-  function add({ out, subNorm, norm }: Attention | Mlp, y: Matrix): void {
-    if (postNorm === "branch") {
+  /** z += out(y), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
+  function add(branch: Attention | Mlp, y: Matrix): void {
+    const { out, subNorm, norm } = branch;
+    if (branch.kind === "mlp" && branch.experts) {
+      const { layers, column } = branch.experts;
+      backend.linear(z, y, out, { accumulate: true, column: 0 });
+      backend.linear(z, y, layers[dataset]!, { accumulate: true, column });
+    } else if (postNorm === "branch") {
       backend.linear(a.added!, y, out, { norm: subNorm });
       backend.layerNorm(z, a.added!, norm, { accumulate: true });
     } else backend.linear(z, y, out, { norm: subNorm, accumulate: true });

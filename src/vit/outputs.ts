@@ -33,6 +33,10 @@ export interface Inputs {
   readonly attentionMask?: Integers;
   /** Images of what is looked for, one for each image, of detectors that compare boxes with queries: as `pixelValues`. */
   readonly queryPixelValues?: Tensor;
+  /** Data set whose experts each image goes through, [B], or [1] of all; the first unless given (ViTPose+: 0 is COCO). */
+  readonly datasetIndex?: Integers;
+  /** Keypoints that are each other's mirror images, [pairs, 2]: heatmaps of mirrored images are turned back. */
+  readonly flipPairs?: Integers;
   /** Embeddings of what is looked for in all images, [queries, D]: texts' or those that `queryEmbeds` gave. */
   readonly queryEmbeds?: Tensor;
   /** Images of what masks are made of, one for each image, of models that are told so (CLIPSeg): as `pixelValues`. */
@@ -67,6 +71,8 @@ export interface Outputs {
   poolAttention: Tensor;
   /** Depth of a dense head, [B, H, W]: metres, or larger where it is nearer. */
   predictedDepth: Tensor;
+  /** Where each keypoint is, [B, keypoints, H, W]. */
+  heatmaps: Tensor;
   /** Tokens or maps that a dense head reads of its backbone: [B, tokens, D], of a BiT [B, C, H, W]. */
   featureMaps: Tensor[];
   /** The same as maps of the sizes that are fused, from the finest to the coarsest, [B, C, H, W]. */
@@ -169,6 +175,7 @@ const NAMES: Readonly<Record<OutputName, "image" | "text" | "both" | "query">> =
   attentions: "image",
   poolAttention: "image",
   predictedDepth: "image",
+  heatmaps: "image",
   featureMaps: "image",
   reassembled: "image",
   fused: "image",

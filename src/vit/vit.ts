@@ -33,6 +33,10 @@ export interface VitConfig extends PlacesConfig {
   /** Images are sequences of patches of any number, with their grid (NaFlex, Tschannen et al. 2025). */
   readonly naflex: boolean;
   readonly resnet: ResNetConfig | undefined;
+  /** Zeros around the image, in pixels, before patches are cut (ViTPose): as many patches as without, that much further up. */
+  readonly patchPadding?: number;
+  /** Experts of each block's MLP, one for each data set that the model was trained on; none unless given. */
+  readonly experts?: number;
   /** Blocks before the last one whose class tokens are kept for a head; none unless given. */
   readonly keptBlocks?: number;
 }
@@ -58,8 +62,8 @@ export interface VitWeights extends PlacesWeights {
 
 /** Images of one size, or one sequence of patches. */
 export type ImageBatch =
-  /** [B, 3, H, W] */
-  | { readonly pixels: Tensor | DrawnValues }
+  /** [B, 3, H, W], and the data set whose experts are taken. */
+  | { readonly pixels: Tensor | DrawnValues; readonly dataset?: number }
   /** [patches, P·P·3] and the grid that they are from. */
   | { readonly patches: Float32Array; readonly grid: readonly [number, number] };
 
@@ -142,7 +146,8 @@ export async function encodeImages(
   const kept: Matrix[] = [];
   if (config.keptBlocks) taps.push(classTokenTap(backend, weights, config, z, { images, tokens }, kept));
   const own = weights.blocks.slice(0, joining?.block);
-  await encode(backend, config, own, z, { images, tokens }, places, { taps, signal });
+  const dataset = "pixels" in batch ? batch.dataset : undefined;
+  await encode(backend, config, own, z, { images, tokens, dataset }, places, { taps, signal });
   let all = tokens;
   if (joining) {
     z = await encodeJoined(backend, weights, config, { images, tokens, z, grid }, joining, places, { taps, signal });
@@ -243,7 +248,8 @@ function patchEmbed(
     return x;
   }
   const [patchHeight, patchWidth] = config.patchSize;
-  const values = config.interpolation.pad ? padded(batch.pixels, config.patchSize) : batch.pixels;
+  const whole = config.interpolation.pad ? padded(batch.pixels, config.patchSize) : batch.pixels;
+  const values = config.patchPadding ? moved(whole, config.patchPadding) : whole;
   const [, , height, width] = values.dims as [number, number, number, number];
   const pixels = pixelsOf(backend, weights.conditioner ? conditioned(values, weights.conditioner) : values);
   const flat = backend.createTensor(images * rows * columns, inputs);
@@ -305,6 +311,22 @@ function padded(values: Tensor, patch: readonly [number, number]): Tensor {
       result.set(row, (plane * newHeight + y) * newWidth);
     }
   return { dims: [images, channels, newHeight, newWidth], data: result };
+}
+
+/**
+ * The image further down and to the right, with zeros in the place of what it leaves: patches cut from it are those of an image with
+ * such a border on all sides, whose other side no patch reaches.
+ */
+function moved(values: Tensor, by: number): Tensor {
+  const [images, channels, height, width] = values.dims as [number, number, number, number];
+  const { data } = values;
+  const result = new Float32Array(data.length);
+  for (let plane = 0; plane < images * channels; plane++)
+    for (let y = by; y < height; y++) {
+      const from = (plane * height + y - by) * width;
+      result.set(data.subarray(from, from + width - by), (plane * height + y) * width + by);
+    }
+  return { dims: values.dims, data: result };
 }
 
 /** The convolutional stem, or all of a BiT. */

@@ -184,6 +184,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const bytes = (padded(outputs) / 8) * panel;
       const at = push(bytes);
       for (let bias = at; bias < at + bytes; bias += panel) heap.u8.fill(0, bias, bias + 64);
+      // Outputs that fill up the last panel give zeros, also where they are added to columns of a wider matrix.
+      if (outputs % 8 !== 0) heap.u8.fill(0, at + bytes - panel, at + bytes);
       return { outputs, inputs, precision, at, panel } as WasmLinear;
     },
 
@@ -358,7 +360,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
 
     linear(out, x, weights, options = {}) {
       checkLinear(out, x, weights, options);
-      const { norm, activation, accumulate = false } = options;
+      const { norm, activation, accumulate = false, column = 0 } = options;
       const o = out as WasmTensor;
       const { at, stride, rows, cols } = x as WasmTensor;
       const w = weights as WasmLinear;
@@ -367,7 +369,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       kernels.linear({
         precision,
         tile,
-        out: o.at,
+        out: o.at + 4 * column,
         outStride: o.stride,
         rows,
         panels: padded(w.outputs) / 8,

@@ -172,9 +172,14 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
   function multiply(
     out: GpuTensor,
     x: GpuTensor,
-    { precision, inputs, weight, columns }: GpuLinear,
+    { precision, inputs, outputs, weight, columns }: GpuLinear,
     epilogue: Activation | "accumulate" | "none",
-    { window, norm, relu = false }: { readonly window?: Window; readonly norm?: Norm; readonly relu?: boolean } = {},
+    {
+      window,
+      norm,
+      relu = false,
+      column = 0,
+    }: { readonly window?: Window; readonly norm?: Norm; readonly relu?: boolean; readonly column?: number } = {},
   ): void {
     const { rows } = out;
     const inputs4 = upTo4(inputs) / 4;
@@ -210,7 +215,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     }
     const gathered = window && precision !== "int8" ? (x.cols % 4 === 0 ? "window4" : "window") : "matrix";
     const variant: GemmVariant = {
-      tile: tileFor(rows, out.cols),
+      tile: tileFor(rows, outputs),
       weights: precision,
       half: precision === "f16" && half,
       epilogue,
@@ -222,8 +227,11 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     recorder.run(
       gemm(variant),
       [left, weight, columns, ...more, out.storage],
-      { rows, inputs4, xStride, outStride: out.stride, ...(gathered === "matrix" ? {} : wide) },
-      [Math.ceil(out.cols / across), Math.ceil(rows / high)],
+      {
+        ...{ rows, inputs4, xStride, outputs: upTo4(outputs), outStride: out.stride, outFirst: column },
+        ...(gathered === "matrix" ? {} : wide),
+      },
+      [Math.ceil(outputs / across), Math.ceil(rows / high)],
     );
   }
 
@@ -396,8 +404,9 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
 
     linear(out, x, weights, options = {}) {
       checkLinear(out, x, weights, options);
-      const { norm, activation, accumulate = false } = options;
-      multiply(own(out), own(x), weights as GpuLinear, activation ?? (accumulate ? "accumulate" : "none"), { norm });
+      const { norm, activation, accumulate = false, column } = options;
+      const epilogue = activation ?? (accumulate ? "accumulate" : "none");
+      multiply(own(out), own(x), weights as GpuLinear, epilogue, { norm, column });
     },
 
     attention(out, from, shape) {

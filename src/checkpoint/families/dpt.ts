@@ -167,7 +167,7 @@ export function dptOf(
 const inOrder = (numbers: readonly number[]): number[] => [...new Set(numbers)].sort((a, b) => a - b);
 
 /** Stages of a backbone by out_indices or out_features, from 0, which is its stem: by default the last. */
-function stagesOf(name: string, file: Json, depth: number): number[] {
+export function stagesOf(name: string, file: Json, depth: number): number[] {
   const read = reader(name, file);
   const whole = (x: number) => Number.isInteger(x) && x >= -depth - 1 && x <= depth;
   const rule = `numbers of its stem and its ${depth} stages`;

@@ -13,6 +13,7 @@ import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { blockAt, type Facts, observeText } from "../observe.js";
 import { alone, BIT, headsOf, probabilitiesOf, RESNET, squareSize } from "./bare.js";
 import { type DenseFile, denseFile, dptOf } from "./dpt.js";
+import { poseBackbone, poseOf } from "./vitpose.js";
 
 interface Family {
   readonly eps: number;
@@ -150,6 +151,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   depth_anything: { ...DINOV2, heads: 6 },
   eomt: { eps: 1e-6, heads: 16, mlpRatio: true, imageSize: 640 },
   eomt_dinov3: { eps: 1e-6, heads: 16, imageSize: 640 },
+  vitpose: { eps: 1e-12, heads: 12, mlpRatio: true, imageSize: [256, 192] },
 };
 
 const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
@@ -184,7 +186,8 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const dense = denseFile(name, type, file);
   const family = type === DUAL ? dual(facts) : FAMILIES[dense?.backbone?.type ?? type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
-  const vision = dense?.backbone?.file ?? towerOf(facts, "vision") ?? file;
+  const pose = poseBackbone(name, type, file);
+  const vision = dense?.backbone?.file ?? pose ?? towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
   const ofDinov3 = type === "dinov3_vit" || type === "eomt_dinov3";
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
@@ -209,6 +212,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const perPatch = dense?.stem ? 2 ** (seen.units.length + 1) : 1;
   const patchSize = read.size("patch_size", [seen.patch[0] * perPatch, seen.patch[1] * perPatch]);
   const eps = read.number(family.epsKey ?? "layer_norm_eps", family.eps, EPS_RANGE);
+  const imageSize = read.size("image_size", sizeLeftOut(facts, family, stated !== undefined, perPatch));
   const contrastive = family.text !== undefined;
   const text = family.text && textOf(facts, family, towerOf(facts, "text") ?? {});
 
@@ -226,7 +230,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   return {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
-    imageSize: read.size("image_size", sizeLeftOut(facts, family, stated !== undefined, perPatch)),
+    imageSize,
     inputChannels: seen.inputChannels,
     patchSize,
     stride: 1,
@@ -269,6 +273,7 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     dpt: dense && dptOf(facts, dense, { depth, activation, patchSize }),
     ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
     ...(dense?.stem ? hybrid(facts, dense) : {}),
+    ...(pose ? poseOf(facts, pose, { depth, imageSize, patchSize }) : {}),
     ...(type === "radio" ? radio(facts) : {}),
     ...(type === "aimv2" ? { mostSimilarity: reader(name, file).number("max_logit_scale", 100, [1, 1e6]) } : {}),
   };

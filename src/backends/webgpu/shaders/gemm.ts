@@ -1,8 +1,8 @@
 /**
  * out = f(scale ⊙ (x Wᵀ) + b), or out += scale ⊙ (x Wᵀ) + b.
  *
- * Layout: rows of x and of W are vectors of 4 inputs, zeros behind the last; columns: (scale, bias) of each output, zeros
- * behind the last. A workgroup makes a tile of `rows` × `columns` outputs; each of its threads rows/high × columns/across of
+ * Layout: rows of x and of W are vectors of 4 inputs, zeros behind the last; columns: (scale, bias) of each output, by fours
+ * as W's rows, zeros behind the last; outputs go to the columns of out from `outFirst` on. A workgroup makes a tile of `rows` × `columns` outputs; each of its threads rows/high × columns/across of
  * them in registers, `across` columns and `high` rows apart, so that neighbors read neighboring rows of a tile in
  * workgroup memory (one vector longer than they need: no two of eight in one bank) and write neighbouring outputs.
  *
@@ -91,7 +91,15 @@ export function gemm({ tile: name, weights, half, epilogue, rows, relu, packedDo
     name: `gemm ${name} ${weights} ${half} ${epilogue} ${rows} ${relu} ${packedDot}`,
     reads: { x: integer ? "u32" : "vec4f", w: stored, columns: "vec2f", ...(integer ? { scales: "f32" } : {}) },
     writes: { out: "f32" },
-    params: ["rows", "inputs4", "xStride", "outStride", ...(rows === "matrix" ? [] : WINDOW_PARAMS)],
+    params: [
+      "rows",
+      "inputs4",
+      "xStride",
+      "outputs",
+      "outStride",
+      "outFirst",
+      ...(rows === "matrix" ? [] : WINDOW_PARAMS),
+    ],
     enable: half ? "f16" : undefined,
     code: `
 var<workgroup> left: array<${element}, ${tile.rows * PITCH}>;
@@ -104,7 +112,7 @@ fn leftAt(row: u32, k: u32) -> ${element} {
   ${load}
 }
 fn rightAt(row: u32, k: u32) -> ${element} {
-  if (row >= p.outStride || k >= p.inputs4) { return ${zero}; }
+  if (row >= p.outputs || k >= p.inputs4) { return ${zero}; }
   ${widened}
 }
 @compute @workgroup_size(${tile.across}, ${tile.high})
@@ -137,14 +145,14 @@ fn main(
     workgroupBarrier();
   }
   ${each(across, (j) => `let x${j} = column + l.x + ${j * tile.across}u;`)}
-  ${each(across, (j) => `var c${j} = vec2f(0); if (x${j} < p.outStride) { c${j} = columns[x${j}]; }`)}
+  ${each(across, (j) => `var c${j} = vec2f(0); if (x${j} < p.outputs) { c${j} = columns[x${j}]; }`)}
   ${each(
     high,
     (i) => `{
     let y = row + l.y + ${i * tile.high}u;
     if (y < p.rows) {
       ${integer ? `let t${i} = scales[y];` : ""}
-      ${each(across, (j) => `if (x${j} < p.outStride) { ${put(`y * p.outStride + x${j}`, value(i, j))} }`)}
+      ${each(across, (j) => `if (x${j} < p.outputs) { ${put(`y * p.outStride + p.outFirst + x${j}`, value(i, j))} }`)}
     }
   }`,
   )}
