@@ -123,6 +123,14 @@ export function quickGelu(x: usize, stride: usize, rows: usize): void {
 }
 
 /** x σ(x). Absolute error at most 3e-7·max(1, |x|). */
+export function silu(x: usize, stride: usize, rows: usize): void {
+  for (; rows; rows--, x += stride) {
+    v128.store(x, siluOf(v128.load(x)));
+    v128.store(x, siluOf(v128.load(x, 16)), 16);
+  }
+}
+
+/** The same of a vector. */
 // @ts-ignore: decorator
 @inline
 export function siluOf(x: v128): v128 {

@@ -3,7 +3,7 @@
 // activation lacks: TypeScript the place here, AssemblyScript the function.
 import { writeFileSync } from "node:fs";
 
-const ACTIVATIONS = ["gelu", "gelu_tanh", "tanh", "relu", "quick_gelu"];
+const ACTIVATIONS = ["gelu", "gelu_tanh", "tanh", "relu", "quick_gelu", "silu"];
 
 const camelCase = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
 

@@ -297,6 +297,32 @@ export class StoreWeightJob {
   precision: u32; w: usize; k: usize; row: usize; x: usize; rows: usize; scales: usize;
 }
 
+/**
+ * Rows of a matrix as the panels of an f32 weight without a bias, for products of two matrices. x: `rows` rows of k floats,
+ * xStride bytes apart, readable to the next multiple of 4.
+ */
+@unmanaged
+export class PackPanelsJob {
+  w: usize; k: usize; x: usize; xStride: usize; rows: usize;
+}
+
+export function packPanels(job: PackPanelsJob): void {
+  fork(job, packPanelRows);
+}
+
+/** A task is a panel; outputs behind the last are zeros. */
+function packPanelRows(job: PackPanelsJob): void {
+  const k = job.k;
+  const bytes = panelBytes(k);
+  const panels = (job.rows + 7) >> 3;
+  for (let panel = nextTask(); panel < panels; panel = nextTask()) {
+    const to = job.w + panel * bytes;
+    const rows = min<usize>(8, job.rows - (panel << 3));
+    memory.fill(to, 0, rows == 8 ? 32 : bytes);
+    packWeight(to, k, 0, job.x + (panel << 3) * job.xStride, job.xStride, rows);
+  }
+}
+
 /** Rows of a task of `storeWeight`, a multiple of a panel's. */
 const STORED: usize = 32;
 

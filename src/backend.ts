@@ -67,9 +67,9 @@ export type WeightTarget =
 /**
  * Function that `linear` applies to its result.
  * gelu: x Φ(x); gelu_tanh: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))); both as in torch.nn.functional.gelu. quick_gelu:
- * x σ(1.702 x), CLIP's.
+ * x σ(1.702 x), CLIP's. silu: x σ(x) (Elfwing et al. 2017).
  */
-export type Activation = "gelu" | "gelu_tanh" | "quick_gelu" | "tanh" | "relu";
+export type Activation = "gelu" | "gelu_tanh" | "quick_gelu" | "silu" | "tanh" | "relu";
 
 /** Steps of `linear` before and after its product. */
 export interface LinearOptions {
@@ -275,6 +275,8 @@ export interface Backend {
    * x; GPUs may divide and fuse in their own way, and then differ in the last places, or rarely by one in an integer.
    */
   linear(out: Tensor, x: Tensor, weights: Linear, options?: LinearOptions): void;
+  /** out = x yᵀ of each image, in f32. x: [B·n, d]; y: [B·m, d]; out: [B·n, m], neither x nor y. */
+  matmul(out: Tensor, x: Tensor, y: Tensor): void;
   /** out = silu(g) ⊙ v of x = [g | v] (SwiGLU, Shazeer 2020), silu(x) = x σ(x). x: [rows, 2F]; out: [rows, F]. */
   swiglu(out: Tensor, x: Tensor): void;
   /** Layer norm of each head's query and key, in place. qkv as in `attention`; query, key: width d (Henry et al. 2020). */
@@ -315,6 +317,11 @@ export interface Backend {
    * PyTorch's weight[c, o, u + s·(t-1-i), v + s·(t-1-j)], and each row has its bias. Arithmetic as in `linear`.
    */
   convolveTransposed(out: Tensor, x: Tensor, weights: Linear, map: Transposed, options?: TransposedOptions): void;
+  /**
+   * Depthwise convolution: each channel by a filter of its own; outside of the map are zeros. x: [B·H·W, C];
+   * filters: [kernel·kernel, C] in the order (y, x); out: [B·outHeight·outWidth, C]. In f32 in every precision.
+   */
+  convolveDepthwise(out: Tensor, x: Tensor, filters: Tensor, window: Window): void;
   /**
    * Bilinear interpolation of maps, torch.nn.functional.interpolate without antialias. x: [B·H·W, C]; out:
    * [B·rows·outWidth, C], to which it is added with `accumulate`. Out pixel i reads at i·(n-1)/(m-1) of n pixels that become m

@@ -10,7 +10,15 @@ import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Box, Geometry } from "./image/geometry.js";
 import { pixelsOf, withBoxes } from "./image/pixels.js";
-import { checkBytes, cropsOf, type Processor, patchesOf, type SeenImage, valuesOfSeen } from "./image/preprocess.js";
+import {
+  checkBytes,
+  cropsOf,
+  type Processor,
+  patchesOf,
+  type SeenImage,
+  valuesOfSeen,
+  windowsOf,
+} from "./image/preprocess.js";
 import type { ImageInput, ImageSource } from "./image/source.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
@@ -157,7 +165,7 @@ export interface Model extends TaskMethods {
     },
   ): Promise<Pick<Outputs, Name>>;
   /**
-   * Pixel values [images, 3, H, W] (of gray images one channel) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
+   * Pixel values [images, 3, H, W] (of gray images one channel, of images that are cut into windows one for each of these) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
    * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read.
    */
   preprocess(image: ImageInput, options?: { signal?: AbortSignal }): Promise<Tensor & { geometry: Geometry }>;
@@ -270,8 +278,9 @@ function createModel(
     }
   }
 
-  /** Pixel values of images of one size. */
-  function valuesOf(images: readonly SeenImage[]): Tensor {
+  /** Pixel values of images of one size, or of the windows that they are cut into. */
+  function valuesOf(seen: readonly SeenImage[]): Tensor {
+    const images = seen.flatMap(windowsOf);
     const [first] = images;
     const size = first ?? { width, height };
     const other = images.findIndex((image) => image.width !== size.width || image.height !== size.height);
@@ -433,11 +442,15 @@ function createModel(
   }
 
   /** The model as tasks see it. */
-  const taskModel = (check: () => void, signal: AbortSignal | undefined): TaskModel => ({
-    ...{ config, labels, similarity: live().value.similarity },
-    embedTexts: (texts) => textDirections(texts, check, signal),
-    embedQuery: (image) => queryOf(image, check, signal),
-  });
+  function taskModel(check: () => void, signal: AbortSignal | undefined): TaskModel {
+    const featuresOf = (texts: readonly string[]) => keptFeatures(texts, check, signal);
+    return {
+      ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false },
+      featuresOf,
+      embedTexts: async (texts) => (await featuresOf(texts)).map(toUnit),
+      embedQuery: (image) => queryOf(image, check, signal),
+    };
+  }
 
   /** Embeddings of query images that are kept. */
   const queries = new WeakMap<Blob, Promise<Tensor>>();
@@ -462,7 +475,7 @@ function createModel(
     return computed;
   }
 
-  /** Features of a text, of length 1, kept. */
+  /** Features of a text, kept. */
   const known = new Map<string, Float32Array>();
 
   /** Features of texts, as they are. */
@@ -491,15 +504,15 @@ function createModel(
     return concat(normalize ? rows.map(toUnit) : rows, Float32Array);
   }
 
-  /** Features of texts, of length 1, from those that are kept. */
-  async function textDirections(
+  /** Features of texts, from those that are kept. */
+  async function keptFeatures(
     texts: readonly string[],
     check: () => void,
     signal: AbortSignal | undefined,
   ): Promise<Float32Array[]> {
     const missing = texts.filter((text) => !known.has(text));
     const rows = await textFeatures(missing, check, signal);
-    for (const [i, text] of missing.entries()) known.set(text, toUnit(rows[i]!));
+    for (const [i, text] of missing.entries()) known.set(text, rows[i]!);
     const found = texts.map((text) => known.get(text)!);
     // Those of the longest ago make room.
     for (const text of known.keys()) {

@@ -89,7 +89,7 @@ export interface ScoredObject extends Scored {
 }
 export interface ScoredSegment {
   label: string;
-  /** None of semantic segments. */
+  /** The score of a mask of a query (EoMT); null of the semantic segments of others, as in transformers. */
   score: number | null;
   /** 255 where it is. */
   mask: RawImage;
@@ -246,8 +246,8 @@ const CALLS: Readonly<Record<PipelineTask, (model: Model, images: Given, args: u
   async "image-segmentation"(model, images) {
     const results = await model.segment(images as ImageInput);
     return each(results, images, ({ segments }) =>
-      segments.map(({ label, mask: { data, width, height } }) => ({
-        ...{ label, score: null },
+      segments.map(({ label, probability, mask: { data, width, height } }) => ({
+        ...{ label, score: model.config.queryMasks ? probability : null },
         mask: new RawImage(
           data.map((inside) => 255 * inside),
           width,

@@ -1,5 +1,5 @@
 /** Plans of rows, values and vectors; planned.ts says what they are. */
-import type { Arrange, Source, TensorPlan, ValuesPlan } from "./planned.js";
+import type { Arrange, LinearPlan, Planner, Source, TensorPlan, ValuesPlan } from "./planned.js";
 
 /** All rows of a tensor of so many, or a part of them, at a place's first row or further down. */
 export const source = (
@@ -71,6 +71,23 @@ export const transposedRows =
               }
     return rows;
   };
+
+/** A transposed convolution whose kernel is as large as its stride, so that what its pixels make does not overlap. */
+export function transposedPlan(
+  { weightOf, biasOf }: Planner,
+  name: string,
+  { outputs, channels, stride }: { outputs: number; channels: number; stride: number },
+): LinearPlan {
+  const arrange = transposedRows({ outputs, channels, kernel: stride, stride });
+  const spots = Array.from({ length: stride * stride }, (_, i) => i * outputs);
+  const rows = stride * stride * outputs;
+  return {
+    place: "linear",
+    ...{ outputs: rows, inputs: channels },
+    weight: [source(weightOf(name), [channels, outputs, stride, stride], rows, { arrange })],
+    bias: spots.map((to) => source(biasOf(name), [outputs], outputs, { to })),
+  };
+}
 
 /** [inputs, outputs] to [outputs, inputs]. */
 export const transpose =

@@ -614,6 +614,49 @@ export function runBackendCases(options: {
     equals(`convolveTransposed ${label} in int8`, (b) => run(b, "int8"));
   }
 
+  // Channels that fill no vector, windows that are mostly outside, strides, several images.
+  for (const [images, height, width, channels, kernel, stride, top, left] of [
+    [1, 1, 1, 1, 3, 1, 1, 1],
+    [2, 3, 2, 5, 3, 1, 1, 1],
+    [1, 7, 9, 8, 3, 2, 0, 1],
+    [3, 4, 5, 13, 2, 1, 0, 0],
+    [1, 12, 11, 24, 5, 1, 2, 2],
+    [1, 33, 17, 67, 3, 1, 1, 1],
+  ] as const) {
+    const outHeight = Math.floor((height + top - 1) / stride) + 1;
+    const outWidth = Math.floor((width + left - 1) / stride) + 1;
+    matches(`convolveDepthwise ${images}×${height}×${width}×${channels}, ${kernel}×${kernel} by ${stride}`, (b) =>
+      during(b, async () => {
+        const rows = images * height * width;
+        const x = b.createTensor(rows, channels, noise(rows * channels, 41));
+        const filters = b.createTensor(kernel * kernel, channels, noise(kernel * kernel * channels, 42));
+        const out = b.createTensor(images * outHeight * outWidth, channels);
+        b.convolveDepthwise(out, x, filters, { height, width, kernel, stride, top, left, outHeight, outWidth });
+        return b.read(out);
+      }),
+    );
+  }
+
+  // Tiles of 4 and 6 rows, panels of 8 columns, more rows than are multiplied at once.
+  for (const [images, rows, columns, d] of [
+    [1, 1, 1, 1],
+    [2, 3, 5, 6],
+    [3, 7, 8, 9],
+    [1, 25, 9, 64],
+    [2, 13, 33, 35],
+    [1, 2000, 11, 10],
+  ] as const) {
+    matches(`matmul ${images} times ${rows}×${d} and ${columns}×${d}`, (b) =>
+      during(b, async () => {
+        const x = b.createTensor(images * rows, d, noise(images * rows * d, 43));
+        const y = b.createTensor(images * columns, d, noise(images * columns * d, 44));
+        const out = b.createTensor(images * rows, columns);
+        b.matmul(out, x, y);
+        return b.read(out);
+      }),
+    );
+  }
+
   // Larger, smaller, the same; sides of one pixel; parts of the rows.
   for (const [images, height, width, outHeight, outWidth, channels, first, count] of [
     [1, 1, 1, 1, 1, 1, 0, 1],
@@ -1076,6 +1119,21 @@ export function runBackendCases(options: {
       "resizeMap into another map",
       /^resizeMap: 1 maps become 3 rows of 3 pixels, so out must be 9×1; got 8×1$/,
       (b, t) => b.resizeMap(t(8, 1), t(4, 1), { height: 2, width: 2, outHeight: 3, outWidth: 3, aligned: false }),
+    ],
+    [
+      "convolveDepthwise by filters of other channels",
+      /^convolveDepthwise: the window is 3×3 of 2 channels, so filters must be 9×2; got 9×3$/,
+      (b, t) => b.convolveDepthwise(t(4, 2), t(4, 2), t(9, 3), windowOf(3, 2)),
+    ],
+    [
+      "matmul of other columns",
+      /^matmul: x is 4×2, so y must have 2 columns; got 3×3$/,
+      (b, t) => b.matmul(t(4, 3), t(4, 2), t(3, 3)),
+    ],
+    [
+      "matmul of images that do not come out",
+      /^matmul: out has 3 columns, so y must have as many rows for each image of x; got 5×2 and 6×2$/,
+      (b, t) => b.matmul(t(5, 3), t(5, 2), t(6, 2)),
     ],
     [
       "readout of a token that is not there",

@@ -192,7 +192,7 @@ test("options of tasks are read by their kinds", () => {
     [["pose", "--boxes", "1 2 3 4;"], BOXES_RULE('""')],
     [["pose", "--boxes", "1 2 3 x"], BOXES_RULE('"1 2 3 x"')],
     [["pose", "--dataset", "-1"], '--dataset must be a whole number from 0 to 1000000; got "-1"'],
-    [["classify", "--labels", "a"], "--labels is an option of zero-shot, detect, not of classify"],
+    [["classify", "--labels", "a"], "--labels is an option of zero-shot, detect, segment, not of classify"],
   ];
   for (const [args, message] of cases) assert.throws(() => parseArguments(args), { message });
 });

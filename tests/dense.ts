@@ -27,6 +27,7 @@ export const DENSE_ROOTS = ["tests/fixtures/dense", process.env.VITRAIL_DENSE ??
 export const DENSE_INPUTS: Readonly<Record<string, keyof Inputs>> = {
   pixel_values: "pixelValues",
   query_pixel_values: "queryPixelValues",
+  conditional_pixel_values: "conditionalPixelValues",
   input_ids: "inputIds",
   attention_mask: "attentionMask",
   input_points: "inputPoints",
@@ -48,6 +49,10 @@ export const DENSE_OUTPUTS: Readonly<Record<string, OutputName>> = {
   logits: "logits",
   last_hidden_state: "lastHiddenState",
   vision_last_hidden_state: "lastHiddenState",
+  conditional_embeddings: "conditionalEmbeddings",
+  decoder_layers: "decoderHiddenStates",
+  masks_queries_logits: "masksQueriesLogits",
+  class_queries_logits: "classQueriesLogits",
   pred_boxes: "predBoxes",
   target_pred_boxes: "targetPredBoxes",
   query_pred_boxes: "queryPredBoxes",

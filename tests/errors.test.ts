@@ -132,7 +132,7 @@ const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
       "clip_vision_model, metaclip_2, metaclip_2_vision_model, siglip, siglip_vision_model, siglip2, siglip2_vision_model, " +
       "owlvit, owlv2, yolos, chinese_clip, altclip, clipseg, blip_vision_model, blip_2_vision_model, flava_image_model, git_vision_model, " +
       "aimv2_vision_model, aimv2, internvl_vision, pixio, tipsv2, " +
-      "radio, mlcd_vision_model, bit, dpt, depth_anything, vitpose",
+      "radio, mlcd_vision_model, bit, dpt, depth_anything, eomt, eomt_dinov3, vitpose",
   ],
   "heads that do not divide the width": [
     { num_attention_heads: 5 },
@@ -144,7 +144,7 @@ const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
   ],
   "an unknown activation": [
     { hidden_act: "swish" },
-    'load: "hidden_act" of "weights" must be one of gelu, gelu_python, gelu_new, gelu_fast, gelu_pytorch_tanh, gelu_python_tanh, gelu_accurate, quick_gelu, relu; got "swish"',
+    'load: "hidden_act" of "weights" must be one of gelu, gelu_python, gelu_new, gelu_fast, gelu_pytorch_tanh, gelu_python_tanh, gelu_accurate, quick_gelu, silu, relu; got "swish"',
   ],
   "an image smaller than a patch": [
     { patch_size: 16 },

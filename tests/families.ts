@@ -57,13 +57,12 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-dinov2-registers", "hf-dinov3"],
   },
   {
-    family: "CLIP, MetaCLIP, Chinese-CLIP, AltCLIP, CLIPSeg (features), AIMv2, TIPSv2, SigLIP, SigLIP 2 (NaFlex too)",
+    family: "CLIP, MetaCLIP, Chinese-CLIP, AltCLIP, AIMv2, TIPSv2, SigLIP, SigLIP 2 (NaFlex too)",
     transformers: [
       ...["clip", "clip_vision_model", "metaclip_2", "metaclip_2_vision_model"],
       ...[
         "chinese_clip",
         "altclip",
-        "clipseg",
         "aimv2",
         "tipsv2",
         "siglip",
@@ -82,7 +81,6 @@ const ROWS: readonly Row[] = [
     fixtures: [
       "hf-clip",
       "hf-chinese-clip",
-      "hf-clipseg",
       "hf-aimv2-lit",
       "hf-tips",
       "hf-dual",
@@ -133,6 +131,22 @@ const ROWS: readonly Row[] = [
     others: [],
     tasks: "masks by points and boxes",
     fixtures: ["hf-sam"],
+  },
+  {
+    family: "CLIPSeg",
+    transformers: ["clipseg"],
+    timm: [],
+    others: [],
+    tasks: "masks by texts, features, texts, zero-shot",
+    fixtures: ["hf-clipseg", "hf-clipseg-refined"],
+  },
+  {
+    family: "EoMT (on DINOv2, DINOv3)",
+    transformers: ["eomt", "eomt_dinov3"],
+    timm: [],
+    others: [],
+    tasks: "semantic, instance and panoptic segments, features",
+    fixtures: ["hf-eomt", "hf-eomt-dinov3"],
   },
   {
     family: "ViTPose (simple, classic), ViTPose+ (mixture of experts)",
@@ -256,6 +270,8 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "vit/text.ts"],
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
+  ["EoMT", "heads/query-masks.ts"],
+  ["CLIPSeg", "clipseg", "heads/text-masks.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
   [
     "SAM",

@@ -61,6 +61,8 @@ const SEEN = {
   ...{ channels: [64, 256, 512, 1024, 2048], resnet: false, prefixTokens: 1, classToken: true, positions: 197 },
   ...{ positioned: [0, 1, 1, 1], distilledHead: false, norm: true, pooledNorm: false, attentionPool: false },
   ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512, suffixTokens: 0, boxClasses: 0 },
+  queryMasks: undefined,
+  textMasks: undefined,
   dpt: {
     channels: [48, 96, 192, 384],
     width: 64,
@@ -144,6 +146,8 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   blip_2_vision_model: "blip",
   radio: "radio",
   sam: "sam",
+  eomt: "eomt",
+  eomt_dinov3: "eomt_dinov3",
 };
 
 /** Facts of backbones that are not DINOv2. */
@@ -171,13 +175,15 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
         const parts: Readonly<Record<string, object>> = {
           bit: { resnet: true, depth: 0 },
           radio: { prefixTokens: 10 },
+          eomt: { queryMasks: { queries: 200, blocks: 4, upscales: 2, classes: 3 } },
+          eomt_dinov3: { queryMasks: { queries: 200, blocks: 4, upscales: 2, classes: 3 } },
           yolos: { suffixTokens: 100, boxClasses: 3 },
           sam: {
             sam: { channels: 256, depth: 2, masks: 4, positions: true, decomposed: true, innerWidths: [256, 128] },
           },
         };
         const own = parts[family] ?? { gated: FAMILIES[family]!.act === "silu" };
-        const top = watch(seen.gated && family === "dinov3_vit" ? { ...file, hidden_act: "silu" } : file);
+        const top = watch(seen.gated && family.includes("dinov3") ? { ...file, hidden_act: "silu" } : file);
         checkFamily("x", top.file);
         const layout = LAYOUTS[family] ?? (contrastive ? "clip" : "huggingface");
         const bert = FAMILIES[family]!.text?.bert !== undefined;
@@ -291,7 +297,13 @@ test("no row is dead: a class knows every key of the lists", () => {
   const files: Readonly<Record<string, readonly string[]>> = {
     model_args: ["features_only"],
     model_cfg: ["custom_text"],
-    preprocessor: ["image_processor_type", "feature_extractor_type", "processor_class", "_processor_class"],
+    preprocessor: [
+      "num_labels",
+      "image_processor_type",
+      "feature_extractor_type",
+      "processor_class",
+      "_processor_class",
+    ],
   };
   for (const [rules, keys] of found) {
     if (rules === PRETRAINED_CFG_KEYS) continue;

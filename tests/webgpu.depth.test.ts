@@ -1,4 +1,7 @@
-/** Depth and segments on a GPU, or on a processor that plays one: what tests/depth.test.ts compares on other backends. */
+/**
+ * Depth, segments and masks on a GPU, or on a processor that plays one: what tests/depth.test.ts and tests/masks.test.ts compare on
+ * other backends.
+ */
 import { basename } from "node:path";
 import { test } from "node:test";
 import { compareStages, DENSE_ROOTS } from "./dense.js";
@@ -11,9 +14,9 @@ const none = "reason" in gpu ? gpu.reason : undefined;
 const slow = "name" in gpu && /swiftshader/i.test(gpu.name) && !allOfGpu;
 
 for (const { root, skip, folders } of DENSE_ROOTS) {
-  if (none ?? skip) test(`depth of ${root} on webgpu`, { skip: none ?? skip }, () => undefined);
+  if (none ?? skip) test(`dense heads of ${root} on webgpu`, { skip: none ?? skip }, () => undefined);
   else {
-    const own = folders.filter((folder) => /^hf-(depth-anything|dpt-)/.test(basename(folder)));
+    const own = folders.filter((folder) => /^hf-(depth-anything|dpt-|eomt|clipseg)/.test(basename(folder)));
     const those = slow ? own.filter((folder) => folder === "tests/fixtures/dense/hf-depth-anything") : own;
     for (const folder of those) {
       test(`${folder} on webgpu is what its library computes`, () => compareStages(folder, { backend: "webgpu" }));

@@ -18,11 +18,13 @@ import {
   checkAssembleTokens,
   checkAttention,
   checkConvolve,
+  checkConvolveDepthwise,
   checkConvolveTransposed,
   checkData,
   checkGroupNorm,
   checkLayerNorm,
   checkLinear,
+  checkMatmul,
   checkMaxPool,
   checkPatchify,
   checkPool,
@@ -442,6 +444,41 @@ export function createReferenceBackend(): Backend {
             const at = row * weights.outputs + ((v % stride) * stride + (u % stride)) * outputs;
             matrix(out).data.set(wide.data.subarray(at, at + outputs), i);
           }
+    },
+
+    convolveDepthwise(out, x, filters, window) {
+      const images = checkConvolveDepthwise(out, x, filters, window);
+      const { height, width, kernel, stride, top, left, outHeight, outWidth } = window;
+      const { cols, data } = matrix(x);
+      const w = matrix(filters).data;
+      let i = 0;
+      for (let image = 0; image < images; image++)
+        for (let oy = 0; oy < outHeight; oy++)
+          for (let ox = 0; ox < outWidth; ox++)
+            for (let c = 0; c < cols; c++) {
+              let sum = 0;
+              for (let ky = 0; ky < kernel; ky++)
+                for (let kx = 0; kx < kernel; kx++) {
+                  const [iy, ix] = [oy * stride + ky - top, ox * stride + kx - left];
+                  if (iy < 0 || iy >= height || ix < 0 || ix >= width) continue;
+                  sum += data[((image * height + iy) * width + ix) * cols + c]! * w[(ky * kernel + kx) * cols + c]!;
+                }
+              matrix(out).data[i++] = sum;
+            }
+    },
+
+    matmul(out, x, y) {
+      const images = checkMatmul(out, x, y);
+      const [rows, columns] = [out.rows / images, out.cols];
+      const [a, b, o] = [matrix(x).data, matrix(y).data, matrix(out).data];
+      const d = x.cols;
+      for (let i = 0; i < out.rows; i++)
+        for (let j = 0; j < columns; j++) {
+          const own = (Math.floor(i / rows) * columns + j) * d;
+          let sum = 0;
+          for (let k = 0; k < d; k++) sum += a[i * d + k]! * b[own + k]!;
+          o[i * columns + j] = sum;
+        }
     },
 
     resizeMap(out, x, map) {

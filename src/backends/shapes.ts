@@ -344,6 +344,13 @@ export function checkToWindows(out: Tensor, x: Tensor, outside: Tensor, map: Win
 }
 
 /** Returns the number of images. */
+export function checkConvolveDepthwise(out: Tensor, x: Tensor, filters: Tensor, window: Window): number {
+  const given = `the window is ${window.kernel}×${window.kernel} of ${x.cols} channels`;
+  expect("convolveDepthwise", given, "filters", filters, window.kernel ** 2, x.cols);
+  return checkWindow("convolveDepthwise", out, x, window, x.cols);
+}
+
+/** Returns the number of images. */
 export const checkMaxPool = (out: Tensor, x: Tensor, window: Window): number =>
   checkWindow("maxPool", out, x, window, x.cols);
 
@@ -362,6 +369,22 @@ export function checkGroupNorm(out: Tensor, x: Tensor, norm: Norm, options: Grou
   }
   if (accumulate && out === x)
     throw new RangeError("groupNorm: with accumulate out must be another tensor than x; got the same");
+  return images;
+}
+
+/** Returns the number of images. */
+export function checkMatmul(out: Tensor, x: Tensor, y: Tensor): number {
+  if (x.cols !== y.cols) {
+    throw new RangeError(`matmul: x is ${size(x)}, so y must have ${x.cols} columns; got ${size(y)}`);
+  }
+  const images = y.rows / out.cols;
+  if (!Number.isInteger(images) || x.rows % images !== 0) {
+    throw new RangeError(
+      `matmul: out has ${out.cols} columns, so y must have as many rows for each image of x; got ${size(x)} and ${size(y)}`,
+    );
+  }
+  expect("matmul", `x is ${size(x)} and y ${size(y)}`, "out", out, x.rows, out.cols);
+  if (out === x || out === y) throw new RangeError("matmul: out must be another tensor than x and y; got one of them");
   return images;
 }
 

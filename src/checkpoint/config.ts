@@ -10,7 +10,10 @@ import type { ModelConfig } from "../forward/model.js";
 export type LayoutName =
   | "huggingface"
   | "dinov3"
+  | "eomt"
+  | "eomt_dinov3"
   | "clip"
+  | "clipseg"
   | "owlvit"
   | "owlv2"
   | "blip"

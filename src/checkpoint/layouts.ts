@@ -11,6 +11,8 @@ import type { AttentionPoolNames } from "../heads/attention-pool.js";
 import type { ClassifierNames } from "../heads/classifier.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
 import type { PatchBoxesNames } from "../heads/patch-boxes.js";
+import type { QueryMasksNames } from "../heads/query-masks.js";
+import type { TextMasksNames } from "../heads/text-masks.js";
 import type { TokenBoxesNames } from "../heads/token-boxes.js";
 import type { LayoutName } from "./config.js";
 
@@ -121,6 +123,8 @@ export interface Layout extends ClassifierNames {
   readonly pooler?: string;
   readonly patchBoxes?: PatchBoxesNames;
   readonly tokenBoxes?: TokenBoxesNames;
+  readonly queryMasks?: QueryMasksNames;
+  readonly textMasks?: TextMasksNames & { readonly block: BlockNames };
   /** Projection of the pooled vector into the space that images and texts share; or. */
   readonly projection?: readonly string[];
   /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
@@ -397,6 +401,33 @@ const dinov3: Layout = {
   ignored: /^embeddings\.mask_token$/,
 };
 
+/** transformers' EoMT, on a DINOv2 or a DINOv3, whose blocks and embeddings have names of their own. */
+const eomt = (name: "eomt" | "eomt_dinov3"): Layout => ({
+  ...dinov3,
+  name,
+  patchEmbed: name === "eomt" ? "embeddings.patch_embeddings.projection" : "embeddings.patch_embeddings",
+  positions: "embeddings.position_embeddings.weight",
+  blocks: [
+    name === "eomt"
+      ? {
+          ...inMemoryBlock,
+          at: "layers.#.",
+          attentions: [{ ...inMemoryBlock.attentions[0], proj: "attention.out_proj" }],
+        }
+      : { ...dinov3Block, at: "layers.#." },
+  ],
+  norm: "layernorm",
+  head: [],
+  queryMasks: {
+    queries: "query.weight",
+    classifier: "class_predictor",
+    masks: ["mask_head.fc1", "mask_head.fc2", "mask_head.fc3"],
+    upscale: "upscale_block.block.#.",
+    hidden: "attn_mask_probs",
+  },
+  ignored: /^(criterion\.empty_weight|embeddings\.(mask_token|position_ids))$/,
+});
+
 /** A block of AltCLIP's image tower. */
 const altClipBlock: BlockNames = { ...clipBlock, at: "encoder.layer.#." };
 
@@ -447,24 +478,15 @@ const clip: Layout = {
   ],
 };
 
-/** transformers' OwlViTForObjectDetection and Owlv2ForObjectDetection: a CLIP, and heads beside it. */
-const owl = (name: "owlvit" | "owlv2"): Layout => {
+/** A CLIP within another model, and what of its names heads beside it leave. */
+function clipWithin(prefix: string): Omit<Layout, "name"> {
   const [text] = clip.text!;
-  const at = (part: string) => `${name}.${part}`;
+  const at = (part: string) => `${prefix}${part}`;
   return {
     ...clip,
-    name,
     prefixes: [at("vision_model.")],
     head: [],
     projection: [at("visual_projection")],
-    patchBoxes: {
-      norm: "layer_norm",
-      boxes: layers("box_head.dense"),
-      embedding: "class_head.dense0",
-      shift: "class_head.logit_shift",
-      scale: "class_head.logit_scale",
-      objectness: layers("objectness_head.dense"),
-    },
     text: [
       {
         ...text!,
@@ -475,6 +497,35 @@ const owl = (name: "owlvit" | "owlv2"): Layout => {
         logitBias: at("logit_bias"),
       },
     ],
+  };
+}
+
+/** transformers' CLIPSegForImageSegmentation. */
+const clipseg: Layout = {
+  ...clipWithin("clip."),
+  name: "clipseg",
+  textMasks: {
+    factor: "decoder.film_mul",
+    term: "decoder.film_add",
+    reduces: "decoder.reduces.#",
+    transposed: "decoder.transposed_convolution",
+    block: { ...clipBlock, at: "decoder.layers.#." },
+  },
+};
+
+/** transformers' OwlViTForObjectDetection and Owlv2ForObjectDetection. */
+const owl = (name: "owlvit" | "owlv2"): Layout => {
+  return {
+    ...clipWithin(`${name}.`),
+    name,
+    patchBoxes: {
+      norm: "layer_norm",
+      boxes: layers("box_head.dense"),
+      embedding: "class_head.dense0",
+      shift: "class_head.logit_shift",
+      scale: "class_head.logit_scale",
+      objectness: layers("objectness_head.dense"),
+    },
   };
 };
 
@@ -926,7 +977,10 @@ const sam: Layout = {
 export const layouts: readonly Layout[] = [
   transformers,
   dinov3,
+  eomt("eomt"),
+  eomt("eomt_dinov3"),
   clip,
+  clipseg,
   owl("owlvit"),
   owl("owlv2"),
   blip,

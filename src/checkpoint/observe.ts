@@ -2,6 +2,7 @@
 import { observeDpt } from "../heads/dpt.js";
 import { observeHeatmaps } from "../heads/heatmaps.js";
 import { observeSam } from "../heads/sam.js";
+import { stridesOf } from "../heads/text-masks.js";
 import { excerpt } from "../json.js";
 import type { ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
@@ -105,7 +106,7 @@ function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): 
 }
 
 /** Blocks of a tower. */
-export function depthOf(prefix: string, names: BlockNames, tensors: Shapes): number {
+export function depthOf(prefix: string, names: Pick<BlockNames, "at">, tensors: Shapes): number {
   const [before, after] = (prefix + names.at).split("#") as [string, string];
   let depth = 0;
   for (const tensor of tensors.keys()) {
@@ -221,6 +222,20 @@ export function observe(named: Named, tensors: Shapes) {
     features: projected ?? 0,
     /** Classes of detection tokens, that of nothing among them. */
     boxClasses: boxHead === undefined ? 0 : (shape(names.weight(boxHead))[0] ?? 0),
+    /** Queries with masks, their enlargements, classes, that of nothing among them, and blocks that they take part in. */
+    queryMasks: layout.queryMasks && {
+      queries: shape(layout.queryMasks.queries)[0] ?? 0,
+      classes: shape(names.weight(layout.queryMasks.classifier))[0] ?? 0,
+      blocks: shape(layout.queryMasks.hidden)[0] ?? 0,
+      upscales: depthOf("", { at: layout.queryMasks.upscale }, tensors),
+    },
+    /** Channels of the decoder of texts' masks, the hidden width of its MLPs, and the strides of its transposed convolutions. */
+    textMasks: layout.textMasks && {
+      width: shape(names.weight(layout.textMasks.factor))[0] ?? 0,
+      mlpWidth:
+        shape(names.weight(`${blockAt(layout.textMasks.block, 0)}${layout.textMasks.block.mlps[0].fc2[0]}`))[1] ?? 0,
+      strides: stridesOf(layout.textMasks, (layer) => tensors.get(names.weight(layer))?.shape),
+    },
     dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
     sam: layout.name === "sam" ? observeSam(has, (tensor) => tensors.get(tensor)?.shape, prefix) : undefined,
     heatmaps: observeHeatmaps((tensor) => tensors.get(tensor)?.shape),

@@ -24,7 +24,10 @@ import { type Facts, type Named, observe, recognizeLayout, type Seen } from "./o
 const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layout">>> = {
   huggingface: fromTransformers,
   dinov3: fromTransformers,
+  eomt: fromTransformers,
+  eomt_dinov3: fromTransformers,
   clip: fromTransformers,
+  clipseg: fromTransformers,
   owlvit: fromTransformers,
   owlv2: fromTransformers,
   blip: fromTransformers,
@@ -90,7 +93,21 @@ export async function parseConfig(
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
 const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string, rules: KeyRules])[]>>> = {
   ...byLayouts(
-    ["huggingface", "dinov3", "clip", "owlvit", "owlv2", "blip", "aimv2", "tips", "radio", "sam"],
+    [
+      "huggingface",
+      "dinov3",
+      "eomt",
+      "eomt_dinov3",
+      "clip",
+      "clipseg",
+      "owlvit",
+      "owlv2",
+      "blip",
+      "aimv2",
+      "tips",
+      "radio",
+      "sam",
+    ],
     [
       ["", TRANSFORMERS_KEYS],
       ["backbone_config", TRANSFORMERS_KEYS],
@@ -246,8 +263,10 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
 }
 
 /** Classes that are scored, of images, of their pixels or of boxes, or keypoints. */
-const classesOf = ({ classes, dpt, tokenBoxes, heatmaps }: Config): number =>
-  dpt?.head.kind === "segmentation" ? dpt.head.classes : (tokenBoxes?.classes ?? heatmaps?.keypoints ?? classes);
+const classesOf = ({ classes, dpt, tokenBoxes, queryMasks, heatmaps }: Config): number =>
+  dpt?.head.kind === "segmentation"
+    ? dpt.head.classes
+    : (tokenBoxes?.classes ?? queryMasks?.classes ?? heatmaps?.keypoints ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {

@@ -9,7 +9,9 @@ import { HEATMAPS_UNREAD, planHeatmaps } from "../heads/heatmaps.js";
 import { planPatchBoxes } from "../heads/patch-boxes.js";
 import { planPooler } from "../heads/pooler.js";
 import { planProbe } from "../heads/probe.js";
+import { checkHidden, planQueryMasks } from "../heads/query-masks.js";
 import { planSam } from "../heads/sam.js";
+import { planTextMasks } from "../heads/text-masks.js";
 import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
@@ -111,6 +113,27 @@ export function planWeights(
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
     patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
     tokenBoxes: config.tokenBoxes && planTokenBoxes(planner, layout.tokenBoxes!, width, config.tokenBoxes),
+    queryMasks:
+      count === undefined && config.queryMasks
+        ? planQueryMasks(planner, layout.queryMasks!, width, config.queryMasks)
+        : undefined,
+    textMasks:
+      count === undefined && config.textMasks
+        ? planTextMasks(
+            planner,
+            layout.textMasks!,
+            config.textMasks,
+            { tokens: width, features: config.features },
+            planBlocks(
+              planner,
+              layout,
+              config.textMasks.decoder,
+              "",
+              layout.textMasks!.block,
+              config.textMasks.levels.length,
+            ),
+          )
+        : undefined,
     projection: planProjection(planner, layout.projection ?? [], width, config.features),
     similarity: named.text && config.text && planSimilarity(planner, named.text),
     text: texts && config.text && planText(layout, tensors, config, texts),
@@ -136,10 +159,13 @@ export function planWeights(
   return fitPlan<Loaded, Weights>(name, plan, tensors, {
     ignored,
     evidence: layout.evidence === undefined ? [] : [layout.evidence],
-    finish: ({ similarity, ...weights }) => ({
-      ...weights,
-      similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0], config.mostSimilarity),
-    }),
+    finish: ({ similarity, ...weights }) => {
+      if (weights.queryMasks) checkHidden(name, layout.queryMasks!.hidden, weights.queryMasks);
+      return {
+        ...weights,
+        similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0], config.mostSimilarity),
+      };
+    },
   });
 }
 

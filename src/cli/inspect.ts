@@ -115,7 +115,10 @@ function describeImages(config: Config): string {
 const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   huggingface: "transformers",
   dinov3: "transformers' DINOv3",
+  eomt: "transformers' EoMT",
+  eomt_dinov3: "transformers' EoMT on DINOv3",
   clip: "transformers' CLIP",
+  clipseg: "transformers' CLIPSeg",
   owlvit: "transformers' OWL-ViT",
   owlv2: "transformers' OWLv2",
   blip: "transformers' BLIP",
@@ -171,7 +174,7 @@ function describeProbe({ layers, reads, unit }: NonNullable<Config["probe"]>): s
 function describeHead(config: Config): string {
   const { pooling, classes, categories, poolerWidth, features, dpt, sam, patchBoxes, tokenBoxes, suffixTokens } =
     config;
-  const { heatmaps, experts } = config;
+  const { heatmaps, experts, queryMasks, textMasks } = config;
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -200,6 +203,14 @@ function describeHead(config: Config): string {
   if (sam) {
     const embedding = `an embedding of ${sam.grid.join("×")} cells and ${sam.channels} channels`;
     return sam.decoder ? `masks by points and boxes, by ${embedding}` : `${embedding}, without a decoder`;
+  }
+  if (textMasks) {
+    const { levels, decoder } = textMasks;
+    return `masks of what texts say, by ${levels.length} blocks of a decoder at ${decoder.width} channels`;
+  }
+  if (queryMasks) {
+    const { queries, blocks } = queryMasks;
+    return `masks of ${queries} queries in ${grouped(queryMasks.classes)} classes, which join the last ${blocks} blocks`;
   }
   if (heatmaps) {
     const decoder = "factor" in heatmaps.decoder ? "simple" : "classic";
@@ -235,16 +246,20 @@ function describePreprocessing(preprocessing: Preprocessing): string {
   if (resize.mode === "cover") steps.push(`resize to cover ${size}, ${filter}`);
   if (resize.mode === "bounded") {
     const { shortest, longest, multiple } = resize;
-    steps.push(`short side to ${shortest}, long side to ${longest} at most, multiples of ${multiple}, ${filter}`);
+    const multiples = multiple === undefined ? "" : `, multiples of ${multiple}`;
+    steps.push(`short side to ${shortest}, long side to ${longest} at most${multiples}, ${filter}`);
   }
   if (resize.mode === "multiples") {
     const shape = resize.keepsShape ? ", of its shape" : "";
     steps.push(`resize to about ${size}${shape}, multiples of ${resize.multiple}, ${filter}`);
   }
   if (resize.mode === "blurred") steps.push(`${resize.pad ? "pad to a square; " : ""}blur; resize to ${size}`);
+  const { windows, corner } = preprocessing;
+  if (windows) steps.push(`windows of ${result} along the long side`);
+  if (corner) steps.push(`in the corner of ${result}`);
   if (resize.mode === "affine")
     steps.push(`a box, grown to the shape of ${size} and by a quarter, cut out at that size`);
-  const crops = ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
+  const crops = !windows && ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));

@@ -2,20 +2,28 @@
 import type { Backend } from "../backend.js";
 import { largestOfDpt } from "../heads/dpt.js";
 import { largestOfHeatmaps } from "../heads/heatmaps.js";
+import { largestOfQueryMasks } from "../heads/query-masks.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
 import type { ImageBatch } from "../vit/vit.js";
 import type { ModelConfig } from "./model.js";
 
-/** As few passes as there can be if no matrix may be larger than the backend's largest. One image may be too large still. */
-export function passes(backend: Backend, config: ModelConfig, batch: ImageBatch, attentions: boolean): ImageBatch[] {
-  const { maxBufferBytes } = backend;
-  if (!("pixels" in batch) || (maxBufferBytes === undefined && !config.sam)) return [batch];
+/**
+ * As few passes as there can be if no matrix may be larger than the backend's largest. One image may be too large still.
+ * @param options alone: a pass an image, whatever its size.
+ */
+export function passes(
+  backend: Backend,
+  config: ModelConfig,
+  batch: ImageBatch,
+  { attentions, alone }: { readonly attentions: boolean; readonly alone: boolean },
+): ImageBatch[] {
+  const { maxBufferBytes = Number.POSITIVE_INFINITY } = backend;
+  if (!("pixels" in batch) || (!alone && maxBufferBytes === Number.POSITIVE_INFINITY)) return [batch];
   const { dims } = batch.pixels;
   const [images, channels, height, width] = dims as [number, number, number, number];
-  const bytes = 4 * largest(config, [height, width], attentions);
-  // SAM's images are large, and each has prompts of its own.
-  const most = config.sam ? 1 : Math.max(1, Math.floor(maxBufferBytes! / bytes));
+  const fitting = Math.floor(maxBufferBytes / (4 * largest(config, [height, width], attentions)));
+  const most = alone ? 1 : Math.max(1, fitting);
   const count = Math.ceil(images / most);
   if (count === 1) return [batch];
   const size = Math.ceil(images / count);
@@ -41,8 +49,9 @@ function largest(config: ModelConfig, imageSize: readonly [number, number], atte
   const inputs = config.resnet ? 0 : config.inputChannels * patchSize[0] * patchSize[1];
   const cols = Math.max(3 * width, mlpWidth * (gated ? 2 : 1), inputs, poolerWidth, features, classes);
   const dense = config.dpt ? largestOfDpt(config.dpt, [rows, columns]) : 0;
+  const masks = config.queryMasks ? largestOfQueryMasks(config.queryMasks, width, [rows, columns]) : 0;
   const heatmaps = config.heatmaps ? largestOfHeatmaps(config.heatmaps, width, [rows, columns]) : 0;
-  return Math.max(...own, dense, heatmaps, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
+  return Math.max(...own, dense, masks, heatmaps, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
 }
 
 /** Results of passes as those of one. */

@@ -6,7 +6,9 @@ import { flippedBack, startHeatmaps } from "../heads/heatmaps.js";
 import { runHeads } from "../heads/index.js";
 import { type Prompting, runMaskDecoder } from "../heads/mask-decoder.js";
 import { compareBoxes, queriesOf } from "../heads/patch-boxes.js";
+import { joiningOf } from "../heads/query-masks.js";
 import { runNeck } from "../heads/sam.js";
+import { startTextMasks } from "../heads/text-masks.js";
 import {
   arrived,
   type Call,
@@ -64,14 +66,25 @@ export async function forward(
   const some = (tower: "image" | "text" | "query" | "prompt") => [...asked].some((name) => needs(name, tower));
   const prompts = some("prompt") ? promptsOf(config, inputs) : undefined;
 
-  /** Calls the ops of all images of an input. */
-  async function runAll(name: "pixelValues" | "queryPixelValues", wants: (name: OutputName) => boolean) {
+  /**
+   * Calls the ops of all images of an input.
+   * @param conditions features of what masks are made of: one for each image, or all for each.
+   */
+  async function runAll(name: ImagesName, wants: (name: OutputName) => boolean, conditions?: Conditions) {
     const all: Pending[] = [];
+    // Masks of queries are large, and those that hide patches an image's own, as the texts are that masks are of.
+    const alone = Boolean(weights.queryMasks ?? conditions ?? config.sam);
     const batches = imagesOf(config, inputs, name, options.interpolatePositions ?? false);
-    for (const batch of batches.flatMap((batch) => passes(backend, config, batch, wants("attentions")))) {
+    for (const batch of batches.flatMap((batch) =>
+      passes(backend, config, batch, { attentions: wants("attentions"), alone }),
+    )) {
       const outputs: Pending = {};
       // Each image of a model that takes prompts is a pass of its own.
-      await runImages(backend, weights, config, batch, { wants, outputs, ...options }, prompts?.[all.length]);
+      const own = {
+        prompting: prompts?.[all.length],
+        conditions: conditions && (conditions.each ? rowOf(conditions.features, all.length) : conditions.features),
+      };
+      await runImages(backend, weights, config, batch, { wants, outputs, ...options }, own);
       all.push(outputs);
     }
     return all;
@@ -97,7 +110,9 @@ export async function forward(
     const names = wanted.filter((name) => needs(name, "image")).join(", ");
     throw new RangeError(`forward: outputs of images need pixelValues in the place of imageEmbeddings; got ${names}`);
   }
-  const images = given ? runPrompts(given) : some("image") || prompts ? await runAll("pixelValues", wants) : [];
+  const conditions = asksConditions(config, wanted) ? await conditionsOf() : undefined;
+  const seesImages = some("image") || prompts !== undefined;
+  const images = given ? runPrompts(given) : seesImages ? await runAll("pixelValues", wants, conditions) : [];
   const ofQuery = new Set<OutputName>(QUERY_OUTPUTS);
   if (wants("queryImageEmbeds")) ofQuery.add("imageEmbeds");
   const seen = some("query") ? await runAll("queryPixelValues", (name) => ofQuery.has(name)) : [];
@@ -108,6 +123,23 @@ export async function forward(
       await runText(backend, weights.text!, config.text!, text, { wants, outputs, ...options });
       texts.push(outputs);
     }
+  }
+
+  /** Features of what masks are made of, which the decoder is told. */
+  async function conditionsOf(): Promise<Conditions> {
+    const name = checkConditions(config, inputs);
+    if (name === "conditionalEmbeddings") return { features: inputs.conditionalEmbeddings!, each: false };
+    if (name === "conditionalPixelValues") {
+      const all = await runAll("conditionalPixelValues", (name) => name === "imageFeatures");
+      return { features: concatenated(await Promise.all(all.map(arrived))).imageFeatures!, each: true };
+    }
+    const all: Pending[] = [];
+    for (const text of textsOf(config, inputs)) {
+      const outputs: Pending = {};
+      await runText(backend, weights.text!, config.text!, text, { wants: () => false, outputs, ...options });
+      all.push(outputs);
+    }
+    return { features: concatenated(await Promise.all(all.map(arrived))).textFeatures!, each: true };
   }
 
   async function finish(): Promise<Partial<Outputs>> {
@@ -126,6 +158,7 @@ export async function forward(
       outputs.logitsPerText = similarities(b, a, scale, bias);
     }
     if (outputs.imageFeatures && !config.patchBoxes) outputs.imageEmbeds = toUnits(outputs.imageFeatures);
+    if (conditions) outputs.conditionalEmbeddings = conditions.features;
     if (outputs.heatmaps && pairs) outputs.heatmaps = flippedBack(outputs.heatmaps, pairs);
     if (outputs.predBoxes) outputs.targetPredBoxes = outputs.predBoxes;
     if (seen.length > 0) Object.assign(outputs, queryOutputs(concatenated(ofQueries!)));
@@ -133,6 +166,46 @@ export async function forward(
     return Object.fromEntries(wanted.map((name) => [name, outputs[name]]));
   }
   return { outputs: finish() };
+}
+
+/** Inputs that are images. */
+type ImagesName = "pixelValues" | "queryPixelValues" | "conditionalPixelValues";
+
+/** Features of what masks are made of, [prompts, D]: one for each image, or all for each. */
+interface Conditions {
+  readonly features: Tensor;
+  readonly each: boolean;
+}
+
+const rowOf = ({ dims, data }: Tensor, row: number): Tensor => {
+  const width = dims[1]!;
+  return { dims: [1, width], data: data.subarray(row * width, (row + 1) * width) };
+};
+
+const asksConditions = ({ textMasks }: ModelConfig, wanted: readonly OutputName[]): boolean =>
+  textMasks !== undefined &&
+  wanted.some((name) => name === "logits" || name === "conditionalEmbeddings" || name === "decoderHiddenStates");
+
+/**
+ * The input that says what masks are made of.
+ * @throws RangeError if there is none or several, or not one for each image.
+ */
+function checkConditions({ features }: ModelConfig, inputs: Inputs) {
+  const names = ["inputIds", "conditionalPixelValues", "conditionalEmbeddings"] as const;
+  const given = names.filter((name) => inputs[name] !== undefined);
+  const [name] = given;
+  if (name === undefined || given.length > 1) {
+    throw new RangeError(`forward: masks are told by one of ${names.join(", ")}; got ${given.join(" and ") || "none"}`);
+  }
+  if (name === "conditionalEmbeddings") {
+    checkEmbeds(name, "prompts", inputs.conditionalEmbeddings!, features);
+    return name;
+  }
+  const [images, count] = [inputs.pixelValues?.dims?.[0], inputs[name]?.dims?.[0]];
+  if (images !== count) {
+    throw new RangeError(`forward: ${name} must have one for each image; got ${count} for ${images}`);
+  }
+  return name;
 }
 
 /** Outputs of query images, from which the patch is chosen that stands for each. */
@@ -168,7 +241,7 @@ function checkQueries({ features }: ModelConfig, inputs: Inputs, wanted: readonl
   }
   const images = inputs.pixelValues?.dims?.[0];
   const count = queries && inputs[queries]?.dims?.[0];
-  if (queries === "queryEmbeds") checkQueryEmbeds(inputs.queryEmbeds!, features);
+  if (queries === "queryEmbeds") checkEmbeds(queries, "queries", inputs.queryEmbeds!, features);
   if (queries === "queryEmbeds" || images === undefined || count === undefined) return queries;
   const [whole, rule] =
     queries === "inputIds"
@@ -193,12 +266,12 @@ function compared(inputs: Inputs, queries: Queries, outputs: Partial<Outputs>): 
   return { ...compareBoxes(made, embeds, padding), textEmbeds: embeds };
 }
 
-function checkQueryEmbeds(queryEmbeds: Tensor, width: number): void {
-  const { dims } = queryEmbeds;
+function checkEmbeds(name: string, rows: string, embeds: Tensor, width: number): void {
+  const { dims } = embeds;
   if (!Array.isArray(dims) || dims.length !== 2 || !(dims[0] > 0) || dims[1] !== width) {
-    throw new RangeError(`forward: queryEmbeds must be [queries, ${width}]; got [${dims?.join(", ")}]`);
+    throw new RangeError(`forward: ${name} must be [${rows}, ${width}]; got [${dims?.join(", ")}]`);
   }
-  checkData("queryEmbeds", queryEmbeds);
+  checkData(name, embeds);
 }
 
 /** Calls the ops of images; the values of what is wanted arrive later. */
@@ -208,13 +281,17 @@ async function runImages(
   config: ModelConfig,
   batch: ImageBatch,
   call: Call,
-  prompting?: Prompting,
+  { prompting, conditions }: { readonly prompting: Prompting | undefined; readonly conditions: Tensor | undefined },
 ): Promise<void> {
   const mark = backend.mark();
   try {
     const dense = startDpt(backend, weights, config, call) ?? startHeatmaps(backend, weights, config, call);
-    const encoded = await encodeImages(backend, weights, config, batch, call, dense?.reader);
+    const masks = conditions && startTextMasks(backend, weights, config, call);
+    const encoded = await encodeImages(backend, weights, config, batch, call, {
+      ...{ reader: dense?.reader ?? masks?.reader, joining: joiningOf(backend, weights, config) },
+    });
     dense?.finish(encoded);
+    if (conditions) await masks?.finish(encoded, conditions);
     if (prompting || call.wants("imageEmbeddings")) {
       const map = runNeck(backend, weights.sam!, encoded.z, encoded.grid);
       if (call.wants("imageEmbeddings")) call.outputs.imageEmbeddings = planes(backend, map, encoded.images);
@@ -255,12 +332,25 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
   for (const name of ["reassembled", "fused"] as const) {
     if (wanted.includes(name) && !config.dpt) throw lacks(name, "a dense head");
   }
+  for (const name of ["conditionalEmbeddings", "decoderHiddenStates"] as const) {
+    if (wanted.includes(name) && !config.textMasks) throw lacks(name, "masks of what texts say");
+  }
+  for (const name of ["masksQueriesLogits", "classQueriesLogits"] as const) {
+    if (wanted.includes(name) && !config.queryMasks) throw lacks(name, "masks of queries");
+  }
   if (wanted.includes("heatmaps") && !config.heatmaps) throw lacks("heatmaps", "heatmaps of keypoints");
   if (wanted.includes("featureMaps") && !config.dpt?.featureMaps && !config.heatmaps) {
     throw lacks("featureMaps", "a dense head on a backbone");
   }
   const boxes = config.patchBoxes ?? config.tokenBoxes;
-  if (wanted.includes("logits") && config.classes === 0 && !config.headless && kind !== "segmentation" && !boxes) {
+  if (
+    wanted.includes("logits") &&
+    config.classes === 0 &&
+    !config.headless &&
+    kind !== "segmentation" &&
+    !boxes &&
+    !config.textMasks
+  ) {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   for (const name of ["clsLogits", "distillationLogits"] as const) {
@@ -307,12 +397,7 @@ function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks:
 }
 
 /** Images of a call: all at once, or one by one where each has a grid of its own. */
-function imagesOf(
-  config: ModelConfig,
-  inputs: Inputs,
-  name: "pixelValues" | "queryPixelValues",
-  interpolate: boolean,
-): ImageBatch[] {
+function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, interpolate: boolean): ImageBatch[] {
   const { [name]: pixelValues } = inputs;
   if (!Array.isArray(pixelValues?.dims)) {
     throw new TypeError(`forward: inputs must be { ${name}: { dims, data } }; got no dims`);

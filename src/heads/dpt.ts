@@ -5,7 +5,7 @@
  */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Readout } from "../backend.js";
 import type { BatchNormPlan, LinearPlan, Planned, Planner } from "../planned.js";
-import { convolutionRows, source, transposedRows, values } from "../plans.js";
+import { convolutionRows, source, transposedPlan, values } from "../plans.js";
 import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
 import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
 import type { Encoded, Reader } from "../vit/vit.js";
@@ -162,18 +162,7 @@ export function planDpt(planner: Planner, config: DptConfig, tokens: number): Pl
   function resize(name: string, channels: number, factor: number): Planned<Resize> | undefined {
     if (factor === 1) return undefined;
     if (factor < 1) return { weights: convolution(name, channels, channels, 3), down: Math.trunc(1 / factor) };
-    const arrange = transposedRows({ outputs: channels, channels, kernel: factor, stride: factor });
-    const spots = Array.from({ length: factor * factor }, (_, i) => i * channels);
-    const outputs = factor * factor * channels;
-    return {
-      weights: {
-        place: "linear",
-        ...{ outputs, inputs: channels },
-        weight: [source(weightOf(name), [channels, channels, factor, factor], outputs, { arrange })],
-        bias: spots.map((to) => source(biasOf(name), [channels], channels, { to })),
-      },
-      up: factor,
-    };
+    return { weights: transposedPlan(planner, name, { outputs: channels, channels, stride: factor }), up: factor };
   }
 
   function planHead(): Planned<Dpt["head"]> {

@@ -10,7 +10,9 @@ import { type PatchBoxes, type PatchBoxesConfig, runPatchBoxes } from "./patch-b
 import { type PoolerConfig, runPooler } from "./pooler.js";
 import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
 import { type ProbeConfig, type ProbeWeights, runProbe } from "./probe.js";
+import { type QueryMasks, type QueryMasksConfig, runQueryMasks } from "./query-masks.js";
 import type { Sam, SamConfig } from "./sam.js";
+import type { TextMasks, TextMasksConfig } from "./text-masks.js";
 import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-boxes.js";
 
 export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig, ProbeConfig {
@@ -21,6 +23,10 @@ export interface HeadsConfig extends ClassifierConfig, PoolerConfig, Contrastive
   readonly patchBoxes: PatchBoxesConfig | undefined;
   /** Boxes of detection tokens, which have classes (YOLOS). */
   readonly tokenBoxes: TokenBoxesConfig | undefined;
+  /** Masks of queries, each with a class (EoMT). */
+  readonly queryMasks: QueryMasksConfig | undefined;
+  /** Masks of what texts say (CLIPSeg). */
+  readonly textMasks: TextMasksConfig | undefined;
   /** Masks by prompts (SAM). */
   readonly sam: SamConfig | undefined;
 }
@@ -30,6 +36,8 @@ export interface HeadsWeights extends PoolingWeights, ClassifierWeights, Contras
   readonly heatmaps: Heatmaps | undefined;
   readonly patchBoxes: PatchBoxes | undefined;
   readonly tokenBoxes: TokenBoxes | undefined;
+  readonly queryMasks: QueryMasks | undefined;
+  readonly textMasks: TextMasks | undefined;
   readonly sam: Sam | undefined;
 }
 
@@ -55,12 +63,13 @@ export async function runHeads(
   const { probe } = config;
   const { patchBoxes, tokenBoxes } = weights;
   // The logits of a head in a file of its own, of a dense head, and of boxes, are theirs.
-  const others = probe || patchBoxes || tokenBoxes || config.dpt?.head.kind === "segmentation";
+  const others = probe || config.textMasks || patchBoxes || tokenBoxes || config.dpt?.head.kind === "segmentation";
   const own = others ? { ...call, wants: (name: OutputName) => name !== "logits" && wants(name) } : call;
   classify(backend, weights, config, pooled, encoded.images, own);
   if (probe && wants("logits")) {
     runProbe(backend, weights.probe!, { ...config, probe }, encoded, { pooled, features }, call);
   }
+  if (weights.queryMasks) runQueryMasks(backend, weights.queryMasks, config.queryMasks!, config, encoded, call);
   if (tokenBoxes) runTokenBoxes(backend, tokenBoxes, config, encoded, call);
   if (patchBoxes) await runPatchBoxes(backend, patchBoxes, weights.norm!, encoded, call);
 }

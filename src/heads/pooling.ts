@@ -50,7 +50,8 @@ export function pool(
   call: Call,
 ): Pooled {
   const { pooling, norm } = config;
-  const first = config.poolsPrefix ? 0 : config.prefixTokens;
+  const { joined = 0 } = encoded;
+  const first = joined + (config.poolsPrefix ? 0 : config.prefixTokens);
   const token = (i: number) => tokenOf(backend, encoded, i);
   const mean = () => meanOf(backend, encoded, first, encoded.tokens - first);
   if (pooling === "distilled") return [token(0), token(1)];
@@ -59,7 +60,7 @@ export function pool(
   if (pooling === "none") return [normed(encoded.z, backend.createTensor(encoded.z.rows, encoded.z.cols))];
   const vectors: Readonly<Record<typeof pooling, () => Matrix>> = {
     token: () => token(0),
-    tokens: () => meanOf(backend, encoded, 0, config.prefixTokens),
+    tokens: () => meanOf(backend, encoded, joined, config.prefixTokens),
     pooler: () => poolerOf(backend, weights, encoded),
     mean,
     max: () => maxOf(backend, encoded, first),
@@ -76,8 +77,9 @@ export function pool(
   }
 }
 
-/** Token i of each image, [B, D]. */
-export const tokenOf = (backend: Backend, encoded: Encoded, i: number): Matrix => meanOf(backend, encoded, i, 1);
+/** Token i of each image, [B, D], of its own. */
+export const tokenOf = (backend: Backend, encoded: Encoded, i: number): Matrix =>
+  meanOf(backend, encoded, (encoded.joined ?? 0) + i, 1);
 
 /** BERT's pooler: tanh of a layer on the class token, [B, poolerWidth]. */
 export function poolerOf(backend: Backend, { pooler }: Pick<PoolingWeights, "pooler">, encoded: Encoded): Matrix {

@@ -25,10 +25,10 @@ export function createDrawing(
   preprocessing: Preprocessing,
   pixelLimit = PIXEL_LIMIT,
 ): (input: ImageInput) => DrawnImage | undefined {
-  const { processor, filter, width, height, resize, gray, square, bgr, alpha } = preprocessing;
+  const { processor, filter, width, height, resize, gray, square, bgr, windows, alpha } = preprocessing;
   // A GPU resizes in Pillow's integers, to a size that is known.
   const sizes = ["shortest", "cover", "exact", "none"];
-  const plain = processor === "pillow" && !gray && !square && !bgr && alpha === "drop";
+  const plain = processor === "pillow" && !gray && !square && !bgr && !windows && alpha === "drop";
   const known = sizes.includes(resize.mode) && !("whole" in resize && resize.whole);
   if (!plain || filter === "nearest" || !known) return () => undefined;
   const values = pixelValueTables(preprocessing);

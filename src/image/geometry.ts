@@ -28,6 +28,8 @@ export interface Geometry {
   readonly offset: Point;
   /** The image that the model sees. */
   readonly model: Size;
+  /** Corners of the windows of that size which the resized photo is cut into, where it is, each an image of its own to the model. */
+  readonly windows?: readonly Point[];
 }
 
 /** The place on the model's image of a point of the photo; it may lie outside. */

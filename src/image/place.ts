@@ -1,6 +1,6 @@
 /** The size that a photo is resized to and the part of it that is kept, by the rules of each library. */
 import { PIXEL_LIMIT } from "./decode/file.js";
-import type { Geometry, Size } from "./geometry.js";
+import type { Geometry, Point, Size } from "./geometry.js";
 import type { Frame, Part } from "./resize.js";
 
 export interface Placing {
@@ -9,7 +9,7 @@ export interface Placing {
    * "shortest": the short side becomes `size`, the long one truncates; "cover": the smallest size of the same shape that
    * covers width × height, rounded; "contain": the largest of the same shape within it (timm's border); "exact": width × height; "multiples": multiples of `multiple` near width × height, or,
    * where the shape is kept, of the side that changes less (DPT); "bounded": the short side becomes `shortest`, unless the
-   * long one were above `longest`, then both are floored to multiples (YOLOS); "longest": the long side becomes `longest`, the
+   * long one were above `longest`, both are floored to multiples, where there is one (YOLOS); "longest": the long side becomes `longest`, the
    * other is rounded, and values of 0 fill width × height at the right and below, behind all arithmetic (SAM); "blurred": width × height after a blur, of a
    * square if padded (OWLv2); "affine": a box of the image, or the whole of it, becomes width × height (ViTPose, affine.ts); "patches": whole patches of the image's shape, as many as can be up to `most`; "none": the image
    * is not resized, and is taken `whole`, or must have the right size `exactly`, or be large enough.
@@ -18,7 +18,7 @@ export interface Placing {
     | { mode: "shortest"; size: number }
     | { mode: "cover" | "contain" | "exact"; width: number; height: number }
     | { mode: "multiples"; width: number; height: number; multiple: number; keepsShape: boolean }
-    | { mode: "bounded"; shortest: number; longest: number; multiple: number }
+    | { mode: "bounded"; shortest: number; longest: number; multiple?: number }
     | { mode: "longest"; longest: number }
     | { mode: "blurred"; width: number; height: number; pad: boolean }
     /** `unit`: pixels in which the library counts a box's sides. */
@@ -32,6 +32,10 @@ export interface Placing {
    */
   width: number;
   height: number;
+  /** The image is in the upper left corner of the result, and the border is behind it (EoMT's do_pad). */
+  corner?: true;
+  /** The resized image is cut along its longer side into squares of the result's size, which overlap evenly (EoMT's do_split_image). */
+  windows?: true;
   /**
    * The result has a border up to multiples of it, the larger half at the end, of values of 0 behind all arithmetic (DPT's
    * do_pad).
@@ -45,6 +49,8 @@ export interface Placing {
 export interface Place {
   resized: Size;
   window: Part;
+  /** Corners of the windows that it is cut into, if it is. */
+  windows?: readonly Point[];
   /** The white square around the image, whose size is resized then. */
   frame?: Frame;
 }
@@ -69,7 +75,8 @@ function squareOf({ width, height }: Size): Frame {
   return { width: side, height: side, left: Math.floor((side - width) / 2), top: Math.floor((side - height) / 2) };
 }
 
-function placeWithin(image: Size, { processor, resize, cropRounding, divisor = 1, ...size }: Placing): Place {
+function placeWithin(image: Size, placing: Placing): Place {
+  const { processor, resize, cropRounding, divisor = 1, corner, windows, ...size } = placing;
   const resized = resizedSize(image, resize);
   const found = `${resized.width}×${resized.height}`;
   if (resize.mode === "blurred") {
@@ -79,9 +86,10 @@ function placeWithin(image: Size, { processor, resize, cropRounding, divisor = 1
     throw new RangeError(`preprocessing: an image of ${image.width}×${image.height} would be resized to ${found}`);
   }
   const hasOwnSize =
+    windows ||
     resize.mode === "patches" ||
     resize.mode === "multiples" ||
-    resize.mode === "bounded" ||
+    (resize.mode === "bounded" && !corner) ||
     (resize.mode === "none" && resize.whole);
   if (resize.mode === "longest") return { resized, window: { left: 0, top: 0, ...size } };
   const padded = (side: number) => Math.ceil(side / divisor) * divisor;
@@ -97,6 +105,8 @@ function placeWithin(image: Size, { processor, resize, cropRounding, divisor = 1
       `preprocessing: an image that is neither resized nor cropped must be ${width}×${height}; got ${found}`,
     );
   }
+  if (windows) return { resized, window: { left: 0, top: 0, width, height }, windows: cornersOf(resized, size.height) };
+  if (corner) return { resized, window: { left: 0, top: 0, width, height } };
   // Half a pixel of a border goes to its end, but before the image in transformers' NumPy.
   const down = processor === "pillow" ? Math.floor : Math.trunc;
   const offset = (space: number) => {
@@ -110,12 +120,30 @@ function placeWithin(image: Size, { processor, resize, cropRounding, divisor = 1
   };
 }
 
+/** Most windows that an image is cut into: one of 64 to 1, or more than any photo has. */
+const MAX_WINDOWS = 64;
+
+/** Corners of squares along the longer side, by EomtImageProcessor._split_image. */
+function cornersOf({ width, height }: Size, side: number): Point[] {
+  const long = Math.max(width, height);
+  const count = Math.ceil(long / side);
+  if (count > MAX_WINDOWS) {
+    throw new RangeError(
+      `preprocessing: an image of ${width}×${height} would be cut into ${count} windows of ${side}×${side}, and the limit is ${MAX_WINDOWS}`,
+    );
+  }
+  const overlap = count > 1 ? (count * side - long) / (count - 1) : 0;
+  return Array.from({ length: count }, (_, i) => {
+    const start = Math.trunc(i * (side - overlap));
+    return height > width ? [0, start] : [start, 0];
+  });
+}
+
 /**
  * The size that a JPEG must have at least to be resized, if it may be decoded at a part of its size: that of a square, since it
  * may have to be turned. Undefined where it is not resized.
  */
 export function draftOf({ resize }: Placing): Size | undefined {
-  const square = (side: number) => ({ width: side, height: side });
   switch (resize.mode) {
     case "none":
     // A box may be small.
@@ -133,8 +161,10 @@ export function draftOf({ resize }: Placing): Size | undefined {
   }
 }
 
+const square = (side: number): Size => ({ width: side, height: side });
+
 /** The geometry of a photo in its place. */
-export function geometryOf({ width, height }: Size, { resized, window, frame }: Place): Geometry {
+export function geometryOf({ width, height }: Size, { resized, window, windows, frame }: Place): Geometry {
   const [across, down] = frame ? [resized.width / frame.width, resized.height / frame.height] : [1, 1];
   return {
     photo: { width, height },
@@ -143,7 +173,8 @@ export function geometryOf({ width, height }: Size, { resized, window, frame }: 
       : { width: resized.width, height: resized.height },
     // Not -0, which is another value for some comparisons.
     offset: [across * (frame?.left ?? 0) - window.left, down * (frame?.top ?? 0) - window.top],
-    model: { width: window.width, height: window.height },
+    model: windows ? square(Math.min(window.width, window.height)) : { width: window.width, height: window.height },
+    ...(windows && { windows }),
   };
 }
 
@@ -207,14 +238,15 @@ function multiplesSize(width: number, height: number, plan: Plan<"multiples">): 
   return { width: rounded(across * width), height: rounded(down * height) };
 }
 
-/** transformers' YolosImageProcessor. */
+/** transformers' get_size_with_aspect_ratio, and YolosImageProcessor's, which has multiples. */
 function boundedSize(width: number, height: number, { shortest, longest, multiple }: Plan<"bounded">): Size {
   const [short, long] = [Math.min(width, height), Math.max(width, height)];
   const isBound = (long / short) * shortest > longest;
   const exact = isBound ? (longest * short) / long : shortest;
   const size = isBound ? roundHalfEven(exact) : shortest;
-  const floored = (side: number) => side - (side % multiple);
-  if (width >= height && height === size) return { width: floored(width), height: floored(height) };
+  const floored = (side: number) => side - (multiple === undefined ? 0 : side % multiple);
+  const fits = (width >= height && height === size) || (multiple === undefined && width <= height && width === size);
+  if (fits) return { width: floored(width), height: floored(height) };
   const [w, h] =
     width < height ? [size, Math.trunc((exact * height) / width)] : [Math.trunc((exact * width) / height), size];
   return { width: floored(w), height: floored(h) };

@@ -223,6 +223,21 @@ export function toPixelValues(
   return out;
 }
 
+/** The images that a model sees of one: itself, or its windows. */
+export function windowsOf(image: SeenImage): readonly SeenImage[] {
+  const { geometry, data, width } = image;
+  if (!geometry.windows) return [image];
+  const side = geometry.model.width;
+  return geometry.windows.map(([left, top]) => {
+    const cut = data instanceof Float32Array ? new Float32Array(3 * side * side) : new Uint8Array(3 * side * side);
+    for (let y = 0; y < side; y++) {
+      const at = 3 * ((top + y) * width + left);
+      cut.set(data.subarray(at, at + 3 * side), 3 * y * side);
+    }
+    return { data: cut, width: side, height: side, geometry };
+  });
+}
+
 /** Pixel values of an image, [3, height, width], with zeros around what is of the photo. */
 export function valuesOfSeen(
   { data, width, height, inside }: SeenImage,

@@ -36,7 +36,7 @@ interface ProcessorRow {
   /** Torchvision's class rescales before it resizes, or both do. */
   rescaleFirst?: true | "both";
   /** How the size is found, if not as `size` says. */
-  sizes?: "multiples" | "bounded" | "blurred" | "patches" | "affine" | "longest";
+  sizes?: "multiples" | "bounded" | "blurred" | "affine" | "patches" | "squares" | "longest";
 }
 
 /** The size of VitPoseImageProcessor that its file leaves out. */
@@ -57,6 +57,7 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   Bit: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
   DPT: { size: 384, square: true, resample: 3, norm: HALF, sizes: "multiples" },
   Yolos: { size: 800, square: false, resample: 2, norm: IMAGENET, sizes: "bounded" },
+  Eomt: { size: 640, square: false, resample: 2, norm: IMAGENET, sizes: "squares" },
   Owlv2: { size: 960, square: true, resample: 2, norm: CLIP, white: true, rescaleFirst: "both", sizes: "blurred" },
   OwlViT: { size: 768, square: true, resample: 3, norm: CLIP, white: true },
   Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
@@ -105,6 +106,8 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   dpt: "DPT",
   depth_anything: "DPT",
   sam: "Sam",
+  eomt: "Eomt",
+  eomt_dinov3: "Eomt",
   vitpose: "VitPose",
 };
 
@@ -117,13 +120,15 @@ export const PREPROCESSOR_KEYS: KeyRules = {
     "of steps that are left out":
       "crop_size size resample image_mean image_std rescale_factor pad_size default_to_square",
     "of crops to patches": "min_patches max_patches",
-    "labels of training": "mask_size mask_pad_size do_reduce_labels do_convert_annotations format",
+    "labels of training":
+      "mask_size mask_pad_size do_reduce_labels do_convert_annotations format ignore_index num_labels",
     // A decoded image is RGB here.
     "already so": "do_convert_rgb",
   },
   fixed: {
     do_pad: [false],
     do_center_crop: [false],
+    do_split_image: [false],
     crop_to_patches: [false],
     data_format: ["channels_first"],
     size_divisor: [],
@@ -405,7 +410,7 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const cropRounding = "down";
   if (defaults.sizes) {
-    const { resize, width, height, divisor } = sizesOf(config, defaults.sizes, defaults, processor);
+    const { resize, width, height, divisor, corner, windows } = sizesOf(config, defaults.sizes, defaults, processor);
     if (defaults.sizes !== "patches" && flag("do_center_crop", false)) {
       throw unsupported("do_center_crop", `must be false for ${family}ImageProcessor`, true);
     }
@@ -415,7 +420,14 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
       const asIs = { mode: "none", exactly: true } as const;
       return { resize: flag("do_affine_transform") ? resize : asIs, width, height, cropRounding };
     }
-    if (flag("do_resize")) return { resize, width, height, cropRounding, ...(divisor !== undefined && { divisor }) };
+    if (flag("do_resize")) {
+      const further = {
+        ...(divisor !== undefined && { divisor }),
+        ...(corner && { corner }),
+        ...(windows && { windows }),
+      };
+      return { resize, width, height, cropRounding, ...further };
+    }
     if (defaults.sizes === "patches") return { resize: { mode: "none" }, width, height, cropRounding };
     if (WHOLE.includes(defaults.sizes)) {
       return { resize: { mode: "none", whole: true }, width, height, cropRounding, divisor };
@@ -442,7 +454,7 @@ function sizesOf(
   mode: NonNullable<ProcessorRow["sizes"]>,
   { size, square }: ProcessorRow,
   processor: Processor,
-): Pick<Placing, "resize" | "width" | "height" | "divisor"> {
+): Pick<Placing, "resize" | "width" | "height" | "divisor" | "corner" | "windows"> {
   const count = (name: string, absent: number) => {
     const value = config[name] ?? absent;
     if (isSize(value)) return value;
@@ -466,6 +478,7 @@ function sizesOf(
     }
     return { resize: { mode, shortest, longest, multiple: 16 }, width: longest, height: shortest };
   }
+  if (mode === "squares") return squaresOf(config, size);
   if (mode === "longest") {
     const { size: given = { longest_edge: size } } = config;
     const longest = isRecord(given) ? given.longest_edge : undefined;
@@ -506,6 +519,29 @@ function sizesOf(
   if (divisor > MAX_DIVISOR) throw unsupported("size_divisor", `must be at most ${MAX_DIVISOR}`, divisor);
   const pads = flagOf(config, "do_pad", false) && divisor > 1;
   return { resize: { mode, width, height, multiple, keepsShape }, width, height, ...(pads && { divisor }) };
+}
+
+/**
+ * Sizes of EomtImageProcessor: the whole image within a square, with a border behind it if it says so, or windows of a square
+ * along its longer side.
+ */
+function squaresOf(
+  config: Record<string, unknown>,
+  side: number,
+): Pick<Placing, "resize" | "width" | "height" | "corner" | "windows"> {
+  const { size = { shortest_edge: side, longest_edge: side } } = config;
+  const { shortest_edge: shortest, longest_edge } = isRecord(size) ? size : {};
+  const longest = longest_edge ?? undefined;
+  const split = flagOf(config, "do_split_image", false);
+  const pad = flagOf(config, "do_pad", false);
+  if (!isSize(shortest) || (split ? longest !== undefined : longest !== shortest)) {
+    const rule = split ? "a shortest_edge alone, where images are split" : "an equal shortest_edge and longest_edge";
+    throw unsupported("size", `must be ${rule}`, size);
+  }
+  const square = { width: shortest, height: shortest };
+  // Windows are as large as what they would be filled up to.
+  if (split) return { resize: { mode: "shortest", size: shortest }, ...square, windows: true };
+  return { resize: { mode: "bounded", shortest, longest: shortest }, ...square, ...(pad && { corner: true }) };
 }
 
 /** From bytes to pixel values. */

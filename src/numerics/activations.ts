@@ -58,6 +58,11 @@ export const ACTIVATIONS: Readonly<Record<Activation, ActivationRow>> = {
     wgsl: "return x / (1.0 + exp(clamp(-1.702 * x, -80.0, 80.0)));",
     hiddenAct: ["quick_gelu"],
   },
+  silu: {
+    of: (x) => x * sigmoid(x),
+    wgsl: "return x / (1.0 + exp(clamp(-x, -80.0, 80.0)));",
+    hiddenAct: ["silu"],
+  },
   tanh: {
     of: Math.tanh,
     wgsl: "return sign(x) * (1.0 - 2.0 / (exp(min(2.0 * abs(x), 80.0)) + 1.0));",

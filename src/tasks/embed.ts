@@ -53,13 +53,19 @@ export const embed: Task<EmbedOptions, [], Float32Array, Float32Array> = {
 };
 
 /** One row of what a model gave for an image, [1, D], [1, tokens, D] or a feature map [1, C, h, w]. */
-function rowOf({ data, dims }: Tensor, pooling: string, { prefixTokens, suffixTokens }: Config): Float32Array {
+function rowOf(
+  { data, dims }: Tensor,
+  pooling: string,
+  { prefixTokens, suffixTokens, queryMasks }: Config,
+): Float32Array {
   const width = dims.at(-1)!;
-  if (pooling === "token") return data.slice(0, width);
+  // Queries come before all other tokens.
+  const joined = queryMasks?.queries ?? 0;
+  if (pooling === "token") return data.slice(joined * width, (joined + 1) * width);
   if (pooling !== "mean") return data;
   if (dims.length === 4) return meanOfMap(data, dims[1]!);
   // Tokens behind the patches are no patches.
-  return meanRow(data.subarray(0, data.length - suffixTokens * width), width, prefixTokens - suffixTokens);
+  return meanRow(data.subarray(0, data.length - suffixTokens * width), width, joined + prefixTokens - suffixTokens);
 }
 
 function meanOfMap(data: Float32Array, channels: number): Float32Array {

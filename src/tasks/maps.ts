@@ -142,7 +142,7 @@ export interface Region {
   readonly index: number;
   /** Pixels. */
   readonly area: number;
-  /** Mean over them of the class's softmax, as the scores around each pixel have it. */
+  /** Mean over them of the class's probability, as the scores around each pixel have it. */
   readonly probability: number;
   readonly box: { readonly xmin: number; readonly ymin: number; readonly xmax: number; readonly ymax: number };
 }
@@ -153,15 +153,43 @@ export interface LabelMap {
   readonly regions: readonly Region[];
 }
 
+/** Scores of classes in lines that are made when they are needed. */
+export interface ScoreLines extends Size {
+  readonly classes: number;
+  /** Scores of a line's pixels, one pixel's after the other's. */
+  line(y: number): Float32Array;
+  /** Probabilities of a pixel's classes: the softmax of its scores, or their parts of their sum. */
+  readonly probabilities: "softmax" | "parts";
+}
+
+/** @param scores [classes, height, width] */
+export const bestClasses = (scores: Float32Array, classes: number, from: Size, to: Size): Slices<LabelMap> =>
+  bestOfLines(
+    {
+      ...from,
+      classes,
+      probabilities: "softmax",
+      line(y) {
+        const line = new Float32Array(from.width * classes);
+        const area = from.width * from.height;
+        for (let c = 0; c < classes; c++)
+          for (let x = 0; x < from.width; x++) line[x * classes + c] = scores[c * area + y * from.width + x]!;
+        return line;
+      },
+    },
+    to,
+  );
+
 /**
  * The best class of each pixel of scores that are interpolated bilinearly; of equal ones the first.
  *
  * The scores are never made in full, which would be the photo's pixels times the classes. Between four scores every class is a
  * mean of its own four, so one whose largest is below the smallest of another can be best nowhere there: of 150 classes one or
  * two are left in most places, and where one is left nothing is computed.
- * @param scores [classes, height, width]
  */
-export function* bestClasses(scores: Float32Array, classes: number, from: Size, to: Size): Slices<LabelMap> {
+export function* bestOfLines(from: ScoreLines, to: Size): Slices<LabelMap> {
+  const { classes } = from;
+  const soft = from.probabilities === "softmax";
   const kind = classes <= 2 ** 8 ? Uint8Array : classes <= 2 ** 16 ? Uint16Array : Uint32Array;
   const labels = new kind(to.width * to.height);
   const found = new Map<
@@ -170,24 +198,26 @@ export function* bestClasses(scores: Float32Array, classes: number, from: Size, 
   >();
   const columns = cellsOf(from.width, to.width);
   const rows = cellsOf(from.height, to.height);
-  /** Scores of a line, a pixel's one after the other, and the logarithm of the sum of their exponentials. */
-  const lines = new Map<number, { scores: Float32Array; log: Float64Array }>();
+  /** Scores of a line, and of each pixel their sum, or the logarithm of that of their exponentials. */
+  const lines = new Map<number, { scores: Float32Array; total: Float64Array }>();
 
   function lineOf(y: number) {
-    const line = new Float32Array(from.width * classes);
-    const area = from.width * from.height;
-    for (let c = 0; c < classes; c++)
-      for (let x = 0; x < from.width; x++) line[x * classes + c] = scores[c * area + y * from.width + x]!;
-    const log = Float64Array.from({ length: from.width }, (_, x) => {
-      const own = line.subarray(x * classes, (x + 1) * classes);
+    const scores = from.line(y);
+    const total = Float64Array.from({ length: from.width }, (_, x) => {
+      const own = scores.subarray(x * classes, (x + 1) * classes);
+      let sum = 0;
+      if (!soft) {
+        for (const score of own) sum += score;
+        return sum;
+      }
       let most = -Infinity;
       for (const score of own) most = Math.max(most, score);
-      let sum = 0;
       for (const score of own) sum += Math.exp(score - most);
       return most + Math.log(sum);
     });
-    return { scores: line, log };
+    return { scores, total };
   }
+  const part = (score: number, total: number) => (soft ? Math.exp(score - total) : total > 0 ? score / total : 0);
 
   /** Counts pixels of a class in a line, from `x` to `end`, and what they are worth. */
   function count(index: number, y: number, x: number, end: number, probability: number): void {
@@ -229,10 +259,10 @@ export function* bestClasses(scores: Float32Array, classes: number, from: Size, 
         if (most >= floor) candidates[count_++] = c;
       }
       const probabilityOf = (c: number) =>
-        (Math.exp(above.scores[left + c]! - above.log[low]!) +
-          Math.exp(above.scores[right + c]! - above.log[high]!) +
-          Math.exp(below.scores[left + c]! - below.log[low]!) +
-          Math.exp(below.scores[right + c]! - below.log[high]!)) /
+        (part(above.scores[left + c]!, above.total[low]!) +
+          part(above.scores[right + c]!, above.total[high]!) +
+          part(below.scores[left + c]!, below.total[low]!) +
+          part(below.scores[right + c]!, below.total[high]!)) /
         4;
       if (count_ === 1) {
         const only = candidates[0]!;
@@ -277,7 +307,7 @@ export function* bestClasses(scores: Float32Array, classes: number, from: Size, 
 }
 
 /** Pixels of a result that lie between the same two of a line, `weights` from the first to the second. */
-interface Cell {
+export interface Cell {
   readonly low: number;
   readonly high: number;
   readonly first: number;
@@ -285,7 +315,7 @@ interface Cell {
   readonly weights: readonly number[];
 }
 
-function cellsOf(from: number, to: number): Cell[] {
+export function cellsOf(from: number, to: number): Cell[] {
   const cells: { low: number; high: number; first: number; end: number; weights: number[] }[] = [];
   for (let i = 0; i < to; i++) {
     const at = Math.max(((i + 0.5) * from) / to - 0.5, 0);

@@ -8,6 +8,9 @@ import { type AboveZero, maskAbove, resizeBilinear } from "./maps.js";
 import type { Segment, Segmentation } from "./segment.js";
 import type { TaskImage } from "./task.js";
 
+/** Label of the masks of what a prompt is on, which has no class. */
+export const OBJECT = "object";
+
 /** A point of a photo, in its pixels, as transformers' SamProcessor takes them: (0, 0) is the first pixel, its center is meant. */
 export interface Point {
   readonly x: number;
@@ -159,7 +162,7 @@ export async function segmentPrompts(
       );
       const { data, box, area } = found;
       const probability = iouScores.data[mask]!;
-      segments.push({ label: "object", index, probability, mask: { ...photo, data }, box, area });
+      segments.push({ label: OBJECT, index, probability, mask: { ...photo, data }, box, area });
     }
   }
   return { width: photo.width, height: photo.height, segments };

@@ -15,8 +15,12 @@ export interface TaskModel {
   readonly config: Config;
   /** Class names by index. */
   readonly labels: readonly string[];
+  /** True if images are cut into windows, each of which the model sees by itself. */
+  readonly windows: boolean;
   /** How scores of images and texts are made of cosines, and whether those of different texts are independent. */
   readonly similarity: { readonly scale: number; readonly bias: number; readonly independent: boolean } | undefined;
+  /** Features of texts as they are, kept as those of embedTexts. */
+  featuresOf(texts: readonly string[]): Promise<Float32Array[]>;
   /** Features of texts, of length 1. They are kept, so that the same texts cost nothing the next time. */
   embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
   /** Embedding of an image that is looked for in others, [1, D]. That of a Blob is kept, which cannot change. */
@@ -122,9 +126,9 @@ export function checkPart(call: string, name: string, value: unknown): void {
 }
 
 /** A list of texts, if it is one and not empty. */
-export function textsOf(call: string, texts: unknown): readonly string[] {
+export function textsOf(call: string, texts: unknown, name = "texts"): readonly string[] {
   if (Array.isArray(texts) && texts.length > 0 && texts.every((text) => typeof text === "string")) return texts;
-  throw new TypeError(`${call}: texts must be strings, one at least; got ${JSON.stringify(texts)?.slice(0, 60)}`);
+  throw new TypeError(`${call}: ${name} must be strings, one at least; got ${JSON.stringify(texts)?.slice(0, 60)}`);
 }
 
 /** Refuses an option that is misspelled, or of another version, which would do nothing. */

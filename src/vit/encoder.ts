@@ -115,29 +115,37 @@ interface Activations {
 export type Tap = {
   /** Blocks that are read behind, from 0; all unless given. */
   readonly blocks?: readonly number[];
-} & (
-  | { readonly of: "tokens"; readonly read: () => void }
+} /** Given z, [B·tokens, D]. */ & (
+  | { readonly of: "tokens"; readonly read: (z: Matrix, sequence: Sequence) => void }
   /** Given the maps of a block's attentions, which are two in a parallel block. */
-  | { readonly of: "attentions"; readonly read: (probabilities: readonly Matrix[]) => void }
+  | { readonly of: "attentions"; readonly read: (probabilities: readonly Matrix[], sequence: Sequence) => void }
 );
 
-/** Runs z through all blocks, in place; taps read it behind those that they ask for. */
+/**
+ * Runs z through blocks, in place; taps read it behind those that they ask for.
+ * @param options first: the number of the first of the blocks, by which taps and places know them.
+ */
 export async function encode(
   backend: Backend,
   config: EncoderConfig & { readonly postNorm?: PostNorm },
   blocks: readonly Block[],
   z: Matrix,
-  { images, tokens, dataset = 0 }: Sequence,
+  sequence: Sequence,
   places: Places,
-  { taps = [], signal }: { readonly taps?: readonly Tap[]; readonly signal?: AbortSignal } = {},
+  {
+    taps = [],
+    first = 0,
+    signal,
+  }: { readonly taps?: readonly Tap[]; readonly first?: number; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const { heads, activation, width, mlpWidth, postNorm } = config;
+  const { images, tokens, dataset = 0 } = sequence;
   const rows = images * tokens;
   const most = (kind: string) =>
     Math.max(0, ...blocks.flat().map((step) => step.filter((branch) => branch.kind === kind).length));
   const several = (count: number, cols: number) =>
     Array.from({ length: count }, () => backend.createTensor(rows, cols));
-  const tapsOf = (index: number) => taps.filter((tap) => tap.blocks?.includes(index) ?? true);
+  const tapsOf = (index: number) => taps.filter((tap) => tap.blocks?.includes(first + index) ?? true);
   const maps = blocks.map((block, index) =>
     tapsOf(index).some((tap) => tap.of === "attentions") ? attentionsIn(block) : 0,
   );
@@ -176,8 +184,11 @@ export async function encode(
         add(branch, inner[i]!);
       });
     }
-    for (const tap of tapsOf(index)) tap.read(probabilities);
-    const positions = places.between?.[index];
+    for (const tap of tapsOf(index)) {
+      if (tap.of === "tokens") tap.read(z, sequence);
+      else tap.read(probabilities, sequence);
+    }
+    const positions = places.between?.[first + index];
     if (positions) addPositions(positions);
   }
 
@@ -198,7 +209,7 @@ export async function encode(
       backend.qkNorm(a.qkv, width / query.scale.cols, query, key);
     }
     if (places.rotary) {
-      const { cos, sin } = places.rotary.of(block);
+      const { cos, sin } = places.rotary.of(first + block);
       backend.rope(a.qkv, cos, sin, { heads, pairs: places.rotary.pairs });
     }
     if (places.relative) places.relative(attention, a.bias!);

@@ -5,14 +5,14 @@ import { inOrder } from "./order.js";
 import { type Call, sideBySide, type Tensor, tensorOf } from "./outputs.js";
 
 /**
- * Taps on an encoder that fill the lists that are asked for, of tokens z.
+ * Taps on an encoder that fill the lists that are asked for, which begin with tokens z.
  * @param how order: of the tokens in the lists, if it is another than in z; grid: of the tokens, where hidden states are maps of
  *   them, [B, rows, columns, D].
  */
 export function listsOf(
   backend: Backend,
   z: Matrix,
-  { images, tokens }: Sequence,
+  sequence: Sequence,
   heads: number,
   { wants, outputs, blocks }: Call,
   names: {
@@ -22,17 +22,19 @@ export function listsOf(
   { order, grid }: { readonly order?: readonly number[]; readonly grid?: readonly [number, number] } = {},
 ): Tap[] {
   const taps: Tap[] = [];
-  const read = () => backend.read(z).then((rows) => inOrder(rows, order, z.cols));
-  const tokensOf = () => tensorOf(read(), [images, ...(grid ?? [tokens]), z.cols]);
+  const read = (z: Matrix) => backend.read(z).then((rows) => inOrder(rows, order, z.cols));
+  const tokensOf = (z: Matrix, { images, tokens }: Sequence) =>
+    tensorOf(read(z), [images, ...(grid ?? [tokens]), z.cols]);
   if (wants(names.states)) {
-    const states = blocks ? [] : [tokensOf()];
+    const states = blocks ? [] : [tokensOf(z, sequence)];
     outputs[names.states] = states;
-    taps.push({ of: "tokens", blocks, read: () => void states.push(tokensOf()) });
+    taps.push({ of: "tokens", blocks, read: (z, sequence) => void states.push(tokensOf(z, sequence)) });
   }
   if (wants(names.attentions)) {
     const attentions: Promise<Tensor>[] = [];
     outputs[names.attentions] = attentions;
-    const read = (maps: readonly Matrix[]) => void attentions.push(attentionsOf(backend, maps, images, heads, order));
+    const read = (maps: readonly Matrix[], { images }: Sequence) =>
+      void attentions.push(attentionsOf(backend, maps, images, heads, order));
     taps.push({ of: "attentions", blocks, read });
   }
   return taps;

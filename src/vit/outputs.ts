@@ -51,19 +51,26 @@ export interface Inputs {
   readonly imageEmbeddings?: Tensor;
   /** False: one mask of each object, in the place of those of an ambiguous prompt. */
   readonly multimaskOutput?: boolean;
+  /** Images of what masks are made of, one for each image, of models that are told so (CLIPSeg): as `pixelValues`. */
+  readonly conditionalPixelValues?: Tensor;
+  /** Features of what masks are made of in all images, as `textFeatures` and `imageFeatures` are, [prompts, D]. */
+  readonly conditionalEmbeddings?: Tensor;
 }
 
 /**
  * Outputs of `forward`. Lists begin with the entry of the first block, `attentions` with the
- * first block's, after softmax. Of a ResNet hiddenStates are feature maps, [B, C, H, W]; of SAM [B, rows, columns, D], and
- * lastHiddenState are the tokens that its neck reads.
+ * first block's, after softmax. Of EoMT the last hidden state is lastHiddenState, and of a ResNet hiddenStates are feature maps,
+ * [B, C, H, W]; of SAM [B, rows, columns, D], and lastHiddenState are the tokens that its neck reads.
  *
  * Detectors give boxes as (center x, center y, width, height), parts of the image that the model sees, and logits of each:
  * [B, boxes, classes + 1], the last of nothing (YOLOS), or [B, boxes, queries] (OWL-ViT), whose imageEmbeds are of patches,
  * [B, rows, columns, D], and whose textEmbeds are [B, queries, D].
  */
 export interface Outputs {
-  /** Scores of classes: [B, classes], or of semantic segmentation [B, classes, H, W]. */
+  /**
+   * Scores of classes: [B, classes], or of semantic segmentation [B, classes, H, W]; logits of masks that texts or images tell
+   * (CLIPSeg), [B, H, W], and of conditionalEmbeddings [B·prompts, H, W].
+   */
   logits: Tensor;
   clsLogits: Tensor;
   distillationLogits: Tensor;
@@ -85,6 +92,14 @@ export interface Outputs {
   reassembled: Tensor[];
   /** Fused maps, from the coarsest to the finest, [B, C, H, W]. */
   fused: Tensor[];
+  /** Masks of queries, [B, queries, H, W], positive where a query's object is, and scores of its class, the last of nothing. */
+  masksQueriesLogits: Tensor;
+  /** [B, queries, classes + 1] */
+  classQueriesLogits: Tensor;
+  /** Features that masks are told by, [prompts, D]. */
+  conditionalEmbeddings: Tensor;
+  /** Tokens behind each block of the decoder that makes masks of them, [B·prompts, tokens, channels]. */
+  decoderHiddenStates: Tensor[];
   imageFeatures: Tensor;
   imageEmbeds: Tensor;
   textLastHiddenState: Tensor;
@@ -187,6 +202,10 @@ const NAMES: Readonly<Record<OutputName, Needed | "both">> = {
   featureMaps: "image",
   reassembled: "image",
   fused: "image",
+  masksQueriesLogits: "image",
+  classQueriesLogits: "image",
+  conditionalEmbeddings: "image",
+  decoderHiddenStates: "image",
   imageFeatures: "image",
   imageEmbeds: "image",
   textLastHiddenState: "text",

@@ -4,7 +4,7 @@
  * say.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import { encode, type PostNorm, type Sequence, type Tap } from "./encoder.js";
+import { encode, type Places, type PostNorm, type Sequence, type Tap } from "./encoder.js";
 import { listsOf } from "./lists.js";
 import { inOrder, libraryOrder } from "./order.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
@@ -72,6 +72,8 @@ export type ImageBatch =
 /** Input of the heads: the last block's tokens, [B·tokens, D], or the pixels of a ResNet's last map. */
 export interface Encoded extends Sequence {
   readonly z: Matrix;
+  /** Tokens before all others that joined on the way; none unless given. */
+  readonly joined?: number;
   /** Class tokens of the blocks that the config keeps, [B, D] each, after the last norm. */
   readonly kept?: readonly Matrix[];
   /** Rows and columns of the patches, or of the map. */
@@ -88,6 +90,16 @@ export interface Reader {
   map(index: number, map: FeatureMap, images: number): void;
 }
 
+/** Tokens that join those of each image on their way through the encoder, and come before all others then: EoMT's queries. */
+export interface Joining {
+  /** The first block that has them, from 0. */
+  readonly block: number;
+  /** [n, D] */
+  readonly tokens: Matrix;
+  /** Gives the bias of a block's scores, [tokens, tokens], by what is before the block; undefined where there is none. */
+  readonly bias?: (block: number, encoded: Encoded) => Promise<Float32Array | undefined>;
+}
+
 /** Calls the ops of images up to what the heads read, in tensors that the caller releases. */
 export async function encodeImages(
   backend: Backend,
@@ -95,7 +107,7 @@ export async function encodeImages(
   config: VitConfig,
   batch: ImageBatch,
   call: Call,
-  reader?: Reader,
+  { reader, joining }: { readonly reader?: Reader; readonly joining?: Joining } = {},
 ): Promise<Encoded> {
   const { wants, outputs, signal } = call;
   const { width, prefixTokens, heads } = config;
@@ -111,7 +123,7 @@ export async function encodeImages(
   const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
   const patches = grid[0] * grid[1];
   const tokens = prefixTokens + patches;
-  const z = backend.createTensor(images * tokens, width);
+  let z = backend.createTensor(images * tokens, width);
 
   const x = map
     ? patchEmbedMap(backend, weights, config, map, grid, images)
@@ -138,16 +150,73 @@ export async function encodeImages(
   }
   const kept: Matrix[] = [];
   if (config.keptBlocks) taps.push(classTokenTap(backend, weights, config, z, { images, tokens }, kept));
+  const own = weights.blocks.slice(0, joining?.block);
   const dataset = "pixels" in batch ? batch.dataset : undefined;
-  await encode(backend, config, weights.blocks, z, { images, tokens, dataset }, places, { taps, signal });
+  await encode(backend, config, own, z, { images, tokens, dataset }, places, { taps, signal });
+  let all = tokens;
+  if (joining) {
+    z = await encodeJoined(backend, weights, config, { images, tokens, z, grid }, joining, places, { taps, signal });
+    all += joining.tokens.rows;
+  }
 
   // y = LN(z_L⁰), of all tokens here                                                       (4)
   if (config.norm === "tokens" || config.norm === "twice") backend.layerNorm(z, z, weights.norm!);
-  if (wants("lastHiddenState")) {
+  const last = () => {
     const rows = backend.read(z).then((values) => inOrder(values, order, width));
-    outputs.lastHiddenState = tensorOf(rows, [images, tokens, width]);
+    return tensorOf(rows, [images, all, width]);
+  };
+  if (wants("lastHiddenState")) outputs.lastHiddenState = last();
+  // transformers' list ends behind the norm, where tokens have joined.
+  const { hiddenStates } = outputs;
+  if (joining && hiddenStates && (call.blocks?.includes(config.depth - 1) ?? true)) {
+    hiddenStates[hiddenStates.length - 1] = last();
   }
-  return { images, tokens, z, grid, kept };
+  return { images, tokens: all, z, grid, kept, ...(joining && { joined: all - tokens }) };
+}
+
+/** Runs tokens and those that join them, which have no positions, through the blocks from there on. Returns [B·(n + tokens), D]. */
+async function encodeJoined(
+  backend: Backend,
+  { blocks }: VitWeights,
+  config: VitConfig,
+  { images, tokens, z, grid }: Encoded,
+  joining: Joining,
+  { rotary, ...places }: Places,
+  { taps, signal }: { readonly taps: readonly Tap[]; readonly signal: AbortSignal | undefined },
+): Promise<Matrix> {
+  const joined = joining.tokens.rows;
+  const sequence = { images, tokens: joined + tokens };
+  const all = backend.createTensor(images * sequence.tokens, z.cols);
+  backend.assembleTokens(all, joining.tokens, z, undefined);
+  /** Turns of the tokens, and none of those before them. */
+  const before = (table: Matrix, value: 0 | 1) => {
+    const none = backend.createTensor(joined, table.cols, new Float32Array(joined * table.cols).fill(value));
+    const out = backend.createTensor(joined + tokens, table.cols);
+    backend.assembleTokens(out, none, table, undefined);
+    return out;
+  };
+  const first = rotary && config.rotary?.kind !== "mixed" ? rotary.of(joining.block) : undefined;
+  const turns = first && { cos: before(first.cos, 1), sin: before(first.sin, 0) };
+  const further: Places = { ...places, ...(turns && { rotary: { pairs: rotary!.pairs, of: () => turns } }) };
+  const { bias } = joining;
+  if (!bias) {
+    await encode(backend, config, blocks.slice(joining.block), all, sequence, further, {
+      ...{ taps, first: joining.block, signal },
+    });
+    return all;
+  }
+  for (let block = joining.block; block < blocks.length; block++) {
+    const mark = backend.mark();
+    try {
+      const values = await bias(block, { ...sequence, z: all, grid, joined });
+      const hidden = values && { bias: backend.createTensor(sequence.tokens, sequence.tokens, values) };
+      const one = blocks.slice(block, block + 1);
+      await encode(backend, config, one, all, sequence, { ...further, ...hidden }, { taps, first: block, signal });
+    } finally {
+      backend.release(mark);
+    }
+  }
+  return all;
 }
 
 /** A tap that keeps class tokens. */

@@ -1,4 +1,4 @@
-import { gelu, geluTanh, quickGelu, relu, siluOf, tanh } from "../../assembly/activation";
+import { gelu, geluTanh, quickGelu, relu, silu, tanh } from "../../assembly/activation";
 import { erfc, floats } from "./memory";
 
 const COUNT = 800000;
@@ -22,13 +22,6 @@ function worst(kernel: Kernel, formula: (x: f64) => f64): f64 {
     most = Math.max(most, error / Math.max(1, Math.abs(v)));
   }
   return most;
-}
-
-function silu(x: usize, stride: usize, rows: usize): void {
-  for (; rows; rows--, x += stride) {
-    v128.store(x, siluOf(v128.load(x)));
-    v128.store(x, siluOf(v128.load(x, 16)), 16);
-  }
 }
 
 describe("activations, largest error over [-10, 10]", () => {

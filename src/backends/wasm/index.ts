@@ -15,11 +15,13 @@ import {
   checkAssembleTokens,
   checkAttention,
   checkConvolve,
+  checkConvolveDepthwise,
   checkConvolveTransposed,
   checkData,
   checkGroupNorm,
   checkLayerNorm,
   checkLinear,
+  checkMatmul,
   checkMaxPool,
   checkPatchify,
   checkPool,
@@ -88,6 +90,9 @@ function partsOf(from: Attended, width: number): Record<"q" | "k" | "v", { at: n
   const { at, stride } = from as WasmTensor;
   return { q: { at, stride }, k: { at: at + width * 4, stride }, v: { at: at + 2 * width * 4, stride } };
 }
+
+/** Rows of `matmul` that are multiplied at once, whose packed copy stays small. */
+const MATMUL_ROWS = 960;
 
 const padded = (cols: number) => Math.ceil(cols / 8) * 8;
 
@@ -535,6 +540,68 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         windowsAcross,
         cut,
       });
+      heap.popTo(top);
+    },
+
+    convolveDepthwise(out, x, filters, window) {
+      const images = checkConvolveDepthwise(out, x, filters, window);
+      const o = out as WasmTensor;
+      const { at, stride, cols } = x as WasmTensor;
+      const w = filters as WasmTensor;
+      kernels.convolveDepthwise({
+        images,
+        channels: cols,
+        out: o.at,
+        outStride: o.stride,
+        outHeight: window.outHeight,
+        outWidth: window.outWidth,
+        x: at,
+        xStride: stride,
+        height: window.height,
+        width: window.width,
+        w: w.at,
+        wStride: w.stride,
+        kernel: window.kernel,
+        stride: window.stride,
+        top: window.top,
+        left: window.left,
+      });
+    },
+
+    matmul(out, x, y) {
+      const images = checkMatmul(out, x, y);
+      const o = out as WasmTensor;
+      const a = x as WasmTensor;
+      const b = y as WasmTensor;
+      const [rows, columns, k] = [x.rows / images, out.cols, x.cols];
+      const panels = padded(columns) / 8;
+      const { top } = heap;
+      const w = heap.push(panels * kernels.weightPanelBytes(PRECISIONS.f32, k));
+      for (let image = 0; image < images; image++) {
+        kernels.packPanels({ w, k, x: b.at + image * columns * b.stride, xStride: b.stride, rows: columns });
+        for (let row = 0; row < rows; row += MATMUL_ROWS) {
+          const first = image * rows + row;
+          const count = Math.min(MATMUL_ROWS, rows - row);
+          kernels.linear({
+            precision: PRECISIONS.f32,
+            tile: tiles.float,
+            out: o.at + first * o.stride,
+            outStride: o.stride,
+            rows: count,
+            panels,
+            x: a.at + first * a.stride,
+            xStride: a.stride,
+            w,
+            k,
+            activation: 0,
+            scratch: heap.scratch(kernels.linearScratch(PRECISIONS.f32, tiles.float, count, k)),
+            accumulate: false,
+            scale: 0,
+            shift: 0,
+            eps: 0,
+          });
+        }
+      }
       heap.popTo(top);
     },
 

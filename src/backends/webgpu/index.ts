@@ -16,12 +16,14 @@ import {
   checkAssembleTokens,
   checkAttention,
   checkConvolve,
+  checkConvolveDepthwise,
   checkConvolveTransposed,
   checkData,
   checkDraw,
   checkGroupNorm,
   checkLayerNorm,
   checkLinear,
+  checkMatmul,
   checkMaxPool,
   checkPatchify,
   checkPool,
@@ -43,7 +45,15 @@ import { groupsFor, type Shader, THREADS } from "./shader.js";
 import { attention, blockOf, positionProducts } from "./shaders/attention.js";
 import { type GemmVariant, gemm, TILES } from "./shaders/gemm.js";
 import { groupNorm } from "./shaders/groupnorm.js";
-import { fromWindows, interleave, readout as readoutShader, resizeMap, toWindows } from "./shaders/maps.js";
+import {
+  convolveDepthwise,
+  fromWindows,
+  interleave,
+  matmul,
+  readout as readoutShader,
+  resizeMap,
+  toWindows,
+} from "./shaders/maps.js";
 import { norm as normShader } from "./shaders/norm.js";
 import { quantize } from "./shaders/quantize.js";
 import { rope } from "./shaders/rope.js";
@@ -513,6 +523,16 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
         ...{ outHeight: map.height * map.stride, outWidth: map.width * map.stride, channels: outputs },
         ...{ stride: wide.stride, step: map.stride, windowsDown: outHeight, windowsAcross: outWidth, cut },
       });
+    },
+
+    convolveDepthwise(out, x, filters, window) {
+      checkConvolveDepthwise(out, x, filters, window);
+      runElementwise(convolveDepthwise, out, [x, filters], windowParams(window));
+    },
+
+    matmul(out, x, y) {
+      const images = checkMatmul(out, x, y);
+      runElementwise(matmul, out, [x, y], { high: out.rows / images, inputs4: own(x).stride / 4 });
     },
 
     resizeMap(out, x, map) {

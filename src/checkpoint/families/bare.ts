@@ -67,6 +67,8 @@ export function plain({ seen }: Facts): Omit<Config, "layout" | "family" | "reco
     features: 0,
     patchBoxes: undefined,
     tokenBoxes: undefined,
+    queryMasks: undefined,
+    textMasks: undefined,
     fixedSize: false,
     naflex: false,
     resnet: seen.resnet ? { ...RESNET, units: seen.units, channels: seen.channels } : undefined,

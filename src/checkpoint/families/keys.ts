@@ -18,7 +18,8 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     "training only":
       "hidden_dropout_prob attention_probs_dropout_prob attention_dropout projection_dropout drop_path_rate pos_embed_shift " +
       "pos_embed_jitter pos_embed_rescale tf_legacy_loss auxiliary_loss class_cost bbox_cost giou_cost " +
-      "bbox_loss_coefficient giou_loss_coefficient eos_coefficient",
+      "bbox_loss_coefficient giou_loss_coefficient eos_coefficient no_object_weight class_weight mask_weight " +
+      "dice_weight train_num_points oversample_ratio importance_sample_ratio",
     "initial values":
       "initializer_range initializer_factor layerscale_value layer_scale_init_value logit_scale_init_value temperature_init_value",
     "the loss of pretraining, and its decoder":

@@ -1,6 +1,8 @@
 /** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
 
 import type { Activation } from "../../backend.js";
+import type { QueryMasksConfig } from "../../heads/query-masks.js";
+import type { TextMasksConfig } from "../../heads/text-masks.js";
 import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import { gridOf } from "../../vit/places.js";
@@ -150,6 +152,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   dpt: { eps: 1e-12, heads: 12, interpolation: { filter: "bilinear", antialias: false, always: true } },
   depth_anything: { ...DINOV2, heads: 6 },
   sam: { eps: 1e-6, heads: 12, mlpRatio: true, norm: "none", imageSize: 1024 },
+  eomt: { eps: 1e-6, heads: 16, mlpRatio: true, imageSize: 640 },
+  eomt_dinov3: { eps: 1e-6, heads: 16, imageSize: 640 },
   vitpose: { eps: 1e-12, heads: 12, mlpRatio: true, imageSize: [256, 192] },
 };
 
@@ -188,8 +192,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   const pose = poseBackbone(name, type, file);
   const vision = dense?.backbone?.file ?? pose ?? towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
+  const ofDinov3 = type === "dinov3_vit" || type === "eomt_dinov3";
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
-  if (seen.gated && type === "dinov3_vit") read.choice("hidden_act", "gelu", { silu: true });
+  if (seen.gated && ofDinov3) read.choice("hidden_act", "gelu", { silu: true });
   const activation = seen.gated ? "gelu" : read.choice("hidden_act", family.act ?? "gelu", HIDDEN_ACTS);
   if (seen.gated && family.act === "silu") read.choice("hidden_act", "silu", GATED);
   read.same("num_channels", seen.inputChannels, 3);
@@ -246,10 +251,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     qkvBias,
     qkNorm: seen.qkNorm,
     postNorm: false,
-    rotary:
-      type === "dinov3_vit"
-        ? { kind: "dinov3", temperature: read.number("rope_theta", 100, [1, 1e12]) }
-        : family.rotary,
+    rotary: ofDinov3
+      ? { kind: "dinov3", temperature: rotaryOf(facts).number("rope_theta", 100, [1, 1e12]) }
+      : family.rotary,
     relativePositions: seen.relativePositions,
     interpolation: family.interpolation ?? PLAIN,
     pooling,
@@ -264,7 +268,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     features: contrastive ? seen.features || (text ? width : 0) : 0,
     patchBoxes: named.layout.patchBoxes && { objectness: type === "owlv2" },
     tokenBoxes: boxes ? { classes: labels || (stated === undefined ? seen.boxClasses - 1 : 2) } : undefined,
-    fixedSize: false,
+    queryMasks: seen.queryMasks && queryMasksOf(facts, seen.queryMasks, depth),
+    textMasks: seen.textMasks && textMasksOf(facts, seen.textMasks, { depth, eps }),
+    fixedSize: seen.queryMasks !== undefined,
     naflex: seen.naflex,
     resnet: undefined,
     text,
@@ -297,6 +303,71 @@ function sam(
   };
 }
 
+/** Settings of rotary positions: at the top of DINOv3's file, in rope_parameters of EoMT's. */
+function rotaryOf({ name, file }: Facts) {
+  const { rope_parameters: nested } = file;
+  if (!isRecord(nested)) return reader(name, file);
+  const read = reader(`rope_parameters of ${name}`, nested);
+  read.choice("rope_type", "default", { default: true });
+  return read;
+}
+
+/** CLIPSeg's decoder, whose widths the tensors tell; its norms have the image tower's epsilon, and its activation is fixed. */
+function textMasksOf(
+  { name, file }: Facts,
+  { width, mlpWidth, strides }: NonNullable<Facts["seen"]["textMasks"]>,
+  { depth, eps }: { readonly depth: number; readonly eps: number },
+): TextMasksConfig {
+  const read = reader(name, file);
+  const isBlock = (x: number) => Number.isInteger(x) && x >= 0 && x < depth;
+  const levels = read.numbers("extract_layers", [3, 6, 9], `numbers of its ${depth} blocks, from 0 on`, isBlock);
+  read.same("reduce_dim", width, 64);
+  read.same("decoder_intermediate_size", mlpWidth, 2048);
+  read.same("use_complex_transposed_convolution", strides.length > 1, false);
+  const conditional = read.whole("conditional_layer", 0);
+  const heads = read.count("decoder_num_attention_heads", 4);
+  if (levels.length < 1 || conditional >= levels.length) {
+    const rule = `one of ${levels.length} levels of extract_layers`;
+    throw new Error(`load: "conditional_layer" of "${name}" must be ${rule}; got ${conditional}`);
+  }
+  if (width % heads !== 0 || strides.some((stride) => stride < 1 || stride > MAX_STRIDE)) {
+    const found = `${width} channels, ${heads} heads and strides of ${strides.join(", ")}`;
+    throw new Error(
+      `load: the decoder of "${name}" must have channels that its heads divide, and strides of 1 to ${MAX_STRIDE}; got ${found}`,
+    );
+  }
+  const decoder = { width, depth: levels.length, heads, mlpWidth, eps, activation: "relu" } as const;
+  return { levels, decoder, conditional, strides };
+}
+
+/** Largest stride of a transposed convolution: as large as a patch, of which published have 16. */
+const MAX_STRIDE = 64;
+
+/** Most queries, whose masks are numbered in 16 bits; published have 100 and 200. */
+const MAX_QUERIES = 2 ** 15 - 1;
+
+/** EoMT's head, whose sizes the tensors tell. */
+function queryMasksOf(
+  { name, file }: Facts,
+  { queries, blocks, upscales, classes }: NonNullable<Facts["seen"]["queryMasks"]>,
+  depth: number,
+): QueryMasksConfig {
+  const read = reader(name, file);
+  read.same("num_queries", queries, 200);
+  read.same("num_blocks", blocks, 4);
+  read.same("num_upscale_blocks", upscales, 2);
+  if (queries < 1 || queries > MAX_QUERIES || blocks < 1 || blocks > depth || classes < 1) {
+    const found = `${queries}, ${blocks} of ${depth} blocks and ${classes} scores`;
+    const rule = `1 to ${MAX_QUERIES} queries, blocks that they join, and scores of classes`;
+    throw new Error(`load: "${name}" must have ${rule}; got ${found}`);
+  }
+  const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : classes - 1;
+  if (labels !== classes - 1) {
+    throw new Error(`load: "${name}" has ${labels} classes by its config, but its head has ${classes - 1} and none`);
+  }
+  return { queries, blocks, upscales, classes: labels, activation: read.choice("hidden_act", "gelu", HIDDEN_ACTS) };
+}
+
 /** The BiT of a DPT: images have one size, unless positions are to be resampled. */
 function hybrid(facts: Facts, { stem }: DenseFile): Pick<Config, "stride" | "resnet" | "interpolation"> {
   const { interpolation } = FAMILIES.dpt!;
@@ -323,6 +394,8 @@ function sizeLeftOut(
 /** Families of layouts that no other has. */
 const OF_LAYOUT: Readonly<Partial<Record<LayoutName, string>>> = {
   dinov3: "dinov3_vit",
+  eomt: "eomt",
+  eomt_dinov3: "eomt_dinov3",
   aimv2: "aimv2_vision_model",
   tips: "tipsv2",
   sam: "sam",
@@ -356,6 +429,7 @@ function typeOf({ name, named: { layout, prefix, block, blockPrefix, text }, see
     return "blip_vision_model";
   }
   if (seen.suffixTokens > 0) throw untold("the size of its images");
+  if (layout.name === "clipseg") throw untold("its heads, and which blocks its decoder reads");
   if (layout.name === "radio") throw untold("its heads, its summary and how positions are resampled");
   if (layout.name === "clip") {
     if (has("class_pos_emb")) return "mlcd_vision_model";

@@ -50,6 +50,49 @@ export const readout = (kind: Readout): Shader => ({
   };`),
 });
 
+/** Each channel of a map by a filter of its own. Error: kernel²·2^-24·Σ|x·w|. */
+export const convolveDepthwise: Shader = {
+  name: "convolveDepthwise",
+  reads: { x: "f32", filters: "f32" },
+  writes: { out: "f32" },
+  params: [
+    ...["rows", "cols", "outStride", "height", "width", "kernel", "stride", "top", "left", "outHeight", "outWidth"],
+  ],
+  code: elementwise(`
+  let place = row % (p.outHeight * p.outWidth);
+  let image = row / (p.outHeight * p.outWidth);
+  var sum = 0.0;
+  for (var ky = 0u; ky < p.kernel; ky++) {
+    for (var kx = 0u; kx < p.kernel; kx++) {
+      // Before the first row or column these wrap around and are outside.
+      let y = place / p.outWidth * p.stride + ky - p.top;
+      let x0 = place % p.outWidth * p.stride + kx - p.left;
+      if (y < p.height && x0 < p.width) {
+        sum += x[((image * p.height + y) * p.width + x0) * p.outStride + column]
+          * filters[(ky * p.kernel + kx) * p.outStride + column];
+      }
+    }
+  }
+  out[i] = sum;`),
+};
+
+/**
+ * x yᵀ of each image, of whose rows of out there are `high`. A thread an element, four products at a time; rows of both are
+ * filled with zeros. Error: d·2^-24·Σ|x·y|. Not tiled: masks of queries are its use, under 1 % of their model's products.
+ */
+export const matmul: Shader = {
+  name: "matmul",
+  reads: { x: "vec4f", y: "vec4f" },
+  writes: { out: "f32" },
+  params: ["rows", "cols", "outStride", "high", "inputs4"],
+  code: elementwise(`
+  let own = row * p.inputs4;
+  let other = (row / p.high * p.cols + column) * p.inputs4;
+  var sum = 0.0;
+  for (var k = 0u; k < p.inputs4; k++) { sum += dot(x[own + k], y[other + k]); }
+  out[i] = sum;`),
+};
+
 /** Pixels that a transposed convolution has made at once, step·step of them to a row of x, to their places. */
 export const interleave: Shader = {
   name: "interleave",

@@ -1,0 +1,222 @@
+/**
+ * Masks of queries (EoMT, Kerssies et al. 2025): learned tokens join the sequence before the last blocks, and each then says of
+ * which class something is, and by the product with the patches, enlarged, where it is.
+ */
+import type { Activation, Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
+import type { Planned, Planner } from "../planned.js";
+import { source, transpose, transposedPlan, values } from "../plans.js";
+import { type Call, tensorOf } from "../vit/outputs.js";
+import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
+import type { Encoded, Joining } from "../vit/vit.js";
+import { planMlp, runMlp } from "./mlp.js";
+
+export interface QueryMasksConfig {
+  readonly queries: number;
+  /** Blocks, the last of all, that queries take part in. */
+  readonly blocks: number;
+  /** Times that the patches' map is enlarged twofold. */
+  readonly upscales: number;
+  /** Classes of queries, beside that of nothing. */
+  readonly classes: number;
+  /** Activation of the masks' layers and of each enlargement. */
+  readonly activation: Activation;
+}
+
+/** One enlargement: a transposed convolution, a depthwise one of 3×3, and a norm of each pixel's channels. */
+interface Upscale {
+  readonly transposed: Linear;
+  /** [9, D] */
+  readonly filters: Matrix;
+  readonly norm: Norm;
+}
+
+export interface QueryMasks {
+  /** [queries, D] */
+  readonly queries: Matrix;
+  /** D → classes + 1 */
+  readonly classifier: Linear;
+  /** D → D, by which the map is multiplied. */
+  readonly masks: readonly Linear[];
+  readonly upscale: readonly Upscale[];
+  /** For each block with queries, 1 if a query sees only the patches of its mask there: 0 in all that are published. */
+  readonly hidden: Float32Array;
+}
+
+export interface QueryMasksNames {
+  readonly queries: string;
+  readonly classifier: string;
+  readonly masks: readonly string[];
+  /** Prefix of an enlargement's tensors, with "#". */
+  readonly upscale: string;
+  readonly hidden: string;
+}
+
+/** Epsilon of the enlargements' norms (EomtLayerNorm2d). */
+const UPSCALE_EPS = 1e-6;
+
+export function planQueryMasks(
+  planner: Planner,
+  { queries, classifier, masks, upscale, hidden }: QueryMasksNames,
+  width: number,
+  config: QueryMasksConfig,
+): Planned<QueryMasks> {
+  return {
+    queries: {
+      place: "tensor",
+      ...{ rows: config.queries, cols: width },
+      sources: [source(queries, [config.queries, width], config.queries)],
+    },
+    classifier: planner.linear([classifier], config.classes + 1, width),
+    masks: planMlp(planner, masks, width, width),
+    upscale: Array.from({ length: config.upscales }, (_, i) => {
+      const at = upscale.replace("#", String(i));
+      const filters = source(planner.weightOf(`${at}conv2`), [width, 1, 3, 3], 9, { arrange: transpose(width) });
+      return {
+        transposed: transposedPlan(planner, `${at}conv1`, { outputs: width, channels: width, stride: 2 }),
+        filters: { place: "tensor", ...{ rows: 9, cols: width }, sources: [filters] },
+        norm: planner.norm(`${at}layernorm2d`, width, UPSCALE_EPS),
+      };
+    }),
+    hidden: values(hidden, [config.blocks]),
+  };
+}
+
+/**
+ * Compares the numbers that say in which blocks masks hide patches with what they may be.
+ * @throws Error for one between 0 and 1, by which training draws queries at random, at inference too.
+ */
+export function checkHidden(name: string, tensor: string, { hidden }: QueryMasks): void {
+  const drawn = hidden.findIndex((x) => x > 0 && x < 1);
+  if (drawn < 0) return;
+  const found = `element ${drawn} is ${hidden[drawn]}`;
+  throw new Error(
+    `weights: "${tensor}" of "${name}" must be 0 or 1, as others are chances that are drawn anew for each image; ${found}`,
+  );
+}
+
+/** Sizes of a pass. */
+interface Sizes {
+  readonly prefixTokens: number;
+  readonly depth: number;
+}
+
+/** A model that may have masks of queries. */
+interface Model {
+  readonly queryMasks: QueryMasks | undefined;
+  readonly norm: Norm | undefined;
+}
+
+/** The queries, as they join the encoder; undefined in other models. */
+export function joiningOf(
+  backend: Backend,
+  { queryMasks: weights, norm }: Model,
+  config: Sizes & { readonly queryMasks: QueryMasksConfig | undefined },
+): Joining | undefined {
+  if (!weights) return undefined;
+  const { queries, blocks, activation } = config.queryMasks!;
+  const block = config.depth - blocks;
+  if (!weights.hidden.some((x) => x > 0)) return { block, tokens: weights.queries };
+  /** That of the block before, which stays where a block has none of its own, as in transformers. */
+  let last: Float32Array | undefined;
+
+  async function bias(at: number, { z, ...encoded }: Encoded): Promise<Float32Array | undefined> {
+    if (!(weights!.hidden[at - block]! > 0)) return last;
+    const { tokens, grid } = encoded;
+    const mark = backend.mark();
+    const normed = backend.createTensor(z.rows, z.cols);
+    backend.layerNorm(normed, z, norm!);
+    const masks = masksOf(backend, weights!, activation, config.prefixTokens, { ...encoded, z: normed });
+    const coarse = backend.createTensor(grid[0] * grid[1], queries);
+    const { height, width } = masks;
+    backend.resizeMap(coarse, masks.x, { height, width, outHeight: grid[0], outWidth: grid[1], aligned: false });
+    const read = backend.read(coarse);
+    backend.release(mark);
+    const logits = await read;
+    const first = queries + config.prefixTokens;
+    last = new Float32Array(tokens * tokens);
+    for (let query = 0; query < queries; query++)
+      for (let patch = 0; patch < tokens - first; patch++) {
+        const seen = logits[patch * queries + query]! > 0;
+        if (!seen) last[query * tokens + first + patch] = Number.NEGATIVE_INFINITY;
+      }
+    return last;
+  }
+  return { block, tokens: weights.queries, bias };
+}
+
+/** Gives masksQueriesLogits, [B, queries, H, W], and classQueriesLogits, [B, queries, classes + 1]. */
+export function runQueryMasks(
+  backend: Backend,
+  weights: QueryMasks,
+  { activation }: QueryMasksConfig,
+  { prefixTokens }: Sizes,
+  encoded: Encoded,
+  { wants, outputs }: Call,
+): void {
+  const { images } = encoded;
+  const mark = backend.mark();
+  if (wants("classQueriesLogits")) {
+    const x = queriesOf(backend, weights, encoded);
+    const scores = backend.createTensor(x.rows, weights.classifier.outputs);
+    backend.linear(scores, x, weights.classifier);
+    outputs.classQueriesLogits = tensorOf(backend.read(scores), [images, weights.queries.rows, scores.cols]);
+  }
+  if (wants("masksQueriesLogits")) {
+    const masks = masksOf(backend, weights, activation, prefixTokens, encoded);
+    outputs.masksQueriesLogits = planes(backend, masks, images);
+  }
+  backend.release(mark);
+}
+
+/** Queries of each image, the first of its tokens, [B·queries, D]. */
+function queriesOf(backend: Backend, { queries }: QueryMasks, { images, tokens, z }: Encoded): Matrix {
+  const x = backend.createTensor(images * queries.rows, z.cols);
+  // Windows of one token: a copy.
+  const column = { height: tokens, width: 1, kernel: 1, stride: 1, top: 0, left: 0 };
+  backend.maxPool(x, z, { ...column, outHeight: queries.rows, outWidth: 1 }, Number.NEGATIVE_INFINITY);
+  return x;
+}
+
+/** Logits of each query at each pixel of the enlarged map, [B·H·W, queries]. */
+function masksOf(
+  backend: Backend,
+  weights: QueryMasks,
+  activation: Activation,
+  prefixTokens: number,
+  encoded: Encoded,
+): FeatureMap {
+  const { images, tokens, z, grid } = encoded;
+  const queries = weights.queries.rows;
+  const scale = 2 ** weights.upscale.length;
+  const [height, width] = [grid[0] * scale, grid[1] * scale];
+  const masks = { x: backend.createTensor(images * height * width, queries), height, width };
+  const mark = backend.mark();
+  const patches = backend.createTensor(images * grid[0] * grid[1], z.cols);
+  backend.readout(patches, z, { tokens, prefix: queries + prefixTokens, readout: "ignore" });
+  let map: FeatureMap = { x: patches, height: grid[0], width: grid[1] };
+  for (const { transposed, filters, norm } of weights.upscale) {
+    const rows = 4 * map.x.rows;
+    const next = { x: backend.createTensor(rows, z.cols), height: 2 * map.height, width: 2 * map.width };
+    const between = backend.mark();
+    const enlarged = backend.createTensor(rows, z.cols);
+    const sizes = { height: map.height, width: map.width, kernel: 2, stride: 2 };
+    backend.convolveTransposed(enlarged, map.x, transposed, sizes, { activation });
+    backend.convolveDepthwise(next.x, enlarged, filters, windowOf(next, 3, 1, "symmetric"));
+    backend.layerNorm(next.x, next.x, norm);
+    backend.release(between);
+    map = next;
+  }
+  backend.matmul(masks.x, map.x, runMlp(backend, weights.masks, queriesOf(backend, weights, encoded), activation));
+  backend.release(mark);
+  return masks;
+}
+
+/** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */
+export function largestOfQueryMasks(
+  { upscales, queries }: QueryMasksConfig,
+  width: number,
+  [rows, columns]: readonly [number, number],
+): number {
+  const to8 = (n: number) => Math.ceil(n / 8) * 8;
+  return rows * columns * 4 ** upscales * Math.max(to8(width), to8(queries));
+}
