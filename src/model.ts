@@ -27,7 +27,8 @@ import { collect } from "./tasks/batch.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/prompts.js";
 import { concat } from "./tasks/rows.js";
-import type { Segmentation, SegmentOptions } from "./tasks/segment.js";
+import type { SegmentOptions } from "./tasks/segment.js";
+import type { Segmentation } from "./tasks/segments.js";
 import { checkNames, type TaskImage, type TaskModel, textsOf } from "./tasks/task.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
 

@@ -147,6 +147,45 @@ test("modules import along the arrows only", () => {
   );
 });
 
+/** A way along imports from a file back to itself, if there is one; what is imported only when it is needed leads nowhere. */
+function circleOf(imports: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
+  const done = new Set<string>();
+  function walk(file: string, path: readonly string[]): readonly string[] | undefined {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
+    if (done.has(file)) return undefined;
+    for (const next of imports.get(file) ?? []) {
+      const circle = walk(next, [...path, file]);
+      if (circle) return circle;
+    }
+    done.add(file);
+    return undefined;
+  }
+  for (const file of imports.keys()) {
+    const circle = walk(file, []);
+    if (circle) return circle;
+  }
+  return undefined;
+}
+
+test("no file imports itself by others, not even types", () => {
+  const targets = (file: string) =>
+    [...readFileSync(`src/${file}`, "utf8").matchAll(/\b(?:from|import)\s*(["'])(\.[^"']+)\1/g)].map(([, , path]) =>
+      posix.join(posix.dirname(file), path!).replace(/\.js$/, ".ts"),
+    );
+  assert.equal(circleOf(new Map(files.map((file) => [file, targets(file)]))), undefined);
+  const [a, b, c] = ["a", "b", "c"];
+  assert.deepEqual(
+    circleOf(
+      new Map([
+        [a, [b]],
+        [b, [c]],
+        [c, [b]],
+      ]),
+    ),
+    [b, c, b],
+  );
+});
+
 test("every layer exists", () => {
   const empty = Object.keys(LAYERS).filter((layer) => !files.some((file) => layerOf(file) === layer));
   assert.deepEqual(empty, []);

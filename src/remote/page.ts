@@ -10,7 +10,7 @@ import { locatePackages } from "../platform/packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { TASKS, taskMethods } from "../tasks/index.js";
 import { type EmbeddedImage, isEmbedded } from "../tasks/prompts.js";
-import type { Segmentation } from "../tasks/segment.js";
+import type { Segmentation } from "../tasks/segments.js";
 import {
   type Answer,
   type Facts,

@@ -11,7 +11,16 @@ import type { Tensor } from "../vit/outputs.js";
 
 const { fround } = Math;
 
-/** A keypoint in a photo: its place, in the coordinates that boxes are in, and the largest value of its heatmap. */
+/** A keypoint in pixels of the photo; it may lie outside. */
+export interface Keypoint {
+  readonly name: string;
+  readonly x: number;
+  readonly y: number;
+  /** The largest value of its heatmap, by which the library counts: about 1 where it is seen, near 0 where not. */
+  readonly probability: number;
+}
+
+/** A keypoint without its name: its place, in the coordinates that boxes are in, and the largest value of its heatmap. */
 export interface Peak {
   readonly x: number;
   readonly y: number;

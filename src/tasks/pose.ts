@@ -2,18 +2,9 @@
 import type { Box } from "../image/geometry.js";
 import { inSlices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
-import { peaksOf } from "./keypoints.js";
+import { type Keypoint, peaksOf } from "./keypoints.js";
 import { skeletonDrawn } from "./skeleton.js";
 import type { Task } from "./task.js";
-
-/** A keypoint in pixels of the photo; it may lie outside. */
-export interface Keypoint {
-  readonly name: string;
-  readonly x: number;
-  readonly y: number;
-  /** The largest value of its heatmap, by which the library counts: about 1 where it is seen, near 0 where not. */
-  readonly probability: number;
-}
 
 /** The keypoints in a box. */
 export interface Pose {

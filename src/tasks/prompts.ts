@@ -5,11 +5,8 @@ import { inSlices, type Slices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
 import type { Tensor } from "../vit/outputs.js";
 import { type AboveZero, maskAbove, resizeBilinear } from "./maps.js";
-import type { Segment, Segmentation } from "./segment.js";
+import { OBJECT, type Segment, type Segmentation } from "./segments.js";
 import type { TaskImage } from "./task.js";
-
-/** Label of the masks of what a prompt is on, which has no class. */
-export const OBJECT = "object";
 
 /** A point of a photo, in its pixels, as transformers' SamProcessor takes them: (0, 0) is the first pixel, its center is meant. */
 export interface Point {

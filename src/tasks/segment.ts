@@ -1,11 +1,11 @@
 /** Segments of a photo. */
 
-import type { Box, Geometry, Size } from "../image/geometry.js";
+import type { Geometry, Size } from "../image/geometry.js";
 import { inSlices, type Slices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
 import { bestClasses, bestOfLines, masksOf, type Region } from "./maps.js";
 import { distinct } from "./palette.js";
-import { OBJECT, type PromptOptions, promptsOf, segmentPrompts } from "./prompts.js";
+import { type PromptOptions, promptsOf, segmentPrompts } from "./prompts.js";
 import {
   classLines,
   instanceSegments,
@@ -14,6 +14,7 @@ import {
   regionsOf,
   textSegments,
 } from "./query-masks.js";
+import { OBJECT, type Segment, type Segmentation } from "./segments.js";
 import { checkPart, checkSize, type MapSize, type Task, type TaskModel, textsOf } from "./task.js";
 
 /** Kinds of segments. */
@@ -39,33 +40,6 @@ export interface SegmentOptions extends PromptOptions {
   /** Size of the masks: the photo's, or that in which the model sees it. */
   size?: MapSize;
   signal?: AbortSignal;
-}
-
-/** Pixels of a photo that belong together. */
-export interface Segment {
-  readonly label: string;
-  readonly index: number;
-  /**
-   * Mean over its pixels of the probability of its class; of instance and panoptic segments the score of the query; of a mask by
-   * prompts what the model says of its own quality.
-   */
-  readonly probability: number;
-  /** 1 where it is, 0 elsewhere, line by line. */
-  readonly mask: { readonly width: number; readonly height: number; readonly data: Uint8Array };
-  readonly box: Box;
-  /** Pixels. */
-  readonly area: number;
-}
-
-/**
- * Segments of a photo: semantic ones cover every pixel once and are in the order of their areas, the others in that of the
- * library's ids. Masks by prompts are those of each object in turn,
- * the best first: `index` is the object's number, and a box of zeros is of a mask without pixels.
- */
-export interface Segmentation {
-  readonly width: number;
-  readonly height: number;
-  readonly segments: readonly Segment[];
 }
 
 export interface Segmenting {

@@ -1,7 +1,7 @@
 /** Keypoints and the lines between them, drawn on a photo. */
 import type { RgbImage } from "../image/decode/file.js";
+import type { Keypoint } from "./keypoints.js";
 import { distinct, type Rgb } from "./palette.js";
-import type { Keypoint } from "./pose.js";
 
 type Edge = readonly [number, number];
 
