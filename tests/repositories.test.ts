@@ -10,7 +10,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { type EmbedOptions, type LoadOptions, load, type Model } from "../src/index.js";
+import { type EmbedOptions, type LoadOptions, load, type Model, type OutputName, type Tensor } from "../src/index.js";
 
 const ROOT = process.env.VITRAIL_REPOSITORIES ?? "build/repositories";
 const PHOTO = join(ROOT, "photo.png");
@@ -51,6 +51,9 @@ interface Expected {
   readonly features?: readonly number[];
   /** Features of texts. */
   readonly texts?: Readonly<Record<string, readonly number[]>>;
+  /** Of a forward pass with the photo's pixel values and these inputs. */
+  readonly inputs?: Readonly<Record<string, { readonly dims: number[]; readonly data: number[] }>>;
+  readonly outputs?: Readonly<Partial<Record<OutputName, readonly number[]>>>;
   /** Ids of a text without its padding, and its features. */
   readonly ids?: readonly number[];
   readonly text?: readonly number[];
@@ -91,6 +94,16 @@ async function compare(model: Model, want: Expected): Promise<void> {
     assertRow(await model.embed(PHOTO, { pooling }), want.features, "the photo");
   }
   for (const [text, row] of Object.entries(want.texts ?? {})) assertRow(await model.text!.embed(text), row, text);
+  if (want.outputs) {
+    const names = Object.keys(want.outputs) as OutputName[];
+    // Of points and boxes floats.
+    const inputs = Object.entries(want.inputs ?? {}).map(([name, { dims, data }]) => {
+      return [name, { dims, data: /Points|Boxes/.test(name) ? Float32Array.from(data as number[]) : data }];
+    });
+    const pixelValues = await model.preprocess(PHOTO);
+    const got = await model.forward({ pixelValues, ...Object.fromEntries(inputs) }, { outputs: names });
+    for (const name of names) assertRow(Float32Array.from((got[name] as Tensor).data), want.outputs[name]!, name);
+  }
   if (want.ids) {
     const { length } = model.config.text!;
     const padded = Array.from({ length }, (_, i) => want.ids![i] ?? 0);
@@ -158,18 +171,20 @@ if (!existsSync(PHOTO)) {
 /** Words for a stand-in that gave its library's numbers. */
 function howOf(of: Expected): string {
   const { scores, texts, head, options, text, threshold } = of;
-  const { depth, detections } = of;
+  const { depth, detections, outputs } = of;
   const numbers = depth
     ? "depth"
-    : detections
-      ? "boxes"
-      : threshold !== undefined
-        ? "tags"
-        : scores
-          ? "scores"
-          : texts || text
-            ? "features of images and texts"
-            : "features";
+    : outputs
+      ? Object.keys(outputs).join(", ")
+      : detections
+        ? "boxes"
+        : threshold !== undefined
+          ? "tags"
+          : scores
+            ? "scores"
+            : texts || text
+              ? "features of images and texts"
+              : "features";
   const how = head ? " of the option head" : options?.prefix ? ` of the image tower, by prefix ${options.prefix}` : "";
   return `loads: ${numbers}${how}`;
 }

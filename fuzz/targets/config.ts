@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { imageOptions, imageSettings } from "../../src/checkpoint/families/bare.js";
-import { parseConfig } from "../../src/checkpoint/recognize.js";
+import { classesOf, parseConfig } from "../../src/checkpoint/recognize.js";
 import { planWeights } from "../../src/checkpoint/weights.js";
 import { parsePreprocessing } from "../../src/image/processors.js";
 import { headerLength, parseHeader } from "../../src/io/safetensors.js";
@@ -69,7 +69,8 @@ const target: Target = {
     parsePreprocessing(preprocessor, imageSettings(json, config), config.imageSize, imageOptions(config));
     const plan = planWeights("weights", { config, named }, shapes);
     // What is planned has as many outputs as it says.
-    expect(labels.length === config.classes, () => `${labels.length} labels of ${config.classes} classes`);
+    const classes = classesOf(config);
+    expect(labels.length === classes, () => `${labels.length} labels of ${classes} classes`);
     expect(
       [...plan.tensors].every((name) => shapes.has(name)),
       () => "a plan of tensors that are not there",

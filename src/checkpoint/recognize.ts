@@ -263,7 +263,7 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
 }
 
 /** Classes that are scored, of images, of their pixels or of boxes, or keypoints. */
-const classesOf = ({ classes, dpt, tokenBoxes, queryMasks, heatmaps }: Config): number =>
+export const classesOf = ({ classes, dpt, tokenBoxes, queryMasks, heatmaps }: Config): number =>
   dpt?.head.kind === "segmentation"
     ? dpt.head.classes
     : (tokenBoxes?.classes ?? queryMasks?.classes ?? heatmaps?.keypoints ?? classes);
