@@ -159,8 +159,8 @@ test("preprocessing: what is not supported is refused in one sentence", async ()
   const huggingFace = (config: object, message: RegExp) =>
     assert.throws(() => parsePreprocessing(config, undefined, [224, 224]), { name: "RangeError", message });
   huggingFace(
-    { image_processor_type: "SamImageProcessor" },
-    /^preprocessing: image_processor_type must be that of ViT, .*; got "SamImageProcessor"$/,
+    { image_processor_type: "SegformerImageProcessor" },
+    /^preprocessing: image_processor_type must be that of ViT, .*; got "SegformerImageProcessor"$/,
   );
   huggingFace([1], /^preprocessing: preprocessor_config\.json must hold an object; got \[1\]$/);
   huggingFace({ resample: 9 }, /^preprocessing: resample must be a number from 0 to 5 or the name of a filter; got 9$/);
