@@ -140,8 +140,9 @@ export async function openModel(
   const found = await openNamed(source, options, waiting);
   if (!options.head) return found;
   const { place, said } = options.head;
+  let head: Checkpoint | undefined;
   try {
-    const head = await openCheckpoint(place, waiting);
+    head = await openCheckpoint(place, waiting);
     const probe = readProbe(head.name, head.tensors, said);
     return {
       ...beside(
@@ -153,6 +154,7 @@ export async function openModel(
       probe,
     };
   } catch (error) {
+    await head?.close();
     await found.close();
     throw error;
   }
