@@ -4,8 +4,13 @@ import { test } from "node:test";
 import { faultOfStrangers, strangersOf, wrapperOf } from "../src/checkpoint/wrappers.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
 
-const { tensors } = await openCheckpoint("tests/fixtures/checkpoints/timm-vit");
-const clip = (await openCheckpoint("tests/fixtures/checkpoints/openclip-vit")).tensors;
+async function tensorsOf(name: string) {
+  const { tensors, close } = await openCheckpoint(`tests/fixtures/checkpoints/${name}`);
+  await close();
+  return tensors;
+}
+const tensors = await tensorsOf("timm-vit");
+const clip = await tensorsOf("openclip-vit");
 
 /** The tensors of a model behind each prefix, and others. */
 const within = (prefixes: readonly string[], others: readonly string[] = [], of = tensors) => {
