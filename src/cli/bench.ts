@@ -1,6 +1,6 @@
 /** `vitrail bench`: how fast the forward pass of a model is on this machine. */
 import process from "node:process";
-import type { Model } from "../index.js";
+import type { Config, Model, OutputName } from "../index.js";
 import { describeBackend, type Invocation, loadModel, modelName, rounded, since } from "./invocation.js";
 import { multiplyAdds } from "./sizes.js";
 
@@ -62,15 +62,24 @@ export async function bench(invocation: Invocation): Promise<void> {
   );
 }
 
-/** A call that gives the milliseconds of one forward pass: logits, or what a head would read. */
-function forwardOf(model: Model, batch: number): () => Promise<number> {
-  const [height, width] = model.config.imageSize;
-  const dims = [batch, 3, height, width];
-  const data = Float32Array.from({ length: batch * 3 * height * width }, (_, i) => Math.sin(i));
-  const outputs = [model.config.classes > 0 ? "logits" : "preLogits"] as const;
+/** The output of the head that a checkpoint has, as far as it is made of images alone. */
+function outputOf({ classes, dpt, tokenBoxes, patchBoxes, heatmaps, queryMasks, sam }: Config): OutputName {
+  if (dpt?.head.kind === "depth") return "predictedDepth";
+  if (patchBoxes) return "predBoxes";
+  if (heatmaps) return "heatmaps";
+  if (queryMasks) return "masksQueriesLogits";
+  if (sam) return "imageEmbeddings";
+  return classes > 0 || dpt || tokenBoxes ? "logits" : "preLogits";
+}
+
+/** A call that gives the milliseconds of one forward pass, its head included, or what a head would read. */
+function forwardOf({ forward, config }: Model, batch: number): () => Promise<number> {
+  const dims = [batch, config.inputChannels, ...config.imageSize];
+  const data = Float32Array.from({ length: dims.reduce((product, n) => product * n, 1) }, (_, i) => Math.sin(i));
+  const outputs = [outputOf(config)];
   return async () => {
     const start = performance.now();
-    await model.forward({ pixelValues: { dims, data } }, { outputs });
+    await forward({ pixelValues: { dims, data } }, { outputs });
     return performance.now() - start;
   };
 }

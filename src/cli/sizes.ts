@@ -65,9 +65,12 @@ function denseCosts(config: Config): { readonly products: number; readonly eleme
 }
 
 /** Multiply-adds of the stem and of bottlenecks a quarter as wide inside. */
-function convolutionProducts({ imageSize }: Config, { units, channels }: NonNullable<Config["resnet"]>): number {
+function convolutionProducts(
+  { imageSize, inputChannels }: Config,
+  { units, channels }: NonNullable<Config["resnet"]>,
+): number {
   let area = (imageSize[0] * imageSize[1]) / 4;
-  let sum = area * 49 * 3 * channels[0]!;
+  let sum = area * 49 * inputChannels * channels[0]!;
   area /= 4;
   for (const [stage, count] of units.entries()) {
     let inputs = channels[stage]!;
