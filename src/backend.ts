@@ -188,9 +188,9 @@ export type Attended = Tensor | { readonly q: Tensor; readonly k: Tensor; readon
 export interface Decomposed {
   readonly height: number;
   readonly width: number;
-  /** [2·height-1, d]: row y-v+height-1 for a query in line y and a key in line v. */
+  /** Table of lines, [2·height-1, d]: row y-v+height-1 for a query in line y and a key in line v. */
   readonly down: Tensor;
-  /** [2·width-1, d], of their places in the line. */
+  /** Table of places in a line, [2·width-1, d]. */
   readonly across: Tensor;
 }
 

@@ -263,7 +263,7 @@ console.log(await vit.embed(new ImageData(8, 8)));
     t.diagnostic(`${gzip(initial)} bytes gzip at first`);
   });
 
-  test("classifying one image takes 160 kB gzip besides codecs", (t) => {
+  test("classifying one image takes 200 kB gzip besides codecs", (t) => {
     const { initial, lazy, modules, gzip } = bundle(`import { load } from "vitrail";
 const vit = await load();
 console.log(await vit.classify("cat.jpg"));
@@ -275,10 +275,10 @@ console.log(await vit.classify("cat.jpg"));
     assert.ok(needed.flatMap(modules).some((module) => module.endsWith("kernels.gen.js")));
     const bytes = gzip([...initial, ...needed]);
     t.diagnostic(`${bytes} bytes gzip in ${initial.length + needed.length} files`);
-    assert.ok(bytes < 160_000, `${bytes} bytes`);
+    assert.ok(bytes < 200_000, `${bytes} bytes`);
   });
 
-  test("a page of Vite whose workers are modules loads 200 kB gzip besides decoders", {
+  test("a page of Vite whose workers are modules loads 310 kB gzip besides decoders", {
     skip: absent("Chromium", BROWSERS.chromium.command),
   }, async (t) => {
     writeFileSync(join(project, "modules.config.js"), 'export default { worker: { format: "es" } };\n');
@@ -294,6 +294,6 @@ console.log(await vit.classify("cat.jpg"));
     assert.doesNotMatch(check(seen, project), /page's own thread/);
     const sum = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
     t.diagnostic(`${sum} bytes gzip in ${sizes.size} files`);
-    assert.ok(sum < 200_000, [...sizes].map((entry) => entry.join(": ")).join(", "));
+    assert.ok(sum < 310_000, [...sizes].map((entry) => entry.join(": ")).join(", "));
   });
 });

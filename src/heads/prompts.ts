@@ -6,7 +6,7 @@ export interface Prompts {
   readonly points:
     | { readonly count: number; readonly xy: Float32Array; readonly labels: readonly number[] }
     | undefined;
-  /** [objects, 4]: left, top, right, bottom. */
+  /** Corners, [objects, 4]: left, top, right, bottom. */
   readonly boxes: Float32Array | undefined;
   readonly objects: number;
 }

@@ -41,7 +41,7 @@ export interface Inputs {
   readonly queryEmbeds?: Tensor;
   /** Points of SAM, [B, objects, points, 2]: x and y in pixels of the model's image. */
   readonly inputPoints?: Tensor;
-  /** [B, objects, points]: 1 on the object, which all are unless given, 0 beside it, -1 for no point, -10 for padding. */
+  /** Labels of points, [B, objects, points]: 1 on the object, as all are unless given, 0 beside it, -1 for no point, -10 for padding. */
   readonly inputLabels?: Integers;
   /** Boxes of SAM, [B, objects, 4]: left, top, right and bottom in pixels of the model's image. */
   readonly inputBoxes?: Tensor;
