@@ -14,12 +14,12 @@ import { find } from "./installed.js";
 const noChromium = find("chromium") ? false : "there is no chromium on the PATH";
 suite("chromium", { skip: noChromium }, () => {
   const plain = ROOTS.map(({ folders }) => folders.filter(isPlain));
-  // A page is given one file.
+  // A page is given one file; Node and Deno have all checkpoints.
   const addresses = (folders: readonly string[]) =>
     folders
       .filter((folder) => existsSync(join(folder, "model.safetensors")) || existsSync(join(folder, "model.npz")))
       .map((folder) => `/${folder.replace("../", "")}`)
-      .slice(0, allOfGpu ? undefined : 1);
+      .slice(0, allOfGpu ? 12 : 1);
 
   for (const task of ["conformance", "conformanceInWorker"] as const) {
     test(task === "conformance" ? "conformance on a page" : "conformance in a worker", {
@@ -27,7 +27,7 @@ suite("chromium", { skip: noChromium }, () => {
     }, async (t) => {
       const { failures, count } = (await visit("chromium", [task], { folders: [] }))[task];
       assert.deepEqual(failures, []);
-      assert.ok(count > 300, `${count} cases`);
+      assert.ok(count > (task === "conformance" ? 300 : 30), `${count} cases`);
       t.diagnostic(`${count} cases`);
     });
   }

@@ -10,14 +10,15 @@ import { allOfGpu, gpuForTests } from "./gpu.js";
 const gpu = await gpuForTests();
 const none = "reason" in gpu ? gpu.reason : undefined;
 
-/** SwiftShader takes a minute for the shaders of a checkpoint: there it is one of them. */
-const slow = "name" in gpu && /swiftshader/i.test(gpu.name) && !allOfGpu;
+/** SwiftShader takes up to a minute for the shaders of a checkpoint: there it is one of each kind, or one. */
+const slow = "name" in gpu && /swiftshader/i.test(gpu.name);
+const some = ["hf-depth-anything", ...(allOfGpu ? ["hf-dpt-segmentation", "hf-eomt", "hf-clipseg-refined"] : [])];
 
 for (const { root, skip, folders } of DENSE_ROOTS) {
   if (none ?? skip) test(`dense heads of ${root} on webgpu`, { skip: none ?? skip }, () => undefined);
   else {
     const own = folders.filter((folder) => /^hf-(depth-anything|dpt-|eomt|clipseg)/.test(basename(folder)));
-    const those = slow ? own.filter((folder) => folder === "tests/fixtures/dense/hf-depth-anything") : own;
+    const those = slow ? own.filter((folder) => some.some((name) => folder === `tests/fixtures/dense/${name}`)) : own;
     for (const folder of those) {
       test(`${folder} on webgpu is what its library computes`, () => compareStages(folder, { backend: "webgpu" }));
     }
