@@ -1,4 +1,4 @@
-// What the parts of the JPEG decoder share. The host (src/image/decode/jpeg.ts) lays out memory from `heap` on and fills these
+// Structs that the parts of the JPEG decoder share. The host (src/image/decode/jpeg.ts) lays out memory from `heap` on and fills these
 // structs, whose fields take 4 bytes each in this order; fields after the blank line are the decoder's own.
 // Section numbers (§) are those of ITU-T T.81.
 

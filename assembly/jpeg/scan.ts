@@ -12,7 +12,8 @@ import { decodeToCoefficients, decodeToSamples } from "./sequential";
 /** Begins the scan that the host has described. */
 export function beginScan(): void {
   prepareOffsets();
-  prepareZeros();
+  // Of all scans refinements of AC alone read it.
+  if (scan.bandStart && scan.high) prepareZeros();
   scan.row = 0;
   scan.line = 0;
   scan.column = 0;

@@ -198,17 +198,20 @@ const clipBlock: BlockNames = {
   mlps: [{ norm: "layer_norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
 };
 
+/** Attention of DINOv3, and of DINOv2 in memory. */
+const DINO_ATTENTIONS: BlockNames["attentions"] = [
+  {
+    norm: "norm1",
+    qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+    proj: "attention.o_proj",
+    scales: ["layer_scale1.lambda1"],
+  },
+];
+
 /** A block of transformers' DINOv2, TIPSv2 and RADIO in memory, from version 5 on: files of save_pretrained have older names. */
 const inMemoryBlock: BlockNames = {
   at: "encoder.layer.#.",
-  attentions: [
-    {
-      norm: "norm1",
-      qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
-      proj: "attention.o_proj",
-      scales: ["layer_scale1.lambda1"],
-    },
-  ],
+  attentions: DINO_ATTENTIONS,
   mlps: [
     {
       norm: "norm2",
@@ -369,14 +372,7 @@ const transformers: Layout = {
 
 const dinov3Block: BlockNames = {
   at: "layer.#.",
-  attentions: [
-    {
-      norm: "norm1",
-      qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
-      proj: "attention.o_proj",
-      scales: ["layer_scale1.lambda1"],
-    },
-  ],
+  attentions: DINO_ATTENTIONS,
   mlps: [
     {
       norm: "norm2",

@@ -3,10 +3,7 @@
 import type { Config } from "../checkpoint/config.js";
 import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { scaleOf } from "../checkpoint/plan.js";
-import { labelsOfProbe, withProbe } from "../checkpoint/probe.js";
-import { parseConfig } from "../checkpoint/recognize.js";
-import { withTags } from "../checkpoint/tags.js";
-import { type Found, openHead, openModel, openSource } from "../engine/sources.js";
+import { type Found, openHead, openModel, openSource, readConfig } from "../engine/sources.js";
 import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { assumedProcessor } from "../image/processors.js";
 import type { Checkpoint } from "../io/checkpoint.js";
@@ -24,11 +21,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const checkpoint = await openModel(opened, { ...names, head }, { signal, onProgress: progressOf(terminal) });
   await checkpoint.close();
   const { prefix } = checkpoint;
-  const { name, probe } = checkpoint;
-  const parsed = await parseConfig(name, checkpoint.config, checkpoint.tensors);
-  const { named, strays, ...tagged } = await withTags(parsed, checkpoint, { signal });
-  const config = probe ? withProbe(name, tagged.config, probe) : tagged.config;
-  const labels = probe ? await labelsOfProbe(config) : tagged.labels;
+  const { config, named, labels, strays } = await readConfig(checkpoint, { signal });
   const settings = imageSettings(checkpoint.config, config);
   const assumed = assumedProcessor(checkpoint.preprocessor, settings);
   const prepared = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {

@@ -4,9 +4,7 @@ import type { Choice } from "../backends/select.js";
 import type { Config, ConfigOverrides } from "../checkpoint/config.js";
 import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { isRecord } from "../checkpoint/json.js";
-import { labelsOfProbe, withProbe } from "../checkpoint/probe.js";
-import { faultOfSizes, parseConfig } from "../checkpoint/recognize.js";
-import { withTags } from "../checkpoint/tags.js";
+import { faultOfSizes } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
 import { type ForwardOptions, forward } from "../forward/forward.js";
 import { traced } from "../forward/trace.js";
@@ -22,7 +20,16 @@ import { environment } from "../platform/host.js";
 import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
-import { keyOf, type NamesOptions, type OpenedHead, openHead, openModel, openSource, type Source } from "./sources.js";
+import {
+  keyOf,
+  type NamesOptions,
+  type OpenedHead,
+  openHead,
+  openModel,
+  openSource,
+  readConfig,
+  type Source,
+} from "./sources.js";
 import { drawsAlike } from "./trial.js";
 
 /** The part of LoadOptions that matters to an engine. */
@@ -125,11 +132,7 @@ export async function createEngine(
   });
   try {
     const { name, tensors } = checkpoint;
-    const { probe } = checkpoint;
-    const parsed = await parseConfig(name, checkpoint.config, tensors, options.config);
-    const { named, ...tagged } = await withTags(parsed, checkpoint, { signal, onProgress });
-    const stored = probe ? withProbe(name, tagged.config, probe) : tagged.config;
-    const labels = probe ? await labelsOfProbe(stored) : tagged.labels;
+    const { config: stored, named, labels } = await readConfig(checkpoint, { signal, onProgress }, options.config);
     const config = resized(name, stored, options);
     const { doubt } = checkpoint;
     const prepared = parsePreprocessing(

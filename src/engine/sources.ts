@@ -1,5 +1,8 @@
 /** From what `load` is given to the files that it means, and the tensors in them. */
-import { PROBE, type ProbeOptions, type ReadProbe, readProbe } from "../checkpoint/probe.js";
+import type { ConfigOverrides } from "../checkpoint/config.js";
+import { labelsOfProbe, PROBE, type ProbeOptions, type ReadProbe, readProbe, withProbe } from "../checkpoint/probe.js";
+import { parseConfig } from "../checkpoint/recognize.js";
+import { withTags } from "../checkpoint/tags.js";
 import { faultOfStrangers, wrapperOf } from "../checkpoint/wrappers.js";
 import { parseReference } from "../hub/reference.js";
 import type { OpenOptions } from "../hub/settings.js";
@@ -158,6 +161,15 @@ export async function openModel(
     await found.close();
     throw error;
   }
+}
+
+/** The config of what was found, with its labels: those of a tagger's list or of a head in a file of its own, where it has one. */
+export async function readConfig(found: Found, waiting: Waiting, overrides?: ConfigOverrides) {
+  const { name, config, tensors, probe } = found;
+  const parsed = await withTags(await parseConfig(name, config, tensors, overrides), found, waiting);
+  if (!probe) return parsed;
+  const own = withProbe(name, parsed.config, probe);
+  return { ...parsed, config: own, labels: await labelsOfProbe(own) };
 }
 
 async function openNamed(
