@@ -1,7 +1,7 @@
 /** Filters by which a model sees pixels first: those of its patches (figure 7, left), or of its convolutional stem. */
-import type { Backend } from "../backend.js";
+import type { Backend, Linear } from "../backend.js";
 import { type Tensor, tensorOf } from "./outputs.js";
-import type { VitConfig, VitWeights } from "./vit.js";
+import type { ResNet } from "./resnet.js";
 
 /** Inputs of the layer that are asked for at once: 256 of 768 outputs are 0.8 MB. */
 const ROWS = 256;
@@ -12,8 +12,12 @@ const ROWS = 256;
  */
 export function filtersOf(
   backend: Backend,
-  { patchEmbed, resnet }: Pick<VitWeights, "patchEmbed" | "resnet">,
-  { patchSize, inputChannels, naflex }: VitConfig,
+  { patchEmbed, resnet }: { readonly patchEmbed: Linear | undefined; readonly resnet: ResNet | undefined },
+  {
+    patchSize,
+    inputChannels,
+    naflex,
+  }: { readonly patchSize: readonly [number, number]; readonly inputChannels: number; readonly naflex: boolean },
 ): Promise<Tensor> {
   const stem = resnet?.stem.convolution;
   const layer = stem ? stem.weights : patchEmbed!;
