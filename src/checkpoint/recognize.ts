@@ -17,7 +17,7 @@ import {
   TRANSFORMERS_KEYS,
 } from "./families/keys.js";
 import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
-import { type Facts, type Known, observe, recognizeLayout, type Seen } from "./observe.js";
+import { type Facts, type Known, findLayout, observe, type Seen } from "./observe.js";
 
 /** Reads the JSON file beside tensors of a layout. */
 type Read = (facts: Facts) => Omit<Config, "layout"> | Promise<Omit<Config, "layout">>;
@@ -80,7 +80,8 @@ export async function parseConfig(
   }
   const { text: ofText, ...stated } = checkOverrides(overrides);
   if (file.model_type !== undefined) (await importTransformers()).checkFamily(name, file);
-  const named = recognizeLayout(name, tensors, file);
+  const named = findLayout(tensors);
+  if (!named) throw (await import("./strangers.js")).strangersError(name, tensors, file);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
   const read = await (await READERS[layout]())({ name, file, seen, named, tensors, stated });
