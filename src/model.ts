@@ -6,6 +6,7 @@ import type { Lease } from "./engine/sharing.js";
 import { concatenated } from "./forward/batches.js";
 import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
+import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Box, Geometry } from "./image/geometry.js";
@@ -135,6 +136,8 @@ export interface PreparedImage extends EmbeddedImage {
 /** A loaded model. Calls run one after the other, in the order in which they were made. */
 export interface Model extends TaskMethods {
   readonly config: Config;
+  /** The facts that features depend on: those of other models, or of other preprocessing, cannot be compared with its own. */
+  readonly identity: ModelIdentity;
   /** Class names by index: id2label. */
   readonly labels: readonly string[];
   readonly backend: {
@@ -208,7 +211,18 @@ export async function loadHere(
   options: LoadOptions,
   onPage = "",
 ): Promise<Model> {
-  return createModel(await acquireEngine(source, options), options, onPage);
+  const lease = await acquireEngine(source, options);
+  const model = createModel(lease, options, onPage);
+  const { notes } = lease.value;
+  if (notes?.identity) {
+    try {
+      checkSame(`load: the head "${notes.file}"`, notes.identity, await identityOf(model, notes.identity));
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  }
+  return model;
 }
 
 function createModel(
@@ -569,6 +583,7 @@ function createModel(
 
   return {
     config,
+    identity: loaded.value.identity,
     labels,
     get backend() {
       backend = lease?.value.backend ?? backend;

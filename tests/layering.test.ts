@@ -34,12 +34,20 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "pipeline.ts": { imports: ["index.ts", "image", "platform", "tasks"] },
   // What a model sees: asks a loaded model, and draws.
   pictures: { imports: ["checkpoint", "image", "index.ts", "io", "tasks", "vit"] },
+  // Embeddings on disk, heads of a few photos: users of a model that somebody has loaded.
+  collection: {
+    imports: [
+      ...["checkpoint", "identity.ts", "image", "io", "json.ts", "model.ts", "numerics", "platform", "tasks"],
+      "waiting.ts",
+    ],
+    lazily: ["hyparquet"],
+  },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {
     imports: [
       ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "engine/sources.ts", "forward", "hub/settings.ts"],
-      ...["image", "io", "numerics", "platform", "tasks", "vit"],
+      ...["identity.ts", "image", "io", "numerics", "platform", "tasks", "vit"],
     ],
   },
   // Entries of some hosts, and the files that these import in their own ways.
@@ -49,7 +57,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   engine: {
     imports: [
       ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "heads", "hub/settings.ts"],
-      ...["image", "io", "json.ts", "platform", "waiting.ts", "vit"],
+      ...["identity.ts", "image", "io", "json.ts", "platform", "waiting.ts", "vit"],
       ...["engine/placement.ts", "engine/sharing.ts", "engine/sources.ts", "engine/trial.ts"],
     ],
     lazily: ["text"],
@@ -75,6 +83,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
       "backend.ts",
       "forward/model.ts",
       "heads",
+      "identity.ts",
       "json.ts",
       "keys.ts",
       "numerics",
@@ -90,6 +99,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "plans.ts": { imports: ["planned.ts"] },
   vit: { imports: ["backend.ts", "waiting.ts"] },
   numerics: { imports: ["backend.ts"] },
+  "identity.ts": { imports: ["json.ts"] },
   "backend.ts": { imports: [] },
   "backends/select.ts": {
     imports: ["backend.ts"],

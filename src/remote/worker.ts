@@ -57,8 +57,8 @@ async function run(
       setPackages(packages!);
       const [options] = args as [LoadOptions];
       model = await loadHere((await takeSource(first)) as never, progress ? { ...options, onProgress } : options);
-      const { config, labels, tasks } = model;
-      return { config, labels, tasks } satisfies Facts;
+      const { config, identity, labels, tasks } = model;
+      return { config, identity, labels, tasks } satisfies Facts;
     }
     case "forward":
       return model!.forward(first as never, ...(args as never[]));

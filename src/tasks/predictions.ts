@@ -20,19 +20,27 @@ export type Probabilities = "softmax" | "sigmoid" | "none";
 
 /**
  * The best classes with their softmax, the sigmoid of each, or the logit again, by logit, equal ones by index.
- * @param least tells the probability that a class must be above, where there is one.
+ * @param options sharpness multiplies the logits before their softmax; least tells the probability that a class must be above,
+ * where there is one.
  */
 export function predictions(
   logits: Float32Array,
   { labels, categories }: { readonly labels: readonly string[]; readonly categories?: readonly string[] | undefined },
   topK: number,
-  kind: Probabilities = "softmax",
-  least?: (category: string | undefined) => number,
+  {
+    kind = "softmax",
+    sharpness = 1,
+    least,
+  }: {
+    readonly kind?: Probabilities;
+    readonly sharpness?: number;
+    readonly least?: ((category: string | undefined) => number) | undefined;
+  } = {},
 ): Prediction[] {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
+  const sum = logits.reduce((total, x) => total + Math.exp(sharpness * (x - max)), 0);
   const probabilityOf = {
-    softmax: (logit: number) => Math.exp(logit - max) / sum,
+    softmax: (logit: number) => Math.exp(sharpness * (logit - max)) / sum,
     sigmoid: (logit: number) => 1 / (1 + Math.exp(-logit)),
     none: (logit: number) => logit,
   }[kind];
