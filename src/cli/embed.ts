@@ -15,11 +15,7 @@ interface Embedding {
 type Format = (embeddings: readonly Embedding[]) => Uint8Array | string;
 
 /** By the end of the file's name. */
-const FORMATS: Readonly<Record<string, Format>> = {
-  ".safetensors": safetensors,
-  ".npy": (embeddings) => encodeNpy(concatenate(embeddings), embeddings[0]!.row.length),
-  ".jsonl": jsonl,
-};
+const FORMATS: Readonly<Record<string, Format>> = { ".safetensors": safetensors, ".npy": npy, ".jsonl": jsonl };
 
 export async function embed(invocation: Invocation): Promise<void> {
   const { args, terminal, signal } = invocation;
@@ -69,6 +65,10 @@ function safetensors(embeddings: readonly Embedding[]): Uint8Array {
   const shape = [embeddings.length, embeddings[0]!.row.length];
   const images = JSON.stringify(embeddings.map(({ image }) => image));
   return encode([{ name: "embeddings", shape, data: concatenate(embeddings) }], { images });
+}
+
+function npy(embeddings: readonly Embedding[]): Uint8Array {
+  return encodeNpy({ dims: [embeddings.length, embeddings[0]!.row.length], data: concatenate(embeddings) });
 }
 
 function jsonl(embeddings: readonly Embedding[]): string {

@@ -19,7 +19,7 @@ export interface Photo {
  */
 export type Source = string | URL | Photo;
 
-/** What may be known of a photo before it is opened. */
+/** A photo, and what is known of it before it is opened. */
 export interface Item extends Partial<Omit<Photo, "id">> {
   readonly id: string;
   /** Bytes of its file, and milliseconds since 1970 when it was changed. */

@@ -137,7 +137,7 @@ export async function openStore(folder: string, width: number): Promise<Store> {
       for (const at of [vectorsFolder, rowsFolder]) await fs.mkdir(at, { recursive: true });
       const number = (shards.at(-1)?.number ?? -1) + 1;
       await writeWhole(rowsAt(number), await encodeRows(rows));
-      await writeWhole(vectorsAt(number), encodeNpy(vectors, width));
+      await writeWhole(vectorsAt(number), encodeNpy({ dims: [rows.length, width], data: vectors }));
       if (replaced) {
         shards.pop();
         for (const at of [vectorsAt, rowsAt]) await fs.rm(at(replaced.number), { force: true });

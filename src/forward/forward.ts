@@ -29,7 +29,7 @@ import { concatenated, padTogether, passes } from "./batches.js";
 import type { ModelConfig, Weights } from "./model.js";
 
 export interface ForwardOptions {
-  /** Blocks, from 0, to which hidden states and attentions are limited: others are neither kept nor read. */
+  /** Blocks, from 0, to which lists are limited: others are neither kept nor read. */
   readonly blocks?: readonly number[];
   /** Images of other sizes than the config's are taken, and position embeddings resampled as the checkpoint's library does. */
   readonly interpolatePositions?: boolean;
@@ -52,6 +52,7 @@ export async function forward(
 ): Promise<{ readonly outputs: Promise<Partial<Outputs>> }> {
   checkWanted(config, wanted);
   checkBlocks(config, wanted, options.blocks);
+  if (inputs.hiddenState) checkHiddenState(config, inputs, wanted);
   const asked = new Set<OutputName>(wanted);
   const queries = comparesBoxes(config, wanted) ? checkQueries(config, inputs, wanted) : undefined;
   if (queries) asked.add("classEmbeds").add("logitShift").add("logitScale");
@@ -369,22 +370,50 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
     const has = name === "imageEmbeddings" ? config.sam : config.sam?.decoder;
     if (wanted.includes(name) && !has) throw lacks(name, "masks by prompts");
   }
-  if (wanted.includes("attentions") && config.windows) {
+  for (const name of ["attentions", "queries", "keys"] as const) {
+    if (!wanted.includes(name) || !config.windows) continue;
     throw new RangeError(
-      "forward: attentions need blocks that attend to all tokens; those of this checkpoint have windows",
+      `forward: ${name} need blocks that attend to all tokens; those of this checkpoint have windows`,
     );
   }
   if (config.depth === 0) {
-    for (const name of ["patchEmbedding", "attentions"] as const) {
+    for (const name of ["patchEmbedding", "positionEmbeddings", "attentions", "queries", "keys"] as const) {
       if (wanted.includes(name)) throw lacks(name, "a transformer");
     }
   }
 }
 
+/** Outputs of what the last block leaves. */
+const OF_HIDDEN_STATE: readonly OutputName[] = [
+  ...(["lastHiddenState", "logits", "clsLogits", "distillationLogits", "preLogits", "pooled"] as const),
+  ...(["poolAttention", "imageFeatures", "imageEmbeds", "logitsPerImage", "logitsPerText"] as const),
+];
+
+/** @throws RangeError if the heads read more than tokens of the last block, or these are not of the model's width. */
+function checkHiddenState(config: ModelConfig, inputs: Inputs, wanted: readonly OutputName[]): void {
+  const { hiddenState, pixelValues } = inputs;
+  if (pixelValues) throw new RangeError("forward: hiddenState takes the place of pixelValues; got both");
+  const { dpt, heatmaps, patchBoxes, tokenBoxes, queryMasks, textMasks, sam, keptBlocks, prefixTokens } = config;
+  const others = dpt ?? heatmaps ?? patchBoxes ?? tokenBoxes ?? queryMasks ?? textMasks ?? sam ?? keptBlocks;
+  if (others)
+    throw new RangeError("forward: hiddenState needs heads that read the last block alone; this checkpoint has others");
+  const other = wanted.find((name) => needs(name, "image") && !OF_HIDDEN_STATE.includes(name));
+  if (other) {
+    throw new RangeError(`forward: of hiddenState outputs may be ${OF_HIDDEN_STATE.join(", ")}; got ${other}`);
+  }
+  const width = config.resnet && config.depth === 0 ? config.resnet.channels.at(-1)! : config.width;
+  const [images = 0, tokens = 0, cols] = hiddenState!.dims ?? [];
+  if (hiddenState!.dims?.length !== 3 || !(images > 0 && tokens > prefixTokens) || cols !== width) {
+    const rule = `[images, tokens, ${width}], more than ${prefixTokens} tokens`;
+    throw new RangeError(`forward: hiddenState must be ${rule}; got [${hiddenState!.dims?.join(", ")}]`);
+  }
+  checkData("hiddenState", hiddenState!);
+}
+
 /** Every tower whose lists are asked for must have all of the blocks. */
 function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks: readonly number[] | undefined): void {
   if (blocks === undefined) return;
-  const lists = wanted.filter((name) => /states$|attentions$/i.test(name));
+  const lists = wanted.filter((name) => /states$|attentions$|^queries$|^keys$/i.test(name));
   for (const name of lists) {
     const depth = needs(name, "text") ? config.text!.depth : config.depth;
     const whole = Array.isArray(blocks) && blocks.length > 0 && blocks.every(Number.isSafeInteger);
@@ -398,6 +427,7 @@ function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks:
 
 /** Images of a call: all at once, or one by one where each has a grid of its own. */
 function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, interpolate: boolean): ImageBatch[] {
+  if (inputs.hiddenState && name === "pixelValues") return [{ hiddenState: inputs.hiddenState }];
   const { [name]: pixelValues } = inputs;
   if (!Array.isArray(pixelValues?.dims)) {
     throw new TypeError(`forward: inputs must be { ${name}: { dims, data } }; got no dims`);

@@ -1,4 +1,7 @@
-/** NumPy's .npy: magic, version, a Python dict that describes an array, its bytes (numpy.lib.format). */
+/**
+ * NumPy's file of one array: magic, version, a Python dict that describes it, its bytes
+ * (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
+ */
 import { type DType, ELEMENT_BYTES } from "../backend.js";
 import { excerpt } from "../json.js";
 import type { ByteSource } from "./source.js";
@@ -70,9 +73,16 @@ function parseHead(text: string): { descr: string; fortran: boolean; shape: numb
   return sizes.every(Number.isSafeInteger) ? { descr, fortran: fortran === "True", shape: sizes } : undefined;
 }
 
-/** An array of f32, [rows, columns], in version 1.0. */
-export function encodeNpy(data: Float32Array, columns: number): Uint8Array<ArrayBuffer> {
-  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${data.length / columns}, ${columns}), }`;
+/** The bytes of an .npy file of floats, version 1.0. */
+export function encodeNpy({
+  dims,
+  data,
+}: {
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}): Uint8Array {
+  const shape = `(${dims.join(", ")}${dims.length === 1 ? "," : ""})`;
+  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`;
   // 10 bytes come before the header; with its line end the data begin at a multiple of 64.
   const start = Math.ceil((10 + header.length + 1) / 64) * 64;
   const file = new Uint8Array(start + data.byteLength);
