@@ -82,6 +82,7 @@ const PRINTED = [
   "cat #",
   "3 13 # #",
   "dog 0",
+  "cat.jpg -# 0",
   'decode: the image is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file; it begins with "\\x01\\x02\\x03"',
   "1 goldfish",
 ];

@@ -128,6 +128,7 @@ test("its declarations are all there: a user's strict program compiles against i
     join(project, "user.mts"),
     `import { load, type Config, type Inputs, type Outputs, type ZeroShotOptions } from "vitrail";
 import { cached, type CachedRepository } from "vitrail/hub";
+import { type Collection, type FewShotHead, fewShot, openCollection } from "vitrail/collection";
 import { decode } from "vitrail/image";
 const models: CachedRepository[] = await cached({ cacheDir: "cache" });
 const model = await load("vit", { imageSize: [32, 16], precision: "int8" });
@@ -137,7 +138,9 @@ const inputs: Inputs = { pixelValues: await model.preprocess("photo.jpg") };
 const { attentions }: Pick<Outputs, "attentions"> = await model.forward(inputs, { outputs: ["attentions"] });
 const options: ZeroShotOptions = { template: ["a {}"] };
 const [best] = await model.zeroShot("photo.jpg", ["cat"], options);
-console.log(models, turn, attentions.length, best?.label, decode);
+const photos: Collection = await openCollection("photos", { model });
+const head: FewShotHead = await fewShot(await model.embed(["a.jpg", "b.jpg"]), ["a", "b"], { model });
+console.log(models, turn, attentions.length, best?.label, decode, photos.size, head.leaveOneOut.accuracy.interval[0]);
 `,
   );
   const tsc = resolve("node_modules/typescript/bin/tsc");
@@ -171,7 +174,7 @@ test("what is installed with it runs nothing at installation and holds nothing n
 test("THIRD-PARTY.md is what npm run licences writes, and npm's bill of materials names the same", () => {
   assert.equal(readFileSync("THIRD-PARTY.md", "utf8"), thirdParty());
   // What is written into the package as text: each is compiled from assembly/, or named with its terms.
-  const ours = /\/(activations|jobs|kernels|kernel|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
+  const ours = /\/(activations|jobs|kernels|kernel|search|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
   const written = paths.filter((path) => path.endsWith(".gen.js") && !ours.test(path));
   for (const path of written) assert.ok(thirdParty().includes(path), path);
   const bill = createProject("bill");

@@ -209,6 +209,8 @@ export const diskTools = () => ({
   path: builtin("node:path"),
   os: builtin("node:os"),
   crypto: builtin("node:crypto"),
+  url: builtin("node:url"),
+  stream: builtin("node:fs").createReadStream,
 });
 export type DiskTools = ReturnType<typeof diskTools>;
 
