@@ -111,7 +111,8 @@ test("every example of a docstring compiles and runs", () => {
     const model = /\bload\(/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
     return `{\n${model}${code}}\n`;
   });
-  run("examples", `import { load } from "vitrail";\n${bodies.join("")}`);
+  const imports = 'import { load } from "vitrail";\nimport { createHandler } from "vitrail/serve";\n';
+  run("examples", imports + bodies.join(""));
 });
 
 test("the README's commands run", () => {
