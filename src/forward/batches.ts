@@ -112,9 +112,10 @@ export function padTogether(results: readonly Partial<Outputs>[], tokens: number
   });
 }
 
-/** Dims [D], [n, D], [heads, n, n], or one query's [heads, 1, n], with `tokens` in the place of n. */
+/** Dims [D], [n, D], [heads, n, n], [heads, n, d], or one query's [heads, 1, n], with `tokens` in the place of n. */
 function filledDims(dims: readonly number[], name: OutputName, tokens: number): number[] {
   if (dims.length === 1) return [...dims];
   if (dims.length === 2) return [tokens, dims[1]!];
+  if (name === "queries" || name === "keys") return [dims[0]!, tokens, dims[2]!];
   return [dims[0]!, name === "poolAttention" ? dims[1]! : tokens, tokens];
 }

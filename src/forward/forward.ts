@@ -29,7 +29,7 @@ import { concatenated, padTogether, passes } from "./batches.js";
 import type { ModelConfig, Weights } from "./model.js";
 
 export interface ForwardOptions {
-  /** Blocks, from 0, to which hidden states and attentions are limited: others are neither kept nor read. */
+  /** Blocks, from 0, to which lists are limited: others are neither kept nor read. */
   readonly blocks?: readonly number[];
   /** Images of other sizes than the config's are taken, and position embeddings resampled as the checkpoint's library does. */
   readonly interpolatePositions?: boolean;
@@ -369,13 +369,14 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
     const has = name === "imageEmbeddings" ? config.sam : config.sam?.decoder;
     if (wanted.includes(name) && !has) throw lacks(name, "masks by prompts");
   }
-  if (wanted.includes("attentions") && config.windows) {
+  for (const name of ["attentions", "queries", "keys"] as const) {
+    if (!wanted.includes(name) || !config.windows) continue;
     throw new RangeError(
-      "forward: attentions need blocks that attend to all tokens; those of this checkpoint have windows",
+      `forward: ${name} need blocks that attend to all tokens; those of this checkpoint have windows`,
     );
   }
   if (config.depth === 0) {
-    for (const name of ["patchEmbedding", "attentions"] as const) {
+    for (const name of ["patchEmbedding", "attentions", "queries", "keys"] as const) {
       if (wanted.includes(name)) throw lacks(name, "a transformer");
     }
   }
@@ -384,7 +385,7 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
 /** Every tower whose lists are asked for must have all of the blocks. */
 function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks: readonly number[] | undefined): void {
   if (blocks === undefined) return;
-  const lists = wanted.filter((name) => /states$|attentions$/i.test(name));
+  const lists = wanted.filter((name) => /states$|attentions$|^queries$|^keys$/i.test(name));
   for (const name of lists) {
     const depth = needs(name, "text") ? config.text!.depth : config.depth;
     const whole = Array.isArray(blocks) && blocks.length > 0 && blocks.every(Number.isSafeInteger);

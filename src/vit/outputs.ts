@@ -80,6 +80,13 @@ export interface Outputs {
   patchEmbedding: Tensor;
   hiddenStates: Tensor[];
   attentions: Tensor[];
+  /**
+   * Queries and keys as scores are made of them, behind norms and rotation, [B, heads, N, d]; queries have the factor 1/√d. So
+   * `attentions` are softmax(q·kᵀ), from which a picture takes the rows that it needs: all of a 37×37 grid are 1.08 GB at 12 × 12 heads,
+   * queries and keys 50 MB. Where scores have a bias besides (BEiT's relative positions, EoMT's masks), it is in `attentions` alone.
+   */
+  queries: Tensor[];
+  keys: Tensor[];
   /** Map of the attention pooling, after softmax: [B, heads, 1, tokens]. */
   poolAttention: Tensor;
   /** Depth of a dense head, [B, H, W]: metres, or larger where it is nearer. */
@@ -196,6 +203,8 @@ const NAMES: Readonly<Record<OutputName, Needed | "both">> = {
   patchEmbedding: "image",
   hiddenStates: "image",
   attentions: "image",
+  queries: "image",
+  keys: "image",
   poolAttention: "image",
   predictedDepth: "image",
   heatmaps: "image",

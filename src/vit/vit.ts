@@ -138,7 +138,7 @@ export async function encodeImages(
 
   // z_l for l = 1 … L                                                                   (2, 3)
   const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
-  const names = { states: "hiddenStates", attentions: "attentions" } as const;
+  const names = { states: "hiddenStates", attentions: "attentions", queries: "queries", keys: "keys" } as const;
   const taps = listsOf(backend, z, { images, tokens }, heads, call, names, {
     order,
     grid: config.windows && grid,
