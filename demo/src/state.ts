@@ -74,6 +74,14 @@ export interface Photo {
   readonly height: number;
 }
 
+/** The model at hand. */
+export interface LoadedModel extends ModelFacts {
+  /** As the page calls it. */
+  readonly name: string;
+  /** The file that it is from, where it is from disk. */
+  readonly file?: string;
+}
+
 /** A model on its way. */
 export interface Loading {
   /** As it is called in the menu. */
@@ -86,7 +94,7 @@ export interface Loading {
 }
 
 export interface State extends Address {
-  readonly facts: ModelFacts | undefined;
+  readonly facts: LoadedModel | undefined;
   readonly loading: Loading | undefined;
   /** Why a model could not be had, said in the dialog. */
   readonly failed: string;

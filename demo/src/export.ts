@@ -1,0 +1,121 @@
+/** Takes a picture along: as PNG, SVG, numbers, or as a link. */
+import { frameOf } from "./draw.js";
+import { drawable } from "./photos.js";
+import { say } from "./say.js";
+import { layerOf, fromClass, patchOf, type Sight } from "./sight.js";
+import { addressOf } from "./state.js";
+import { percent } from "./text.js";
+import { viewOf } from "./views/index.js";
+import { paint, showOf } from "./window.js";
+
+function save(blob: Blob, name: string): void {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  say(`Saved ${name}`);
+}
+
+const nameOf = (s: Sight, ending: string): string =>
+  `vitrail-${s.opened.title.replace(/\.\w+$/, "").replace(/\W+/g, "-").toLowerCase()}-${s.view}.${ending}`;
+
+const pngOf = (canvas: HTMLCanvasElement): Promise<Blob> =>
+  new Promise((resolve) => canvas.toBlob((blob) => resolve(blob!), "image/png"));
+
+/** The photo with its picture on a square of this many pixels. */
+function squareOf(s: Sight, side: number): HTMLCanvasElement {
+  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+  paint(canvas, canvas.getContext("2d")!, s, viewOf(s.view));
+  return canvas;
+}
+
+/** The picture on the photo, in the photo's own size. */
+export async function savePicture(s: Sight): Promise<void> {
+  const { opened } = s;
+  const { width, height } = opened;
+  const side = Math.max(width, height);
+  const full = await drawable(opened.id, opened.title, opened.blob, side).catch(() => opened);
+  const square = squareOf({ ...s, opened: full }, side);
+  const { x, y } = frameOf(opened, side);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  canvas.getContext("2d")!.drawImage(square, -x, -y);
+  save(await pngOf(canvas), nameOf(s, "png"));
+}
+
+/** A picture of 1200 × 630 pixels, as links are shown with. */
+export async function saveCard(s: Sight): Promise<void> {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 1200, height: 630 });
+  const context = canvas.getContext("2d")!;
+  const style = getComputedStyle(document.body);
+  context.fillStyle = style.backgroundColor;
+  context.fillRect(0, 0, 1200, 630);
+  context.drawImage(squareOf(s, 630), 0, 0);
+  const ink = style.color;
+  const write = (text: string, y: number, size: number, { family = "Inter Variable", weight = 400, soft = false } = {}) => {
+    context.font = `${weight} ${size}px "${family}", system-ui, sans-serif`;
+    context.globalAlpha = soft ? 0.7 : 1;
+    context.fillStyle = ink;
+    context.fillText(text, 678, y, 490);
+    context.globalAlpha = 1;
+  };
+  write("What a Vision", 110, 44, { family: "Newsreader", weight: 500 });
+  write("Transformer sees", 162, 44, { family: "Newsreader", weight: 500 });
+  const [best] = s.seen.top;
+  if (best) {
+    write(best.label, 260, 30, { weight: 600 });
+    write(`probability ${percent(best.probability)}`, 296, 24, { soft: true });
+  }
+  const at = fromClass(s) ? "class token" : `from row ${s.row + 1}, column ${s.col + 1}`;
+  write(`${s.facts.name}, layer ${layerOf(s)}, ${at}`, 540, 20, { soft: true });
+  write("Made in the browser with vitrail", 572, 20, { soft: true });
+  save(await pngOf(canvas), nameOf(s, "card.png"));
+}
+
+/** The view's chart if it has one, else the map as squares. */
+export function saveVector(s: Sight): void {
+  const chart = document.querySelector<SVGSVGElement>("svg.chart");
+  save(new Blob([chart ? chartSource(chart) : mapSource(s)], { type: "image/svg+xml" }), nameOf(s, "svg"));
+}
+
+/** Properties that the page's style sheet gives a chart, which its file must have itself. */
+const STYLED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-weight"];
+
+function chartSource(chart: SVGSVGElement): string {
+  const copy = chart.cloneNode(true) as SVGSVGElement;
+  const from = chart.querySelectorAll("*");
+  for (const [i, element] of copy.querySelectorAll("*").entries()) {
+    const style = getComputedStyle(from[i]!);
+    for (const name of STYLED) element.setAttribute(name, style.getPropertyValue(name));
+    element.removeAttribute("class");
+    element.removeAttribute("style");
+  }
+  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  return new XMLSerializer().serializeToString(copy);
+}
+
+function mapSource(s: Sight): string {
+  const view = viewOf(s.view);
+  const [rows, columns] = s.seen.grid;
+  const show = view.shows.find(([name]) => name === "map")?.[0] ?? showOf(view, s);
+  const { cells } = view.overlay(s, show);
+  const squares = Array.from({ length: cells ? rows * columns : 0 }, (_, i) => {
+    const [red, green, blue] = cells!(i);
+    return `<rect x="${i % columns}" y="${Math.floor(i / columns)}" width="1" height="1" fill="rgb(${[red, green, blue].map(Math.round)})"/>`;
+  });
+  const size = `viewBox="0 0 ${columns} ${rows}" shape-rendering="crispEdges"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size}>${squares.join("")}</svg>`;
+}
+
+/** The numbers of the picture, as NumPy has them. */
+export function saveNumbers(s: Sight): void {
+  const numbers = viewOf(s.view).numbers?.(s) ?? { dims: s.seen.grid, data: new Float32Array(patchOf(s)) };
+  const { dims, data } = numbers;
+  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${dims.join(", ")}${dims.length === 1 ? "," : ""}), }`;
+  const padded = `${header.padEnd(117)}\n`;
+  const magic = Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length, 0);
+  save(new Blob([magic, padded, new Float32Array(data)]), nameOf(s, "npy"));
+}
+
+export async function copyLink(s: Sight): Promise<void> {
+  await navigator.clipboard.writeText(new URL(addressOf(s), location.href).href);
+  say("Link copied. It holds the view, never the photo.");
+}
