@@ -132,7 +132,10 @@ export async function startChromium(): Promise<Chromium> {
       for (const type of ["keyDown", "keyUp"]) await send("Input.dispatchKeyEvent", { type, key, code: key });
     },
     async screenshot(file, whole = false) {
-      const { data } = await send("Page.captureScreenshot", { captureBeyondViewport: whole, ...(whole && await clip()) });
+      const { data } = await send("Page.captureScreenshot", {
+        captureBeyondViewport: whole,
+        ...(whole && (await clip())),
+      });
       writeFileSync(file, Buffer.from(data as string, "base64"));
     },
   };

@@ -1,7 +1,7 @@
 /** The dialogs: which model, and how it runs. */
 import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { knownModel, type KnownModel, MODELS, shortName, sizeOf } from "./models.js";
+import { type KnownModel, MODELS, sizeOf } from "./models.js";
 import { Choice } from "./parts.js";
 import { openModel } from "./session.js";
 import { isReady } from "./sight.js";
@@ -174,10 +174,7 @@ function Run({ s }: { s: State }): VNode {
         ["Precision", facts.backend.precision],
         ["One photo", isReady(s) ? `${s.seen.ms.toFixed(1)} ms, the last one` : ""],
         ["Loading", `${facts.loadMs.toFixed(0)} ms`],
-        [
-          "Memory",
-          `${megabytes(facts.memory.weights)} of weights, ${megabytes(facts.memory.activations)} to work in`,
-        ],
+        ["Memory", `${megabytes(facts.memory.weights)} of weights, ${megabytes(facts.memory.activations)} to work in`],
         ["Sent", "0 bytes of your photos. Only models are fetched."],
       ]
     : [["Model", "on its way"]];

@@ -1,4 +1,5 @@
 /** Drawing on canvases: patches are squares of one color, never blurred, with lead between them as in a church window. */
+import type { Box } from "vitrail";
 import { type Geometry, toPhoto } from "vitrail/image";
 import type { Photo } from "./state.js";
 
@@ -128,4 +129,38 @@ export function drawPatch(
   const to = whole(context);
   context.imageSmoothingQuality = "high";
   context.drawImage(canvas, x, y, across, down, to.x, to.y, to.width, to.height);
+}
+
+/** Colors of things by their numbers, those near each other far apart. */
+const THINGS = [
+  [109, 134, 255],
+  [240, 185, 61],
+  [242, 102, 124],
+  [79, 195, 151],
+  [185, 140, 240],
+  [120, 205, 235],
+] as const;
+export const colorNumber = (number: number): readonly [number, number, number] => THINGS[number % THINGS.length]!;
+
+/** A frame around a thing, with its name. */
+export function drawBox(
+  context: CanvasRenderingContext2D,
+  frame: Rect,
+  scale: number,
+  { xmin, ymin, xmax, ymax }: Box,
+  { color, label, strong }: { readonly color: number; readonly label: string; readonly strong: boolean },
+): void {
+  const [x, y] = [frame.x + xmin * scale, frame.y + ymin * scale];
+  const paint = `rgb(${colorNumber(color).join(" ")})`;
+  context.lineWidth = strong ? 4 : 2;
+  context.strokeStyle = paint;
+  context.strokeRect(x, y, (xmax - xmin) * scale, (ymax - ymin) * scale);
+  if (!label) return;
+  const size = Math.max(12, context.canvas.width / 45);
+  context.font = `600 ${size}px "Inter Variable", system-ui, sans-serif`;
+  const top = Math.max(frame.y, y - 1.5 * size);
+  context.fillStyle = paint;
+  context.fillRect(x, top, context.measureText(label).width + size, 1.5 * size);
+  context.fillStyle = "#0c0d13";
+  context.fillText(label, x + size / 2, top + 1.1 * size);
 }

@@ -2,11 +2,13 @@
 import { frameOf } from "./draw.js";
 import { drawable } from "./photos.js";
 import { say } from "./say.js";
-import { layerOf, fromClass, patchOf, type Sight } from "./sight.js";
-import { addressOf } from "./state.js";
+import { ask, sentence } from "./session.js";
+import { fromClass, layerOf, type Sight } from "./sight.js";
+import { addressOf, set } from "./state.js";
 import { percent } from "./text.js";
+import { pictureOf } from "./views/code.js";
 import { viewOf } from "./views/index.js";
-import { paint, showOf } from "./window.js";
+import { paint } from "./window.js";
 
 function save(blob: Blob, name: string): void {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
@@ -16,7 +18,10 @@ function save(blob: Blob, name: string): void {
 }
 
 const nameOf = (s: Sight, ending: string): string =>
-  `vitrail-${s.opened.title.replace(/\.\w+$/, "").replace(/\W+/g, "-").toLowerCase()}-${s.view}.${ending}`;
+  `vitrail-${s.opened.title
+    .replace(/\.\w+$/, "")
+    .replace(/\W+/g, "-")
+    .toLowerCase()}-${s.view}.${ending}`;
 
 const pngOf = (canvas: HTMLCanvasElement): Promise<Blob> =>
   new Promise((resolve) => canvas.toBlob((blob) => resolve(blob!), "image/png"));
@@ -50,7 +55,12 @@ export async function saveCard(s: Sight): Promise<void> {
   context.fillRect(0, 0, 1200, 630);
   context.drawImage(squareOf(s, 630), 0, 0);
   const ink = style.color;
-  const write = (text: string, y: number, size: number, { family = "Inter Variable", weight = 400, soft = false } = {}) => {
+  const write = (
+    text: string,
+    y: number,
+    size: number,
+    { family = "Inter Variable", weight = 400, soft = false } = {},
+  ) => {
     context.font = `${weight} ${size}px "${family}", system-ui, sans-serif`;
     context.globalAlpha = soft ? 0.7 : 1;
     context.fillStyle = ink;
@@ -70,49 +80,15 @@ export async function saveCard(s: Sight): Promise<void> {
   save(await pngOf(canvas), nameOf(s, "card.png"));
 }
 
-/** The view's chart if it has one, else the map as squares. */
-export function saveVector(s: Sight): void {
-  const chart = document.querySelector<SVGSVGElement>("svg.chart");
-  save(new Blob([chart ? chartSource(chart) : mapSource(s)], { type: "image/svg+xml" }), nameOf(s, "svg"));
-}
-
-/** Properties that the page's style sheet gives a chart, which its file must have itself. */
-const STYLED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-weight"];
-
-function chartSource(chart: SVGSVGElement): string {
-  const copy = chart.cloneNode(true) as SVGSVGElement;
-  const from = chart.querySelectorAll("*");
-  for (const [i, element] of copy.querySelectorAll("*").entries()) {
-    const style = getComputedStyle(from[i]!);
-    for (const name of STYLED) element.setAttribute(name, style.getPropertyValue(name));
-    element.removeAttribute("class");
-    element.removeAttribute("style");
+/** The picture as the library makes it, a chart or a map with its legend, or its numbers as NumPy has them. */
+export async function saveFile(s: Sight, type: "svg" | "npy"): Promise<void> {
+  const made = viewOf(s.view).picture?.(s) ?? pictureOf("similarity", { layer: layerOf(s), from: [s.row, s.col] });
+  try {
+    const file = await ask("file", [s.opened.blob, made, type]);
+    save(new Blob([file as string]), nameOf(s, type));
+  } catch (error) {
+    set({ notice: sentence(error) });
   }
-  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  return new XMLSerializer().serializeToString(copy);
-}
-
-function mapSource(s: Sight): string {
-  const view = viewOf(s.view);
-  const [rows, columns] = s.seen.grid;
-  const show = view.shows.find(([name]) => name === "map")?.[0] ?? showOf(view, s);
-  const { cells } = view.overlay(s, show);
-  const squares = Array.from({ length: cells ? rows * columns : 0 }, (_, i) => {
-    const [red, green, blue] = cells!(i);
-    return `<rect x="${i % columns}" y="${Math.floor(i / columns)}" width="1" height="1" fill="rgb(${[red, green, blue].map(Math.round)})"/>`;
-  });
-  const size = `viewBox="0 0 ${columns} ${rows}" shape-rendering="crispEdges"`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size}>${squares.join("")}</svg>`;
-}
-
-/** The numbers of the picture, as NumPy has them. */
-export function saveNumbers(s: Sight): void {
-  const numbers = viewOf(s.view).numbers?.(s) ?? { dims: s.seen.grid, data: new Float32Array(patchOf(s)) };
-  const { dims, data } = numbers;
-  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${dims.join(", ")}${dims.length === 1 ? "," : ""}), }`;
-  const padded = `${header.padEnd(117)}\n`;
-  const magic = Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length, 0);
-  save(new Blob([magic, padded, new Float32Array(data)]), nameOf(s, "npy"));
 }
 
 export async function copyLink(s: Sight): Promise<void> {

@@ -1,17 +1,18 @@
 /** The head of a view: its title, a sentence, the code of its picture, and ways to take it along. */
 import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { copyLink, saveCard, saveNumbers, savePicture, saveVector } from "./export.js";
+import { copyLink, saveCard, saveFile, savePicture } from "./export.js";
 import { say } from "./say.js";
-import { isReady } from "./sight.js";
+import { isReady, type Sight } from "./sight.js";
 import { get } from "./state.js";
+import { codeOf } from "./views/code.js";
 import { viewOf } from "./views/index.js";
 
 const EXPORTS = [
   ["Picture on the photo", "PNG", savePicture],
   ["Picture to share", "PNG 1200 × 630", saveCard],
-  ["Chart or map", "SVG", saveVector],
-  ["Numbers", ".npy", saveNumbers],
+  ["Chart or map", "SVG", (s: Sight) => saveFile(s, "svg")],
+  ["Numbers", ".npy", (s: Sight) => saveFile(s, "npy")],
   ["Link to this view", "copy", copyLink],
 ] as const;
 
@@ -71,7 +72,7 @@ function Export(): VNode {
 
 function Code(): VNode {
   const s = get();
-  const code = isReady(s) ? viewOf(s.view).code(s) : "";
+  const code = isReady(s) ? codeOf(viewOf(s.view), s) : "";
   const copy = async () => {
     await navigator.clipboard.writeText(code);
     say("Code copied.");
@@ -97,29 +98,34 @@ export function Heading({
   title,
   children,
   large = false,
+  bare = false,
 }: {
   title: string;
   children: ComponentChildren;
   large?: boolean;
+  /** True where there is no picture to take along. */
+  bare?: boolean;
 }): VNode {
   const [isOpen, setOpen] = useState(false);
   return (
     <header class={large ? "heading large" : "heading"}>
       <h1 id="title">{title}</h1>
-      <div class="tools">
-        <button
-          type="button"
-          class="small"
-          aria-expanded={isOpen}
-          aria-controls="code"
-          onClick={() => setOpen(!isOpen)}
-        >
-          Code
-        </button>
-        <Export />
-      </div>
+      {!bare && (
+        <div class="tools">
+          <button
+            type="button"
+            class="small"
+            aria-expanded={isOpen}
+            aria-controls="code"
+            onClick={() => setOpen(!isOpen)}
+          >
+            Code
+          </button>
+          <Export />
+        </div>
+      )}
       <p>{children}</p>
-      {isOpen && <Code />}
+      {isOpen && !bare && <Code />}
     </header>
   );
 }

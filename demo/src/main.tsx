@@ -21,16 +21,13 @@ function Page(): VNode {
   const { Body } = view;
   return (
     <>
-      <a
+      <button
+        type="button"
         class="skip"
-        href="#title"
-        onClick={(event) => {
-          event.preventDefault();
-          document.getElementById("view")!.querySelector<HTMLElement>("button, input, [tabindex]")?.focus();
-        }}
+        onClick={() => document.querySelector<HTMLElement>("#view button, #view input")?.focus()}
       >
         Skip to the view
-      </a>
+      </button>
       <Header s={s} />
       <Rail s={s} />
       <main>

@@ -47,7 +47,12 @@ export const MODELS: readonly { readonly group: string; readonly models: readonl
     group: "Words",
     models: [
       { name: "CLIP B/32", source: "openai/clip-vit-base-patch32", about: "any words, 7 × 7 patches", size: 605 },
-      { name: "SigLIP 2 B/16", source: "google/siglip2-base-patch16-224", about: "any words, 14 × 14 patches", size: 1500 },
+      {
+        name: "SigLIP 2 B/16",
+        source: "google/siglip2-base-patch16-224",
+        about: "any words, 14 × 14 patches",
+        size: 1500,
+      },
     ],
   },
   {
@@ -73,4 +78,6 @@ export const modelNamed = (name: string): KnownModel => ALL.find((model) => mode
 export const shortName = (source: string): string => knownModel(source)?.name ?? source.split("/").at(-1)!;
 
 export const sizeOf = (megabytes: number): string =>
-  megabytes >= 1000 ? `${(megabytes / 1000).toFixed(1)} GB` : `${megabytes < 10 ? megabytes.toFixed(1) : Math.round(megabytes)} MB`;
+  megabytes >= 1000
+    ? `${(megabytes / 1000).toFixed(1)} GB`
+    : `${megabytes < 10 ? megabytes.toFixed(1) : Math.round(megabytes)} MB`;

@@ -2,8 +2,19 @@
 import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { magma } from "./colors.js";
-import { drawCells, drawLead, drawMark, drawPatch, fit, type Grid, type Scale, cellOf, whole } from "./draw.js";
-import { attentionFrom, bent, blockOf, fromClass, gridOf, headOf, patchOf, type Sight } from "./sight.js";
+import {
+  type Color,
+  cellOf,
+  drawCells,
+  drawLead,
+  drawMark,
+  drawPatch,
+  fit,
+  type Grid,
+  type Scale,
+  whole,
+} from "./draw.js";
+import { attentionIn, bent, blockOf, gridOf, headOf, type Sight } from "./sight.js";
 import { set } from "./state.js";
 import { percent } from "./text.js";
 
@@ -19,7 +30,11 @@ export function Canvas({
 }): VNode {
   const canvas = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => draw(canvas.current!));
-  return label ? <canvas ref={canvas} class={name} role="img" aria-label={label} /> : <canvas ref={canvas} class={name} />;
+  return label ? (
+    <canvas ref={canvas} class={name} role="img" aria-label={label} />
+  ) : (
+    <canvas ref={canvas} class={name} />
+  );
 }
 
 /** One of a few. */
@@ -101,27 +116,25 @@ export const LayerSlider = ({ layer, depth }: { layer: number; depth: number }):
   />
 );
 
-/** A map of the patches: squares of a scale's colors. */
+/** A map of the patches: squares of color. */
 export function PatchMap({
   label,
   grid,
-  values,
-  scale,
+  color,
   marked,
 }: {
   label: string;
   grid: Grid;
-  /** From 0 to 1. */
-  values: ArrayLike<number> | undefined;
-  scale: Scale;
+  /** Color of each patch; undefined while it is computed. */
+  color: ((patch: number) => Color) | undefined;
   marked?: number;
 }): VNode {
   const draw = (canvas: HTMLCanvasElement) => {
     const context = fit(canvas);
     const place = whole(context);
     context.clearRect(0, 0, place.width, place.height);
-    if (!values) return;
-    drawCells(context, grid, place, (i) => scale(values[i]!));
+    if (!color) return;
+    drawCells(context, grid, place, color);
     drawLead(context, grid, place, 0.35);
     if (marked !== undefined) drawMark(context, cellOf(grid, place, marked), Math.max(2, place.width / 190));
   };
@@ -148,7 +161,15 @@ export function Legend({ from, to, scale }: { from: string; to: string; scale: S
 }
 
 /** Patches as they are cut from the photo; pressing one goes there. */
-export function Tiles({ s, patches, values }: { s: Sight; patches: readonly number[]; values: readonly string[] }): VNode {
+export function Tiles({
+  s,
+  patches,
+  values,
+}: {
+  s: Sight;
+  patches: readonly number[];
+  values: readonly string[];
+}): VNode {
   const [, columns] = gridOf(s);
   return (
     <div class="tiles">
@@ -178,7 +199,7 @@ export function Tiles({ s, patches, values }: { s: Sight; patches: readonly numb
 /** Milliseconds between drawings of all heads: small maps need not keep up with the pointer. */
 const HEADS_EVERY = 120;
 
-/** Where the token at hand looks, in every layer and head; pressing one opens it. */
+/** Where the token at hand looks, in every layer and head, the more of them across; pressing one opens it. */
 export function Heads({ s }: { s: Sight }): VNode {
   const { depth, heads } = s.facts.config;
   const canvases = useRef<HTMLCanvasElement[]>([]);
@@ -188,52 +209,61 @@ export function Heads({ s }: { s: Sight }): VNode {
   const draw = () => {
     timer.current = undefined;
     const s = newest.current;
-    const { config } = s.facts;
-    if (config.depth !== depth || config.heads !== heads) return;
-    const grid = gridOf(s);
-    const row = fromClass(s) ? 0 : s.seen.prefix + patchOf(s);
-    for (const [i, canvas] of canvases.current.entries()) {
-      const shares = bent(attentionFrom(s, i % depth, Math.floor(i / depth) + 1, row));
-      Object.assign(canvas, { width: grid[1], height: grid[0] });
-      drawCells(canvas.getContext("2d")!, grid, { x: 0, y: 0, width: grid[1], height: grid[0] }, (i) => magma(shares[i]!));
-    }
+    const [height, width] = gridOf(s);
+    for (let block = 0; block < depth; block++)
+      for (let head = 1; head <= heads; head++) {
+        const canvas = canvases.current[block * heads + head - 1];
+        if (!canvas || s.facts.config.depth !== depth) return;
+        const shares = bent(attentionIn(s, block, head));
+        Object.assign(canvas, { width, height });
+        drawCells(canvas.getContext("2d")!, [height, width], { x: 0, y: 0, width, height }, (i) => magma(shares[i]!));
+      }
   };
-  const drawn = `${s.seen.photo} ${s.row} ${s.col} ${s.from}`;
   useLayoutEffect(draw, [s.seen, depth, heads]);
   useEffect(() => {
     timer.current ??= window.setTimeout(draw, HEADS_EVERY);
-  }, [drawn]);
+  }, [s.row, s.col, s.from]);
   useEffect(() => () => clearTimeout(timer.current), []);
+
   const isOpen = (layer: number, head: number) =>
     s.view === "look" && s.rollout === "" && layer === blockOf(s) + 1 && (headOf(s) === 0 || headOf(s) === head);
-  const layers = Array.from({ length: depth }, (_, i) => i + 1);
+  const cell = (layer: number, head: number) => (
+    <button
+      key={`${layer} ${head}`}
+      type="button"
+      aria-label={`Layer ${layer}, head ${head}`}
+      aria-pressed={isOpen(layer, head)}
+      onClick={() => set({ view: "look", layer, head, rollout: "", show: "attention" })}
+    >
+      <canvas
+        ref={(canvas) => {
+          if (canvas) canvases.current[(layer - 1) * heads + head - 1] = canvas;
+        }}
+      />
+    </button>
+  );
+  const counted = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
+  const layersAcross = depth >= heads;
+  const [across, down] = layersAcross ? [depth, heads] : [heads, depth];
   return (
-    <div class="heads" style={{ "--layers": depth }}>
-      <span class="corner" />
-      {layers.map((layer) => (
-        <span class="column" key={layer}>
-          {depth <= 16 || layer % 2 === 0 ? layer : ""}
+    // biome-ignore lint/a11y/useSemanticElements: buttons, not fields
+    <div
+      class="heads"
+      style={{ "--across": across }}
+      role="group"
+      aria-label={`Attention of ${depth} layers and ${heads} heads`}
+    >
+      <span class="corner">{layersAcross ? "Layer" : "Head"}</span>
+      {counted(across).map((number) => (
+        <span class="column" key={number}>
+          {across <= 16 || number % 2 === 0 ? number : ""}
         </span>
       ))}
-      {Array.from({ length: heads }, (_, i) => i + 1).map((head) => [
-        <span class="row" key={head}>
-          Head {head}
+      {counted(down).map((row) => [
+        <span class="row" key={row}>
+          {layersAcross ? "Head" : "Layer"} {row}
         </span>,
-        ...layers.map((layer) => (
-          <button
-            key={`${layer} ${head}`}
-            type="button"
-            aria-label={`Layer ${layer}, head ${head}`}
-            aria-pressed={isOpen(layer, head)}
-            onClick={() => set({ view: "look", layer, head, rollout: "" })}
-          >
-            <canvas
-              ref={(canvas) => {
-                if (canvas) canvases.current[(head - 1) * depth + layer - 1] = canvas;
-              }}
-            />
-          </button>
-        )),
+        ...counted(across).map((column) => (layersAcross ? cell(column, row) : cell(row, column))),
       ])}
     </div>
   );

@@ -9,8 +9,10 @@ import type { Seen, Source, WorkerFunctions } from "./worker.js";
 export const ask = connect<WorkerFunctions>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
 
 /** A sentence of an error: without the name of the function that threw it, which a person on the page has not called. */
-function sentence(error: unknown): string {
-  const text = (error as Error).message.replace(/^(decode|load|hub|image|preprocess|web|fetch): /, "").replace(/\.$/, "");
+export function sentence(error: unknown): string {
+  const text = (error as Error).message
+    .replace(/^(decode|load|hub|image|preprocess|web|fetch): /, "")
+    .replace(/\.$/, "");
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
@@ -33,8 +35,8 @@ async function look(photo: Photo, more: Partial<State> = {}): Promise<void> {
   const signal = nextPhoto();
   const veil = setTimeout(() => set({ busy: true }), 150);
   try {
-    const seen = await ask("see", [photo.id, photo.blob], { signal });
-    set({ ...more, opened: photo, seen, answers: {}, name: 0, held: false, ...placeIn(seen) });
+    const seen = await ask("see", [[photo.id, photo.blob]], { signal });
+    set({ ...more, opened: photo, seen, answers: {}, points: [], boxes: [], name: 0, held: false, ...placeIn(seen) });
   } catch (error) {
     if (!signal.aborted) set({ notice: sentence(error) });
   } finally {
@@ -88,7 +90,13 @@ export async function openModel(source: Source, precision: Address["precision"])
   try {
     const loaded = await ask("load", [source || undefined, { precision }], asking);
     const facts = { ...loaded, name, ...(files && { file: name }) };
-    const changed = { model: typeof source === "string" ? source : "", precision, layer: -1, head: 0, rollout: "" } as const;
+    const changed = {
+      model: typeof source === "string" ? source : "",
+      precision,
+      layer: -1,
+      head: 0,
+      rollout: "",
+    } as const;
     const first = get().facts === undefined;
     set({ facts, loading: undefined, seen: undefined, answers: {}, dialog: "", ...(!first && changed) });
     const { opened } = get();

@@ -1,8 +1,8 @@
 /** What is around every view: the header, the rail, the line at the bottom. */
 import type { VNode } from "preact";
-import { shortName, sizeOf, knownModel } from "./models.js";
+import { knownModel, shortName, sizeOf } from "./models.js";
 import { isReady } from "./sight.js";
-import { type State, set } from "./state.js";
+import { addressOf, type State, set } from "./state.js";
 import { megabytes } from "./text.js";
 import { VIEWS } from "./views/index.js";
 
@@ -43,22 +43,12 @@ export function restoreTheme(): void {
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
 }
 
-export const SOURCE = "https://www.npmjs.com/package/vitrail";
-
 export function Header({ s }: { s: State }): VNode {
   const name = s.facts?.name ?? shortName(s.model);
-  const size = s.facts ? megabytes(s.facts.memory.weights) : sizeOf(knownModel(s.model)?.size ?? 0);
+  const size = s.facts ? megabytes(s.facts.bytes) : sizeOf(knownModel(s.model)?.size ?? 0);
   return (
     <header class="top">
-      <a
-        class="brand"
-        href="#"
-        aria-label="vitrail, start page"
-        onClick={(event) => {
-          event.preventDefault();
-          set({ view: "start" });
-        }}
-      >
+      <a class="brand" href={addressOf({ ...s, view: "start" })} aria-label="vitrail, start page">
         <Mark />
         <span>vitrail</span>
       </a>
@@ -77,11 +67,6 @@ export function Header({ s }: { s: State }): VNode {
             <path d="M10 3.5a6.5 6.5 0 0 1 0 13z" />
           </svg>
         </button>
-        <a class="icon wide-only" href={SOURCE} aria-label="Source code and documentation" rel="noreferrer">
-          <svg viewBox="0 0 20 20" class="line" aria-hidden="true">
-            <path d="M7 5L2.5 10 7 15M13 5l4.500 5-4.500 5" />
-          </svg>
-        </a>
       </div>
     </header>
   );

@@ -1,6 +1,6 @@
 /** What the model saw, as views read it: the patch at hand, its rows of numbers, and the scales that they are shown on. */
+import { attentionOf, attentionOfMaps, type BlockAttention, cosinesOf, fusedRow, unitRows } from "vitrail/pictures";
 import type { Grid } from "./draw.js";
-import { attentionRow, cosines } from "./rows.js";
 import type { LoadedModel, Photo, State } from "./state.js";
 import type { Seen } from "./worker.js";
 
@@ -27,46 +27,69 @@ export const fromClass = ({ from, facts: { config } }: Sight): boolean => from =
 /** The row of the token at hand among all tokens. */
 const rowOf = (s: Sight): number => (fromClass(s) ? 0 : s.seen.prefix + patchOf(s));
 
-/** Keeps the last result: several parts of the page ask for the same. */
-function last<T>(compute: (s: Sight, ...numbers: number[]) => T): (s: Sight, ...numbers: number[]) => T {
-  let key: readonly unknown[] = [];
+/** Keeps the last result for as long as the keys are the same: several parts of the page ask for it. */
+function last<Args extends readonly unknown[], T>(
+  keys: (...args: Args) => readonly unknown[],
+  compute: (...args: Args) => T,
+) {
+  let known: readonly unknown[] = [];
   let value: T;
-  return (s, ...numbers) => {
-    const now = [s.seen, rowOf(s), ...numbers];
-    if (now.length !== key.length || now.some((part, i) => part !== key[i])) {
-      value = compute(s, ...numbers);
-      key = now;
+  return (...args: Args): T => {
+    const now = keys(...args);
+    if (now.length !== known.length || now.some((key, i) => key !== known[i])) {
+      value = compute(...args);
+      known = now;
     }
     return value;
   };
 }
 
+/** Tokens of length 1 after a layer, [N, D]. */
+const unitsOf = last(
+  ({ seen }: Sight, layer: number) => [seen, layer],
+  ({ seen }, layer) => unitRows(seen.states[layer]!.data, seen.states[layer]!.dims.at(-1)!),
+);
+
+/** The part of all tokens that patches are. */
+const ofPatches = ({ seen: { prefix, grid } }: Sight, values: Float32Array): Float32Array =>
+  values.subarray(prefix, prefix + grid[0] * grid[1]);
+
 /** Cosine of the token at hand with each patch's, after a layer. */
-export const similarity = last((s, layer: number) => {
-  const { tokens, prefix } = s.seen;
-  return cosines(tokens[layer]!, s.facts.config.width, rowOf(s)).subarray(prefix);
-});
+export const similarity = last(
+  (s: Sight, layer: number) => [s.seen, layer, rowOf(s)],
+  (s, layer) => ofPatches(s, cosinesOf(unitsOf(s, layer), s.seen.states[layer]!.dims.at(-1)!, rowOf(s))),
+);
 
-/** Shares of its attention that the token at hand gives to each patch: of a head, or the mean of all. */
-export const attention = last((s, block: number, head: number) => attentionFrom(s, block, head, rowOf(s)));
+const blocks = new WeakMap<Seen, BlockAttention[]>();
 
-/** The same of any row. */
-export function attentionFrom(s: Sight, block: number, head: number, row: number): Float32Array {
-  const { queries, keys, prefix } = s.seen;
-  const { heads } = s.facts.config;
-  const tokens = prefix + patchesOf(s);
-  const of = (head: number) => attentionRow(queries[block]!, keys[block]!, { heads, tokens, head, row });
-  if (head > 0) return of(head - 1).subarray(prefix);
-  const mean = new Float32Array(tokens);
-  for (let h = 0; h < heads; h++) {
-    const shares = of(h);
-    for (let i = 0; i < tokens; i++) mean[i]! += shares[i]! / heads;
-  }
-  return mean.subarray(prefix);
+/** Attention of each layer. */
+function blocksOf(seen: Seen): BlockAttention[] {
+  const known = blocks.get(seen);
+  if (known) return known;
+  const { queries, keys, maps } = seen;
+  const made =
+    maps.length > 0
+      ? maps.map((map) => attentionOfMaps(map))
+      : queries.map((query, block) => attentionOf(query, keys[block]!));
+  blocks.set(seen, made);
+  return made;
 }
 
+/** Shares of its attention that the token at hand gives to each patch: of a head from 1 on, or for 0 the mean of all. */
+export const attentionIn = (s: Sight, block: number, head: number): Float32Array =>
+  ofPatches(s, fusedRow(blocksOf(s.seen)[block]!, head > 0 ? head - 1 : "mean", rowOf(s)));
+
+/** The layer and the head that are chosen. */
+export const attention = last(
+  (s: Sight) => [s.seen, blockOf(s), headOf(s), rowOf(s)],
+  (s) => attentionIn(s, blockOf(s), headOf(s)),
+);
+
 /** Numbers as parts from 0 to 1 of a range. */
-export function parts(values: ArrayLike<number>, [from, to]: readonly [number, number] = rangeOf(values)): Float32Array {
+export function parts(
+  values: ArrayLike<number>,
+  [from, to]: readonly [number, number] = rangeOf(values),
+): Float32Array {
   const scale = to > from ? 1 / (to - from) : 0;
   return Float32Array.from(values, (value) => Math.min(1, Math.max(0, (value - from) * scale)));
 }

@@ -3,6 +3,7 @@
  * in it.
  */
 import { useEffect, useState } from "preact/hooks";
+import type { Box, Point } from "vitrail";
 import type { ModelFacts, Seen } from "./worker.js";
 
 /** The part that is in the address. */
@@ -38,6 +39,8 @@ export interface Address {
   texts: string;
   /** Least probability of boxes and masks. */
   threshold: number;
+  /** Part of the depth that is left out, from the far end. */
+  cut: number;
 }
 
 export const START: Address = {
@@ -60,6 +63,7 @@ export const START: Address = {
   name: 0,
   texts: "",
   threshold: 0.5,
+  cut: 0,
 };
 
 /** A photo that is open. */
@@ -109,6 +113,9 @@ export interface State extends Address {
   readonly held: boolean;
   readonly online: boolean;
   readonly dialog: "" | "models" | "run";
+  /** What was pointed at and framed on the photo, for masks and poses, in its pixels. */
+  readonly points: readonly Point[];
+  readonly boxes: readonly Box[];
   /** Answers of the worker that pictures wait for, the newest of each kind. */
   readonly answers: Readonly<Record<string, { readonly key: string; readonly value: unknown }>>;
 }
@@ -136,6 +143,8 @@ let state: State = {
   held: false,
   online: navigator.onLine,
   dialog: "",
+  points: [],
+  boxes: [],
   answers: {},
 };
 

@@ -1,12 +1,23 @@
 /** The photo in patches, which stays in every view: what is pointed at here, all pictures follow. */
 import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { drawCells, drawLead, drawMark, cellOf, fit, frameOf, type Rect, seenIn } from "./draw.js";
+import { cellOf, drawCells, drawLead, drawMark, fit, frameOf, type Rect, seenIn } from "./draw.js";
 import { Choice } from "./parts.js";
 import { SAMPLES } from "./photos.js";
 import { say } from "./say.js";
 import { openFile, openSample } from "./session.js";
-import { fromClass, gridOf, headOf, isReady, largest, layerOf, patchesOf, patchOf, type Sight, similarity } from "./sight.js";
+import {
+  fromClass,
+  gridOf,
+  headOf,
+  isReady,
+  largest,
+  layerOf,
+  patchesOf,
+  patchOf,
+  type Sight,
+  similarity,
+} from "./sight.js";
 import { get, type State, set } from "./state.js";
 import type { Spot, View } from "./views/view.js";
 
@@ -18,7 +29,13 @@ export const showOf = ({ shows }: View, { show }: State): string =>
   (shows.find(([name]) => name === show) ?? shows[0]!)[0];
 
 /** Draws the photo and what the view says of it. */
-export function paint(canvas: HTMLCanvasElement, context: CanvasRenderingContext2D, s: State, view: View, lead = 1): void {
+export function paint(
+  canvas: HTMLCanvasElement,
+  context: CanvasRenderingContext2D,
+  s: State,
+  view: View,
+  lead = 1,
+): void {
   const { opened } = s;
   context.clearRect(0, 0, canvas.width, canvas.height);
   if (!opened) return;
@@ -238,11 +255,11 @@ function Pane({ s, view }: { s: State; view: View }): VNode {
     describe();
   };
   return (
+    // biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: an application takes keys and the pointer
     <canvas
       ref={canvas}
       id="window"
       class={view.explores || view.press ? "points" : undefined}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: an application takes keys
       tabIndex={0}
       role="application"
       aria-roledescription="photo cut into patches"
@@ -358,7 +375,12 @@ export function PhotoWindow({ s, view }: { s: State; view: View }): VNode {
             <img src={small} alt="" width="64" height="64" />
           </button>
         ))}
-        <button type="button" class="own" aria-pressed={s.opened?.id.startsWith("own-") ?? false} onClick={() => file.current!.click()}>
+        <button
+          type="button"
+          class="own"
+          aria-pressed={s.opened?.id.startsWith("own-") ?? false}
+          onClick={() => file.current!.click()}
+        >
           <b>Your photo</b>
           {touches ? "Take or choose" : "Drop, paste or choose"}
         </button>
@@ -378,4 +400,3 @@ export function PhotoWindow({ s, view }: { s: State; view: View }): VNode {
     </section>
   );
 }
-

@@ -3,6 +3,7 @@ import type { VNode } from "preact";
 import { magma, viridis } from "../colors.js";
 import { Heading } from "../heading.js";
 import { Choice, Figure, Heads, LayerSlider, Legend, PatchMap, Tiles } from "../parts.js";
+import { ask, useAnswer } from "../session.js";
 import {
   attention,
   bent,
@@ -20,20 +21,54 @@ import {
   similarity,
 } from "../sight.js";
 import { set } from "../state.js";
-import { pictureCode } from "./code.js";
+import { pictureOf } from "./code.js";
 import { pointed } from "./start.js";
 import type { View } from "./view.js";
 
-/** Shares of attention as they are shown: of a layer and a head. */
-const sharesOf = (s: Sight): Float32Array => attention(s, blockOf(s), headOf(s));
+/** Attention as it is shown: of a layer and a head, or what reaches the answer through all of them, once it is there. */
+const sharesOf = (s: Sight): Float32Array | undefined =>
+  s.rollout ? (s.answers.rollout?.value as Float32Array | undefined) : attention(s);
+
+/** The choice of heads: one, their mean, or all layers at once. */
+const ROLLOUT = -1;
 
 function Controls({ s }: { s: Sight }): VNode {
   const { depth, heads } = s.facts.config;
   const each = Array.from({ length: heads }, (_, i) => [i + 1, String(i + 1)] as const);
+  const choose = (head: number) =>
+    set(head === ROLLOUT ? { rollout: "mean", from: "class", show: "attention" } : { head, rollout: "" });
   return (
     <div class="controls">
       <LayerSlider layer={layerOf(s)} depth={depth} />
-      <Choice label="Head" options={[[0, "Mean"], ...each]} value={headOf(s)} change={(head) => set({ head })} />
+      <Choice
+        label="Head"
+        options={[[0, "Mean"], ...each, [ROLLOUT, "Rollout"]]}
+        value={s.rollout ? ROLLOUT : headOf(s)}
+        change={choose}
+      />
+      {s.rollout && (
+        <>
+          <Choice
+            label="Join heads by"
+            options={[
+              ["mean", "Mean"],
+              ["max", "Max"],
+              ["min", "Min"],
+            ]}
+            value={s.rollout}
+            change={(rollout) => set({ rollout })}
+          />
+          <Choice
+            label="Drop the weakest"
+            options={[
+              [0, "0 %"],
+              [0.9, "90 %"],
+            ]}
+            value={s.discard}
+            change={(discard) => set({ discard })}
+          />
+        </>
+      )}
     </div>
   );
 }
@@ -44,6 +79,7 @@ function Similar({ s }: { s: Sight }): VNode {
   const best = largest(values, 6, here);
   const [least] = rangeOf(values);
   const most = here === undefined ? values[best[0]!]! : 1;
+  const shown = parts(values, [least, most]);
   return (
     <Figure
       title={here === undefined ? "Like the class token" : "Like this patch"}
@@ -53,8 +89,7 @@ function Similar({ s }: { s: Sight }): VNode {
       <PatchMap
         label="Similarity of all patches to the one at hand"
         grid={gridOf(s)}
-        values={parts(values, [least, most])}
-        scale={viridis}
+        color={(i) => viridis(shown[i]!)}
         marked={here}
       />
       <Legend from={least.toFixed(2)} to={most.toFixed(2)} scale={viridis} />
@@ -63,32 +98,58 @@ function Similar({ s }: { s: Sight }): VNode {
   );
 }
 
+/** How much the best patches have of all, and where the scale ends, in a sentence. */
+function noteOf(shares: Float32Array, best: readonly number[], end: string): string {
+  const all = shares.reduce((a, b) => a + b, 0);
+  const four = best.slice(0, 4).reduce((sum, patch) => sum + shares[patch]!, 0) / all;
+  if (four <= 0.25) return "A square root scale, as few patches take most.";
+  return `Four patches take ${(100 * four).toFixed(0)} % of it, so the scale ends at ${end} %.`;
+}
+
 function Attended({ s }: { s: Sight }): VNode {
   const shares = sharesOf(s);
-  const best = largest(shares, 6);
-  const sum = (patches: readonly number[]) => patches.reduce((sum, patch) => sum + shares[patch]!, 0);
-  const four = sum(best.slice(0, 4)) / shares.reduce((a, b) => a + b, 0);
-  const end = (100 * endOf(shares)).toFixed(1);
+  const shown = shares && bent(shares);
+  const best = shares ? largest(shares, 6) : [];
+  const end = shares ? (100 * endOf(shares)).toFixed(1) : "";
+  const carrier = s.facts.config.classToken ? "class token" : "mean of all tokens";
   return (
     <Figure
-      title="Where it looks"
-      unit="attention, %"
-      caption={
-        four > 0.25
-          ? `Four patches take ${(100 * four).toFixed(0)} % of it, so the scale ends at ${end} %.`
-          : "A square root scale, as few patches take most."
-      }
+      title={s.rollout ? `What reaches the ${carrier}` : "Where it looks"}
+      unit={s.rollout ? "rollout, %" : "attention, %"}
+      caption={shares && noteOf(shares, best, end)}
     >
       <PatchMap
-        label="Attention from the patch at hand"
+        label={s.rollout ? "Attention rollout" : "Attention from the patch at hand"}
         grid={gridOf(s)}
-        values={bent(shares)}
-        scale={magma}
-        marked={fromClass(s) ? undefined : patchOf(s)}
+        color={shown && ((i) => magma(shown[i]!))}
+        marked={s.rollout || fromClass(s) ? undefined : patchOf(s)}
       />
       <Legend from="0" to={`≥ ${end}`} scale={magma} />
-      <Tiles s={s} patches={best} values={best.map((patch) => (100 * shares[patch]!).toFixed(1))} />
+      <Tiles s={s} patches={best} values={best.map((patch) => (100 * shares![patch]!).toFixed(1))} />
     </Figure>
+  );
+}
+
+function Body({ s }: { s: Sight }): VNode {
+  useAnswer("rollout", `${s.rollout} ${s.discard}`, async (asking) =>
+    s.rollout ? ask("rollout", [[s.opened.id, s.opened.blob], s.rollout, s.discard], asking) : undefined,
+  );
+  return (
+    <>
+      <Heading title="Look">
+        Pick a patch. One map shows which patches the model holds to be alike, the other which ones it looks at.
+      </Heading>
+      <div class="body">
+        <Controls s={s} />
+        <div class="two">
+          <Similar s={s} />
+          <Attended s={s} />
+        </div>
+        <Figure title="All layers and heads">
+          <Heads s={s} />
+        </Figure>
+      </div>
+    </>
   );
 }
 
@@ -106,26 +167,16 @@ export const look: View = {
   classToken: true,
   overlay(s, show) {
     if (show !== "attention") return pointed(s, show);
-    const values = bent(sharesOf(s));
-    return { cells: (i) => magma(values[i]!), opaque: 0.8, marked: !fromClass(s) };
+    const shares = sharesOf(s);
+    if (!shares) return {};
+    const values = bent(shares);
+    return { cells: (i) => magma(values[i]!), opaque: 0.8, marked: !s.rollout && !fromClass(s) };
   },
-  Body: ({ s }) => (
-    <>
-      <Heading title="Look">
-        Pick a patch. One map shows which patches the model holds to be alike, the other which ones it looks at.
-      </Heading>
-      <div class="body">
-        <Controls s={s} />
-        <div class="two">
-          <Similar s={s} />
-          <Attended s={s} />
-        </div>
-        <Figure title="All layers and heads">
-          <Heads s={s} />
-        </Figure>
-      </div>
-    </>
-  ),
-  code: (s) => pictureCode(s, "similarity", { layer: layerOf(s), from: fromClass(s) ? "class" : [s.row, s.col] }),
-  numbers: (s) => ({ dims: s.seen.grid, data: s.show === "attention" ? sharesOf(s) : similarity(s, layerOf(s)) }),
+  Body,
+  picture: (s) => {
+    if (s.rollout) return pictureOf("attention", { rollout: true, heads: s.rollout, discard: s.discard });
+    const from = fromClass(s) ? ("class" as const) : ([s.row, s.col] as const);
+    if (s.show !== "attention" && from !== "class") return pictureOf("similarity", { layer: layerOf(s), from });
+    return pictureOf("attention", { layer: blockOf(s), head: headOf(s) === 0 ? "mean" : headOf(s) - 1, from });
+  },
 };

@@ -1,21 +1,18 @@
 /** Start: what a patch, a token, a layer and an answer are, in four steps that all show the same patch. */
 import type { ComponentChildren, VNode } from "preact";
-import { magma, signed, viridis } from "../colors.js";
+import { magma, shade, signed, viridis } from "../colors.js";
 import { drawCells, drawPatch } from "../draw.js";
 import { Heading } from "../heading.js";
 import { Bars, Canvas, Heads } from "../parts.js";
-import { attention, bent, blockOf, fromClass, headOf, layerOf, lit, patchOf, type Sight, similarity } from "../sight.js";
+import { attention, bent, fromClass, layerOf, lit, patchOf, type Sight, similarity } from "../sight.js";
 import { counted } from "../text.js";
-import { loadLines } from "./code.js";
+import { program } from "./code.js";
 import type { Overlay, View } from "./view.js";
-
-/** Patches unlike the one at hand go dark, as glass without sun. */
-export const shade = (part: number) => [9, 10, 16, 230 * (1 - part) ** 1.15] as const;
 
 /** The patch at hand, or the class token, as light or as a map. */
 export function pointed(s: Sight, show: string): Overlay {
   if (show === "photo") return { marked: !fromClass(s) };
-  const values = fromClass(s) ? bent(attention(s, blockOf(s), headOf(s))) : lit(similarity(s, layerOf(s)));
+  const values = fromClass(s) ? bent(attention(s)) : lit(similarity(s, layerOf(s)));
   const scale = fromClass(s) ? magma : viridis;
   return show === "map"
     ? { cells: (i) => scale(values[i]!), opaque: 0.8, marked: !fromClass(s) }
@@ -46,7 +43,17 @@ function BigPatch({ s }: { s: Sight }): VNode {
   return <Canvas draw={draw} name="patch" label={fromClass(s) ? "No patch" : "The patch, enlarged"} />;
 }
 
-const Step = ({ title, text, wide, children }: { title: string; text: ComponentChildren; wide?: boolean; children: ComponentChildren }): VNode => (
+const Step = ({
+  title,
+  text,
+  wide,
+  children,
+}: {
+  title: string;
+  text: ComponentChildren;
+  wide?: boolean;
+  children: ComponentChildren;
+}): VNode => (
   <li class={wide ? "wide" : undefined}>
     <h2>{title}</h2>
     <p>{text}</p>
@@ -58,8 +65,10 @@ function Body({ s }: { s: Sight }): VNode {
   const { depth, heads, width, patchSize, classToken, classes } = s.facts.config;
   const [rows, columns] = s.seen.grid;
   const row = fromClass(s) ? 0 : s.seen.prefix + patchOf(s);
-  const tokenAfter = (layer: number) => s.seen.tokens[layer]!.subarray(row * width, (row + 1) * width);
+  const tokenAfter = (layer: number) => s.seen.states[layer]!.data.subarray(row * width, (row + 1) * width);
   const point = matchMedia("(pointer: coarse)").matches ? "Tap" : "Point at";
+  /** All heads of all layers, and the answer, beside each other where there is room. */
+  const wide = Math.max(depth, heads) > 8;
   const carrier = classToken ? "class token" : "mean of all tokens";
   return (
     <>
@@ -104,7 +113,7 @@ function Body({ s }: { s: Sight }): VNode {
           </div>
         </Step>
         <Step
-          wide
+          wide={wide}
           title="Layers and heads"
           text={
             <>
@@ -117,7 +126,7 @@ function Body({ s }: { s: Sight }): VNode {
           <Heads s={s} />
         </Step>
         <Step
-          wide
+          wide={wide}
           title="Answer"
           text={
             s.seen.top.length > 0
@@ -145,10 +154,11 @@ export const start: View = {
   classToken: true,
   overlay: pointed,
   Body,
-  code: (s) => `import { load } from "vitrail";
-${loadLines(s)}
-for (const { label, probability } of await model.classify("${s.opened.title}.jpg"))
-  console.log(label, probability);
-model.dispose();`,
-  numbers: (s) => ({ dims: s.seen.grid, data: similarity(s, layerOf(s)) }),
+  code: (s) =>
+    program(
+      s,
+      s.seen.top.length > 0
+        ? `for (const { label, probability } of await model.classify(photo))\n  console.log(label, probability);`
+        : "console.log(await model.embed(photo));",
+    ),
 };

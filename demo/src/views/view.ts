@@ -2,6 +2,7 @@
 import type { ComponentChildren, VNode } from "preact";
 import type { Color, Rect } from "../draw.js";
 import type { Sight } from "../sight.js";
+import type { Made } from "../worker.js";
 
 /** What a view draws on the photo. */
 export interface Overlay {
@@ -13,12 +14,6 @@ export interface Overlay {
   readonly marked?: boolean;
   /** Draws what lies in the photo's pixels, of which one is `scale` pixels of the canvas. */
   draw?(context: CanvasRenderingContext2D, frame: Rect, scale: number): void;
-}
-
-/** Rows of numbers, as a file of NumPy has them. */
-export interface Numbers {
-  readonly dims: readonly number[];
-  readonly data: Float32Array;
 }
 
 /** A point on the photo, in its pixels. */
@@ -46,8 +41,8 @@ export interface View {
   /** A box that is drawn on the photo. */
   box?(s: Sight, from: Spot, to: Spot): void;
   Body(props: { readonly s: Sight }): VNode;
-  /** Lines of a program that make this picture. */
-  code(s: Sight): string;
-  /** The numbers of the picture. */
-  numbers?(s: Sight): Numbers | undefined;
+  /** The picture of the view as the library makes it. */
+  picture?(s: Sight): Made;
+  /** Lines of a program that do what the view shows, where that is no picture. */
+  code?(s: Sight): string;
 }
