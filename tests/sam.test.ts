@@ -388,7 +388,10 @@ test("forward: prompts of another shape are one sentence", async () => {
     /^forward: outputs of images need pixelValues in the place of imageEmbeddings; got hiddenStates$/,
   );
   for (const name of ["attentions", "queries", "keys"] as const) {
-    await refused(ask({ pixelValues }, [name]), /^forward: (attentions|queries|keys) need blocks that attend to all tokens/);
+    await refused(
+      ask({ pixelValues }, [name]),
+      /^forward: (attentions|queries|keys) need blocks that attend to all tokens/,
+    );
   }
 });
 

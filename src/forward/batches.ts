@@ -70,6 +70,9 @@ export function concatenated(results: readonly Partial<Outputs>[]): Partial<Outp
   return eachOutput(results, joined);
 }
 
+/** Outputs that are the same for all images of a grid. */
+const OF_MODEL: readonly OutputName[] = ["patchFilters", "positionEmbeddings"];
+
 /** Joins what results have by the same name, and of lists what is at the same place. */
 function eachOutput(
   results: readonly Partial<Outputs>[],
@@ -80,6 +83,7 @@ function eachOutput(
     names.map((name) => {
       const all = results.map((result) => result[name]!);
       const [first] = all;
+      if (OF_MODEL.includes(name)) return [name, first];
       if (!Array.isArray(first)) return [name, join(all as Tensor[], name)];
       return [
         name,

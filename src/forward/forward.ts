@@ -52,6 +52,7 @@ export async function forward(
 ): Promise<{ readonly outputs: Promise<Partial<Outputs>> }> {
   checkWanted(config, wanted);
   checkBlocks(config, wanted, options.blocks);
+  if (inputs.hiddenState) checkHiddenState(config, inputs, wanted);
   const asked = new Set<OutputName>(wanted);
   const queries = comparesBoxes(config, wanted) ? checkQueries(config, inputs, wanted) : undefined;
   if (queries) asked.add("classEmbeds").add("logitShift").add("logitScale");
@@ -376,10 +377,37 @@ function checkWanted(config: ModelConfig, wanted: readonly OutputName[]): void {
     );
   }
   if (config.depth === 0) {
-    for (const name of ["patchEmbedding", "attentions", "queries", "keys"] as const) {
+    for (const name of ["patchEmbedding", "positionEmbeddings", "attentions", "queries", "keys"] as const) {
       if (wanted.includes(name)) throw lacks(name, "a transformer");
     }
   }
+}
+
+/** Outputs of what the last block leaves. */
+const OF_HIDDEN_STATE: readonly OutputName[] = [
+  ...(["lastHiddenState", "logits", "clsLogits", "distillationLogits", "preLogits", "pooled"] as const),
+  ...(["poolAttention", "imageFeatures", "imageEmbeds", "logitsPerImage", "logitsPerText"] as const),
+];
+
+/** @throws RangeError if the heads read more than tokens of the last block, or these are not of the model's width. */
+function checkHiddenState(config: ModelConfig, inputs: Inputs, wanted: readonly OutputName[]): void {
+  const { hiddenState, pixelValues } = inputs;
+  if (pixelValues) throw new RangeError("forward: hiddenState takes the place of pixelValues; got both");
+  const { dpt, heatmaps, patchBoxes, tokenBoxes, queryMasks, textMasks, sam, keptBlocks, prefixTokens } = config;
+  const others = dpt ?? heatmaps ?? patchBoxes ?? tokenBoxes ?? queryMasks ?? textMasks ?? sam ?? keptBlocks;
+  if (others)
+    throw new RangeError("forward: hiddenState needs heads that read the last block alone; this checkpoint has others");
+  const other = wanted.find((name) => needs(name, "image") && !OF_HIDDEN_STATE.includes(name));
+  if (other) {
+    throw new RangeError(`forward: of hiddenState outputs may be ${OF_HIDDEN_STATE.join(", ")}; got ${other}`);
+  }
+  const width = config.resnet && config.depth === 0 ? config.resnet.channels.at(-1)! : config.width;
+  const [images = 0, tokens = 0, cols] = hiddenState!.dims ?? [];
+  if (hiddenState!.dims?.length !== 3 || !(images > 0 && tokens > prefixTokens) || cols !== width) {
+    const rule = `[images, tokens, ${width}], more than ${prefixTokens} tokens`;
+    throw new RangeError(`forward: hiddenState must be ${rule}; got [${hiddenState!.dims?.join(", ")}]`);
+  }
+  checkData("hiddenState", hiddenState!);
 }
 
 /** Every tower whose lists are asked for must have all of the blocks. */
@@ -399,6 +427,7 @@ function checkBlocks(config: ModelConfig, wanted: readonly OutputName[], blocks:
 
 /** Images of a call: all at once, or one by one where each has a grid of its own. */
 function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, interpolate: boolean): ImageBatch[] {
+  if (inputs.hiddenState && name === "pixelValues") return [{ hiddenState: inputs.hiddenState }];
   const { [name]: pixelValues } = inputs;
   if (!Array.isArray(pixelValues?.dims)) {
     throw new TypeError(`forward: inputs must be { ${name}: { dims, data } }; got no dims`);

@@ -47,7 +47,8 @@ export function listsOf(
   });
   if (scored.some((list) => list)) {
     const read = (qkv: readonly Promise<Float32Array>[], sequence: Sequence) => {
-      for (const [part, list] of scored.entries()) list?.push(partOf(qkv, part, sequence, heads, z.cols / heads, order));
+      for (const [part, list] of scored.entries())
+        list?.push(partOf(qkv, part, sequence, heads, z.cols / heads, order));
     };
     taps.push({ of: "qkv", blocks, read });
   }

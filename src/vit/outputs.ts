@@ -51,6 +51,11 @@ export interface Inputs {
   readonly imageEmbeddings?: Tensor;
   /** False: one mask of each object, in the place of those of an ambiguous prompt. */
   readonly multimaskOutput?: boolean;
+  /**
+   * Tokens [B, n, D], as an entry of the output hiddenStates, in the place of pixelValues: the last norm and the heads read them as
+   * if the last block had left them. Of a ResNet, which has no tokens, pixels of its lastHiddenState.
+   */
+  readonly hiddenState?: Tensor;
   /** Images of what masks are made of, one for each image, of models that are told so (CLIPSeg): as `pixelValues`. */
   readonly conditionalPixelValues?: Tensor;
   /** Features of what masks are made of in all images, as `textFeatures` and `imageFeatures` are, [prompts, D]. */
@@ -78,6 +83,10 @@ export interface Outputs {
   pooled: Tensor;
   preLogits: Tensor;
   patchEmbedding: Tensor;
+  /** Filters of the first layer, [D, C, Ph, Pw]: of patches, or of a convolutional stem, [channels, 3, height, width]. */
+  patchFilters: Tensor;
+  /** E_pos of eq. 1 on the images' grid, of NaFlex models the first image's, [tokens, D]; zeros for tokens without. */
+  positionEmbeddings: Tensor;
   hiddenStates: Tensor[];
   attentions: Tensor[];
   /**
@@ -201,6 +210,8 @@ const NAMES: Readonly<Record<OutputName, Needed | "both">> = {
   pooled: "image",
   preLogits: "image",
   patchEmbedding: "image",
+  patchFilters: "image",
+  positionEmbeddings: "image",
   hiddenStates: "image",
   attentions: "image",
   queries: "image",

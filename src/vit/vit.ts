@@ -5,6 +5,7 @@
  */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import { encode, type Places, type PostNorm, type Sequence, type Tap } from "./encoder.js";
+import { filtersOf } from "./filters.js";
 import { listsOf } from "./lists.js";
 import { inOrder, libraryOrder } from "./order.js";
 import { type Call, type DrawnValues, type Tensor, tensorOf } from "./outputs.js";
@@ -62,8 +63,13 @@ export interface VitWeights extends PlacesWeights {
   readonly norm: Norm | undefined;
 }
 
-/** Images of one size, or one sequence of patches. */
+/** Images of one size, one sequence of patches, or what the last block made of them. */
 export type ImageBatch =
+  | Images
+  /** Tokens, [B, n, D], the prefix first; of a ResNet, pixels of its last map. */
+  | { readonly hiddenState: Tensor };
+
+type Images =
   /** [B, 3, H, W], and the data set whose experts are taken. */
   | { readonly pixels: Tensor | DrawnValues; readonly dataset?: number }
   /** [patches, P·P·3] and the grid that they are from. */
@@ -111,8 +117,10 @@ export async function encodeImages(
 ): Promise<Encoded> {
   const { wants, outputs, signal } = call;
   const { width, prefixTokens, heads } = config;
+  if ("hiddenState" in batch) return finish(backend, weights, config, batch.hiddenState, call);
   const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
   const tensor = (x: Matrix, ...dims: number[]) => tensorOf(backend.read(x), dims);
+  if (wants("patchFilters")) outputs.patchFilters = filtersOf(backend, weights, config);
 
   const map = weights.resnet && runStem(backend, weights.resnet, config, batch, call, reader);
   if (config.depth === 0) {
@@ -133,6 +141,7 @@ export async function encodeImages(
 
   // z₀ = [x_class; x¹E; …; xᴺE] + E_pos                                                     (1)
   const { positions, ...places } = placesOf(backend, weights, config, grid);
+  if (wants("positionEmbeddings")) outputs.positionEmbeddings = positionsOf(positions);
   backend.assembleTokens(z, weights.prefix, x, positions);
   if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
 
@@ -172,6 +181,29 @@ export async function encodeImages(
     hiddenStates[hiddenStates.length - 1] = last();
   }
   return { images, tokens: all, z, grid, kept, ...(joining && { joined: all - tokens }) };
+
+  /** E_pos of eq. 1, a row for each token. */
+  function positionsOf(positions: Matrix | undefined): Promise<Tensor> {
+    if (positions) {
+      return tensorOf(
+        backend.read(positions).then((rows) => inOrder(rows, order, width)),
+        [tokens, width],
+      );
+    }
+    const kind = config.rotary ? "rotary ones" : config.relativePositions ? "relative ones" : "none";
+    throw new RangeError(
+      `forward: positionEmbeddings needs a checkpoint that adds positions to its tokens; this one has ${kind}`,
+    );
+  }
+}
+
+/** The end of the encoder, of tokens that are given. */
+function finish(backend: Backend, weights: VitWeights, config: VitConfig, { dims, data }: Tensor, call: Call): Encoded {
+  const [images, tokens, width] = dims as [number, number, number];
+  const z = backend.createTensor(images * tokens, width, data);
+  if (config.norm === "tokens" || config.norm === "twice") backend.layerNorm(z, z, weights.norm!);
+  if (call.wants("lastHiddenState")) call.outputs.lastHiddenState = tensorOf(backend.read(z), dims);
+  return { images, tokens, z, grid: [1, tokens - config.prefixTokens] };
 }
 
 /** Runs tokens and those that join them, which have no positions, through the blocks from there on. Returns [B·(n + tokens), D]. */
@@ -242,7 +274,7 @@ function patchEmbed(
   backend: Backend,
   weights: VitWeights,
   config: VitConfig,
-  batch: ImageBatch,
+  batch: Images,
   [rows, columns]: readonly [number, number],
   images: number,
 ): Matrix {
@@ -339,7 +371,7 @@ function runStem(
   backend: Backend,
   resnet: ResNet,
   config: VitConfig,
-  batch: ImageBatch,
+  batch: Images,
   { wants, outputs }: Call,
   reader: Reader | undefined,
 ): FeatureMap {
