@@ -4,9 +4,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { copyLink, saveCard, saveFile, savePicture } from "./export.js";
 import { say } from "./say.js";
 import { isReady, type Sight } from "./sight.js";
-import { get } from "./state.js";
+import { get, type State } from "./state.js";
 import { codeOf } from "./views/code.js";
-import { viewOf } from "./views/index.js";
+import type { View } from "./views/view.js";
 
 const EXPORTS = [
   ["Picture on the photo", "PNG", savePicture],
@@ -70,9 +70,7 @@ function Export(): VNode {
   );
 }
 
-function Code(): VNode {
-  const s = get();
-  const code = isReady(s) ? codeOf(viewOf(s.view), s) : "";
+function Code({ code }: { code: string }): VNode {
   const copy = async () => {
     await navigator.clipboard.writeText(code);
     say("Code copied.");
@@ -94,23 +92,14 @@ const colored = (code: string): ComponentChildren =>
     .split(/(\b(?:import|from|const|await|of|for)\b|"[^"]*")/)
     .map((part, i) => (i % 2 ? <span class={part.startsWith('"') ? "string" : "keyword"}>{part}</span> : part));
 
-export function Heading({
-  title,
-  children,
-  large = false,
-  bare = false,
-}: {
-  title: string;
-  children: ComponentChildren;
-  large?: boolean;
-  /** True where there is no picture to take along. */
-  bare?: boolean;
-}): VNode {
+export function Heading({ s, view }: { s: State; view: View }): VNode {
   const [isOpen, setOpen] = useState(false);
+  const sight = isReady(s) ? s : undefined;
+  const can = !sight || (view.need?.can(sight) ?? true);
   return (
-    <header class={large ? "heading large" : "heading"}>
-      <h1 id="title">{title}</h1>
-      {!bare && (
+    <header class={view.title ? "heading large" : "heading"}>
+      <h1 id="title">{view.title ?? view.label}</h1>
+      {can && (
         <div class="tools">
           <button
             type="button"
@@ -124,8 +113,8 @@ export function Heading({
           <Export />
         </div>
       )}
-      <p>{children}</p>
-      {isOpen && !bare && <Code />}
+      <p>{view.lede(sight)}</p>
+      {isOpen && can && sight && <Code code={codeOf(view, sight)} />}
     </header>
   );
 }

@@ -3,12 +3,13 @@ import { render, type VNode } from "preact";
 import { useEffect } from "preact/hooks";
 import "./style.css";
 import { Dialogs } from "./dialog.js";
+import { Heading } from "./heading.js";
 import { openFile, openModel, openSample } from "./session.js";
 import { Footer, Header, Rail, restoreTheme } from "./shell.js";
 import { isReady } from "./sight.js";
 import { get, onAddress, set, useStore } from "./state.js";
-import { Blank } from "./views/blank.js";
 import { viewOf } from "./views/index.js";
+import { Needs } from "./views/need.js";
 import { PhotoWindow } from "./window.js";
 
 function Page(): VNode {
@@ -18,7 +19,8 @@ function Page(): VNode {
     document.title = `vitrail: ${view.label}`;
     document.getElementById(`tab-${view.name}`)!.scrollIntoView({ block: "nearest", inline: "center" });
   }, [view]);
-  const { Body } = view;
+  const { Body, need } = view;
+  const can = !isReady(s) || (need?.can(s) ?? true);
   return (
     <>
       <button
@@ -33,7 +35,8 @@ function Page(): VNode {
       <main>
         <PhotoWindow s={s} view={view} />
         <section class={`view ${view.name}`} id="view" role="tabpanel" aria-labelledby={`tab-${view.name}`}>
-          {isReady(s) ? <Body s={s} /> : <Blank view={view} />}
+          <Heading s={s} view={view} />
+          {isReady(s) ? can ? <Body s={s} /> : <Needs s={s} view={view} /> : <div class="body blank" />}
         </section>
       </main>
       <Footer s={s} />

@@ -199,31 +199,47 @@ export function Tiles({
 /** Milliseconds between drawings of all heads: small maps need not keep up with the pointer. */
 const HEADS_EVERY = 120;
 
+/** Milliseconds that they may take of a frame. */
+const FRAME_MS = 8;
+
+/** What decides where a token looks. */
+const PLACE = ["seen", "row", "col", "from"] as const;
+
 /** Where the token at hand looks, in every layer and head, the more of them across; pressing one opens it. */
-export function Heads({ s }: { s: Sight }): VNode {
+export const Heads = ({ s }: { s: Sight }): VNode => (
+  <HeadsOf key={`${s.facts.config.depth} ${s.facts.config.heads}`} s={s} />
+);
+
+function HeadsOf({ s }: { s: Sight }): VNode {
   const { depth, heads } = s.facts.config;
   const canvases = useRef<HTMLCanvasElement[]>([]);
   const newest = useRef(s);
-  const timer = useRef<number | undefined>(undefined);
   newest.current = s;
-  const draw = () => {
-    timer.current = undefined;
-    const s = newest.current;
-    const [height, width] = gridOf(s);
-    for (let block = 0; block < depth; block++)
-      for (let head = 1; head <= heads; head++) {
-        const canvas = canvases.current[block * heads + head - 1];
-        if (!canvas || s.facts.config.depth !== depth) return;
-        const shares = bent(attentionIn(s, block, head));
-        Object.assign(canvas, { width, height });
-        drawCells(canvas.getContext("2d")!, [height, width], { x: 0, y: 0, width, height }, (i) => magma(shares[i]!));
-      }
+  /** The timer or frame that goes on; 0 if none does. */
+  const next = useRef(0);
+  const isPlace = (other: Sight) => PLACE.every((key) => newest.current[key] === other[key]);
+  /** Draws for as long as a frame has time, the rest in the frames that follow, and later what has become newer meanwhile. */
+  const draw = (sight: Sight, from: number) => {
+    const [height, width] = gridOf(sight);
+    const end = performance.now() + FRAME_MS;
+    let at = from;
+    for (; at < depth * heads && performance.now() < end; at++) {
+      const shares = bent(attentionIn(sight, Math.floor(at / heads), (at % heads) + 1));
+      const canvas = canvases.current[at]!;
+      Object.assign(canvas, { width, height });
+      drawCells(canvas.getContext("2d")!, [height, width], { x: 0, y: 0, width, height }, (i) => magma(shares[i]!));
+    }
+    if (at < depth * heads) next.current = window.setTimeout(draw, 0, sight, at);
+    else next.current = window.setTimeout(again, HEADS_EVERY, sight);
   };
-  useLayoutEffect(draw, [s.seen, depth, heads]);
-  useEffect(() => {
-    timer.current ??= window.setTimeout(draw, HEADS_EVERY);
-  }, [s.row, s.col, s.from]);
-  useEffect(() => () => clearTimeout(timer.current), []);
+  const again = (drawn: Sight) => {
+    next.current = 0;
+    if (!isPlace(drawn)) draw(newest.current, 0);
+  };
+  useLayoutEffect(() => {
+    if (next.current === 0) draw(s, 0);
+  }, [s.seen, s.row, s.col, s.from]);
+  useEffect(() => () => clearTimeout(next.current), []);
 
   const isOpen = (layer: number, head: number) =>
     s.view === "look" && s.rollout === "" && layer === blockOf(s) + 1 && (headOf(s) === 0 || headOf(s) === head);

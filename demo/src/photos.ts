@@ -17,9 +17,9 @@ export interface Sample {
 }
 
 export const SAMPLES: readonly Sample[] = [
-  { id: "lorikeet", title: "Lorikeet", url: lorikeet, small: lorikeetSmall, point: [0.43, 0.2] },
-  { id: "car", title: "Car", url: car, small: carSmall, point: [0.58, 0.6] },
-  { id: "sunflower", title: "Sunflower", url: sunflower, small: sunflowerSmall, point: [0.3, 0.36] },
+  { id: "lorikeet", title: "Lorikeet", url: lorikeet, small: lorikeetSmall, point: [0.56, 0.45] },
+  { id: "car", title: "Car", url: car, small: carSmall, point: [0.57, 0.57] },
+  { id: "sunflower", title: "Sunflower", url: sunflower, small: sunflowerSmall, point: [0.5, 0.3] },
 ];
 
 export const sampleOf = (id: string): Sample => SAMPLES.find((sample) => sample.id === id) ?? SAMPLES[0]!;

@@ -14,9 +14,18 @@ export const gridOf = ({ seen }: Sight): Grid => seen.grid;
 export const patchesOf = ({ seen: { grid } }: Sight): number => grid[0] * grid[1];
 export const patchOf = ({ row, col, seen: { grid } }: Sight): number => row * grid[1] + col;
 
+/** True if its layers look at all patches, which a ResNet's and those with windows do not. */
+export const hasAttention = ({ seen }: Sight): boolean => seen.queries.length > 0 || seen.maps.length > 0;
+
+/** What carries the answer, as the page calls it. */
+export function carrierOf({ facts: { config } }: Sight): string {
+  if (config.pooling === "attention") return "pooled token";
+  return config.pooling === "token" && config.classToken ? "class token" : "mean of all tokens";
+}
+
 /** Layers after which tokens are shown: 0 is before the first. */
-export const layerOf = ({ layer, facts: { config } }: Pick<Sight, "layer" | "facts">): number =>
-  layer < 0 ? Math.round(0.75 * config.depth) : Math.min(layer, config.depth);
+export const layerOf = ({ layer, seen: { states } }: Sight): number =>
+  layer < 0 ? Math.round(0.75 * (states.length - 1)) : Math.min(layer, states.length - 1);
 
 /** The layer whose attention is shown: there is none before the first. */
 export const blockOf = (s: Sight): number => Math.max(0, layerOf(s) - 1);

@@ -157,10 +157,11 @@ export const get = (): State => state;
 export function set(part: Partial<State>): void {
   state = { ...state, ...part };
   for (const listener of listeners) listener();
-  writing ||= window.setTimeout(() => {
-    writing = 0;
-    history.replaceState(null, "", addressOf(state));
-  }, 200);
+  if (!writing)
+    writing = window.setTimeout(() => {
+      writing = 0;
+      history.replaceState(null, "", addressOf(state));
+    }, 200);
 }
 
 /** The address of a state: what differs from the start. */

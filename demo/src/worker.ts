@@ -32,10 +32,10 @@ import {
   lensOf,
   medianOf,
   occlusionMap,
+  type Patches,
   patchesOf,
   patchGrid,
   picture,
-  prefixOf,
   rollout,
   scoresOf,
   scoresOfPatches,
@@ -51,10 +51,7 @@ export type PhotoBytes = readonly [id: string, blob: Blob];
 
 /** Facts of a loaded model that the page speaks of. */
 export interface ModelFacts {
-  readonly config: Pick<
-    Config,
-    "family" | "depth" | "heads" | "width" | "patchSize" | "imageSize" | "prefixTokens" | "classToken" | "classes"
-  >;
+  readonly config: Pick<Config, "depth" | "heads" | "patchSize" | "classToken" | "classes" | "pooling">;
   readonly labels: readonly string[];
   readonly tasks: Model["tasks"];
   /** True if it knows texts. */
@@ -87,6 +84,11 @@ export interface Seen {
   /** Maps of each layer, [1, heads, N, N], of models whose attention queries and keys do not tell (BEiT). */
   readonly maps: readonly Tensor[];
   readonly ms: number;
+}
+
+/** The same with what is asked of the model again. */
+interface Kept extends Seen {
+  readonly pixelValues: Tensor;
 }
 
 /** Names after every layer. */
@@ -137,7 +139,7 @@ const OUTLIERS = 3;
 const LONGEST = 1440;
 
 let model: Model | undefined;
-const seen = new Map<string, Promise<Seen & { readonly pixelValues: Tensor }>>();
+const seen = new Map<string, Promise<Kept>>();
 const prepared = new Map<string, Promise<PreparedImage>>();
 
 const loaded = (): Model => {
@@ -164,7 +166,7 @@ async function partsOf(files: readonly File[]) {
 }
 
 /** Numbers of a photo, computed once for each model. */
-function seenOf([id, blob]: PhotoBytes): Promise<Seen & { readonly pixelValues: Tensor }> {
+function seenOf([id, blob]: PhotoBytes): Promise<Kept> {
   const known = seen.get(id);
   if (known) return known;
   const made = see(loaded(), id, blob);
@@ -177,21 +179,31 @@ function seenOf([id, blob]: PhotoBytes): Promise<Seen & { readonly pixelValues: 
   return made;
 }
 
-async function see(vit: Model, photo: string, blob: Blob) {
+async function see(vit: Model, photo: string, blob: Blob): Promise<Kept> {
   const { config } = vit;
   const { geometry, ...pixelValues } = await vit.preprocess(blob);
   if (pixelValues.dims[0] !== 1) throw new Error("This model sees a photo in windows, which the page cannot show");
-  const grid = patchGrid(config, pixelValues);
   const biased = config.relativePositions || config.queryMasks !== undefined;
-  const outputs = biased ? (["hiddenStates", "attentions"] as const) : (["hiddenStates", "queries", "keys"] as const);
+  const attention = config.depth === 0 || config.windows ? [] : biased ? ["attentions"] : ["queries", "keys"];
+  const outputs = ["hiddenStates", ...attention] as ("hiddenStates" | "attentions" | "queries" | "keys")[];
   const start = performance.now();
-  const of = await vit.forward({ pixelValues }, { outputs: config.depth > 0 ? outputs : ["hiddenStates"] });
+  const {
+    hiddenStates,
+    queries = [],
+    keys = [],
+    attentions: maps = [],
+  } = await vit.forward({ pixelValues }, { outputs });
   const ms = performance.now() - start;
-  const { hiddenStates: states, queries = [], keys = [], attentions: maps = [] } = of as Record<string, Tensor[]>;
   const top = vit.tasks.includes("classify") ? await vit.classify(blob) : [];
-  const prefix = config.depth > 0 ? prefixOf(config, states![0]!.dims[1]!, grid) : 0;
-  return { photo, geometry, grid, top, prefix, states: states!, queries, keys, maps, ms, pixelValues };
+  const whole = patchGrid(config, pixelValues);
+  // Of a ResNet the last map is shown: the others have other grids.
+  const shown = config.depth === 0 ? hiddenStates.slice(-1) : hiddenStates;
+  const { grid, prefix, width } = patchesOf(shown.at(-1)!, config, whole);
+  const states = shown.map((state) => (state.dims.length === 4 ? asRows(patchesOf(state, config, whole)) : state));
+  return { photo, geometry, grid, top, prefix: prefix.length / width, states, queries, keys, maps, ms, pixelValues };
 }
+
+const asRows = ({ data, width }: Patches): Tensor => ({ dims: [1, data.length / width, width], data });
 
 const blocksOf = ({ queries, keys, maps }: Seen): BlockAttention[] =>
   maps.length > 0
@@ -206,7 +218,14 @@ function carrierOf({ prefix }: Seen, tokens: number): Float32Array {
   return weights;
 }
 
-const patchesIn = ({ states, grid }: Seen, layer: number) => patchesOf(states[layer]!, loaded().config, grid);
+/** The patches of a layer. */
+function patchesIn({ states, grid, prefix }: Seen, layer: number): Patches {
+  const { dims, data } = states[layer]!;
+  const width = dims.at(-1)!;
+  const first = prefix * width;
+  const end = first + grid[0] * grid[1] * width;
+  return { grid, width, data: data.subarray(first, end), prefix: data.subarray(0, first) };
+}
 
 /** A mask that is no larger than the screen. */
 function reduced({ mask, ...segment }: Segment): Segment {
@@ -243,10 +262,10 @@ const functions = {
     model = next;
     seen.clear();
     prepared.clear();
-    const { depth, heads, width, patchSize, imageSize, prefixTokens, classToken, classes, family } = next.config;
+    const { depth, heads, patchSize, classToken, classes, pooling } = next.config;
     const { tokenBoxes, textMasks, sam, heatmaps } = next.config;
     return {
-      config: { depth, heads, width, patchSize, imageSize, prefixTokens, classToken, classes, family },
+      config: { depth, heads, patchSize, classToken, classes, pooling },
       ...{ labels: next.labels, tasks: next.tasks, backend: next.backend, memory: next.memory, bytes },
       texts: next.text !== undefined && next.tasks.includes("zeroShot"),
       prompts: {

@@ -2,11 +2,10 @@
 import type { VNode } from "preact";
 import { viridis } from "../colors.js";
 import { cellOf, drawMark, fit, whole } from "../draw.js";
-import { Heading } from "../heading.js";
 import { Canvas, Figure, Legend, PatchMap } from "../parts.js";
 import { SAMPLES, sampleBlob } from "../photos.js";
 import { ask, useAnswer } from "../session.js";
-import { patchOf, rangeOf, type Sight } from "../sight.js";
+import { hasAttention, patchOf, rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
 import { pictureOf } from "./code.js";
 import { pointed } from "./start.js";
@@ -174,53 +173,58 @@ function Body({ s }: { s: Sight }): VNode {
   const low = positions ? rangeOf(positions.data)[0] : 0;
   const color = colorFrom(low);
   return (
-    <>
-      <Heading title="Anatomy">
-        What the model knows before it sees a photo, and how far its heads look. The three panels of the paper’s figure
-        7, from this checkpoint.
-      </Heading>
-      <div class="body">
-        <div class="three anatomy-panels">
-          <Figure title="Filters" caption="The main patterns it looks for in a patch: edges, gratings, colors.">
-            <Filters filters={filters} />
-          </Figure>
-          <Figure
-            title="Places"
-            unit="cosine"
-            caption="How alike the model holds two places to be. Rows and columns were learnt, not told."
-          >
-            {positions ? (
-              <Places positions={positions} s={s} />
-            ) : (
-              <PatchMap label="Places" grid={[rows, columns]} color={undefined} />
-            )}
-          </Figure>
-          <Figure title={`Place ${patch + 1}`} unit={`row ${s.row + 1}, column ${s.col + 1}`}>
-            <PatchMap
-              label="Similarity of all places to this one"
-              grid={[rows, columns]}
-              color={own && own.length > 0 ? (i) => color(own[i]!) : undefined}
-              marked={patch}
-            />
-            <Legend from={low.toFixed(2)} to="1" scale={viridis} />
-          </Figure>
-        </div>
-        <div ref={box}>
-          <Figure
-            title="How far heads look"
-            caption={`Mean distance of attention, one dot a head, over ${SAMPLES.length} photos. Click a dot to see that head.`}
-          >
-            {distance ? <Distance distance={distance} width={width} /> : <div class="blank chart-high" />}
-          </Figure>
-        </div>
+    <div class="body">
+      <div class="three anatomy-panels">
+        <Figure title="Filters" caption="The main patterns it looks for in a patch: edges, gratings, colors.">
+          <Filters filters={filters} />
+        </Figure>
+        <Figure
+          title="Places"
+          unit="cosine"
+          caption="How alike the model holds two places to be. Rows and columns were learnt, not told."
+        >
+          {positions ? (
+            <Places positions={positions} s={s} />
+          ) : (
+            <PatchMap label="Places" grid={[rows, columns]} color={undefined} />
+          )}
+        </Figure>
+        <Figure title={`Place ${patch + 1}`} unit={`row ${s.row + 1}, column ${s.col + 1}`}>
+          <PatchMap
+            label="Similarity of all places to this one"
+            grid={[rows, columns]}
+            color={own && own.length > 0 ? (i) => color(own[i]!) : undefined}
+            marked={patch}
+          />
+          <Legend from={low.toFixed(2)} to="1" scale={viridis} />
+        </Figure>
       </div>
-    </>
+      <div ref={box}>
+        <Figure
+          title="How far heads look"
+          caption={`Mean distance of attention, one dot a head, over ${SAMPLES.length} photos. Click a dot to see that head.`}
+        >
+          {distance ? <Distance distance={distance} width={width} /> : <div class="blank chart-high" />}
+        </Figure>
+      </div>
+    </div>
   );
 }
 
 export const anatomy: View = {
   name: "anatomy",
   label: "Anatomy",
+  lede: () =>
+    "What the model knows before it sees a photo, and how far its heads look. The three panels of the paper’s figure 7, from this checkpoint.",
+  need: {
+    can: hasAttention,
+    model: "ViT-Ti/16",
+    points: [
+      "Filters: the main patterns that it looks for in a patch.",
+      "Places: how alike it holds two of them to be.",
+      "Distance: how far each head looks, layer by layer.",
+    ],
+  },
   icon: "M2 17h16v1.600H2zM3 10h3v5H3zM8.500 6h3v9h-3zM14 2h3v13h-3z",
   shows: [
     ["light", "Light"],

@@ -3,13 +3,11 @@ import type { VNode } from "preact";
 import type { DepthMap } from "vitrail";
 import { viridis } from "../colors.js";
 import type { Rect } from "../draw.js";
-import { Heading } from "../heading.js";
 import { Figure, Legend, Slider } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
 import { rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
 import { program } from "./code.js";
-import { Need } from "./need.js";
 import type { View } from "./view.js";
 
 const ICON = "M2 13h16v5H2zM5 8h10v3.600H5zM8 4h4v2.800H8z";
@@ -43,59 +41,37 @@ function pictureOf(map: DepthMap, cut: number): OffscreenCanvas {
 }
 
 function Body({ s }: { s: Sight }): VNode {
-  const can = s.facts.tasks.includes("depth");
-  const map = useAnswer<DepthMap | undefined>("depth", "", async (asking) =>
-    can ? ask("depth", [[s.opened.id, s.opened.blob]], asking) : undefined,
-  );
-  if (!can) {
-    return (
-      <Need
-        s={s}
-        title="Depth"
-        lede="How far away every pixel is."
-        icon={ICON}
-        model="Depth Anything V2 S"
-        points={[
-          "The window shows near as bright and far as dark.",
-          "Point anywhere to read the distance, in metres if the model knows them.",
-          "A slider cuts the photo at a depth.",
-        ]}
-      />
-    );
-  }
+  const map = useAnswer<DepthMap>("depth", "", (asking) => ask("depth", [[s.opened.id, s.opened.blob]], asking));
   const [low, high] = map ? rangeOf(map.data) : [0, 0];
   const unit = map?.metric ? " m" : "";
   return (
-    <>
-      <Heading title="Depth">How far away every pixel is. Bright is near, dark is far.</Heading>
-      <div class="body">
-        <div class="controls">
-          <Slider
-            label="Leave out what is farther"
-            max={1}
-            step={0.01}
-            value={s.cut}
-            text={`${Math.round(100 * s.cut)} %`}
-            change={(cut) => set({ cut })}
-          />
-        </div>
-        <Figure
-          title="Under the pointer"
-          caption={
-            map?.metric
-              ? "In metres, as the checkpoint gives them."
-              : "As the checkpoint gives it: larger is nearer, without a unit."
-          }
-        >
-          <p class="reading">{map ? reading(s, map) : "–"}</p>
-          <Legend
-            from={map?.metric ? `${high.toFixed(1)}${unit}` : low.toFixed(1)}
-            to={map?.metric ? `${low.toFixed(1)}${unit}` : high.toFixed(1)}
-            scale={viridis}
-          />
-        </Figure>
+    <div class="body">
+      <div class="controls">
+        <Slider
+          label="Leave out what is farther"
+          max={1}
+          step={0.01}
+          value={s.cut}
+          text={`${Math.round(100 * s.cut)} %`}
+          change={(cut) => set({ cut })}
+        />
       </div>
-    </>
+      <Figure
+        title="Under the pointer"
+        caption={
+          map?.metric
+            ? "In metres, as the checkpoint gives them."
+            : "As the checkpoint gives it: larger is nearer, without a unit."
+        }
+      >
+        <p class="reading">{map ? reading(s, map) : "–"}</p>
+        <Legend
+          from={map?.metric ? `${high.toFixed(1)}${unit}` : low.toFixed(1)}
+          to={map?.metric ? `${low.toFixed(1)}${unit}` : high.toFixed(1)}
+          scale={viridis}
+        />
+      </Figure>
+    </div>
   );
 }
 
@@ -110,6 +86,16 @@ function reading(s: Sight, map: DepthMap): string {
 export const depth: View = {
   name: "depth",
   label: "Depth",
+  lede: () => "How far away every pixel is. Bright is near, dark is far.",
+  need: {
+    can: (s) => s.facts.tasks.includes("depth"),
+    model: "Depth Anything V2 S",
+    points: [
+      "The window shows near as bright and far as dark.",
+      "Point anywhere to read the distance, in metres if the model knows them.",
+      "A slider cuts the photo at a depth.",
+    ],
+  },
   icon: ICON,
   shows: [
     ["light", "Depth"],

@@ -3,7 +3,6 @@ import type { VNode } from "preact";
 import { componentColor } from "vitrail/pictures";
 import { DARK, gray, viridis } from "../colors.js";
 import type { Color } from "../draw.js";
-import { Heading } from "../heading.js";
 import { Choice, Figure, LayerSlider, Legend, PatchMap } from "../parts.js";
 import { SAMPLES, sampleBlob } from "../photos.js";
 import { ask, useAnswer } from "../session.js";
@@ -48,7 +47,7 @@ const endsOf = (map: Float32Array, k: number) => rangeOf(map.filter((_, i) => i 
 const NAMES = ["First", "Second", "Third"];
 
 function Body({ s }: { s: Sight }): VNode {
-  const { depth, width } = s.facts.config;
+  const { depth } = s.facts.config;
   const layer = layerOf(s);
   const shared = s.colors === "shared";
   const found = useAnswer<FeatureMaps>("features", `${layer} ${s.colors} ${s.keep}`, async (asking) => {
@@ -67,79 +66,73 @@ function Body({ s }: { s: Sight }): VNode {
   const far = found ? found.lengths.filter((length) => length > 3 * found.median).length : 0;
   const most = found ? rangeOf(found.lengths)[1] / found.median : 0;
   return (
-    <>
-      <Heading title="Features">
-        {width} numbers a patch are too many to see. The three directions in which patches differ most become a color:
-        like colors, like tokens.
-      </Heading>
-      <div class="body">
-        <div class="controls">
-          <LayerSlider layer={layer} depth={depth} />
-          <Choice
-            label="Colors"
-            options={[
-              ["shared", "Shared"],
-              ["own", "Per photo"],
-            ]}
-            value={s.colors}
-            change={(colors) => set({ colors })}
-          />
-          <Choice
-            label="Paint"
-            options={[
-              ["even", "Even"],
-              ["rgb", "RGB"],
-            ]}
-            value={s.paint}
-            change={(paint) => set({ paint })}
-          />
-          <Choice
-            label="Keep"
-            options={[
-              [0, "All"],
-              [1, "One half"],
-              [-1, "Other half"],
-            ]}
-            value={s.keep}
-            change={(keep) => set({ keep })}
-          />
-        </div>
-        <Figure title={shared ? "Three photos, one set of colors" : "Each photo in its own colors"}>
-          <div class="three">
-            {[0, 1, 2].map((photo) => {
-              const color = found && colorsOf(found, photo, s.paint);
-              return (
-                <PatchMap
-                  key={photo}
-                  label={`Features of photo ${photo + 1} as colors`}
-                  grid={found?.grids[photo] ?? s.seen.grid}
-                  color={color}
-                />
-              );
-            })}
-          </div>
-        </Figure>
-        <div class="four">
-          {NAMES.map((name, k) => {
-            const values = found && parts(found.maps[0]!.filter((_, i) => i % 3 === k));
+    <div class="body">
+      <div class="controls">
+        <LayerSlider layer={layer} depth={depth} />
+        <Choice
+          label="Colors"
+          options={[
+            ["shared", "Shared"],
+            ["own", "Per photo"],
+          ]}
+          value={s.colors}
+          change={(colors) => set({ colors })}
+        />
+        <Choice
+          label="Paint"
+          options={[
+            ["even", "Even"],
+            ["rgb", "RGB"],
+          ]}
+          value={s.paint}
+          change={(paint) => set({ paint })}
+        />
+        <Choice
+          label="Keep"
+          options={[
+            [0, "All"],
+            [1, "One half"],
+            [-1, "Other half"],
+          ]}
+          value={s.keep}
+          change={(keep) => set({ keep })}
+        />
+      </div>
+      <Figure title={shared ? "Three photos, one set of colors" : "Each photo in its own colors"}>
+        <div class="three">
+          {[0, 1, 2].map((photo) => {
+            const color = found && colorsOf(found, photo, s.paint);
             return (
-              <Figure key={name} title={`${name}: ${found ? (100 * (found.shares[k] ?? 0)).toFixed(0) : "–"} %`}>
-                <PatchMap label={`${name} component`} grid={s.seen.grid} color={values && ((i) => gray(values[i]!))} />
-              </Figure>
+              <PatchMap
+                key={photo}
+                label={`Features of photo ${photo + 1} as colors`}
+                grid={found?.grids[photo] ?? s.seen.grid}
+                color={color}
+              />
             );
           })}
-          <Figure title="Token length">
-            <Lengths s={s} found={found} />
-          </Figure>
         </div>
-        <p class="caption">
-          Principal components of tokens of unit length; the percentage is their share of the variance.{" "}
-          {far > 0
-            ? `${far} of ${found!.lengths.length} tokens are over 3 times as long as the middle one (${most.toFixed(0)} times at most): Darcet et al. (2024) found that such tokens hold notes on the whole photo. They are left out of the fit.`
-            : "No token is much longer than the others."}
-        </p>
+      </Figure>
+      <div class="four">
+        {NAMES.map((name, k) => {
+          const values = found && parts(found.maps[0]!.filter((_, i) => i % 3 === k));
+          return (
+            <Figure key={name} title={`${name}: ${found ? (100 * (found.shares[k] ?? 0)).toFixed(0) : "–"} %`}>
+              <PatchMap label={`${name} component`} grid={s.seen.grid} color={values && ((i) => gray(values[i]!))} />
+            </Figure>
+          );
+        })}
+        <Figure title="Token length">
+          <Lengths s={s} found={found} />
+        </Figure>
       </div>
-    </>
+      <p class="caption">
+        Principal components of tokens of unit length; the percentage is their share of the variance.{" "}
+        {far > 0
+          ? `${far} of ${found!.lengths.length} tokens are over 3 times as long as the middle one (${most.toFixed(0)} times at most): Darcet et al. (2024) found that such tokens hold notes on the whole photo. They are left out of the fit.`
+          : "No token is much longer than the others."}
+      </p>
+    </div>
   );
 }
 
@@ -157,6 +150,8 @@ function Lengths({ s, found }: { s: Sight; found: FeatureMaps | undefined }): VN
 export const features: View = {
   name: "features",
   label: "Features",
+  lede: (s) =>
+    `${s?.seen.states[0]?.dims.at(-1) ?? 128} numbers a patch are too many to see. The three directions in which patches differ most become a color: like colors, like tokens.`,
   icon: "M2 2h10v6H2zM14 2h4v10h-4zM2 10h4v8H2zM8 10h4v4H8zM8 16h10v2H8zM14 14h4v0z",
   shows: [
     ["light", "Features"],

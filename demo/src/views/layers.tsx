@@ -3,13 +3,13 @@ import type { VNode } from "preact";
 import { useRef } from "preact/hooks";
 import { magma, shade } from "../colors.js";
 import { drawCells } from "../draw.js";
-import { Heading } from "../heading.js";
 import { Bars, Canvas, Choice, Figure, LayerSlider } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
-import { bent, layerOf, rangeOf, type Sight } from "../sight.js";
+import { bent, carrierOf, hasAttention, layerOf, rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
 import type { Lens } from "../worker.js";
 import { pictureOf } from "./code.js";
+import { Texts } from "./texts.js";
 import type { View } from "./view.js";
 import { useWidth } from "./width.js";
 
@@ -223,40 +223,26 @@ function Under({
   );
 }
 
-/** Texts that stand for names, of models that have none. */
-export const namesOf = ({ facts, texts }: Sight): string => (facts.config.classes === 0 ? texts : "");
-
-/** The default of what is looked for. */
-export const TEXTS = "a bird, a car, a flower, the sky, grass";
+/** What is asked for until something is typed. */
+const TEXTS = "a bird, a car, a flower, the sky, grass";
 
 function Body({ s }: { s: Sight }): VNode {
-  const { classes, depth, classToken } = s.facts.config;
+  const { classes, depth } = s.facts.config;
   const texts = classes === 0 ? s.texts || TEXTS : "";
-  const can = classes > 0 || s.facts.texts;
   const photo = [s.opened.id, s.opened.blob] as const;
-  const lens = useAnswer<Lens>("lens", texts, (asking) =>
-    can ? ask("lens", [photo, texts], asking) : Promise.resolve(undefined as never),
-  );
+  const lens = useAnswer<Lens>("lens", texts, (asking) => ask("lens", [photo, texts], asking));
   useAnswer("carrier", "", (asking) => ask("carrier", [photo], asking));
   const [box, width] = useWidth();
   const layer = layerOf(s);
-  const lead = lens && leadOf(lens);
-  const carrier = classToken ? "class token" : "mean of all tokens";
+  const carrier = carrierOf(s);
+  const isProbability = lens?.unit === "probability";
   return (
-    <>
-      <Heading title="Layers">
-        What would the model say if it stopped early?{" "}
-        {lead !== undefined
-          ? lead === 0
-            ? "For this photo its answer leads from the beginning."
-            : `For this photo its answer takes the lead in layer ${lead} of ${depth} and keeps it.`
-          : can
-            ? ""
-            : "This model was trained without names, so it says nothing on the way."}
-      </Heading>
-      <div class="body">
-        <div class="controls">
-          <LayerSlider layer={layer} depth={depth} />
+    <div class="body" ref={box}>
+      <div class="controls">
+        <LayerSlider layer={layer} depth={depth} />
+        {texts ? (
+          <Texts texts={texts} label="Texts" />
+        ) : (
           <Choice
             label="Scale"
             options={[
@@ -266,30 +252,47 @@ function Body({ s }: { s: Sight }): VNode {
             value={s.scale}
             change={(scale) => set({ scale })}
           />
-        </div>
-        <div ref={box}>
-          <Figure
-            title={
-              lens?.unit === "cosine" ? "Cosine with a text after each layer" : "Probability of a name after each layer"
-            }
-            caption={`Below the chart: where the ${carrier} looks in that layer, and the name it would give. The final norm and head are applied to the ${carrier} of every layer (the logit lens).`}
-          >
-            {lens ? <Chart s={s} lens={lens} width={width} /> : <div class="blank" />}
-          </Figure>
-        </div>
-        {lens?.unit === "probability" && (
-          <Figure title={layer ? `If it had to answer after layer ${layer}` : "If it had to answer before layer 1"}>
-            <Bars top={bestOf(lens, Math.min(layer, lens.rows.length - 1), 5)} />
-          </Figure>
         )}
       </div>
-    </>
+      {lens ? (
+        <Figure
+          title={isProbability ? "Probability of a name after each layer" : "Likeness to each text after each layer"}
+          caption={`Below the chart: where the ${carrier} looks in that layer, and the name it would give. The final norm and head are applied to the ${carrier} of every layer (the logit lens).`}
+        >
+          <Chart s={s} lens={lens} width={width} />
+        </Figure>
+      ) : (
+        <div class="blank" />
+      )}
+      {isProbability && (
+        <Figure title={layer ? `If it had to answer after layer ${layer}` : "If it had to answer before layer 1"}>
+          <Bars top={bestOf(lens, Math.min(layer, lens.rows.length - 1), 5)} />
+        </Figure>
+      )}
+    </div>
   );
 }
 
 export const layers: View = {
   name: "layers",
   label: "Layers",
+  lede(s) {
+    const lens = s?.answers.lens?.value as Lens | undefined;
+    const question = "What would the model say if it stopped early?";
+    if (!s || !lens) return `${question} Its answer takes the lead in one of its layers.`;
+    const lead = leadOf(lens);
+    if (lead === 0) return `${question} For this photo its answer leads from the beginning.`;
+    return `${question} For this photo its answer takes the lead in layer ${lead} of ${s.facts.config.depth} and keeps it.`;
+  },
+  need: {
+    can: (s) => hasAttention(s) && (s.facts.tasks.includes("classify") || s.facts.texts),
+    model: "ViT-Ti/16",
+    points: [
+      "A chart shows how probable each name is after every layer.",
+      "Below it is where the answer's token looks in that layer.",
+      "Models that know texts are asked for those that you type.",
+    ],
+  },
   icon: "M2 15h16v3H2zM2 10.500h16v3H2zM2 6h16v3H2zM5 2h10v2.600H5z",
   shows: [
     ["light", "Light"],
@@ -306,7 +309,6 @@ export const layers: View = {
   },
   where(s) {
     const layer = layerOf(s);
-    const carrier = s.facts.config.classToken ? "class token" : "mean of all tokens";
     if (layer === 0)
       return (
         <span>
@@ -315,7 +317,7 @@ export const layers: View = {
       );
     return (
       <span>
-        What the <b>{carrier}</b> takes in, layer {layer}
+        What the <b>{carrierOf(s)}</b> takes in, layer {layer}
       </span>
     );
   },

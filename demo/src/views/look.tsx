@@ -1,16 +1,17 @@
 /** Look: which patches are alike, and which ones are looked at. */
 import type { VNode } from "preact";
 import { magma, viridis } from "../colors.js";
-import { Heading } from "../heading.js";
 import { Choice, Figure, Heads, LayerSlider, Legend, PatchMap, Tiles } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
 import {
   attention,
   bent,
   blockOf,
+  carrierOf,
   endOf,
   fromClass,
   gridOf,
+  hasAttention,
   headOf,
   largest,
   layerOf,
@@ -111,7 +112,7 @@ function Attended({ s }: { s: Sight }): VNode {
   const shown = shares && bent(shares);
   const best = shares ? largest(shares, 6) : [];
   const end = shares ? (100 * endOf(shares)).toFixed(1) : "";
-  const carrier = s.facts.config.classToken ? "class token" : "mean of all tokens";
+  const carrier = carrierOf(s);
   return (
     <Figure
       title={s.rollout ? `What reaches the ${carrier}` : "Where it looks"}
@@ -135,27 +136,33 @@ function Body({ s }: { s: Sight }): VNode {
     s.rollout ? ask("rollout", [[s.opened.id, s.opened.blob], s.rollout, s.discard], asking) : undefined,
   );
   return (
-    <>
-      <Heading title="Look">
-        Pick a patch. One map shows which patches the model holds to be alike, the other which ones it looks at.
-      </Heading>
-      <div class="body">
-        <Controls s={s} />
-        <div class="two">
-          <Similar s={s} />
-          <Attended s={s} />
-        </div>
-        <Figure title="All layers and heads">
-          <Heads s={s} />
-        </Figure>
+    <div class="body">
+      <Controls s={s} />
+      <div class="two">
+        <Similar s={s} />
+        <Attended s={s} />
       </div>
-    </>
+      <Figure title="All layers and heads">
+        <Heads s={s} />
+      </Figure>
+    </div>
   );
 }
 
 export const look: View = {
   name: "look",
   label: "Look",
+  lede: () =>
+    "Pick a patch. One map shows which patches the model holds to be alike, the other which ones it looks at.",
+  need: {
+    can: hasAttention,
+    model: "ViT-Ti/16",
+    points: [
+      "Point at a patch to see which others are like it.",
+      "Beside it is where it looks, in each layer and head.",
+      "Rollout follows that through all layers.",
+    ],
+  },
   icon: "M2 2h4v4H2zM8 2h4v4H8zM14 2h4v4h-4zM2 8h4v4H2zM14 8h4v4h-4zM2 14h4v4H2zM8 14h4v4H8zM14 14h4v4h-4zM7 7h6v6H7z",
   shows: [
     ["light", "Light"],

@@ -2,14 +2,12 @@
 import type { VNode } from "preact";
 import type { Segment } from "vitrail";
 import { colorNumber, drawBox } from "../draw.js";
-import { Heading } from "../heading.js";
 import { Figure } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
 import type { Sight } from "../sight.js";
 import { set } from "../state.js";
 import { program } from "./code.js";
 import { Found } from "./found.js";
-import { Need } from "./need.js";
 import { Texts } from "./texts.js";
 import type { View } from "./view.js";
 
@@ -17,6 +15,9 @@ const ICON = "M10 2c4.500 0 8 3 8 8 0 4-2 8-8 8s-8-3-8-7c0-5 3.500-9 8-9z";
 
 const TEXTS = "a bird, a car, a flower";
 
+const can = (s: Sight): boolean => s.facts.tasks.includes("segment");
+
+/** True if it is told what to cut out by points and boxes. */
 const pointed = (s: Sight): boolean => s.facts.prompts.segment === "points";
 const textsOf = (s: Sight): string => (s.facts.prompts.segment === "texts" ? s.texts || TEXTS : "");
 
@@ -39,67 +40,55 @@ function tinted(segment: Segment, number: number): OffscreenCanvas {
 }
 
 function Body({ s }: { s: Sight }): VNode {
-  const can = s.facts.tasks.includes("segment");
   const photo = [s.opened.id, s.opened.blob] as const;
   const texts = textsOf(s);
   const { points, boxes } = s;
   const key = pointed(s) ? JSON.stringify([points, boxes]) : texts;
   useAnswer("masks", key, async (asking) => {
-    if (!can) return [];
     if (!pointed(s)) return ask("segments", [photo, texts], asking);
     return points.length + boxes.length > 0 ? ask("masks", [photo, points, boxes], asking) : [];
   });
-  if (!can) {
-    return (
-      <Need
-        s={s}
-        title="Masks"
-        lede="Cut things out by pointing at them."
-        icon={ICON}
-        model="SAM B"
-        points={[
-          "Click a thing to cut it out, Alt-click to take a part away.",
-          "Drag a box around it to be quicker.",
-          "Models with names or texts cut out all that they know.",
-        ]}
-      />
-    );
-  }
   return (
-    <>
-      <Heading title="Masks">
-        {pointed(s)
-          ? "Click a thing to cut it out, Alt-click to take a part away, or drag a box around it."
-          : "What the model cuts out of the photo, and how sure it is."}
-      </Heading>
-      <div class="body">
-        {texts && (
-          <div class="controls">
-            <Texts texts={texts} label="Look for" />
-          </div>
-        )}
-        {pointed(s) && (
-          <div class="controls">
-            <span>
-              {points.length} {points.length === 1 ? "point" : "points"}
-              {boxes.length > 0 && ", a box"}
-            </span>
-            <button type="button" class="small" onClick={() => set({ points: [], boxes: [] })}>
-              Start again
-            </button>
-          </div>
-        )}
-        <Figure title="Found">
-          <Found list={foundOf(s)} chosen={s.name} />
-        </Figure>
-      </div>
-    </>
+    <div class="body">
+      {texts && (
+        <div class="controls">
+          <Texts texts={texts} label="Look for" />
+        </div>
+      )}
+      {pointed(s) && (
+        <div class="controls">
+          <span>
+            {points.length} {points.length === 1 ? "point" : "points"}
+            {boxes.length > 0 && ", a box"}
+          </span>
+          <button type="button" class="small" onClick={() => set({ points: [], boxes: [] })}>
+            Start again
+          </button>
+        </div>
+      )}
+      <Figure title="Found">
+        <Found list={foundOf(s)} chosen={s.name} />
+      </Figure>
+    </div>
   );
 }
 
 export const masks: View = {
   name: "masks",
   label: "Masks",
+  lede: (s) =>
+    s && can(s) && !pointed(s)
+      ? "What the model cuts out of the photo, and how sure it is."
+      : "Click a thing to cut it out, Alt-click to take a part away, or drag a box around it.",
+  need: {
+    can,
+    model: "SAM B",
+    points: [
+      "Click a thing to cut it out, Alt-click to take a part away.",
+      "Drag a box around it to be quicker.",
+      "Models with names or texts cut out all that they know.",
+    ],
+  },
   icon: ICON,
   shows: [
     ["light", "Masks"],
@@ -107,7 +96,7 @@ export const masks: View = {
   ],
   explores: false,
   overlay(s, show) {
-    if (show === "photo" || !s.facts.tasks.includes("segment")) return { draw() {} };
+    if (show === "photo" || !can(s)) return {};
     return {
       draw(context, frame, scale) {
         const all = foundOf(s);
@@ -131,12 +120,10 @@ export const masks: View = {
     };
   },
   press(s, { x, y }, away) {
-    if (s.facts.tasks.includes("segment") && pointed(s))
-      set({ points: [...s.points, { x, y, label: away ? 0 : 1 }], name: 0 });
+    if (can(s) && pointed(s)) set({ points: [...s.points, { x, y, label: away ? 0 : 1 }], name: 0 });
   },
   box(s, { x: xmin, y: ymin }, { x: xmax, y: ymax }) {
-    if (s.facts.tasks.includes("segment") && pointed(s))
-      set({ boxes: [{ xmin, ymin, xmax, ymax }], points: [], name: 0 });
+    if (can(s) && pointed(s)) set({ boxes: [{ xmin, ymin, xmax, ymax }], points: [], name: 0 });
   },
   where: (s) => (
     <span>

@@ -1,10 +1,10 @@
 /** What a view would do with a model that can, and the one that it offers. */
-import type { ComponentChildren, VNode } from "preact";
-import { Heading } from "../heading.js";
+import type { VNode } from "preact";
 import { modelNamed, sizeOf } from "../models.js";
 import { openModel } from "../session.js";
 import type { Sight } from "../sight.js";
 import { set } from "../state.js";
+import type { View } from "./view.js";
 
 /** What the model at hand was trained for. */
 function trainedFor({ facts: { tasks, texts } }: Sight): string {
@@ -16,56 +16,37 @@ function trainedFor({ facts: { tasks, texts } }: Sight): string {
   return tasks.includes("classify") ? "to name photos" : "to tell photos apart";
 }
 
-export function Need({
-  s,
-  title,
-  lede,
-  icon,
-  model,
-  points,
-}: {
-  s: Sight;
-  title: string;
-  lede: ComponentChildren;
-  icon: string;
-  /** As it is called in the menu. */
-  model: string;
-  points: readonly string[];
-}): VNode {
-  const known = modelNamed(model);
-  const get = () => {
-    set({ dialog: "models" });
-    void openModel(known.source, s.precision);
-  };
+/** Opens the menu and gets a model by its name there. */
+export function getModel(name: string, { precision }: Sight): void {
+  set({ dialog: "models" });
+  void openModel(modelNamed(name).source, precision);
+}
+
+export function Needs({ s, view: { icon, need } }: { s: Sight; view: View }): VNode {
+  const { name, size } = modelNamed(need!.model);
   return (
-    <>
-      <Heading title={title} bare>
-        {lede}
-      </Heading>
-      <div class="body">
-        <div class="empty">
-          <svg viewBox="0 0 20 20" aria-hidden="true">
-            <path d={icon} />
-          </svg>
-          <div>
-            <p>
-              <b>{s.facts.name} cannot do this.</b> It was trained {trainedFor(s)}. With a model that was trained for
-              it:
-            </p>
-            <ul>
-              {points.map((point) => (
-                <li key={point}>{point}</li>
-              ))}
-            </ul>
-            <button type="button" class="primary" onClick={get}>
-              Get {known.name}, {sizeOf(known.size)}
-            </button>
-            <button type="button" onClick={() => set({ dialog: "models" })}>
-              Other models
-            </button>
-          </div>
+    <div class="body">
+      <div class="empty">
+        <svg viewBox="0 0 20 20" aria-hidden="true">
+          <path d={icon} />
+        </svg>
+        <div>
+          <p>
+            <b>{s.facts.name} cannot do this.</b> It was trained {trainedFor(s)}. With a model that was trained for it:
+          </p>
+          <ul>
+            {need!.points.map((point) => (
+              <li key={point}>{point}</li>
+            ))}
+          </ul>
+          <button type="button" class="primary" onClick={() => getModel(name, s)}>
+            Get {name}, {sizeOf(size)}
+          </button>
+          <button type="button" onClick={() => set({ dialog: "models" })}>
+            Other models
+          </button>
         </div>
       </div>
-    </>
+    </div>
   );
 }

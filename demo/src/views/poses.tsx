@@ -2,14 +2,12 @@
 import type { VNode } from "preact";
 import type { Pose } from "vitrail";
 import { colorNumber, drawBox } from "../draw.js";
-import { Heading } from "../heading.js";
 import { Figure } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
 import type { Sight } from "../sight.js";
 import { set } from "../state.js";
 import { program } from "./code.js";
 import { Found } from "./found.js";
-import { Need } from "./need.js";
 import type { View } from "./view.js";
 
 const ICON =
@@ -18,51 +16,43 @@ const ICON =
 /** Joints that are less sure are not drawn, as in the library's pictures. */
 const SHOWN = 0.3;
 
+const can = (s: Sight): boolean => s.facts.tasks.includes("pose");
+
 const foundOf = (s: Sight): readonly Pose[] => (s.answers.poses?.value as readonly Pose[] | undefined) ?? [];
 
 function Body({ s }: { s: Sight }): VNode {
-  const can = s.facts.tasks.includes("pose");
-  useAnswer("poses", JSON.stringify(s.boxes), async (asking) =>
-    can ? ask("poses", [[s.opened.id, s.opened.blob], s.boxes], asking) : [],
+  useAnswer("poses", JSON.stringify(s.boxes), (asking) =>
+    ask("poses", [[s.opened.id, s.opened.blob], s.boxes], asking),
   );
-  if (!can) {
-    return (
-      <Need
-        s={s}
-        title="Poses"
-        lede="Where joints are, and how they hang together."
-        icon={ICON}
-        model="ViTPose-B"
-        points={[
-          "Drag a box around each person, or take the whole photo.",
-          "Every joint has a name, and a number for how sure it is.",
-        ]}
-      />
-    );
-  }
   return (
-    <>
-      <Heading title="Poses">Drag a box around each person, or let the whole photo be one.</Heading>
-      <div class="body">
-        <div class="controls">
-          <span>{s.boxes.length === 0 ? "The whole photo" : `${s.boxes.length} boxes`}</span>
-          <button type="button" class="small" onClick={() => set({ boxes: [] })}>
-            Start again
-          </button>
-        </div>
-        {foundOf(s).map(({ keypoints }, person) => (
-          <Figure key={person} title={`Joints of person ${person + 1}`}>
-            <Found list={keypoints.map(({ name, probability }) => ({ label: name, probability }))} chosen={s.name} />
-          </Figure>
-        ))}
+    <div class="body">
+      <div class="controls">
+        <span>{s.boxes.length === 0 ? "The whole photo" : `${s.boxes.length} boxes`}</span>
+        <button type="button" class="small" onClick={() => set({ boxes: [] })}>
+          Start again
+        </button>
       </div>
-    </>
+      {foundOf(s).map(({ keypoints }, person) => (
+        <Figure key={person} title={`Joints of person ${person + 1}`}>
+          <Found list={keypoints.map(({ name, probability }) => ({ label: name, probability }))} chosen={s.name} />
+        </Figure>
+      ))}
+    </div>
   );
 }
 
 export const poses: View = {
   name: "poses",
   label: "Poses",
+  lede: () => "Where joints are. Drag a box around each person, or let the whole photo be one.",
+  need: {
+    can,
+    model: "ViTPose-B",
+    points: [
+      "Drag a box around each person, or take the whole photo.",
+      "Every joint has a name, and a number for how sure it is.",
+    ],
+  },
   icon: ICON,
   shows: [
     ["light", "Poses"],
@@ -70,7 +60,7 @@ export const poses: View = {
   ],
   explores: false,
   overlay(s, show) {
-    if (show === "photo" || !s.facts.tasks.includes("pose")) return { draw() {} };
+    if (show === "photo" || !can(s)) return {};
     return {
       draw(context, frame, scale) {
         for (const box of s.boxes) drawBox(context, frame, scale, box, { color: 0, label: "", strong: false });
@@ -102,7 +92,7 @@ export const poses: View = {
     };
   },
   box(s, { x: xmin, y: ymin }, { x: xmax, y: ymax }) {
-    if (s.facts.tasks.includes("pose")) set({ boxes: [...s.boxes, { xmin, ymin, xmax, ymax }] });
+    if (can(s)) set({ boxes: [...s.boxes, { xmin, ymin, xmax, ymax }] });
   },
   where: (s) => (
     <span>

@@ -2,9 +2,19 @@
 import type { ComponentChildren, VNode } from "preact";
 import { magma, shade, signed, viridis } from "../colors.js";
 import { drawCells, drawPatch } from "../draw.js";
-import { Heading } from "../heading.js";
 import { Bars, Canvas, Heads } from "../parts.js";
-import { attention, bent, fromClass, layerOf, lit, patchOf, type Sight, similarity } from "../sight.js";
+import {
+  attention,
+  bent,
+  carrierOf,
+  fromClass,
+  hasAttention,
+  layerOf,
+  lit,
+  patchOf,
+  type Sight,
+  similarity,
+} from "../sight.js";
 import { counted } from "../text.js";
 import { program } from "./code.js";
 import type { Overlay, View } from "./view.js";
@@ -62,88 +72,93 @@ const Step = ({
 );
 
 function Body({ s }: { s: Sight }): VNode {
-  const { depth, heads, width, patchSize, classToken, classes } = s.facts.config;
+  const { depth, heads, patchSize, classes } = s.facts.config;
+  const width = s.seen.states[0]!.dims.at(-1)!;
   const [rows, columns] = s.seen.grid;
   const row = fromClass(s) ? 0 : s.seen.prefix + patchOf(s);
   const tokenAfter = (layer: number) => s.seen.states[layer]!.data.subarray(row * width, (row + 1) * width);
   const point = matchMedia("(pointer: coarse)").matches ? "Tap" : "Point at";
   /** All heads of all layers, and the answer, beside each other where there is room. */
   const wide = Math.max(depth, heads) > 8;
-  const carrier = classToken ? "class token" : "mean of all tokens";
+  const carrier = carrierOf(s);
   return (
-    <>
-      <Heading title="See what a Vision Transformer sees" large>
-        It cuts a photo into patches, lets them compare notes {counted(depth)} times, and names what it saw. All of it
-        runs on this machine.
-      </Heading>
-      <ol class="body steps">
-        <Step
-          title="Patch"
-          text={`A photo is cut into ${rows} × ${columns} squares. ${point} one: those the model finds alike stay lit.`}
-        >
-          <div class="side">
-            <BigPatch s={s} />
-            <p class="quiet">
-              {fromClass(s)
-                ? "The class token has no patch."
-                : `${patchSize[0]} × ${patchSize[1]} pixels. All that the model gets of this place.`}
-            </p>
-          </div>
-        </Step>
-        <Step
-          title="Token"
-          text={
-            classToken ? (
-              <>
-                Each patch becomes {width} numbers, its token. One more, the <b>class token</b>, has no patch: it will
-                carry the answer.
-              </>
-            ) : (
-              <>
-                Each patch becomes {width} numbers, its token. The <b>mean of all tokens</b> will carry the answer.
-              </>
-            )
-          }
-        >
-          <div class="stripes">
-            <span>Before layer 1: what, and where</span>
-            <Stripes label={`${width} numbers of the token before layer 1`} token={tokenAfter(0)} />
-            <span>After layer {depth}: part of what</span>
-            <Stripes label={`${width} numbers of the token after layer ${depth}`} token={tokenAfter(depth)} />
-          </div>
-        </Step>
-        <Step
-          wide={wide}
-          title="Layers and heads"
-          text={
+    <ol class="body steps">
+      <Step
+        title="Patch"
+        text={`A photo is cut into ${rows} × ${columns} squares. ${point} one: those the model finds alike stay lit.`}
+      >
+        <div class="side">
+          <BigPatch s={s} />
+          <p class="quiet">
+            {fromClass(s)
+              ? "The class token has no patch."
+              : `${patchSize[0]} × ${patchSize[1]} pixels. All that the model gets of this place.`}
+          </p>
+        </div>
+      </Step>
+      <Step
+        title="Token"
+        text={
+          carrier === "class token" ? (
             <>
-              In each of {counted(depth)} layers every token looks at all the others and takes in what it can use. It
-              looks in {counted(heads)} ways at once: these are the heads. Below, bright is where{" "}
-              <b>{fromClass(s) ? "the class token" : `patch ${patchOf(s) + 1}`}</b> looks.
+              Each patch becomes {width} numbers, its token. One more, the <b>class token</b>, has no patch: it will
+              carry the answer.
             </>
-          }
-        >
+          ) : (
+            <>
+              Each patch becomes {width} numbers, its token. The <b>{carrier}</b> will carry the answer.
+            </>
+          )
+        }
+      >
+        <div class="stripes">
+          <span>Before layer 1: what, and where</span>
+          <Stripes label={`${width} numbers of the token before layer 1`} token={tokenAfter(0)} />
+          <span>After layer {depth}: part of what</span>
+          <Stripes
+            label={`${width} numbers of the token after layer ${depth}`}
+            token={tokenAfter(s.seen.states.length - 1)}
+          />
+        </div>
+      </Step>
+      <Step
+        wide={wide}
+        title="Layers and heads"
+        text={
+          <>
+            In each of {counted(depth)} layers every token looks at all the others and takes in what it can use. It
+            looks in {counted(heads)} ways at once: these are the heads. Below, bright is where{" "}
+            <b>{fromClass(s) ? "the class token" : `patch ${patchOf(s) + 1}`}</b> looks.
+          </>
+        }
+      >
+        {hasAttention(s) ? (
           <Heads s={s} />
-        </Step>
-        <Step
-          wide={wide}
-          title="Answer"
-          text={
-            s.seen.top.length > 0
-              ? `After the last layer the ${carrier} is held against ${counted(classes)} names. These fit best.`
-              : "This model was trained without names: its answer are the tokens themselves. Layers, Features and Look show them."
-          }
-        >
-          <Bars top={s.seen.top} />
-        </Step>
-      </ol>
-    </>
+        ) : (
+          <p class="quiet">This model has no layers that look at all of the photo.</p>
+        )}
+      </Step>
+      <Step
+        wide={wide}
+        title="Answer"
+        text={
+          s.seen.top.length > 0
+            ? `After the last layer the ${carrier} is held against ${counted(classes)} names. These fit best.`
+            : "This model was trained without names: its tokens are the answer. Look and Features show them."
+        }
+      >
+        <Bars top={s.seen.top} />
+      </Step>
+    </ol>
   );
 }
 
 export const start: View = {
   name: "start",
   label: "Start",
+  title: "See what a Vision Transformer sees",
+  lede: (s) =>
+    `It cuts a photo into patches, lets them compare notes ${counted(s?.facts.config.depth ?? 6)} times, and names what it saw. All of it runs on this machine.`,
   icon: "M2 2h7v7H2zM11 2h7v7h-7zM2 11h7v7H2zM11 11h7v7h-7z",
   shows: [
     ["light", "Light"],

@@ -22,11 +22,26 @@ export interface Spot {
   readonly y: number;
 }
 
+/** What a view needs of a model, and what it offers where the model at hand has it not. */
+export interface Need {
+  can(s: Sight): boolean;
+  /** A model that can, as it is called in the menu. */
+  readonly model: string;
+  /** What the view would show. */
+  readonly points: readonly string[];
+}
+
 export interface View {
   readonly name: string;
   readonly label: string;
   /** The path of its sign, on 20 × 20. */
   readonly icon: string;
+  /** Its title, where that is not its label. */
+  readonly title?: string;
+  /** A sentence about it; also before a photo was seen. */
+  lede(s: Sight | undefined): ComponentChildren;
+  /** What it takes a model to do, where not all can. */
+  readonly need?: Need;
   /** What can be drawn on the photo, the first by itself. */
   readonly shows: readonly (readonly [show: string, label: string])[];
   /** True if pointing picks a patch. */

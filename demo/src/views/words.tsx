@@ -1,16 +1,15 @@
 /** Words: which parts of the photo speak for a name, or for words that are typed. */
 import type { VNode } from "preact";
 import { magma, shade, viridis } from "../colors.js";
-import { Heading } from "../heading.js";
 import { modelNamed, sizeOf } from "../models.js";
 import { Bars, Figure, Legend, PatchMap } from "../parts.js";
-import { ask, openModel, useAnswer } from "../session.js";
+import { ask, useAnswer } from "../session.js";
 import { gridOf, parts, rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
 import { percent } from "../text.js";
 import type { Occlusion } from "../worker.js";
 import { pictureOf } from "./code.js";
-import { Need } from "./need.js";
+import { getModel } from "./need.js";
 import { Texts } from "./texts.js";
 import type { View } from "./view.js";
 
@@ -57,57 +56,45 @@ function OwnNames({ s }: { s: Sight }): VNode {
   const [low, high] = own ? rangeOf(own) : [0, 0];
   const clip = modelNamed("CLIP B/32");
   return (
-    <>
-      <Heading title="Words">
-        Pick a name and see which parts of the photo speak for it. This model knows{" "}
-        {s.facts.config.classes.toLocaleString("en")} names and no other words.
-      </Heading>
-      <div class="body">
-        <Names
-          names={s.seen.top.map(({ label, probability }) => [label, probability])}
-          chosen={Math.min(s.name, s.seen.top.length - 1)}
-        />
-        <div class="two">
-          <Figure
-            title="Cover a part, ask again"
-            caption={
-              covered && !covered.fall
-                ? `${covered.done} of ${covered.total} runs of the model.`
-                : "How much the score falls when 2 × 2 patches there are grey, one run of the model for each place."
-            }
-          >
-            <PatchMap
-              label="Fall of the score where the photo is covered"
-              grid={gridOf(s)}
-              color={falls && ((i) => magma(falls[i]!))}
-            />
-            <Legend from="0" to={fall ? `−${rangeOf(fall)[1].toFixed(1)} logit` : ""} scale={magma} />
-          </Figure>
-          <Figure
-            title="Ask every patch"
-            caption="The last layer’s patch tokens, read as if each were all that the head reads."
-          >
-            <PatchMap label="Score of each patch by itself" grid={gridOf(s)} color={owns && ((i) => magma(owns[i]!))} />
-            <Legend from={low.toFixed(1)} to={own ? `${high.toFixed(1)} logit` : ""} scale={magma} />
-          </Figure>
-        </div>
-        <div class="callout">
-          <p>
-            <b>Type any words?</b> That takes a model that has read texts with its photos, such as CLIP. Its patches can
-            then be compared with what you type.
-          </p>
-          <button
-            type="button"
-            onClick={() => {
-              set({ dialog: "models" });
-              void openModel(clip.source, s.precision);
-            }}
-          >
-            Get {clip.name}, {sizeOf(clip.size)}
-          </button>
-        </div>
+    <div class="body">
+      <Names
+        names={s.seen.top.map(({ label, probability }) => [label, probability])}
+        chosen={Math.min(s.name, s.seen.top.length - 1)}
+      />
+      <div class="two">
+        <Figure
+          title="Cover a part, ask again"
+          caption={
+            covered && !covered.fall
+              ? `${covered.done} of ${covered.total} runs of the model.`
+              : "How much the score falls when 2 × 2 patches there are grey, one run of the model for each place."
+          }
+        >
+          <PatchMap
+            label="Fall of the score where the photo is covered"
+            grid={gridOf(s)}
+            color={falls && ((i) => magma(falls[i]!))}
+          />
+          <Legend from="0" to={fall ? `−${rangeOf(fall)[1].toFixed(1)} logit` : ""} scale={magma} />
+        </Figure>
+        <Figure
+          title="Ask every patch"
+          caption="The last layer’s patch tokens, read as if each were all that the head reads."
+        >
+          <PatchMap label="Score of each patch by itself" grid={gridOf(s)} color={owns && ((i) => magma(owns[i]!))} />
+          <Legend from={low.toFixed(1)} to={own ? `${high.toFixed(1)} logit` : ""} scale={magma} />
+        </Figure>
       </div>
-    </>
+      <div class="callout">
+        <p>
+          <b>Type any words?</b> That takes a model that has read texts with its photos, such as CLIP. Its patches can
+          then be compared with what you type.
+        </p>
+        <button type="button" onClick={() => getModel(clip.name, s)}>
+          Get {clip.name}, {sizeOf(clip.size)}
+        </button>
+      </div>
+    </div>
   );
 }
 
@@ -119,53 +106,31 @@ function AnyWords({ s }: { s: Sight }): VNode {
   const top = found?.texts.map((label, i) => ({ label, probability: found.probabilities[i]! })) ?? [];
   const [low, high] = found ? rangeOf(found.cosines.flatMap((map) => [...rangeOf(map)])) : [0, 1];
   return (
-    <>
-      <Heading title="Words">
-        Type what to look for, with commas between. Each text is compared with the photo, and with every patch of it.
-      </Heading>
-      <div class="body">
-        <Texts texts={texts} label="Words" />
-        <Figure title="Which fits the photo best" caption={`Each as “${TEMPLATE.replace("{}", "…")}”.`}>
-          <Bars top={top} />
-        </Figure>
-        <div class="three">
-          {found?.texts.map((text, i) => {
-            const values = parts(found.cosines[i]!, [low, high]);
-            return (
-              <Figure key={text} title={text}>
-                <PatchMap
-                  label={`Similarity of patches to ${text}`}
-                  grid={gridOf(s)}
-                  color={(patch) => viridis(values[patch]!)}
-                />
-              </Figure>
-            );
-          })}
-        </div>
-        <Legend from={low.toFixed(2)} to={`${high.toFixed(2)} cosine`} scale={viridis} />
+    <div class="body">
+      <Texts texts={texts} label="Words" />
+      <Figure title="Which fits the photo best" caption={`Each as “${TEMPLATE.replace("{}", "…")}”.`}>
+        <Bars top={top} />
+      </Figure>
+      <div class="three">
+        {found?.texts.map((text, i) => {
+          const values = parts(found.cosines[i]!, [low, high]);
+          return (
+            <Figure key={text} title={text}>
+              <PatchMap
+                label={`Similarity of patches to ${text}`}
+                grid={gridOf(s)}
+                color={(patch) => viridis(values[patch]!)}
+              />
+            </Figure>
+          );
+        })}
       </div>
-    </>
+      <Legend from={low.toFixed(2)} to={`${high.toFixed(2)} cosine`} scale={viridis} />
+    </div>
   );
 }
 
-function Body({ s }: { s: Sight }): VNode {
-  if (s.facts.texts) return <AnyWords s={s} />;
-  if (s.seen.top.length > 0) return <OwnNames s={s} />;
-  return (
-    <Need
-      s={s}
-      title="Words"
-      lede="Which parts of the photo speak for a word."
-      icon={ICON}
-      model="CLIP B/32"
-      points={[
-        "Type any words, and see which fits the photo best.",
-        "For each a map shows which patches are like it.",
-        "A classifier's own names can be asked in the same way.",
-      ]}
-    />
-  );
-}
+const Body = ({ s }: { s: Sight }): VNode => (s.facts.texts ? <AnyWords s={s} /> : <OwnNames s={s} />);
 
 /** What the window shows: the falls of the score, or the cosines of the first text. */
 function shownOf(s: Sight): Float32Array | undefined {
@@ -181,6 +146,21 @@ function shownOf(s: Sight): Float32Array | undefined {
 export const words: View = {
   name: "words",
   label: "Words",
+  lede(s) {
+    if (s?.facts.texts)
+      return "Type what to look for. Each text is compared with the photo, and with every patch of it.";
+    const names = (s?.facts.config.classes || 10).toLocaleString("en");
+    return `Pick a name and see which parts of the photo speak for it. This model knows ${names} names and no other words.`;
+  },
+  need: {
+    can: (s) => s.facts.texts || s.seen.top.length > 0,
+    model: "CLIP B/32",
+    points: [
+      "Type any words, and see which fits the photo best.",
+      "For each a map shows which patches are like it.",
+      "A classifier’s own names can be asked in the same way.",
+    ],
+  },
   icon: ICON,
   shows: [
     ["light", "Light"],
