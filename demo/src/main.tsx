@@ -85,5 +85,7 @@ onAddress((address) => {
   if (address.photo !== photo) void openSample(address.photo);
 });
 void openSample(get().photo);
-void openModel(get().model, get().precision);
-if ("serviceWorker" in navigator && import.meta.env.PROD) void navigator.serviceWorker.register("./service-worker.js");
+void openModel(get().model, get().precision).then(() => {
+  // Not before: it fetches all that may ever be needed.
+  if (import.meta.env.PROD) void navigator.serviceWorker?.register("./service-worker.js");
+});

@@ -213,6 +213,8 @@ function Pane({ s, view }: { s: State; view: View }): VNode {
   const lead = useLead(ready);
   useTour(ready && s.view === "start");
   useLayoutEffect(() => paint(canvas.current!, fit(canvas.current!), s, view, lead));
+  // For whoever measures.
+  useLayoutEffect(() => void (ready && performance.mark("first picture")), [ready]);
   const grid = ready ? gridOf(s) : undefined;
 
   const onPointerMove = (event: PointerEvent) => {
