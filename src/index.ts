@@ -11,14 +11,7 @@ import type { Box, Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
-import type {
-  Head,
-  LoadOptions,
-  Model,
-  PreparedImage,
-  TextMethods,
-  TextOptions,
-} from "./model.js";
+import type { Head, LoadOptions, Model, PreparedImage, TextMethods, TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";

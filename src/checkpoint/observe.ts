@@ -1,7 +1,6 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
 
 import type { Heads } from "../heads/index.js";
-import { excerpt } from "../json.js";
 import type { Config, ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
 import {

@@ -147,11 +147,11 @@ export async function openModel(
   const found = await openNamed(source, options, waiting);
   if (!options.head) return found;
   const { place, said } = options.head;
-  const { PROBE, readProbe } = await import("../checkpoint/probe.js");
+  const { PROBE, readNotes, readProbe } = await import("../checkpoint/probe.js");
   let head: Checkpoint | undefined;
   try {
     head = await openCheckpoint(place, waiting);
-    const probe = readProbe(head.name, head.tensors, said);
+    const probe = { ...readProbe(head.name, head.tensors, said), notes: readNotes(head.name, head.metadata) };
     return {
       ...beside(
         found,
