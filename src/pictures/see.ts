@@ -114,7 +114,7 @@ export async function scoresOf(
 
     function probabilitiesOf(logits: Float32Array): Float32Array {
       const out = new Float32Array(logits.length);
-      const all = predictions(logits, { labels: names }, logits.length, { kind: probabilities });
+      const all = predictions(logits, { labels: names }, logits.length, probabilities);
       for (const { index, probability } of all) out[index] = probability;
       return out;
     }
