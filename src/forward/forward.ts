@@ -91,18 +91,17 @@ export async function forward(
   }
 
   /** Calls the ops of prompts for embeddings that are given. */
-  function runPrompts({ data, dims }: Tensor): Pending[] {
-    const [images, channels] = dims as [number, number];
-    return Array.from({ length: images }, (_, i) => {
+  async function runPrompts({ data, dims }: Tensor): Promise<Pending[]> {
+    const size = data.length / dims[0]!;
+    const all: Pending[] = [];
+    for (const [i, prompting] of prompts!.entries()) {
       const outputs: Pending = {};
-      const mark = backend.mark();
-      const rows = rowsOf(data.subarray((i * data.length) / images, ((i + 1) * data.length) / images), channels);
-      const embedding = backend.createTensor(rows.length / channels, channels, rows);
+      const embedding = data.subarray(i * size, (i + 1) * size);
       const call = { wants, outputs, ...options };
-      runMaskDecoder(backend, weights.sam!.decoder!, config.sam!, embedding, prompts![i]!, config.imageSize, call);
-      backend.release(mark);
-      return outputs;
-    });
+      await runMaskDecoder(backend, weights.sam!.decoder!, config.sam!, embedding, prompting, config.imageSize, call);
+      all.push(outputs);
+    }
+    return all;
   }
 
   const given = prompts && inputs.imageEmbeddings;
@@ -112,7 +111,7 @@ export async function forward(
   }
   const conditions = asksConditions(config, wanted) ? await conditionsOf() : undefined;
   const seesImages = some("image") || prompts !== undefined;
-  const images = given ? runPrompts(given) : seesImages ? await runAll("pixelValues", wants, conditions) : [];
+  const images = given ? await runPrompts(given) : seesImages ? await runAll("pixelValues", wants, conditions) : [];
   const ofQuery = new Set<OutputName>(QUERY_OUTPUTS);
   if (wants("queryImageEmbeds")) ofQuery.add("imageEmbeds");
   const seen = some("query") ? await runAll("queryPixelValues", (name) => ofQuery.has(name)) : [];
@@ -296,7 +295,7 @@ async function runImages(
       const map = runNeck(backend, weights.sam!, encoded.z, encoded.grid);
       if (call.wants("imageEmbeddings")) call.outputs.imageEmbeddings = planes(backend, map, encoded.images);
       if (prompting) {
-        runMaskDecoder(backend, weights.sam!.decoder!, config.sam!, map.x, prompting, config.imageSize, call);
+        await runMaskDecoder(backend, weights.sam!.decoder!, config.sam!, map.x, prompting, config.imageSize, call);
       }
     }
     await runHeads(backend, weights, config, encoded, call);
@@ -530,14 +529,6 @@ function promptsOf({ sam }: ModelConfig, inputs: Inputs): Prompting[] {
     mask: inputMasks && part(inputMasks.data, 16 * grid[0] * grid[1], i % masks),
     several: inputs.multimaskOutput ?? true,
   }));
-}
-
-/** Rows of the pixels of planes [C, area]. */
-function rowsOf(planes: Float32Array, channels: number): Float32Array {
-  const area = planes.length / channels;
-  const rows = new Float32Array(planes.length);
-  for (let c = 0; c < channels; c++) for (let i = 0; i < area; i++) rows[i * channels + c] = planes[c * area + i]!;
-  return rows;
 }
 
 function checkShape(name: string, tensor: Tensor, dims: readonly number[]): void {
