@@ -37,7 +37,8 @@ import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segment, Segmentation } from "./tasks/segments.js";
 import { checkNames } from "./tasks/task.js";
 import type { ZeroShotOptions } from "./tasks/zero-shot.js";
-import type { Inputs, Integers, OutputName, Outputs, Tensor } from "./vit/outputs.js";
+import type { Inputs, Integers } from "./vit/inputs.js";
+import type { OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type {
   BackendName,

@@ -30,7 +30,8 @@ import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segmentation } from "./tasks/segments.js";
 import { checkNames, type TaskImage, type TaskModel, textsOf } from "./tasks/task.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
+import type { Inputs } from "./vit/inputs.js";
+import type { OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type { Head };
 

@@ -270,13 +270,14 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "vit/text.ts"],
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
-  ["EoMT", "heads/query-masks.ts"],
-  ["CLIPSeg", "clipseg", "heads/text-masks.ts"],
+  ["EoMT", "heads/query-masks.ts", "checkpoint/families/eomt.ts"],
+  ["CLIPSeg", "clipseg", "heads/text-masks.ts", "checkpoint/families/clipseg.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
   [
     "SAM",
     "sam",
-    ...["heads/sam.ts", "heads/prompts.ts", "heads/mask-decoder.ts", "checkpoint/families/sam.ts", "tasks/prompts.ts"],
+    ...["heads/sam.ts", "heads/sam-weights.ts", "heads/prompts.ts", "heads/mask-decoder.ts"],
+    ...["checkpoint/families/sam.ts", "tasks/prompts.ts"],
   ],
   [
     "ViTPose and ViTPose+",

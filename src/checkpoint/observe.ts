@@ -1,10 +1,8 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
-import { observeDpt } from "../heads/dpt.js";
-import { observeHeatmaps } from "../heads/heatmaps.js";
-import { observeSam } from "../heads/sam.js";
-import { stridesOf } from "../heads/text-masks.js";
+
+import type { Heads } from "../heads/index.js";
 import { excerpt } from "../json.js";
-import type { ConfigOverrides, Shapes } from "./config.js";
+import type { Config, ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
 import {
   type BlockNames,
@@ -28,6 +26,13 @@ export interface Named {
   readonly blockPrefix: string;
   readonly resnet: (ResNetNames & ResNetNames["at"][number]) | undefined;
   readonly text: TextNames | undefined;
+}
+
+/** A checkpoint whose layout and config are known, with the heads that it has. */
+export interface Known {
+  readonly config: Config;
+  readonly named: Named;
+  readonly heads: Heads;
 }
 
 /** Names of tensors that exist. */
@@ -222,23 +227,6 @@ export function observe(named: Named, tensors: Shapes) {
     features: projected ?? 0,
     /** Classes of detection tokens, that of nothing among them. */
     boxClasses: boxHead === undefined ? 0 : (shape(names.weight(boxHead))[0] ?? 0),
-    /** Queries with masks, their enlargements, classes, that of nothing among them, and blocks that they take part in. */
-    queryMasks: layout.queryMasks && {
-      queries: shape(layout.queryMasks.queries)[0] ?? 0,
-      classes: shape(names.weight(layout.queryMasks.classifier))[0] ?? 0,
-      blocks: shape(layout.queryMasks.hidden)[0] ?? 0,
-      upscales: depthOf("", { at: layout.queryMasks.upscale }, tensors),
-    },
-    /** Channels of the decoder of texts' masks, the hidden width of its MLPs, and the strides of its transposed convolutions. */
-    textMasks: layout.textMasks && {
-      width: shape(names.weight(layout.textMasks.factor))[0] ?? 0,
-      mlpWidth:
-        shape(names.weight(`${blockAt(layout.textMasks.block, 0)}${layout.textMasks.block.mlps[0].fc2[0]}`))[1] ?? 0,
-      strides: stridesOf(layout.textMasks, (layer) => tensors.get(names.weight(layer))?.shape),
-    },
-    dpt: observeDpt(has, (tensor) => tensors.get(tensor)?.shape),
-    sam: layout.name === "sam" ? observeSam(has, (tensor) => tensors.get(tensor)?.shape, prefix) : undefined,
-    heatmaps: observeHeatmaps((tensor) => tensors.get(tensor)?.shape),
     /** Experts of the first block's MLP, and the columns that each of them makes. */
     experts: expertsOf((expert) => shape(names.weight(at + expert)), mlp?.experts),
   };

@@ -1,5 +1,6 @@
 /** Heads in files of their own: which layers their tensors are, and which vector of a model they read. */
 import type { Activation } from "../backend.js";
+import { type Heads, importHeads } from "../heads/index.js";
 import type { Probe, ProbeLayer } from "../heads/probe.js";
 import { excerpt } from "../json.js";
 import type { Config, Shapes } from "./config.js";
@@ -108,10 +109,14 @@ export function isProbe(tensors: Shapes): boolean {
 }
 
 /**
- * A model's config with a head in place of its own: which vector the head reads, its width says.
+ * A model's config with a head in place of its own, and its labels: which vector the head reads, its width says.
  * @throws Error: one sentence, where no vector of the model has the width.
  */
-export function withProbe(name: string, config: Config, { layers, activation, unit, interleaved }: ReadProbe): Config {
+export async function withProbe(
+  name: string,
+  config: Config,
+  { layers, activation, unit, interleaved }: ReadProbe,
+): Promise<{ readonly config: Config; readonly heads: Heads; readonly labels: readonly string[] }> {
   const { width, features, depth, classToken, norm } = config;
   const { inputs } = layers[0]!;
   const classes = layers.at(-1)!.outputs;
@@ -130,10 +135,8 @@ export function withProbe(name: string, config: Config, { layers, activation, un
     const widths = [...new Set(there.map(([width]) => width))].join(", ");
     throw new Error(`load: a head of "${name}" must read one of its vectors, of ${widths} columns; it reads ${inputs}`);
   }
-  const kept = typeof reads === "object" && reads.blocks > 1 ? { keptBlocks: reads.blocks - 1 } : {};
-  return {
+  const own: Config = {
     ...config,
-    ...kept,
     pooling: config.pooling === "distilled" || config.pooling === "token+mean" ? "token" : config.pooling,
     classes,
     headless: false,
@@ -147,10 +150,11 @@ export function withProbe(name: string, config: Config, { layers, activation, un
       unit: unit ?? (reads === "features" && classes === 1),
     },
   };
+  return { config: own, heads: await importHeads(own), labels: await labelsOf(classes) };
 }
 
 /** Names of a head's outputs: of 1000 ImageNet-1k's, as linear probes are published; one is a score. */
-export async function labelsOfProbe({ classes }: Config): Promise<readonly string[]> {
+async function labelsOf(classes: number): Promise<readonly string[]> {
   if (classes === 1) return ["score"];
   if (classes === 1000) return (await import("./imagenet1k.js")).IMAGENET_1K;
   return Array.from({ length: classes }, (_, i) => `LABEL_${i}`);

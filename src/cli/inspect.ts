@@ -21,7 +21,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const checkpoint = await openModel(opened, { ...names, head }, { signal, onProgress: progressOf(terminal) });
   await checkpoint.close();
   const { prefix } = checkpoint;
-  const { config, named, labels, strays } = await readConfig(checkpoint, { signal });
+  const { config, named, heads, labels, strays } = await readConfig(checkpoint, { signal });
   const settings = imageSettings(checkpoint.config, config);
   const assumed = assumedProcessor(checkpoint.preprocessor, settings);
   const prepared = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {
@@ -37,8 +37,11 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     .filter(({ name }) => !scales.has(name))
     .reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
   const dtypes = [...new Set(used.map(({ dtype }) => dtype))];
-  const memory = { weights: quantized ? checkpoint.bytes : 4 * parameters, activations: activationBytes(config) };
-  const gflop = (2 * multiplyAdds(config)) / 1e9;
+  const memory = {
+    weights: quantized ? checkpoint.bytes : 4 * parameters,
+    activations: activationBytes(config, heads),
+  };
+  const gflop = (2 * multiplyAdds(config, heads)) / 1e9;
 
   if (args.json) {
     const { bytes, format, state } = checkpoint;

@@ -1,6 +1,6 @@
 /** From what `load` is given to the files that it means, and the tensors in them. */
 import type { ConfigOverrides } from "../checkpoint/config.js";
-import { labelsOfProbe, PROBE, type ProbeOptions, type ReadProbe, readProbe, withProbe } from "../checkpoint/probe.js";
+import { PROBE, type ProbeOptions, type ReadProbe, readProbe, withProbe } from "../checkpoint/probe.js";
 import { parseConfig } from "../checkpoint/recognize.js";
 import { withTags } from "../checkpoint/tags.js";
 import { faultOfStrangers, wrapperOf } from "../checkpoint/wrappers.js";
@@ -167,9 +167,7 @@ export async function openModel(
 export async function readConfig(found: Found, waiting: Waiting, overrides?: ConfigOverrides) {
   const { name, config, tensors, probe } = found;
   const parsed = await withTags(await parseConfig(name, config, tensors, overrides), found, waiting);
-  if (!probe) return parsed;
-  const own = withProbe(name, parsed.config, probe);
-  return { ...parsed, config: own, labels: await labelsOfProbe(own) };
+  return probe ? { ...parsed, ...(await withProbe(name, parsed.config, probe)) } : parsed;
 }
 
 async function openNamed(

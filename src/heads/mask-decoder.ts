@@ -3,11 +3,11 @@
  * each other in turn, then the cells are enlarged fourfold, and each mask's token says how its mask is made of them.
  */
 import type { Activation, Backend, Linear, Tensor as Matrix } from "../backend.js";
-import { type Call, tensorOf } from "../vit/outputs.js";
+import { type Call, tensorOf } from "../vit/call.js";
 import { windowOf } from "../vit/resnet.js";
 import { runMlp } from "./mlp.js";
 import { embedPrompts, type Prompts } from "./prompts.js";
-import type { CrossAttention, MaskDecoder, PromptWeights, SamConfig } from "./sam.js";
+import type { CrossAttention, MaskDecoder, PromptWeights, SamConfig } from "./sam-weights.js";
 
 /** Prompts of an image. */
 export interface Prompting extends Prompts {
