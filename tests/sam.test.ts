@@ -237,6 +237,8 @@ test("several images of a call have prompts of their own", async () => {
 test("masks above 0 are those of all pixels computed, at sizes that divide nothing", () => {
   for (const [from, to] of [
     [5, 17],
+    [3, 40],
+    [4, 41],
     [16, 7],
     [9, 9],
     [1, 6],
@@ -247,7 +249,14 @@ test("masks above 0 are those of all pixels computed, at sizes that divide nothi
       { width: to, height: to + 3 },
     ];
     const whole = atOnce(resizeBilinear(map, size, other, other));
-    const { data, area } = atOnce(maskAbove(map, size, other));
+    const { data, area, box } = atOnce(maskAbove(map, size, other));
+    const inside = [...data.keys()].filter((i) => data[i] === 1).map((i) => [i % to, Math.floor(i / to)] as const);
+    const sides = [0, 1].map((axis) => inside.map((place) => place[axis]!));
+    const [xs, ys] = sides as [number[], number[]];
+    assert.deepEqual(box, {
+      ...{ xmin: Math.min(...xs), ymin: Math.min(...ys) },
+      ...{ xmax: Math.max(...xs) + 1, ymax: Math.max(...ys) + 1 },
+    });
     assert.equal(compareMask(data, whole, 0, `${from} to ${to}`), 0);
     assert.equal(
       area,

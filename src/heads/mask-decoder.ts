@@ -17,11 +17,11 @@ export interface Prompting extends Prompts {
   readonly several: boolean;
 }
 
-/** What the decoder makes of an image alone, the same for all of its objects. */
+/** Results of the decoder that are of an image alone, the same for all of its objects. */
 interface Seen {
   /** The map that it begins with, [N, C]. */
   readonly map: Matrix;
-  /** Of its first block: queries of cells, and keys and values for tokens, [N, D] each. */
+  /** Queries of cells, and keys and values for tokens, of the first block: [N, D] each. */
   readonly q: Matrix;
   readonly k: Matrix;
   readonly v: Matrix;
@@ -107,7 +107,7 @@ export async function runMaskDecoder(
     return { map, q: inner(toTokens.q), k: inner(toImage.k), v: inner(toImage.v) };
   }
 
-  /** What is made of the image and a mask beneath it, written to `out`. */
+  /** Fills `out` with what is made of the image and a mask beneath it. */
   function see(out: Seen, beneath: Matrix): Seen {
     const { toTokens, toImage } = blocks[0]!;
     const { map, q, k, v } = out;

@@ -129,8 +129,10 @@ export const segment: Task<SegmentOptions, [], Segmentation> = {
     ...{ points: true, boxes: true, multimask: true },
   },
   arguments: 0,
-  lacks: ({ dpt, sam, queryMasks, textMasks }) =>
-    queryMasks || textMasks || sam?.decoder || dpt?.head.kind === "segmentation" ? undefined : "a segmentation head",
+  lacks: ({ dpt, sam, queryMasks, textMasks, upernet }) =>
+    queryMasks || textMasks || upernet || sam?.decoder || dpt?.head.kind === "segmentation"
+      ? undefined
+      : "a segmentation head",
   async begin(model, { points, boxes, multimask, ...given }) {
     const prompts = { points, boxes, multimask };
     if (model.config.sam) {
