@@ -135,6 +135,8 @@ test("forward: the outputs asked for and no others, in their shapes", async () =
     "patchEmbedding",
     "hiddenStates",
     "attentions",
+    "queries",
+    "keys",
   ];
   const got = await model.forward({ pixelValues }, { outputs });
   const dims = (output: Tensor | Tensor[]) => (Array.isArray(output) ? output.map((x) => x.dims) : output.dims);
@@ -151,6 +153,14 @@ test("forward: the outputs asked for and no others, in their shapes", async () =
     attentions: [
       [2, 3, 13, 13],
       [2, 3, 13, 13],
+    ],
+    queries: [
+      [2, 3, 13, 12],
+      [2, 3, 13, 12],
+    ],
+    keys: [
+      [2, 3, 13, 12],
+      [2, 3, 13, 12],
     ],
   });
   for (const { dims, data } of Object.values(got).flat()) {

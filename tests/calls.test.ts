@@ -195,13 +195,13 @@ for (const name of ["hf-vit", "timm-hybrid", "timm-bit", "hf-beit"]) {
       },
     };
     const [height, width] = config.imageSize;
-    const images = 7;
+    const images = 3;
     const pixelValues = { dims: [images, 3, height, width], data: noise(images * 3 * height * width) };
     const outputs = ["logits", "hiddenStates", ...(config.depth > 0 ? (["attentions"] as const) : [])] as const;
     const run = async (limited: Backend) => (await forward(limited, weights, config, { pixelValues }, outputs)).outputs;
     const whole = await run(measuring);
-    // Rows are filled up to eight columns, so that somewhat less than four images fit.
-    const maxBufferBytes = Math.ceil((4 * most) / images);
+    // Rows are filled up to eight columns, so that somewhat less than two images fit.
+    const maxBufferBytes = Math.ceil((2 * most) / images);
     most = 0;
     const inPasses = await run({ ...measuring, maxBufferBytes });
     assert.ok(most > 0 && most <= maxBufferBytes, `${most} bytes, of at most ${maxBufferBytes}`);
@@ -221,7 +221,7 @@ test("blocks limits lists to those that are asked for, and no other attention is
   };
   const [height, width] = config.imageSize;
   const inputs = { pixelValues: { dims: [1, 3, height, width], data: noise(3 * height * width) } };
-  const wanted = ["hiddenStates", "attentions", "logits"] as const;
+  const wanted = ["hiddenStates", "attentions", "queries", "keys", "logits"] as const;
   const all = await (await forward(backend, weights, config, inputs, wanted)).outputs;
   const last = config.depth - 1;
   const some = await (await forward(watched, weights, config, inputs, wanted, { blocks: [last, 1] })).outputs;
@@ -230,7 +230,9 @@ test("blocks limits lists to those that are asked for, and no other attention is
     Array.from({ length: config.depth }, (_, block) => block === 1 || block === last),
   );
   assert.deepEqual(some.hiddenStates, [all.hiddenStates![2], all.hiddenStates![last + 1]]);
-  assert.deepEqual(some.attentions, [all.attentions![1], all.attentions![last]]);
+  for (const name of ["attentions", "queries", "keys"] as const) {
+    assert.deepEqual(some[name], [all[name]![1], all[name]![last]]);
+  }
   assert.deepEqual(some.logits, all.logits);
 });
 

@@ -5,10 +5,12 @@
 import assert from "node:assert/strict";
 import {
   type CheckpointParts,
+  type Config,
   type Inputs,
   type LoadOptions,
   load,
   type OutputName,
+  type Outputs,
   type Tensor,
 } from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
@@ -97,7 +99,10 @@ export async function compareAll(
     // The last part of a text that is shorter than its row, and patches that fill up a sequence, mean nothing.
     const mask = golden.get("pixel_attention_mask");
     const wanted = [...golden.keys()].flatMap((key) => nameOf(key, it) ?? []);
+    // Queries and keys are what attentions are made of, so that goldens of these are goldens of those.
+    if (wanted.includes("attentions")) wanted.push("queries", "keys");
     const got = await model.forward(inputs, { outputs: [...new Set(wanted)], interpolatePositions: true });
+    if (got.attentions) compareScores(got, model.config, mask, file);
     for (const [key, want] of golden) {
       if (key in INPUTS) continue;
       const { base, index } = parse(key) ?? assert.fail(`"${key}" of ${file} is compared with nothing`);
@@ -134,4 +139,37 @@ function kept(data: Float32Array, dims: readonly number[], mask: Tensor): Float3
     (row) => mask.data[Math.floor(row / perImage) * n + (row % n)] !== 0,
   );
   return Float32Array.from(all.flatMap((row) => [...data.subarray(row * cols, (row + 1) * cols)]));
+}
+
+/** Asserts that softmax(q·kᵀ) is each block's attentions, or, where scores have a bias, that it is not. */
+function compareScores(
+  { attentions, queries, keys }: Partial<Outputs>,
+  { relativePositions }: Config,
+  mask: Tensor | undefined,
+  what: string,
+): void {
+  assert.equal(queries!.length, attentions!.length, what);
+  for (const [block, { dims, data }] of attentions!.entries()) {
+    const [images, heads, tokens] = dims as [number, number, number];
+    const [q, k] = [queries![block]!, keys![block]!];
+    const d = q.dims[3]!;
+    assert.deepEqual([q.dims, k.dims], [[images, heads, tokens, d], q.dims], what);
+    let most = 0;
+    for (let image = 0; image < images; image++) {
+      const kept = mask?.data.slice(image * tokens, (image + 1) * tokens).filter((x) => x !== 0).length ?? tokens;
+      for (let row = image * heads * tokens; row < (image + 1) * heads * tokens; row++) {
+        if (row % tokens >= kept) continue;
+        const first = row - (row % tokens);
+        const exps = Array.from({ length: kept }, (_, key) => {
+          let score = 0;
+          for (let i = 0; i < d; i++) score += q.data[row * d + i]! * k.data[(first + key) * d + i]!;
+          return Math.exp(score);
+        });
+        const sum = exps.reduce((a, b) => a + b);
+        for (const [key, x] of exps.entries()) most = Math.max(most, Math.abs(x / sum - data[row * tokens + key]!));
+      }
+    }
+    if (relativePositions) assert.ok(most > 1e-3, `${what} attentions.${block} have a bias`);
+    else assert.ok(most < TOLERANCE, `${what} softmax(q·kᵀ) of block ${block} is ${most} from attentions`);
+  }
 }

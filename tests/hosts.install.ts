@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { NODES } from "./installed.js";
 
@@ -54,5 +54,7 @@ const tests = (named.length > 0 ? named : TESTS).map((name) => `dist/tests/${nam
 // Behind what the user has: there is a node among them.
 const PATH = [process.env.PATH, join(FOLDER, "node_modules/.bin")].join(delimiter);
 const env = { ...process.env, PATH, VITRAIL_HOSTS: FOLDER };
-const { status } = spawnSync(process.execPath, ["--test", ...tests.filter(existsSync)], { stdio: "inherit", env });
+const atOnce = `--test-concurrency=${availableParallelism()}`;
+const args = ["--test", atOnce, ...tests.filter((test) => existsSync(test))];
+const { status } = spawnSync(process.execPath, args, { stdio: "inherit", env });
 process.exitCode = status ?? 1;

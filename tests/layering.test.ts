@@ -32,6 +32,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   // The same by Transformers.js's names.
   "pipeline.ts": { imports: ["index.ts", "image", "platform", "tasks"] },
+  // What a model sees: asks a loaded model, and draws.
+  pictures: { imports: ["checkpoint", "image", "index.ts", "io", "tasks", "vit"] },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {

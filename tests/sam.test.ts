@@ -417,7 +417,12 @@ test("forward: prompts of another shape are one sentence", async () => {
     ask({ imageEmbeddings, inputPoints }, ["iouScores", "hiddenStates"]),
     /^forward: outputs of images need pixelValues in the place of imageEmbeddings; got hiddenStates$/,
   );
-  await refused(ask({ pixelValues }, ["attentions"]), /^forward: attentions need blocks that attend to all tokens/);
+  for (const name of ["attentions", "queries", "keys"] as const) {
+    await refused(
+      ask({ pixelValues }, [name]),
+      /^forward: (attentions|queries|keys) need blocks that attend to all tokens/,
+    );
+  }
 });
 
 test("checkpoints that take no prompts say so", async () => {

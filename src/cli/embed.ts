@@ -1,6 +1,7 @@
 /** `vitrail embed`: one feature vector an image, into a file or as JSON. */
 import { writeFile } from "node:fs/promises";
 import { dirname, extname } from "node:path";
+import { encodeNpy } from "../io/npy.js";
 import { encode } from "../io/safetensors.js";
 import { isDirectory } from "../platform/files.js";
 import { forEachImage, type Invocation, loadModel, since } from "./invocation.js";
@@ -66,19 +67,8 @@ function safetensors(embeddings: readonly Embedding[]): Uint8Array {
   return encode([{ name: "embeddings", shape, data: concatenate(embeddings) }], { images });
 }
 
-/** NumPy's format, version 1.0: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 function npy(embeddings: readonly Embedding[]): Uint8Array {
-  const shape = `(${embeddings.length}, ${embeddings[0]!.row.length})`;
-  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`;
-  // 10 bytes come before the header; with its line end the data begin at a multiple of 64.
-  const start = Math.ceil((10 + header.length + 1) / 64) * 64;
-  const data = concatenate(embeddings);
-  const file = new Uint8Array(start + data.byteLength);
-  file.set(new TextEncoder().encode(`?NUMPY\x01\x00??${header.padEnd(start - 11)}\n`));
-  file[0] = 0x93;
-  new DataView(file.buffer).setUint16(8, start - 10, true);
-  file.set(new Uint8Array(data.buffer), start);
-  return file;
+  return encodeNpy({ dims: [embeddings.length, embeddings[0]!.row.length], data: concatenate(embeddings) });
 }
 
 function jsonl(embeddings: readonly Embedding[]): string {

@@ -77,6 +77,9 @@ export function concatenated(results: readonly Partial<Outputs>[]): Partial<Outp
   return eachOutput(results, joined);
 }
 
+/** Outputs that are the same for all images of a grid. */
+const OF_MODEL: readonly OutputName[] = ["patchFilters", "positionEmbeddings"];
+
 /** Joins what results have by the same name, and of lists what is at the same place. */
 function eachOutput(
   results: readonly Partial<Outputs>[],
@@ -87,6 +90,7 @@ function eachOutput(
     names.map((name) => {
       const all = results.map((result) => result[name]!);
       const [first] = all;
+      if (OF_MODEL.includes(name)) return [name, first];
       if (!Array.isArray(first)) return [name, join(all as Tensor[], name)];
       return [
         name,
@@ -119,9 +123,10 @@ export function padTogether(results: readonly Partial<Outputs>[], tokens: number
   });
 }
 
-/** Dims [D], [n, D], [heads, n, n], or one query's [heads, 1, n], with `tokens` in the place of n. */
+/** Dims [D], [n, D], [heads, n, n], [heads, n, d], or one query's [heads, 1, n], with `tokens` in the place of n. */
 function filledDims(dims: readonly number[], name: OutputName, tokens: number): number[] {
   if (dims.length === 1) return [...dims];
   if (dims.length === 2) return [tokens, dims[1]!];
+  if (name === "queries" || name === "keys") return [dims[0]!, tokens, dims[2]!];
   return [dims[0]!, name === "poolAttention" ? dims[1]! : tokens, tokens];
 }

@@ -12,10 +12,10 @@ import { encodeImages, type ImageBatch } from "../vit/vit.js";
 import { arrived, concatenated, padTogether, passes } from "./batches.js";
 import { imagesOf, textsOf } from "./inputs.js";
 import type { ModelConfig, Weights } from "./model.js";
-import { checkBlocks, checkInputs, checkWanted, needs } from "./wanted.js";
+import { checkBlocks, checkHiddenState, checkInputs, checkWanted, needs } from "./wanted.js";
 
 export interface ForwardOptions {
-  /** Blocks, from 0, to which hidden states and attentions are limited: others are neither kept nor read. */
+  /** Blocks, from 0, to which lists are limited: others are neither kept nor read. */
   readonly blocks?: readonly number[];
   /** Images of other sizes than the config's are taken, and position embeddings resampled as the checkpoint's library does. */
   readonly interpolatePositions?: boolean;
@@ -40,6 +40,7 @@ export async function forward(
   checkBlocks(config, wanted, options.blocks);
   checkInputs(config, inputs);
   const heads = await importHeads(weights);
+  if (inputs.hiddenState) checkHiddenState(config, heads, inputs, wanted);
   const asked = new Set<OutputName>(wanted);
   const parts: HeadCall[] = [];
   for (const head of heads.values()) take(head.begin({ config, weights }, inputs, [...asked]));

@@ -10,6 +10,7 @@ import type { ModelConfig } from "./model.js";
 
 /** Images of a call: all at once, or one by one where each has a grid of its own. */
 export function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, interpolate: boolean): ImageBatch[] {
+  if (inputs.hiddenState && name === "pixelValues") return [{ hiddenState: inputs.hiddenState }];
   const { [name]: pixelValues } = inputs;
   if (!Array.isArray(pixelValues?.dims)) {
     throw new TypeError(`forward: inputs must be { ${name}: { dims, data } }; got no dims`);

@@ -1,5 +1,6 @@
 /** Outputs and inputs by their names: what makes each, and what a checkpoint must have for it. */
-import type { Inputs } from "../vit/inputs.js";
+import type { Heads } from "../heads/index.js";
+import { checkData, type Inputs } from "../vit/inputs.js";
 import type { OutputName } from "../vit/outputs.js";
 import type { ModelConfig } from "./model.js";
 
@@ -29,8 +30,12 @@ const OUTPUTS: Readonly<Record<OutputName, readonly [made: Maker, of?: Part]>> =
   pooled: ["image", ["a pooler", ({ pooled }) => pooled !== "none"]],
   preLogits: ["image"],
   patchEmbedding: ["image", transformer],
+  patchFilters: ["image"],
+  positionEmbeddings: ["image", transformer],
   hiddenStates: ["image"],
   attentions: ["image", transformer],
+  queries: ["image", transformer],
+  keys: ["image", transformer],
   poolAttention: ["image", ["attention pooling", ({ pooling }) => pooling === "attention"]],
   predictedDepth: ["image", ["a depth head", ({ dpt }) => dpt?.head.kind === "depth"]],
   heatmaps: ["image", heatmaps],
@@ -93,9 +98,10 @@ export function checkWanted(config: ModelConfig, wanted: readonly OutputName[]):
   if (wanted.includes("logits") && !hasLogits(config)) {
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
-  if (wanted.includes("attentions") && config.windows) {
+  const scores = wanted.find((name) => name === "attentions" || name === "queries" || name === "keys");
+  if (scores && config.windows) {
     throw new RangeError(
-      "forward: attentions need blocks that attend to all tokens; those of this checkpoint have windows",
+      `forward: ${scores} need blocks that attend to all tokens; those of this checkpoint have windows`,
     );
   }
 }
@@ -107,6 +113,37 @@ const hasLogits = ({ classes, headless, dpt, patchBoxes, tokenBoxes, textMasks, 
   dpt?.head.kind === "segmentation" ||
   [patchBoxes, tokenBoxes, textMasks, upernet].some((head) => head !== undefined);
 
+/** Outputs of what the last block leaves. */
+const OF_HIDDEN_STATE: readonly OutputName[] = [
+  ...(["lastHiddenState", "logits", "clsLogits", "distillationLogits", "preLogits", "pooled"] as const),
+  ...(["poolAttention", "imageFeatures", "imageEmbeds", "logitsPerImage", "logitsPerText"] as const),
+];
+
+/** @throws RangeError if the heads read more than tokens of the last block, or these are not of the model's width. */
+export function checkHiddenState(
+  config: ModelConfig,
+  heads: Heads,
+  { hiddenState, pixelValues }: Inputs,
+  wanted: readonly OutputName[],
+): void {
+  if (pixelValues) throw new RangeError("forward: hiddenState takes the place of pixelValues; got both");
+  if (![...heads.values()].every((head) => head.readsVectors?.(config))) {
+    throw new RangeError("forward: hiddenState needs heads that read the last block alone; this checkpoint has others");
+  }
+  const other = wanted.find((name) => needs(name, "image") && !OF_HIDDEN_STATE.includes(name));
+  if (other) {
+    throw new RangeError(`forward: of hiddenState outputs may be ${OF_HIDDEN_STATE.join(", ")}; got ${other}`);
+  }
+  const { prefixTokens } = config;
+  const width = config.resnet && config.depth === 0 ? config.resnet.channels.at(-1)! : config.width;
+  const [images = 0, tokens = 0, cols] = hiddenState!.dims ?? [];
+  if (hiddenState!.dims?.length !== 3 || !(images > 0 && tokens > prefixTokens) || cols !== width) {
+    const rule = `[images, tokens, ${width}], more than ${prefixTokens} tokens`;
+    throw new RangeError(`forward: hiddenState must be ${rule}; got [${hiddenState!.dims?.join(", ")}]`);
+  }
+  checkData("hiddenState", hiddenState!);
+}
+
 /** Every tower whose lists are asked for must have all of the blocks. */
 export function checkBlocks(
   config: ModelConfig,
@@ -114,7 +151,7 @@ export function checkBlocks(
   blocks: readonly number[] | undefined,
 ): void {
   if (blocks === undefined) return;
-  const lists = wanted.filter((name) => /states$|attentions$/i.test(name));
+  const lists = wanted.filter((name) => /states$|attentions$|^queries$|^keys$/i.test(name));
   for (const name of lists) {
     const depth = needs(name, "text") ? config.text!.depth : config.depth;
     const whole = Array.isArray(blocks) && blocks.length > 0 && blocks.every(Number.isSafeInteger);

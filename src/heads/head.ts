@@ -26,6 +26,8 @@ export interface Head<Config, Weights, Own, Names = undefined> {
   check?(name: string, weights: Own, at: Pick<Place<Names>, "names">): void;
   /** Tensors beside its own that nothing reads at inference. */
   readonly unread?: RegExp;
+  /** True if it reads vectors of the last block alone, as the classifier does. */
+  readsVectors?(config: Config): boolean;
   /** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */
   largest?(config: Config, grid: readonly [number, number]): number;
   /** Costs of an image of this grid, about: multiply-adds of products, and elements of the maps that are there at once. */

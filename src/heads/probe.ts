@@ -148,6 +148,7 @@ export function runProbe(
 /** Gives logits. */
 export const probe: Head<Config, Weights, NonNullable<ProbeWeights["probe"]>> = {
   plan: (_, { probe }) => planProbe(probe!),
+  readsVectors: ({ probe }) => typeof probe!.reads === "string" || probe!.reads.blocks === 1,
   begin({ weights, config: { probe: own, depth, prefixTokens } }) {
     const probe = own!;
     return {

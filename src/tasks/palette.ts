@@ -2,10 +2,8 @@
 
 export type Rgb = readonly [red: number, green: number, blue: number];
 
-/** sRGB of an OKLCh color, hue in turns; channels that do not exist are cut off. */
-function rgbOf(lightness: number, chroma: number, hue: number): Rgb {
-  const a = chroma * Math.cos(2 * Math.PI * hue);
-  const b = chroma * Math.sin(2 * Math.PI * hue);
+/** sRGB of an OKLab color; channels that do not exist are cut off. */
+export function oklab(lightness: number, a: number, b: number): Rgb {
   const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
   const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
   const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
@@ -19,6 +17,10 @@ function rgbOf(lightness: number, chroma: number, hue: number): Rgb {
     encoded(-0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s),
   ];
 }
+
+/** The same of an OKLCh color, hue in turns. */
+const rgbOf = (lightness: number, chroma: number, hue: number): Rgb =>
+  oklab(lightness, chroma * Math.cos(2 * Math.PI * hue), chroma * Math.sin(2 * Math.PI * hue));
 
 /** The color of a part from 0 to 1: from dark violet by red to light yellow, in equal steps of lightness. */
 export const sequential = (part: number): Rgb =>

@@ -119,6 +119,8 @@ export type Tap = {
   | { readonly of: "tokens"; readonly read: (z: Matrix, sequence: Sequence) => void }
   /** Given the maps of a block's attentions, which are two in a parallel block. */
   | { readonly of: "attentions"; readonly read: (probabilities: readonly Matrix[], sequence: Sequence) => void }
+  /** Given [q | k | v] of each of a block's attentions, after norms and rotation, [B·tokens, 3D]. */
+  | { readonly of: "qkv"; readonly read: (qkv: readonly Promise<Float32Array>[], sequence: Sequence) => void }
 );
 
 /**
@@ -169,6 +171,7 @@ export async function encode(
     if (signal) await nextTask();
     signal?.throwIfAborted();
     const probabilities = a.probabilities.slice(0, maps[index]);
+    const qkv = tapsOf(index).some((tap) => tap.of === "qkv") ? ([] as Promise<Float32Array>[]) : undefined;
     let attention = 0;
     // z′ = MSA(LN(z)) + z                                                                    (2)
     // z = MLP(LN(z′)) + z′                                                                   (3)
@@ -177,7 +180,7 @@ export async function encode(
       let [attentions, mlps] = [0, 0];
       const inner = step.map((branch) =>
         branch.kind === "attention"
-          ? msa(branch, index, a.y[attentions++]!, probabilities[attention++])
+          ? msa(branch, index, a.y[attentions++]!, probabilities[attention++], qkv)
           : mlp(branch, a.hidden[mlps++]!),
       );
       step.forEach((branch, i) => {
@@ -186,7 +189,8 @@ export async function encode(
     }
     for (const tap of tapsOf(index)) {
       if (tap.of === "tokens") tap.read(z, sequence);
-      else tap.read(probabilities, sequence);
+      else if (tap.of === "attentions") tap.read(probabilities, sequence);
+      else tap.read(qkv!, sequence);
     }
     const positions = places.between?.[first + index];
     if (positions) addPositions(positions);
@@ -201,7 +205,13 @@ export async function encode(
   }
 
   /** Before the projection. With post-norm z is read as it is. */
-  function msa(attention: Attention, block: number, y: Matrix, probabilities: Matrix | undefined): Matrix {
+  function msa(
+    attention: Attention,
+    block: number,
+    y: Matrix,
+    probabilities: Matrix | undefined,
+    qkv: Promise<Float32Array>[] | undefined,
+  ): Matrix {
     backend.linear(a.qkv, z, attention.qkv, postNorm ? {} : { norm: attention.norm });
     if (attention.qkNorm) {
       const { query, key } = attention.qkNorm;
@@ -212,6 +222,7 @@ export async function encode(
       const { cos, sin } = places.rotary.of(first + block);
       backend.rope(a.qkv, cos, sin, { heads, pairs: places.rotary.pairs });
     }
+    qkv?.push(backend.read(a.qkv));
     if (places.relative) places.relative(attention, a.bias!);
     if (attention.window) attendInWindows(attention, attention.window, y);
     else {

@@ -46,6 +46,11 @@ export interface Inputs {
   readonly imageEmbeddings?: Tensor;
   /** False: one mask of each object, in the place of those of an ambiguous prompt. */
   readonly multimaskOutput?: boolean;
+  /**
+   * Tokens [B, n, D], as an entry of the output hiddenStates, in the place of pixelValues: the last norm and the heads read them as
+   * if the last block had left them. Of a ResNet, which has no tokens, pixels of its lastHiddenState.
+   */
+  readonly hiddenState?: Tensor;
   /** Images of what masks are made of, one for each image, of models that are told so (CLIPSeg): as `pixelValues`. */
   readonly conditionalPixelValues?: Tensor;
   /** Features of what masks are made of in all images, as `textFeatures` and `imageFeatures` are, [prompts, D]. */

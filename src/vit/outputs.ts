@@ -27,8 +27,19 @@ export interface Outputs {
   pooled: Tensor;
   preLogits: Tensor;
   patchEmbedding: Tensor;
+  /** Filters of the first layer, [D, C, Ph, Pw]: of patches, or of a convolutional stem, [channels, 3, height, width]. */
+  patchFilters: Tensor;
+  /** E_pos of eq. 1 on the images' grid, of NaFlex models the first image's, [tokens, D]; zeros for tokens without. */
+  positionEmbeddings: Tensor;
   hiddenStates: Tensor[];
   attentions: Tensor[];
+  /**
+   * Queries and keys as scores are made of them, behind norms and rotation, [B, heads, N, d]; queries have the factor 1/√d. So
+   * `attentions` are softmax(q·kᵀ), from which a picture takes the rows that it needs: all of a 37×37 grid are 1.08 GB at 12 × 12 heads,
+   * queries and keys 50 MB. Where scores have a bias besides (BEiT's relative positions, EoMT's masks), it is in `attentions` alone.
+   */
+  queries: Tensor[];
+  keys: Tensor[];
   /** Map of the attention pooling, after softmax: [B, heads, 1, tokens]. */
   poolAttention: Tensor;
   /** Depth of a dense head, [B, H, W]: metres, or larger where it is nearer. */

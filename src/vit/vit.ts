@@ -6,12 +6,14 @@
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import { type Call, tensorOf } from "./call.js";
 import { encode, type PostNorm } from "./encoder.js";
+import { filtersOf } from "./filters.js";
+import { finishTokens } from "./given.js";
 import type { DrawnValues } from "./inputs.js";
 import { listsOf } from "./lists.js";
 import { inOrder, libraryOrder } from "./order.js";
 import type { Tensor } from "./outputs.js";
 import { type Conditioner, pixelsToCut } from "./pixels.js";
-import { gridOf, type PlacesConfig, type PlacesWeights, placesOf } from "./places.js";
+import { gridOf, type PlacesConfig, type PlacesWeights, placesOf, readPositions } from "./places.js";
 import { type Encoded, encodeJoined, type Joining, type Reader, tapsOf } from "./reader.js";
 import { planes, type ResNet, type ResNetConfig } from "./resnet.js";
 import { patchEmbedMap, runStem } from "./stem.js";
@@ -59,8 +61,13 @@ export interface VitWeights extends PlacesWeights {
   readonly norm: Norm | undefined;
 }
 
-/** Images of one size, or one sequence of patches. */
+/** Images of one size, one sequence of patches, or what the last block made of them. */
 export type ImageBatch =
+  | Images
+  /** Tokens, [B, n, D], the prefix first; of a ResNet, pixels of its last map. */
+  | { readonly hiddenState: Tensor };
+
+type Images =
   /** [B, 3, H, W], and the data set whose experts are taken. */
   | { readonly pixels: Tensor | DrawnValues; readonly dataset?: number }
   /** [patches, P·P·3] and the grid that they are from. */
@@ -77,6 +84,8 @@ export async function encodeImages(
 ): Promise<Encoded> {
   const { wants, outputs, signal } = call;
   const { width, prefixTokens, heads } = config;
+  if ("hiddenState" in batch) return finishTokens(backend, weights, config, batch.hiddenState, call);
+  if (wants("patchFilters")) outputs.patchFilters = filtersOf(backend, weights, config);
   const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
 
   const map =
@@ -98,12 +107,13 @@ export async function encodeImages(
 
   // z₀ = [x_class; x¹E; …; xᴺE] + E_pos                                                     (1)
   const { positions, ...places } = placesOf(backend, weights, config, grid);
+  const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
+  if (wants("positionEmbeddings")) outputs.positionEmbeddings = readPositions(backend, config, positions, order);
   backend.assembleTokens(z, weights.prefix, x, positions);
   if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
 
   // z_l for l = 1 … L                                                                   (2, 3)
-  const order = libraryOrder({ tokens, prefix: prefixTokens, suffix: config.suffixTokens });
-  const names = { states: "hiddenStates", attentions: "attentions" } as const;
+  const names = { states: "hiddenStates", attentions: "attentions", queries: "queries", keys: "keys" } as const;
   const lists = listsOf(backend, z, { images, tokens }, heads, call, names, { order, grid: config.windows && grid });
   const taps = [...lists, ...tapsOf(readers, { images, tokens, z, grid })];
   const own = weights.blocks.slice(0, joining?.block);
@@ -132,7 +142,7 @@ export async function encodeImages(
 }
 
 /** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
-function patchEmbed(backend: Backend, weights: VitWeights, config: VitConfig, batch: ImageBatch, rows: number): Matrix {
+function patchEmbed(backend: Backend, weights: VitWeights, config: VitConfig, batch: Images, rows: number): Matrix {
   const x = backend.createTensor(rows, config.width);
   const { inputs } = weights.patchEmbed!;
   const given = "patches" in batch ? batch.patches : undefined;
