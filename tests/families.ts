@@ -169,8 +169,8 @@ const ROWS: readonly Row[] = [
     transformers: ["beit", "data2vec-vision"],
     timm: ["beit", "beitv2", "beit3"],
     others: [],
-    tasks: CLASSES,
-    fixtures: ["hf-beit"],
+    tasks: "classes, semantic segments, features",
+    fixtures: ["hf-beit", "hf-beit-segmentation"],
   },
   {
     family: "EVA, EVA-02, AIMv2, PE, RoPE-ViT, FlexiViT",
@@ -271,6 +271,7 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
   ["EoMT", "heads/query-masks.ts", "checkpoint/families/eomt.ts"],
+  ["UPerNet of BEiT", "heads/upernet.ts", "checkpoint/families/upernet.ts"],
   ["CLIPSeg", "clipseg", "heads/text-masks.ts", "checkpoint/families/clipseg.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
   [

@@ -170,7 +170,7 @@ function describeProbe({ layers, reads, unit }: NonNullable<Config["probe"]>): s
 function describeHead(config: Config): string {
   const { pooling, classes, categories, poolerWidth, features, dpt, sam, patchBoxes, tokenBoxes, suffixTokens } =
     config;
-  const { heatmaps, experts, queryMasks, textMasks } = config;
+  const { heatmaps, experts, queryMasks, textMasks, upernet } = config;
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -196,6 +196,8 @@ function describeHead(config: Config): string {
       head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
     return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
   }
+  if (upernet)
+    return `${grouped(upernet.classes)} classes of pixels, by ${upernet.blocks.length} maps and means of parts of one`;
   if (sam) {
     const embedding = `an embedding of ${sam.grid.join("×")} cells and ${sam.channels} channels`;
     return sam.decoder ? `masks by points and boxes, by ${embedding}` : `${embedding}, without a decoder`;
