@@ -51,7 +51,7 @@ export async function measureFresh(installed: (entry: Entry) => boolean): Promis
   return { fresh, refused };
 }
 
-async function sampleOf(question: FreshQuestion): Promise<FreshSample | Refusal> {
+export async function sampleOf(question: FreshQuestion): Promise<FreshSample | Refusal> {
   const child = start<FreshQuestion, FreshSample | Refusal>(new URL("./fresh-child.js", import.meta.url), []);
   try {
     return await child.ask(question);

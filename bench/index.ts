@@ -16,7 +16,8 @@ Times vitrail in turns with its rivals and writes bench/results.json, and from i
 table in README.md. With --only the other sections keep the figures that they have. --model is a ViT-Ti in timm's layout
 and --photo a JPEG for what is measured on photos, instead of made ones. --text measures nothing and writes the other
 files from bench/results.json, after a change of theirs.
-The rivals take part when they are installed: npm ci --prefix bench/thirdparty. Keep the machine idle meanwhile.`;
+The rivals take part when they are installed: npm ci --prefix bench/thirdparty. The section dense takes the models that
+bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
 
 /** Seen from dist/bench. */
 const at = (path: string) => new URL(`../../${path}`, import.meta.url);

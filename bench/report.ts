@@ -2,6 +2,7 @@
 import type { Refusal } from "./engine.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
+import type { Fresh } from "./fresh.js";
 import { digits, megabytes, percent, table } from "./markdown.js";
 import { type Entry, median, type Race, ratio, spread, type Timing } from "./race.js";
 import { type Measurements, type Results, SECTIONS, type SectionName } from "./sections.js";
@@ -103,10 +104,34 @@ function photoTable({ work, timings }: Race): string {
   return table([work, "ms", `time to ${last.engine}`], rows);
 }
 
+/** One row a contender in processes of its own. */
+function freshTable(fresh: readonly Fresh[]): string {
+  const rows = fresh.map(({ entry, work, samples }) => {
+    const of = (figure: (sample: (typeof samples)[number]) => number) => median(samples.map(figure));
+    const held = samples[0]!.heldBytes;
+    return [
+      `${work.split(",")[0]}: ${labelOfEntry(entry)}`,
+      digits(of(({ loadMs }) => loadMs)),
+      digits(of(({ firstMs }) => firstMs)),
+      digits(of(({ steadyMs }) => steadyMs)),
+      of(({ firstMs, steadyMs }) => firstMs / steadyMs).toFixed(2),
+      megabytes(of(({ peakBytes }) => peakBytes)),
+      held === undefined ? "" : megabytes(held),
+    ];
+  });
+  const header = ["fresh processes", "load ms", "first ms", "later ms", "first ÷ later", "peak MB", "model.memory MB"];
+  return table(header, rows);
+}
+
 /** Tables and notes of each section, as paragraphs. */
 const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) => string[] } = {
   models: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
   convolutions: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
+  dense: ({ races, fresh, absent }) => [
+    ...races.flatMap((race) => [modelTable(race), raceNotes(race)]),
+    freshTable(fresh),
+    listOf(absent.map((what) => `Left out: ${what}, which \`python bench/dense.py\` writes.`)),
+  ],
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   images: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],
@@ -122,30 +147,8 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
     return [table(header, rows), listOf(refusals(refused))];
   },
   fresh({ fresh, refused }) {
-    const rows = fresh.map(({ entry, work, samples }) => {
-      const of = (figure: (sample: (typeof samples)[number]) => number) => median(samples.map(figure));
-      const held = samples[0]!.heldBytes;
-      return [
-        `${work.split(",")[0]}: ${labelOfEntry(entry)}`,
-        digits(of(({ loadMs }) => loadMs)),
-        digits(of(({ firstMs }) => firstMs)),
-        digits(of(({ steadyMs }) => steadyMs)),
-        of(({ firstMs, steadyMs }) => firstMs / steadyMs).toFixed(2),
-        megabytes(of(({ peakBytes }) => peakBytes)),
-        held === undefined ? "" : megabytes(held),
-      ];
-    });
-    const header = [
-      "fresh processes",
-      "load ms",
-      "first ms",
-      "later ms",
-      "first ÷ later",
-      "peak MB",
-      "model.memory MB",
-    ];
     const refusedNames = refused.map((entry) => ({ name: labelOfEntry(entry), refused: entry.refused }));
-    return [table(header, rows), listOf(refusals(refusedNames))];
+    return [freshTable(fresh), listOf(refusals(refusedNames))];
   },
   growth: ({ growth }) => [
     table(

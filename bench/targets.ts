@@ -1,4 +1,5 @@
 /** What vitrail is to reach, and how it is read from the results. */
+import { PART_NAMES, PARTS } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { PICTURES, type Picture } from "./files.js";
@@ -47,8 +48,8 @@ const inverse = (value: number | string | undefined) => (typeof value === "numbe
 
 /** How many times as fast `ours` is as `theirs`, in the race of `work`. */
 function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number | string | undefined {
-  const { models, convolutions, photos, images } = results;
-  const sections = { vit: models, resnet: convolutions, decode: images, tensor: images } as const;
+  const { models, convolutions, dense, photos, images } = results;
+  const sections = { vit: models, resnet: convolutions, dense, decode: images, tensor: images } as const;
   const section = work.kind in sections ? sections[work.kind as keyof typeof sections] : photos;
   const race = raceOf(section?.races, work);
   const [own, other] = [timingOf(race, ours), timingOf(race, theirs)];
@@ -94,6 +95,21 @@ const CONVOLUTIONS: readonly Target[] = (["R50x1", "R50+ViT-B/16"] as const).fla
       bound: 1,
       unit: "×",
       measure: (results) => speed(results, { kind: "resnet", network }, own(setup), web(setup)),
+    }),
+  ),
+);
+
+/** Dense heads on one thread and on two. */
+const DENSE: readonly Target[] = PART_NAMES.flatMap((part) =>
+  [{}, { threads: 2 }].map(
+    (setup): Target => ({
+      what: `f32 against onnxruntime-web, ${PARTS[part].what}${"threads" in setup ? ", 2 threads each" : ""}`,
+      section: "dense",
+      better: "more",
+      bound: 1.5,
+      reach: 1.8,
+      unit: "×",
+      measure: (results) => speed(results, { kind: "dense", part }, own(setup), web(setup)),
     }),
   ),
 );
@@ -343,7 +359,7 @@ const SHARES: readonly Target[] = (["Ti", "S", "B"] as const).map((size) => ({
   measure: (results) => otherThanProducts(results, size),
 }));
 
-export const TARGETS: readonly Target[] = [...SPEEDS, ...CONVOLUTIONS, ...SHARES, ...OTHERS, ...IMAGES];
+export const TARGETS: readonly Target[] = [...SPEEDS, ...CONVOLUTIONS, ...DENSE, ...SHARES, ...OTHERS, ...IMAGES];
 
 /** Whether a figure meets a bound. */
 export const meets = ({ better }: Target, value: number, bound: number): boolean =>

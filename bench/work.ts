@@ -1,5 +1,6 @@
 /** What is measured: the work, the numbers that every engine starts from, and how an engine is set up for it. */
 
+import { PARTS, type PartName, partFlops } from "./dense.js";
 import { PICTURES, type Picture } from "./files.js";
 import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS } from "./models.js";
 import { type Network, resnetFlops } from "./resnets.js";
@@ -31,6 +32,17 @@ export interface ResNetWork {
   readonly network: Network;
 }
 
+/** What a part of a dense model of dense.ts gives. */
+export interface DenseWork {
+  readonly kind: "dense";
+  readonly part: PartName;
+}
+
+/** Masks of a photo whose embedding is there, by a point: the decoder, and its masks in the size of the photo. out: the best one. */
+export interface ClickWork {
+  readonly kind: "click";
+}
+
 /** From a JPEG file to the probabilities of all classes, by the ViT-Ti of checkpoints.ts. out: [CLASSES]. */
 export interface ClassifyWork {
   readonly kind: "classify";
@@ -59,6 +71,8 @@ export type Work =
   | AttentionWork
   | VitWork
   | ResNetWork
+  | DenseWork
+  | ClickWork
   | ClassifyWork
   | PixelsWork
   | DecodeWork
@@ -69,6 +83,17 @@ export function sampleOf(data: ArrayLike<number>, channels: 3 | 4): Float32Array
   const step = 101;
   const pixels = Math.floor(data.length / channels / step);
   return Float32Array.from({ length: 3 * pixels }, (_, i) => data[Math.floor(i / 3) * step * channels + (i % 3)]!);
+}
+
+/** Arrays one behind the other. */
+export function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 export interface Setup {
@@ -94,6 +119,10 @@ export function flopsOf(work: Work): number {
       const embedded = work.network === "R50x1" ? 0 : vitFlops("B") + 2 * patches * 768 * (1024 - 3 * PATCH * PATCH);
       return resnetFlops(work.network, IMAGE) + embedded;
     }
+    case "dense":
+      return partFlops(work.part);
+    case "click":
+      return partFlops("decoder");
     case "classify":
       return vitFlops("Ti");
     case "pixels":
@@ -120,6 +149,10 @@ export function labelOf(work: Work): string {
       return `ViT-${work.size}/16, batch ${work.batch}`;
     case "resnet":
       return `${work.network === "R50x1" ? "BiT ResNetV2-50x1" : `hybrid ${work.network}`}, batch 1`;
+    case "dense":
+      return PARTS[work.part].what;
+    case "click":
+      return "SAM ViT-B, prepared photo and a point → its masks";
     case "classify":
       return "JPEG file → classes, ViT-Ti/16";
     case "pixels":

@@ -195,13 +195,13 @@ for (const name of ["hf-vit", "timm-hybrid", "timm-bit", "hf-beit"]) {
       },
     };
     const [height, width] = config.imageSize;
-    const images = 7;
+    const images = 3;
     const pixelValues = { dims: [images, 3, height, width], data: noise(images * 3 * height * width) };
     const outputs = ["logits", "hiddenStates", ...(config.depth > 0 ? (["attentions"] as const) : [])] as const;
     const run = async (limited: Backend) => (await forward(limited, weights, config, { pixelValues }, outputs)).outputs;
     const whole = await run(measuring);
-    // Rows are filled up to eight columns, so that somewhat less than four images fit.
-    const maxBufferBytes = Math.ceil((4 * most) / images);
+    // Rows are filled up to eight columns, so that somewhat less than two images fit.
+    const maxBufferBytes = Math.ceil((2 * most) / images);
     most = 0;
     const inPasses = await run({ ...measuring, maxBufferBytes });
     assert.ok(most > 0 && most <= maxBufferBytes, `${most} bytes, of at most ${maxBufferBytes}`);

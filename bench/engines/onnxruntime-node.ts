@@ -14,8 +14,7 @@ export const engine: Engine = {
     if (work.kind !== "vit" && work.kind !== "resnet") return undefined;
     const [size, batch] = work.kind === "vit" ? [work.size, work.batch] : [work.network, 1];
     const options = { executionProviders: ["cpu"], intraOpNumThreads: threads, interOpNumThreads: 1 };
-    return session(ort, onnxFile(size, precision, batch), options, [batch, 3, IMAGE, IMAGE], {
-      pixel_values: vitPixels(batch),
-    });
+    const pixels = { name: "pixel_values", dims: [batch, 3, IMAGE, IMAGE], data: vitPixels(batch) };
+    return session(ort, onnxFile(size, precision, batch), options, [pixels]);
   },
 };

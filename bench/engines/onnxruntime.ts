@@ -3,15 +3,23 @@
  * A run copies the inputs into its memory and the outputs out of it, as for every user; both count.
  */
 import type { Contender } from "../engine.js";
+import { joined } from "../work.js";
 
 interface Tensor {
   readonly data: Float32Array;
 }
 
+/** Numbers of an input: f32, or int64. */
+interface Input {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly data: Float32Array | BigInt64Array;
+}
+
 /** What is used of either. */
 export interface OnnxRuntime {
   readonly env: { readonly wasm: { numThreads: number } };
-  readonly Tensor: new (type: "float32", data: Float32Array, dims: readonly number[]) => Tensor;
+  readonly Tensor: new (type: "float32" | "int64", data: Input["data"], dims: readonly number[]) => Tensor;
   readonly InferenceSession: {
     create(
       model: string | Uint8Array,
@@ -24,21 +32,24 @@ export interface OnnxRuntime {
   };
 }
 
-/** A session and its inputs, all of the same shape. */
+/** A session and its inputs; the result is all outputs, one behind the other. */
 export async function session(
   ort: OnnxRuntime,
   model: string | Uint8Array,
   options: object,
-  dims: readonly number[],
-  inputs: Readonly<Record<string, Float32Array>>,
+  inputs: readonly Input[],
 ): Promise<Contender> {
   const session = await ort.InferenceSession.create(model, { graphOptimizationLevel: "all", ...options });
-  const output = session.outputNames[0]!;
   const feeds: Record<string, Tensor> = {};
-  for (const [name, data] of Object.entries(inputs)) feeds[name] = new ort.Tensor("float32", data, dims);
+  for (const { name, dims, data } of inputs) {
+    feeds[name] = new ort.Tensor(data instanceof BigInt64Array ? "int64" : "float32", data, dims);
+  }
   return {
     run: () => session.run(feeds),
-    result: async () => (await session.run(feeds))[output]!.data,
+    async result() {
+      const outputs = await session.run(feeds);
+      return joined(session.outputNames.map((name) => outputs[name]!.data));
+    },
     dispose: () => void session.release(),
   };
 }

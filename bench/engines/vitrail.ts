@@ -4,17 +4,18 @@ import { createWasmBackend } from "../../src/backends/wasm/index.js";
 import { decode, parsePreprocessing } from "../../src/image/index.js";
 import { pixelsOf } from "../../src/image/pixels.js";
 import { toPixelValues } from "../../src/image/preprocess.js";
-import { load, type Model } from "../../src/index.js";
+import { type Inputs, load, type Model, type OutputName, type Tensor } from "../../src/index.js";
+import { PARTS, type PartName, partFolder, partInputs } from "../dense.js";
 import type { Contender, Engine, Refusal } from "../engine.js";
 import { fileOf, folderOf, PHOTO } from "../files.js";
-import { IMAGE, type Size, TOKENS } from "../models.js";
-import type { Network } from "../resnets.js";
+import { IMAGE, TOKENS } from "../models.js";
 import {
   type AttentionWork,
   attentionInputs,
   type DecodeWork,
   type GemmWork,
   gemmInputs,
+  joined,
   type Setup,
   sampleOf,
   type TensorWork,
@@ -29,13 +30,17 @@ export const engine: Engine = {
       case "attention":
         return attention(work);
       case "vit":
-        return model(work.size, setup, (model) => forward(model, work.batch));
+        return model(folderOf(work.size), setup, (model) => forward(model, work.batch));
       case "resnet":
-        return model(work.network, setup, (model) => forward(model, 1));
+        return model(folderOf(work.network), setup, (model) => forward(model, 1));
+      case "dense":
+        return model(partFolder(work.part), setup, (model) => part(model, work.part));
+      case "click":
+        return model(partFolder("decoder"), setup, click);
       case "classify":
-        return model("Ti", setup, classify);
+        return model(folderOf("Ti"), setup, classify);
       case "pixels":
-        return model("Ti", setup, preprocess);
+        return model(folderOf("Ti"), setup, preprocess);
       case "decode":
         return decoder(work);
       case "tensor":
@@ -83,15 +88,15 @@ async function attention(work: AttentionWork): Promise<Contender> {
 /** What is asked of a model, again and again. */
 type Runs = Pick<Contender, "run" | "result">;
 
-/** A model of checkpoints.ts in a setup, or what it says of why that cannot run. */
+/** A model of a folder in a setup, or what it says of why that cannot run. */
 async function model(
-  size: Size | Network,
+  folder: string,
   { precision, threads, wide }: Setup,
-  runsOf: (model: Model) => Runs,
+  runsOf: (model: Model) => Runs | Promise<Runs>,
 ): Promise<Contender | Refusal> {
   let model: Model;
   try {
-    model = await load(folderOf(size), { backend: "wasm", precision, threads, wide });
+    model = await load(folder, { backend: "wasm", precision, threads, wide });
   } catch (error) {
     // What load will not do it says; anything else is a fault.
     const { message } = error as Error;
@@ -105,7 +110,7 @@ async function model(
     model.dispose();
     return { refused: backend.reason };
   }
-  const runs = runsOf(model);
+  const runs = await runsOf(model);
   return {
     ...runs,
     dispose: () => model.dispose(),
@@ -120,6 +125,26 @@ function forward(model: Model, batch: number): Runs {
   const pixelValues = { dims: [batch, 3, IMAGE, IMAGE], data: vitPixels(batch) };
   const logits = async () => (await model.forward({ pixelValues })).logits as { data: Float32Array };
   return { run: logits, result: async () => (await logits()).data };
+}
+
+function part(model: Model, name: PartName): Runs {
+  const own = (name: string) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  const inputs = Object.fromEntries(partInputs(name).map(({ name, dims, data }) => [own(name), { dims, data }]));
+  const outputs = PARTS[name].outputs.map(own) as OutputName[];
+  const run = () => model.forward(inputs as Inputs, { outputs });
+  return {
+    run,
+    async result() {
+      const results = await run();
+      return joined(outputs.map((output) => (results[output] as Tensor).data));
+    },
+  };
+}
+
+async function click(model: Model): Promise<Runs> {
+  const photo = await model.prepare(PHOTO);
+  const masks = () => photo.segment({ points: [{ x: 200, y: 150 }] });
+  return { run: masks, result: async () => Float32Array.from((await masks()).segments[0]!.mask.data) };
 }
 
 function classify(model: Model): Runs {

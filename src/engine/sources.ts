@@ -1,6 +1,14 @@
 /** From what `load` is given to the files that it means, and the tensors in them. */
 import type { ConfigOverrides } from "../checkpoint/config.js";
-import { labelsOfProbe, PROBE, type ProbeOptions, type ReadProbe, readProbe, withProbe } from "../checkpoint/probe.js";
+import {
+  labelsOfProbe,
+  PROBE,
+  type ProbeOptions,
+  type ReadProbe,
+  readNotes,
+  readProbe,
+  withProbe,
+} from "../checkpoint/probe.js";
 import { parseConfig } from "../checkpoint/recognize.js";
 import { withTags } from "../checkpoint/tags.js";
 import { faultOfStrangers, wrapperOf } from "../checkpoint/wrappers.js";
@@ -146,7 +154,7 @@ export async function openModel(
   let head: Checkpoint | undefined;
   try {
     head = await openCheckpoint(place, waiting);
-    const probe = readProbe(head.name, head.tensors, said);
+    const probe = { ...readProbe(head.name, head.tensors, said), notes: readNotes(head.name, head.metadata) };
     return {
       ...beside(
         found,
@@ -169,7 +177,7 @@ export async function readConfig(found: Found, waiting: Waiting, overrides?: Con
   const parsed = await withTags(await parseConfig(name, config, tensors, overrides), found, waiting);
   if (!probe) return parsed;
   const own = withProbe(name, parsed.config, probe);
-  return { ...parsed, config: own, labels: await labelsOfProbe(own) };
+  return { ...parsed, config: own, labels: await labelsOfProbe(own, probe) };
 }
 
 async function openNamed(
