@@ -1,12 +1,12 @@
 /** What the page does: opens photos and models, and asks the worker, of which there is one. */
 import { useEffect } from "preact/hooks";
+import type { ModelFunctions, Seen, Source } from "./model.js";
 import { shortName } from "./models.js";
 import { drawable, sampleBlob, sampleOf } from "./photos.js";
 import { type Asking, connect } from "./rpc.js";
 import { type Address, get, type Photo, type State, set } from "./state.js";
-import type { Seen, Source, WorkerFunctions } from "./worker.js";
 
-export const ask = connect<WorkerFunctions>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
+export const ask = connect<ModelFunctions>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
 
 /** A sentence of an error: without the name of the function that threw it, which a person on the page has not called. */
 export function sentence(error: unknown): string {
@@ -104,8 +104,10 @@ export async function openModel(source: Source, precision: Address["precision"])
   } catch (error) {
     if (signal.aborted) return;
     set({ loading: undefined, failed: controller.signal.aborted ? "" : sentence(error) });
+    if (get().facts) return;
     // A link to a model that cannot be had still shows the page.
-    if (!get().facts) await openModel(undefined, "f32").then(() => set({ notice: sentence(error) }));
+    if (source) await openModel(undefined, "f32");
+    set({ notice: sentence(error) });
   }
 }
 

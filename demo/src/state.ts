@@ -4,7 +4,7 @@
  */
 import { useEffect, useState } from "preact/hooks";
 import type { Box, Point } from "vitrail";
-import type { ModelFacts, Seen } from "./worker.js";
+import type { ModelFacts, Seen } from "./model.js";
 
 /** The part that is in the address. */
 export interface Address {

@@ -1,13 +1,13 @@
 /** Words: which parts of the photo speak for a name, or for words that are typed. */
 import type { VNode } from "preact";
 import { magma, shade, viridis } from "../colors.js";
+import type { Occlusion } from "../model.js";
 import { modelNamed, sizeOf } from "../models.js";
 import { Bars, Figure, Legend, PatchMap } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
 import { gridOf, parts, rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
 import { percent } from "../text.js";
-import type { Occlusion } from "../worker.js";
 import { pictureOf } from "./code.js";
 import { getModel } from "./need.js";
 import { Texts } from "./texts.js";
