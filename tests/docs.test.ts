@@ -129,9 +129,12 @@ test("the README's commands run", () => {
   assert.deepEqual([...new Set(commands.map(([command]) => command))].sort(), [
     "bench",
     "classify",
+    "duplicates",
     "embed",
+    "index",
     "inspect",
     "quantize",
+    "search",
   ]);
   for (const words of commands) assert.doesNotThrow(() => node(cli, ...words), words.join(" "));
   assert.ok(existsSync(join(project, "features.npy")));

@@ -19,8 +19,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: {
     imports: [
-      ...["checkpoint", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics", "platform"],
-      ...["serve", "tasks", "vit", "node:"],
+      ...["checkpoint", "collection", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics"],
+      ...["platform", "serve", "tasks", "vit", "waiting.ts", "node:"],
     ],
   },
   "index.ts": {
