@@ -20,7 +20,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
     imports: [
       ...["checkpoint", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics", "platform"],
-      ...["tasks", "vit", "node:"],
+      ...["pictures", "tasks", "vit", "node:"],
     ],
   },
   "index.ts": {

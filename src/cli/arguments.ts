@@ -13,7 +13,7 @@ const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state"] as cons
 const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
 interface CommandRow {
-  readonly operands: "images" | "none" | "source";
+  readonly operands: "images" | "none" | "source" | "kind";
   /** Options that not all commands have. */
   readonly options: readonly string[];
   /** The task that it does. */
@@ -57,6 +57,26 @@ const TASK_COMMANDS = Object.fromEntries(
   }),
 );
 
+/** Options of pictures: flags are empty texts. */
+const PICTURE_FLAGS = ["rollout", "unit", "smooth", "alone"] as const;
+const PICTURE_OPTIONS = [
+  ...[
+    "layer",
+    "heads",
+    "from",
+    "discard",
+    "keep",
+    "outliers",
+    "components",
+    "class",
+    "labels",
+    "size",
+    "stride",
+    "top",
+  ],
+  ...["width", ...PICTURE_FLAGS],
+];
+
 /** The commands by name. */
 export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   ...TASK_COMMANDS,
@@ -67,6 +87,22 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       ["embed IMAGES...", "one feature vector an image"],
       ["  --out FILE", ".safetensors, .npy or .jsonl; or print them with --json"],
       ["  --pooling head", "or token, mean, pooler;  --normalize: to length 1"],
+    ],
+  },
+  picture: {
+    operands: "kind",
+    options: [...MODEL, "out", ...PICTURE_OPTIONS],
+    help: [
+      ["picture KIND IMAGES", "what the model sees of each image, as a picture"],
+      ["  KIND", "attention, similarity, features, norms, lens, occlusion,"],
+      ["", "activation, text; distance, filters, positions"],
+      ["  --out FILE", ".png, .svg or .npy; drawn in the terminal without"],
+      ["  --layer 11", "from 0;  --heads mean, or max, min, a number from 0"],
+      ["  --from class", 'or pool, mean, "ROW,COLUMN";  --rollout;  --discard 0.9'],
+      ["  --unit", "features of length 1;  --outliers 3;  --keep high"],
+      ["  --class NAME", 'or a number;  --labels "A,B";  --top 6'],
+      ["  --size 2", "patches that are covered;  --stride;  --components 28"],
+      ["  --width N", "pixels;  --smooth;  --alone: not on the photo"],
     ],
   },
   quantize: {
@@ -122,6 +158,8 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   pooling: { type: "string" },
   normalize: { type: "boolean" },
   batch: { type: "string" },
+  ...Object.fromEntries(PICTURE_OPTIONS.map((name) => [name, { type: "string" as const }])),
+  ...Object.fromEntries(PICTURE_FLAGS.map((name) => [name, { type: "boolean" as const }])),
   seconds: { type: "string" },
 };
 
@@ -147,6 +185,8 @@ export interface Arguments {
   readonly taskArguments: readonly unknown[];
   readonly out: string | undefined;
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
+  /** Options of a picture as they are given. */
+  readonly picture: Readonly<Partial<Record<string, string>>>;
   readonly batch: number;
   readonly seconds: number;
 }
@@ -239,6 +279,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
     taskArguments: values.filter(({ option }) => typeof option === "number").map(({ value }) => value),
     out: given.out,
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
+    picture: Object.fromEntries(
+      PICTURE_OPTIONS.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])),
+    ),
     batch: count("batch", "1", 1024),
     seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
   };
@@ -326,13 +369,12 @@ export function helpText(version: string, command?: CommandName): string[] {
       `usage: vitrail ${help[0]![0]} [options]`,
       `  ${help[0]![1]}`,
       ...(help.length > 1 ? ["", ...helpLines(help.slice(1))] : []),
-      ...(operands === "images" ? ["", ...IMAGES_HELP] : []),
+      ...(operands === "images" || operands === "kind" ? ["", ...IMAGES_HELP] : []),
       ...(operands === "source" ? [] : ["", ...MODEL_HELP]),
     ];
   }
   return [
     `vitrail ${version}: Vision Transformers from their original weights`,
-    "",
     'usage: vitrail COMMAND [options]; "vitrail COMMAND --help" lists its own',
     "",
     ...helpLines(Object.values(COMMANDS).map(({ help }) => help[0]!)),

@@ -4,8 +4,9 @@
  */
 import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { pathExists, readFile } from "../platform/files.js";
+import { nameOf } from "../platform/web.js";
 import { messageOf } from "./terminal.js";
 
 /** A word that stands for an image, or why there is none. */
@@ -122,3 +123,13 @@ async function* files(folder: string, depth: number, signal: AbortSignal, before
 
 const isLinkToFile = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined))?.isFile() ?? false;
+
+/** The name of an image's pictures: its own without the ending, and a number where another image has it already. */
+export function stemOf(image: string, taken: Set<string>): string {
+  const name = basename(image === "-" ? "stdin" : nameOf(image).split(/[?#]/)[0]!);
+  const own = name.slice(0, name.length - extname(name).length) || "image";
+  let stem = own;
+  for (let i = 2; taken.has(stem); i++) stem = `${own}-${i}`;
+  taken.add(stem);
+  return stem;
+}
