@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { parseArguments } from "../src/cli/arguments.js";
+import { COMMANDS, parseArguments } from "../src/cli/arguments.js";
 import { createTerminal } from "../src/cli/terminal.js";
 import { openImage } from "../src/image/index.js";
 import { type Box, load } from "../src/index.js";
@@ -71,10 +71,7 @@ test("--version is the package's", () => {
 
 test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
-    [
-      ["clasify", IMAGE],
-      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, pose, embed, picture, quantize, inspect, bench',
-    ],
+    [["clasify", IMAGE], `there is no command "clasify"; there are ${Object.keys(COMMANDS).join(", ")}`],
     [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
     [
@@ -363,10 +360,7 @@ const TEXT = inScratch("text.jpg", "not an image");
 
 for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
-  [
-    ["--json"],
-    "a command must be given: classify, zero-shot, detect, depth, segment, pose, embed, picture, quantize, inspect, bench",
-  ],
+  [["--json"], `a command must be given: ${Object.keys(COMMANDS).join(", ")}`],
   [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],
   [["inspect", "--model", MODEL, IMAGE], `inspect takes no images; got "${IMAGE}"`],

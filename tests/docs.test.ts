@@ -5,7 +5,7 @@
  * Examples name things that a reader has; here they stand for fixtures, by the table PATHS and in no other way.
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -26,6 +26,7 @@ import { README_MARKS, readmeTable, resultsPage } from "../bench/report.js";
 import { roofline } from "../bench/roofline.js";
 import type { Results } from "../bench/sections.js";
 import { DOCUMENTS as MADE, marked } from "./families.js";
+import { serveModels } from "./server.js";
 
 const PATHS: Readonly<Record<string, string>> = {
   "google/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
@@ -82,8 +83,10 @@ const PRINTED = [
   "cat #",
   "[ 3, 4 ] 12 Square root of attention; the scale ends at the fifth largest, # (the largest is #).",
   "dog 0",
+  "cat.jpg -# 0",
   'decode: the image is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file; it begins with "\\x01\\x02\\x03"',
   "1 goldfish",
+  "400",
 ];
 
 test("the README's programs compile and run", () => {
@@ -112,8 +115,12 @@ test("every example of a docstring compiles and runs", () => {
     const model = /\bload\(/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
     return `{\n${model}${code}}\n`;
   });
-  const imports = `import { load } from "vitrail";\nimport { fewShot } from "vitrail/collection";\n`;
-  run("examples", `${imports}${bodies.join("")}`);
+  const imports = [
+    'import { load } from "vitrail";',
+    'import { fewShot } from "vitrail/collection";',
+    'import { createHandler } from "vitrail/serve";',
+  ];
+  run("examples", [...imports, ...bodies].join("\n"));
 });
 
 test("the README's commands run", () => {
@@ -122,13 +129,33 @@ test("the README's commands run", () => {
   assert.deepEqual([...new Set(commands.map(([command]) => command))].sort(), [
     "bench",
     "classify",
+    "duplicates",
     "embed",
+    "index",
     "inspect",
     "picture",
     "quantize",
+    "search",
   ]);
   for (const words of commands) assert.doesNotThrow(() => node(cli, ...words), words.join(" "));
   assert.ok(existsSync(join(project, "features.npy")));
+});
+
+const noCurl = spawnSync("curl", ["--version"]).status !== 0 && "there is no curl here";
+test("the README's server answers its requests", { skip: noCurl }, async () => {
+  const [, command] = /^ {4}npx vitrail (serve .*) --port 3000$/m.exec(readme)!;
+  const requests = [...readme.matchAll(/^ {4}(curl localhost:3000.*)$/gm)].map(([, request]) => request!);
+  assert.equal(requests.length, 2);
+  const server = await serveModels(command!.split(" ").slice(1), { cwd: project });
+  try {
+    for (const request of requests) {
+      const options = { cwd: project, encoding: "utf8", shell: true } as const;
+      const { stdout } = spawnSync(request.replace("curl localhost:3000", `curl -sf ${server.url}`), options);
+      assert.ok(Array.isArray(JSON.parse(stdout).data ?? JSON.parse(stdout)), stdout);
+    }
+  } finally {
+    await server.stop();
+  }
 });
 
 test("the README begins with what it is and two commands; CI runs the second", () => {

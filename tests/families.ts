@@ -173,8 +173,8 @@ const ROWS: readonly Row[] = [
     transformers: ["beit", "data2vec-vision"],
     timm: ["beit", "beitv2", "beit3"],
     others: [],
-    tasks: CLASSES,
-    fixtures: ["hf-beit"],
+    tasks: "classes, semantic segments, features",
+    fixtures: ["hf-beit", "hf-beit-segmentation"],
   },
   {
     family: "EVA, EVA-02, AIMv2, PE, RoPE-ViT, FlexiViT",
@@ -274,13 +274,15 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ["CLIP and SigLIP: their names, and the text tower", "clipBlock", "clip", "vit/text.ts"],
   ["OpenCLIP and OpenAI's CLIP", "openClipBlock", "openClip", "openClipTimm", "checkpoint/families/openclip.ts"],
   ["other sizes of images and patches", "vit/positions.ts"],
-  ["EoMT", "heads/query-masks.ts"],
-  ["CLIPSeg", "clipseg", "heads/text-masks.ts"],
+  ["EoMT", "heads/query-masks.ts", "checkpoint/families/eomt.ts"],
+  ["UPerNet of BEiT", "heads/upernet.ts", "checkpoint/families/upernet.ts"],
+  ["CLIPSeg", "clipseg", "heads/text-masks.ts", "checkpoint/families/clipseg.ts"],
   ["Depth Anything and DPT", "heads/dpt.ts", "checkpoint/families/dpt.ts"],
   [
     "SAM",
     "sam",
-    ...["heads/sam.ts", "heads/prompts.ts", "heads/mask-decoder.ts", "checkpoint/families/sam.ts", "tasks/prompts.ts"],
+    ...["heads/sam.ts", "heads/sam-weights.ts", "heads/prompts.ts", "heads/mask-decoder.ts"],
+    ...["checkpoint/families/sam.ts", "tasks/prompts.ts"],
   ],
   [
     "ViTPose and ViTPose+",
@@ -359,8 +361,8 @@ export async function variantTable(): Promise<string> {
       const tensors = tensorsOf(variant);
       const pretrained_cfg = { input_size: [3, 224, 224], num_classes: 1000 };
       const json = { architecture: variant.architecture, num_classes: 1000, global_pool: "token", pretrained_cfg };
-      const { config, named } = await parseConfig(variant.name, json, tensors);
-      planWeights(variant.name, { config, named }, tensors);
+      const { config, named, heads } = await parseConfig(variant.name, json, tensors);
+      planWeights(variant.name, { config, named, heads }, tensors);
       const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
       const [height, width] = gridOf(config, config.imageSize);
       return [
@@ -369,7 +371,7 @@ export async function variantTable(): Promise<string> {
         `${(parameters / 1e6).toFixed(1)}M`,
         variant.paper,
         String(config.prefixTokens + height * width),
-        ((2 * multiplyAdds(config)) / 1e9).toPrecision(3),
+        ((2 * multiplyAdds(config, heads)) / 1e9).toPrecision(3),
       ];
     }),
   );

@@ -19,8 +19,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: {
     imports: [
-      ...["checkpoint", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics", "platform"],
-      ...["pictures", "tasks", "vit", "node:"],
+      ...["checkpoint", "collection", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics"],
+      ...["pictures", "platform", "serve", "tasks", "vit", "waiting.ts", "node:"],
     ],
   },
   "index.ts": {
@@ -32,8 +32,6 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   // The same by Transformers.js's names.
   "pipeline.ts": { imports: ["index.ts", "image", "platform", "tasks"] },
-  // What a model sees: asks a loaded model, and draws.
-  pictures: { imports: ["checkpoint", "image", "index.ts", "io", "tasks", "vit"] },
   // Embeddings on disk, heads of a few photos: users of a model that somebody has loaded.
   collection: {
     imports: [
@@ -42,6 +40,12 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     ],
     lazily: ["hyparquet"],
   },
+  // A user of the library, from Request to Response.
+  serve: {
+    imports: ["index.ts", "image", "json.ts", "numerics", "pipeline.ts", "platform", "tasks", "waiting.ts"],
+  },
+  // What a model sees: asks a loaded model, and draws.
+  pictures: { imports: ["checkpoint", "image", "index.ts", "io", "tasks", "vit"] },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {
@@ -51,7 +55,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     ],
   },
   // Entries of some hosts, and the files that these import in their own ways.
-  hosts: { imports: ["platform", "image", "index.ts", "../kernels/", "../../models/"] },
+  hosts: { imports: ["platform", "image", "index.ts", "serve", "../kernels/", "../../models/"] },
   // What is asked of a model and what its results are: no backend, no files.
   tasks: { imports: ["checkpoint", "image", "numerics", "vit"] },
   engine: {
@@ -65,16 +69,18 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "engine/placement.ts": {
     imports: ["backends/select.ts", "checkpoint", "engine/sharing.ts", "engine/trial.ts", "forward/model.ts", "io"],
   },
-  "engine/trial.ts": { imports: ["backend.ts", "forward", "forward/model.ts", "vit"] },
+  "engine/trial.ts": { imports: ["backend.ts", "forward", "forward/model.ts", "heads", "vit"] },
   "engine/sharing.ts": { imports: ["waiting.ts"] },
   "engine/sources.ts": {
     imports: [
-      ...["backend.ts", "checkpoint", "engine/adapters.ts", "hub/reference.ts", "hub/settings.ts", "io", "json.ts"],
+      ...["backend.ts", "checkpoint", "engine/adapted.ts", "hub/reference.ts", "hub/settings.ts", "io", "json.ts"],
       "platform",
     ],
-    lazily: ["hub"],
+    lazily: ["engine/adapters.ts", "hub"],
   },
-  "engine/adapters.ts": { imports: ["checkpoint", "io", "json.ts", "numerics"] },
+  // Adapters are found by the first, and opened by the second.
+  "engine/adapted.ts": { imports: ["checkpoint", "io"] },
+  "engine/adapters.ts": { imports: ["checkpoint", "engine/adapted.ts", "io", "json.ts", "numerics"] },
   text: { imports: ["json.ts", "platform"], lazily: ["@huggingface/tokenizers"] },
   "waiting.ts": { imports: [] },
   // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.

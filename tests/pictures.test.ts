@@ -38,7 +38,7 @@ function seeing(model: Model, golden: ReadonlyMap<string, Tensor>, lies?: Geomet
   return {
     ...{ config, labels, forward },
     preprocess: preprocess as unknown as Model["preprocess"],
-    text: texts && { embed: async () => texts.data },
+    text: texts && { embed: async () => texts.data, tokenize: async () => [] },
   };
 }
 

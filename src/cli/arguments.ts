@@ -12,8 +12,12 @@ const HUB = ["revision", "cache-dir", "offline", "token"] as const;
 const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state"] as const;
 const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
+/** Those of the server. */
+const SERVER = ["port", "host", "auth", "cors", "fetch-images", "memory"] as const;
+
 interface CommandRow {
-  readonly operands: "images" | "none" | "source" | "kind";
+  /** Words beside its options: "kind" of a picture and images, "own" of commands that look at them themselves. */
+  readonly operands: "images" | "kind" | "models" | "none" | "source" | "own";
   /** Options that not all commands have. */
   readonly options: readonly string[];
   /** The task that it does. */
@@ -89,6 +93,44 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       ["  --pooling head", "or token, mean, pooler;  --normalize: to length 1"],
     ],
   },
+  index: {
+    operands: "own",
+    options: [...MODEL, "out", "pooling", "hash", "watch"],
+    help: [
+      ["index PHOTOS...", "vectors of many photos, in a folder that others read"],
+      ["  --out STORE", "the folder; what is in it already is skipped"],
+      ["  --hash", "compare contents, not sizes and times"],
+      ["  --watch", "go on, and add what comes"],
+      ["  --pooling head", "as of embed"],
+    ],
+  },
+  search: {
+    operands: "own",
+    options: [...MODEL, "top", "where"],
+    help: [
+      ["search STORE TEXT", "the photos that are nearest to a text, or to an image"],
+      ["  --top 10", "how many"],
+      ["  --where NAME=VALUE", "of those with this fact beside them"],
+    ],
+  },
+  duplicates: {
+    operands: "own",
+    options: ["threshold", "move"],
+    help: [
+      ["duplicates STORE", "groups of photos that look alike, the largest file first"],
+      ["  --threshold 0.95", "the least cosine of two"],
+      ["  --move DIR", "move all but the first of each group there"],
+    ],
+  },
+  learn: {
+    operands: "own",
+    options: [...MODEL, "out", "l2"],
+    help: [
+      ["learn FOLDER", "classes of your own, by a folder of photos for each"],
+      ["  --out HEAD", "a .safetensors file, for classify --head HEAD"],
+      ["  --l2 1024", "the penalty; by default chosen by leave-one-out"],
+    ],
+  },
   picture: {
     operands: "kind",
     options: [...MODEL, "out", ...PICTURE_OPTIONS],
@@ -111,6 +153,19 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     help: [
       ["quantize SOURCE", "the same model in int8, a quarter of the size"],
       ["  --out DIR", "a new folder for it"],
+    ],
+  },
+  serve: {
+    operands: "models",
+    options: [...MODEL.filter((name) => !(NAMES as readonly string[]).includes(name)), ...SERVER],
+    help: [
+      ["serve [MODELS...]", "models over HTTP, as OpenAI, Hugging Face and others"],
+      ["  MODEL, NAME=MODEL", "as --model; the first is loaded at once"],
+      ["  --port 3000", "--host 127.0.0.1"],
+      ["  --auth TOKEN", "that requests must bear; or VITRAIL_AUTH"],
+      ["  --cors ORIGINS", "of pages that may ask, with commas between, or *"],
+      ["  --fetch-images", "fetches images at public addresses"],
+      ["  --memory 4096", "most MB of models at once"],
     ],
   },
   inspect: { operands: "none", options: MODEL, help: [["inspect", "what the model is; its weights are not read"]] },
@@ -155,21 +210,34 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   quiet: { type: "boolean" },
   ...Object.fromEntries(Object.keys(TASK_OPTIONS).map((name) => [name, { type: "string" as const }])),
   out: { type: "string" },
+  hash: { type: "boolean" },
+  watch: { type: "boolean" },
+  where: { type: "string" },
+  move: { type: "string" },
+  l2: { type: "string" },
   pooling: { type: "string" },
   normalize: { type: "boolean" },
   batch: { type: "string" },
   ...Object.fromEntries(PICTURE_OPTIONS.map((name) => [name, { type: "string" as const }])),
   ...Object.fromEntries(PICTURE_FLAGS.map((name) => [name, { type: "boolean" as const }])),
   seconds: { type: "string" },
+  port: { type: "string" },
+  host: { type: "string" },
+  auth: { type: "string" },
+  cors: { type: "string" },
+  "fetch-images": { type: "boolean" },
+  memory: { type: "string" },
 };
 
 export interface Arguments {
   readonly command: CommandName | undefined;
-  /** Images, or the checkpoint to quantize. */
+  /** Images, models to serve, or the checkpoint to quantize. */
   readonly operands: readonly string[];
   readonly help: boolean;
   readonly version: boolean;
   readonly model: string | undefined;
+  /** Models of a command that takes several. */
+  readonly models: readonly string[];
   /** For `load`, which knows what it can do and refuses the rest. */
   readonly load: Pick<
     LoadOptions,
@@ -184,11 +252,30 @@ export interface Arguments {
   readonly task: Readonly<Record<string, unknown>>;
   readonly taskArguments: readonly unknown[];
   readonly out: string | undefined;
+  /** Options of index, search, duplicates and learn. */
+  readonly collection: {
+    readonly hash: boolean;
+    readonly watch: boolean;
+    readonly topK: number;
+    readonly where: readonly [name: string, value: string] | undefined;
+    readonly threshold: number;
+    readonly move: string | undefined;
+    readonly l2: number | undefined;
+  };
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
   /** Options of a picture as they are given. */
   readonly picture: Readonly<Partial<Record<string, string>>>;
   readonly batch: number;
   readonly seconds: number;
+  readonly serve: {
+    readonly port: number;
+    readonly host: string;
+    readonly auth: string | undefined;
+    readonly cors: readonly string[] | "*" | undefined;
+    readonly fetchImages: boolean;
+    /** MB. */
+    readonly memory: number | undefined;
+  };
 }
 
 /**
@@ -209,8 +296,12 @@ export function parseArguments(argv: readonly string[]): Arguments {
     throw new Error(`there is no command ${excerpt(command)}; there are ${Object.keys(COMMANDS).join(", ")}`);
   }
   const given: Partial<Record<string, string>> = {};
+  const models: string[] = [];
   for (const token of tokens) {
-    if (token.kind === "option") given[checkName(token.name, token.rawName, command)] = checkValue(token);
+    if (token.kind !== "option") continue;
+    const name = checkName(token.name, token.rawName, command);
+    given[name] = checkValue(token);
+    if (name === "model") models.push(given[name]);
   }
 
   const number = (name: string, absent: string, rule: string, holds: (x: number) => boolean): number => {
@@ -252,6 +343,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     help: given.help !== undefined,
     version: given.version !== undefined,
     model: given.model,
+    models,
     load: {
       backend: given.backend as LoadOptions["backend"],
       precision: given.precision as LoadOptions["precision"],
@@ -278,12 +370,29 @@ export function parseArguments(argv: readonly string[]): Arguments {
     ),
     taskArguments: values.filter(({ option }) => typeof option === "number").map(({ value }) => value),
     out: given.out,
+    collection: {
+      hash: given.hash !== undefined,
+      watch: given.watch !== undefined,
+      topK: count("top", "10", MAX_COUNT),
+      where: given.where === undefined ? undefined : factOf(given.where),
+      threshold: number("threshold", "0.95", "a cosine above -1 and at most 1", (x) => x > -1 && x <= 1),
+      move: given.move,
+      l2: given.l2 === undefined ? undefined : number("l2", "", "a positive number", (x) => x > 0 && x < Infinity),
+    },
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
     picture: Object.fromEntries(
       PICTURE_OPTIONS.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])),
     ),
     batch: count("batch", "1", 1024),
     seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
+    serve: {
+      port: number("port", "3000", "a whole number from 0 to 65535", (x) => Number.isInteger(x) && x >= 0 && x < 65536),
+      host: given.host ?? "127.0.0.1",
+      auth: given.auth,
+      cors: given.cors === "*" ? "*" : given.cors === undefined ? undefined : textsOf("cors", given.cors),
+      fetchImages: given["fetch-images"] !== undefined,
+      memory: given.memory === undefined ? undefined : count("memory", "", MAX_COUNT),
+    },
   };
 }
 
@@ -295,6 +404,13 @@ function patternOf(text: string | undefined): RegExp | undefined {
   } catch {
     throw new Error(`--ignore must be a regular expression; got ${excerpt(text)}`);
   }
+}
+
+/** A name and a value. */
+function factOf(text: string): readonly [string, string] {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return [name, value];
+  throw new Error(`--where must be NAME=VALUE; got ${excerpt(text)}`);
 }
 
 /** Texts with commas between, without spaces around them. */
@@ -364,13 +480,13 @@ const helpLines = (rows: readonly (readonly [string, string])[]): string[] =>
 /** Lines that fit a screen of 80 columns and 24 rows, with the prompt after them; of a command, its options. */
 export function helpText(version: string, command?: CommandName): string[] {
   if (command !== undefined) {
-    const { operands, help } = COMMANDS[command]!;
+    const { operands, options, help } = COMMANDS[command]!;
     return [
       `usage: vitrail ${help[0]![0]} [options]`,
       `  ${help[0]![1]}`,
       ...(help.length > 1 ? ["", ...helpLines(help.slice(1))] : []),
       ...(operands === "images" || operands === "kind" ? ["", ...IMAGES_HELP] : []),
-      ...(operands === "source" ? [] : ["", ...MODEL_HELP]),
+      ...(options.includes("model") ? ["", ...MODEL_HELP] : []),
     ];
   }
   return [
@@ -379,19 +495,23 @@ export function helpText(version: string, command?: CommandName): string[] {
     "",
     ...helpLines(Object.values(COMMANDS).map(({ help }) => help[0]!)),
     "",
-    ...MODEL_HELP,
-    ...IMAGES_HELP,
-    "",
+    ...helpLines(SHORT_HELP),
     "example: vitrail classify cat.jpg",
   ];
 }
 
-const MODEL_HELP: readonly string[] = helpLines([
+/** Lines that the help of all commands has, of those of one. */
+const SHORT_HELP = [
   ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
+  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+] as const;
+
+const MODEL_HELP: readonly string[] = helpLines([
+  SHORT_HELP[0],
   ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
   ["--threads auto", "how many;  --wide;  --processor;  --offline;  --token"],
-  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+  SHORT_HELP[1],
 ]);
 
 const IMAGES_HELP: readonly string[] = helpLines([["IMAGES", 'files, addresses, folders, "*.jpg", @list.txt, or -']]);

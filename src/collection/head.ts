@@ -38,7 +38,11 @@ export interface HeadParts extends Pick<Head, "classes" | "width" | "identity"> 
   readonly kind: "probability" | "softmax";
   readonly sharpness: number;
   scores(feature: Float32Array): Float32Array;
-  readonly tensors: Parameters<typeof encode>[0];
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly data: Float32Array;
+  }[];
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -60,8 +64,8 @@ export function headOf({ classes, width, identity, kind, sharpness, scores, tens
           `classify: the feature must be a Float32Array of ${width}, as the head's examples; got ${got}`,
         );
       }
-      const options = { kind: kind === "softmax" ? kind : "none", sharpness } as const;
-      return predictions(scores(feature), { labels: classes }, topK, options);
+      const labels = { labels: classes };
+      return predictions(scores(feature), labels, topK, kind === "softmax" ? kind : "none", undefined, sharpness);
     },
     encode: file,
     save: (path) => writeWhole(path, file()),

@@ -4,7 +4,8 @@ import type { ImageInput } from "../image/source.js";
 import type { Model } from "../index.js";
 import { predictions } from "../tasks/predictions.js";
 import { textsOf } from "../tasks/task.js";
-import type { Inputs, Tensor } from "../vit/outputs.js";
+import type { Inputs } from "../vit/inputs.js";
+import type { Tensor } from "../vit/outputs.js";
 import { attentionOf, attentionOfMaps, type BlockAttention } from "./attention.js";
 import { type Grid, type Patches, patchGrid } from "./tokens.js";
 
@@ -114,7 +115,7 @@ export async function scoresOf(
 
     function probabilitiesOf(logits: Float32Array): Float32Array {
       const out = new Float32Array(logits.length);
-      const all = predictions(logits, { labels: names }, logits.length, { kind: probabilities });
+      const all = predictions(logits, { labels: names }, logits.length, probabilities);
       for (const { index, probability } of all) out[index] = probability;
       return out;
     }

@@ -1,6 +1,6 @@
 /** One writer at a time among processes, by a file that names the one and is touched while it lives. */
 import { sleep } from "../waiting.js";
-import { diskTools, readNote } from "./files.js";
+import { diskTools, notWritten, readNote } from "./files.js";
 import { isRunning, processId } from "./host.js";
 
 /** Milliseconds: how often the file is touched, how old it is when its owner is taken for dead, how often others look. */
@@ -40,7 +40,7 @@ export async function locked<T>(
       await fs.writeFile(path, own, { flag: "wx" });
       break;
     } catch (error) {
-      if ((error as { code?: string }).code !== "EEXIST") throw error;
+      if ((error as { code?: string }).code !== "EEXIST") throw notWritten(path, error);
     }
     const owner = await read();
     if (owner !== undefined && (await isDead(owner))) {

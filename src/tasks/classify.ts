@@ -58,7 +58,7 @@ export const classify: Task<ClassifyOptions, [], Prediction[]> = {
     const least = threshold === undefined ? own : (category?: string) => (category === "rating" ? -1 : threshold);
     return async (image) => {
       const { data } = (await image.run(["logits"])).logits;
-      return predictions(data, { labels, categories }, most, { kind: probabilities, sharpness, least });
+      return predictions(data, { labels, categories }, most, probabilities, least, sharpness);
     };
   },
   command: {

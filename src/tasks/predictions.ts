@@ -20,22 +20,16 @@ export type Probabilities = "softmax" | "sigmoid" | "none";
 
 /**
  * The best classes with their softmax, the sigmoid of each, or the logit again, by logit, equal ones by index.
- * @param options sharpness multiplies the logits before their softmax; least tells the probability that a class must be above,
- * where there is one.
+ * @param least tells the probability that a class must be above, where there is one.
+ * @param sharpness factor of the logits before their softmax.
  */
 export function predictions(
   logits: Float32Array,
   { labels, categories }: { readonly labels: readonly string[]; readonly categories?: readonly string[] | undefined },
   topK: number,
-  {
-    kind = "softmax",
-    sharpness = 1,
-    least,
-  }: {
-    readonly kind?: Probabilities;
-    readonly sharpness?: number;
-    readonly least?: ((category: string | undefined) => number) | undefined;
-  } = {},
+  kind: Probabilities = "softmax",
+  least?: (category: string | undefined) => number,
+  sharpness = 1,
 ): Prediction[] {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
   const sum = logits.reduce((total, x) => total + Math.exp(sharpness * (x - max)), 0);

@@ -54,7 +54,7 @@ export const zeroShot: Task<ZeroShotOptions, [labels: readonly string[]], Predic
     return async (image) => {
       const data = toUnit((await image.run(["imageFeatures"])).imageFeatures.data);
       const logits = Float32Array.from(directions, (direction) => scale * dot(data, direction) + bias);
-      return predictions(logits, { labels: list }, most, { kind: independent ? "sigmoid" : "softmax" });
+      return predictions(logits, { labels: list }, most, independent ? "sigmoid" : "softmax");
     };
   },
   command: {
