@@ -26,7 +26,8 @@ const photos = words
 using vit = await load(model);
 const filters = await (await picture(vit, "filters")).svg({ width: 504 });
 const positions = await (await picture(vit, "positions")).svg({ width: 440 });
-const distance = await (await picture(vit, "distance", photos)).svg();
+const distances = await picture(vit, "distance", photos);
+const distance = await distances.svg();
 
 /** Files of one height beside each other, each as a drawing of its own inside of theirs. */
 const panels = [filters, positions, distance].map((svg) => {
@@ -49,3 +50,8 @@ ${inner.join("\n")}
 `,
 );
 console.log(`${OUT}: ${photos.length} photos, ${vit.config.family}`);
+const heads = distances.dims[1]!;
+for (let layer = 0; layer < distances.dims[0]!; layer++) {
+  const own = Array.from(distances.data.subarray(layer * heads, (layer + 1) * heads), (x) => x.toFixed(1));
+  console.log(`layer ${layer + 1}: ${own.join(", ")} pixels`);
+}
