@@ -64,21 +64,8 @@ const TASK_COMMANDS = Object.fromEntries(
 /** Options of pictures: flags are empty texts. */
 const PICTURE_FLAGS = ["rollout", "unit", "smooth", "alone"] as const;
 const PICTURE_OPTIONS = [
-  ...[
-    "layer",
-    "heads",
-    "from",
-    "discard",
-    "keep",
-    "outliers",
-    "components",
-    "class",
-    "labels",
-    "size",
-    "stride",
-    "top",
-  ],
-  ...["width", ...PICTURE_FLAGS],
+  ..."layer heads from discard keep outliers components class labels size stride top width".split(" "),
+  ...PICTURE_FLAGS,
 ];
 
 /** The commands by name. */
