@@ -183,6 +183,9 @@ function Run({ s }: { s: State }): VNode {
       <dl class="facts">
         {rows.map(([name, value]) => [<dt key={name}>{name}</dt>, <dd key={`${name} value`}>{value}</dd>])}
       </dl>
+      <p>
+        <a href="./licences.txt">Licences of what is in this page</a>
+      </p>
     </Dialog>
   );
 }

@@ -125,9 +125,13 @@ export function useAnswer<T>(kind: string, key: string, question: (asking: Askin
     const keep = (value: unknown) => {
       if (!signal.aborted) set({ answers: { ...get().answers, [kind]: { key, value } } });
     };
-    question({ signal, onProgress: keep as never }).then(keep, (error) => {
+    const fail = (error: unknown) => {
       if (!signal.aborted) set({ notice: sentence(error) });
-    });
+    };
+    set({ waiting: get().waiting + 1 });
+    question({ signal, onProgress: keep as never })
+      .then(keep, fail)
+      .finally(() => set({ waiting: get().waiting - 1 }));
     return () => controller.abort();
   }, [kind, key, seen]);
   return answers[kind]?.value as T | undefined;
