@@ -107,7 +107,7 @@ function Models({ s }: { s: State }): VNode {
       >
         <input
           type="text"
-          placeholder="owner/name on the Hugging Face Hub, or a web address"
+          placeholder="owner/name on the Hugging Face Hub"
           aria-label="A model by name"
           spellcheck={false}
           autocapitalize="off"
