@@ -137,7 +137,9 @@ export function useAnswer<T>(kind: string, key: string, question: (asking: Askin
       if (!signal.aborted) set({ answers: { ...get().answers, [kind]: { key, value } } });
     };
     const fail = (error: unknown) => {
-      if (!signal.aborted) set({ notice: sentence(error) });
+      if (signal.aborted) return;
+      const { answers, view } = get();
+      set({ answers: { ...answers, [kind]: { key, failed: sentence(error), view } } });
     };
     set({ waiting: get().waiting + 1 });
     question({ signal, onProgress: keep as never })

@@ -86,6 +86,15 @@ export interface LoadedModel extends ModelFacts {
   readonly file?: string;
 }
 
+/** What the worker said. */
+export interface Answer {
+  readonly key: string;
+  readonly value?: unknown;
+  /** Why there is none, in a sentence, and the view that asked. */
+  readonly failed?: string;
+  readonly view?: string;
+}
+
 /** A model on its way. */
 export interface Loading {
   /** As it is called in the menu. */
@@ -119,7 +128,7 @@ export interface State extends Address {
   /** How many answers a view waits for. */
   readonly waiting: number;
   /** Answers of the worker that pictures wait for, the newest of each kind. */
-  readonly answers: Readonly<Record<string, { readonly key: string; readonly value: unknown }>>;
+  readonly answers: Readonly<Record<string, Answer>>;
 }
 
 function readAddress(): Address {

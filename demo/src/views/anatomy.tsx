@@ -193,29 +193,33 @@ function Body({ s }: { s: Sight }): VNode {
         <Figure title="Filters" caption="The main patterns it looks for in a patch: edges, gratings, colors.">
           <Filters filters={filters} />
         </Figure>
-        <Figure
-          title="Places"
-          unit="cosine"
-          caption="How alike the model holds two places to be. Rows and columns were learnt, not told."
-        >
-          {positions ? (
-            <Places positions={positions} s={s} />
-          ) : (
-            <PatchMap label="Places" grid={[rows, columns]} color={undefined} />
-          )}
-        </Figure>
-        <Figure
-          title={`Place ${patch + 1}`}
-          unit={`row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`}
-        >
-          <PatchMap
-            label="Similarity of all places to this one"
-            grid={[rows, columns]}
-            color={own && own.length > 0 ? (i) => color(own[i]!) : undefined}
-            marked={patch}
-          />
-          <Legend from={low.toFixed(2)} to="1" scale={viridis} />
-        </Figure>
+        {!s.answers.positions?.failed && (
+          <>
+            <Figure
+              title="Places"
+              unit="cosine"
+              caption="How alike the model holds two places to be. Rows and columns were learnt, not told."
+            >
+              {positions ? (
+                <Places positions={positions} s={s} />
+              ) : (
+                <PatchMap label="Places" grid={[rows, columns]} color={undefined} />
+              )}
+            </Figure>
+            <Figure
+              title={`Place ${patch + 1}`}
+              unit={`row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`}
+            >
+              <PatchMap
+                label="Similarity of all places to this one"
+                grid={[rows, columns]}
+                color={own && own.length > 0 ? (i) => color(own[i]!) : undefined}
+                marked={patch}
+              />
+              <Legend from={low.toFixed(2)} to="1" scale={viridis} />
+            </Figure>
+          </>
+        )}
       </div>
       <div ref={box}>
         <Figure
