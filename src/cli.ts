@@ -23,6 +23,7 @@ const OWN: Readonly<Record<string, () => Promise<Execute>>> = {
   duplicates: async () => (await import("./cli/collection.js")).duplicates,
   learn: async () => (await import("./cli/learn.js")).learn,
   quantize: async () => (await import("./cli/quantize.js")).quantize,
+  serve: async () => (await import("./cli/serve.js")).serve,
 };
 
 async function commandOf(name: CommandName): Promise<Execute> {

@@ -113,8 +113,12 @@ test("every example of a docstring compiles and runs", () => {
     const model = /\bload\(/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
     return `{\n${model}${code}}\n`;
   });
-  const imports = `import { load } from "vitrail";\nimport { fewShot } from "vitrail/collection";\n`;
-  run("examples", `${imports}${bodies.join("")}`);
+  const imports = [
+    'import { load } from "vitrail";',
+    'import { fewShot } from "vitrail/collection";',
+    'import { createHandler } from "vitrail/serve";',
+  ];
+  run("examples", [...imports, ...bodies].join("\n"));
 });
 
 test("the README's commands run", () => {

@@ -20,7 +20,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
     imports: [
       ...["checkpoint", "collection", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics"],
-      ...["platform", "tasks", "vit", "waiting.ts", "node:"],
+      ...["platform", "serve", "tasks", "vit", "waiting.ts", "node:"],
     ],
   },
   "index.ts": {
@@ -40,6 +40,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     ],
     lazily: ["hyparquet"],
   },
+  // A user of the library, from Request to Response.
+  serve: {
+    imports: ["index.ts", "image", "json.ts", "numerics", "pipeline.ts", "platform", "tasks", "waiting.ts"],
+  },
   // What a model sees: asks a loaded model, and draws.
   pictures: { imports: ["checkpoint", "image", "index.ts", "io", "tasks", "vit"] },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
@@ -51,7 +55,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     ],
   },
   // Entries of some hosts, and the files that these import in their own ways.
-  hosts: { imports: ["platform", "image", "index.ts", "../kernels/", "../../models/"] },
+  hosts: { imports: ["platform", "image", "index.ts", "serve", "../kernels/", "../../models/"] },
   // What is asked of a model and what its results are: no backend, no files.
   tasks: { imports: ["checkpoint", "image", "numerics", "vit"] },
   engine: {

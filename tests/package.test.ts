@@ -65,9 +65,10 @@ test("the package is small: an engine of 0.95 MB, images of 0.5 MB, and what lie
   const isCollection = (path: string) => path.startsWith("dist/src/collection");
   const isHub = (path: string) => path.startsWith("dist/src/hub");
   const isPicture = (path: string) => path.startsWith("dist/src/pictures");
+  const isServer = (path: string) => path.startsWith("dist/src/serve");
   const rest = bytes(
     (path) =>
-      ![isModel, isDocument, isCollection, isCommand, isGpu, isHub, isKernel, isImage, isPicture].some((is) =>
+      ![isModel, isDocument, isCollection, isCommand, isGpu, isHub, isKernel, isImage, isPicture, isServer].some((is) =>
         is(path),
       ),
   );
@@ -78,8 +79,9 @@ test("the package is small: an engine of 0.95 MB, images of 0.5 MB, and what lie
   assert.ok(bytes(isKernel) < 0.06e6, `${bytes(isKernel)} bytes of kernels as files`);
   assert.ok(bytes(isImage) < 0.5e6, `${bytes(isImage)} bytes of images: decoders, resizing, preprocessing`);
   assert.ok(bytes(isPicture) < 0.12e6, `${bytes(isPicture)} bytes of pictures`);
+  assert.ok(bytes(isServer) < 0.08e6, `${bytes(isServer)} bytes of the server`);
   assert.ok(bytes(isGpu) < 0.08e6, `${bytes(isGpu)} bytes of WebGPU`);
-  assert.ok(bytes(isCommand) < 0.06e6, `${bytes(isCommand)} bytes of command line`);
+  assert.ok(bytes(isCommand) < 0.07e6, `${bytes(isCommand)} bytes of command line`);
   assert.ok(bytes(isModel) < 2e6, `${bytes(isModel)} bytes of model`);
 });
 

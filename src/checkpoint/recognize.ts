@@ -17,7 +17,7 @@ import {
 import { fromOpenClip } from "./families/openclip.js";
 import { fromTimm } from "./families/timm.js";
 import { checkFamily, fromTransformers } from "./families/transformers.js";
-import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
+import { EPS_RANGE, isEps, isRecord, type Json, positive, reader } from "./json.js";
 import { type Facts, type Named, observe, recognizeLayout, type Seen } from "./observe.js";
 
 /** Readers of the JSON file beside tensors of a layout. */
@@ -84,7 +84,8 @@ export async function parseConfig(
     throw new RangeError(`load: config.text needs a text tower; "${name}" has none`);
   }
   const text = read.text && { ...read.text, heads: ofText?.heads ?? read.text.heads };
-  const config: Config = { ...read, layout, poolHeads, text, ...stated };
+  const matryoshka = reader(name, file).numbers("matryoshka_dimensions", [], "a list of positive integers", positive);
+  const config: Config = { ...read, layout, poolHeads, text, ...stated, ...(matryoshka.length > 0 && { matryoshka }) };
   check(name, config, seen, tensors.size);
   const labels = await labelsOf(file, config, Math.max(seen.classes, seen.boxClasses - 1, classesOf(config)));
   return { config, named, labels, strays: checkKeys(name, top, layout) };

@@ -10,7 +10,7 @@ import type { TaskName } from "../tasks/index.js";
 
 /** Methods whose first argument is images. */
 export type ImageMethod = TaskName | "preprocess" | "preprocessBytes" | "prepare";
-export type Method = "load" | "forward" | "embedTexts" | "segmentPrepared" | ImageMethod;
+export type Method = "load" | "forward" | "embedTexts" | "tokenize" | "segmentPrepared" | ImageMethod;
 
 /** From the page. */
 export type Request =

@@ -174,6 +174,7 @@ export async function loadInWorker(
     },
     text: facts.config.text && {
       embed: (texts, options) => call("embedTexts", texts, [options]) as Promise<Float32Array>,
+      tokenize: (texts) => call("tokenize", texts, []) as Promise<number[][]>,
     },
     forward: ((inputs, options) => call("forward", inputs, [options])) as Model["forward"],
     dispose,

@@ -1,7 +1,7 @@
 /** The worker's side of page.ts: one model, loaded and called as the page says. */
 import type { ImageInput } from "../image/source.js";
 import type { Bytes } from "../io/source.js";
-import { type LoadOptions, loadHere, type Model } from "../model.js";
+import { type LoadOptions, loadHere, type Model, type TextMethods } from "../model.js";
 import { setPackages } from "../platform/packages.js";
 import { receive } from "../platform/workers.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
@@ -65,8 +65,9 @@ async function run(
     case "segmentPrepared":
       return (await model!.prepare(first as EmbeddedImage)).segment(...(args as [SegmentOptions]));
     case "embedTexts":
-      if (!model!.text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
-      return model!.text.embed(first as never, ...(args as never[]));
+      return textOf(model!).embed(first as never, ...(args as never[]));
+    case "tokenize":
+      return textOf(model!).tokenize(first as never);
     default: {
       const sent = first as SentImage | readonly SentImage[];
       const images = Array.isArray(sent) ? sent.map(takeImage) : takeImage(sent as SentImage);
@@ -82,6 +83,11 @@ async function run(
       }
     }
   }
+}
+
+function textOf({ text }: Model): TextMethods {
+  if (text) return text;
+  throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
 }
 
 /** A checkpoint in memory with its bytes, anything else as it is. */
