@@ -425,13 +425,14 @@ suite("refusals", () => {
 suite("limits", () => {
   test("bytes, inputs, pixels, nesting, objects, fields and time of a request", async (t) => {
     const own = handlerOf(t, { models: { vit }, limits: { body: 30_000, inputs: 2, pixels: 1000 } });
+    const b = "-".repeat(30);
     const deep = `{"input":${"[".repeat(200)}${"]".repeat(200)}}`;
     const wide = `{"input":[${"{},".repeat(16_384).slice(0, -1)}]}`;
     const parts = Array.from(
       { length: 20 },
-      (_, i) => `--b\r\nContent-Disposition: form-data; name="${i}"\r\n\r\nx\r\n`,
+      (_, i) => `--${b}\r\nContent-Disposition: form-data; name="${i}"\r\n\r\nx\r\n`,
     );
-    const form = { "content-type": "multipart/form-data; boundary=b" };
+    const form = { "content-type": `multipart/form-data; boundary=${b}` };
     const endless = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) });
     const stalled = new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(10)) });
     const cut = new ReadableStream({ start: (controller) => controller.error(new Error("cut")) });
@@ -447,8 +448,8 @@ suite("limits", () => {
       [post("/", SMALL), 400, /^decode: the image says that it is \d+×\d+, [\d,]+ pixels, and the limit is 1,000$/],
       [post("/v1/embeddings", deep), 400, /^the body nests values deeper than 127 levels$/],
       [post("/v1/embeddings", wide.slice(0, 29_999)), 400, /^the body is not valid JSON/],
-      [post("/predict", `${parts.join("")}--b--`, form), 400, /^the form must have at most 16 fields$/],
-      [post("/predict", "--b\r\nno form", form), 400, /^the body is not the form that its content-type says$/],
+      [post("/predict", `${parts.join("")}--${b}--`, form), 400, /^the form must have at most 16 fields$/],
+      [post("/predict", `--${b}\r\nno form`, form), 400, /^the body is not the form that its content-type says$/],
     ];
     for (const [request, status, message] of cases) {
       const { status: found, value } = await answered(own, request);
