@@ -18,6 +18,10 @@ const OWN: Readonly<Record<string, () => Promise<Execute>>> = {
   embed: async () => (await import("./cli/embed.js")).embed,
   inspect: async () => (await import("./cli/inspect.js")).inspect,
   bench: async () => (await import("./cli/bench.js")).bench,
+  index: async () => (await import("./cli/collection.js")).index,
+  search: async () => (await import("./cli/collection.js")).search,
+  duplicates: async () => (await import("./cli/collection.js")).duplicates,
+  learn: async () => (await import("./cli/learn.js")).learn,
   quantize: async () => (await import("./cli/quantize.js")).quantize,
   serve: async () => (await import("./cli/serve.js")).serve,
 };

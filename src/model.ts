@@ -6,6 +6,7 @@ import type { Lease } from "./engine/sharing.js";
 import { concatenated } from "./forward/batches.js";
 import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
+import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Box, Geometry } from "./image/geometry.js";
@@ -24,13 +25,14 @@ import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
 import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
+import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
-import { type EmbeddedImage, isEmbedded } from "./tasks/prompts.js";
 import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segmentation } from "./tasks/segments.js";
 import { checkNames, type TaskImage, type TaskModel, textsOf } from "./tasks/task.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
+import type { Inputs } from "./vit/inputs.js";
+import type { OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type { Head };
 
@@ -137,6 +139,8 @@ export interface PreparedImage extends EmbeddedImage {
 /** A loaded model. Calls run one after the other, in the order in which they were made. */
 export interface Model extends TaskMethods {
   readonly config: Config;
+  /** The facts that features depend on: those of other models, or of other preprocessing, cannot be compared with its own. */
+  readonly identity: ModelIdentity;
   /** Class names by index: id2label. */
   readonly labels: readonly string[];
   readonly backend: {
@@ -210,7 +214,18 @@ export async function loadHere(
   options: LoadOptions,
   onPage = "",
 ): Promise<Model> {
-  return createModel(await acquireEngine(source, options), options, onPage);
+  const lease = await acquireEngine(source, options);
+  const model = createModel(lease, options, onPage);
+  const { notes } = lease.value;
+  if (notes?.identity) {
+    try {
+      checkSame(`load: the head "${notes.file}"`, notes.identity, await identityOf(model, notes.identity));
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  }
+  return model;
 }
 
 function createModel(
@@ -585,6 +600,7 @@ function createModel(
 
   return {
     config,
+    identity: loaded.value.identity,
     labels,
     get backend() {
       backend = lease?.value.backend ?? backend;

@@ -174,9 +174,9 @@ for (const [name, call] of Object.entries(CALLS)) {
 /** A checkpoint on the reference backend. */
 async function onReference(source: string | URL) {
   const checkpoint = await openCheckpoint(source);
-  const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
+  const { config, named, heads } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const backend = createReferenceBackend();
-  const loader = planWeights(checkpoint.name, { config, named }, checkpoint.tensors).create(backend, "f32");
+  const loader = planWeights(checkpoint.name, { config, named, heads }, checkpoint.tensors).create(backend, "f32");
   await checkpoint.read(loader);
   const weights = await loader.finish();
   await checkpoint.close();

@@ -1,4 +1,4 @@
-/** Depth and semantic segmentation by DPT heads, against transformers: stages, post-processing, and photos. */
+/** Depth and semantic segmentation by DPT and UPerNet heads, against transformers: stages, post-processing, and photos. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -23,12 +23,12 @@ import { readBytes, readShapes, tensorsOf } from "./tensors.js";
 const OWN = DENSE_ROOTS[0]!.root;
 const DENSE = DENSE_ROOTS[1]!;
 
-/** Folders of models with a DPT head. */
-const isDpt = (folder: string) => /^hf-(depth-anything|dpt-)/.test(basename(folder));
+/** Folders of models with a DPT or a UPerNet head. */
+const isMap = (folder: string) => /^hf-(depth-anything|dpt-|beit-segmentation)/.test(basename(folder));
 
 for (const { root, skip, folders } of DENSE_ROOTS) {
   if (skip) test(`depth of ${root}`, { skip }, () => undefined);
-  for (const folder of folders.filter(isDpt)) {
+  for (const folder of folders.filter(isMap)) {
     for (const backend of ["wasm", "reference"] as const) {
       test(`${folder} on ${backend} is what its library computes`, (t) => comparePost(t, folder, { backend }));
     }
@@ -98,7 +98,7 @@ function compareClasses({ dims, data }: Tensor, want: Tensor): number {
 }
 
 // From JPEG files, of which one is turned by its EXIF orientation 6 and one mirrored by 8 of XMP, one is gray.
-for (const folder of DENSE_ROOTS[0]!.folders.filter(isDpt)) {
+for (const folder of DENSE_ROOTS[0]!.folders.filter(isMap)) {
   test(`${basename(folder)} gives its library's results on photos`, async (t) => {
     assert.ok(existsSync(join(folder, "photos.safetensors")));
     using model = await load(folder, { backend: "wasm" });

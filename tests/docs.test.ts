@@ -82,6 +82,8 @@ const PRINTED = [
   "#",
   "cat #",
   "3 13 # #",
+  "dog 0",
+  "cat.jpg -# 0",
   'decode: the image is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file; it begins with "\\x01\\x02\\x03"',
   "1 goldfish",
   "400",
@@ -113,8 +115,12 @@ test("every example of a docstring compiles and runs", () => {
     const model = /\bload\(/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
     return `{\n${model}${code}}\n`;
   });
-  const imports = 'import { load } from "vitrail";\nimport { createHandler } from "vitrail/serve";\n';
-  run("examples", imports + bodies.join(""));
+  const imports = [
+    'import { load } from "vitrail";',
+    'import { fewShot } from "vitrail/collection";',
+    'import { createHandler } from "vitrail/serve";',
+  ];
+  run("examples", [...imports, ...bodies].join("\n"));
 });
 
 test("the README's commands run", () => {
@@ -123,9 +129,12 @@ test("the README's commands run", () => {
   assert.deepEqual([...new Set(commands.map(([command]) => command))].sort(), [
     "bench",
     "classify",
+    "duplicates",
     "embed",
+    "index",
     "inspect",
     "quantize",
+    "search",
   ]);
   for (const words of commands) assert.doesNotThrow(() => node(cli, ...words), words.join(" "));
   assert.ok(existsSync(join(project, "features.npy")));

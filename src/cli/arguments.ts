@@ -16,7 +16,8 @@ const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", 
 const SERVER = ["port", "host", "auth", "cors", "fetch-images", "memory"] as const;
 
 interface CommandRow {
-  readonly operands: "images" | "models" | "none" | "source";
+  /** Words beside its options; "own" of commands that look at them themselves. */
+  readonly operands: "images" | "models" | "none" | "source" | "own";
   /** Options that not all commands have. */
   readonly options: readonly string[];
   /** The task that it does. */
@@ -70,6 +71,44 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       ["embed IMAGES...", "one feature vector an image"],
       ["  --out FILE", ".safetensors, .npy or .jsonl; or print them with --json"],
       ["  --pooling head", "or token, mean, pooler;  --normalize: to length 1"],
+    ],
+  },
+  index: {
+    operands: "own",
+    options: [...MODEL, "out", "pooling", "hash", "watch"],
+    help: [
+      ["index PHOTOS...", "vectors of many photos, in a folder that others read"],
+      ["  --out STORE", "the folder; what is in it already is skipped"],
+      ["  --hash", "compare contents, not sizes and times"],
+      ["  --watch", "go on, and add what comes"],
+      ["  --pooling head", "as of embed"],
+    ],
+  },
+  search: {
+    operands: "own",
+    options: [...MODEL, "top", "where"],
+    help: [
+      ["search STORE TEXT", "the photos that are nearest to a text, or to an image"],
+      ["  --top 10", "how many"],
+      ["  --where NAME=VALUE", "of those with this fact beside them"],
+    ],
+  },
+  duplicates: {
+    operands: "own",
+    options: ["threshold", "move"],
+    help: [
+      ["duplicates STORE", "groups of photos that look alike, the largest file first"],
+      ["  --threshold 0.95", "the least cosine of two"],
+      ["  --move DIR", "move all but the first of each group there"],
+    ],
+  },
+  learn: {
+    operands: "own",
+    options: [...MODEL, "out", "l2"],
+    help: [
+      ["learn FOLDER", "classes of your own, by a folder of photos for each"],
+      ["  --out HEAD", "a .safetensors file, for classify --head HEAD"],
+      ["  --l2 1024", "the penalty; by default chosen by leave-one-out"],
     ],
   },
   quantize: {
@@ -135,6 +174,11 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   quiet: { type: "boolean" },
   ...Object.fromEntries(Object.keys(TASK_OPTIONS).map((name) => [name, { type: "string" as const }])),
   out: { type: "string" },
+  hash: { type: "boolean" },
+  watch: { type: "boolean" },
+  where: { type: "string" },
+  move: { type: "string" },
+  l2: { type: "string" },
   pooling: { type: "string" },
   normalize: { type: "boolean" },
   batch: { type: "string" },
@@ -170,6 +214,16 @@ export interface Arguments {
   readonly task: Readonly<Record<string, unknown>>;
   readonly taskArguments: readonly unknown[];
   readonly out: string | undefined;
+  /** Options of index, search, duplicates and learn. */
+  readonly collection: {
+    readonly hash: boolean;
+    readonly watch: boolean;
+    readonly topK: number;
+    readonly where: readonly [name: string, value: string] | undefined;
+    readonly threshold: number;
+    readonly move: string | undefined;
+    readonly l2: number | undefined;
+  };
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
   readonly batch: number;
   readonly seconds: number;
@@ -276,6 +330,15 @@ export function parseArguments(argv: readonly string[]): Arguments {
     ),
     taskArguments: values.filter(({ option }) => typeof option === "number").map(({ value }) => value),
     out: given.out,
+    collection: {
+      hash: given.hash !== undefined,
+      watch: given.watch !== undefined,
+      topK: count("top", "10", MAX_COUNT),
+      where: given.where === undefined ? undefined : factOf(given.where),
+      threshold: number("threshold", "0.95", "a cosine above -1 and at most 1", (x) => x > -1 && x <= 1),
+      move: given.move,
+      l2: given.l2 === undefined ? undefined : number("l2", "", "a positive number", (x) => x > 0 && x < Infinity),
+    },
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
     batch: count("batch", "1", 1024),
     seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
@@ -298,6 +361,13 @@ function patternOf(text: string | undefined): RegExp | undefined {
   } catch {
     throw new Error(`--ignore must be a regular expression; got ${excerpt(text)}`);
   }
+}
+
+/** A name and a value. */
+function factOf(text: string): readonly [string, string] {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return [name, value];
+  throw new Error(`--where must be NAME=VALUE; got ${excerpt(text)}`);
 }
 
 /** Texts with commas between, without spaces around them. */
@@ -367,34 +437,38 @@ const helpLines = (rows: readonly (readonly [string, string])[]): string[] =>
 /** Lines that fit a screen of 80 columns and 24 rows, with the prompt after them; of a command, its options. */
 export function helpText(version: string, command?: CommandName): string[] {
   if (command !== undefined) {
-    const { operands, help } = COMMANDS[command]!;
+    const { operands, options, help } = COMMANDS[command]!;
     return [
       `usage: vitrail ${help[0]![0]} [options]`,
       `  ${help[0]![1]}`,
       ...(help.length > 1 ? ["", ...helpLines(help.slice(1))] : []),
       ...(operands === "images" ? ["", ...IMAGES_HELP] : []),
-      ...(operands === "source" ? [] : ["", ...MODEL_HELP]),
+      ...(options.includes("model") ? ["", ...MODEL_HELP] : []),
     ];
   }
   return [
     `vitrail ${version}: Vision Transformers from their original weights`,
-    "",
     'usage: vitrail COMMAND [options]; "vitrail COMMAND --help" lists its own',
     "",
     ...helpLines(Object.values(COMMANDS).map(({ help }) => help[0]!)),
     "",
-    ...MODEL_HELP,
-    ...IMAGES_HELP,
+    ...helpLines(SHORT_HELP),
     "example: vitrail classify cat.jpg",
   ];
 }
 
-const MODEL_HELP: readonly string[] = helpLines([
+/** Lines that the help of all commands has, of those of one. */
+const SHORT_HELP = [
   ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
+  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+] as const;
+
+const MODEL_HELP: readonly string[] = helpLines([
+  SHORT_HELP[0],
   ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
   ["--threads auto", "how many;  --wide;  --processor;  --offline;  --token"],
-  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+  SHORT_HELP[1],
 ]);
 
 const IMAGES_HELP: readonly string[] = helpLines([["IMAGES", 'files, addresses, folders, "*.jpg", @list.txt, or -']]);

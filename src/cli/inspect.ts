@@ -21,7 +21,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
   const checkpoint = await openModel(opened, { ...names, head }, { signal, onProgress: progressOf(terminal) });
   await checkpoint.close();
   const { prefix } = checkpoint;
-  const { config, named, labels, strays } = await readConfig(checkpoint, { signal });
+  const { config, named, heads, labels, strays } = await readConfig(checkpoint, { signal });
   const settings = imageSettings(checkpoint.config, config);
   const assumed = assumedProcessor(checkpoint.preprocessor, settings);
   const prepared = parsePreprocessing(checkpoint.preprocessor, settings, config.imageSize, {
@@ -37,8 +37,11 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     .filter(({ name }) => !scales.has(name))
     .reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
   const dtypes = [...new Set(used.map(({ dtype }) => dtype))];
-  const memory = { weights: quantized ? checkpoint.bytes : 4 * parameters, activations: activationBytes(config) };
-  const gflop = (2 * multiplyAdds(config)) / 1e9;
+  const memory = {
+    weights: quantized ? checkpoint.bytes : 4 * parameters,
+    activations: activationBytes(config, heads),
+  };
+  const gflop = (2 * multiplyAdds(config, heads)) / 1e9;
 
   if (args.json) {
     const { bytes, format, state } = checkpoint;
@@ -167,7 +170,7 @@ function describeProbe({ layers, reads, unit }: NonNullable<Config["probe"]>): s
 function describeHead(config: Config): string {
   const { pooling, classes, categories, poolerWidth, features, dpt, sam, patchBoxes, tokenBoxes, suffixTokens } =
     config;
-  const { heatmaps, experts, queryMasks, textMasks } = config;
+  const { heatmaps, experts, queryMasks, textMasks, upernet } = config;
   const pooled = {
     token: "class token",
     tokens: "mean of the class tokens",
@@ -193,6 +196,8 @@ function describeHead(config: Config): string {
       head.kind === "depth" ? `depth${head.metric ? " in metres" : ""}` : `${grouped(head.classes)} classes of pixels`;
     return `${what}, by ${dpt.levels.length} maps fused at ${dpt.width} channels`;
   }
+  if (upernet)
+    return `${grouped(upernet.classes)} classes of pixels, by ${upernet.blocks.length} maps and means of parts of one`;
   if (sam) {
     const embedding = `an embedding of ${sam.grid.join("×")} cells and ${sam.channels} channels`;
     return sam.decoder ? `masks by points and boxes, by ${embedding}` : `${embedding}, without a decoder`;

@@ -18,8 +18,8 @@ export interface Terminal {
   /** One line that says what went wrong. */
   fail(error: unknown): void;
   note(text: string): void;
-  /** Draws a bar, on a terminal only, until `done` is `total`. */
-  progress(what: string, done: number, total: number): void;
+  /** Draws a bar, on a terminal only, until `done` is `total`; no bar, where the total is not known. */
+  progress(what: string, done: number, total?: number): void;
   /** Removes the bar. */
   clear(): void;
 }
@@ -57,12 +57,13 @@ export function createTerminal(
     },
     progress(what, done, total) {
       if (quiet || !stderr.isTTY) return;
-      if (done >= total) return clear();
+      if (total !== undefined && done >= total) return clear();
       const now = performance.now();
       if (now - drawn < INTERVAL) return;
       drawn = now;
       visible = true;
-      stderr.write(`\r${what} ${bar(done / total, 30)} ${Math.floor((100 * done) / total)} %\x1b[K`);
+      const share = total === undefined ? `${done}` : `${bar(done / total, 30)} ${Math.floor((100 * done) / total)} %`;
+      stderr.write(`\r${what} ${share}\x1b[K`);
     },
   };
 }

@@ -5,9 +5,10 @@
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import type { Planned, Planner } from "../planned.js";
 import { source, transpose, transposedPlan, values } from "../plans.js";
-import { type Call, tensorOf } from "../vit/outputs.js";
+import { type Call, tensorOf } from "../vit/call.js";
+import type { Encoded, Joining } from "../vit/reader.js";
 import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
-import type { Encoded, Joining } from "../vit/vit.js";
+import type { Head } from "./head.js";
 import { planMlp, runMlp } from "./mlp.js";
 
 export interface QueryMasksConfig {
@@ -54,7 +55,7 @@ export interface QueryMasksNames {
 /** Epsilon of the enlargements' norms (EomtLayerNorm2d). */
 const UPSCALE_EPS = 1e-6;
 
-export function planQueryMasks(
+function planQueryMasks(
   planner: Planner,
   { queries, classifier, masks, upscale, hidden }: QueryMasksNames,
   width: number,
@@ -85,7 +86,7 @@ export function planQueryMasks(
  * Compares the numbers that say in which blocks masks hide patches with what they may be.
  * @throws Error for one between 0 and 1, by which training draws queries at random, at inference too.
  */
-export function checkHidden(name: string, tensor: string, { hidden }: QueryMasks): void {
+function checkHidden(name: string, tensor: string, { hidden }: QueryMasks): void {
   const drawn = hidden.findIndex((x) => x > 0 && x < 1);
   if (drawn < 0) return;
   const found = `element ${drawn} is ${hidden[drawn]}`;
@@ -94,25 +95,23 @@ export function checkHidden(name: string, tensor: string, { hidden }: QueryMasks
   );
 }
 
-/** Sizes of a pass. */
-interface Sizes {
+/** Config of a model that may have the head. */
+interface Config {
+  readonly queryMasks: QueryMasksConfig | undefined;
   readonly prefixTokens: number;
+  readonly width: number;
   readonly depth: number;
 }
 
-/** A model that may have masks of queries. */
-interface Model {
+interface Weights {
   readonly queryMasks: QueryMasks | undefined;
+  /** Norm behind the encoder. */
   readonly norm: Norm | undefined;
 }
 
-/** The queries, as they join the encoder; undefined in other models. */
-export function joiningOf(
-  backend: Backend,
-  { queryMasks: weights, norm }: Model,
-  config: Sizes & { readonly queryMasks: QueryMasksConfig | undefined },
-): Joining | undefined {
-  if (!weights) return undefined;
+/** The queries, as they join the encoder. */
+function joiningOf(backend: Backend, { queryMasks, norm }: Weights, config: Config): Joining {
+  const weights = queryMasks!;
   const { queries, blocks, activation } = config.queryMasks!;
   const block = config.depth - blocks;
   if (!weights.hidden.some((x) => x > 0)) return { block, tokens: weights.queries };
@@ -120,12 +119,12 @@ export function joiningOf(
   let last: Float32Array | undefined;
 
   async function bias(at: number, { z, ...encoded }: Encoded): Promise<Float32Array | undefined> {
-    if (!(weights!.hidden[at - block]! > 0)) return last;
+    if (!(weights.hidden[at - block]! > 0)) return last;
     const { tokens, grid } = encoded;
     const mark = backend.mark();
     const normed = backend.createTensor(z.rows, z.cols);
     backend.layerNorm(normed, z, norm!);
-    const masks = masksOf(backend, weights!, activation, config.prefixTokens, { ...encoded, z: normed });
+    const masks = masksOf(backend, weights, activation, config.prefixTokens, { ...encoded, z: normed });
     const coarse = backend.createTensor(grid[0] * grid[1], queries);
     const { height, width } = masks;
     backend.resizeMap(coarse, masks.x, { height, width, outHeight: grid[0], outWidth: grid[1], aligned: false });
@@ -145,15 +144,15 @@ export function joiningOf(
 }
 
 /** Gives masksQueriesLogits, [B, queries, H, W], and classQueriesLogits, [B, queries, classes + 1]. */
-export function runQueryMasks(
+function runQueryMasks(
   backend: Backend,
   weights: QueryMasks,
-  { activation }: QueryMasksConfig,
-  { prefixTokens }: Sizes,
+  { queryMasks, prefixTokens }: Config,
   encoded: Encoded,
   { wants, outputs }: Call,
 ): void {
   const { images } = encoded;
+  const { activation } = queryMasks!;
   const mark = backend.mark();
   if (wants("classQueriesLogits")) {
     const x = queriesOf(backend, weights, encoded);
@@ -212,7 +211,7 @@ function masksOf(
 }
 
 /** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */
-export function largestOfQueryMasks(
+function largestOf(
   { upscales, queries }: QueryMasksConfig,
   width: number,
   [rows, columns]: readonly [number, number],
@@ -220,3 +219,17 @@ export function largestOfQueryMasks(
   const to8 = (n: number) => Math.ceil(n / 8) * 8;
   return rows * columns * 4 ** upscales * Math.max(to8(width), to8(queries));
 }
+
+/** Gives masksQueriesLogits and classQueriesLogits; queries join the tokens whatever is asked for, as they change them. */
+export const queryMasks: Head<Config, Weights, QueryMasks, QueryMasksNames> = {
+  plan: (planner, { queryMasks, width }, { names }) => planQueryMasks(planner, names, width, queryMasks!),
+  check: (name, weights, { names }) => checkHidden(name, names.hidden, weights),
+  largest: ({ queryMasks, width }, grid) => largestOf(queryMasks!, width, grid),
+  begin: ({ weights, config }) => ({
+    alone: true,
+    pass: (backend, call) => ({
+      joining: joiningOf(backend, weights, config),
+      run: (encoded) => runQueryMasks(backend, weights.queryMasks!, config, encoded, call),
+    }),
+  }),
+};

@@ -4,8 +4,8 @@ import type { Bytes } from "../io/source.js";
 import { type LoadOptions, loadHere, type Model, type TextMethods } from "../model.js";
 import { setPackages } from "../platform/packages.js";
 import { receive } from "../platform/workers.js";
+import type { EmbeddedImage } from "../tasks/embedded.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
-import type { EmbeddedImage } from "../tasks/prompts.js";
 import type { SegmentOptions } from "../tasks/segment.js";
 import {
   type Answer,
@@ -57,8 +57,8 @@ async function run(
       setPackages(packages!);
       const [options] = args as [LoadOptions];
       model = await loadHere((await takeSource(first)) as never, progress ? { ...options, onProgress } : options);
-      const { config, labels, tasks } = model;
-      return { config, labels, tasks } satisfies Facts;
+      const { config, identity, labels, tasks } = model;
+      return { config, identity, labels, tasks } satisfies Facts;
     }
     case "forward":
       return model!.forward(first as never, ...(args as never[]));
