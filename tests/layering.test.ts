@@ -20,7 +20,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
     imports: [
       ...["checkpoint", "collection", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics"],
-      ...["platform", "serve", "tasks", "vit", "waiting.ts", "node:"],
+      ...["pictures", "platform", "serve", "tasks", "vit", "waiting.ts", "node:"],
     ],
   },
   "index.ts": {
