@@ -128,6 +128,7 @@ suite("protocols", () => {
     }
     assert.equal((await ask(new Request(at("/v1/models/clip")))).value.id, "clip");
     assert.equal((await ask(new Request(at("/v1/models/none")))).status, 404);
+    assert.equal((await ask(new Request(at("/v1/models/%")))).status, 404);
   });
 
   test("dimensions cut vectors of checkpoints that say so, and no others", async () => {
@@ -155,6 +156,9 @@ suite("protocols", () => {
     assert.deepEqual((await ask(json("/models/vit", { inputs: base64(CAT), parameters }))).value, classes.slice(0, 2));
     const row = await imageRow("vit", false);
     assert.deepEqual((await ask(post("/models/vit/pipeline/feature-extraction", CAT))).value, row);
+    const owned = createHandler({ models: { "owner/vit": vit } });
+    for (const name of ["owner/vit", "owner%2Fvit"]) assert.ok((await owned(post(`/models/${name}`, CAT))).ok, name);
+    await owned.close();
     assert.deepEqual((await ask(json("/pipeline/feature-extraction", { inputs: [base64(CAT)] }))).value, [row]);
   });
 
