@@ -43,7 +43,8 @@ const inner = panels.map(({ svg, width }) => {
 });
 writeFileSync(
   OUT,
-  `<svg xmlns="http://www.w3.org/2000/svg" width="${x}" height="${height}" viewBox="0 0 ${x} ${height}">
+  `<svg xmlns="http://www.w3.org/2000/svg" width="${x}" height="${height}" viewBox="0 0 ${x} ${height}" role="img">
+<title>Filters, similarity of position embeddings, and attention distance by layer (figure 7 of Dosovitskiy et al. 2021)</title>
 <rect width="${x}" height="${height}" fill="#fffefb"/>
 ${inner.join("\n")}
 </svg>
