@@ -19,6 +19,7 @@ const OWN: Readonly<Record<string, () => Promise<Execute>>> = {
   inspect: async () => (await import("./cli/inspect.js")).inspect,
   bench: async () => (await import("./cli/bench.js")).bench,
   index: async () => (await import("./cli/collection.js")).index,
+  work: async () => (await import("./cli/jobs.js")).work,
   search: async () => (await import("./cli/collection.js")).search,
   duplicates: async () => (await import("./cli/collection.js")).duplicates,
   learn: async () => (await import("./cli/learn.js")).learn,

@@ -84,6 +84,7 @@ const PRINTED = [
   "[ 3, 4 ] 12 Square root of attention; the scale ends at the fifth largest, # (the largest is #).",
   "dog 0",
   "cat.jpg -# 0",
+  "1",
   'decode: the image is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file; it begins with "\\x01\\x02\\x03"',
   "1 goldfish",
   "400",
@@ -136,6 +137,7 @@ test("the README's commands run", () => {
     "picture",
     "quantize",
     "search",
+    "work",
   ]);
   for (const words of commands) assert.doesNotThrow(() => node(cli, ...words), words.join(" "));
   assert.ok(existsSync(join(project, "features.npy")));

@@ -19,8 +19,9 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "cli.ts": { imports: ["cli", "node:"] },
   cli: {
     imports: [
-      ...["checkpoint", "collection", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics"],
-      ...["pictures", "platform", "serve", "tasks", "vit", "waiting.ts", "node:"],
+      ...["checkpoint", "collection", "engine/sources.ts", "heads", "identity.ts", "image", "index.ts", "io"],
+      "io/objects.ts",
+      ...["jobs", "json.ts", "numerics", "pictures", "platform", "serve", "tasks", "vit", "waiting.ts", "node:"],
     ],
   },
   "index.ts": {
@@ -37,8 +38,23 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     imports: [
       ...["checkpoint", "identity.ts", "image", "io", "json.ts", "model.ts", "numerics", "platform", "tasks"],
       "waiting.ts",
+      "io/objects.ts",
     ],
     lazily: ["hyparquet"],
+  },
+  // The shards of a collection as jobs for many machines.
+  jobs: {
+    imports: [
+      "collection",
+      "identity.ts",
+      "io",
+      "io/objects.ts",
+      "json.ts",
+      "model.ts",
+      "platform",
+      "tasks",
+      "waiting.ts",
+    ],
   },
   // A user of the library, from Request to Response.
   serve: {
@@ -121,7 +137,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   // What is there before a repository is asked for.
   "hub/reference.ts": { imports: ["io"] },
   "hub/settings.ts": { imports: ["platform"] },
-  io: { imports: ["backend.ts", "json.ts", "numerics", "platform"] },
+  io: { imports: ["backend.ts", "json.ts", "numerics", "platform", "io/objects.ts"] },
+  // Collections lie in folders or buckets.
+  "io/objects.ts": { imports: ["io", "platform"], lazily: ["io/s3.ts"] },
+  "io/s3.ts": { imports: ["io/objects.ts", "json.ts", "platform", "waiting.ts", "aws4fetch"] },
   image: { imports: ["backend.ts", "json.ts", "keys.ts", "platform", "waiting.ts"] },
   // Not even lazily what is Node's: bundlers for browsers would follow.
   platform: { imports: ["waiting.ts"] },

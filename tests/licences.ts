@@ -9,6 +9,7 @@ import { dependencies } from "./project.js";
 /** What each is there for. */
 const USES: Readonly<Record<string, string>> = {
   "@huggingface/tokenizers": "texts of image-text models",
+  aws4fetch: "signatures of requests to S3",
   hyparquet: "metadata of collections, read",
   "hyparquet-writer": "the same, written",
 };

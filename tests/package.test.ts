@@ -62,19 +62,21 @@ test("the package is small: an engine of 0.95 MB, images of 0.5 MB, and what lie
   const isKernel = (path: string) => path.startsWith("dist/kernels") && !isImage(path);
   const isImage = (path: string) =>
     /^dist\/kernels\/(image|jpeg|png|webp)\.wasm$/.test(path) || path.startsWith("dist/src/image/");
-  const isCollection = (path: string) => path.startsWith("dist/src/collection");
+  const isCollection = (path: string) => /^dist\/src\/(collection|io\/(objects|s3)\.)/.test(path);
+  const isJob = (path: string) => path.startsWith("dist/src/jobs");
   const isHub = (path: string) => path.startsWith("dist/src/hub");
   const isPicture = (path: string) => path.startsWith("dist/src/pictures");
   const isServer = (path: string) => path.startsWith("dist/src/serve");
   const rest = bytes(
     (path) =>
-      ![isModel, isDocument, isCollection, isCommand, isGpu, isHub, isKernel, isImage, isPicture, isServer].some((is) =>
-        is(path),
+      ![isModel, isDocument, isCollection, isCommand, isGpu, isHub, isKernel, isImage, isJob, isPicture, isServer].some(
+        (is) => is(path),
       ),
   );
   assert.ok(rest < 0.95e6, `${rest} bytes of engine`);
-  assert.ok(bytes(isDocument) < 0.1e6, `${bytes(isDocument)} bytes of documents`);
+  assert.ok(bytes(isDocument) < 0.105e6, `${bytes(isDocument)} bytes of documents`);
   assert.ok(bytes(isCollection) < 0.1e6, `${bytes(isCollection)} bytes of collections`);
+  assert.ok(bytes(isJob) < 0.04e6, `${bytes(isJob)} bytes of jobs`);
   assert.ok(bytes(isHub) < 0.06e6, `${bytes(isHub)} bytes of Hub`);
   assert.ok(bytes(isKernel) < 0.06e6, `${bytes(isKernel)} bytes of kernels as files`);
   assert.ok(bytes(isImage) < 0.5e6, `${bytes(isImage)} bytes of images: decoders, resizing, preprocessing`);

@@ -82,13 +82,26 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   },
   index: {
     operands: "own",
-    options: [...MODEL, "out", "pooling", "hash", "watch"],
+    options: [...MODEL, "out", "pooling", "hash", "watch", "plan", "queue", "shard", "priority"],
     help: [
       ["index PHOTOS...", "vectors of many photos, in a folder that others read"],
       ["  --out STORE", "the folder; what is in it already is skipped"],
       ["  --hash", "compare contents, not sizes and times"],
       ["  --watch", "go on, and add what comes"],
       ["  --pooling head", "as of embed"],
+      ["  --plan", "leave the embedding to vitrail work STORE; a store may be"],
+      ["", "s3://bucket/prefix then;  --shard 1024: photos a job"],
+      ["  --queue redis://HOST", "the same by BullMQ;  --priority 0, the first, to 2097152"],
+    ],
+  },
+  work: {
+    operands: "own",
+    options: [...MODEL, "queue", "lease", "watch"],
+    help: [
+      ["work STORE", "do what index --plan has planned, on any number of machines"],
+      ["  --lease 60", "seconds without a sign of life until another takes over"],
+      ["  --queue redis://HOST", "in the place of STORE: what index --queue has planned"],
+      ["  --watch", "go on, and do what comes"],
     ],
   },
   search: {
@@ -199,6 +212,11 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   out: { type: "string" },
   hash: { type: "boolean" },
   watch: { type: "boolean" },
+  plan: { type: "boolean" },
+  queue: { type: "string" },
+  shard: { type: "string" },
+  priority: { type: "string" },
+  lease: { type: "string" },
   where: { type: "string" },
   move: { type: "string" },
   l2: { type: "string" },
@@ -248,6 +266,14 @@ export interface Arguments {
     readonly threshold: number;
     readonly move: string | undefined;
     readonly l2: number | undefined;
+  };
+  /** Options of index and work for many machines. */
+  readonly jobs: {
+    readonly plan: boolean;
+    readonly queue: string | undefined;
+    readonly shardRows: number;
+    readonly priority: number;
+    readonly lease: number;
   };
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
   /** Options of a picture as they are given. */
@@ -366,6 +392,18 @@ export function parseArguments(argv: readonly string[]): Arguments {
       move: given.move,
       l2: given.l2 === undefined ? undefined : number("l2", "", "a positive number", (x) => x > 0 && x < Infinity),
     },
+    jobs: {
+      plan: given.plan !== undefined,
+      queue: given.queue,
+      shardRows: count("shard", "1024", 2 ** 18),
+      priority: number(
+        "priority",
+        "0",
+        `a whole number from 0 to ${2 ** 21}`,
+        (x) => Number.isInteger(x) && x >= 0 && x <= 2 ** 21,
+      ),
+      lease: number("lease", "60", "seconds from 0.1 to 86400", (x) => x >= 0.1 && x <= 86_400),
+    },
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
     picture: Object.fromEntries(
       PICTURE_OPTIONS.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])),
@@ -479,7 +517,6 @@ export function helpText(version: string, command?: CommandName): string[] {
   return [
     `vitrail ${version}: Vision Transformers from their original weights`,
     'usage: vitrail COMMAND [options]; "vitrail COMMAND --help" lists its own',
-    "",
     ...helpLines(Object.values(COMMANDS).map(({ help }) => help[0]!)),
     "",
     ...helpLines(SHORT_HELP),

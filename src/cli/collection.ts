@@ -3,7 +3,9 @@ import { constants } from "node:fs";
 import { copyFile, mkdir, rename, rm } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import process from "node:process";
-import { type AddProgress, type Collection, openCollection, type Source } from "../collection/index.js";
+import { type AddProgress, openCollection, type Source } from "../collection/index.js";
+import type { Identity } from "../identity.js";
+import type { LoadOptions, Model } from "../index.js";
 import { excerpt } from "../json.js";
 import { isFile, pathExists } from "../platform/files.js";
 import { sleep } from "../waiting.js";
@@ -21,6 +23,7 @@ export async function index(invocation: Invocation): Promise<void> {
   const { hash, watch } = collection;
   if (operands.length === 0) throw new Error("index takes photos, folders, archives or lists; got none");
   if (out === undefined) throw new Error("index needs --out STORE, a folder for the vectors");
+  if (args.jobs.plan || args.jobs.queue !== undefined) return (await import("./jobs.js")).planJobs(invocation);
   using model = await loadModel(invocation);
   const pooling = embed.pooling === "none" ? undefined : embed.pooling;
   const photos = await openCollection(out, { model, ...(pooling && { pooling }), signal });
@@ -94,12 +97,7 @@ export async function search(invocation: Invocation): Promise<void> {
   if (store === undefined || words.length === 0)
     throw new Error("search takes a store, and a text or an image at least");
   const { topK, where } = args.collection;
-  const { identity } = await openCollection(store);
-  const model = args.model ?? sourceOf(identity);
-  if (model === undefined) {
-    throw new Error(`search needs --model: ${excerpt(store)} was made by ${excerpt(identity.model)}, a folder or file`);
-  }
-  using loaded = await loadModel({ ...invocation, args: { ...args, model: model === "default" ? undefined : model } });
+  using loaded = await loadModelOf(invocation, store, (await openCollection(store)).identity);
   const photos = await openCollection(store, { model: loaded, signal });
   const filter = where && { filter: ({ metadata }: { metadata?: object }) => factOf(metadata, where[0]) === where[1] };
   const queries = await Promise.all(words.map(queryOf));
@@ -110,8 +108,22 @@ export async function search(invocation: Invocation): Promise<void> {
   }
 }
 
+/** The model of --model, or that which made a store. */
+export function loadModelOf(invocation: Invocation, store: string, identity: Identity): Promise<Model> {
+  const { args } = invocation;
+  const model = args.model ?? sourceOf(identity);
+  if (model === undefined) {
+    const made = `${excerpt(store)} was made by ${excerpt(identity.model)}, a folder or file`;
+    throw new Error(`${args.command} needs --model: ${made}`);
+  }
+  // What made it is in its precision.
+  const { precision = identity.precision as LoadOptions["precision"] } = args.load;
+  const named = model === "default" ? undefined : model;
+  return loadModel({ ...invocation, args: { ...args, model: named, load: { ...args.load, precision } } });
+}
+
 /** The place of the model that made a store, where its name says it. */
-const sourceOf = ({ model, commit }: Collection["identity"]): string | undefined =>
+const sourceOf = ({ model, commit }: Identity): string | undefined =>
   commit === undefined ? (model === "default" ? model : undefined) : `${model}@${commit}`;
 
 /** A word that is a file or an address is an image; else it is a text. */

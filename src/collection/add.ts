@@ -8,8 +8,8 @@ import type { BatchError } from "../tasks/batch.js";
 import type { EmbedOptions } from "../tasks/embed.js";
 import { type Item, itemsOf, type Source } from "./items.js";
 import type { PhotoRow } from "./parquet.js";
-import type { Index } from "./photos.js";
-import type { Store } from "./store.js";
+import type { Index, Last } from "./photos.js";
+import { isOfJob, type Store } from "./store.js";
 
 export interface AddOptions {
   /**
@@ -45,9 +45,9 @@ export interface AddProgress extends Added {
 }
 
 /** Photos that the model is given at once: their decoding overlaps (image/ahead.ts). */
-const BATCH = 32;
+export const BATCH = 32;
 /** Batches under way: while the last photos of one are computed, the first of the next are decoded. */
-const AHEAD = 2;
+export const AHEAD = 2;
 
 interface Parts {
   readonly model: Model;
@@ -150,7 +150,7 @@ export async function addPhotos(
       }
       send();
       while (under.length > 0) await receive();
-      for (const id of goneFrom(wholes, met)) {
+      for (const id of goneFrom(wholes, met, { index, store })) {
         store.removed.add(id);
         counts.removed++;
       }
@@ -173,12 +173,11 @@ export async function addPhotos(
 
   /** Tells whether an item is known as it is, or is gone; else the item, with its digest where that is wanted. */
   async function stateOf(item: Item): Promise<"there" | "removed" | Read> {
-    const { id, size, time, gone, error } = item;
+    const { id, gone, error } = item;
     const last = index.last(id);
-    if (gone && last) return "removed";
-    if (error || gone) return item;
-    if (last && (size === undefined || (last.size === size && last.time === time))) return "there";
-    if (!hash || item.image === undefined) return item;
+    const known = knownAs(item, last);
+    if (known) return known;
+    if (error || gone || !hash || item.image === undefined) return item;
     try {
       const bytes = await bytesOf(item);
       const digest = diskTools().crypto.createHash("sha256").update(bytes).digest("hex");
@@ -197,25 +196,39 @@ export async function addPhotos(
     if (image instanceof ArrayBuffer || image instanceof Uint8Array) return new Uint8Array(image as ArrayBuffer);
     throw new TypeError("image: hash needs a file, an address or encoded bytes; got pixels");
   }
+}
 
-  /** Photos of folders that were gone through which were not met. */
-  function goneFrom(folders: readonly string[], met: ReadonlySet<string>): string[] {
-    const { sep } = diskTools().path;
-    const within = folders.map((folder) => (folder.endsWith(sep) ? folder : folder + sep));
-    if (within.length === 0) return [];
-    return [...index.ids()].filter(
-      (id) => !met.has(id) && !store.removed.has(id) && !IN_ARCHIVE.test(id) && within.some((at) => id.startsWith(at)),
-    );
-  }
+/** Tells of an item whether its photo is known as it is, or is gone. */
+export function knownAs(
+  { size, time, gone, error }: Item,
+  last: Pick<Last, "size" | "time"> | undefined,
+): "there" | "removed" | undefined {
+  if (!last) return undefined;
+  if (gone) return "removed";
+  return !error && (size === undefined || (last.size === size && last.time === time)) ? "there" : undefined;
+}
+
+/** Photos of folders that were gone through which were not met. */
+export function goneFrom(
+  folders: readonly string[],
+  met: ReadonlySet<string>,
+  { index, store }: Pick<Parts, "index" | "store">,
+): string[] {
+  const { sep } = diskTools().path;
+  const within = folders.map((folder) => (folder.endsWith(sep) ? folder : folder + sep));
+  if (within.length === 0) return [];
+  return [...index.ids()].filter(
+    (id) => !met.has(id) && !store.removed.has(id) && !IN_ARCHIVE.test(id) && within.some((at) => id.startsWith(at)),
+  );
 }
 
 /** Most rows of a shard: of 1024 floats, 1 GB. */
-const MAX_SHARD = 2 ** 18;
+export const MAX_SHARD = 2 ** 18;
 
 const IN_ARCHIVE = /\.(tar|tar\.gz|tgz)#/i;
 
 /** Vectors of all photos, or their errors. */
-async function embedAll(
+export async function embedAll(
   model: Model,
   items: readonly Item[],
   options: EmbedOptions,
@@ -257,10 +270,10 @@ async function countOf(
 /** The shard that is being filled. It begins with what the last one has, if that is not full, and takes its place. */
 async function openShard(store: Store, width: number, most: number) {
   const last = store.shards.at(-1);
-  let replaced = last && last.count < most ? last : undefined;
-  let rows: PhotoRow[] = replaced ? await store.rowsOf(replaced) : [];
+  let replaced = last && last.count < most && !isOfJob(last) ? last : undefined;
+  let rows: PhotoRow[] = replaced ? (await store.rowsOf(replaced)).rows : [];
   const vectors = new Float32Array(most * width);
-  if (replaced) vectors.set(await store.readVectors(replaced));
+  if (replaced) await store.readVectors(replaced, 0, new Uint8Array(vectors.buffer, 0, 4 * width * replaced.count));
   let added = 0;
 
   async function flush(): Promise<void> {

@@ -1,18 +1,19 @@
 /** Photos whose vectors are on disk: adding them, and what is found among them. */
 import { checkSame, type Identity, identityOf } from "../identity.js";
 import type { ImageInput } from "../image/source.js";
+import { type Objects, openObjects } from "../io/objects.js";
 import { excerpt } from "../json.js";
 import type { Model } from "../model.js";
-import { diskTools, isDirectory, listDirectory, makeFolder, pathExists } from "../platform/files.js";
 import type { EmbedOptions } from "../tasks/embed.js";
 import { checkNames } from "../tasks/task.js";
 import { type Added, type AddOptions, addPhotos } from "./add.js";
 import { type DuplicateOptions, duplicatesOf, type Group } from "./duplicates.js";
 import type { Source } from "./items.js";
 import { readManifest, writeManifest } from "./manifest.js";
+import type { Failure } from "./parquet.js";
 import { createIndex, type Index, type KnownPhoto } from "./photos.js";
 import { createSearcher, type Hit, type SearchOptions } from "./search.js";
-import { type Failure, openStore } from "./store.js";
+import { openStore } from "./store.js";
 
 export interface CollectionOptions {
   /** The model that embeds what is added and searched for. A collection that is there opens without one, for vectors alone. */
@@ -59,7 +60,7 @@ export interface Collection {
 
 /**
  * Opens a collection; makes it where there is none.
- * @param folder an empty one, or one that does not exist yet, for a new collection.
+ * @param folder an empty one, or one that does not exist yet, for a new collection; or s3://bucket/prefix.
  * @throws Error: one sentence, for vectors of another model with both models, and for a folder that is none.
  */
 export async function openCollection(
@@ -70,21 +71,11 @@ export async function openCollection(
   if (typeof folder !== "string" || folder === "") {
     throw new TypeError(`openCollection: folder must be a path; got ${excerpt(folder)}`);
   }
-  const { path } = diskTools();
-  const manifest = path.join(folder, "manifest.json");
-  const made = (await pathExists(manifest)) ? await readManifest(manifest) : undefined;
-  if (!made && !model) throw new Error(`collection: "${folder}" is none, and making one needs a model`);
-  if (made && model) {
-    const given = await identityOf(model, { pooling: pooling ?? made.pooling, normalize: true, signal });
-    checkSame(`collection: "${folder}"`, made, given);
-  }
-  const identity = made ?? (await create(folder, manifest, model!, { pooling, signal }));
+  const objects = await openObjects(folder);
+  const identity = await identityIn(objects, { model, pooling, signal });
   const { width } = identity;
-  const store = await openStore(folder, width);
-  const embedding = {
-    ...(identity.pooling && { pooling: identity.pooling as EmbedOptions["pooling"] }),
-    normalize: true,
-  };
+  const store = await openStore(objects, width);
+  const embedding = embeddingOf(identity);
   const index: Index = createIndex(store);
   await index.update();
   const searcher = createSearcher(store, index, width);
@@ -120,7 +111,7 @@ export async function openCollection(
       return index.size;
     },
     get failures() {
-      return [...store.failures].map(([id, error]) => ({ id, error }));
+      return [...new Map([...index.failures, ...store.failures])].map(([id, error]) => ({ id, error }));
     },
     async add(sources, options = {}) {
       checkNames("add", options, { hash: true, shardRows: true, onProgress: true, signal: true });
@@ -136,19 +127,29 @@ export async function openCollection(
   };
 }
 
-async function create(
-  folder: string,
-  manifest: string,
-  model: Model,
-  { pooling, signal }: Pick<CollectionOptions, "pooling" | "signal">,
-): Promise<Identity> {
-  const there = await isDirectory(folder);
-  const [other] = there ? await listDirectory(folder) : [];
-  if (other !== undefined) {
-    throw new Error(`collection: "${folder}" must be empty, or have a manifest.json; it has ${excerpt(other)}`);
+/** Options of `embed` that make a collection's vectors. */
+export const embeddingOf = ({ pooling }: Identity): EmbedOptions => ({
+  ...(pooling && { pooling: pooling as EmbedOptions["pooling"] }),
+  normalize: true,
+});
+
+/** The identity of a collection's vectors, by its manifest, which is made where there is none. */
+export async function identityIn(objects: Objects, { model, pooling, signal }: CollectionOptions): Promise<Identity> {
+  const { name } = objects;
+  const made = await readManifest(objects);
+  if (!made && !model) throw new Error(`collection: "${name}" is none, and making one needs a model`);
+  if (made && !model) return made;
+  const given = await identityOf(model!, { pooling: pooling ?? made?.pooling, normalize: true, signal });
+  if (!made) {
+    // The folder for unfinished files may be that of another process which is making it.
+    const [other] = (await objects.list("")).filter((file) => file !== "partial");
+    if (other !== undefined) {
+      throw new Error(`collection: "${name}" must be empty, or have a manifest.json; it has ${excerpt(other)}`);
+    }
+    if (await writeManifest(objects, given)) return given;
   }
-  const identity = await identityOf(model, { pooling, normalize: true, signal });
-  await makeFolder(folder);
-  await writeManifest(manifest, identity);
-  return identity;
+  // Another process may have made it meanwhile.
+  const there = made ?? (await readManifest(objects))!;
+  checkSame(`collection: "${name}"`, there, given);
+  return there;
 }

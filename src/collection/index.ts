@@ -12,6 +12,6 @@ export type { Head, HeadOptions } from "./head.js";
 export { loadHead } from "./head-file.js";
 export type { Archive, Photo, Source } from "./items.js";
 export { type NearestOptions, nearestNeighbors } from "./nearest.js";
+export type { Failure } from "./parquet.js";
 export type { KnownPhoto } from "./photos.js";
 export type { Hit, SearchOptions } from "./search.js";
-export type { Failure } from "./store.js";

@@ -1,6 +1,6 @@
 /** The metadata of a shard as Parquet, a row a photo, as clip-retrieval has it: image_path first. */
-import { excerpt } from "../json.js";
-import { openFile } from "../platform/files.js";
+import type { ByteSource } from "../io/source.js";
+import { excerpt, parseJson } from "../json.js";
 import { reasonOf } from "../platform/web.js";
 
 /** Facts of a photo when it was embedded. */
@@ -16,12 +16,28 @@ export interface PhotoRow {
   readonly metadata: string | null;
 }
 
+/** A photo that could not be read. */
+export interface Failure {
+  readonly id: string;
+  readonly error: string;
+}
+
+/** Metadata of a shard. */
+export interface Rows {
+  readonly rows: PhotoRow[];
+  /** Photos of the shard's job that have no row, and why. */
+  readonly failures: Failure[];
+}
+
+/** The key of failures in the file's own metadata, where other readers let them be. */
+const FAILURES = "vitrail.failures";
+
 const COLUMNS = ["image_path", "size", "time", "hash", "metadata"] as const;
 
 /** Most bytes of a shard's metadata: of 4096 rows with 10 KB each, 40 MB. */
 const MAX_BYTES = 2 ** 28;
 
-export async function encodeRows(rows: readonly PhotoRow[]): Promise<Uint8Array> {
+export async function encodeRows(rows: readonly PhotoRow[], failures: readonly Failure[] = []): Promise<Uint8Array> {
   const { parquetWriteBuffer } = await import("hyparquet-writer");
   const text = { type: "STRING", nullable: true } as const;
   const number = { type: "DOUBLE", nullable: true } as const;
@@ -32,20 +48,21 @@ export async function encodeRows(rows: readonly PhotoRow[]): Promise<Uint8Array>
     { name: "hash", data: rows.map(({ hash }) => hash), ...text },
     { name: "metadata", data: rows.map(({ metadata }) => metadata), ...text },
   ];
-  return new Uint8Array(parquetWriteBuffer({ columnData, createdBy: "vitrail" }));
+  const kvMetadata = failures.length > 0 ? [{ key: FAILURES, value: JSON.stringify(failures) }] : [];
+  return new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata, createdBy: "vitrail" }));
 }
 
 /**
- * Rows of a shard's metadata.
- * @param count how many there must be.
+ * Rows of a shard's metadata, and the failures beside them.
+ * @param name of the file, in messages.
+ * @param count how many rows there must be; any number unless given.
  * @throws Error: one sentence, for a file that is no Parquet, has other columns or another number of rows.
  */
-export async function readRows(path: string, count: number): Promise<PhotoRow[]> {
+export async function readRows(file: ByteSource, name: string, count?: number): Promise<Rows> {
   const { parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
   const refuse = (found: string): never => {
-    throw new Error(`collection: "${path}" ${found}`);
+    throw new Error(`collection: "${name}" ${found}`);
   };
-  const file = await openFile(path);
   try {
     if (file.size > MAX_BYTES) refuse(`must have at most ${MAX_BYTES} bytes; it has ${file.size}`);
     const bytes = new Uint8Array(file.size);
@@ -55,13 +72,18 @@ export async function readRows(path: string, count: number): Promise<PhotoRow[]>
     const unreadable = (error: unknown) => refuse(`cannot be read as Parquet: ${reasonOf(error)}`);
     const metadata = await parquetMetadataAsync(buffer).catch(unreadable);
     const said = Number(metadata.num_rows);
-    if (said !== count) refuse(`must have a row for each of ${count} vectors beside it; it has ${said}`);
+    if (count !== undefined && said !== count)
+      refuse(`must have a row for each of ${count} vectors beside it; it has ${said}`);
     const names = metadata.schema.slice(1).map(({ name }) => name);
     const missing = COLUMNS.find((name) => !names.includes(name));
     if (missing !== undefined) refuse(`must have the column ${missing}; it has ${excerpt(names)}`);
     const rows = await parquetReadObjects({ file: buffer, metadata, columns: [...COLUMNS] }).catch(unreadable);
-    if (rows.length !== count) refuse(`says that it has ${count} rows; it has ${rows.length}`);
-    return rows.map(({ image_path: id, size, time, hash, metadata }, i) => {
+    if (rows.length !== said) refuse(`says that it has ${said} rows; it has ${rows.length}`);
+    const noted = metadata.key_value_metadata?.find(({ key }) => key === FAILURES)?.value;
+    const failures = noted === undefined ? [] : parseJson(new TextEncoder().encode(noted), `collection: "${name}"`);
+    if (!Array.isArray(failures) || !failures.every(isFailure))
+      refuse(`has failures of other types: ${excerpt(failures)}`);
+    const photos = rows.map(({ image_path: id, size, time, hash, metadata }, i) => {
       const texts = typeof id === "string" && [hash, metadata].every((x) => x == null || typeof x === "string");
       const numbers = [size, time].every((x) => x == null || typeof x === "number" || typeof x === "bigint");
       if (!texts || !numbers) refuse(`has row ${i} of other types: ${excerpt([id, hash ?? null, metadata ?? null])}`);
@@ -71,7 +93,13 @@ export async function readRows(path: string, count: number): Promise<PhotoRow[]>
         ...{ size: numberOf(size), time: numberOf(time) },
       };
     });
+    return { rows: photos, failures: failures as Failure[] };
   } finally {
     await file.close();
   }
 }
+
+const isFailure = (value: unknown): value is Failure => {
+  const { id, error } = Object(value) as Failure;
+  return typeof id === "string" && typeof error === "string";
+};

@@ -1,7 +1,7 @@
 /** The photos of a collection by their names: read once, and kept, about 150 bytes a photo. */
 import { parseJson } from "../json.js";
 import type { PhotoRow } from "./parquet.js";
-import type { Shard, Store } from "./store.js";
+import { isOfJob, type Shard, type Store } from "./store.js";
 
 export interface KnownPhoto {
   readonly id: string;
@@ -33,21 +33,30 @@ export interface Index {
   /** Rows of a shard with all that is known of them. */
   photosOf(shard: Shard): Promise<{ row: number; photo: KnownPhoto }[]>;
   photos(): AsyncGenerator<KnownPhoto>;
+  /** Photos that jobs could not read, and have not read since. */
+  readonly failures: ReadonlyMap<string, string>;
 }
 
 export function createIndex(store: Store): Index {
   const ids: string[] = [];
   const known = new Map<string, Last>();
+  const failures = new Map<string, string>();
+  /** Shards of jobs that have been read: they may have no row at all. */
+  const read = new Set<string>();
 
   async function update(): Promise<void> {
     for (const shard of store.shards) {
       // A shard that took the place of the last one begins with its rows.
       const there = ids.length - shard.first;
-      if (there >= shard.count) continue;
-      for (const { id, size, time, hash } of (await store.rowsOf(shard)).slice(there)) {
+      if (isOfJob(shard) ? read.has(shard.name) : there >= shard.count) continue;
+      const { rows, failures: bad } = await store.rowsOf(shard);
+      read.add(shard.name);
+      for (const { id, size, time, hash } of rows.slice(there)) {
         known.set(id, { row: ids.length, size, time, hash });
+        failures.delete(id);
         ids.push(id);
       }
+      for (const { id, error } of bad) failures.set(id, error);
     }
   }
 
@@ -57,7 +66,7 @@ export function createIndex(store: Store): Index {
   };
 
   async function photosOf(shard: Shard) {
-    const rows = await store.rowsOf(shard);
+    const { rows } = await store.rowsOf(shard);
     return rows.flatMap((row, i) => (isLive(shard.first + i) ? [{ row: shard.first + i, photo: photoOf(row) }] : []));
   }
 
@@ -65,7 +74,7 @@ export function createIndex(store: Store): Index {
     get size() {
       return known.size - [...store.removed].filter((id) => known.has(id)).length;
     },
-    ...{ update, isLive, photosOf },
+    ...{ update, isLive, photosOf, failures },
     last: (id) => known.get(id),
     ids: () => known.keys(),
     idOf: (row) => ids[row]!,

@@ -3,7 +3,7 @@ import { dot, toUnit } from "../numerics/vectors.js";
 import { checkTopK } from "../tasks/task.js";
 import { nextTask } from "../waiting.js";
 import type { Index, KnownPhoto } from "./photos.js";
-import { readInto, type Shard, type Store } from "./store.js";
+import type { Shard, Store } from "./store.js";
 import { BATCH, type Block, createBlock, errorOf, rowsOfBlock } from "./vectors.js";
 
 export interface SearchOptions {
@@ -63,7 +63,7 @@ export function createSearcher(store: Store, index: Index, width: number): Searc
   }
 
   const readRowsInto = (shard: Shard, row: number, target: Uint8Array) =>
-    readInto(store.vectorsOf(shard), target, shard.begin + 4 * width * (row - shard.first));
+    store.readVectors(shard, row - shard.first, target);
 
   async function* blocks(signal: AbortSignal | undefined) {
     await index.update();

@@ -7,39 +7,27 @@
  *     failures.jsonl                        photos that could not be read, and why
  *     removed.json                          photos that were not there any more
  *     writer.lock                           while one process adds
+ *     img_emb/img_emb_0001-HASH.npy         a shard of a job (jobs/), with its metadata
  *
- * A shard is there when its .npy is, which comes last and whole (`writeWhole`). A photo that is added again is a later row; the
- * earlier ones of its name count no more.
+ * A shard is there when its .npy is, which comes last and whole. A photo that is added again is a later row; the earlier ones of its
+ * name count no more.
  */
 
 import { encodeNpy, readNpyHead } from "../io/npy.js";
-import { fromFile } from "../io/source.js";
+import type { Objects } from "../io/objects.js";
 import { excerpt, parseJson } from "../json.js";
-import {
-  diskTools,
-  isDirectory,
-  listDirectory,
-  makeFolder,
-  pathExists,
-  readFile,
-  writeWhole,
-} from "../platform/files.js";
+import { diskTools } from "../platform/files.js";
 import { locked } from "../platform/lock.js";
-import { encodeRows, type PhotoRow, readRows } from "./parquet.js";
+import { encodeRows, type Failure, type PhotoRow, type Rows, readRows } from "./parquet.js";
 
 export interface Shard {
-  readonly number: number;
+  /** Its number, and of a job its hash: 0001 or 0001-HASH. */
+  readonly name: string;
   /** Place of its first row in the collection. */
   readonly first: number;
   readonly count: number;
   /** Where its rows begin in the .npy. */
   readonly begin: number;
-}
-
-/** A photo that could not be read. */
-export interface Failure {
-  readonly id: string;
-  readonly error: string;
 }
 
 /** Most bytes of the lists of failures and of removed photos. */
@@ -49,122 +37,143 @@ export interface Store {
   readonly shards: readonly Shard[];
   readonly failures: Map<string, string>;
   readonly removed: Set<string>;
-  vectorsOf(shard: Shard): string;
-  rowsOf(shard: Shard): Promise<PhotoRow[]>;
-  /** All rows of a shard. */
-  readVectors(shard: Shard): Promise<Float32Array>;
+  /** Finds shards that others have written since. */
+  find(): Promise<void>;
+  rowsOf(shard: Shard): Promise<Rows>;
+  /** Fills a target with numbers of a shard from a row on. */
+  readVectors(shard: Shard, row: number, target: Uint8Array): Promise<void>;
   /**
    * Adds a shard, which is there whole or not at all.
    * @param replaced the last shard, if the new one begins with its rows: it is removed when the new one is there.
    */
   append(vectors: Float32Array, rows: readonly PhotoRow[], replaced?: Shard): Promise<void>;
+  /** The first number that no shard has, and no job. */
+  nextNumber(): Promise<number>;
   /** Writes the lists beside the shards. */
   saveLists(): Promise<void>;
   /** Runs a task that adds, when no other process does; sweeps away first what one that was killed has left. */
   writing<T>(signal: AbortSignal | undefined, task: () => Promise<T>): Promise<T>;
 }
 
+export const vectorsAt = (name: string): string => `img_emb/img_emb_${name}.npy`;
+export const rowsAt = (name: string): string => `metadata/metadata_${name}.parquet`;
+/** The name of shard's and job's files by number. */
+export const numbered = (number: number): string => String(number).padStart(4, "0");
+/** Names of a job and of its shard. */
+const NAME = /^(\d{4,9})(?:-[0-9a-f]{32})?$/;
+/** The number in the name of a shard or job; undefined for what is none. */
+export const numberOf = (name: string): number | undefined => {
+  const [, number] = NAME.exec(name) ?? [];
+  return number === undefined ? undefined : Number(number);
+};
+/** Tells a shard of a job, which is written once, from those that `append` writes. */
+export const isOfJob = ({ name }: Shard): boolean => name.includes("-");
+
+/** Names of shards or jobs among those of their files, by number. */
+export function namesOf(files: readonly string[], begin: string, end: string): string[] {
+  const fit = files.filter((file) => file.startsWith(begin) && file.endsWith(end));
+  return fit
+    .map((file) => file.slice(begin.length, -end.length))
+    .filter((name) => NAME.test(name))
+    .sort((a, b) => numberOf(a)! - numberOf(b)! || (a < b ? -1 : 1));
+}
+
 /** @throws Error: one sentence, for a shard that is not whole. */
-export async function openStore(folder: string, width: number): Promise<Store> {
-  const { fs, path } = diskTools();
-  const vectorsFolder = path.join(folder, "img_emb");
-  const rowsFolder = path.join(folder, "metadata");
-  const numbered = (number: number) => String(number).padStart(4, "0");
-  const vectorsAt = (number: number) => path.join(vectorsFolder, `img_emb_${numbered(number)}.npy`);
-  const rowsAt = (number: number) => path.join(rowsFolder, `metadata_${numbered(number)}.parquet`);
-  const failuresAt = path.join(folder, "failures.jsonl");
-  const removedAt = path.join(folder, "removed.json");
-  const numbersIn = async (at: string, name: RegExp) =>
-    (await isDirectory(at))
-      ? (await listDirectory(at))
-          .flatMap((file) => name.exec(file)?.[1] ?? [])
-          .map(Number)
-          .sort((a, b) => a - b)
-      : [];
+export async function openStore(objects: Objects, width: number): Promise<Store> {
+  const FAILURES = "failures.jsonl";
+  const REMOVED = "removed.json";
   const shards: Shard[] = [];
   const failures = new Map<string, string>();
   const removed = new Set<string>();
+  const vectorNames = async () => namesOf(await objects.list("img_emb"), "img_emb_", ".npy");
 
-  /** Finds shards that another process has written since. */
   async function find(): Promise<void> {
-    const last = shards.at(-1)?.number ?? -1;
-    for (const number of await numbersIn(vectorsFolder, /^img_emb_(\d{4,9})\.npy$/)) {
-      if (number <= last) continue;
-      const { shape, begin } = await headOf(vectorsAt(number), width);
+    const known = new Set(shards.map(({ name }) => name));
+    for (const name of await vectorNames()) {
+      if (known.has(name)) continue;
+      const { shape, begin } = await headOf(objects, vectorsAt(name), width);
       const before = shards.at(-1);
-      shards.push({ number, first: before ? before.first + before.count : 0, count: shape[0]!, begin });
+      shards.push({ name, first: before ? before.first + before.count : 0, count: shape[0]!, begin });
     }
   }
 
   async function readLists(): Promise<void> {
     failures.clear();
     removed.clear();
-    if (await pathExists(failuresAt)) {
-      const text = new TextDecoder().decode(await readFile(failuresAt, { maxBytes: MAX_LIST }));
-      for (const [i, line] of text.split("\n").filter(Boolean).entries()) {
-        const { id, error } = Object(
-          parseJson(new TextEncoder().encode(line), `collection: line ${i} of "${failuresAt}"`),
-        );
-        if (typeof id === "string" && typeof error === "string") failures.set(id, error);
-      }
+    const lines = new TextDecoder()
+      .decode(await objects.read(FAILURES, MAX_LIST))
+      .split("\n")
+      .filter(Boolean);
+    for (const [i, line] of lines.entries()) {
+      const { id, error } = Object(
+        parseJson(new TextEncoder().encode(line), `collection: line ${i} of "${objects.nameOf(FAILURES)}"`),
+      );
+      if (typeof id === "string" && typeof error === "string") failures.set(id, error);
     }
-    if (await pathExists(removedAt)) {
-      const list = parseJson(await readFile(removedAt, { maxBytes: MAX_LIST }), `collection: "${removedAt}"`);
-      if (!Array.isArray(list) || list.some((id) => typeof id !== "string")) {
-        throw new Error(`collection: "${removedAt}" must be a list of texts; got ${excerpt(list)}`);
-      }
-      for (const id of list as string[]) removed.add(id);
+    const bytes = await objects.read(REMOVED, MAX_LIST);
+    if (!bytes) return;
+    const list = parseJson(bytes, `collection: "${objects.nameOf(REMOVED)}"`);
+    if (!Array.isArray(list) || list.some((id) => typeof id !== "string")) {
+      throw new Error(`collection: "${objects.nameOf(REMOVED)}" must be a list of texts; got ${excerpt(list)}`);
     }
+    for (const id of list as string[]) removed.add(id);
   }
 
   /** Removes what a writer that was killed has left: files under other names, and metadata whose vectors never came. */
   async function sweep(): Promise<void> {
-    const there = new Set(await numbersIn(vectorsFolder, /^img_emb_(\d{4,9})\.npy$/));
-    for (const number of await numbersIn(rowsFolder, /^metadata_(\d{4,9})\.parquet$/)) {
-      if (!there.has(number)) await fs.rm(rowsAt(number), { force: true });
+    const there = new Set(await vectorNames());
+    for (const name of namesOf(await objects.list("metadata"), "metadata_", ".parquet")) {
+      // Those of a job wait for their vectors.
+      if (!there.has(name) && !name.includes("-")) await objects.remove(rowsAt(name));
     }
-    for (const at of [folder, vectorsFolder, rowsFolder]) {
-      for (const name of (await isDirectory(at)) ? await listDirectory(at) : []) {
-        if (name.endsWith(".partial")) await fs.rm(path.join(at, name), { force: true });
+    for (const folder of ["", "img_emb", "metadata"]) {
+      for (const name of await objects.list(folder)) {
+        if (name.endsWith(".partial")) await objects.remove(`${folder}/${name}`);
       }
     }
+  }
+
+  async function nextNumber(): Promise<number> {
+    const jobs = namesOf(await objects.list("jobs"), "", ".json");
+    return [...jobs, ...shards.map(({ name }) => name)].reduce((next, name) => Math.max(next, numberOf(name)! + 1), 0);
   }
 
   await find();
   await readLists();
   return {
-    ...{ shards, failures, removed },
-    vectorsOf: ({ number }) => vectorsAt(number),
-    rowsOf: ({ number, count }) => readRows(rowsAt(number), count),
-    async readVectors({ number, count, begin }) {
-      const rows = new Float32Array(count * width);
-      await readInto(vectorsAt(number), new Uint8Array(rows.buffer), begin);
-      return rows;
+    ...{ shards, failures, removed, find, nextNumber },
+    rowsOf: async ({ name, count }) => readRows(await objects.open(rowsAt(name)), objects.nameOf(rowsAt(name)), count),
+    async readVectors({ name, begin }, row, target) {
+      const source = await objects.open(vectorsAt(name));
+      await source.read(target, begin + 4 * width * row).finally(() => source.close());
     },
     async append(vectors, rows, replaced) {
-      for (const at of [vectorsFolder, rowsFolder]) await makeFolder(at);
-      const number = (shards.at(-1)?.number ?? -1) + 1;
-      await writeWhole(rowsAt(number), await encodeRows(rows));
+      const name = numbered(await nextNumber());
+      await objects.write(rowsAt(name), await encodeRows(rows));
       try {
-        await writeWhole(vectorsAt(number), encodeNpy({ dims: [rows.length, width], data: vectors }));
+        await objects.write(vectorsAt(name), encodeNpy({ dims: [rows.length, width], data: vectors }));
       } catch (error) {
-        await fs.rm(rowsAt(number), { force: true });
+        await objects.remove(rowsAt(name));
         throw error;
       }
       if (replaced) {
         shards.pop();
-        for (const at of [vectorsAt, rowsAt]) await fs.rm(at(replaced.number), { force: true });
+        for (const at of [vectorsAt, rowsAt]) await objects.remove(at(replaced.name));
       }
       await find();
     },
     async saveLists() {
       const lines = [...failures].map(([id, error]) => `${JSON.stringify({ id, error } satisfies Failure)}\n`);
-      if (failures.size > 0 || (await pathExists(failuresAt))) await writeWhole(failuresAt, lines.join(""));
-      if (removed.size > 0 || (await pathExists(removedAt))) await writeWhole(removedAt, JSON.stringify([...removed]));
+      if (failures.size > 0 || (await objects.has(FAILURES))) await objects.write(FAILURES, lines.join(""));
+      if (removed.size > 0 || (await objects.has(REMOVED))) await objects.write(REMOVED, JSON.stringify([...removed]));
     },
-    writing: (signal, task) =>
-      locked(
-        path.join(folder, "writer.lock"),
+    writing(signal, task) {
+      const { folder, name } = objects;
+      if (folder === undefined) {
+        throw new Error(`collection: "${name}" is no folder, and is added to by jobs (vitrail/jobs) alone`);
+      }
+      return locked(
+        diskTools().path.join(folder, "writer.lock"),
         signal,
         async () => {
           await sweep();
@@ -177,21 +186,17 @@ export async function openStore(folder: string, width: number): Promise<Store> {
           if (owner === "") return;
           const { host, pid } = Object(JSON.parse(owner));
           throw new Error(
-            `collection: "${folder}" is being added to by process ${pid} of ${host}; wait until it has ended`,
+            `collection: "${name}" is being added to by process ${pid} of ${host}; wait until it has ended`,
           );
         },
-      ),
+      );
+    },
   };
 }
 
-/** Reads bytes of a file from a place on. */
-export async function readInto(file: string, target: Uint8Array, position: number): Promise<void> {
-  const source = await fromFile(file);
-  await source.read(target, position).finally(() => source.close());
-}
-
-async function headOf(at: string, width: number) {
-  const source = await fromFile(at);
+async function headOf(objects: Objects, path: string, width: number) {
+  const source = await objects.open(path);
+  const at = objects.nameOf(path);
   try {
     const head = await readNpyHead(source, (rule, got) => {
       throw new Error(

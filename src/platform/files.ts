@@ -220,8 +220,40 @@ export type DiskTools = ReturnType<typeof diskTools>;
  * @throws Error: one sentence with the path and the system's reason.
  */
 export async function writeWhole(path: string, bytes: Uint8Array | string): Promise<void> {
+  await throughPartial(path, `${path}.${processId()}.partial`, bytes, (partial) =>
+    diskTools().fs.rename(partial, path),
+  );
+}
+
+/**
+ * The same of a file that is not there yet: of several writers, on one machine or on many with the same disk, one is told true.
+ * @param partial its other name, of this writer alone, on the same disk.
+ */
+export function linkWhole(path: string, partial: string, bytes: Uint8Array | string): Promise<boolean> {
+  const { fs } = diskTools();
+  return throughPartial(path, partial, bytes, async () => {
+    try {
+      // A second name is refused where there is one; what is renamed would take its place.
+      await fs.link(partial, path);
+      return true;
+    } catch (error) {
+      // Of a file that is there, what is unfinished may have been swept away.
+      const { code } = error as { code?: string };
+      if (code === "EEXIST" || (code === "ENOENT" && (await pathExists(path)))) return false;
+      throw error;
+    } finally {
+      await fs.rm(partial, { force: true });
+    }
+  });
+}
+
+async function throughPartial<T>(
+  path: string,
+  partial: string,
+  bytes: Uint8Array | string,
+  finish: (partial: string) => Promise<T>,
+): Promise<T> {
   const { fs, path: paths } = diskTools();
-  const partial = `${path}.${processId()}.partial`;
   try {
     const handle = await fs.open(partial, "w");
     try {
@@ -230,8 +262,9 @@ export async function writeWhole(path: string, bytes: Uint8Array | string): Prom
     } finally {
       await handle.close();
     }
-    await fs.rename(partial, path);
+    const result = await finish(partial);
     await syncFolder(paths.dirname(path));
+    return result;
   } catch (error) {
     await fs.rm(partial, { force: true }).catch(() => {});
     throw notWritten(path, error);
