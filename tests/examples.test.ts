@@ -106,6 +106,21 @@ async function checkServer(address: string): Promise<void> {
   );
 }
 
+for (const [name, skip] of [
+  ["postgres", absent("PGlite", installed("@electric-sql/pglite-pgvector/package.json"))],
+  [
+    "sqlite",
+    toolNode === process.execPath && Number(process.versions.node.split(".")[0]) < 24 && "node:sqlite is of Node 24",
+  ],
+] as const) {
+  test(`databases: ${name}`, { skip }, () => {
+    const lines = run(copyOf("databases"), toolNode, `${name}.js`, "cat.jpg", "dog.jpg", "cat.jpg").trim().split("\n");
+    assert.equal(lines[0], "cat.jpg 1.000");
+    assert.match(lines[1]!, /^dog\.jpg -?0\.\d{3}$/);
+    assert.equal(lines.length, 2);
+  });
+}
+
 test("bun-server", { skip: absent("Bun", find("bun")) }, async (t) => {
   await checkServer(await serve(t, copyOf("bun-server"), find("bun")!, "server.js"));
 });

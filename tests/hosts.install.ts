@@ -9,14 +9,26 @@ import { delimiter, join } from "node:path";
 import { NODES } from "./installed.js";
 
 const FOLDER = process.env.VITRAIL_HOSTS ?? join(tmpdir(), "vitrail-hosts");
-const TESTS = ["hosts", "bundlers", "demo", "examples", "edge", "single", "publish", "deno.webgpu", "serve.clients"];
+const TESTS = [
+  "hosts",
+  "bundlers",
+  "demo",
+  "examples",
+  "edge",
+  "single",
+  "publish",
+  "deno.webgpu",
+  "serve.clients",
+  "queue",
+];
 
 const packages = [
   ...NODES.map((version) => `node${version}@npm:node-${process.platform}-${process.arch}@${version}`),
   ...["deno@2", "bun@1", "workerd@1"],
   ...["vite@8", "esbuild@0.28", "webpack@5", "webpack-cli@7", "rollup@4", "@rollup/plugin-node-resolve@16"],
   ...["next@16", "react@19", "react-dom@19", "hono@4", "@hono/node-server@2"],
-  ...["openai@6", "@huggingface/inference@4"],
+  ...["openai@6", "@huggingface/inference@4", "bullmq@6", "ioredis@5"],
+  ...["@electric-sql/pglite@0.5.14", "@electric-sql/pglite-pgvector@0.0.15"],
   ...["publint@0.3", "@arethetypeswrong/cli@0.18", "typedoc@0.28", "typescript@6"],
   ...["preact@11", "@fontsource-variable/inter@5", "@fontsource/newsreader@5", "axe-core@4"],
   ...["postject@1.0.0-alpha.6", "@electron/asar@4"],
