@@ -98,7 +98,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     operands: "own",
     options: [...MODEL, "queue", "lease", "watch"],
     help: [
-      ["work STORE", "do what index --plan has planned, on any number of machines"],
+      ["work STORE", "what index --plan has left, on any number of machines"],
       ["  --lease 60", "seconds without a sign of life until another takes over"],
       ["  --queue redis://HOST", "in the place of STORE: what index --queue has planned"],
       ["  --watch", "go on, and do what comes"],
