@@ -364,6 +364,13 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     await choose("#photo-file", join(process.cwd(), "tests/fixtures/image/exif-6.jpg"));
     await page.until(`document.querySelector(".own").ariaPressed === "true"`);
     await page.screenshot(join(pictures, "own-photo-1440-light.png"));
+    // What the browser cannot draw by itself.
+    const ppm = join(downloads, "sea.ppm");
+    writeFileSync(ppm, Buffer.concat([Buffer.from("P6\n40 30\n255\n"), Buffer.alloc(3600, 90)]));
+    await choose("#photo-file", ppm);
+    await view("boxes");
+    await page.until(`document.getElementById("where").textContent === "sea.ppm, 40 × 30 pixels"`);
+    await view("look");
     await page.click(".thumb");
     await page.until(`document.querySelector(".thumb").ariaPressed === "true"`);
   });
