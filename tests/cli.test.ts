@@ -76,7 +76,7 @@ test("a wrong command, option or value is one sentence", () => {
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
     [
       ["classify", "--out", "a.npy"],
-      "--out is an option of detect, depth, segment, pose, embed, picture, quantize, not of classify",
+      "--out is an option of detect, depth, segment, pose, embed, index, learn, picture, quantize, not of classify",
     ],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],

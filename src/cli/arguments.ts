@@ -64,21 +64,8 @@ const TASK_COMMANDS = Object.fromEntries(
 /** Options of pictures: flags are empty texts. */
 const PICTURE_FLAGS = ["rollout", "unit", "smooth", "alone"] as const;
 const PICTURE_OPTIONS = [
-  ...[
-    "layer",
-    "heads",
-    "from",
-    "discard",
-    "keep",
-    "outliers",
-    "components",
-    "class",
-    "labels",
-    "size",
-    "stride",
-    "top",
-  ],
-  ...["width", ...PICTURE_FLAGS],
+  ..."layer heads from discard keep outliers components class labels size stride top width".split(" "),
+  ...PICTURE_FLAGS,
 ];
 
 /** The commands by name. */
@@ -117,7 +104,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     operands: "own",
     options: ["threshold", "move"],
     help: [
-      ["duplicates STORE", "groups of photos that look alike, the largest file first"],
+      ["duplicates STORE", "groups of photos that look alike, largest file first"],
       ["  --threshold 0.95", "the least cosine of two"],
       ["  --move DIR", "move all but the first of each group there"],
     ],

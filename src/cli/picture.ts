@@ -27,10 +27,17 @@ const number = (name: string, text: string): number => {
 };
 const numberOrWord = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
 
+/** A patch as --from names it. */
+function placeOf(text: string): number[] {
+  const place = text.split(",").map(Number);
+  if (place.length === 2 && place.every(Number.isSafeInteger)) return place;
+  throw new Error(`--from must be class, pool, mean or a patch's "ROW,COLUMN"; got ${excerpt(text)}`);
+}
+
 /** Values of flags by the option of the kind that each is. */
 const READERS: Readonly<Record<string, (text: string) => object>> = {
   layer: (text) => ({ layer: number("layer", text) }),
-  from: (text) => ({ from: text.includes(",") ? text.split(",").map((part) => number("from", part)) : text }),
+  from: (text) => ({ from: text.includes(",") ? placeOf(text) : text }),
   rollout: () => ({ rollout: true }),
   discard: (text) => ({ discard: number("discard", text) }),
   unit: () => ({ unit: true }),
