@@ -4,6 +4,7 @@
  */
 import { type LoadOptions, load, type Model } from "../index.js";
 import { excerpt } from "../json.js";
+import { isEdge, processors } from "../platform/host.js";
 import { openNetwork } from "../platform/network.js";
 import { checkNames } from "../tasks/task.js";
 import { createAllowances } from "./body.js";
@@ -60,8 +61,14 @@ const OPTIONS: Readonly<Record<keyof HandlerOptions, true>> = {
   onError: true,
 };
 
-/** Turns that run at once: one computes while images of the others are decoded on threads, of which a model has 4 at most. */
-const AT_ONCE = 4;
+/** Threads that a model's images are decoded on, at most. */
+const DECODERS = 4;
+
+/**
+ * Turns that run at once: one computes, each thread decodes one and has the next. Another would be decoded by the thread that
+ * computes. Where there is one processor, an isolate of a Worker, there is one.
+ */
+const turnsAtOnce = (): number => 1 + 2 * Math.min(DECODERS, (isEdge() ? 1 : processors()) - 1);
 
 /** Seconds for which a browser keeps what it may ask. */
 const PREFLIGHT = "7200";
@@ -86,7 +93,7 @@ export function createHandler(options: HandlerOptions): Handler {
   const server: Server = {
     limits,
     pool,
-    queue: createQueue(AT_ONCE, limits.requests),
+    queue: createQueue(turnsAtOnce(), limits.requests),
     metrics: createMetrics(),
     fetchImage: fetcherOf(options.fetchImages),
     since: Math.floor(Date.now() / 1000),
