@@ -175,7 +175,8 @@ async function idle(count: number): Promise<void> {
   const sockets: Socket[] = [];
   let [open, failed] = [0, 0];
   for (let i = 0; i < count; i++) {
-    const socket = connect(Number(port), "127.0.0.1");
+    // Reading, or else it would not see that it was closed.
+    const socket = connect(Number(port), "127.0.0.1").resume();
     socket.on("connect", () => open++);
     socket.on("close", () => open--);
     socket.on("error", () => failed++);

@@ -61,7 +61,10 @@ async function bestOf(source: string | undefined, photo: string): Promise<{ labe
   using model = await load(source);
   const [best] = await model.classify(photo);
   const { label, probability } = best!;
-  return { label, percent: probability > 0.999 ? "> 99.9 %" : `${(100 * probability).toFixed(1)} %` };
+  return {
+    label: label.split(",")[0]!,
+    percent: probability > 0.999 ? "> 99.9 %" : `${(100 * probability).toFixed(1)} %`,
+  };
 }
 
 /** Cosines of a patch with all others after a layer, in plain loops. */
@@ -114,6 +117,8 @@ const WATCH = `
     if (!hadRecentInput) shifts.push([value, sources.map(({ node }) => node?.className ?? node?.nodeName).join()]);
   } }).observe({ type: "layout-shift", buffered: true });`;
 
+/** All that a view asked for is there. */
+const SHOWN = `document.querySelector("#view[aria-busy=false]")`;
 const READY = `performance.getEntriesByName("first picture").length > 0 && !document.querySelector(".veil")`;
 
 suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chromium.command) }, () => {
@@ -271,7 +276,7 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
       await page.size(width, height, theme);
       for (const name of VIEWS) {
         await view(name);
-        await page.until(`!document.querySelector("#view .blank")`);
+        await page.until(SHOWN);
         await page.screenshot(join(pictures, `${name}-${width}-${theme}.png`), true);
         // The dark theme has the same parts in other colors: three views show all of them.
         if (!axe || width === 1920 || (theme === "dark" && !["look", "words", "depth"].includes(name))) continue;
@@ -395,7 +400,7 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     await page.until(READY);
     for (const name of VIEWS) {
       await view(name);
-      await page.until(`!document.querySelector("#view .blank")`);
+      await page.until(SHOWN);
     }
     await page.click(".thumb:nth-child(2)");
     await page.until(`document.querySelector(".thumb:nth-child(2)").ariaPressed === "true"`);
@@ -443,8 +448,10 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     await page.until(`document.getElementById("where").textContent.startsWith("Class token")`);
     for (const name of VIEWS.slice(0, 6)) {
       await view(name);
-      await page.until(`!document.querySelector("#view .blank")`);
-      if (name === "words") await page.until(`document.querySelectorAll(".legend")[0].innerText.includes("logit")`, 60);
+      // Occlusion takes 196 runs of the model: their progress is enough.
+      await page.until(
+        name === "words" ? `document.querySelector("figcaption").textContent.includes("of 196 runs")` : SHOWN,
+      );
       await page.screenshot(join(pictures, `vit-ti-${name}-1440-light.png`), true);
     }
   });

@@ -67,7 +67,7 @@ async function visit(): Promise<Visited> {
   const views: string[] = [];
   for (const tab of document.querySelectorAll<HTMLElement>("[role=tab]")) {
     tab.click();
-    await until(tab.textContent!, () => document.title.endsWith(tab.textContent!) && !one("#view .blank"));
+    await until(tab.textContent!, () => document.title.endsWith(tab.textContent!) && one("#view[aria-busy=false]"));
     views.push(tab.textContent!);
   }
   return { best, where, layer, views, saved, runs: one(".run").textContent! };

@@ -176,7 +176,17 @@ for (const document of DOCUMENTS) {
       scripts.filter((name) => !builtIn.includes(name) && !(name in manifest.scripts)),
       [],
     );
-    const linked = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, path]) => path!);
+    const linked = [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)].map(([, path, part]) => {
+      const file = path || document;
+      const parts = part ? read(file).matchAll(/^#+ (.*)$/gm) : [];
+      const names = [...parts].map(([, heading]) =>
+        heading!
+          .toLowerCase()
+          .replace(/[^\w -]/g, "")
+          .replaceAll(" ", "-"),
+      );
+      return part && !names.includes(part) ? `${file}#${part}` : file;
+    });
     const words = inCode.flatMap((code) => code.split(" "));
     const files = words.filter((word) => /^(\.ci|assembly|bench|src|tests)\/[\w./*-]*$/.test(word));
     assert.deepEqual(

@@ -107,7 +107,7 @@ function Models({ s }: { s: State }): VNode {
       >
         <input
           type="text"
-          placeholder="owner/name on the Hugging Face Hub, or a web address"
+          placeholder="owner/name on the Hugging Face Hub"
           aria-label="A model by name"
           spellcheck={false}
           autocapitalize="off"
@@ -183,6 +183,9 @@ function Run({ s }: { s: State }): VNode {
       <dl class="facts">
         {rows.map(([name, value]) => [<dt key={name}>{name}</dt>, <dd key={`${name} value`}>{value}</dd>])}
       </dl>
+      <p>
+        <a href="./licences.txt">Licences of what is in this page</a>
+      </p>
     </Dialog>
   );
 }

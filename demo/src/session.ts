@@ -74,8 +74,19 @@ export async function openFile(file: File): Promise<void> {
   await look(drawn ?? { id, title, blob: file, canvas: blank(), width: 1, height: 1 }, { notice: "" });
 }
 
+/** Tells whether the page's own policy (vite.config.js) keeps it from an address. */
+const isForbidden = (source: string): boolean =>
+  /^https?:/.test(source) &&
+  new URL(source).origin !== location.origin &&
+  !/^(huggingface\.co|.*\.hf\.co)$/.test(new URL(source).hostname);
+
 /** Gets a model, and looks at the photo with it; what was there stays until then, and if it fails. */
 export async function openModel(source: Source, precision: Address["precision"]): Promise<void> {
+  if (typeof source === "string" && isForbidden(source)) {
+    return set({
+      failed: "This page gets models from huggingface.co and from its own address, and from nowhere else.",
+    });
+  }
   const signal = nextModel();
   const files = typeof source === "object";
   const name = files ? source[0]!.name : shortName(source ?? "");
@@ -125,9 +136,15 @@ export function useAnswer<T>(kind: string, key: string, question: (asking: Askin
     const keep = (value: unknown) => {
       if (!signal.aborted) set({ answers: { ...get().answers, [kind]: { key, value } } });
     };
-    question({ signal, onProgress: keep as never }).then(keep, (error) => {
-      if (!signal.aborted) set({ notice: sentence(error) });
-    });
+    const fail = (error: unknown) => {
+      if (signal.aborted) return;
+      const { answers, view } = get();
+      set({ answers: { ...answers, [kind]: { key, failed: sentence(error), view } } });
+    };
+    set({ waiting: get().waiting + 1 });
+    question({ signal, onProgress: keep as never })
+      .then(keep, fail)
+      .finally(() => set({ waiting: get().waiting - 1 }));
     return () => controller.abort();
   }, [kind, key, seen]);
   return answers[kind]?.value as T | undefined;

@@ -104,7 +104,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     operands: "own",
     options: ["threshold", "move"],
     help: [
-      ["duplicates STORE", "groups of photos that look alike, the largest file first"],
+      ["duplicates STORE", "groups of photos that look alike, largest file first"],
       ["  --threshold 0.95", "the least cosine of two"],
       ["  --move DIR", "move all but the first of each group there"],
     ],
