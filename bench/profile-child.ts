@@ -40,9 +40,9 @@ const FUSED = ["activation", "norm"] as const;
 answer(async ({ size, precision, wide }: ProfileQuestion): Promise<ProfileSample> => {
   const { width } = SIZES[size];
   const checkpoint = await openCheckpoint(folderOf(size));
-  const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors, undefined);
+  const { config, named, heads } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors, undefined);
   const backend = await createWasmBackend({ wide });
-  const loader = planWeights(checkpoint.name, { config, named }, checkpoint.tensors).create(backend, precision);
+  const loader = planWeights(checkpoint.name, { config, named, heads }, checkpoint.tensors).create(backend, precision);
   await checkpoint.read(loader, {});
   const weights = await loader.finish();
   await checkpoint.close();

@@ -25,13 +25,14 @@ import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
 import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
+import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
-import { type EmbeddedImage, isEmbedded } from "./tasks/prompts.js";
 import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segmentation } from "./tasks/segments.js";
 import { checkNames, type TaskImage, type TaskModel, textsOf } from "./tasks/task.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "./vit/outputs.js";
+import type { Inputs } from "./vit/inputs.js";
+import type { OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type { Head };
 

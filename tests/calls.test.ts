@@ -92,6 +92,17 @@ test("of a long list, images that fail fail alone, each with its own error", asy
   }
 });
 
+test("images asked for one by one at once are decoded on threads, each as it is alone, and a bad one fails alone", async () => {
+  using model = await load(FOLDER);
+  const inputs: ImageInput[] = [...IMAGES, new Uint8Array(10), new Blob(["no image"]), ...IMAGES];
+  const outcome = (input: ImageInput) => model.classify(input).catch(({ message }: Error) => message);
+  const alone = [];
+  for (const input of inputs) alone.push(await outcome(input));
+  assert.equal(alone.filter((result) => typeof result === "string").length, 2);
+  // The first round starts the threads.
+  for (let round = 0; round < 3; round++) assert.deepEqual(await Promise.all(inputs.map(outcome)), alone);
+});
+
 test("lists, images and raw calls at once have the results that they have in turn", async () => {
   using model = await load(FOLDER);
   const pixels: Tensor[] = [await model.preprocess(IMAGES)];
@@ -174,9 +185,9 @@ for (const [name, call] of Object.entries(CALLS)) {
 /** A checkpoint on the reference backend. */
 async function onReference(source: string | URL) {
   const checkpoint = await openCheckpoint(source);
-  const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
+  const { config, named, heads } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
   const backend = createReferenceBackend();
-  const loader = planWeights(checkpoint.name, { config, named }, checkpoint.tensors).create(backend, "f32");
+  const loader = planWeights(checkpoint.name, { config, named, heads }, checkpoint.tensors).create(backend, "f32");
   await checkpoint.read(loader);
   const weights = await loader.finish();
   await checkpoint.close();

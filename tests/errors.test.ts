@@ -5,9 +5,9 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { OUTPUT_NAMES } from "../src/forward/wanted.js";
 import { type BatchError, type LoadOptions, load, type Prediction, type Tensor } from "../src/index.js";
 import { encode } from "../src/io/safetensors.js";
-import { OUTPUT_NAMES } from "../src/vit/outputs.js";
 import { readTensors } from "./tensors.js";
 
 const FOLDER = "tests/fixtures/checkpoints/hf-vit";

@@ -207,7 +207,7 @@ test("LAION's predictor on embeddings that another program made", {
   const embedding = backend.createTensor(dims[0]!, dims[1]!, data);
   const outputs: { logits?: Promise<{ data: Float32Array }> } = {};
   const encoded = { z: embedding, images: dims[0]!, tokens: 1, grid: [1, 1] as const };
-  runProbe(backend, weights.probe, { probe } as never, encoded, { pooled: () => [], features: () => embedding }, {
+  runProbe(backend, weights.probe, { probe } as never, encoded, { pooled: () => [], features: () => embedding }, [], {
     wants: () => true,
     outputs,
   } as never);

@@ -61,22 +61,45 @@ const SEEN = {
   ...{ channels: [64, 256, 512, 1024, 2048], resnet: false, prefixTokens: 1, classToken: true, positions: 197 },
   ...{ positioned: [0, 1, 1, 1], distilledHead: false, norm: true, pooledNorm: false, attentionPool: false },
   ...{ classes: 2, headInputs: 768, poolerWidth: 768, features: 512, suffixTokens: 0, boxClasses: 0 },
-  queryMasks: undefined,
-  textMasks: undefined,
-  dpt: {
-    channels: [48, 96, 192, 384],
-    width: 64,
-    classes: 0,
-    batchNorm: false,
-    bias: true,
-    projection: false,
-    depth: [32, 32],
+  experts: { count: 0, width: 0 },
+};
+
+/** Shapes of tensors of heads, by which families know their sizes. */
+type HeadShapes = Readonly<Record<string, readonly number[]>>;
+const DEPTH: HeadShapes = {
+  ...Object.fromEntries([48, 96, 192, 384].map((channels, i) => [`neck.convs.${i}.weight`, [64, channels, 3, 3]])),
+  "neck.fusion_stage.layers.0.residual_layer2.convolution1.bias": [64],
+  "head.conv1.weight": [32, 64, 3, 3],
+  "head.conv2.weight": [32, 32, 3, 3],
+};
+const EOMT: HeadShapes = {
+  ...{ "query.weight": [200, 768], "class_predictor.weight": [3, 768], attn_mask_probs: [4] },
+  ...{ "upscale_block.block.0.conv1.weight": [768], "upscale_block.block.1.conv1.weight": [768] },
+};
+const ATTENTION = "mask_decoder.transformer.layers";
+const HEADS: Readonly<Record<string, HeadShapes>> = {
+  ...{ dpt: DEPTH, depth_anything: DEPTH, eomt: EOMT, eomt_dinov3: EOMT },
+  vitpose: { "head.conv.weight": [2, 768, 3, 3] },
+  sam: {
+    ...{ "neck.conv1.weight": [256, 768, 1, 1], pos_embed: [1, 64, 64, 768], "layers.0.attn.rel_pos_h": [127, 64] },
+    ...{
+      [`${ATTENTION}.0.self_attn.q_proj.weight`]: [256, 256],
+      [`${ATTENTION}.1.self_attn.q_proj.weight`]: [256, 256],
+    },
+    ...{
+      [`${ATTENTION}.0.cross_attn_token_to_image.q_proj.weight`]: [128, 256],
+      "mask_decoder.mask_tokens.weight": [4, 256],
+    },
   },
-  ...{ heatmaps: { keypoints: 2, channels: undefined }, experts: { count: 0, width: 0 } },
 };
 
 /** Facts of a checkpoint whose file is watched. */
-function factsOf(file: Json, layout: string, seen: object = {}, isText: (embedding: string) => boolean = () => true) {
+function factsOf(
+  file: Json,
+  layout: string,
+  seen: object = {},
+  { isText = () => true, head = {} }: { isText?: (embedding: string) => boolean; head?: HeadShapes } = {},
+) {
   const text = layouts.find(({ name }) => name === layout)!.text?.find(({ embedding }) => isText(embedding));
   const tensors = new Map(
     text
@@ -87,7 +110,7 @@ function factsOf(file: Json, layout: string, seen: object = {}, isText: (embeddi
         ]
       : [],
   );
-  const shapes = new Map([...tensors].map(([name, shape]) => [name, { shape, dtype: "F32" }]));
+  const shapes = new Map([...tensors, ...Object.entries(head)].map(([name, shape]) => [name, { shape, dtype: "F32" }]));
   const named = {
     layout: layouts.find(({ name }) => name === layout)!,
     prefix: "",
@@ -154,7 +177,7 @@ const LAYOUTS: Readonly<Record<string, string>> = {
 const BACKBONES: Readonly<Record<string, object>> = { vitpose: { model_type: "vitpose_backbone" } };
 
 for (const [version, { "": base = {}, ...families }] of Object.entries(known.configs)) {
-  test(`every key of the configs of transformers ${version}`, (t) => {
+  test(`every key of the configs of transformers ${version}`, async (t) => {
     const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
     const whole = { understood: 0, harmless: 0, refused: 0 };
     for (const [family, row] of Object.entries(families)) {
@@ -175,12 +198,7 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
         const parts: Readonly<Record<string, object>> = {
           bit: { resnet: true, depth: 0 },
           radio: { prefixTokens: 10 },
-          eomt: { queryMasks: { queries: 200, blocks: 4, upscales: 2, classes: 3 } },
-          eomt_dinov3: { queryMasks: { queries: 200, blocks: 4, upscales: 2, classes: 3 } },
           yolos: { suffixTokens: 100, boxClasses: 3 },
-          sam: {
-            sam: { channels: 256, depth: 2, masks: 4, positions: true, decomposed: true, innerWidths: [256, 128] },
-          },
         };
         const own = parts[family] ?? { gated: FAMILIES[family]!.act === "silu" };
         const top = watch(seen.gated && family.includes("dinov3") ? { ...file, hidden_act: "silu" } : file);
@@ -188,7 +206,7 @@ for (const [version, { "": base = {}, ...families }] of Object.entries(known.con
         const layout = LAYOUTS[family] ?? (contrastive ? "clip" : "huggingface");
         const bert = FAMILIES[family]!.text?.bert !== undefined;
         const isText = (embedding: string) => layout !== "clip" || embedding.includes("word_embeddings") === bert;
-        fromTransformers(factsOf(top.file, layout, { ...own, ...seen }, isText));
+        await fromTransformers(factsOf(top.file, layout, { ...own, ...seen }, { isText, head: HEADS[family] }));
         const once = seen.gated === undefined && seen.classes === undefined;
         walk(family, top, row, TRANSFORMERS_KEYS, once ? counts : { ...whole });
         walk(family, top, base, TRANSFORMERS_KEYS, { ...whole });

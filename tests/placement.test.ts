@@ -15,8 +15,8 @@ const FOLDER = "tests/fixtures/checkpoints/hf-vit";
 /** The checkpoint, or its first blocks, on a backend. */
 async function placed(backend: Backend, blocks?: number) {
   const checkpoint = await openCheckpoint(FOLDER);
-  const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
-  const loader = planWeights(FOLDER, { config, named, blocks }, checkpoint.tensors).create(backend, "f32");
+  const { config, named, heads } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
+  const loader = planWeights(FOLDER, { config, named, heads, blocks }, checkpoint.tensors).create(backend, "f32");
   await checkpoint.read(loader);
   await checkpoint.close();
   return { backend, weights: await loader.finish(), config };

@@ -15,9 +15,9 @@ const FOLDER = "tests/fixtures/checkpoints/hf-vit";
 test("a line an op, in order, with the values that the op made", async () => {
   const checkpoint = await openCheckpoint(FOLDER);
   const { name, tensors } = checkpoint;
-  const { config, named } = await parseConfig(name, checkpoint.config, tensors);
+  const { config, named, heads } = await parseConfig(name, checkpoint.config, tensors);
   const backend = createReferenceBackend();
-  const loader = planWeights(name, { config, named }, tensors).create(backend, "f32");
+  const loader = planWeights(name, { config, named, heads }, tensors).create(backend, "f32");
   await checkpoint.read(loader);
   const weights = await loader.finish();
   await checkpoint.close();

@@ -61,13 +61,18 @@ const target: Target = {
         .filter(([, shape]) => isShape(shape))
         .map(([name, shape]) => [name, { shape: shape as number[], dtype: "F32" }]),
     );
-    const { config, named, labels } = await parseConfig("weights", json, shapes, isObject(overrides) ? overrides : {});
+    const { config, named, heads, labels } = await parseConfig(
+      "weights",
+      json,
+      shapes,
+      isObject(overrides) ? overrides : {},
+    );
     expect(
       labels.every((label) => typeof label === "string"),
       () => "labels that are no texts",
     );
     parsePreprocessing(preprocessor, imageSettings(json, config), config.imageSize, imageOptions(config));
-    const plan = planWeights("weights", { config, named }, shapes);
+    const plan = planWeights("weights", { config, named, heads }, shapes);
     // What is planned has as many outputs as it says.
     const classes = classesOf(config);
     expect(labels.length === classes, () => `${labels.length} labels of ${classes} classes`);

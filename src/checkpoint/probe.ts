@@ -1,5 +1,6 @@
 /** Heads in files of their own: which layers their tensors are, and which vector of a model they read. */
 import type { Activation } from "../backend.js";
+import { type Heads, importHeads } from "../heads/index.js";
 import type { Probe, ProbeLayer } from "../heads/probe.js";
 import { type Identity, parseIdentity } from "../identity.js";
 import { excerpt, parseJson } from "../json.js";
@@ -138,10 +139,14 @@ export function isProbe(tensors: Shapes): boolean {
 }
 
 /**
- * A model's config with a head in place of its own: which vector the head reads, its width says.
+ * A model's config with a head in place of its own, and its labels: which vector the head reads, its width says.
  * @throws Error: one sentence, where no vector of the model has the width.
  */
-export function withProbe(name: string, config: Config, probe: ReadProbe): Config {
+export async function withProbe(
+  name: string,
+  config: Config,
+  probe: ReadProbe,
+): Promise<{ readonly config: Config; readonly heads: Heads; readonly labels: readonly string[] }> {
   const { layers, activation, unit, interleaved, notes } = probe;
   const { width, features, depth, classToken, norm } = config;
   const { inputs } = layers[0]!;
@@ -164,10 +169,8 @@ export function withProbe(name: string, config: Config, probe: ReadProbe): Confi
   if (notes && notes.classes.length !== classes) {
     throw new Error(`load: a head of "${name}" must name its ${classes} classes; it names ${notes.classes.length}`);
   }
-  const kept = typeof reads === "object" && reads.blocks > 1 ? { keptBlocks: reads.blocks - 1 } : {};
-  return {
+  const own: Config = {
     ...config,
-    ...kept,
     pooling: config.pooling === "distilled" || config.pooling === "token+mean" ? "token" : config.pooling,
     classes,
     headless: false,
@@ -182,10 +185,11 @@ export function withProbe(name: string, config: Config, probe: ReadProbe): Confi
       ...(notes && { sharpness: notes.sharpness }),
     },
   };
+  return { config: own, heads: await importHeads(own), labels: await labelsOf(classes, probe) };
 }
 
 /** Names of a head's outputs: its own; of 1000 ImageNet-1k's, as linear probes are published; one is a score. */
-export async function labelsOfProbe({ classes }: Config, { notes }: ReadProbe): Promise<readonly string[]> {
+async function labelsOf(classes: number, { notes }: ReadProbe): Promise<readonly string[]> {
   if (notes) return notes.classes;
   if (classes === 1) return ["score"];
   if (classes === 1000) return (await import("./imagenet1k.js")).IMAGENET_1K;

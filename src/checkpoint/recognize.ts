@@ -1,4 +1,6 @@
 /** From a checkpoint's tensors and its JSON file to a Config. */
+
+import { importHeads } from "../heads/index.js";
 import { excerpt } from "../json.js";
 import { faultOfKeys, type KeyRules, straysOf, type Watched, watch } from "../keys.js";
 import { ACTIVATIONS } from "../numerics/activations.js";
@@ -14,33 +16,37 @@ import {
   TRANSFORMERS,
   TRANSFORMERS_KEYS,
 } from "./families/keys.js";
-import { fromOpenClip } from "./families/openclip.js";
-import { fromTimm } from "./families/timm.js";
-import { checkFamily, fromTransformers } from "./families/transformers.js";
 import { EPS_RANGE, isEps, isRecord, type Json, positive, reader } from "./json.js";
-import { type Facts, type Named, observe, recognizeLayout, type Seen } from "./observe.js";
+import { type Facts, findLayout, type Known, observe, type Seen } from "./observe.js";
 
-/** Readers of the JSON file beside tensors of a layout. */
-const READERS: Readonly<Record<LayoutName, (facts: Facts) => Omit<Config, "layout">>> = {
-  huggingface: fromTransformers,
-  dinov3: fromTransformers,
-  eomt: fromTransformers,
-  eomt_dinov3: fromTransformers,
-  clip: fromTransformers,
-  clipseg: fromTransformers,
-  owlvit: fromTransformers,
-  owlv2: fromTransformers,
-  blip: fromTransformers,
-  aimv2: fromTransformers,
-  tips: fromTransformers,
-  radio: fromTransformers,
-  timm: fromTimm,
-  torchvision: fromTorchvision,
-  openclip: fromOpenClip,
-  "openclip-timm": fromOpenClip,
-  flax: fromFlax,
-  bit: fromBigTransfer,
-  sam: fromTransformers,
+/** Reads the JSON file beside tensors of a layout. */
+type Read = (facts: Facts) => Omit<Config, "layout"> | Promise<Omit<Config, "layout">>;
+
+const importTransformers = () => import("./families/transformers.js");
+const transformers = async (): Promise<Read> => (await importTransformers()).fromTransformers;
+const openClip = async (): Promise<Read> => (await import("./families/openclip.js")).fromOpenClip;
+
+/** Readers of the libraries, each imported for a checkpoint of its own. */
+const READERS: Readonly<Record<LayoutName, () => Promise<Read>>> = {
+  huggingface: transformers,
+  dinov3: transformers,
+  eomt: transformers,
+  eomt_dinov3: transformers,
+  clip: transformers,
+  clipseg: transformers,
+  owlvit: transformers,
+  owlv2: transformers,
+  blip: transformers,
+  aimv2: transformers,
+  tips: transformers,
+  radio: transformers,
+  timm: async () => (await import("./families/timm.js")).fromTimm,
+  torchvision: async () => fromTorchvision,
+  openclip: openClip,
+  "openclip-timm": openClip,
+  flax: async () => fromFlax,
+  bit: async () => fromBigTransfer,
+  sam: transformers,
 };
 
 /** Sizes that are changed at load. */
@@ -59,7 +65,7 @@ export async function parseConfig(
   json: unknown,
   tensors: Shapes,
   overrides: ConfigOverrides = {},
-): Promise<{ config: Config; named: Named; labels: readonly string[]; strays: readonly string[] }> {
+): Promise<Known & { readonly labels: readonly string[]; readonly strays: readonly string[] }> {
   if (json !== undefined && !isRecord(json)) {
     throw new TypeError(`load: config must be an object, config.json parsed; got ${excerpt(json, 60)}`);
   }
@@ -73,11 +79,12 @@ export async function parseConfig(
     );
   }
   const { text: ofText, ...stated } = checkOverrides(overrides);
-  checkFamily(name, file);
-  const named = recognizeLayout(name, tensors, file);
+  if (file.model_type !== undefined) (await importTransformers()).checkFamily(name, file);
+  const named = findLayout(tensors);
+  if (!named) throw (await import("./strangers.js")).strangersError(name, tensors, file);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
-  const read = READERS[layout]({ name, file, seen, named, tensors, stated });
+  const read = await (await READERS[layout]())({ name, file, seen, named, tensors, stated });
   // Attention pooling has the encoder's heads, unless its library says otherwise.
   const poolHeads = read.poolHeads === read.heads ? (stated.heads ?? read.heads) : read.poolHeads;
   if (ofText && !read.text) {
@@ -88,7 +95,7 @@ export async function parseConfig(
   const config: Config = { ...read, layout, poolHeads, text, ...stated, ...(matryoshka.length > 0 && { matryoshka }) };
   check(name, config, seen, tensors.size);
   const labels = await labelsOf(file, config, Math.max(seen.classes, seen.boxClasses - 1, classesOf(config)));
-  return { config, named, labels, strays: checkKeys(name, top, layout) };
+  return { config, named, heads: await importHeads(config), labels, strays: checkKeys(name, top, layout) };
 }
 
 /** Objects of the files of each library, by their paths, with the rules of their keys. */
@@ -264,10 +271,10 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
 }
 
 /** Classes that are scored, of images, of their pixels or of boxes, or keypoints. */
-export const classesOf = ({ classes, dpt, tokenBoxes, queryMasks, heatmaps }: Config): number =>
+export const classesOf = ({ classes, dpt, tokenBoxes, queryMasks, heatmaps, upernet }: Config): number =>
   dpt?.head.kind === "segmentation"
     ? dpt.head.classes
-    : (tokenBoxes?.classes ?? queryMasks?.classes ?? heatmaps?.keypoints ?? classes);
+    : (tokenBoxes?.classes ?? queryMasks?.classes ?? upernet?.classes ?? heatmaps?.keypoints ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {

@@ -4,15 +4,9 @@ import type { Weights } from "../forward/model.js";
 import { planAttentionPool } from "../heads/attention-pool.js";
 import { planClassifier } from "../heads/classifier.js";
 import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
-import { DPT_UNREAD, planDpt } from "../heads/dpt.js";
-import { HEATMAPS_UNREAD, planHeatmaps } from "../heads/heatmaps.js";
-import { planPatchBoxes } from "../heads/patch-boxes.js";
+import type { Place } from "../heads/head.js";
+import type { HeadName } from "../heads/index.js";
 import { planPooler } from "../heads/pooler.js";
-import { planProbe } from "../heads/probe.js";
-import { checkHidden, planQueryMasks } from "../heads/query-masks.js";
-import { planSam } from "../heads/sam.js";
-import { planTextMasks } from "../heads/text-masks.js";
-import { planTokenBoxes } from "../heads/token-boxes.js";
 import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Experts, Mlp } from "../vit/encoder.js";
@@ -30,17 +24,10 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
-import { blockAt, choose, type Named, patchEmbedOf } from "./observe.js";
+import { blockAt, choose, type Known, patchEmbedOf } from "./observe.js";
 import { fitPlan, type WeightPlan } from "./plan.js";
 import { createPlanner } from "./planner.js";
 import { planResNet } from "./resnet.js";
-
-/** A checkpoint whose layout and config are known. */
-export interface Known {
-  readonly config: Config;
-  readonly named: Named;
-  readonly stored?: Stored;
-}
 
 /** The checkpoint's own sizes, from which the resampling at load starts. */
 export interface Stored {
@@ -53,6 +40,8 @@ type Loaded = Omit<Weights, "similarity"> & {
   readonly similarity: { readonly scale: Float32Array; readonly bias: Float32Array | undefined } | undefined;
 };
 
+type HeadPlans = Pick<Planned<Loaded>, HeadName>;
+
 /**
  * Compares the tensors of a checkpoint with those that `config` needs. A linear weight that is I8 is one of integers in
  * -64…63, each row to be multiplied by its scale in the tensor {@link scaleOf} names.
@@ -62,7 +51,13 @@ type Loaded = Omit<Weights, "similarity"> & {
  */
 export function planWeights(
   name: string,
-  { config, named, stored = config, blocks: count }: Known & { readonly blocks?: number },
+  {
+    config,
+    named,
+    heads,
+    stored = config,
+    blocks: count,
+  }: Known & { readonly stored?: Stored; readonly blocks?: number },
   tensors: Shapes,
 ): WeightPlan<Weights> {
   const { layout, prefix } = named;
@@ -79,6 +74,13 @@ export function planWeights(
   const stem = named.resnet && planResNet(planner, layout, prefix, named.resnet, config.resnet!, config.inputChannels);
   const pooledNorm = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
   const texts = count === undefined ? named.text : undefined;
+  const own = count === undefined ? [...heads] : [];
+  /** Place of a head's tensors, whose names a layout may have. */
+  function placeOf(part: HeadName): Place<unknown> {
+    const { [part]: names }: Partial<Record<HeadName, unknown>> = layout;
+    const { block } = Object(names) as { block?: BlockNames };
+    return { prefix, names, blocks: (own, count) => planBlocks(planner, layout, own, "", block!, count) };
+  }
 
   const tower = { ...config, relativeTable: tableShape(config, stored), grid: gridOf(config, config.imageSize) };
 
@@ -106,34 +108,8 @@ export function planWeights(
     attentionPool:
       config.pooling === "attention" ? planAttentionPool(planner, layout.attentionPool!, prefix, config) : undefined,
     classifiers: config.probe ? [] : planClassifier(planner, layout, config),
-    probe: config.probe && planProbe(config.probe),
-    dpt: count === undefined && config.dpt ? planDpt(planner, config.dpt, width) : undefined,
-    sam: count === undefined && config.sam ? planSam(planner, config.sam, prefix, width) : undefined,
-    heatmaps: count === undefined && config.heatmaps ? planHeatmaps(planner, config.heatmaps, width) : undefined,
     pooler: config.poolerWidth > 0 ? planPooler(planner, at(layout.pooler!), config) : undefined,
-    patchBoxes: config.patchBoxes && planPatchBoxes(planner, layout.patchBoxes!, config, config.patchBoxes),
-    tokenBoxes: config.tokenBoxes && planTokenBoxes(planner, layout.tokenBoxes!, width, config.tokenBoxes),
-    queryMasks:
-      count === undefined && config.queryMasks
-        ? planQueryMasks(planner, layout.queryMasks!, width, config.queryMasks)
-        : undefined,
-    textMasks:
-      count === undefined && config.textMasks
-        ? planTextMasks(
-            planner,
-            layout.textMasks!,
-            config.textMasks,
-            { tokens: width, features: config.features },
-            planBlocks(
-              planner,
-              layout,
-              config.textMasks.decoder,
-              "",
-              layout.textMasks!.block,
-              config.textMasks.levels.length,
-            ),
-          )
-        : undefined,
+    ...(Object.fromEntries(own.map(([part, head]) => [part, head.plan(planner, config, placeOf(part))])) as HeadPlans),
     projection: planProjection(planner, layout.projection ?? [], width, config.features),
     similarity: named.text && config.text && planSimilarity(planner, named.text),
     text: texts && config.text && planText(layout, tensors, config, texts),
@@ -150,8 +126,7 @@ export function planWeights(
   const ignored = (tensor: string) =>
     count !== undefined ||
     layout.ignored.test(tensor) ||
-    (config.dpt !== undefined && DPT_UNREAD.test(tensor)) ||
-    (config.heatmaps !== undefined && HEATMAPS_UNREAD.test(tensor)) ||
+    own.some(([, head]) => head.unread?.test(tensor)) ||
     classifiers.some((head) => tensor === weightOf(layout, head) || tensor === biasOf(layout, head)) ||
     (unread !== undefined && tensor.startsWith(`${unread}.`)) ||
     (pool !== undefined && tensor.startsWith(`${pool}.`));
@@ -160,7 +135,7 @@ export function planWeights(
     ignored,
     evidence: layout.evidence === undefined ? [] : [layout.evidence],
     finish: ({ similarity, ...weights }) => {
-      if (weights.queryMasks) checkHidden(name, layout.queryMasks!.hidden, weights.queryMasks);
+      for (const [part, head] of own) head.check?.(name, weights[part]!, placeOf(part));
       return {
         ...weights,
         similarity: similarity && similarityOf(name, similarity.scale[0]!, similarity.bias?.[0], config.mostSimilarity),

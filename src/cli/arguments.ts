@@ -16,8 +16,8 @@ const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", 
 const SERVER = ["port", "host", "auth", "cors", "fetch-images", "memory"] as const;
 
 interface CommandRow {
-  /** Words beside its options; "own" of commands that look at them themselves. */
-  readonly operands: "images" | "models" | "none" | "source" | "own";
+  /** Words beside its options: "kind" of a picture and images, "own" of commands that look at them themselves. */
+  readonly operands: "images" | "kind" | "models" | "none" | "source" | "own";
   /** Options that not all commands have. */
   readonly options: readonly string[];
   /** The task that it does. */
@@ -61,6 +61,13 @@ const TASK_COMMANDS = Object.fromEntries(
   }),
 );
 
+/** Options of pictures: flags are empty texts. */
+const PICTURE_FLAGS = ["rollout", "unit", "smooth", "alone"] as const;
+const PICTURE_OPTIONS = [
+  ..."layer heads from discard keep outliers components class labels size stride top width".split(" "),
+  ...PICTURE_FLAGS,
+];
+
 /** The commands by name. */
 export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   ...TASK_COMMANDS,
@@ -97,7 +104,7 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     operands: "own",
     options: ["threshold", "move"],
     help: [
-      ["duplicates STORE", "groups of photos that look alike, the largest file first"],
+      ["duplicates STORE", "groups of photos that look alike, largest file first"],
       ["  --threshold 0.95", "the least cosine of two"],
       ["  --move DIR", "move all but the first of each group there"],
     ],
@@ -109,6 +116,22 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       ["learn FOLDER", "classes of your own, by a folder of photos for each"],
       ["  --out HEAD", "a .safetensors file, for classify --head HEAD"],
       ["  --l2 1024", "the penalty; by default chosen by leave-one-out"],
+    ],
+  },
+  picture: {
+    operands: "kind",
+    options: [...MODEL, "out", ...PICTURE_OPTIONS],
+    help: [
+      ["picture KIND IMAGES", "what the model sees of each image, as a picture"],
+      ["  KIND", "attention, similarity, features, norms, lens, occlusion,"],
+      ["", "activation, text; distance, filters, positions"],
+      ["  --out FILE", ".png, .svg or .npy; drawn in the terminal without"],
+      ["  --layer 11", "from 0;  --heads mean, or max, min, a number from 0"],
+      ["  --from class", 'or pool, mean, "ROW,COLUMN";  --rollout;  --discard 0.9'],
+      ["  --unit", "features of length 1;  --outliers 3;  --keep high"],
+      ["  --class NAME", 'or a number;  --labels "A,B";  --top 6'],
+      ["  --size 2", "patches that are covered;  --stride;  --components 28"],
+      ["  --width N", "pixels;  --smooth;  --alone: not on the photo"],
     ],
   },
   quantize: {
@@ -182,6 +205,8 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   pooling: { type: "string" },
   normalize: { type: "boolean" },
   batch: { type: "string" },
+  ...Object.fromEntries(PICTURE_OPTIONS.map((name) => [name, { type: "string" as const }])),
+  ...Object.fromEntries(PICTURE_FLAGS.map((name) => [name, { type: "boolean" as const }])),
   seconds: { type: "string" },
   port: { type: "string" },
   host: { type: "string" },
@@ -225,6 +250,8 @@ export interface Arguments {
     readonly l2: number | undefined;
   };
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
+  /** Options of a picture as they are given. */
+  readonly picture: Readonly<Partial<Record<string, string>>>;
   readonly batch: number;
   readonly seconds: number;
   readonly serve: {
@@ -340,6 +367,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
       l2: given.l2 === undefined ? undefined : number("l2", "", "a positive number", (x) => x > 0 && x < Infinity),
     },
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
+    picture: Object.fromEntries(
+      PICTURE_OPTIONS.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])),
+    ),
     batch: count("batch", "1", 1024),
     seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
     serve: {
@@ -442,7 +472,7 @@ export function helpText(version: string, command?: CommandName): string[] {
       `usage: vitrail ${help[0]![0]} [options]`,
       `  ${help[0]![1]}`,
       ...(help.length > 1 ? ["", ...helpLines(help.slice(1))] : []),
-      ...(operands === "images" ? ["", ...IMAGES_HELP] : []),
+      ...(operands === "images" || operands === "kind" ? ["", ...IMAGES_HELP] : []),
       ...(options.includes("model") ? ["", ...MODEL_HELP] : []),
     ];
   }

@@ -1,5 +1,6 @@
 /** `vitrail bench`: how fast the forward pass of a model is on this machine. */
 import process from "node:process";
+import { importHeads } from "../heads/index.js";
 import type { Config, Model, OutputName } from "../index.js";
 import { describeBackend, type Invocation, loadModel, modelName, rounded, since } from "./invocation.js";
 import { multiplyAdds } from "./sizes.js";
@@ -31,7 +32,7 @@ export async function bench(invocation: Invocation): Promise<void> {
   }
 
   const medianMs = times[times.length >> 1]!;
-  const { backend, memory } = model;
+  const { backend, config, memory } = model;
   const result = {
     model: modelName(invocation.args),
     backend: backend.name,
@@ -44,7 +45,7 @@ export async function bench(invocation: Invocation): Promise<void> {
     minMs: rounded(times[0]!),
     imagesPerSecond: rounded((1000 * batch) / medianMs),
     // A multiply-add is two operations; what is counted is said at multiplyAdds.
-    gflops: rounded((2 * batch * multiplyAdds(model.config)) / medianMs / 1e6),
+    gflops: rounded((2 * batch * multiplyAdds(config, await importHeads(config))) / medianMs / 1e6),
     loadMs,
     firstMs: rounded(firstMs),
     // libuv gives kilobytes on every system.
@@ -63,13 +64,13 @@ export async function bench(invocation: Invocation): Promise<void> {
 }
 
 /** The output of the head that a checkpoint has, as far as it is made of images alone. */
-function outputOf({ classes, dpt, tokenBoxes, patchBoxes, heatmaps, queryMasks, sam }: Config): OutputName {
+function outputOf({ classes, dpt, tokenBoxes, patchBoxes, heatmaps, queryMasks, sam, upernet }: Config): OutputName {
   if (dpt?.head.kind === "depth") return "predictedDepth";
   if (patchBoxes) return "predBoxes";
   if (heatmaps) return "heatmaps";
   if (queryMasks) return "masksQueriesLogits";
   if (sam) return "imageEmbeddings";
-  return classes > 0 || dpt || tokenBoxes ? "logits" : "preLogits";
+  return classes > 0 || dpt || upernet || tokenBoxes ? "logits" : "preLogits";
 }
 
 /** A call that gives the milliseconds of one forward pass, its head included, or what a head would read. */

@@ -35,8 +35,8 @@ export async function quantize({ args, terminal, signal }: Invocation): Promise<
   const folder = (await openSource(source, { ...args.hub, subfolder, base, signal })) as Folder;
   const checkpoint = await openModel(folder, { prefix, ignore, state }, { signal, onProgress: progressOf(terminal) });
   try {
-    const { config, named } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
-    const plan = planWeights(checkpoint.name, { config, named }, checkpoint.tensors);
+    const { config, named, heads } = await parseConfig(checkpoint.name, checkpoint.config, checkpoint.tensors);
+    const plan = planWeights(checkpoint.name, { config, named, heads }, checkpoint.tensors);
     if (plan.precision === "int8") throw new Error(`quantize: "${source}" is quantized already`);
     if (plan.linear.size === 0) {
       throw new Error(

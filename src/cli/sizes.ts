@@ -1,7 +1,6 @@
 /** Costs of a model, from its config alone. Names as in Dosovitskiy et al. 2021: N patches, T tokens, D width. */
 import type { Config } from "../checkpoint/config.js";
-import { costsOfDpt } from "../heads/dpt.js";
-import { costsOfHeatmaps } from "../heads/heatmaps.js";
+import type { Heads } from "../heads/index.js";
 import type { EncoderConfig } from "../vit/encoder.js";
 import { gridOf } from "../vit/places.js";
 
@@ -12,6 +11,10 @@ function sequenceOf(config: Config) {
   const channels = config.resnet?.channels.at(-1) ?? 3;
   return { patches, tokens: config.prefixTokens + patches, patchValues: channels * height * width };
 }
+
+/** Tokens of an image, T; of a ResNet none. */
+export const tokensOf = (config: Config): number | undefined =>
+  config.depth > 0 ? sequenceOf(config).tokens : undefined;
 
 /** Multiply-adds of T tokens, eq. 2: qkv and proj, then Q Kᵀ and A V; eq. 3: both layers of the MLP, or all three. */
 const blockProducts = ({ width: D, mlpWidth }: EncoderConfig, T: number, gated: boolean, pairs = T * T): number =>
@@ -29,39 +32,30 @@ function tokensInWindows({ windows, imageSize, ...config }: Config): number {
  * Multiply-adds of the logits, or of the features, of one image. Counted are matrix products and convolutions, the
  * attention's products among them; norms, softmax, activations and sums are not. What they take is below a hundredth of it.
  */
-export function multiplyAdds(config: Config): number {
+export function multiplyAdds(config: Config, heads: Heads): number {
   const { width: D, mlpWidth, depth, classes, pooling, features, text } = config;
   const { patches, tokens: T, patchValues } = sequenceOf(config);
   const convolutions = config.resnet ? convolutionProducts(config, config.resnet) : 0;
-  const { windows, sam } = config;
+  const { windows } = config;
   const inWindows = windows ? depth - new Set(windows.whole).size : 0;
   const pairs = windows ? tokensInWindows(config) * windows.size ** 2 : 0;
   const blocks =
     (depth - inWindows) * blockProducts(config, T, config.gated) +
     inWindows * blockProducts(config, T, config.gated, pairs);
   const encoder = depth > 0 ? patches * patchValues * D + blocks : 0;
-  const neck = sam ? T * sam.channels * (D + 9 * sam.channels) : 0;
   // k and v of every token, one query's scores and sum, proj and MLP of one vector
   const attentionPool = pooling === "attention" ? T * 2 * D * D + 2 * T * D + D * D + 2 * D * mlpWidth : 0;
-  const heads = (pooling === "distilled" || pooling === "token+mean" ? 2 : 1) * D * classes;
-  const dense = denseCosts(config)?.products ?? 0;
-  const boxes = boxProducts(config, patches);
-  return convolutions + encoder + neck + attentionPool + heads + dense + boxes + (text ? D * features : 0);
+  const classifiers = (pooling === "distilled" || pooling === "token+mean" ? 2 : 1) * D * classes;
+  const others = headCosts(config, heads).products;
+  return convolutions + encoder + attentionPool + classifiers + others + (text ? D * features : 0);
 }
 
-/** Multiply-adds of boxes: three layers for the corners, and of patches for objectness; what they are compared or classified by. */
-function boxProducts({ width: D, features, patchBoxes, tokenBoxes, suffixTokens }: Config, patches: number): number {
-  const layers = (outputs: number) => 2 * D * D + D * outputs;
-  if (tokenBoxes) return suffixTokens * (layers(4) + layers(tokenBoxes.classes + 1));
-  if (!patchBoxes) return 0;
-  return patches * (layers(4) + (patchBoxes.objectness ? layers(1) : 0) + D * (features + 2));
-}
-
-/** Costs of a dense head. */
-function denseCosts(config: Config): { readonly products: number; readonly elements: number } | undefined {
+/** Costs of the heads that are not on pooled vectors. */
+function headCosts(config: Config, heads: Heads): { readonly products: number; readonly elements: number } {
   const grid = gridOf(config, config.imageSize);
-  if (config.heatmaps) return costsOfHeatmaps(config.heatmaps, config.width, grid);
-  return config.dpt && costsOfDpt(config.dpt, grid, { ...config, tokens: config.width });
+  const all = [...heads.values()].flatMap((head) => head.costs?.(config, grid) ?? []);
+  const sum = (of: (costs: (typeof all)[number]) => number) => all.reduce((total, costs) => total + of(costs), 0);
+  return { products: sum(({ products }) => products), elements: sum(({ elements }) => elements) };
 }
 
 /** Multiply-adds of the stem and of bottlenecks a quarter as wide inside. */
@@ -87,7 +81,7 @@ function convolutionProducts(
 }
 
 /** About how many bytes the activations of one image take in f32: those of a block, and what comes before it. */
-export function activationBytes(config: Config): number {
+export function activationBytes(config: Config, heads: Heads): number {
   const { width: D, mlpWidth, imageSize, resnet } = config;
   const area = imageSize[0] * imageSize[1];
   // Rows of three floats take those of a whole panel, 96 bytes; then the first map, what is pooled of it, and each stage's.
@@ -102,6 +96,6 @@ export function activationBytes(config: Config): number {
   const block = 4 * D * tokensInWindows(config) + T * (5 * D + (config.gated ? 3 : 1) * mlpWidth);
   // The rows that a matrix product reads are packed first.
   const packed = T * mlpWidth;
-  const dense = denseCosts(config)?.elements ?? 0;
+  const dense = headCosts(config, heads).elements;
   return 4 * (3 * area + maps + patches * (patchValues + D) + block + packed + dense);
 }

@@ -19,7 +19,8 @@ import { type Checkpoint, isFolder, type TensorConsumer, twice } from "../io/che
 import type { Progress } from "../io/parts.js";
 import { kindOf, parseJson } from "../json.js";
 import { environment } from "../platform/host.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
+import type { Inputs } from "../vit/inputs.js";
+import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
 import {
@@ -137,7 +138,12 @@ export async function createEngine(
   });
   try {
     const { name, tensors } = checkpoint;
-    const { config: stored, named, labels } = await readConfig(checkpoint, { signal, onProgress }, options.config);
+    const {
+      config: stored,
+      named,
+      heads,
+      labels,
+    } = await readConfig(checkpoint, { signal, onProgress }, options.config);
     const config = resized(name, stored, options);
     const { doubt } = checkpoint;
     const prepared = parsePreprocessing(
@@ -149,7 +155,7 @@ export async function createEngine(
     const preprocessing = doubt === undefined ? prepared : { ...prepared, absent: doubt };
     checkFits(name, config, preprocessing);
     if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
-    const plan = (blocks?: number) => planWeights(name, { config, named, stored, blocks }, tensors);
+    const plan = (blocks?: number) => planWeights(name, { config, named, heads, stored, blocks }, tensors);
     const { precision = plan().precision } = options;
     let fresh = true;
     async function read(consumer: TensorConsumer, waiting: Waiting<Progress>): Promise<void> {

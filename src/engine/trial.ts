@@ -2,7 +2,8 @@
 import type { Backend, Precision } from "../backend.js";
 import { forward } from "../forward/forward.js";
 import type { ModelConfig, Weights } from "../forward/model.js";
-import type { DrawnValues, Inputs } from "../vit/outputs.js";
+import { withoutHeads } from "../heads/index.js";
+import type { DrawnValues, Inputs } from "../vit/inputs.js";
 
 /** A model on a backend; of its blocks there may be fewer than its config says. */
 export interface Placed {
@@ -26,7 +27,7 @@ export async function tokensOf(
   config: ModelConfig,
   blocks: number,
 ): Promise<Float32Array> {
-  const first = { ...weights, blocks: weights.blocks.slice(0, blocks) };
+  const first = { ...withoutHeads(weights), blocks: weights.blocks.slice(0, blocks) };
   const { outputs } = await forward(backend, first, config, noise(config), ["lastHiddenState"]);
   return (await outputs).lastHiddenState!.data;
 }

@@ -1,8 +1,7 @@
 /** The images of a call in as many passes as a backend's memory asks for, and what they give as one. */
 import type { Backend } from "../backend.js";
-import { largestOfDpt } from "../heads/dpt.js";
-import { largestOfHeatmaps } from "../heads/heatmaps.js";
-import { largestOfQueryMasks } from "../heads/query-masks.js";
+import type { Heads } from "../heads/index.js";
+import type { Pending } from "../vit/call.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
 import type { ImageBatch } from "../vit/vit.js";
@@ -15,6 +14,7 @@ import type { ModelConfig } from "./model.js";
 export function passes(
   backend: Backend,
   config: ModelConfig,
+  heads: Heads,
   batch: ImageBatch,
   { attentions, alone }: { readonly attentions: boolean; readonly alone: boolean },
 ): ImageBatch[] {
@@ -22,7 +22,7 @@ export function passes(
   if (!("pixels" in batch) || (!alone && maxBufferBytes === Number.POSITIVE_INFINITY)) return [batch];
   const { dims } = batch.pixels;
   const [images, channels, height, width] = dims as [number, number, number, number];
-  const fitting = Math.floor(maxBufferBytes / (4 * largest(config, [height, width], attentions)));
+  const fitting = Math.floor(maxBufferBytes / (4 * largest(config, heads, [height, width], attentions)));
   const most = alone ? 1 : Math.max(1, fitting);
   const count = Math.ceil(images / most);
   if (count === 1) return [batch];
@@ -36,7 +36,7 @@ export function passes(
 }
 
 /** Elements of the largest matrix that an image needs, rows filled to eight columns. */
-function largest(config: ModelConfig, imageSize: readonly [number, number], attentions: boolean): number {
+function largest(config: ModelConfig, all: Heads, imageSize: readonly [number, number], attentions: boolean): number {
   const { depth, width, mlpWidth, gated, heads, patchSize, prefixTokens, poolerWidth, features, classes } = config;
   const to8 = (n: number) => Math.ceil(n / 8) * 8;
   const area = imageSize[0] * imageSize[1];
@@ -48,10 +48,17 @@ function largest(config: ModelConfig, imageSize: readonly [number, number], atte
   const tokens = prefixTokens + rows * columns;
   const inputs = config.resnet ? 0 : config.inputChannels * patchSize[0] * patchSize[1];
   const cols = Math.max(3 * width, mlpWidth * (gated ? 2 : 1), inputs, poolerWidth, features, classes);
-  const dense = config.dpt ? largestOfDpt(config.dpt, [rows, columns]) : 0;
-  const masks = config.queryMasks ? largestOfQueryMasks(config.queryMasks, width, [rows, columns]) : 0;
-  const heatmaps = config.heatmaps ? largestOfHeatmaps(config.heatmaps, width, [rows, columns]) : 0;
-  return Math.max(...own, dense, masks, heatmaps, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
+  const ofHeads = [...all.values()].map((head) => head.largest?.(config, [rows, columns]) ?? 0);
+  return Math.max(...own, ...ofHeads, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
+}
+
+/** Waits for the values of a pass. */
+export async function arrived(pending: Pending): Promise<Partial<Outputs>> {
+  const entries = Object.entries(pending).map(async ([name, value]) => [
+    name,
+    await (Array.isArray(value) ? Promise.all(value) : value),
+  ]);
+  return Object.fromEntries(await Promise.all(entries));
 }
 
 /** Results of passes as those of one. */

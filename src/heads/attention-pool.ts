@@ -2,9 +2,9 @@
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import type { LinearPlan, Planned, Planner } from "../planned.js";
 import { source, vector } from "../plans.js";
+import { type Call, tensorOf } from "../vit/call.js";
 import type { EncoderConfig } from "../vit/encoder.js";
-import { type Call, tensorOf } from "../vit/outputs.js";
-import type { Encoded } from "../vit/vit.js";
+import type { Encoded } from "../vit/reader.js";
 
 export interface AttentionPoolConfig extends EncoderConfig {
   /** Heads of the attention pooling. */

@@ -2,7 +2,8 @@
 import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
 import type { LinearPlan, Planner } from "../planned.js";
 import { source } from "../plans.js";
-import { type Call, sideBySide, type Tensor, tensorOf } from "../vit/outputs.js";
+import { type Call, sideBySide, tensorOf } from "../vit/call.js";
+import type { Tensor } from "../vit/outputs.js";
 import type { Pooled, PoolingConfig } from "./pooling.js";
 
 export interface ClassifierConfig extends PoolingConfig {
@@ -64,12 +65,14 @@ function columnsOf(matrix: Float32Array, rows: number, first: number, count: num
 export function classify(
   backend: Backend,
   { classifiers: [first, second] }: ClassifierWeights,
-  { pooling }: ClassifierConfig,
+  { pooling, headless }: ClassifierConfig,
   pooled: () => Pooled,
   images: number,
   { wants, outputs }: Call,
 ): void {
-  const scored = wants("logits") || wants("clsLogits") || wants("distillationLogits");
+  // Without a classifier logits are another head's, or what a classifier would read.
+  const scores = wants("logits") || wants("clsLogits") || wants("distillationLogits");
+  const scored = scores && (headless || first !== undefined);
   if (!scored && !wants("preLogits")) return;
   const all = pooled();
   const [a, b] = all as readonly [Matrix, Matrix?];
@@ -79,19 +82,19 @@ export function classify(
   if (wants("preLogits") || (scored && !first)) {
     const vectors = preLogits(pooling, all.map(rows), [a.rows, all.length * a.cols]);
     if (wants("preLogits")) outputs.preLogits = vectors;
-    if (!first) outputs.logits = vectors;
+    if (scored && !first) outputs.logits = vectors;
   }
   if (!scored || !first) return;
-  const scores = backend.createTensor(a.rows, first.outputs);
-  backend.linear(scores, a, first);
-  if (pooling === "token+mean") backend.linear(scores, b!, second!, { accumulate: true });
+  const logits = backend.createTensor(a.rows, first.outputs);
+  backend.linear(logits, a, first);
+  if (pooling === "token+mean") backend.linear(logits, b!, second!, { accumulate: true });
   if (pooling !== "distilled") {
-    outputs.logits = rows(scores);
+    outputs.logits = rows(logits);
     return;
   }
   const other = backend.createTensor(a.rows, second!.outputs);
   backend.linear(other, b!, second!);
-  outputs.clsLogits = rows(scores);
+  outputs.clsLogits = rows(logits);
   outputs.distillationLogits = rows(other);
   outputs.logits = meanOfTwo(outputs.clsLogits, outputs.distillationLogits);
 }

@@ -6,7 +6,8 @@ import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
 import { dot, toUnit } from "../numerics/vectors.js";
 import type { LinearPlan, Planner } from "../planned.js";
 import { source, transpose, values } from "../plans.js";
-import type { Tensor } from "../vit/outputs.js";
+import type { OutputName, Tensor } from "../vit/outputs.js";
+import type { HeadCall } from "./head.js";
 import type { Pooled } from "./pooling.js";
 
 export interface ContrastiveConfig {
@@ -93,7 +94,7 @@ export function projected(
 }
 
 /** Rows scaled to length 1. */
-export function toUnits({ dims, data }: Tensor): Tensor {
+function toUnits({ dims, data }: Tensor): Tensor {
   const width = dims.at(-1)!;
   const out = new Float32Array(data.length);
   for (let at = 0; at < data.length; at += width) out.set(toUnit(data.subarray(at, at + width)), at);
@@ -101,10 +102,39 @@ export function toUnits({ dims, data }: Tensor): Tensor {
 }
 
 /** scale · a bᵀ + bias */
-export function similarities(a: Tensor, b: Tensor, scale: number, bias: number): Tensor {
+function similarities(a: Tensor, b: Tensor, scale: number, bias: number): Tensor {
   const rowsOf = ({ data, dims: [rows = 0, width = 0] }: Tensor) =>
     Array.from({ length: rows }, (_, i) => data.subarray(i * width, (i + 1) * width));
   const columns = rowsOf(b);
   const scores = rowsOf(a).flatMap((row) => columns.map((column) => scale * dot(row, column) + bias));
   return { dims: [a.dims[0]!, b.dims[0]!], data: Float32Array.from(scores) };
+}
+
+/**
+ * Its part in a call: imageEmbeds, textEmbeds, logitsPerImage and logitsPerText of the features of both towers. Where boxes are of
+ * patches (OWL-ViT), imageEmbeds are the patches' own.
+ */
+export function beginContrastive(
+  { similarity }: ContrastiveWeights,
+  { patchBoxes }: { readonly patchBoxes: object | undefined },
+  wanted: readonly OutputName[],
+): HeadCall {
+  const compares = wanted.includes("logitsPerImage") || wanted.includes("logitsPerText");
+  const needs: OutputName[] = compares ? ["imageFeatures", "textFeatures"] : [];
+  if (wanted.includes("imageEmbeds") && !patchBoxes) needs.push("imageFeatures");
+  return {
+    needs,
+    finish({ imageFeatures, textFeatures }) {
+      const images = imageFeatures && toUnits(imageFeatures);
+      const texts = textFeatures && toUnits(textFeatures);
+      const embeds = { ...(images && !patchBoxes && { imageEmbeds: images }), ...(texts && { textEmbeds: texts }) };
+      if (!compares) return embeds;
+      const { scale, bias } = similarity!;
+      return {
+        ...embeds,
+        logitsPerImage: similarities(images!, texts!, scale, bias),
+        logitsPerText: similarities(texts!, images!, scale, bias),
+      };
+    },
+  };
 }

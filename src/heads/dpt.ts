@@ -6,9 +6,12 @@
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Readout } from "../backend.js";
 import type { BatchNormPlan, LinearPlan, Planned, Planner } from "../planned.js";
 import { convolutionRows, source, transposedPlan, values } from "../plans.js";
-import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
+import { type Call, tensorOf } from "../vit/call.js";
+import type { Tensor } from "../vit/outputs.js";
+import type { Encoded, Reader } from "../vit/reader.js";
 import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
-import type { Encoded, Reader } from "../vit/vit.js";
+import type { Head, HeadPass } from "./head.js";
+import { BAND_BYTES, inBands } from "./maps.js";
 
 /** A level of the neck. */
 export interface Level {
@@ -91,13 +94,11 @@ const PROJECTION = "head.projection";
 const fusionAt = (i: number) => `neck.fusion_stage.layers.${i}.`;
 
 /** Tensors of training alone: another head, counts of batches, and the unit of the first fusion, which has nothing to fuse with. */
-export const DPT_UNREAD = /^auxiliary_head\.|\.num_batches_tracked$|^neck\.fusion_stage\.layers\.0\.residual_layer1\./;
+const UNREAD = /^auxiliary_head\.|\.num_batches_tracked$|^neck\.fusion_stage\.layers\.0\.residual_layer1\./;
 
 /** Sizes that the tensors of a DPT's neck and head tell; undefined without them. */
-export function observeDpt(
-  has: (tensor: string) => boolean,
-  shapeOf: (tensor: string) => readonly number[] | undefined,
-) {
+export function observeDpt(shapeOf: (tensor: string) => readonly number[] | undefined) {
+  const has = (tensor: string) => shapeOf(tensor) !== undefined;
   const channels: number[] = [];
   for (let i = 0; ; i++) {
     const shape = shapeOf(`neck.convs.${i}.weight`);
@@ -121,7 +122,7 @@ export function observeDpt(
 }
 
 /** @param tokens width of the encoder's tokens. */
-export function planDpt(planner: Planner, config: DptConfig, tokens: number): Planned<Dpt> {
+function planDpt(planner: Planner, config: DptConfig, tokens: number): Planned<Dpt> {
   const { has, weightOf, biasOf } = planner;
   const { levels, readout, width, head } = config;
 
@@ -205,33 +206,29 @@ export function planDpt(planner: Planner, config: DptConfig, tokens: number): Pl
   };
 }
 
-/** Most bytes of a matrix of those that are as fine as the result: lines of it are made and read a few at a time. */
-const BAND_BYTES = 2 ** 23;
-
-/** A pass of the neck and the head. */
-export interface DptPass {
-  /** Reads the levels while the encoder runs. */
-  readonly reader: Reader;
-  /** Fuses them, and gives the outputs that are asked for. */
-  finish(encoded: Pick<Encoded, "images" | "grid">): void;
+/** Config of a model that may have the head. */
+interface Config {
+  readonly dpt: DptConfig | undefined;
+  readonly width: number;
+  readonly prefixTokens: number;
+  readonly patchSize: readonly [number, number];
 }
 
-/** Begins a pass, if any output needs one. */
-export function startDpt(
+interface Weights {
+  readonly dpt: Dpt | undefined;
+  /** Norm behind the encoder. */
+  readonly norm: Norm | undefined;
+}
+
+/** Reads the levels while the encoder runs, and then fuses them; undefined where no output needs it. */
+function passOf(
   backend: Backend,
-  { dpt: weights, norm }: { readonly dpt: Dpt | undefined; readonly norm: Norm | undefined },
-  {
-    dpt: config,
-    prefixTokens,
-    patchSize,
-  }: {
-    readonly dpt: DptConfig | undefined;
-    readonly prefixTokens: number;
-    readonly patchSize: readonly [number, number];
-  },
+  { dpt, norm }: Weights,
+  { dpt: own, prefixTokens, patchSize }: Config,
   { wants, outputs }: Call,
-): DptPass | undefined {
-  if (!weights || !config) return undefined;
+): HeadPass | undefined {
+  const weights = dpt!;
+  const config = own!;
   const kind = config.head.kind === "depth" ? "predictedDepth" : "logits";
   if (!wants(kind) && !(["featureMaps", "reassembled", "fused"] as const).some(wants)) return undefined;
   const { levels, width } = config;
@@ -251,15 +248,15 @@ export function startDpt(
   /** Tokens as a map of a level's channels and size. */
   function reassemble(i: number, { images, tokens, z, grid }: Encoded): FeatureMap {
     const level = levels[i]!;
-    const { readout, projection, resize } = weights!.reassemble[i]!;
+    const { readout, projection, resize } = weights.reassemble[i]!;
     const [rows, columns] = grid;
-    const kind: Readout = typeof config!.readout === "object" ? "concatenate" : config!.readout;
+    const kind: Readout = typeof config.readout === "object" ? "concatenate" : config.readout;
     const patches = backend.createTensor(images * rows * columns, (readout ? 2 : 1) * z.cols);
     backend.readout(patches, z, { tokens, prefix: prefixTokens, readout: kind });
     let x = patches;
     if (readout) {
       x = backend.createTensor(patches.rows, z.cols);
-      backend.linear(x, patches, readout, { activation: (config!.readout as { project: Activation }).project });
+      backend.linear(x, patches, readout, { activation: (config.readout as { project: Activation }).project });
     }
     const projected = mapOf(images, rows, columns, level.channels);
     backend.linear(projected.x, x, projection);
@@ -278,7 +275,7 @@ export function startDpt(
     const mark = backend.mark();
     const made = make();
     if (wants("reassembled")) reassembled[i] = planes(backend, made, images);
-    backend.convolve(map.x, made.x, weights!.convs[i]!, window3(made));
+    backend.convolve(map.x, made.x, weights.convs[i]!, window3(made));
     backend.release(mark);
     maps[i] = map;
   }
@@ -336,10 +333,10 @@ export function startDpt(
   function fuse(images: number): FeatureMap {
     const fused: Promise<Tensor>[] = [];
     if (wants("fused")) outputs.fused = fused;
-    const last = wants("fused") ? levels.length - 1 : config!.read;
+    const last = wants("fused") ? levels.length - 1 : config.read;
     let path: { map: FeatureMap; height: number; width: number } | undefined;
     let read: typeof path;
-    for (const [j, { skip, unit, projection }] of weights!.fusion.slice(0, last + 1).entries()) {
+    for (const [j, { skip, unit, projection }] of weights.fusion.slice(0, last + 1).entries()) {
       let map = maps[levels.length - 1 - j]!;
       if (path) {
         const { height, width } = path;
@@ -352,9 +349,9 @@ export function startDpt(
       residual(map, unit);
       const projected = mapOf(images, map.height, map.width, width);
       backend.linear(projected.x, map.x, projection);
-      const next = config!.enlarge === "next" ? maps[levels.length - 2 - j] : undefined;
+      const next = config.enlarge === "next" ? maps[levels.length - 2 - j] : undefined;
       path = { map: projected, height: next?.height ?? 2 * map.height, width: next?.width ?? 2 * map.width };
-      if (j === config!.read) read = path;
+      if (j === config.read) read = path;
       if (wants("fused")) {
         const mark = backend.mark();
         fused.push(planes(backend, resized(projected, images, { ...path, aligned: true }), images));
@@ -376,59 +373,43 @@ export function startDpt(
    * @param border lines above and below that a line is made of as well.
    * @param make makes `count` lines of the enlarged ones that it is given, of which `before` come first.
    */
-  function inBands(
+  function enlargedBands(
     map: FeatureMap,
     images: number,
     { height, width, channels, border }: { height: number; width: number; channels: number; border: number },
     make: (lines: FeatureMap, before: number, count: number) => Matrix,
   ): Promise<Float32Array> {
-    const most = Math.max(1, Math.floor(BAND_BYTES / (4 * images * width * Math.max(map.x.cols, channels))));
-    const bands: Promise<void>[] = [];
-    const data = new Float32Array(images * channels * height * width);
-    for (let top = 0; top < height; top += most) {
-      const count = Math.min(most, height - top);
+    return inBands(backend, { images, height, width, channels, columns: map.x.cols }, (top, count) => {
       const first = Math.max(top - border, 0);
       const end = Math.min(top + count + border, height);
-      const mark = backend.mark();
       const lines = mapOf(images, end - first, width, map.x.cols);
       const sizes = { height: map.height, width: map.width, outHeight: height, outWidth: width };
       backend.resizeMap(lines.x, map.x, { ...sizes, aligned: true, rows: { first, count: end - first } });
-      const made = backend.read(make(lines, top - first, count));
-      backend.release(mark);
-      const area = count * width;
-      const put = (rows: Float32Array) => {
-        for (let image = 0; image < images; image++)
-          for (let c = 0; c < channels; c++) {
-            const to = ((image * channels + c) * height + top) * width;
-            for (let i = 0; i < area; i++) data[to + i] = rows[(image * area + i) * channels + c]!;
-          }
-      };
-      bands.push(made.then(put));
-    }
-    return Promise.all(bands).then(() => data);
+      return make(lines, top - first, count);
+    });
   }
 
-  function finish({ images, grid }: Pick<Encoded, "images" | "grid">): void {
+  function run({ images, grid }: Encoded): void {
     if (!wants(kind) && !wants("fused")) return;
     const map = fuse(images);
     if (!wants(kind)) return;
-    const { head } = weights!;
+    const { head } = weights;
     if ("classifier" in head) {
       const hidden = convolved(map, images, head.conv, "relu");
       const scores = mapOf(images, map.height, map.width, head.classifier.outputs);
       backend.linear(scores.x, hidden.x, head.classifier);
       const size = { height: 2 * map.height, width: 2 * map.width, channels: head.classifier.outputs, border: 0 };
-      const logits = inBands(scores, images, size, (lines) => lines.x);
+      const logits = enlargedBands(scores, images, size, (lines) => lines.x);
       outputs.logits = tensorOf(logits, [images, size.channels, size.height, size.width]);
       return;
     }
-    const { enlarge, activation, scale } = config!.head as DepthHead;
+    const { enlarge, activation, scale } = config.head as DepthHead;
     const projected = head.projection ? convolved(map, images, head.projection, "relu") : map;
     const half = convolved(projected, images, head.conv1);
     const [height, width] =
       enlarge === "double" ? [2 * half.height, 2 * half.width] : [grid[0] * patchSize[0], grid[1] * patchSize[1]];
     const size = { height, width, channels: 1, border: 1 };
-    const depth = inBands(half, images, size, (lines, before, count) => {
+    const depth = enlargedBands(half, images, size, (lines, before, count) => {
       const hidden = backend.createTensor(images * count * width, head.conv2.outputs);
       const sizes = { height: lines.height, width, kernel: 3, stride: 1, left: 1, outHeight: count, outWidth: width };
       backend.convolve(hidden, lines.x, head.conv2, { ...sizes, top: 1 - before }, { activation: "relu" });
@@ -441,7 +422,7 @@ export function startDpt(
     outputs.predictedDepth = tensorOf(done, [images, height, width]);
   }
 
-  return { reader, finish };
+  return { reader, run };
 }
 
 /** Size of a level's map, for a grid of patches. */
@@ -456,7 +437,7 @@ function sizeOf({ factor }: Level, [rows, columns]: readonly [number, number]): 
  * @param tokens width of the encoder's tokens.
  * @returns multiply-adds of products, and elements of the maps that are there at once, about.
  */
-export function costsOfDpt(
+function costsOf(
   { levels, readout, width, enlarge, read, head }: DptConfig,
   grid: readonly [number, number],
   { patchSize, tokens }: { readonly patchSize: readonly [number, number]; readonly tokens: number },
@@ -500,7 +481,7 @@ export function costsOfDpt(
 }
 
 /** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */
-export function largestOfDpt({ levels, width, head }: DptConfig, [rows, columns]: readonly [number, number]): number {
+function largestOf({ levels, width, head }: DptConfig, [rows, columns]: readonly [number, number]): number {
   const to8 = (n: number) => Math.ceil(n / 8) * 8;
   const fine = Math.max(...levels.map(({ factor }) => Math.max(1, factor)));
   const own = levels.map(({ channels, factor }) => Math.max(1, factor) ** 2 * to8(channels));
@@ -508,3 +489,12 @@ export function largestOfDpt({ levels, width, head }: DptConfig, [rows, columns]
   // Fused maps are enlarged twice at most, and read from maps that are as fine.
   return rows * columns * Math.max(...own, (2 * fine) ** 2 * Math.max(to8(width), classes));
 }
+
+/** Gives predictedDepth or logits, featureMaps, reassembled and fused. */
+export const dpt: Head<Config, Weights, Dpt> = {
+  plan: (planner, { dpt, width }) => planDpt(planner, dpt!, width),
+  unread: UNREAD,
+  largest: ({ dpt }, grid) => largestOf(dpt!, grid),
+  costs: ({ dpt, patchSize, width }, grid) => costsOf(dpt!, grid, { patchSize, tokens: width }),
+  begin: ({ weights, config }) => ({ pass: (backend, call) => passOf(backend, weights, config, call) }),
+};

@@ -5,9 +5,13 @@
 import type { Backend, Linear, Norm } from "../backend.js";
 import type { LinearPlan, Planned, Planner, ValuesPlan } from "../planned.js";
 import { convolutionRows, source, transposedRows, values } from "../plans.js";
-import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
+import { type Call, tensorOf } from "../vit/call.js";
+import { type Integers, integersOf } from "../vit/inputs.js";
+import type { Tensor } from "../vit/outputs.js";
+import type { Encoded, Reader } from "../vit/reader.js";
 import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
-import type { Encoded, Reader } from "../vit/vit.js";
+import type { Head, HeadPass } from "./head.js";
+import { positive } from "./maps.js";
 
 export interface HeatmapsConfig {
   /** Blocks behind which the backbone's feature maps are read, from 0, in order; -1: before the first. The head reads the last. */
@@ -35,7 +39,7 @@ const KERNEL = 4;
 const STRIDE = 2;
 
 /** Counts of batches, which take part in training alone. */
-export const HEATMAPS_UNREAD = /^head\.batchnorm[12]\.num_batches_tracked$/;
+const UNREAD = /^head\.batchnorm[12]\.num_batches_tracked$/;
 
 /** Sizes that the tensors of a head tell; undefined without one. */
 export function observeHeatmaps(shapeOf: (tensor: string) => readonly number[] | undefined) {
@@ -48,7 +52,7 @@ export function observeHeatmaps(shapeOf: (tensor: string) => readonly number[] |
 }
 
 /** @param width of the encoder's tokens. */
-export function planHeatmaps(
+function planHeatmaps(
   { weightOf, biasOf }: Planner,
   { keypoints, decoder }: HeatmapsConfig,
   width: number,
@@ -93,21 +97,27 @@ export function planHeatmaps(
   };
 }
 
-/** A pass of the head. */
-export interface HeatmapsPass {
-  /** Reads the backbone's maps while the encoder runs. */
-  readonly reader: Reader;
-  finish(encoded: Pick<Encoded, "images">): void;
+/** Config of a model that may have the head. */
+interface Config {
+  readonly heatmaps?: HeatmapsConfig;
+  readonly width: number;
 }
 
-/** Begins a pass, if any output needs one. */
-export function startHeatmaps(
+interface Weights {
+  readonly heatmaps: Heatmaps | undefined;
+  /** Norm behind the encoder. */
+  readonly norm: Norm | undefined;
+}
+
+/** Reads the backbone's maps while the encoder runs, and decodes the last; undefined where no output needs it. */
+function passOf(
   backend: Backend,
-  { heatmaps: weights, norm }: { readonly heatmaps: Heatmaps | undefined; readonly norm: Norm | undefined },
-  { heatmaps: config }: { readonly heatmaps?: HeatmapsConfig | undefined },
+  { heatmaps, norm }: Weights,
+  config: HeatmapsConfig,
   { wants, outputs }: Call,
-): HeatmapsPass | undefined {
-  if (!weights || !config || !(wants("heatmaps") || wants("featureMaps"))) return undefined;
+): HeadPass | undefined {
+  if (!wants("heatmaps") && !wants("featureMaps")) return undefined;
+  const weights = heatmaps!;
   const last = config.blocks.at(-1)!;
   const featureMaps: Promise<Tensor>[] = [];
   if (wants("featureMaps")) outputs.featureMaps = featureMaps;
@@ -128,12 +138,11 @@ export function startHeatmaps(
       }
       if (block === last) tokens = kept;
     },
-    map() {},
   };
 
   /** The classic decoder: each map twice as large. */
   function enlarged(map: FeatureMap, images: number): FeatureMap {
-    return weights!.deconvolutions.reduce(({ x, height, width }, layer) => {
+    return weights.deconvolutions.reduce(({ x, height, width }, layer) => {
       const out = mapOf(images, STRIDE * height, STRIDE * width, layer.outputs / STRIDE ** 2);
       const sizes = { height, width, kernel: KERNEL, stride: STRIDE };
       backend.convolveTransposed(out.x, x, layer, sizes, { activation: "relu" });
@@ -143,32 +152,28 @@ export function startHeatmaps(
 
   /** The simple one: max(x, 0), interpolated. */
   function interpolated({ x, height, width }: FeatureMap, images: number, factor: number): FeatureMap {
-    const positive = backend.createTensor(x.rows, x.cols);
-    // Each pixel as a map of its own, in a window that has zeros beside it.
-    const window = { height: 1, width: 1, kernel: 2, stride: 1, top: 0, left: 0, outHeight: 1, outWidth: 1 };
-    backend.maxPool(positive, x, window, 0);
     const out = mapOf(images, factor * height, factor * width, x.cols);
     const sizes = { height, width, outHeight: out.height, outWidth: out.width, aligned: false };
-    backend.resizeMap(out.x, positive, sizes);
+    backend.resizeMap(out.x, positive(backend, x), sizes);
     return out;
   }
 
-  function finish({ images }: Pick<Encoded, "images">): void {
+  function run({ images }: Encoded): void {
     if (!wants("heatmaps")) return;
-    const { decoder, keypoints } = config!;
+    const { decoder, keypoints } = config;
     const classic = "channels" in decoder;
     const map = classic ? enlarged(tokens!, images) : interpolated(tokens!, images, decoder.factor);
     const made = mapOf(images, map.height, map.width, keypoints);
-    if (classic) backend.linear(made.x, map.x, weights!.conv);
-    else backend.convolve(made.x, map.x, weights!.conv, windowOf(map, 3, 1, "symmetric"));
+    if (classic) backend.linear(made.x, map.x, weights.conv);
+    else backend.convolve(made.x, map.x, weights.conv, windowOf(map, 3, 1, "symmetric"));
     outputs.heatmaps = planes(backend, made, images);
   }
 
-  return { reader, finish };
+  return { reader, run };
 }
 
 /** Heatmaps of mirrored images as those of the images: pairs of keypoints change places, and each map is mirrored. */
-export function flippedBack({ dims, data }: Tensor, pairs: readonly (readonly [number, number])[]): Tensor {
+function flippedBack({ dims, data }: Tensor, pairs: readonly (readonly [number, number])[]): Tensor {
   const [images, keypoints, height, width] = dims as [number, number, number, number];
   const from = Array.from({ length: keypoints }, (_, i) => i);
   for (const [left, right] of pairs) [from[left], from[right]] = [right, left];
@@ -188,7 +193,7 @@ export function flippedBack({ dims, data }: Tensor, pairs: readonly (readonly [n
  * @param width of the encoder's tokens.
  * @returns multiply-adds of products, and elements of the maps that are there at once, about.
  */
-export function costsOfHeatmaps(
+function costsOf(
   { keypoints, decoder }: HeatmapsConfig,
   width: number,
   [rows, columns]: readonly [number, number],
@@ -208,7 +213,7 @@ export function costsOfHeatmaps(
 }
 
 /** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */
-export function largestOfHeatmaps(
+function largestOf(
   { keypoints, decoder }: HeatmapsConfig,
   width: number,
   [rows, columns]: readonly [number, number],
@@ -217,3 +222,26 @@ export function largestOfHeatmaps(
   if ("factor" in decoder) return rows * columns * decoder.factor ** 2 * to8(Math.max(width, keypoints));
   return rows * columns * 16 * to8(Math.max(decoder.channels, keypoints));
 }
+
+/** Keypoints that are each other's mirror images. */
+function pairsOf(flipPairs: Integers, { keypoints }: HeatmapsConfig): [number, number][] {
+  const flat = integersOf("flipPairs", flipPairs, [flipPairs.dims?.[0] ?? 0, 2]);
+  const bad = flat.find((i) => !(Number.isSafeInteger(i) && i >= 0 && i < keypoints));
+  if (bad !== undefined) throw new RangeError(`forward: flipPairs must be from 0 to ${keypoints - 1}; got ${bad}`);
+  return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i]!, flat[2 * i + 1]!]);
+}
+
+/** Takes flipPairs; gives heatmaps and featureMaps. */
+export const heatmaps: Head<Config, Weights, Heatmaps> = {
+  plan: (planner, { heatmaps, width }) => planHeatmaps(planner, heatmaps!, width),
+  unread: UNREAD,
+  largest: ({ heatmaps, width }, grid) => largestOf(heatmaps!, width, grid),
+  costs: ({ heatmaps, width }, grid) => costsOf(heatmaps!, width, grid),
+  begin({ weights, config }, { flipPairs }) {
+    const pairs = flipPairs && pairsOf(flipPairs, config.heatmaps!);
+    return {
+      pass: (backend, call) => passOf(backend, weights, config.heatmaps!, call),
+      finish: ({ heatmaps }) => (heatmaps && pairs ? { heatmaps: flippedBack(heatmaps, pairs) } : {}),
+    };
+  },
+};

@@ -1,22 +1,21 @@
-/** Heads: what is made of what the encoder leaves. A head is a file, and a row here. */
-import type { Backend, Tensor as Matrix } from "../backend.js";
-import { type Call, type OutputName, tensorOf } from "../vit/outputs.js";
-import type { Encoded, VitConfig } from "../vit/vit.js";
-import { type ClassifierConfig, type ClassifierWeights, classify } from "./classifier.js";
-import { type ContrastiveConfig, type ContrastiveWeights, projected } from "./contrastive.js";
+/** Heads: what is made of what the encoder leaves. Those on pooled vectors are vectors.ts; each other is a file, and a row here. */
+import type { VitConfig, VitWeights } from "../vit/vit.js";
 import type { Dpt, DptConfig } from "./dpt.js";
+import type { Head } from "./head.js";
 import type { Heatmaps, HeatmapsConfig } from "./heatmaps.js";
-import { type PatchBoxes, type PatchBoxesConfig, runPatchBoxes } from "./patch-boxes.js";
-import { type PoolerConfig, runPooler } from "./pooler.js";
-import { type Pooled, type PoolingWeights, pool } from "./pooling.js";
-import { type ProbeConfig, type ProbeWeights, runProbe } from "./probe.js";
-import { type QueryMasks, type QueryMasksConfig, runQueryMasks } from "./query-masks.js";
-import type { Sam, SamConfig } from "./sam.js";
+import type { PatchBoxes, PatchBoxesConfig } from "./patch-boxes.js";
+import type { ProbeConfig, ProbeWeights } from "./probe.js";
+import type { QueryMasks, QueryMasksConfig } from "./query-masks.js";
+import type { Sam, SamConfig } from "./sam-weights.js";
 import type { TextMasks, TextMasksConfig } from "./text-masks.js";
-import { runTokenBoxes, type TokenBoxes, type TokenBoxesConfig } from "./token-boxes.js";
+import type { TokenBoxes, TokenBoxesConfig } from "./token-boxes.js";
+import type { Upernet, UpernetConfig } from "./upernet.js";
+import type { VectorsConfig, VectorsWeights } from "./vectors.js";
 
-export interface HeadsConfig extends ClassifierConfig, PoolerConfig, ContrastiveConfig, ProbeConfig {
+export interface HeadsConfig extends VectorsConfig, ProbeConfig {
   readonly dpt: DptConfig | undefined;
+  /** Classes of pixels by four levels (BEiT); none unless given. */
+  readonly upernet?: UpernetConfig;
   /** Heatmaps of keypoints (ViTPose); none unless given. */
   readonly heatmaps?: HeatmapsConfig;
   /** Boxes of patches, which are compared with queries (OWL-ViT). */
@@ -31,8 +30,9 @@ export interface HeadsConfig extends ClassifierConfig, PoolerConfig, Contrastive
   readonly sam: SamConfig | undefined;
 }
 
-export interface HeadsWeights extends PoolingWeights, ClassifierWeights, ContrastiveWeights, ProbeWeights {
+export interface HeadsWeights extends VectorsWeights, ProbeWeights {
   readonly dpt: Dpt | undefined;
+  readonly upernet: Upernet | undefined;
   readonly heatmaps: Heatmaps | undefined;
   readonly patchBoxes: PatchBoxes | undefined;
   readonly tokenBoxes: TokenBoxes | undefined;
@@ -41,35 +41,34 @@ export interface HeadsWeights extends PoolingWeights, ClassifierWeights, Contras
   readonly sam: Sam | undefined;
 }
 
-/** Calls the ops of the heads whose outputs are asked for. */
-export async function runHeads(
-  backend: Backend,
-  weights: HeadsWeights,
-  config: HeadsConfig & VitConfig,
-  encoded: Encoded,
-  call: Call,
-): Promise<void> {
-  const { wants, outputs } = call;
-  let vectors: Pooled | undefined;
-  let shared: Matrix | undefined;
-  const pooled = () => (vectors ??= pool(backend, weights, config, encoded, call));
-  const features = () => (shared ??= projected(backend, weights, config, pooled));
-  if (wants("poolAttention")) pooled();
-  const both = wants("pooled") && config.pooled === "features";
-  if (config.features > 0 && (wants("imageFeatures") || both)) {
-    outputs.imageFeatures = tensorOf(backend.read(features()), [features().rows, features().cols]);
-  }
-  runPooler(backend, weights, config, encoded, pooled, call);
-  const { probe } = config;
-  const { patchBoxes, tokenBoxes } = weights;
-  // The logits of a head in a file of its own, of a dense head, and of boxes, are theirs.
-  const others = probe || config.textMasks || patchBoxes || tokenBoxes || config.dpt?.head.kind === "segmentation";
-  const own = others ? { ...call, wants: (name: OutputName) => name !== "logits" && wants(name) } : call;
-  classify(backend, weights, config, pooled, encoded.images, own);
-  if (probe && wants("logits")) {
-    runProbe(backend, weights.probe!, { ...config, probe }, encoded, { pooled, features }, call);
-  }
-  if (weights.queryMasks) runQueryMasks(backend, weights.queryMasks, config.queryMasks!, config, encoded, call);
-  if (tokenBoxes) runTokenBoxes(backend, tokenBoxes, config, encoded, call);
-  if (patchBoxes) await runPatchBoxes(backend, patchBoxes, weights.norm!, encoded, call);
+export type HeadName = Exclude<keyof HeadsWeights, keyof VectorsWeights>;
+
+/** A head of a model, whichever it is. */
+export type AnyHead = Head<HeadsConfig & VitConfig, HeadsWeights & VitWeights, object, unknown>;
+
+/** Heads by their places in a config and among weights. A checkpoint that has none imports none. */
+const HEADS: Readonly<Record<HeadName, () => Promise<AnyHead>>> = {
+  dpt: async () => (await import("./dpt.js")).dpt,
+  upernet: async () => (await import("./upernet.js")).upernet,
+  heatmaps: async () => (await import("./heatmaps.js")).heatmaps,
+  patchBoxes: async () => (await import("./patch-boxes.js")).patchBoxes,
+  tokenBoxes: async () => (await import("./token-boxes.js")).tokenBoxes,
+  queryMasks: async () => (await import("./query-masks.js")).queryMasks,
+  textMasks: async () => (await import("./text-masks.js")).textMasks,
+  sam: async () => (await import("./sam.js")).sam,
+  probe: async () => (await import("./probe.js")).probe,
+};
+
+/** The heads that a config has, or of which there are weights. */
+export type Heads = ReadonlyMap<HeadName, AnyHead>;
+
+/** The weights of a model without those of its heads: a call of these runs the towers alone. */
+export const withoutHeads = <Weights extends HeadsWeights>(weights: Weights): Weights => ({
+  ...weights,
+  ...(Object.fromEntries(Object.keys(HEADS).map((name) => [name, undefined])) as Record<HeadName, undefined>),
+});
+
+export async function importHeads(parts: Readonly<Partial<Record<HeadName, unknown>>>): Promise<Heads> {
+  const names = (Object.keys(HEADS) as HeadName[]).filter((name) => parts[name] !== undefined);
+  return new Map(await Promise.all(names.map(async (name) => [name, await HEADS[name]()] as const)));
 }

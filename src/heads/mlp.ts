@@ -24,5 +24,8 @@ export function runMlp(backend: Backend, layers: readonly Linear[], x: Matrix, a
   }, x);
 }
 
+/** Multiply-adds of a row: two layers of `width` columns, and one to `outputs`. */
+export const mlpProducts = (width: number, outputs: number): number => 2 * width * width + width * outputs;
+
 /** σ(x) */
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));

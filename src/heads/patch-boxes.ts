@@ -5,9 +5,12 @@
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import { dot } from "../numerics/vectors.js";
 import type { Planned, Planner } from "../planned.js";
-import { type Call, type Outputs, type Tensor, tensorOf } from "../vit/outputs.js";
-import type { Encoded } from "../vit/vit.js";
-import { planExact, planMlp, runMlp, sigmoid } from "./mlp.js";
+import { type Call, tensorOf } from "../vit/call.js";
+import { checkRows, type Inputs } from "../vit/inputs.js";
+import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
+import type { Encoded } from "../vit/reader.js";
+import type { Arrival, Head } from "./head.js";
+import { mlpProducts, planExact, planMlp, runMlp, sigmoid } from "./mlp.js";
 
 export interface PatchBoxesConfig {
   /** True if patches say how much of an object they are: a query image then is its largest object (OWLv2). */
@@ -37,7 +40,7 @@ export interface PatchBoxesNames {
   readonly objectness: readonly string[];
 }
 
-export const planPatchBoxes = (
+const planPatchBoxes = (
   planner: Planner,
   names: PatchBoxesNames,
   { width, eps, features }: { readonly width: number; readonly eps: number; readonly features: number },
@@ -58,7 +61,7 @@ const NAMES = ["predBoxes", "objectnessLogits", "classEmbeds", "logitShift", "lo
  * scores are made (`compareBoxes`).
  * @param norm of all tokens, before the patches are multiplied.
  */
-export async function runPatchBoxes(
+async function runPatchBoxes(
   backend: Backend,
   weights: PatchBoxes,
   norm: Norm,
@@ -148,7 +151,7 @@ function units({ dims, data }: Tensor): Tensor {
  * @param queries [queries, D] for all images, or [B, queries, D].
  * @param padding tells which queries are none, [queries] or [B · queries].
  */
-export function compareBoxes(
+function compareBoxes(
   { classEmbeds, logitShift, logitScale }: Pick<Outputs, "classEmbeds" | "logitShift" | "logitScale">,
   queries: Tensor,
   padding: readonly boolean[] = [],
@@ -177,7 +180,7 @@ export function compareBoxes(
  * The embedding that stands for each query image, [B, D]: of the patch that is most of an object (OWLv2), or, of the boxes that
  * cover the image nearly as well as the best, the one whose embedding is least like the mean of all (OWL-ViT).
  */
-export function queriesOf({
+function queriesOf({
   classEmbeds,
   predBoxes,
   objectnessLogits,
@@ -226,3 +229,111 @@ function overlapWithAll(box: Float32Array): { iou: number; generalized: number }
   const hull = (Math.max(right, 1) - Math.min(left, 0)) * (Math.max(bottom, 1) - Math.min(top, 0));
   return { iou: inside / union, generalized: inside / union - (hull - union) / hull };
 }
+
+/** Inputs that say what is looked for. */
+const QUERIES = ["inputIds", "queryPixelValues", "queryEmbeds"] as const;
+type Queries = (typeof QUERIES)[number];
+
+/**
+ * The input that says what is looked for; undefined where nothing has to be.
+ * @throws RangeError if there is none, or not one for each image.
+ */
+function checkQueries(inputs: Inputs, wanted: readonly OutputName[], features: number): Queries | undefined {
+  const given = QUERIES.filter((name) => inputs[name] !== undefined);
+  const [queries] = given;
+  if (given.length > 1 || (queries === undefined && wanted.includes("logits"))) {
+    throw new RangeError(
+      `forward: boxes are compared with one of inputIds, queryPixelValues and queryEmbeds; got ${given.join(" and ") || "none"}`,
+    );
+  }
+  const images = inputs.pixelValues?.dims?.[0];
+  const count = queries && inputs[queries]?.dims?.[0];
+  if (queries === "queryEmbeds") checkRows(queries, "queries", inputs.queryEmbeds!, features);
+  if (queries === "queryEmbeds" || images === undefined || count === undefined) return queries;
+  const [whole, rule] =
+    queries === "inputIds"
+      ? [count % images === 0, "as many texts for each image"]
+      : [count === images, "an image for each"];
+  if (!whole) throw new RangeError(`forward: ${queries} must have ${rule}; got ${count} for ${images}`);
+  return queries;
+}
+
+/** Scores of boxes and queries, and what both are compared by. */
+function compared(inputs: Inputs, queries: Queries, outputs: Partial<Outputs>): Partial<Outputs> {
+  const images = outputs.classEmbeds!.dims[0]!;
+  const made = outputs as Outputs;
+  if (queries === "queryEmbeds") return compareBoxes(made, inputs.queryEmbeds!);
+  const rows = queries === "inputIds" ? made.textEmbeds : made.queryEmbeds;
+  const [count, width] = rows.dims as [number, number];
+  const embeds = { dims: [images, count / images, width], data: rows.data };
+  if (queries === "queryPixelValues") return compareBoxes(made, embeds);
+  const { dims, data } = inputs.inputIds!;
+  // A text whose first token is 0 is none: it fills up the texts of an image that has fewer.
+  const padding = Array.from({ length: count }, (_, text) => Number(data[text * dims[1]!]) === 0);
+  return { ...compareBoxes(made, embeds, padding), textEmbeds: embeds };
+}
+
+/** Outputs that a comparison is made of, and what each input of queries adds. */
+const NEEDED: readonly OutputName[] = ["classEmbeds", "logitShift", "logitScale"];
+const NEEDED_OF: Readonly<Record<Queries, readonly OutputName[]>> = {
+  inputIds: ["textEmbeds"],
+  queryPixelValues: ["queryEmbeds"],
+  queryEmbeds: [],
+};
+
+/** Outputs of query images, and those of such an image by which the patch is chosen that stands for it. */
+const OF_QUERIES: readonly OutputName[] = ["queryEmbeds", "queryPredBoxes", "queryImageEmbeds"];
+const CHOSEN_BY: readonly OutputName[] = ["classEmbeds", "predBoxes", "objectnessLogits"];
+
+/** Config of a model that may have the head. */
+interface Config {
+  readonly patchBoxes: PatchBoxesConfig | undefined;
+  readonly width: number;
+  readonly eps: number;
+  readonly features: number;
+}
+
+interface Weights {
+  readonly patchBoxes: PatchBoxes | undefined;
+  /** Norm behind the encoder. */
+  readonly norm: Norm | undefined;
+}
+
+/** Takes inputIds, queryPixelValues or queryEmbeds; gives logits and what they are made of, and boxes. */
+export const patchBoxes: Head<Config, Weights, PatchBoxes, PatchBoxesNames> = {
+  plan: (planner, config, { names }) => planPatchBoxes(planner, names, config, config.patchBoxes!),
+  costs({ width, features, patchBoxes }, grid) {
+    const scores = width * (features + 2);
+    const row = mlpProducts(width, 4) + (patchBoxes!.objectness ? mlpProducts(width, 1) : 0) + scores;
+    return { products: grid[0] * grid[1] * row, elements: 0 };
+  },
+  begin({ weights, config }, inputs, wanted) {
+    const compares = wanted.includes("logits") || wanted.includes("classEmbeds");
+    const queries = compares ? checkQueries(inputs, wanted, config.features) : undefined;
+    const needs: OutputName[] = queries ? [...NEEDED, ...NEEDED_OF[queries]] : [];
+    if (wanted.includes("targetPredBoxes")) needs.push("predBoxes");
+    const asked = [...wanted, ...needs];
+    let ofQueries: Arrival | undefined;
+    return {
+      needs,
+      async before({ images }) {
+        if (!OF_QUERIES.some((name) => asked.includes(name))) return;
+        const seen = [...CHOSEN_BY, ...(asked.includes("queryImageEmbeds") ? (["imageEmbeds"] as const) : [])];
+        ofQueries = await images("queryPixelValues", (name) => seen.includes(name));
+      },
+      pass: (backend, call) => ({
+        run: (encoded) => runPatchBoxes(backend, weights.patchBoxes!, weights.norm!, encoded, call),
+      }),
+      async finish(outputs) {
+        const made: Partial<Outputs> = { ...outputs, targetPredBoxes: outputs.predBoxes };
+        if (ofQueries) {
+          const seen = await ofQueries();
+          made.queryEmbeds = queriesOf(seen as Outputs);
+          made.queryPredBoxes = seen.predBoxes;
+          made.queryImageEmbeds = seen.imageEmbeds;
+        }
+        return queries ? { ...made, ...compared(inputs, queries, made) } : made;
+      },
+    };
+  },
+};

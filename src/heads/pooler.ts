@@ -1,8 +1,8 @@
 /** The output that transformers calls pooler_output: BERT's tanh layer on the class token, that token, or what a head reads. */
 import type { Backend, Tensor as Matrix } from "../backend.js";
 import type { LinearPlan, Planner } from "../planned.js";
-import { type Call, tensorOf } from "../vit/outputs.js";
-import type { Encoded } from "../vit/vit.js";
+import { type Call, tensorOf } from "../vit/call.js";
+import type { Encoded } from "../vit/reader.js";
 import { type Pooled, type PoolingWeights, poolerOf, tokenOf } from "./pooling.js";
 
 export interface PoolerConfig {

@@ -1,7 +1,8 @@
 /** Vectors that the heads read, [B, D]: the class token, the mean of the patches, both, or an attention's; or all tokens. */
 import type { Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import type { Call } from "../vit/outputs.js";
-import type { Encoded, VitConfig } from "../vit/vit.js";
+import type { Call } from "../vit/call.js";
+import type { Encoded } from "../vit/reader.js";
+import type { VitConfig } from "../vit/vit.js";
 import { type AttentionPool, type AttentionPoolConfig, poolByAttention } from "./attention-pool.js";
 
 export interface PoolingConfig extends AttentionPoolConfig {

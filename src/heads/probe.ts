@@ -5,9 +5,10 @@
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import type { LinearPlan } from "../planned.js";
 import { source } from "../plans.js";
-import { type Call, tensorOf } from "../vit/outputs.js";
-import type { Encoded, VitConfig } from "../vit/vit.js";
-import { meanOf, type Pooled, tokenOf } from "./pooling.js";
+import { type Call, tensorOf } from "../vit/call.js";
+import type { Encoded, Reader } from "../vit/reader.js";
+import type { Head, Vectors } from "./head.js";
+import { meanOf, tokenOf } from "./pooling.js";
 
 /** A layer's tensors and sizes. */
 export interface ProbeLayer {
@@ -73,16 +74,51 @@ export function planProbe(probe: Probe): { first: LinearPlan[]; others: LinearPl
   return { first: parts, others: others.map(linear) };
 }
 
-/** Gives `logits`, [B, outputs]. */
+/** Config of a model that may have such a head. */
+interface Config extends ProbeConfig {
+  readonly depth: number;
+  readonly prefixTokens: number;
+}
+
+interface Weights extends ProbeWeights {
+  /** Norm behind the encoder. */
+  readonly norm: Norm | undefined;
+}
+
+/** Keeps the class tokens of the blocks before the last one that a head reads, [B, D] each, after the last norm. */
+function classTokens(
+  backend: Backend,
+  norm: Norm | undefined,
+  depth: number,
+  { reads }: Probe,
+): { readonly kept: readonly Matrix[]; readonly reader: Reader } {
+  const count = typeof reads === "string" ? 0 : reads.blocks - 1;
+  const kept: Matrix[] = [];
+  const reader: Reader = {
+    blocks: Array.from({ length: count }, (_, i) => depth - 1 - count + i),
+    tokens(_, encoded) {
+      const token = tokenOf(backend, encoded, 0);
+      if (norm) backend.layerNorm(token, token, norm);
+      kept.push(token);
+    },
+  };
+  return { kept, reader };
+}
+
+/**
+ * Gives `logits`, [B, outputs].
+ * @param kept class tokens of the blocks before the last one that it reads.
+ */
 export function runProbe(
   backend: Backend,
   { first, others }: NonNullable<ProbeWeights["probe"]>,
-  config: VitConfig & { readonly probe: Probe },
+  { probe, prefixTokens }: { readonly probe: Probe; readonly prefixTokens: number },
   encoded: Encoded,
-  { pooled, features }: { readonly pooled: () => Pooled; readonly features: () => Matrix },
+  { pooled, features }: Vectors,
+  kept: readonly Matrix[],
   { outputs }: Call,
 ): void {
-  const { reads, activation, unit } = config.probe;
+  const { reads, activation, unit } = probe;
   const vectors = typeof reads === "string" ? [reads === "features" ? features() : pooled()[0]!] : tokens(reads);
   const norm = unit ? unitNorm(vectors[0]!.cols) : undefined;
   let y = backend.createTensor(encoded.images, first[0]!.outputs);
@@ -98,11 +134,10 @@ export function runProbe(
   }
   outputs.logits = tensorOf(backend.read(y), [y.rows, y.cols]);
 
-  function tokens({ blocks, mean }: { blocks: number; mean: boolean }): Matrix[] {
-    const { tokens, kept = [] } = encoded;
+  function tokens({ mean }: { mean: boolean }): Matrix[] {
     const last = tokenOf(backend, encoded, 0);
-    const before = config.prefixTokens;
-    return [...(blocks > 1 ? kept : []), last, ...(mean ? [meanOf(backend, encoded, before, tokens - before)] : [])];
+    const patches = encoded.tokens - prefixTokens;
+    return [...kept, last, ...(mean ? [meanOf(backend, encoded, prefixTokens, patches)] : [])];
   }
 
   /** Makes of rows x / ‖x‖. */
@@ -111,3 +146,23 @@ export function runProbe(
     return { scale, shift: undefined, eps: 0 };
   }
 }
+
+/** Gives logits. */
+export const probe: Head<Config, Weights, NonNullable<ProbeWeights["probe"]>> = {
+  plan: (_, { probe }) => planProbe(probe!),
+  readsVectors: ({ probe }) => typeof probe!.reads === "string" || probe!.reads.blocks === 1,
+  begin({ weights, config: { probe: own, depth, prefixTokens } }) {
+    const probe = own!;
+    return {
+      pass(backend, call) {
+        if (!call.wants("logits")) return undefined;
+        const { reader, kept } = classTokens(backend, weights.norm, depth, probe);
+        return {
+          reader,
+          run: (encoded, vectors) =>
+            runProbe(backend, weights.probe!, { probe, prefixTokens }, encoded, vectors, kept, call),
+        };
+      },
+    };
+  },
+};

@@ -1,265 +1,18 @@
 /**
  * Masks by prompts (SAM, Kirillov et al. 2023): a neck makes of the encoder's tokens the embedding of an image, and a decoder
- * makes of that and of points and boxes masks, as often as one asks. Its layers stay in f32 in every precision: they are a
- * hundredth of the encoder's work, and the neck reads a residual stream that no norm has seen.
+ * makes of that and of points and boxes masks, as often as one asks.
  */
-import type { Activation, Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
-import type { Arrange, LinearPlan, Planned, Planner, TensorPlan, ValuesPlan } from "../planned.js";
-import { convolutionRows, source, transposedRows, values } from "../plans.js";
-import type { FeatureMap } from "../vit/resnet.js";
-import { windowOf } from "../vit/resnet.js";
-import { planMlp } from "./mlp.js";
-import { cellPositions } from "./prompts.js";
-
-export interface SamConfig {
-  /** Channels of the image's embedding. */
-  readonly channels: number;
-  /** Rows and columns of the image's embedding: the patches. */
-  readonly grid: readonly [number, number];
-  /** None in an encoder alone (SamVisionModel). */
-  readonly decoder:
-    | {
-        readonly heads: number;
-        readonly depth: number;
-        readonly eps: number;
-        readonly activation: Activation;
-        /** Masks that are made: one that stands for all, then those of an ambiguous prompt. */
-        readonly masks: number;
-        /** The same of the layers that embed a mask as a prompt. */
-        readonly promptEps: number;
-        readonly promptActivation: Activation;
-      }
-    | undefined;
-}
-
-/** Attention of some tokens to others, with an inner width of its own. */
-export interface CrossAttention {
-  readonly q: Linear;
-  readonly k: Linear;
-  readonly v: Linear;
-  readonly out: Linear;
-}
-
-/** A block of the decoder (Kirillov et al. 2023, appendix A, figure 14). */
-export interface TwoWayBlock {
-  readonly self: CrossAttention;
-  readonly norm1: Norm;
-  readonly toImage: CrossAttention;
-  readonly norm2: Norm;
-  readonly fc1: Linear;
-  readonly fc2: Linear;
-  readonly norm3: Norm;
-  readonly toTokens: CrossAttention;
-  readonly norm4: Norm;
-}
-
-/** Embeddings of prompts. */
-export interface PromptWeights {
-  /** Frequencies of positions, [2, C/2]. */
-  readonly frequencies: Float32Array;
-  /** Positions of the cells of the image's embedding, [N, C]. */
-  readonly cells: Matrix;
-  /** Kinds of points, beside the object and on it, and of a box's corners: vectors that are added to positions, [C] each. */
-  readonly kinds: readonly Float32Array[];
-  /** In the place of a point, where there is none, [C]. */
-  readonly none: Float32Array;
-  /** In the place of a mask, [N, C], the same for all cells. */
-  readonly noMask: Matrix;
-  readonly mask: {
-    readonly conv1: Linear;
-    readonly norm1: Norm;
-    readonly conv2: Linear;
-    readonly norm2: Norm;
-    readonly conv3: Linear;
-  };
-}
-
-export interface MaskDecoder {
-  readonly prompt: PromptWeights;
-  /** The token of quality, [1, C], and those of masks, [masks, C]. */
-  readonly qualityToken: Float32Array;
-  readonly maskTokens: Float32Array;
-  readonly blocks: readonly TwoWayBlock[];
-  readonly toImage: CrossAttention;
-  readonly norm: Norm;
-  readonly upscale1: Linear;
-  readonly upscaleNorm: Norm;
-  readonly upscale2: Linear;
-  /** Layers that make of a mask's token the weights of its mask. */
-  readonly hypernetworks: readonly (readonly Linear[])[];
-  readonly quality: readonly Linear[];
-}
-
-export interface Sam {
-  readonly neck: { readonly conv1: Linear; readonly norm1: Norm; readonly conv2: Linear; readonly norm2: Norm };
-  readonly decoder: MaskDecoder | undefined;
-}
-
-const DECODER = "mask_decoder.";
-const PROMPTS = "prompt_encoder.";
-const FREQUENCIES = "shared_image_embedding.positional_embedding";
-const transformerAt = (i: number) => `${DECODER}transformer.layers.${i}.`;
-const masksAt = (i: number) => `${DECODER}output_hypernetworks_mlps.${i}.`;
-
-/** Norms whose class has PyTorch's own epsilon, and those with 1e-6 whatever the file says. */
-const EPS_OF_TORCH = 1e-5;
-const EPS_OF_MAPS = 1e-6;
-
-/**
- * Sizes that the tensors of SAM's neck and decoder tell; undefined without them.
- * @param prefix of the encoder's tensors.
- */
-export function observeSam(
-  has: (tensor: string) => boolean,
-  shapeOf: (tensor: string) => readonly number[] | undefined,
-  prefix: string,
-) {
-  const neck = shapeOf(`${prefix}neck.conv1.weight`);
-  if (!neck) return undefined;
-  let depth = 0;
-  while (has(`${transformerAt(depth)}self_attn.q_proj.weight`)) depth++;
-  const width = (at: string) => shapeOf(`${at}q_proj.weight`)?.[0] ?? 1;
-  return {
-    channels: neck[0] ?? 0,
-    depth,
-    /** Position embeddings, and decomposed ones of the first block. */
-    positions: has(`${prefix}pos_embed`),
-    decomposed: has(`${prefix}layers.0.attn.rel_pos_h`),
-    masks: shapeOf(`${DECODER}mask_tokens.weight`)?.[0] ?? 0,
-    /** Widths inside the decoder's attentions: of tokens among themselves, and of tokens and the image. */
-    innerWidths: [width(`${transformerAt(0)}self_attn.`), width(`${transformerAt(0)}cross_attn_token_to_image.`)],
-  };
-}
-
-/** @param prefix of the encoder's tensors. @param tokens width of the encoder's tokens. */
-export function planSam(planner: Planner, config: SamConfig, prefix: string, tokens: number): Planned<Sam> {
-  const { has, shapeOf, weightOf, biasOf } = planner;
-  const { channels, grid, decoder } = config;
-  const cells = grid[0] * grid[1];
-  const at = `${prefix}neck.`;
-  const norm = (name: string, cols: number, eps: number) => planner.norm(name, cols, eps);
-  return {
-    neck: {
-      conv1: convolution(`${at}conv1`, channels, tokens, 1),
-      norm1: norm(`${at}layer_norm1`, channels, EPS_OF_MAPS),
-      conv2: convolution(`${at}conv2`, channels, channels, 3),
-      norm2: norm(`${at}layer_norm2`, channels, EPS_OF_MAPS),
-    },
-    decoder: decoder && planDecoder(decoder),
-  };
-
-  function exact(plan: LinearPlan): LinearPlan {
-    return { ...plan, exact: true };
-  }
-
-  function linear(name: string, outputs: number, inputs: number): LinearPlan {
-    return exact(planner.linear([name], outputs, inputs));
-  }
-
-  function convolution(name: string, outputs: number, inputs: number, kernel: number): LinearPlan {
-    const arrange = kernel === 1 ? undefined : convolutionRows({ outputs, channels: inputs, kernel });
-    return exact({
-      place: "linear",
-      ...{ outputs, inputs: kernel * kernel * inputs },
-      weight: [source(weightOf(name), [outputs, inputs, kernel, kernel], outputs, { arrange })],
-      bias: has(biasOf(name)) ? [source(biasOf(name), [outputs], outputs)] : [],
-    });
-  }
-
-  /** A transposed convolution of 2 × 2 pixels that do not overlap. */
-  function doubling(name: string, outputs: number, inputs: number): LinearPlan {
-    const arrange = transposedRows({ outputs, channels: inputs, kernel: 2, stride: 2 });
-    return exact({
-      place: "linear",
-      ...{ outputs: 4 * outputs, inputs },
-      weight: [source(weightOf(name), [inputs, outputs, 2, 2], 4 * outputs, { arrange })],
-      bias: [0, 1, 2, 3].map((i) => source(biasOf(name), [outputs], outputs, { to: i * outputs })),
-    });
-  }
-
-  /** Rows of numbers that a tensor of other rows makes. */
-  function made(tensor: string, shape: readonly number[], rows: number, arrange: Arrange): TensorPlan {
-    return { place: "tensor", ...{ rows, cols: channels, sources: [source(tensor, shape, rows, { arrange })] } };
-  }
-
-  function attention(name: string): Planned<CrossAttention> {
-    const inner = shapeOf(weightOf(`${name}.q_proj`))?.[0] ?? channels;
-    const into = (part: string) => linear(`${name}.${part}_proj`, inner, channels);
-    return { q: into("q"), k: into("k"), v: into("v"), out: linear(`${name}.out_proj`, channels, inner) };
-  }
-
-  function block(i: number, eps: number): Planned<TwoWayBlock> {
-    const at = transformerAt(i);
-    const hidden = shapeOf(weightOf(`${at}mlp.lin1`))?.[0] ?? channels;
-    return {
-      self: attention(`${at}self_attn`),
-      norm1: norm(`${at}layer_norm1`, channels, eps),
-      toImage: attention(`${at}cross_attn_token_to_image`),
-      norm2: norm(`${at}layer_norm2`, channels, eps),
-      fc1: linear(`${at}mlp.lin1`, hidden, channels),
-      fc2: linear(`${at}mlp.lin2`, channels, hidden),
-      norm3: norm(`${at}layer_norm3`, channels, eps),
-      toTokens: attention(`${at}cross_attn_image_to_token`),
-      norm4: norm(`${at}layer_norm4`, channels, eps),
-    };
-  }
-
-  /** The layers of transformers' SamFeedForward. */
-  function perceptron(at: string, outputs: number): LinearPlan[] {
-    const between: string[] = [];
-    while (has(weightOf(`${at}layers.${between.length}`))) between.push(`${at}layers.${between.length}`);
-    const hidden = shapeOf(weightOf(`${at}proj_in`))?.[0] ?? channels;
-    const first = linear(`${at}proj_in`, hidden, channels);
-    return [first, ...planMlp(planner, [...between, `${at}proj_out`], hidden, outputs).map(exact)];
-  }
-
-  function planPrompts({ promptEps }: NonNullable<SamConfig["decoder"]>): Planned<PromptWeights> {
-    const vector = (name: string): ValuesPlan => values(`${PROMPTS}${name}.weight`, [1, channels]);
-    const repeated = (row: Float32Array) =>
-      Float32Array.from({ length: cells * channels }, (_, i) => row[i % channels]!);
-    const embed = `${PROMPTS}mask_embed.`;
-    const outputsOf = (name: string) => shapeOf(weightOf(embed + name))?.[0] ?? 1;
-    const [narrow, wide] = [outputsOf("conv1"), outputsOf("conv2")];
-    const shape = [2, channels / 2];
-    return {
-      frequencies: values(FREQUENCIES, shape),
-      cells: made(FREQUENCIES, shape, cells, (frequencies) => cellPositions(frequencies, grid)),
-      kinds: [0, 1, 2, 3].map((i) => vector(`point_embed.${i}`)),
-      none: vector("not_a_point_embed"),
-      noMask: made(`${PROMPTS}no_mask_embed.weight`, [1, channels], cells, repeated),
-      mask: {
-        conv1: convolution(`${embed}conv1`, narrow, 1, 2),
-        norm1: norm(`${embed}layer_norm1`, narrow, promptEps),
-        conv2: convolution(`${embed}conv2`, wide, narrow, 2),
-        norm2: norm(`${embed}layer_norm2`, wide, promptEps),
-        conv3: convolution(`${embed}conv3`, channels, wide, 1),
-      },
-    };
-  }
-
-  function planDecoder(decoder: NonNullable<SamConfig["decoder"]>): Planned<MaskDecoder> {
-    const { depth, masks, eps } = decoder;
-    // A quarter and an eighth of the channels, unless the tensors say otherwise.
-    const outputsOf = (name: string) => shapeOf(weightOf(DECODER + name))?.[1] ?? 1;
-    const [half, quarter] = [outputsOf("upscale_conv1"), outputsOf("upscale_conv2")];
-    return {
-      prompt: planPrompts(decoder),
-      qualityToken: values(`${DECODER}iou_token.weight`, [1, channels]),
-      maskTokens: values(`${DECODER}mask_tokens.weight`, [masks, channels]),
-      blocks: Array.from({ length: depth }, (_, i) => block(i, eps)),
-      toImage: attention(`${DECODER}transformer.final_attn_token_to_image`),
-      norm: norm(`${DECODER}transformer.layer_norm_final_attn`, channels, EPS_OF_TORCH),
-      upscale1: doubling(`${DECODER}upscale_conv1`, half, channels),
-      upscaleNorm: norm(`${DECODER}upscale_layer_norm`, half, EPS_OF_MAPS),
-      upscale2: doubling(`${DECODER}upscale_conv2`, quarter, half),
-      hypernetworks: Array.from({ length: masks }, (_, i) => perceptron(masksAt(i), quarter)),
-      quality: perceptron(`${DECODER}iou_prediction_head.`, masks),
-    };
-  }
-}
+import type { Backend, Tensor as Matrix } from "../backend.js";
+import type { Call } from "../vit/call.js";
+import { checkNumbers, checkShape, type Inputs, integersOf } from "../vit/inputs.js";
+import type { OutputName, Tensor } from "../vit/outputs.js";
+import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
+import type { Head, HeadCall } from "./head.js";
+import { type Prompting, runMaskDecoder } from "./mask-decoder.js";
+import { planSam, type Sam, type SamConfig } from "./sam-weights.js";
 
 /** The embedding of images, [B·N, channels]: a convolution of 1×1 and one of 3×3, with norms of channels. */
-export function runNeck(backend: Backend, { neck }: Sam, z: Matrix, grid: readonly [number, number]): FeatureMap {
+function runNeck(backend: Backend, { neck }: Sam, z: Matrix, grid: readonly [number, number]): FeatureMap {
   const map = { height: grid[0], width: grid[1] };
   const x = backend.createTensor(z.rows, neck.conv2.outputs);
   const mark = backend.mark();
@@ -270,4 +23,118 @@ export function runNeck(backend: Backend, { neck }: Sam, z: Matrix, grid: readon
   backend.layerNorm(x, x, neck.norm2);
   backend.release(mark);
   return { x, ...map };
+}
+
+/** Most objects that are asked for at once: their masks are 256 MB at 256 × 256. */
+const MAX_OBJECTS = 1000;
+
+/** Most points of an object. */
+const MAX_POINTS = 1000;
+
+/**
+ * Prompts of each image.
+ * @throws RangeError if there are none, or not of one shape.
+ */
+function promptsOf({ channels, grid }: SamConfig, inputs: Inputs): Prompting[] {
+  const { inputPoints, inputLabels, inputBoxes, inputMasks, imageEmbeddings, pixelValues } = inputs;
+  if ((imageEmbeddings === undefined) === (pixelValues === undefined)) {
+    const got = imageEmbeddings ? "both" : "neither";
+    throw new RangeError(`forward: prompts are of pixelValues or of imageEmbeddings; got ${got}`);
+  }
+  const images = (imageEmbeddings ?? pixelValues)!.dims?.[0] ?? 0;
+  if (imageEmbeddings) checkShape("imageEmbeddings", imageEmbeddings, [images, channels, ...grid]);
+  const given = inputPoints ?? inputBoxes;
+  if (!given) throw new RangeError("forward: masks need a prompt, inputPoints or inputBoxes; got neither");
+  const objects = given.dims?.[1] ?? 0;
+  const points = inputPoints?.dims?.[2] ?? 0;
+  if (!(images >= 1) || !(objects >= 1 && objects <= MAX_OBJECTS)) {
+    throw new RangeError(`forward: prompts must be of 1 to ${MAX_OBJECTS} objects of each image; got ${objects}`);
+  }
+  if (inputPoints && !(points >= 1 && points <= MAX_POINTS)) {
+    throw new RangeError(`forward: an object must have 1 to ${MAX_POINTS} points; got ${points}`);
+  }
+  if (inputPoints) checkNumbers("inputPoints", inputPoints, [images, objects, points, 2]);
+  if (inputBoxes) checkNumbers("inputBoxes", inputBoxes, [images, objects, 4]);
+  if (inputLabels && !inputPoints) throw new RangeError("forward: inputLabels are of inputPoints; got none");
+  const labels = inputLabels ? integersOf("inputLabels", inputLabels, [images, objects, points]) : undefined;
+  const bad = labels?.find((label) => ![1, 0, -1, -10].includes(label));
+  if (bad !== undefined) throw new RangeError(`forward: inputLabels must be 1, 0, -1 or -10; got ${bad}`);
+  const masks = inputMasks?.dims?.[0] === 1 ? 1 : images;
+  if (inputMasks) checkNumbers("inputMasks", inputMasks, [masks, 1, 4 * grid[0], 4 * grid[1]]);
+  const part = <T extends { subarray(from: number, to: number): T }>(data: T, size: number, i: number) =>
+    data.subarray(i * size, (i + 1) * size);
+  return Array.from({ length: images }, (_, i) => ({
+    objects,
+    points: inputPoints && {
+      count: points,
+      xy: part(inputPoints.data, objects * points * 2, i),
+      labels: labels?.slice(i * objects * points, (i + 1) * objects * points) ?? new Array(objects * points).fill(1),
+    },
+    boxes: inputBoxes && part(inputBoxes.data, objects * 4, i),
+    mask: inputMasks && part(inputMasks.data, 16 * grid[0] * grid[1], i % masks),
+    several: inputs.multimaskOutput ?? true,
+  }));
+}
+
+/** Config of a model that may have the head. */
+interface Config {
+  readonly sam: SamConfig | undefined;
+  readonly width: number;
+  readonly imageSize: readonly [number, number];
+}
+
+/** Outputs of prompts: what else is asked for takes images. */
+const PROMPTED: readonly OutputName[] = ["promptEmbeddings", "predMasks", "iouScores"];
+
+/**
+ * Takes inputPoints, inputLabels, inputBoxes, inputMasks and multimaskOutput, and imageEmbeddings in the place of pixelValues; gives
+ * imageEmbeddings, promptEmbeddings, predMasks and iouScores.
+ */
+export const sam: Head<Config, { readonly sam: Sam | undefined }, Sam> = {
+  plan: (planner, { sam, width }, { prefix }) => planSam(planner, sam!, prefix, width),
+  // Of the neck: masks take what is asked for.
+  costs({ sam, width }, grid) {
+    const { channels } = sam!;
+    return { products: grid[0] * grid[1] * channels * (width + 9 * channels), elements: 0 };
+  },
+  begin({ weights, config }, inputs, wanted) {
+    const asks = wanted.some((name) => PROMPTED.includes(name));
+    const prompts = asks ? promptsOf(config.sam!, inputs) : undefined;
+    const given = prompts && inputs.imageEmbeddings;
+    const others = wanted.filter((name) => !PROMPTED.includes(name));
+    if (given && others.length > 0) {
+      throw new RangeError(
+        `forward: outputs of images need pixelValues in the place of imageEmbeddings; got ${others.join(", ")}`,
+      );
+    }
+
+    /** Masks of an image's prompts. */
+    const decode: Decode = (backend, call, image, embedding) =>
+      runMaskDecoder(backend, weights.sam!.decoder!, config.sam!, embedding, prompts![image]!, config.imageSize, call);
+
+    return {
+      alone: true,
+      embedded: given && embeddedOf(given, decode),
+      pass: (backend, call, image) => ({
+        async run({ z, grid, images }) {
+          if (!prompts && !call.wants("imageEmbeddings")) return;
+          const map = runNeck(backend, weights.sam!, z, grid);
+          if (call.wants("imageEmbeddings")) call.outputs.imageEmbeddings = planes(backend, map, images);
+          if (prompts) await decode(backend, call, image, map.x);
+        },
+      }),
+    };
+  },
+};
+
+type Decode = (backend: Backend, call: Call, image: number, embedding: Matrix | Float32Array) => Promise<void>;
+
+/** Images whose embeddings are given, [B, C, rows, columns]. */
+function embeddedOf({ data, dims }: Tensor, decode: Decode): HeadCall["embedded"] {
+  const images = dims[0]!;
+  const size = data.length / images;
+  return {
+    images,
+    run: (backend, call, image) => decode(backend, call, image, data.subarray(image * size, (image + 1) * size)),
+  };
 }

@@ -5,10 +5,13 @@
 import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
 import type { Planned, Planner } from "../planned.js";
 import { convolutionRows, source, transposedPlan } from "../plans.js";
+import { type Call, tensorOf } from "../vit/call.js";
 import { type Block, type EncoderConfig, encode } from "../vit/encoder.js";
-import { type Call, type Tensor, tensorOf } from "../vit/outputs.js";
+import { checkRows, type Inputs } from "../vit/inputs.js";
+import type { OutputName, Tensor } from "../vit/outputs.js";
+import type { Encoded, Reader } from "../vit/reader.js";
 import { type FeatureMap, windowOf } from "../vit/resnet.js";
-import type { Encoded, Reader } from "../vit/vit.js";
+import type { Head, HeadPass } from "./head.js";
 
 export interface TextMasksConfig {
   /** Blocks that are read behind, from 0; the last of them goes into the decoder first. */
@@ -58,7 +61,7 @@ export function stridesOf(
 }
 
 /** @param widths columns of the image tower's tokens, and of the features that are shared with texts. */
-export function planTextMasks(
+function planTextMasks(
   planner: Planner,
   names: TextMasksNames,
   { levels, decoder, strides }: TextMasksConfig,
@@ -96,29 +99,27 @@ export function planTextMasks(
   };
 }
 
-/** A pass of the decoder, over one image. */
-export interface TextMasksPass {
-  /** Reads the levels while the encoder runs. */
-  readonly reader: Reader;
-  /**
-   * Gives logits, [prompts, H, W], and decoderHiddenStates, [prompts, tokens, channels] behind each block.
-   * @param prompts features of what is looked for, not normalized, [prompts, features].
-   */
-  finish(encoded: Encoded, prompts: Tensor): Promise<void>;
+/** Config of a model that may have the head. */
+interface Config {
+  readonly textMasks: TextMasksConfig | undefined;
+  readonly width: number;
+  readonly features: number;
+  readonly prefixTokens: number;
 }
 
-/** Begins a pass, if any output needs one. */
-export function startTextMasks(
+/**
+ * Reads the levels of one image while the encoder runs, and decodes them: logits, [prompts, H, W], and decoderHiddenStates, [prompts,
+ * tokens, channels] behind each block.
+ * @param prompts features of what is looked for, not normalized, [prompts, features].
+ */
+function passOf(
   backend: Backend,
-  { textMasks: weights }: { readonly textMasks: TextMasks | undefined },
-  {
-    textMasks: config,
-    prefixTokens,
-  }: { readonly textMasks: TextMasksConfig | undefined; readonly prefixTokens: number },
+  weights: TextMasks,
+  { textMasks, prefixTokens }: Config,
   { wants, outputs, signal }: Call,
-): TextMasksPass | undefined {
-  if (!weights || !config || !(wants("logits") || wants("decoderHiddenStates"))) return undefined;
-  const { levels, decoder, conditional, strides } = config;
+  prompts: Tensor,
+): HeadPass {
+  const { levels, decoder, conditional, strides } = textMasks!;
   const reduced: Matrix[] = [];
 
   const reader: Reader = {
@@ -131,7 +132,6 @@ export function startTextMasks(
         backend.linear(reduced[place]!, z, weights.reduces[place]!);
       }
     },
-    map() {},
   };
 
   /** x · factor + term, each a number for a channel. */
@@ -141,8 +141,8 @@ export function startTextMasks(
       Matrix,
       Matrix,
     ];
-    backend.linear(factor, prompt, weights!.factor);
-    backend.linear(term, prompt, weights!.term);
+    backend.linear(factor, prompt, weights.factor);
+    backend.linear(term, prompt, weights.term);
     // A filter of one pixel, and positions of sequences of one token.
     const column = { height: x.rows, width: 1, kernel: 1, stride: 1, top: 0, left: 0, outHeight: x.rows, outWidth: 1 };
     backend.convolveDepthwise(product, x, factor, column);
@@ -152,7 +152,7 @@ export function startTextMasks(
   /** Logits of a map of tokens, [H·W, 1]. */
   function enlarged(x: Matrix, [rows, columns]: readonly [number, number]): FeatureMap {
     let map: FeatureMap = { x, height: rows, width: columns };
-    const { convolution, transposed } = weights!;
+    const { convolution, transposed } = weights;
     if (convolution) {
       const out = backend.createTensor(x.rows, convolution.outputs);
       backend.convolve(out, x, convolution, windowOf(map, 3, 1, "symmetric"), { activation: "relu" });
@@ -169,7 +169,7 @@ export function startTextMasks(
     return map;
   }
 
-  async function finish({ tokens, grid }: Encoded, prompts: Tensor): Promise<void> {
+  async function run({ tokens, grid }: Encoded): Promise<void> {
     const [count, features] = prompts.dims as [number, number];
     const scale = strides.reduce((product, stride) => product * stride, 1);
     const [height, width] = [scale * grid[0], scale * grid[1]];
@@ -181,7 +181,7 @@ export function startTextMasks(
         const rows = prompts.data.subarray(i * features, (i + 1) * features);
         const prompt = backend.createTensor(1, features, rows);
         const x = backend.createTensor(tokens, decoder.width);
-        for (const [level, block] of weights!.blocks.entries()) {
+        for (const [level, block] of weights.blocks.entries()) {
           const own = reduced[level]!;
           // The first level as it is; the others are added.
           if (level === 0) backend.assembleTokens(x, undefined, own, undefined);
@@ -207,7 +207,7 @@ export function startTextMasks(
       outputs.decoderHiddenStates = states.map((all) => tensorOf(joined(all), [count, tokens, decoder.width]));
     }
   }
-  return { reader, finish };
+  return { reader, run };
 }
 
 /** Values of all prompts, one's behind the other's. */
@@ -221,3 +221,66 @@ async function joined(parts: readonly Promise<Float32Array>[]): Promise<Float32A
   }
   return all;
 }
+
+/** Inputs that say what masks are made of. */
+const CONDITIONS = ["inputIds", "conditionalPixelValues", "conditionalEmbeddings"] as const;
+
+/** Outputs that are made of them. */
+const CONDITIONED: readonly OutputName[] = ["logits", "conditionalEmbeddings", "decoderHiddenStates"];
+
+/**
+ * The input that says what masks are made of.
+ * @throws RangeError if there is none or several, or not one for each image.
+ */
+function checkConditions(inputs: Inputs, features: number): (typeof CONDITIONS)[number] {
+  const given = CONDITIONS.filter((name) => inputs[name] !== undefined);
+  const [name] = given;
+  if (name === undefined || given.length > 1) {
+    const got = given.join(" and ") || "none";
+    throw new RangeError(`forward: masks are told by one of ${CONDITIONS.join(", ")}; got ${got}`);
+  }
+  if (name === "conditionalEmbeddings") {
+    checkRows(name, "prompts", inputs.conditionalEmbeddings!, features);
+    return name;
+  }
+  const [images, count] = [inputs.pixelValues?.dims?.[0], inputs[name]?.dims?.[0]];
+  if (images !== count) {
+    throw new RangeError(`forward: ${name} must have one for each image; got ${count} for ${images}`);
+  }
+  return name;
+}
+
+const rowOf = ({ dims, data }: Tensor, row: number): Tensor => {
+  const width = dims[1]!;
+  return { dims: [1, width], data: data.subarray(row * width, (row + 1) * width) };
+};
+
+/** Takes inputIds, conditionalPixelValues or conditionalEmbeddings; gives logits, conditionalEmbeddings and decoderHiddenStates. */
+export const textMasks: Head<Config, { readonly textMasks: TextMasks | undefined }, TextMasks, TextMasksNames> = {
+  plan(planner, { textMasks, width, features }, { names, blocks }) {
+    const own = blocks(textMasks!.decoder, textMasks!.levels.length);
+    return planTextMasks(planner, names, textMasks!, { tokens: width, features }, own);
+  },
+  begin({ weights, config }, inputs, wanted) {
+    if (!CONDITIONED.some((name) => wanted.includes(name))) return undefined;
+    const condition = checkConditions(inputs, config.features);
+    // All for each image where they are given, else one for each.
+    let features = inputs.conditionalEmbeddings!;
+    return {
+      alone: true,
+      async before({ texts, images }) {
+        if (condition === "inputIds") features = (await (await texts())()).textFeatures!;
+        if (condition === "conditionalPixelValues") {
+          const arrive = await images(condition, (name) => name === "imageFeatures");
+          features = (await arrive()).imageFeatures!;
+        }
+      },
+      pass(backend, call, image) {
+        if (!call.wants("logits") && !call.wants("decoderHiddenStates")) return undefined;
+        const prompts = condition === "conditionalEmbeddings" ? features : rowOf(features, image);
+        return passOf(backend, weights.textMasks!, config, call, prompts);
+      },
+      finish: () => ({ conditionalEmbeddings: features }),
+    };
+  },
+};

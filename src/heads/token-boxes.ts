@@ -1,9 +1,10 @@
 /** Boxes of detection tokens: each token is a box and its class, or none (YOLOS, Fang et al. 2021, section 3.1). */
 import type { Backend, Linear } from "../backend.js";
 import type { Planned, Planner } from "../planned.js";
-import { type Call, tensorOf } from "../vit/outputs.js";
-import type { Encoded } from "../vit/vit.js";
-import { planMlp, runMlp, sigmoid } from "./mlp.js";
+import { type Call, tensorOf } from "../vit/call.js";
+import type { Encoded } from "../vit/reader.js";
+import type { Head } from "./head.js";
+import { mlpProducts, planMlp, runMlp, sigmoid } from "./mlp.js";
 
 export interface TokenBoxesConfig {
   /** Classes of detection tokens, beside that of nothing. */
@@ -22,7 +23,7 @@ export interface TokenBoxesNames {
   readonly boxes: readonly string[];
 }
 
-export const planTokenBoxes = (
+const planTokenBoxes = (
   planner: Planner,
   { classifier, boxes }: TokenBoxesNames,
   width: number,
@@ -32,11 +33,19 @@ export const planTokenBoxes = (
   boxes: planMlp(planner, boxes, width, 4),
 });
 
+/** Config of a model that may have the head. */
+interface Config {
+  readonly tokenBoxes: TokenBoxesConfig | undefined;
+  readonly width: number;
+  readonly prefixTokens: number;
+  readonly suffixTokens: number;
+}
+
 /** Gives logits, [B, tokens, classes + 1], and predBoxes, [B, tokens, 4]. */
-export function runTokenBoxes(
+function runTokenBoxes(
   backend: Backend,
   weights: TokenBoxes,
-  { prefixTokens, suffixTokens }: { readonly prefixTokens: number; readonly suffixTokens: number },
+  { prefixTokens, suffixTokens }: Config,
   { z, images, tokens }: Encoded,
   { wants, outputs }: Call,
 ): void {
@@ -81,3 +90,17 @@ function lastRows(
   }
   return result;
 }
+
+/** Gives logits and predBoxes. */
+export const tokenBoxes: Head<Config, { readonly tokenBoxes: TokenBoxes | undefined }, TokenBoxes, TokenBoxesNames> = {
+  plan: (planner, { tokenBoxes, width }, { names }) => planTokenBoxes(planner, names, width, tokenBoxes!),
+  costs({ width, suffixTokens, tokenBoxes }) {
+    const row = mlpProducts(width, 4) + mlpProducts(width, tokenBoxes!.classes + 1);
+    return { products: suffixTokens * row, elements: 0 };
+  },
+  begin: ({ weights, config }) => ({
+    pass: (backend, call) => ({
+      run: (encoded) => runTokenBoxes(backend, weights.tokenBoxes!, config, encoded, call),
+    }),
+  }),
+};

@@ -2,7 +2,8 @@
  * The logit lens (nostalgebraist 2020; Vilas et al. 2023 of ViTs): what the last norm and the head would say if the model ended after a
  * block. A state is given to them as the last block's would be, so that the last layer says what the model says.
  */
-import type { Inputs, Tensor } from "../vit/outputs.js";
+import type { Inputs } from "../vit/inputs.js";
+import type { Tensor } from "../vit/outputs.js";
 import type { Scores } from "./see.js";
 
 /**

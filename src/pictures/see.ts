@@ -4,7 +4,8 @@ import type { ImageInput } from "../image/source.js";
 import type { Model } from "../index.js";
 import { predictions } from "../tasks/predictions.js";
 import { textsOf } from "../tasks/task.js";
-import type { Inputs, Tensor } from "../vit/outputs.js";
+import type { Inputs } from "../vit/inputs.js";
+import type { Tensor } from "../vit/outputs.js";
 import { attentionOf, attentionOfMaps, type BlockAttention } from "./attention.js";
 import { type Grid, type Patches, patchGrid } from "./tokens.js";
 

@@ -4,8 +4,8 @@ import type { Bytes } from "../io/source.js";
 import { type LoadOptions, loadHere, type Model, type TextMethods } from "../model.js";
 import { setPackages } from "../platform/packages.js";
 import { receive } from "../platform/workers.js";
+import type { EmbeddedImage } from "../tasks/embedded.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
-import type { EmbeddedImage } from "../tasks/prompts.js";
 import type { SegmentOptions } from "../tasks/segment.js";
 import {
   type Answer,

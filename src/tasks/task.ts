@@ -8,7 +8,8 @@ import type { Crop } from "../image/affine.js";
 import type { RgbImage } from "../image/decode/file.js";
 import type { Box, Geometry } from "../image/geometry.js";
 import type { ImageInput } from "../image/source.js";
-import type { Inputs, OutputName, Outputs, Tensor } from "../vit/outputs.js";
+import type { Inputs } from "../vit/inputs.js";
+import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 
 /** A loaded model, as far as a task is concerned. */
 export interface TaskModel {

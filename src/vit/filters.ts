@@ -1,6 +1,7 @@
 /** Filters by which a model sees pixels first: those of its patches (figure 7, left), or of its convolutional stem. */
 import type { Backend, Linear } from "../backend.js";
-import { type Tensor, tensorOf } from "./outputs.js";
+import { tensorOf } from "./call.js";
+import type { Tensor } from "./outputs.js";
 import type { ResNet } from "./resnet.js";
 
 /** Inputs of the layer that are asked for at once: 256 of 768 outputs are 0.8 MB. */

@@ -1,8 +1,9 @@
 /** Outputs that are lists, an entry a block: hidden states and attentions of either tower, queries and keys of images. */
 import type { Backend, Tensor as Matrix } from "../backend.js";
+import { type Call, sideBySide, tensorOf } from "./call.js";
 import type { Sequence, Tap } from "./encoder.js";
 import { inOrder } from "./order.js";
-import { type Call, sideBySide, type Tensor, tensorOf } from "./outputs.js";
+import type { Tensor } from "./outputs.js";
 
 /**
  * Taps on an encoder that fill the lists that are asked for, which begin with tokens z.

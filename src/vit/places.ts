@@ -1,6 +1,9 @@
 /** Places of tokens on a grid of patches: position embeddings, BEiT's biases and rotary tables, for the grid of a call. */
 import type { Backend, Tensor as Matrix } from "../backend.js";
+import { tensorOf } from "./call.js";
 import type { Block, EncoderConfig, Places } from "./encoder.js";
+import { inOrder } from "./order.js";
+import type { Tensor } from "./outputs.js";
 import { type Interpolation, type Positions, positionRows, positionsAt, resample, tablesAt } from "./positions.js";
 import { pairsOf, type Rotary, type RotaryTable, rotaryTables } from "./rope.js";
 
@@ -34,6 +37,23 @@ export interface PlacesWeights {
   readonly relativePositions: Float32Array | undefined;
   /** Grid that tables of relative positions are of. */
   readonly relativeGrid: readonly [number, number];
+}
+
+/** E_pos of eq. 1, a row for each token, in the library's order. */
+export function readPositions(
+  backend: Backend,
+  { width, rotary, relativePositions }: PlacesConfig,
+  positions: Matrix | undefined,
+  order: readonly number[] | undefined,
+): Promise<Tensor> {
+  if (positions) {
+    const rows = backend.read(positions).then((values) => inOrder(values, order, width));
+    return tensorOf(rows, [positions.rows, width]);
+  }
+  const kind = rotary ? "rotary ones" : relativePositions ? "relative ones" : "none";
+  throw new RangeError(
+    `forward: positionEmbeddings needs a checkpoint that adds positions to its tokens; this one has ${kind}`,
+  );
 }
 
 /** Patches of an image: rows and columns, N = rows · columns. */

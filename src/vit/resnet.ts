@@ -3,7 +3,8 @@
  * compares, and the stem of its hybrids (section 3.1), where the norm comes after the convolution.
  */
 import type { Backend, Linear, Tensor as Matrix, Norm, Window } from "../backend.js";
-import { type Tensor, tensorOf } from "./outputs.js";
+import { tensorOf } from "./call.js";
+import type { Tensor } from "./outputs.js";
 
 /** As in TensorFlow, where what is odd goes behind; the same on both sides, whatever the stride; or none. */
 export type Padding = "same" | "symmetric" | "valid";

@@ -1,8 +1,8 @@
 /** The text tower of CLIP (Radford et al. 2021, section 2.4), SigLIP (Zhai et al. 2023) and those that have BERT: one text at a time. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
+import { type Call, tensorOf } from "./call.js";
 import { type Block, type EncoderConfig, encode, type PostNorm } from "./encoder.js";
 import { listsOf } from "./lists.js";
-import { type Call, tensorOf } from "./outputs.js";
 
 /** The text tower of an image-text model. */
 export interface TextConfig extends EncoderConfig {

@@ -3,13 +3,10 @@
  * another family in its backbone_config; a hybrid has both, its own behind a BiT.
  */
 import type { Activation } from "../../backend.js";
-import type { DptConfig, Level } from "../../heads/dpt.js";
+import { type DptConfig, type Level, observeDpt } from "../../heads/dpt.js";
 import { excerpt } from "../../json.js";
 import { isRecord, type Json, type Range, reader } from "../json.js";
 import type { Facts } from "../observe.js";
-
-/** Families that have a neck and a head of DPT. */
-const TYPES: readonly unknown[] = ["dpt", "depth_anything"];
 
 /** The encoder, as a file of these families has it. */
 export interface DenseFile {
@@ -29,10 +26,8 @@ const OWN = [
 /** Defaults of DepthAnythingConfig's backbone. */
 const SMALL = { image_size: 518, num_attention_heads: 6, out_indices: [9, 10, 11, 12], reshape_hidden_states: false };
 
-export function denseFile(name: string, type: string, file: Json): DenseFile | undefined {
-  if (!TYPES.includes(type)) return undefined;
+export function denseFile(name: string, dense: DenseFile["type"], file: Json): DenseFile {
   const read = reader(name, file);
-  const dense = type as DenseFile["type"];
   const nested = isRecord(file.backbone_config) ? file.backbone_config : undefined;
   if (dense === "dpt" && read.flag("is_hybrid", false)) {
     return { type: dense, backbone: undefined, stem: nested ?? { layer_type: "bottleneck", ...DEFAULT_STEM } };
@@ -62,7 +57,7 @@ const DEPTHS: Range = [Number.MIN_VALUE, 1e6];
  * @returns undefined for an encoder alone (DPTModel).
  */
 export function dptOf(
-  { name, file, seen }: Facts,
+  { name, file, seen, tensors }: Facts,
   { type, backbone, stem }: DenseFile,
   { depth, activation, patchSize }: { depth: number; activation: Activation; patchSize: readonly [number, number] },
 ): DptConfig | undefined {
@@ -70,7 +65,7 @@ export function dptOf(
   const refuse = (key: string, rule: string, found: unknown): never => {
     throw new Error(`load: "${key}" of "${name}" must be ${rule}; got ${excerpt(found)}`);
   };
-  const told = seen.dpt;
+  const told = observeDpt((tensor) => tensors.get(tensor)?.shape);
   if (!told) {
     const alone = type === "dpt" && ![file.architectures].flat().some((x) => /^DPTFor/.test(String(x)));
     if (alone) return undefined;

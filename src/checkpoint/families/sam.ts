@@ -1,7 +1,8 @@
 /** transformers' SAM: what config.json says of its windows, its prompts and its decoder. */
 import type { Activation } from "../../backend.js";
-import type { SamConfig } from "../../heads/sam.js";
+import { observeSam, type SamConfig } from "../../heads/sam-weights.js";
 import { excerpt } from "../../json.js";
+import type { Config } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import type { Facts } from "../observe.js";
 
@@ -11,15 +12,19 @@ const partOf = (file: Json, part: string): Json => {
   return isRecord(settings) ? settings : {};
 };
 
+/** Sizes that the tensors tell. */
+type Told = NonNullable<ReturnType<typeof observeSam>>;
+
 /** Blocks that attend within windows; none where the window is 0. */
-export function windowsOf(
-  { name, seen }: Facts,
+function windowsOf(
+  name: string,
+  told: Told,
   vision: Json,
   { depth, qkvBias }: { readonly depth: number; readonly qkvBias: boolean },
 ): { readonly size: number; readonly whole: readonly number[] } | undefined {
   const read = reader(`vision_config of ${name}`, vision);
-  read.same("use_abs_pos", seen.sam?.positions ?? true, true);
-  read.same("use_rel_pos", seen.sam?.decomposed ?? true, true);
+  read.same("use_abs_pos", told.positions, true);
+  read.same("use_rel_pos", told.decomposed, true);
   // Outside of the map a window has the layer's bias.
   if (!qkvBias) read.same("qkv_bias", true);
   const size = read.whole("window_size", 14);
@@ -33,24 +38,34 @@ export function windowsOf(
   return size === 0 ? undefined : { size, whole };
 }
 
-/** Reads the neck and the decoder, whose sizes the tensors tell. */
-export function samOf(
-  { name, file, seen }: Facts,
-  vision: Json,
-  {
-    grid,
-    imageSize,
-    patchSize,
-    activations,
-  }: {
-    readonly grid: readonly [number, number];
-    readonly imageSize: readonly [number, number];
-    readonly patchSize: readonly [number, number];
-    readonly activations: Readonly<Record<string, Activation>>;
-  },
-): SamConfig {
-  const told = seen.sam;
+/** Sizes of the encoder, and the names of activations. */
+interface Encoder {
+  readonly depth: number;
+  readonly qkvBias: boolean;
+  readonly grid: readonly [number, number];
+  readonly imageSize: readonly [number, number];
+  readonly patchSize: readonly [number, number];
+  readonly activations: Readonly<Record<string, Activation>>;
+}
+
+/** Reads all that a SAM has beside an encoder: images of one size, windows of its blocks, the neck and the decoder. */
+export function samOf(facts: Facts, vision: Json, encoder: Encoder): Pick<Config, "fixedSize" | "windows" | "sam"> {
+  const { name, seen, named, tensors } = facts;
+  const told = observeSam((tensor) => tensors.get(tensor)?.shape, named.prefix);
   if (!told) throw new Error(`load: "${name}" must have SAM's neck; it has no "neck.conv1.weight"`);
+  const read = reader(`vision_config of ${name}`, vision);
+  if (seen.mlpWidth > 0 && read.has("mlp_dim")) read.same("mlp_dim", seen.mlpWidth);
+  const windows = windowsOf(name, told, vision, encoder);
+  return { fixedSize: true, windows, sam: decoderOf(facts, told, vision, encoder) };
+}
+
+/** Reads the neck and the decoder, whose sizes the tensors tell. */
+function decoderOf(
+  { name, file }: Facts,
+  told: Told,
+  vision: Json,
+  { grid, imageSize, patchSize, activations }: Encoder,
+): SamConfig {
   const { channels, masks } = told;
   reader(`vision_config of ${name}`, vision).same("output_channels", channels, 256);
   const alone = masks === 0 && [file.architectures].flat().every((x) => !/^SamModel$/.test(String(x)));

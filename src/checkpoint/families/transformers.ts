@@ -1,8 +1,6 @@
 /** Hugging Face transformers: config.json by its model_type. Defaults are those of the library's config classes. */
 
 import type { Activation } from "../../backend.js";
-import type { QueryMasksConfig } from "../../heads/query-masks.js";
-import type { TextMasksConfig } from "../../heads/text-masks.js";
 import { excerpt } from "../../json.js";
 import { ACTIVATIONS } from "../../numerics/activations.js";
 import { gridOf } from "../../vit/places.js";
@@ -13,9 +11,7 @@ import type { Config, LayoutName } from "../config.js";
 import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { blockAt, type Facts, observeText } from "../observe.js";
 import { alone, BIT, headsOf, probabilitiesOf, RESNET, squareSize } from "./bare.js";
-import { type DenseFile, denseFile, dptOf } from "./dpt.js";
-import { samOf, windowsOf } from "./sam.js";
-import { poseBackbone, poseOf } from "./vitpose.js";
+import type { DenseFile } from "./dpt.js";
 
 interface Family {
   readonly eps: number;
@@ -182,14 +178,20 @@ const TIMM_WRAPPER = "timm_wrapper";
 /** model_type of a plain ViT beside a BERT. */
 const DUAL = "vision-text-dual-encoder";
 
-export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
-  const { name, file, seen, named } = facts;
+/** Readers of what a family has beside an encoder, imported for a checkpoint that has it. */
+const importDpt = (type: string) => (type === "dpt" || type === "depth_anything" ? import("./dpt.js") : undefined);
+const importPose = (type: string) => (type === "vitpose" ? import("./vitpose.js") : undefined);
+const importSam = (type: string) => (type === "sam" ? import("./sam.js") : undefined);
+
+export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layout">> {
+  const { name, file, seen, named, tensors } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? typeOf(facts);
-  const dense = denseFile(name, type, file);
+  const [dpt, vitpose, sam] = await Promise.all([importDpt(type), importPose(type), importSam(type)]);
+  const dense = dpt?.denseFile(name, type as DenseFile["type"], file);
   const family = type === DUAL ? dual(facts) : FAMILIES[dense?.backbone?.type ?? type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
-  const pose = poseBackbone(name, type, file);
+  const pose = vitpose?.poseBackbone(name, file);
   const vision = dense?.backbone?.file ?? pose ?? towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
   const ofDinov3 = type === "dinov3_vit" || type === "eomt_dinov3";
@@ -230,7 +232,9 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
   // CLIPForImageClassification reads what no norm has seen.
   if (contrastive && seen.classToken && classes > 0) norm = "none";
 
+  const segments = family === BEIT && (isFor("SemanticSegmentation") || tensors.has("decode_head.classifier.weight"));
   const qkvBias = read.flag("qkv_bias", seen.qkvBias);
+  const { queryMasks, textMasks } = named.layout;
   return {
     family: type,
     recognizedBy: stated === undefined ? "tensor names" : "model_type in config.json",
@@ -268,38 +272,26 @@ export function fromTransformers(facts: Facts): Omit<Config, "layout"> {
     features: contrastive ? seen.features || (text ? width : 0) : 0,
     patchBoxes: named.layout.patchBoxes && { objectness: type === "owlv2" },
     tokenBoxes: boxes ? { classes: labels || (stated === undefined ? seen.boxClasses - 1 : 2) } : undefined,
-    queryMasks: seen.queryMasks && queryMasksOf(facts, seen.queryMasks, depth),
-    textMasks: seen.textMasks && textMasksOf(facts, seen.textMasks, { depth, eps }),
-    fixedSize: seen.queryMasks !== undefined,
+    queryMasks:
+      queryMasks && (await import("./eomt.js")).queryMasksOf(facts, queryMasks, { depth, activations: HIDDEN_ACTS }),
+    upernet: segments ? (await import("./upernet.js")).upernetOf(facts, depth) : undefined,
+    textMasks: textMasks && (await import("./clipseg.js")).textMasksOf(facts, textMasks, { depth, eps }),
+    fixedSize: queryMasks !== undefined,
     naflex: seen.naflex,
     resnet: undefined,
     text,
-    dpt: dense && dptOf(facts, dense, { depth, activation, patchSize }),
+    dpt: dense && dpt?.dptOf(facts, dense, { depth, activation, patchSize }),
     windows: undefined,
     sam: undefined,
     ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
     ...(dense?.stem ? hybrid(facts, dense) : {}),
-    ...(pose ? poseOf(facts, pose, { depth, imageSize, patchSize }) : {}),
+    ...(pose && vitpose?.poseOf(facts, pose, { depth, imageSize, patchSize })),
     ...(type === "radio" ? radio(facts) : {}),
     ...(type === "aimv2" ? { mostSimilarity: reader(name, file).number("max_logit_scale", 100, [1, 1e6]) } : {}),
-    ...(type === "sam" ? sam(facts, vision, { depth, patchSize, imageSize, qkvBias }) : {}),
-  };
-}
-
-/** SAM: images of one size, whose blocks attend within windows, and masks by prompts. */
-function sam(
-  facts: Facts,
-  vision: Json,
-  { depth, patchSize, imageSize, qkvBias }: Pick<Config, "depth" | "patchSize" | "imageSize" | "qkvBias">,
-): Pick<Config, "fixedSize" | "windows" | "sam"> {
-  const grid = gridOf({ patchSize, interpolation: PLAIN }, imageSize);
-  if (facts.seen.mlpWidth > 0 && reader(facts.name, vision).has("mlp_dim")) {
-    reader(`vision_config of ${facts.name}`, vision).same("mlp_dim", facts.seen.mlpWidth);
-  }
-  return {
-    fixedSize: true,
-    windows: windowsOf(facts, vision, { depth, qkvBias }),
-    sam: samOf(facts, vision, { grid, imageSize, patchSize, activations: HIDDEN_ACTS }),
+    ...sam?.samOf(facts, vision, {
+      ...{ depth, patchSize, imageSize, qkvBias, activations: HIDDEN_ACTS },
+      grid: gridOf({ patchSize, interpolation: PLAIN }, imageSize),
+    }),
   };
 }
 
@@ -310,62 +302,6 @@ function rotaryOf({ name, file }: Facts) {
   const read = reader(`rope_parameters of ${name}`, nested);
   read.choice("rope_type", "default", { default: true });
   return read;
-}
-
-/** CLIPSeg's decoder, whose widths the tensors tell; its norms have the image tower's epsilon, and its activation is fixed. */
-function textMasksOf(
-  { name, file }: Facts,
-  { width, mlpWidth, strides }: NonNullable<Facts["seen"]["textMasks"]>,
-  { depth, eps }: { readonly depth: number; readonly eps: number },
-): TextMasksConfig {
-  const read = reader(name, file);
-  const isBlock = (x: number) => Number.isInteger(x) && x >= 0 && x < depth;
-  const levels = read.numbers("extract_layers", [3, 6, 9], `numbers of its ${depth} blocks, from 0 on`, isBlock);
-  read.same("reduce_dim", width, 64);
-  read.same("decoder_intermediate_size", mlpWidth, 2048);
-  read.same("use_complex_transposed_convolution", strides.length > 1, false);
-  const conditional = read.whole("conditional_layer", 0);
-  const heads = read.count("decoder_num_attention_heads", 4);
-  if (levels.length < 1 || conditional >= levels.length) {
-    const rule = `one of ${levels.length} levels of extract_layers`;
-    throw new Error(`load: "conditional_layer" of "${name}" must be ${rule}; got ${conditional}`);
-  }
-  if (width % heads !== 0 || strides.some((stride) => stride < 1 || stride > MAX_STRIDE)) {
-    const found = `${width} channels, ${heads} heads and strides of ${strides.join(", ")}`;
-    throw new Error(
-      `load: the decoder of "${name}" must have channels that its heads divide, and strides of 1 to ${MAX_STRIDE}; got ${found}`,
-    );
-  }
-  const decoder = { width, depth: levels.length, heads, mlpWidth, eps, activation: "relu" } as const;
-  return { levels, decoder, conditional, strides };
-}
-
-/** Largest stride of a transposed convolution: as large as a patch, of which published have 16. */
-const MAX_STRIDE = 64;
-
-/** Most queries, whose masks are numbered in 16 bits; published have 100 and 200. */
-const MAX_QUERIES = 2 ** 15 - 1;
-
-/** EoMT's head, whose sizes the tensors tell. */
-function queryMasksOf(
-  { name, file }: Facts,
-  { queries, blocks, upscales, classes }: NonNullable<Facts["seen"]["queryMasks"]>,
-  depth: number,
-): QueryMasksConfig {
-  const read = reader(name, file);
-  read.same("num_queries", queries, 200);
-  read.same("num_blocks", blocks, 4);
-  read.same("num_upscale_blocks", upscales, 2);
-  if (queries < 1 || queries > MAX_QUERIES || blocks < 1 || blocks > depth || classes < 1) {
-    const found = `${queries}, ${blocks} of ${depth} blocks and ${classes} scores`;
-    const rule = `1 to ${MAX_QUERIES} queries, blocks that they join, and scores of classes`;
-    throw new Error(`load: "${name}" must have ${rule}; got ${found}`);
-  }
-  const labels = isRecord(file.id2label) ? Object.keys(file.id2label).length : classes - 1;
-  if (labels !== classes - 1) {
-    throw new Error(`load: "${name}" has ${labels} classes by its config, but its head has ${classes - 1} and none`);
-  }
-  return { queries, blocks, upscales, classes: labels, activation: read.choice("hidden_act", "gelu", HIDDEN_ACTS) };
 }
 
 /** The BiT of a DPT: images have one size, unless positions are to be resampled. */

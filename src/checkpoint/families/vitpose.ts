@@ -1,5 +1,5 @@
 /** transformers' ViTPose and ViTPose+: what config.json says of the backbone, which has a model_type of its own, and of the head. */
-import type { HeatmapsConfig } from "../../heads/heatmaps.js";
+import { type HeatmapsConfig, observeHeatmaps } from "../../heads/heatmaps.js";
 import { excerpt } from "../../json.js";
 import type { Config } from "../config.js";
 import { isRecord, type Json, reader } from "../json.js";
@@ -7,8 +7,7 @@ import type { Facts } from "../observe.js";
 import { stagesOf } from "./dpt.js";
 
 /** Settings of the backbone, by default those of VitPoseConfig. */
-export function poseBackbone(name: string, type: string, file: Json): Json | undefined {
-  if (type !== "vitpose") return undefined;
+export function poseBackbone(name: string, file: Json): Json {
   if (!isRecord(file.backbone_config)) return { out_indices: [4] };
   const nested = file.backbone_config;
   reader(`backbone_config of ${name}`, nested).choice("model_type", "vitpose_backbone", { vitpose_backbone: true });
@@ -24,7 +23,7 @@ const MAX_EXPERTS = 64;
 
 /** Reads the head and the experts, whose sizes the tensors tell. */
 export function poseOf(
-  { name, file, seen }: Facts,
+  { name, file, seen, tensors }: Facts,
   backbone: Json,
   {
     depth,
@@ -35,7 +34,7 @@ export function poseOf(
   const read = reader(name, file);
   const ofBackbone = `backbone_config of ${name}`;
   const inner = reader(ofBackbone, backbone);
-  const told = seen.heatmaps;
+  const told = observeHeatmaps((tensor) => tensors.get(tensor)?.shape);
   if (!told)
     throw new Error(`load: "${name}" must have the head of vitpose; it has no "head.conv.weight" of a convolution`);
   // The library's table of positions is of a grid without the padding.
