@@ -42,6 +42,7 @@ export const DENSE_INPUTS: Readonly<Record<string, keyof Inputs>> = {
 export const DENSE_OUTPUTS: Readonly<Record<string, OutputName>> = {
   hidden_states: "hiddenStates",
   feature_maps: "featureMaps",
+  fpn: "featureMaps",
   reassembled: "reassembled",
   fused: "fused",
   predicted_depth: "predictedDepth",

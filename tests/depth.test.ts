@@ -1,4 +1,4 @@
-/** Depth and semantic segmentation by DPT heads, against transformers: stages, post-processing, and photos. */
+/** Depth and semantic segmentation by DPT and UPerNet heads, against transformers: stages, post-processing, and photos. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -18,17 +18,17 @@ import { convolutionRows } from "../src/plans.js";
 import { bestClasses, masksOf, resizeBicubic } from "../src/tasks/maps.js";
 import { assertClose, noise } from "./backend.cases.js";
 import { compareStages, DENSE_ROOTS, type DenseGolden, goldenOf, toleranceOf } from "./dense.js";
-import { readBytes, readShapes, tensorsOf } from "./tensors.js";
+import { readBytes, readShapes, safetensorsOfNoise, tensorsOf } from "./tensors.js";
 
 const OWN = DENSE_ROOTS[0]!.root;
 const DENSE = DENSE_ROOTS[1]!;
 
-/** Folders of models with a DPT head. */
-const isDpt = (folder: string) => /^hf-(depth-anything|dpt-)/.test(basename(folder));
+/** Folders of models with a DPT or a UPerNet head. */
+const isMap = (folder: string) => /^hf-(depth-anything|dpt-|beit-segmentation)/.test(basename(folder));
 
 for (const { root, skip, folders } of DENSE_ROOTS) {
   if (skip) test(`depth of ${root}`, { skip }, () => undefined);
-  for (const folder of folders.filter(isDpt)) {
+  for (const folder of folders.filter(isMap)) {
     for (const backend of ["wasm", "reference"] as const) {
       test(`${folder} on ${backend} is what its library computes`, (t) => comparePost(t, folder, { backend }));
     }
@@ -98,7 +98,7 @@ function compareClasses({ dims, data }: Tensor, want: Tensor): number {
 }
 
 // From JPEG files, of which one is turned by its EXIF orientation 6 and one mirrored by 8 of XMP, one is gray.
-for (const folder of DENSE_ROOTS[0]!.folders.filter(isDpt)) {
+for (const folder of DENSE_ROOTS[0]!.folders.filter(isMap)) {
   test(`${basename(folder)} gives its library's results on photos`, async (t) => {
     assert.ok(existsSync(join(folder, "photos.safetensors")));
     using model = await load(folder, { backend: "wasm" });
@@ -239,34 +239,8 @@ function createDepthAnything(fused: number): CheckpointParts {
       },
     },
     preprocessor: { image_processor_type: "DPTImageProcessor", size: 16, ensure_multiple_of: 8 },
-    weights: safetensorsOf(tensors),
+    weights: safetensorsOfNoise(tensors),
   };
-}
-
-/** A safetensors file of noise, in the magnitude of weights of as many inputs. */
-function safetensorsOf(tensors: Readonly<Record<string, readonly number[]>>): Uint8Array {
-  const header: Record<string, object> = {};
-  const parts: Float32Array[] = [];
-  let at = 0;
-  for (const [name, shape] of Object.entries(tensors)) {
-    const count = shape.reduce((product, n) => product * n, 1);
-    const inputs = shape.length > 1 ? count / shape[0]! : 4;
-    parts.push(
-      noise(count, parts.length + 1).map((x) => (2 * x) / Math.sqrt(inputs) + (name.endsWith("bias") ? 0.2 : 0)),
-    );
-    header[name] = { dtype: "F32", shape, data_offsets: [at, at + 4 * count] };
-    at += 4 * count;
-  }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const file = new Uint8Array(8 + json.length + at);
-  new DataView(file.buffer).setBigUint64(0, BigInt(json.length), true);
-  file.set(json, 8);
-  let to = 8 + json.length;
-  for (const part of parts) {
-    file.set(new Uint8Array(part.buffer), to);
-    to += part.byteLength;
-  }
-  return file;
 }
 
 test("a result made in bands of lines is that of two images at once, and of the whole map", async () => {
@@ -422,7 +396,7 @@ test("configs that do not fit their tensors are refused in one sentence", async 
   // Without the head, and without the neck.
   const without = (pattern: RegExp) => {
     const shapes = [...tensorsOf(parts.weights as Uint8Array, "weights")].filter(([name]) => !pattern.test(name));
-    return safetensorsOf(Object.fromEntries(shapes.map(([name, { dims }]) => [name, dims])));
+    return safetensorsOfNoise(Object.fromEntries(shapes.map(([name, { dims }]) => [name, dims])));
   };
   await refused(
     {},

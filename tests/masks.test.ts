@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { createWasmBackend } from "../src/backends/wasm/index.js";
 import { valuesOfSeen, windowsOf } from "../src/image/preprocess.js";
 import { parseHuggingFace } from "../src/image/processors.js";
 import { toSeen } from "../src/image/seen.js";
 import { atOnce } from "../src/image/slices.js";
 import { load, type OutputName, type Tensor } from "../src/index.js";
+import { transpose, transposedRows } from "../src/plans.js";
 import { bestOfLines } from "../src/tasks/maps.js";
 import {
   classLines,
@@ -17,8 +19,10 @@ import {
   regionsOf,
   type SegmentMap,
 } from "../src/tasks/query-masks.js";
-import { assertClose } from "./backend.cases.js";
+import { windowOf } from "../src/vit/resnet.js";
+import { assertClose, noise } from "./backend.cases.js";
 import { compareStages, DENSE_ROOTS, goldenOf } from "./dense.js";
+import { readTensors, safetensorsOfNoise, tensorsOf } from "./tensors.js";
 
 const isEomt = (folder: string) => /^hf-eomt/.test(basename(folder));
 
@@ -318,4 +322,67 @@ test("masks of texts need texts, in one sentence, and other checkpoints take non
     ],
   ];
   for (const [call, message] of refusals) await assert.rejects(call, { message });
+});
+
+test("masks that are enlarged in bands of lines are those of the whole map", async () => {
+  // An EoMT of one block, whose map of 92×92 pixels and 264 channels takes 8.9 MB: two bands of lines.
+  const folder = join(DENSE_ROOTS[0]!.root, "hf-eomt");
+  const [width, grid, patch, prefix, queries] = [264, 46, 6, 3, 5];
+  const shapes: Record<string, readonly number[]> = {};
+  for (const [name, { dims }] of readTensors(join(folder, "model.safetensors"))) {
+    const wide = dims.map((n) => (n === 12 ? width : n === 36 ? grid * grid : n));
+    if (!/^(layers\.[1-9]|criterion|attn_mask)/.test(name)) shapes[name] = wide;
+  }
+  const weights = safetensorsOfNoise({ ...shapes, attn_mask_probs: [1] });
+  const tensors = tensorsOf(weights, "weights");
+  const file = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+  const config = { ...file, hidden_size: width, image_size: grid * patch, num_hidden_layers: 1, num_blocks: 1 };
+  const preprocessor = JSON.parse(readFileSync(join(folder, "preprocessor_config.json"), "utf8"));
+  using model = await load({ config, weights, preprocessor }, { backend: "wasm" });
+  const side = grid * patch;
+  const { masksQueriesLogits: masks, lastHiddenState } = await model.forward(
+    { pixelValues: { dims: [1, 3, side, side], data: noise(3 * side * side, 6) } },
+    { outputs: ["masksQueriesLogits", "lastHiddenState"] },
+  );
+  assert.deepEqual(masks.dims, [1, queries, 2 * grid, 2 * grid]);
+
+  const b = await createWasmBackend();
+  const of = (name: string) => tensors.get(name)!.data;
+  const layer = (rows: Float32Array, bias: Float32Array) => {
+    const linear = b.createLinear(bias.length, rows.length / bias.length);
+    for (const [part, data] of Object.entries({ weight: rows, bias })) {
+      b.store({ linear, part: part as "weight", row: 0 }, "F32", new Uint8Array(Float32Array.from(data).buffer));
+    }
+    return linear;
+  };
+  const tokens = lastHiddenState.data;
+  let kernels = b.createTensor(queries, width, tokens.subarray(0, queries * width));
+  for (const i of [1, 2, 3]) {
+    const out = b.createTensor(queries, width);
+    const fc = layer(of(`mask_head.fc${i}.weight`), of(`mask_head.fc${i}.bias`));
+    b.linear(out, kernels, fc, i < 3 ? { activation: "gelu" } : {});
+    kernels = out;
+  }
+  const at = "upscale_block.block.0.";
+  const rows = transposedRows({ outputs: width, channels: width, kernel: 2, stride: 2 })(of(`${at}conv1.weight`));
+  const bias = Float32Array.from({ length: 4 * width }, (_, i) => of(`${at}conv1.bias`)[i % width]!);
+  const patches = b.createTensor(grid * grid, width, tokens.subarray((queries + prefix) * width));
+  const [enlarged, map] = [b.createTensor(4 * grid * grid, width), b.createTensor(4 * grid * grid, width)];
+  const sizes = { height: grid, width: grid, kernel: 2, stride: 2 };
+  b.convolveTransposed(enlarged, patches, layer(rows, bias), sizes, { activation: "gelu" });
+  const filters = b.createTensor(
+    9,
+    width,
+    transpose(width)(of(`${at}conv2.weight`)).map((x) => x),
+  );
+  b.convolveDepthwise(map, enlarged, filters, windowOf({ height: 2 * grid, width: 2 * grid }, 3, 1, "symmetric"));
+  const vector = (name: string) => b.createTensor(1, width, of(name));
+  const norm = { scale: vector(`${at}layernorm2d.weight`), shift: vector(`${at}layernorm2d.bias`), eps: 1e-6 };
+  b.layerNorm(map, map, norm);
+  const products = b.createTensor(queries, 4 * grid * grid);
+  b.matmul(products, kernels, map);
+  const want = await b.read(products);
+  const largest = want.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  assertClose(masks.data, want, 1e-5 * largest, "in bands");
+  assert.ok(largest > 0.1, `the largest is ${largest}`);
 });

@@ -235,9 +235,32 @@ test("several images of a call have prompts of their own", async () => {
   assert.deepEqual(given, { predMasks: all.predMasks, iouScores: all.iouScores });
 });
 
+test("an embedding whose numbers change is another image, and a mask beneath it leaves it as it is", async () => {
+  using model = await load(OWN, { backend: "wasm" });
+  const { embedding } = await model.prepare(photo("rgb-420.jpg"));
+  const other = (await model.prepare(photo("gray.jpg"))).embedding;
+  const points = { inputPoints: { dims: [1, 1, 1, 2], data: Float32Array.of(20, 11) } };
+  const ask = async (imageEmbeddings: Tensor, more = {}) =>
+    (await model.forward({ imageEmbeddings, ...points, ...more }, { outputs: ["predMasks"] })).predMasks;
+  const first = await ask(embedding);
+  const second = await ask(other);
+  assert.notDeepEqual(first, second);
+  const mutable = { dims: embedding.dims, data: embedding.data.slice() };
+  assert.deepEqual(await ask(mutable), first);
+  const inputMasks = { dims: [1, 1, 24, 24], data: new Float32Array(24 * 24).fill(3) };
+  assert.notDeepEqual(await ask(mutable, { inputMasks }), first);
+  assert.deepEqual(await ask(mutable), first);
+  mutable.data.set(other.data);
+  assert.deepEqual(await ask(mutable), second);
+  mutable.data[0]! += 1;
+  assert.notDeepEqual(await ask(mutable), second);
+});
+
 test("masks above 0 are those of all pixels computed, at sizes that divide nothing", () => {
   for (const [from, to] of [
     [5, 17],
+    [3, 40],
+    [4, 41],
     [16, 7],
     [9, 9],
     [1, 6],
@@ -248,7 +271,14 @@ test("masks above 0 are those of all pixels computed, at sizes that divide nothi
       { width: to, height: to + 3 },
     ];
     const whole = atOnce(resizeBilinear(map, size, other, other));
-    const { data, area } = atOnce(maskAbove(map, size, other));
+    const { data, area, box } = atOnce(maskAbove(map, size, other));
+    const inside = [...data.keys()].filter((i) => data[i] === 1).map((i) => [i % to, Math.floor(i / to)] as const);
+    const sides = [0, 1].map((axis) => inside.map((place) => place[axis]!));
+    const [xs, ys] = sides as [number[], number[]];
+    assert.deepEqual(box, {
+      ...{ xmin: Math.min(...xs), ymin: Math.min(...ys) },
+      ...{ xmax: Math.max(...xs) + 1, ymax: Math.max(...ys) + 1 },
+    });
     assert.equal(compareMask(data, whole, 0, `${from} to ${to}`), 0);
     assert.equal(
       area,

@@ -4,6 +4,7 @@ import { openCheckpoint } from "../src/io/checkpoint.js";
 import { headerLength, isConvertible, parseHeader } from "../src/io/safetensors.js";
 import { widen } from "../src/numerics/elements.js";
 import type { Tensor } from "../src/vit/outputs.js";
+import { noise } from "./backend.cases.js";
 
 export const readTensors = (path: string): Map<string, Tensor> => tensorsOf(readFileSync(path), path);
 
@@ -70,4 +71,30 @@ export async function readCheckpoint(...args: Parameters<typeof openCheckpoint>)
     await checkpoint.close();
   }
   return read;
+}
+
+/** A safetensors file of noise, in the magnitude of weights of as many inputs. */
+export function safetensorsOfNoise(tensors: Readonly<Record<string, readonly number[]>>): Uint8Array {
+  const header: Record<string, object> = {};
+  const parts: Float32Array[] = [];
+  let at = 0;
+  for (const [name, shape] of Object.entries(tensors)) {
+    const count = shape.reduce((product, n) => product * n, 1);
+    const inputs = shape.length > 1 ? count / shape[0]! : 4;
+    parts.push(
+      noise(count, parts.length + 1).map((x) => (2 * x) / Math.sqrt(inputs) + (name.endsWith("bias") ? 0.2 : 0)),
+    );
+    header[name] = { dtype: "F32", shape, data_offsets: [at, at + 4 * count] };
+    at += 4 * count;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const file = new Uint8Array(8 + json.length + at);
+  new DataView(file.buffer).setBigUint64(0, BigInt(json.length), true);
+  file.set(json, 8);
+  let to = 8 + json.length;
+  for (const part of parts) {
+    file.set(new Uint8Array(part.buffer), to);
+    to += part.byteLength;
+  }
+  return file;
 }

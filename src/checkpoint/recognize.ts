@@ -271,10 +271,10 @@ function check(name: string, config: Config, seen: Seen, tensors: number): void 
 }
 
 /** Classes that are scored, of images, of their pixels or of boxes, or keypoints. */
-export const classesOf = ({ classes, dpt, tokenBoxes, queryMasks, heatmaps }: Config): number =>
+export const classesOf = ({ classes, dpt, tokenBoxes, queryMasks, heatmaps, upernet }: Config): number =>
   dpt?.head.kind === "segmentation"
     ? dpt.head.classes
-    : (tokenBoxes?.classes ?? queryMasks?.classes ?? heatmaps?.keypoints ?? classes);
+    : (tokenBoxes?.classes ?? queryMasks?.classes ?? upernet?.classes ?? heatmaps?.keypoints ?? classes);
 
 /** Bounds what images and patches of these sizes take: a message if it is too much. */
 export function faultOfSizes(name: string, config: Config): string | undefined {

@@ -64,13 +64,13 @@ export async function bench(invocation: Invocation): Promise<void> {
 }
 
 /** The output of the head that a checkpoint has, as far as it is made of images alone. */
-function outputOf({ classes, dpt, tokenBoxes, patchBoxes, heatmaps, queryMasks, sam }: Config): OutputName {
+function outputOf({ classes, dpt, tokenBoxes, patchBoxes, heatmaps, queryMasks, sam, upernet }: Config): OutputName {
   if (dpt?.head.kind === "depth") return "predictedDepth";
   if (patchBoxes) return "predBoxes";
   if (heatmaps) return "heatmaps";
   if (queryMasks) return "masksQueriesLogits";
   if (sam) return "imageEmbeddings";
-  return classes > 0 || dpt || tokenBoxes ? "logits" : "preLogits";
+  return classes > 0 || dpt || upernet || tokenBoxes ? "logits" : "preLogits";
 }
 
 /** A call that gives the milliseconds of one forward pass, its head included, or what a head would read. */

@@ -90,7 +90,7 @@ export async function forward(
   const images: Pending[] = [];
   for (let image = 0; image < (embedded?.images ?? 0); image++) {
     images.push({});
-    embedded!.run(backend, { wants, outputs: images[image]!, ...options }, image);
+    await embedded!.run(backend, { wants, outputs: images[image]!, ...options }, image);
   }
   if (!embedded && some("image"))
     images.push(

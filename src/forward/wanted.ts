@@ -39,7 +39,10 @@ const OUTPUTS: Readonly<Record<OutputName, readonly [made: Maker, of?: Part]>> =
   poolAttention: ["image", ["attention pooling", ({ pooling }) => pooling === "attention"]],
   predictedDepth: ["image", ["a depth head", ({ dpt }) => dpt?.head.kind === "depth"]],
   heatmaps: ["image", heatmaps],
-  featureMaps: ["image", ["a dense head on a backbone", ({ dpt, heatmaps }) => dpt?.featureMaps || heatmaps]],
+  featureMaps: [
+    "image",
+    ["a dense head on a backbone", ({ dpt, heatmaps, upernet }) => dpt?.featureMaps || heatmaps || upernet],
+  ],
   reassembled: ["image", dense],
   fused: ["image", dense],
   masksQueriesLogits: ["image", ofQueries],
@@ -104,11 +107,11 @@ export function checkWanted(config: ModelConfig, wanted: readonly OutputName[]):
 }
 
 /** Tells whether there are classes of images or their pixels, boxes that are classified, or masks of what is said. */
-const hasLogits = ({ classes, headless, dpt, patchBoxes, tokenBoxes, textMasks }: ModelConfig): boolean =>
+const hasLogits = ({ classes, headless, dpt, patchBoxes, tokenBoxes, textMasks, upernet }: ModelConfig): boolean =>
   classes > 0 ||
   headless ||
   dpt?.head.kind === "segmentation" ||
-  [patchBoxes, tokenBoxes, textMasks].some((boxes) => boxes !== undefined);
+  [patchBoxes, tokenBoxes, textMasks, upernet].some((head) => head !== undefined);
 
 /** Outputs of what the last block leaves. */
 const OF_HIDDEN_STATE: readonly OutputName[] = [

@@ -11,6 +11,7 @@ import type { Tensor } from "../vit/outputs.js";
 import type { Encoded, Reader } from "../vit/reader.js";
 import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
 import type { Head, HeadPass } from "./head.js";
+import { BAND_BYTES, inBands } from "./maps.js";
 
 /** A level of the neck. */
 export interface Level {
@@ -205,9 +206,6 @@ function planDpt(planner: Planner, config: DptConfig, tokens: number): Planned<D
   };
 }
 
-/** Most bytes of a matrix of those that are as fine as the result: lines of it are made and read a few at a time. */
-const BAND_BYTES = 2 ** 23;
-
 /** Config of a model that may have the head. */
 interface Config {
   readonly dpt: DptConfig | undefined;
@@ -375,36 +373,20 @@ function passOf(
    * @param border lines above and below that a line is made of as well.
    * @param make makes `count` lines of the enlarged ones that it is given, of which `before` come first.
    */
-  function inBands(
+  function enlargedBands(
     map: FeatureMap,
     images: number,
     { height, width, channels, border }: { height: number; width: number; channels: number; border: number },
     make: (lines: FeatureMap, before: number, count: number) => Matrix,
   ): Promise<Float32Array> {
-    const most = Math.max(1, Math.floor(BAND_BYTES / (4 * images * width * Math.max(map.x.cols, channels))));
-    const bands: Promise<void>[] = [];
-    const data = new Float32Array(images * channels * height * width);
-    for (let top = 0; top < height; top += most) {
-      const count = Math.min(most, height - top);
+    return inBands(backend, { images, height, width, channels, columns: map.x.cols }, (top, count) => {
       const first = Math.max(top - border, 0);
       const end = Math.min(top + count + border, height);
-      const mark = backend.mark();
       const lines = mapOf(images, end - first, width, map.x.cols);
       const sizes = { height: map.height, width: map.width, outHeight: height, outWidth: width };
       backend.resizeMap(lines.x, map.x, { ...sizes, aligned: true, rows: { first, count: end - first } });
-      const made = backend.read(make(lines, top - first, count));
-      backend.release(mark);
-      const area = count * width;
-      const put = (rows: Float32Array) => {
-        for (let image = 0; image < images; image++)
-          for (let c = 0; c < channels; c++) {
-            const to = ((image * channels + c) * height + top) * width;
-            for (let i = 0; i < area; i++) data[to + i] = rows[(image * area + i) * channels + c]!;
-          }
-      };
-      bands.push(made.then(put));
-    }
-    return Promise.all(bands).then(() => data);
+      return make(lines, top - first, count);
+    });
   }
 
   function run({ images, grid }: Encoded): void {
@@ -417,7 +399,7 @@ function passOf(
       const scores = mapOf(images, map.height, map.width, head.classifier.outputs);
       backend.linear(scores.x, hidden.x, head.classifier);
       const size = { height: 2 * map.height, width: 2 * map.width, channels: head.classifier.outputs, border: 0 };
-      const logits = inBands(scores, images, size, (lines) => lines.x);
+      const logits = enlargedBands(scores, images, size, (lines) => lines.x);
       outputs.logits = tensorOf(logits, [images, size.channels, size.height, size.width]);
       return;
     }
@@ -427,7 +409,7 @@ function passOf(
     const [height, width] =
       enlarge === "double" ? [2 * half.height, 2 * half.width] : [grid[0] * patchSize[0], grid[1] * patchSize[1]];
     const size = { height, width, channels: 1, border: 1 };
-    const depth = inBands(half, images, size, (lines, before, count) => {
+    const depth = enlargedBands(half, images, size, (lines, before, count) => {
       const hidden = backend.createTensor(images * count * width, head.conv2.outputs);
       const sizes = { height: lines.height, width, kernel: 3, stride: 1, left: 1, outHeight: count, outWidth: width };
       backend.convolve(hidden, lines.x, head.conv2, { ...sizes, top: 1 - before }, { activation: "relu" });

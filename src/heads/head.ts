@@ -62,7 +62,7 @@ export interface HeadCall {
   /** Runs what it needs of texts and other images, before the images are run. */
   before?(towers: Towers): Promise<void>;
   /** Calls the ops of an image whose embedding is given in its place; of as many as are given. */
-  readonly embedded?: { readonly images: number; run(backend: Backend, call: Call, image: number): void };
+  readonly embedded?: { readonly images: number; run(backend: Backend, call: Call, image: number): Promise<void> };
   /**
    * Begins a pass over images; undefined where the call asks for nothing of it.
    * @param image the first of them.

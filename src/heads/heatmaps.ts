@@ -11,6 +11,7 @@ import type { Tensor } from "../vit/outputs.js";
 import type { Encoded, Reader } from "../vit/reader.js";
 import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
 import type { Head, HeadPass } from "./head.js";
+import { positive } from "./maps.js";
 
 export interface HeatmapsConfig {
   /** Blocks behind which the backbone's feature maps are read, from 0, in order; -1: before the first. The head reads the last. */
@@ -151,13 +152,9 @@ function passOf(
 
   /** The simple one: max(x, 0), interpolated. */
   function interpolated({ x, height, width }: FeatureMap, images: number, factor: number): FeatureMap {
-    const positive = backend.createTensor(x.rows, x.cols);
-    // Each pixel as a map of its own, in a window that has zeros beside it.
-    const window = { height: 1, width: 1, kernel: 2, stride: 1, top: 0, left: 0, outHeight: 1, outWidth: 1 };
-    backend.maxPool(positive, x, window, 0);
     const out = mapOf(images, factor * height, factor * width, x.cols);
     const sizes = { height, width, outHeight: out.height, outWidth: out.width, aligned: false };
-    backend.resizeMap(out.x, positive, sizes);
+    backend.resizeMap(out.x, positive(backend, x), sizes);
     return out;
   }
 

@@ -9,10 +9,13 @@ import type { QueryMasks, QueryMasksConfig } from "./query-masks.js";
 import type { Sam, SamConfig } from "./sam-weights.js";
 import type { TextMasks, TextMasksConfig } from "./text-masks.js";
 import type { TokenBoxes, TokenBoxesConfig } from "./token-boxes.js";
+import type { Upernet, UpernetConfig } from "./upernet.js";
 import type { VectorsConfig, VectorsWeights } from "./vectors.js";
 
 export interface HeadsConfig extends VectorsConfig, ProbeConfig {
   readonly dpt: DptConfig | undefined;
+  /** Classes of pixels by four levels (BEiT); none unless given. */
+  readonly upernet?: UpernetConfig;
   /** Heatmaps of keypoints (ViTPose); none unless given. */
   readonly heatmaps?: HeatmapsConfig;
   /** Boxes of patches, which are compared with queries (OWL-ViT). */
@@ -29,6 +32,7 @@ export interface HeadsConfig extends VectorsConfig, ProbeConfig {
 
 export interface HeadsWeights extends VectorsWeights, ProbeWeights {
   readonly dpt: Dpt | undefined;
+  readonly upernet: Upernet | undefined;
   readonly heatmaps: Heatmaps | undefined;
   readonly patchBoxes: PatchBoxes | undefined;
   readonly tokenBoxes: TokenBoxes | undefined;
@@ -45,6 +49,7 @@ export type AnyHead = Head<HeadsConfig & VitConfig, HeadsWeights & VitWeights, o
 /** Heads by their places in a config and among weights. A checkpoint that has none imports none. */
 const HEADS: Readonly<Record<HeadName, () => Promise<AnyHead>>> = {
   dpt: async () => (await import("./dpt.js")).dpt,
+  upernet: async () => (await import("./upernet.js")).upernet,
   heatmaps: async () => (await import("./heatmaps.js")).heatmaps,
   patchBoxes: async () => (await import("./patch-boxes.js")).patchBoxes,
   tokenBoxes: async () => (await import("./token-boxes.js")).tokenBoxes,

@@ -9,6 +9,7 @@ import { type Call, tensorOf } from "../vit/call.js";
 import type { Encoded, Joining } from "../vit/reader.js";
 import { type FeatureMap, planes, windowOf } from "../vit/resnet.js";
 import type { Head } from "./head.js";
+import { inBands } from "./maps.js";
 import { planMlp, runMlp } from "./mlp.js";
 
 export interface QueryMasksConfig {
@@ -161,8 +162,8 @@ function runQueryMasks(
     outputs.classQueriesLogits = tensorOf(backend.read(scores), [images, weights.queries.rows, scores.cols]);
   }
   if (wants("masksQueriesLogits")) {
-    const masks = masksOf(backend, weights, activation, prefixTokens, encoded);
-    outputs.masksQueriesLogits = planes(backend, masks, images);
+    const masks = maskBands(backend, weights, activation, prefixTokens, encoded);
+    outputs.masksQueriesLogits = tensorOf(masks, [images, weights.queries.rows, ...sizeOf(weights, encoded.grid)]);
   }
   backend.release(mark);
 }
@@ -176,6 +177,57 @@ function queriesOf(backend: Backend, { queries }: QueryMasks, { images, tokens, 
   return x;
 }
 
+/** Rows and columns of the masks. */
+const sizeOf = ({ upscale }: QueryMasks, [rows, columns]: readonly [number, number]): [number, number] => {
+  const scale = 2 ** upscale.length;
+  return [rows * scale, columns * scale];
+};
+
+/** A map of twice the size. */
+function doubled(
+  backend: Backend,
+  { transposed, filters, norm }: QueryMasks["upscale"][number],
+  activation: Activation,
+  { x, height, width }: FeatureMap,
+): FeatureMap {
+  const out = { x: backend.createTensor(4 * x.rows, x.cols), height: 2 * height, width: 2 * width };
+  const mark = backend.mark();
+  const enlarged = backend.createTensor(4 * x.rows, x.cols);
+  backend.convolveTransposed(enlarged, x, transposed, { height, width, kernel: 2, stride: 2 }, { activation });
+  backend.convolveDepthwise(out.x, enlarged, filters, windowOf(out, 3, 1, "symmetric"));
+  backend.layerNorm(out.x, out.x, norm);
+  backend.release(mark);
+  return out;
+}
+
+/** A copy of `count` lines of a map. */
+function linesOf(backend: Backend, { x, height, width }: FeatureMap, first: number, count: number): FeatureMap {
+  const lines = { x: backend.createTensor((x.rows / height) * count, x.cols), height: count, width };
+  const sizes = { height, width, outHeight: height, outWidth: width };
+  backend.resizeMap(lines.x, x, { ...sizes, aligned: false, rows: { first, count } });
+  return lines;
+}
+
+/** Patch tokens, enlarged `times`, and of each query what a mask takes of their channels, [B·queries, D]. */
+function partsOf(
+  backend: Backend,
+  weights: QueryMasks,
+  activation: Activation,
+  prefixTokens: number,
+  encoded: Encoded,
+  times: number,
+): { readonly map: FeatureMap; readonly kernels: Matrix } {
+  const { images, tokens, z, grid } = encoded;
+  const kernels = runMlp(backend, weights.masks, queriesOf(backend, weights, encoded), activation);
+  const patches = backend.createTensor(images * grid[0] * grid[1], z.cols);
+  backend.readout(patches, z, { tokens, prefix: weights.queries.rows + prefixTokens, readout: "ignore" });
+  let map: FeatureMap = { x: patches, height: grid[0], width: grid[1] };
+  for (const layers of weights.upscale.slice(0, times)) {
+    map = doubled(backend, layers, activation, map);
+  }
+  return { map, kernels };
+}
+
 /** Logits of each query at each pixel of the enlarged map, [B·H·W, queries]. */
 function masksOf(
   backend: Backend,
@@ -184,30 +236,44 @@ function masksOf(
   prefixTokens: number,
   encoded: Encoded,
 ): FeatureMap {
-  const { images, tokens, z, grid } = encoded;
-  const queries = weights.queries.rows;
-  const scale = 2 ** weights.upscale.length;
-  const [height, width] = [grid[0] * scale, grid[1] * scale];
-  const masks = { x: backend.createTensor(images * height * width, queries), height, width };
+  const [height, width] = sizeOf(weights, encoded.grid);
+  const masks = { x: backend.createTensor(encoded.images * height * width, weights.queries.rows), height, width };
   const mark = backend.mark();
-  const patches = backend.createTensor(images * grid[0] * grid[1], z.cols);
-  backend.readout(patches, z, { tokens, prefix: queries + prefixTokens, readout: "ignore" });
-  let map: FeatureMap = { x: patches, height: grid[0], width: grid[1] };
-  for (const { transposed, filters, norm } of weights.upscale) {
-    const rows = 4 * map.x.rows;
-    const next = { x: backend.createTensor(rows, z.cols), height: 2 * map.height, width: 2 * map.width };
-    const between = backend.mark();
-    const enlarged = backend.createTensor(rows, z.cols);
-    const sizes = { height: map.height, width: map.width, kernel: 2, stride: 2 };
-    backend.convolveTransposed(enlarged, map.x, transposed, sizes, { activation });
-    backend.convolveDepthwise(next.x, enlarged, filters, windowOf(next, 3, 1, "symmetric"));
-    backend.layerNorm(next.x, next.x, norm);
-    backend.release(between);
-    map = next;
-  }
-  backend.matmul(masks.x, map.x, runMlp(backend, weights.masks, queriesOf(backend, weights, encoded), activation));
+  const { map, kernels } = partsOf(backend, weights, activation, prefixTokens, encoded, weights.upscale.length);
+  backend.matmul(masks.x, map.x, kernels);
   backend.release(mark);
   return masks;
+}
+
+/**
+ * The same as planes, [B, queries, H, W]. The last enlargement is made a few lines at a time: of EoMT-L at 1280 its maps would take
+ * 800 MB.
+ */
+function maskBands(
+  backend: Backend,
+  weights: QueryMasks,
+  activation: Activation,
+  prefixTokens: number,
+  encoded: Encoded,
+): Promise<Float32Array> {
+  const { images, grid } = encoded;
+  const last = weights.upscale.at(-1);
+  if (!last) {
+    const masks = masksOf(backend, weights, activation, prefixTokens, encoded);
+    return planes(backend, masks, images).then(({ data }) => data);
+  }
+  const [height, width] = sizeOf(weights, grid);
+  const { map, kernels } = partsOf(backend, weights, activation, prefixTokens, encoded, weights.upscale.length - 1);
+  const sizes = { images, height, width, channels: weights.queries.rows, columns: map.x.cols };
+  return inBands(backend, sizes, (top, count) => {
+    // Lines that these are made of, and more, as those at the ends miss a neighbor.
+    const first = Math.max(Math.floor((top - 1) / 2), 0);
+    const end = Math.min(Math.ceil((top + count + 1) / 2), map.height);
+    const band = doubled(backend, last, activation, linesOf(backend, map, first, end - first));
+    const logits = { ...band, x: backend.createTensor(band.x.rows, weights.queries.rows) };
+    backend.matmul(logits.x, band.x, kernels);
+    return linesOf(backend, logits, top - 2 * first, count).x;
+  });
 }
 
 /** Elements of the largest matrix that an image of this grid needs, its rows filled to eight columns. */

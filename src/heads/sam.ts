@@ -76,14 +76,6 @@ function promptsOf({ channels, grid }: SamConfig, inputs: Inputs): Prompting[] {
   }));
 }
 
-/** Rows of the pixels of planes [C, area]. */
-function rowsOf(planes: Float32Array, channels: number): Float32Array {
-  const area = planes.length / channels;
-  const rows = new Float32Array(planes.length);
-  for (let c = 0; c < channels; c++) for (let i = 0; i < area; i++) rows[i * channels + c] = planes[c * area + i]!;
-  return rows;
-}
-
 /** Config of a model that may have the head. */
 interface Config {
   readonly sam: SamConfig | undefined;
@@ -124,30 +116,25 @@ export const sam: Head<Config, { readonly sam: Sam | undefined }, Sam> = {
       alone: true,
       embedded: given && embeddedOf(given, decode),
       pass: (backend, call, image) => ({
-        run({ z, grid, images }) {
+        async run({ z, grid, images }) {
           if (!prompts && !call.wants("imageEmbeddings")) return;
           const map = runNeck(backend, weights.sam!, z, grid);
           if (call.wants("imageEmbeddings")) call.outputs.imageEmbeddings = planes(backend, map, images);
-          if (prompts) decode(backend, call, image, map.x);
+          if (prompts) await decode(backend, call, image, map.x);
         },
       }),
     };
   },
 };
 
-type Decode = (backend: Backend, call: Call, image: number, embedding: Matrix) => void;
+type Decode = (backend: Backend, call: Call, image: number, embedding: Matrix | Float32Array) => Promise<void>;
 
 /** Images whose embeddings are given, [B, C, rows, columns]. */
 function embeddedOf({ data, dims }: Tensor, decode: Decode): HeadCall["embedded"] {
-  const [images, channels] = dims as [number, number];
+  const images = dims[0]!;
   const size = data.length / images;
   return {
     images,
-    run(backend, call, image) {
-      const mark = backend.mark();
-      const rows = rowsOf(data.subarray(image * size, (image + 1) * size), channels);
-      decode(backend, call, image, backend.createTensor(rows.length / channels, channels, rows));
-      backend.release(mark);
-    },
+    run: (backend, call, image) => decode(backend, call, image, data.subarray(image * size, (image + 1) * size)),
   };
 }

@@ -107,7 +107,7 @@ export function* maskAbove(map: Float32Array, from: Size, to: Size): Slices<Abov
     xmin = Math.min(xmin, x);
     xmax = Math.max(xmax, end);
     ymin = Math.min(ymin, y);
-    ymax = y + 1;
+    ymax = Math.max(ymax, y + 1);
   }
 
   for (const { low: y0, high: y1, first: top, end: bottom, weights: down } of cellsOf(from.height, to.height)) {
@@ -227,7 +227,8 @@ export function* bestOfLines(from: ScoreLines, to: Size): Slices<LabelMap> {
     region.sum += (end - x) * probability;
     region.xmin = Math.min(region.xmin, x);
     region.xmax = Math.max(region.xmax, end);
-    region.ymax = y + 1;
+    region.ymin = Math.min(region.ymin, y);
+    region.ymax = Math.max(region.ymax, y + 1);
   }
 
   let made = 0;

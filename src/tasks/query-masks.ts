@@ -330,7 +330,7 @@ export function* textSegments(
           box.xmin = Math.min(box.xmin, x);
           box.ymin = Math.min(box.ymin, y);
           box.xmax = Math.max(box.xmax, x + 1);
-          box.ymax = y + 1;
+          box.ymax = Math.max(box.ymax, y + 1);
         }
     });
     if (area === 0) continue;

@@ -56,8 +56,10 @@ export const segment: Task<SegmentOptions, [], Segmentation> = {
     ...{ points: true, boxes: true, multimask: true },
   },
   arguments: 0,
-  lacks: ({ dpt, sam, queryMasks, textMasks }) =>
-    queryMasks || textMasks || sam?.decoder || dpt?.head.kind === "segmentation" ? undefined : "a segmentation head",
+  lacks: ({ dpt, sam, queryMasks, textMasks, upernet }) =>
+    queryMasks || textMasks || upernet || sam?.decoder || dpt?.head.kind === "segmentation"
+      ? undefined
+      : "a segmentation head",
   begin: async (model, options) => (await import("./work/segment.js")).begin(model, options),
   command: {
     help: "classes of pixels, or masks by points and boxes",

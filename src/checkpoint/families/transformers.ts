@@ -184,7 +184,7 @@ const importPose = (type: string) => (type === "vitpose" ? import("./vitpose.js"
 const importSam = (type: string) => (type === "sam" ? import("./sam.js") : undefined);
 
 export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layout">> {
-  const { name, file, seen, named } = facts;
+  const { name, file, seen, named, tensors } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? typeOf(facts);
   const [dpt, vitpose, sam] = await Promise.all([importDpt(type), importPose(type), importSam(type)]);
@@ -232,6 +232,7 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
   // CLIPForImageClassification reads what no norm has seen.
   if (contrastive && seen.classToken && classes > 0) norm = "none";
 
+  const segments = family === BEIT && (isFor("SemanticSegmentation") || tensors.has("decode_head.classifier.weight"));
   const qkvBias = read.flag("qkv_bias", seen.qkvBias);
   const { queryMasks, textMasks } = named.layout;
   return {
@@ -273,6 +274,7 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
     tokenBoxes: boxes ? { classes: labels || (stated === undefined ? seen.boxClasses - 1 : 2) } : undefined,
     queryMasks:
       queryMasks && (await import("./eomt.js")).queryMasksOf(facts, queryMasks, { depth, activations: HIDDEN_ACTS }),
+    upernet: segments ? (await import("./upernet.js")).upernetOf(facts, depth) : undefined,
     textMasks: textMasks && (await import("./clipseg.js")).textMasksOf(facts, textMasks, { depth, eps }),
     fixedSize: queryMasks !== undefined,
     naflex: seen.naflex,
