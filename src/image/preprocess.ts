@@ -26,7 +26,7 @@ export interface Preprocessing extends Placing {
   gray?: boolean;
   /** The channels of pixel values are blue, green and red. */
   bgr?: boolean;
-  /** Treatment of transparency: torchvision's processors with do_convert_rgb lay the image on white. */
+  /** Treatment of transparency: transformers' processors with do_convert_rgb lay the image on white. */
   alpha: Alpha;
   /** Bytes are rescaled before they are resized, as f32 values: by OWLv2's processors, and torchvision's of DINOv3. */
   rescaleFirst: boolean;
