@@ -91,6 +91,8 @@ writeFileSync("dist/kernels/module.d.ts", "declare const module: WebAssembly.Mod
 const webp = await compile("assembly/webp/index.ts", "webp");
 writeModule("src/image/decode/webp-codec.gen.ts", { base64: webp.toString("base64") });
 writeFileSync("dist/kernels/webp.wasm", webp);
+const search = await compile("assembly/search.ts", "search");
+writeModule("src/collection/search.gen.ts", { base64: search.toString("base64") });
 const sha = await compile("assembly/sha.ts", "sha");
 writeModule("src/hub/sha.gen.ts", { base64: sha.toString("base64") });
 writeFileSync("dist/kernels/sha.wasm", sha);

@@ -19,6 +19,7 @@ const OWN: Readonly<Record<string, () => Promise<Execute>>> = {
   inspect: async () => (await import("./cli/inspect.js")).inspect,
   bench: async () => (await import("./cli/bench.js")).bench,
   quantize: async () => (await import("./cli/quantize.js")).quantize,
+  serve: async () => (await import("./cli/serve.js")).serve,
 };
 
 async function commandOf(name: CommandName): Promise<Execute> {

@@ -11,15 +11,7 @@ import type { Box, Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
-import {
-  type Head,
-  type LoadOptions,
-  loadHere,
-  type Model,
-  type PreparedImage,
-  type TextMethods,
-  type TextOptions,
-} from "./model.js";
+import type { Head, LoadOptions, Model, PreparedImage, TextMethods, TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
@@ -28,11 +20,12 @@ import type { ClassifyOptions } from "./tasks/classify.js";
 import type { DepthMap, DepthOptions } from "./tasks/depth.js";
 import type { Detection, DetectOptions } from "./tasks/detect.js";
 import type { EmbedOptions } from "./tasks/embed.js";
+import type { EmbeddedImage } from "./tasks/embedded.js";
 import type { TaskName } from "./tasks/index.js";
 import type { Keypoint } from "./tasks/keypoints.js";
 import type { Pose, PoseOptions } from "./tasks/pose.js";
 import type { Prediction } from "./tasks/predictions.js";
-import type { EmbeddedImage, Point, PromptOptions } from "./tasks/prompts.js";
+import type { Point, PromptOptions } from "./tasks/prompts.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segment, Segmentation } from "./tasks/segments.js";
 import { checkNames } from "./tasks/task.js";
@@ -131,6 +124,7 @@ export async function load(source?: string | URL | CheckpointParts, options: Loa
     if (!("reason" in model)) return model;
     onPage = `; ${model.reason}`;
   }
+  const { loadHere } = await import("./model.js");
   return loadHere(source, options, onPage);
 }
 

@@ -14,14 +14,15 @@ const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [
 /**
  * Parses a file.
  * @param what the file, at the start of messages.
- * @throws Error: one sentence, for what is not UTF-8 or JSON, nests deeper than {@link MAX_NESTING} or has more than
- * {@link MAX_CONTAINERS} objects and arrays; those are counted before anything is made of them. Nothing of the file is in it:
- * engines quote what they cannot parse, and it may be any file.
+ * @param containers most objects and arrays.
+ * @throws Error: one sentence, for what is not UTF-8 or JSON, nests deeper than {@link MAX_NESTING} or has more objects and
+ * arrays; those are counted before anything is made of them. Nothing of the file is in it: engines quote what they cannot
+ * parse, and it may be any file.
  */
-export function parseJson(bytes: Uint8Array, what: string): unknown {
+export function parseJson(bytes: Uint8Array, what: string, containers = MAX_CONTAINERS): unknown {
   const other = otherThanJson(bytes);
   if (other !== undefined) throw new Error(`${what} is ${other}, not JSON`);
-  checkContainers(bytes, what);
+  checkContainers(bytes, what, containers);
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -46,7 +47,7 @@ function otherThanJson(bytes: Uint8Array): string | undefined {
 }
 
 /** Bytes alone tell: those of JSON's marks are no part of other characters in UTF-8. */
-export function checkContainers(bytes: Uint8Array, what: string): void {
+export function checkContainers(bytes: Uint8Array, what: string, most = MAX_CONTAINERS): void {
   let depth = 0;
   let containers = 0;
   for (let i = 0; i < bytes.length; i++) {
@@ -54,8 +55,8 @@ export function checkContainers(bytes: Uint8Array, what: string): void {
     if (byte === QUOTE) i = endOfText(bytes, i);
     else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
       if (++depth > MAX_NESTING) throw new Error(`${what} nests values deeper than ${MAX_NESTING} levels`);
-      if (++containers > MAX_CONTAINERS) {
-        throw new Error(`${what} holds more than ${MAX_CONTAINERS.toLocaleString("en-US")} objects and arrays`);
+      if (++containers > most) {
+        throw new Error(`${what} holds more than ${most.toLocaleString("en-US")} objects and arrays`);
       }
     } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth--;
   }

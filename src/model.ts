@@ -6,10 +6,11 @@ import type { Lease } from "./engine/sharing.js";
 import { concatenated } from "./forward/batches.js";
 import type { ForwardOptions } from "./forward/forward.js";
 import type { HubOptions } from "./hub/settings.js";
+import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Box, Geometry } from "./image/geometry.js";
-import { pixelsOf, withBoxes } from "./image/pixels.js";
+import { type PixelOptions, pixelsOf, withBoxes } from "./image/pixels.js";
 import {
   checkBytes,
   cropsOf,
@@ -19,13 +20,13 @@ import {
   valuesOfSeen,
   windowsOf,
 } from "./image/preprocess.js";
-import type { ImageInput, ImageSource } from "./image/source.js";
+import { type ImageInput, type ImageSource, isAddress } from "./image/source.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
 import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
+import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
-import { type EmbeddedImage, isEmbedded } from "./tasks/prompts.js";
 import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segmentation } from "./tasks/segments.js";
@@ -125,6 +126,8 @@ export interface TextOptions {
 export interface TextMethods {
   /** Feature vectors of texts, [texts, D] in one array, in the space of `embed`. */
   embed(texts: string | readonly string[], options?: TextOptions): Promise<Float32Array>;
+  /** Token ids of texts, each of which `forward` takes as inputIds. */
+  tokenize(texts: string | readonly string[]): Promise<number[][]>;
 }
 
 /** An image that is embedded once, whose masks then cost only the decoder (SAM). */
@@ -136,6 +139,8 @@ export interface PreparedImage extends EmbeddedImage {
 /** A loaded model. Calls run one after the other, in the order in which they were made. */
 export interface Model extends TaskMethods {
   readonly config: Config;
+  /** The facts that features depend on: those of other models, or of other preprocessing, cannot be compared with its own. */
+  readonly identity: ModelIdentity;
   /** Class names by index: id2label. */
   readonly labels: readonly string[];
   readonly backend: {
@@ -209,7 +214,18 @@ export async function loadHere(
   options: LoadOptions,
   onPage = "",
 ): Promise<Model> {
-  return createModel(await acquireEngine(source, options), options, onPage);
+  const lease = await acquireEngine(source, options);
+  const model = createModel(lease, options, onPage);
+  const { notes } = lease.value;
+  if (notes?.identity) {
+    try {
+      checkSame(`load: the head "${notes.file}"`, notes.identity, await identityOf(model, notes.identity));
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  }
+  return model;
 }
 
 function createModel(
@@ -362,11 +378,19 @@ function createModel(
     return call(signal, async (check) => {
       if (images.length === 1) {
         const own = withBoxes(options, boxes?.(0));
-        return [await compute(drawn(images[0]!) ?? (await pixelsOf(images[0]!, own)), check)];
+        return [await compute(drawn(images[0]!) ?? (await pixelsBeside(images[0]!, own)), check)];
       }
       const pixels = pixelsAhead(images, imageWorkers, options, check, boxes, drawn);
       return collect(name, pixels, (pixels) => compute(pixels, check), check);
     });
+  }
+
+  /** Pixels of one image: made on a thread where other calls run, which keep this one busy. */
+  async function pixelsBeside(image: ImageInput, options: PixelOptions): Promise<SeenImage> {
+    imageWorkers.start(running.size);
+    const pixels = running.size > 1 && !isAddress(image) ? await imageWorkers.take(image, options) : undefined;
+    if (pixels instanceof Error) throw pixels;
+    return pixels ?? pixelsOf(image, options);
   }
 
   /** Does a task on one image, or on each of a list. */
@@ -502,8 +526,13 @@ function createModel(
     checkNames("text.embed", options, { normalize: true, signal: true });
     const { normalize = false, signal } = options;
     const list = textsOf("text.embed", typeof texts === "string" ? [texts] : texts);
-    const rows = await call(signal, (check) => textFeatures(list, check, signal));
+    const rows = await call(signal, (check) => keptFeatures(list, check, signal));
     return concat(normalize ? rows.map(toUnit) : rows, Float32Array);
+  }
+
+  async function tokenize(texts: string | readonly string[]): Promise<number[][]> {
+    const list = textsOf("text.tokenize", typeof texts === "string" ? [texts] : texts);
+    return live().value.tokenize(list);
   }
 
   /** Features of texts, from those that are kept. */
@@ -512,10 +541,11 @@ function createModel(
     check: () => void,
     signal: AbortSignal | undefined,
   ): Promise<Float32Array[]> {
-    const missing = texts.filter((text) => !known.has(text));
+    const missing = [...new Set(texts.filter((text) => !known.has(text)))];
     const rows = await textFeatures(missing, check, signal);
-    for (const [i, text] of missing.entries()) known.set(text, rows[i]!);
-    const found = texts.map((text) => known.get(text)!);
+    const made = new Map(missing.map((text, i) => [text, rows[i]!]));
+    const found = texts.map((text) => known.get(text) ?? made.get(text)!);
+    for (const [text, row] of made) if (text.length <= KEPT_CHARACTERS) known.set(text, row);
     // Those of the longest ago make room.
     for (const text of known.keys()) {
       if (known.size <= KEPT_TEXTS) break;
@@ -570,6 +600,7 @@ function createModel(
 
   return {
     config,
+    identity: loaded.value.identity,
     labels,
     get backend() {
       backend = lease?.value.backend ?? backend;
@@ -580,7 +611,7 @@ function createModel(
     },
     tasks,
     ...taskMethods((name, images, ...rest) => perform(name, images, rest)),
-    text: config.text && { embed: embedTexts },
+    text: config.text && { embed: embedTexts, tokenize },
     async forward(inputs, options = {}) {
       live();
       checkNames("forward", options, { outputs: true, blocks: true, interpolatePositions: true, signal: true });
@@ -606,5 +637,6 @@ const isList = (images: ImageInput | readonly ImageInput[]): images is readonly 
 const listOf = (images: ImageInput | readonly ImageInput[]): readonly ImageInput[] =>
   isList(images) ? images : [images];
 
-/** Embeddings of texts that a model keeps for zeroShot: 4096 of 2 KB are 8 MB. */
+/** Embeddings of texts that a model keeps: 4096 of 2 KB are 8 MB. Towers read 77 tokens or fewer; texts that are longer are rare. */
 const KEPT_TEXTS = 4096;
+const KEPT_CHARACTERS = 500;

@@ -290,14 +290,16 @@ function objectOf({ label, probability, box }: Detection, geometry: Geometry | u
   return { label, score: probability, box: sides };
 }
 
-async function depthOf(model: Model, image: ImageInput): Promise<EstimatedDepth> {
-  const pixelValues = await model.preprocess(image);
-  const { dims, data } = (await model.forward({ pixelValues }, { outputs: ["predictedDepth"] })).predictedDepth;
+/** The depth of an image as transformers' pipeline gives it. */
+export async function depthOf(model: Model, image: ImageInput, signal?: AbortSignal): Promise<EstimatedDepth> {
+  const pixelValues = await model.preprocess(image, { signal });
+  const { predictedDepth } = await model.forward({ pixelValues }, { outputs: ["predictedDepth"], signal });
+  const { dims, data } = predictedDepth;
   const [, height, width] = dims as [number, number, number];
   const { photo } = pixelValues.geometry;
   const large = await inSlices(
     () => resizeBicubic(data, { width, height }, photo),
-    {},
+    { signal },
     () => new Error("depth: it is late"),
   );
   let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];

@@ -73,7 +73,7 @@ test("a wrong command, option or value is one sentence", () => {
   const cases: [args: string[], message: string][] = [
     [
       ["clasify", IMAGE],
-      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, pose, embed, quantize, inspect, bench',
+      'there is no command "clasify"; there are classify, zero-shot, detect, depth, segment, pose, embed, quantize, serve, inspect, bench',
     ],
     [["classify", "--topk", "3"], 'there is no option "--topk"; "vitrail --help" lists all'],
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
@@ -365,7 +365,7 @@ for (const [args, message] of [
   [["classify"], "classify takes at least one image; got none"],
   [
     ["--json"],
-    "a command must be given: classify, zero-shot, detect, depth, segment, pose, embed, quantize, inspect, bench",
+    "a command must be given: classify, zero-shot, detect, depth, segment, pose, embed, quantize, serve, inspect, bench",
   ],
   [["classify", "--frob", IMAGE], 'there is no option "--frob"; "vitrail --help" lists all'],
   [["classify", "--model", MODEL], "classify takes at least one image; got none"],

@@ -81,6 +81,8 @@ const PRINTED = [
   "#",
   "cat #",
   "3 13 # #",
+  "dog 0",
+  "cat.jpg -# 0",
   'decode: the image is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file; it begins with "\\x01\\x02\\x03"',
   "1 goldfish",
 ];
@@ -111,7 +113,12 @@ test("every example of a docstring compiles and runs", () => {
     const model = /\bload\(/.test(code) ? "" : `using ${name} = await load("${folder}");\n`;
     return `{\n${model}${code}}\n`;
   });
-  run("examples", `import { load } from "vitrail";\n${bodies.join("")}`);
+  const imports = [
+    'import { load } from "vitrail";',
+    'import { fewShot } from "vitrail/collection";',
+    'import { createHandler } from "vitrail/serve";',
+  ];
+  run("examples", [...imports, ...bodies].join("\n"));
 });
 
 test("the README's commands run", () => {

@@ -9,13 +9,14 @@ import { delimiter, join } from "node:path";
 import { NODES } from "./installed.js";
 
 const FOLDER = process.env.VITRAIL_HOSTS ?? join(tmpdir(), "vitrail-hosts");
-const TESTS = ["hosts", "bundlers", "examples", "edge", "single", "publish", "deno.webgpu"];
+const TESTS = ["hosts", "bundlers", "examples", "edge", "single", "publish", "deno.webgpu", "serve.clients"];
 
 const packages = [
   ...NODES.map((version) => `node${version}@npm:node-${process.platform}-${process.arch}@${version}`),
   ...["deno@2", "bun@1", "workerd@1"],
   ...["vite@8", "esbuild@0.28", "webpack@5", "webpack-cli@7", "rollup@4", "@rollup/plugin-node-resolve@16"],
   ...["next@16", "react@19", "react-dom@19", "hono@4", "@hono/node-server@2"],
+  ...["openai@6", "@huggingface/inference@4"],
   ...["publint@0.3", "@arethetypeswrong/cli@0.18", "typedoc@0.28", "typescript@6"],
   ...["postject@1.0.0-alpha.6", "@electron/asar@4"],
 ];

@@ -20,7 +20,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
     imports: [
       ...["checkpoint", "engine/sources.ts", "heads", "image", "index.ts", "io", "json.ts", "numerics", "platform"],
-      ...["tasks", "vit", "node:"],
+      ...["serve", "tasks", "vit", "node:"],
     ],
   },
   "index.ts": {
@@ -32,6 +32,18 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   // The same by Transformers.js's names.
   "pipeline.ts": { imports: ["index.ts", "image", "platform", "tasks"] },
+  // Embeddings on disk, heads of a few photos: users of a model that somebody has loaded.
+  collection: {
+    imports: [
+      ...["checkpoint", "identity.ts", "image", "io", "json.ts", "model.ts", "numerics", "platform", "tasks"],
+      "waiting.ts",
+    ],
+    lazily: ["hyparquet"],
+  },
+  // A user of the library, from Request to Response.
+  serve: {
+    imports: ["index.ts", "image", "json.ts", "numerics", "pipeline.ts", "platform", "tasks", "waiting.ts"],
+  },
   // What a model sees: asks a loaded model, and draws.
   pictures: { imports: ["checkpoint", "image", "index.ts", "io", "tasks", "vit"] },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
@@ -39,17 +51,17 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "model.ts": {
     imports: [
       ...["backend.ts", "checkpoint", "engine", "engine/sharing.ts", "engine/sources.ts", "forward", "hub/settings.ts"],
-      ...["image", "io", "numerics", "platform", "tasks", "vit"],
+      ...["identity.ts", "image", "io", "numerics", "platform", "tasks", "vit"],
     ],
   },
   // Entries of some hosts, and the files that these import in their own ways.
-  hosts: { imports: ["platform", "image", "index.ts", "../kernels/", "../../models/"] },
+  hosts: { imports: ["platform", "image", "index.ts", "serve", "../kernels/", "../../models/"] },
   // What is asked of a model and what its results are: no backend, no files.
   tasks: { imports: ["checkpoint", "image", "numerics", "vit"] },
   engine: {
     imports: [
       ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "heads", "hub/settings.ts"],
-      ...["image", "io", "json.ts", "platform", "waiting.ts", "vit"],
+      ...["identity.ts", "image", "io", "json.ts", "platform", "waiting.ts", "vit"],
       ...["engine/placement.ts", "engine/sharing.ts", "engine/sources.ts", "engine/trial.ts"],
     ],
     lazily: ["text"],
@@ -61,12 +73,14 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "engine/sharing.ts": { imports: ["waiting.ts"] },
   "engine/sources.ts": {
     imports: [
-      ...["backend.ts", "checkpoint", "engine/adapters.ts", "hub/reference.ts", "hub/settings.ts", "io", "json.ts"],
+      ...["backend.ts", "checkpoint", "engine/adapted.ts", "hub/reference.ts", "hub/settings.ts", "io", "json.ts"],
       "platform",
     ],
-    lazily: ["hub"],
+    lazily: ["engine/adapters.ts", "hub"],
   },
-  "engine/adapters.ts": { imports: ["checkpoint", "io", "json.ts", "numerics"] },
+  // Adapters are found by the first, and opened by the second.
+  "engine/adapted.ts": { imports: ["checkpoint", "io"] },
+  "engine/adapters.ts": { imports: ["checkpoint", "engine/adapted.ts", "io", "json.ts", "numerics"] },
   text: { imports: ["json.ts", "platform"], lazily: ["@huggingface/tokenizers"] },
   "waiting.ts": { imports: [] },
   // What publishers call tensors ends here: a forward pass never asks whose checkpoint it runs.
@@ -75,6 +89,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
       "backend.ts",
       "forward/model.ts",
       "heads",
+      "identity.ts",
       "json.ts",
       "keys.ts",
       "numerics",
@@ -90,6 +105,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "plans.ts": { imports: ["planned.ts"] },
   vit: { imports: ["backend.ts", "waiting.ts"] },
   numerics: { imports: ["backend.ts"] },
+  "identity.ts": { imports: ["json.ts"] },
   "backend.ts": { imports: [] },
   "backends/select.ts": {
     imports: ["backend.ts"],

@@ -9,6 +9,8 @@ import { dependencies } from "./project.js";
 /** What each is there for. */
 const USES: Readonly<Record<string, string>> = {
   "@huggingface/tokenizers": "texts of image-text models",
+  hyparquet: "metadata of collections, read",
+  "hyparquet-writer": "the same, written",
 };
 
 /** What no bill of materials names, as it is no package: where it is, and its terms. */

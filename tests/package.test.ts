@@ -62,19 +62,26 @@ test("the package is small: an engine of 0.95 MB, images of 0.5 MB, and what lie
   const isKernel = (path: string) => path.startsWith("dist/kernels") && !isImage(path);
   const isImage = (path: string) =>
     /^dist\/kernels\/(image|jpeg|png|webp)\.wasm$/.test(path) || path.startsWith("dist/src/image/");
+  const isCollection = (path: string) => path.startsWith("dist/src/collection");
   const isHub = (path: string) => path.startsWith("dist/src/hub");
   const isPicture = (path: string) => path.startsWith("dist/src/pictures");
+  const isServer = (path: string) => path.startsWith("dist/src/serve");
   const rest = bytes(
-    (path) => ![isModel, isDocument, isCommand, isGpu, isHub, isKernel, isImage, isPicture].some((is) => is(path)),
+    (path) =>
+      ![isModel, isDocument, isCollection, isCommand, isGpu, isHub, isKernel, isImage, isPicture, isServer].some((is) =>
+        is(path),
+      ),
   );
   assert.ok(rest < 0.95e6, `${rest} bytes of engine`);
   assert.ok(bytes(isDocument) < 0.1e6, `${bytes(isDocument)} bytes of documents`);
+  assert.ok(bytes(isCollection) < 0.1e6, `${bytes(isCollection)} bytes of collections`);
   assert.ok(bytes(isHub) < 0.06e6, `${bytes(isHub)} bytes of Hub`);
   assert.ok(bytes(isKernel) < 0.06e6, `${bytes(isKernel)} bytes of kernels as files`);
   assert.ok(bytes(isImage) < 0.5e6, `${bytes(isImage)} bytes of images: decoders, resizing, preprocessing`);
   assert.ok(bytes(isPicture) < 0.12e6, `${bytes(isPicture)} bytes of pictures`);
+  assert.ok(bytes(isServer) < 0.08e6, `${bytes(isServer)} bytes of the server`);
   assert.ok(bytes(isGpu) < 0.08e6, `${bytes(isGpu)} bytes of WebGPU`);
-  assert.ok(bytes(isCommand) < 0.06e6, `${bytes(isCommand)} bytes of command line`);
+  assert.ok(bytes(isCommand) < 0.07e6, `${bytes(isCommand)} bytes of command line`);
   assert.ok(bytes(isModel) < 2e6, `${bytes(isModel)} bytes of model`);
 });
 
@@ -123,6 +130,7 @@ test("its declarations are all there: a user's strict program compiles against i
     join(project, "user.mts"),
     `import { load, type Config, type Inputs, type Outputs, type ZeroShotOptions } from "vitrail";
 import { cached, type CachedRepository } from "vitrail/hub";
+import { type Collection, type FewShotHead, fewShot, openCollection } from "vitrail/collection";
 import { decode } from "vitrail/image";
 const models: CachedRepository[] = await cached({ cacheDir: "cache" });
 const model = await load("vit", { imageSize: [32, 16], precision: "int8" });
@@ -132,7 +140,9 @@ const inputs: Inputs = { pixelValues: await model.preprocess("photo.jpg") };
 const { attentions }: Pick<Outputs, "attentions"> = await model.forward(inputs, { outputs: ["attentions"] });
 const options: ZeroShotOptions = { template: ["a {}"] };
 const [best] = await model.zeroShot("photo.jpg", ["cat"], options);
-console.log(models, turn, attentions.length, best?.label, decode);
+const photos: Collection = await openCollection("photos", { model });
+const head: FewShotHead = await fewShot(await model.embed(["a.jpg", "b.jpg"]), ["a", "b"], { model });
+console.log(models, turn, attentions.length, best?.label, decode, photos.size, head.leaveOneOut.accuracy.interval[0]);
 `,
   );
   const tsc = resolve("node_modules/typescript/bin/tsc");
@@ -166,7 +176,7 @@ test("what is installed with it runs nothing at installation and holds nothing n
 test("THIRD-PARTY.md is what npm run licences writes, and npm's bill of materials names the same", () => {
   assert.equal(readFileSync("THIRD-PARTY.md", "utf8"), thirdParty());
   // What is written into the package as text: each is compiled from assembly/, or named with its terms.
-  const ours = /\/(activations|jobs|kernels|kernel|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
+  const ours = /\/(activations|jobs|kernels|kernel|search|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
   const written = paths.filter((path) => path.endsWith(".gen.js") && !ours.test(path));
   for (const path of written) assert.ok(thirdParty().includes(path), path);
   const bill = createProject("bill");

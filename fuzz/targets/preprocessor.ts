@@ -1,6 +1,7 @@
 /** Settings of a preprocessor and the picture that they are for: `parsePreprocessing`, then `toRgb` and `toPixelValues`. */
-import { toPixelValues, toRgb } from "../../src/image/preprocess.js";
+import { toPixelValues } from "../../src/image/preprocess.js";
 import { parsePreprocessing } from "../../src/image/processors.js";
+import { toRgb } from "../../src/image/seen.js";
 import { mutateJson } from "../mutate/json.js";
 import { expect, type Target } from "../target.js";
 import { noise, readJson, seedOf } from "./json.js";

@@ -35,6 +35,11 @@ export interface Config extends ModelConfig {
   readonly layout: LayoutName;
   /** Source of the family's name. */
   readonly recognizedBy: string;
+  /**
+   * Lengths to which vectors may be cut, of a checkpoint that was trained for it (Kusupati et al. 2022) and says so in config.json:
+   * matryoshka_dimensions, as vLLM reads it.
+   */
+  readonly matryoshka?: readonly number[];
   /** Category of each class, of a tagger (tags.ts). */
   readonly categories?: readonly string[];
 }

@@ -1,7 +1,6 @@
 /** Facts that the tensors of a checkpoint tell by their names and shapes: whose layout it is, its sizes, and which parts it has. */
 
 import type { Heads } from "../heads/index.js";
-import { excerpt } from "../json.js";
 import type { Config, ConfigOverrides, Shapes } from "./config.js";
 import type { Json } from "./json.js";
 import {
@@ -14,7 +13,6 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
-import { isProbe } from "./probe.js";
 
 /** A checkpoint's layout with the prefixes that its tensors bear. */
 export interface Named {
@@ -57,20 +55,9 @@ export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: 
     .replace("#", String(i + first));
 
 /**
- * The layout of a checkpoint: the first whose patch embedding or first convolution it has.
- * @throws Error that names the closest layout, and a prefix behind which tensors of a known one are.
+ * The layout of tensors whose names may have a prefix before them: the first whose patch embedding or first convolution they have;
+ * undefined where they are of none.
  */
-export function recognizeLayout(name: string, tensors: Shapes, file: Json = {}): Named {
-  const found = findLayout(tensors);
-  if (found) return found;
-  const { vision_cfg: tower } = Object(file.model_cfg) as { vision_cfg?: unknown };
-  const all = [file.architectures, file.architecture, Object(tower).timm_model_name].flat();
-  const said = all.find((one) => typeof one === "string");
-  const of = said !== undefined && file.model_type === undefined ? `; its config names ${excerpt(said)}` : "";
-  throw new Error(unknown(name, tensors) + of);
-}
-
-/** The layout of the tensors whose names have a prefix before them; undefined where they are of none. */
 export function findLayout(tensors: Shapes, before = ""): Named | undefined {
   const has: Has = (tensor) => tensors.has(before + tensor);
   for (const layout of layouts) {
@@ -88,20 +75,6 @@ export function findLayout(tensors: Shapes, before = ""): Named | undefined {
     }
   }
   return undefined;
-}
-
-/** Parts of a name that are looked behind. */
-const MAX_PREFIXES = 4;
-
-/** Prefixes behind which some of the tensors are of a known layout. */
-function insideOf(tensors: Shapes): string[] {
-  const tried = new Set<string>();
-  for (const name of [...tensors.keys()].slice(0, COMPARED)) {
-    for (let dot = name.indexOf("."), i = 0; dot >= 0 && i < MAX_PREFIXES; dot = name.indexOf(".", dot + 1), i++) {
-      if (tried.size < COMPARED) tried.add(name.slice(0, dot + 1));
-    }
-  }
-  return [...tried].filter((prefix) => findLayout(tensors, prefix));
 }
 
 function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
@@ -253,64 +226,6 @@ export interface Facts {
   readonly tensors: Shapes;
   /** Facts that the user states. */
   readonly stated: ConfigOverrides;
-}
-
-/** Tensors that a message names, and those of many that layouts are compared with. */
-const NAMED = 4;
-const COMPARED = 2000;
-
-/** The layout that fits best, and what of the checkpoint does not fit it. */
-function unknown(name: string, tensors: Shapes): string {
-  const all = [...tensors.keys()].slice(0, COMPARED);
-  if (all.length === 0) return `load: "${name}" must hold the tensors of a Vision Transformer; it is empty`;
-  const fits = layouts.map((layout) => {
-    const known = knownNames(layout);
-    return { layout, others: all.filter((tensor) => !known.some((pattern) => pattern.test(tensor))) };
-  });
-  fits.sort((a, b) => a.others.length - b.others.length);
-  const { layout, others } = fits[0]!;
-  const inside = insideOf(tensors);
-  if (isProbe(tensors)) {
-    const shown = all.slice(0, NAMED).map((tensor) => excerpt(tensor));
-    return `load: "${name}" must hold a model; its ${tensors.size} tensors (${shown.join(", ")}${all.length > NAMED ? ", …" : ""}) are a head's, which the option head takes beside a model`;
-  }
-  if (inside.length > 0) {
-    const shown = inside.slice(0, NAMED).map((prefix) => excerpt(prefix));
-    return `load: "${name}" must have the tensors of one model; it has more, and one is read by the option prefix: ${shown.join(" or ")}`;
-  }
-  const quoted = (list: readonly string[]) => {
-    const count = list === all ? tensors.size : list.length;
-    const more = count > NAMED ? `, and ${count - NAMED} more` : "";
-    return (
-      list
-        .slice(0, NAMED)
-        .map((tensor) => excerpt(tensor))
-        .join(", ") + more
-    );
-  };
-  if (others.length > all.length / 2) {
-    const expected = [...new Set(layouts.map((known) => `"${anchorOf(known)}"`))].join(", ");
-    return `load: "${name}" must hold a patch embedding named as one of ${expected}; its ${tensors.size} tensors are ${quoted(all)}`;
-  }
-  const anchor = anchorOf(layout);
-  const unfit = others.length > 0 ? `; ${others.length} of ${all.length} tensors do not fit it: ${quoted(others)}` : "";
-  return `load: "${name}" must have the tensors of a known family; closest is the layout of ${layout.name}, but its "${anchor}" or first block is missing${unfit}`;
-}
-
-/** The tensor that a layout is known by. */
-const anchorOf = (layout: Layout): string => weightOf(layout, layout.patchEmbed ?? layout.resnet!.at[0].stem);
-
-/** Patterns of all names that a layout knows. */
-function knownNames(layout: Layout): RegExp[] {
-  const strings: string[] = [];
-  const collect = (x: unknown): void => {
-    if (typeof x === "string") strings.push(x);
-    else if (typeof x === "object" && x !== null && !(x instanceof RegExp)) Object.values(x).forEach(collect);
-  };
-  const { name: _, prefixes: __, ...parts } = layout;
-  collect(parts);
-  const pattern = (x: string) => x.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/[#@%]/g, "\\d+");
-  return strings.filter((x) => x.length > 3).map((x) => new RegExp(`(^|[./])${pattern(x)}`));
 }
 
 /** Sizes of the text tower, if there is one. */

@@ -2,7 +2,8 @@
 import type { Activation } from "../backend.js";
 import { type Heads, importHeads } from "../heads/index.js";
 import type { Probe, ProbeLayer } from "../heads/probe.js";
-import { excerpt } from "../json.js";
+import { type Identity, parseIdentity } from "../identity.js";
+import { excerpt, parseJson } from "../json.js";
 import type { Config, Shapes } from "./config.js";
 
 /** Facts of a head that its file does not tell, from its user. */
@@ -36,6 +37,35 @@ export interface ReadProbe {
   readonly unit: boolean | undefined;
   /** DINO's own linear classifiers (eval_linear.py), whose columns of class token and mean take turns. */
   readonly interleaved: boolean;
+  readonly notes?: HeadNotes;
+}
+
+/** Facts of a head that vitrail made, which its file has beside the tensors. */
+export interface HeadNotes {
+  readonly file: string;
+  readonly classes: readonly string[];
+  readonly sharpness: number;
+  /** The model whose features it takes, if it was told. */
+  readonly identity: Identity | undefined;
+}
+
+/**
+ * Reads the notes beside a head's tensors; undefined for heads that others made.
+ * @throws Error: one sentence that names the file.
+ */
+export function readNotes(name: string, metadata: Readonly<Record<string, string>>): HeadNotes | undefined {
+  const { classes: json, sharpness: number = "1", identity } = metadata;
+  if (json === undefined) return undefined;
+  const classes = parseJson(new TextEncoder().encode(json), `head: classes of "${name}"`);
+  if (!Array.isArray(classes) || classes.length === 0 || classes.some((text) => typeof text !== "string")) {
+    throw new Error(`head: classes of "${name}" must be a list of texts; got ${excerpt(classes)}`);
+  }
+  const sharpness = Number(number);
+  if (!(sharpness > 0 && sharpness < Number.POSITIVE_INFINITY)) {
+    throw new Error(`head: sharpness of "${name}" must be a positive number; got ${excerpt(number)}`);
+  }
+  const made = identity === undefined ? undefined : parseIdentity(`head: "${name}"`, identity);
+  return { file: name, classes, sharpness, identity: made };
 }
 
 /**
@@ -115,8 +145,9 @@ export function isProbe(tensors: Shapes): boolean {
 export async function withProbe(
   name: string,
   config: Config,
-  { layers, activation, unit, interleaved }: ReadProbe,
+  probe: ReadProbe,
 ): Promise<{ readonly config: Config; readonly heads: Heads; readonly labels: readonly string[] }> {
+  const { layers, activation, unit, interleaved, notes } = probe;
   const { width, features, depth, classToken, norm } = config;
   const { inputs } = layers[0]!;
   const classes = layers.at(-1)!.outputs;
@@ -135,6 +166,9 @@ export async function withProbe(
     const widths = [...new Set(there.map(([width]) => width))].join(", ");
     throw new Error(`load: a head of "${name}" must read one of its vectors, of ${widths} columns; it reads ${inputs}`);
   }
+  if (notes && notes.classes.length !== classes) {
+    throw new Error(`load: a head of "${name}" must name its ${classes} classes; it names ${notes.classes.length}`);
+  }
   const own: Config = {
     ...config,
     pooling: config.pooling === "distilled" || config.pooling === "token+mean" ? "token" : config.pooling,
@@ -148,13 +182,15 @@ export async function withProbe(
       interleaved: interleaved && typeof reads === "object" && reads.blocks === 1,
       // LAION's predictors read embeddings of length 1; linear probes of classes read them as they are.
       unit: unit ?? (reads === "features" && classes === 1),
+      ...(notes && { sharpness: notes.sharpness }),
     },
   };
-  return { config: own, heads: await importHeads(own), labels: await labelsOf(classes) };
+  return { config: own, heads: await importHeads(own), labels: await labelsOf(classes, probe) };
 }
 
-/** Names of a head's outputs: of 1000 ImageNet-1k's, as linear probes are published; one is a score. */
-async function labelsOf(classes: number): Promise<readonly string[]> {
+/** Names of a head's outputs: its own; of 1000 ImageNet-1k's, as linear probes are published; one is a score. */
+async function labelsOf(classes: number, { notes }: ReadProbe): Promise<readonly string[]> {
+  if (notes) return notes.classes;
   if (classes === 1) return ["score"];
   if (classes === 1000) return (await import("./imagenet1k.js")).IMAGENET_1K;
   return Array.from({ length: classes }, (_, i) => `LABEL_${i}`);

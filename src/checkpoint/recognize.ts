@@ -16,8 +16,8 @@ import {
   TRANSFORMERS,
   TRANSFORMERS_KEYS,
 } from "./families/keys.js";
-import { EPS_RANGE, isEps, isRecord, type Json, positive } from "./json.js";
-import { type Facts, type Known, observe, recognizeLayout, type Seen } from "./observe.js";
+import { EPS_RANGE, isEps, isRecord, type Json, positive, reader } from "./json.js";
+import { type Facts, findLayout, type Known, observe, type Seen } from "./observe.js";
 
 /** Reads the JSON file beside tensors of a layout. */
 type Read = (facts: Facts) => Omit<Config, "layout"> | Promise<Omit<Config, "layout">>;
@@ -80,7 +80,8 @@ export async function parseConfig(
   }
   const { text: ofText, ...stated } = checkOverrides(overrides);
   if (file.model_type !== undefined) (await importTransformers()).checkFamily(name, file);
-  const named = recognizeLayout(name, tensors, file);
+  const named = findLayout(tensors);
+  if (!named) throw (await import("./strangers.js")).strangersError(name, tensors, file);
   const seen = observe(named, tensors);
   const layout = named.layout.name;
   const read = await (await READERS[layout]())({ name, file, seen, named, tensors, stated });
@@ -90,7 +91,8 @@ export async function parseConfig(
     throw new RangeError(`load: config.text needs a text tower; "${name}" has none`);
   }
   const text = read.text && { ...read.text, heads: ofText?.heads ?? read.text.heads };
-  const config: Config = { ...read, layout, poolHeads, text, ...stated };
+  const matryoshka = reader(name, file).numbers("matryoshka_dimensions", [], "a list of positive integers", positive);
+  const config: Config = { ...read, layout, poolHeads, text, ...stated, ...(matryoshka.length > 0 && { matryoshka }) };
   check(name, config, seen, tensors.size);
   const labels = await labelsOf(file, config, Math.max(seen.classes, seen.boxClasses - 1, classesOf(config)));
   return { config, named, heads: await importHeads(config), labels, strays: checkKeys(name, top, layout) };

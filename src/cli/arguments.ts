@@ -12,8 +12,11 @@ const HUB = ["revision", "cache-dir", "offline", "token"] as const;
 const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state"] as const;
 const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
+/** Those of the server. */
+const SERVER = ["port", "host", "auth", "cors", "fetch-images", "memory"] as const;
+
 interface CommandRow {
-  readonly operands: "images" | "none" | "source";
+  readonly operands: "images" | "models" | "none" | "source";
   /** Options that not all commands have. */
   readonly options: readonly string[];
   /** The task that it does. */
@@ -77,6 +80,19 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       ["  --out DIR", "a new folder for it"],
     ],
   },
+  serve: {
+    operands: "models",
+    options: [...MODEL.filter((name) => !(NAMES as readonly string[]).includes(name)), ...SERVER],
+    help: [
+      ["serve [MODELS...]", "models over HTTP, as OpenAI, Hugging Face and others"],
+      ["  MODEL, NAME=MODEL", "as --model; the first is loaded at once"],
+      ["  --port 3000", "--host 127.0.0.1"],
+      ["  --auth TOKEN", "that requests must bear; or VITRAIL_AUTH"],
+      ["  --cors ORIGINS", "of pages that may ask, with commas between, or *"],
+      ["  --fetch-images", "fetches images at public addresses"],
+      ["  --memory 4096", "most MB of models at once"],
+    ],
+  },
   inspect: { operands: "none", options: MODEL, help: [["inspect", "what the model is; its weights are not read"]] },
   bench: {
     operands: "none",
@@ -123,15 +139,23 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   normalize: { type: "boolean" },
   batch: { type: "string" },
   seconds: { type: "string" },
+  port: { type: "string" },
+  host: { type: "string" },
+  auth: { type: "string" },
+  cors: { type: "string" },
+  "fetch-images": { type: "boolean" },
+  memory: { type: "string" },
 };
 
 export interface Arguments {
   readonly command: CommandName | undefined;
-  /** Images, or the checkpoint to quantize. */
+  /** Images, models to serve, or the checkpoint to quantize. */
   readonly operands: readonly string[];
   readonly help: boolean;
   readonly version: boolean;
   readonly model: string | undefined;
+  /** Models of a command that takes several. */
+  readonly models: readonly string[];
   /** For `load`, which knows what it can do and refuses the rest. */
   readonly load: Pick<
     LoadOptions,
@@ -149,6 +173,15 @@ export interface Arguments {
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
   readonly batch: number;
   readonly seconds: number;
+  readonly serve: {
+    readonly port: number;
+    readonly host: string;
+    readonly auth: string | undefined;
+    readonly cors: readonly string[] | "*" | undefined;
+    readonly fetchImages: boolean;
+    /** MB. */
+    readonly memory: number | undefined;
+  };
 }
 
 /**
@@ -169,8 +202,12 @@ export function parseArguments(argv: readonly string[]): Arguments {
     throw new Error(`there is no command ${excerpt(command)}; there are ${Object.keys(COMMANDS).join(", ")}`);
   }
   const given: Partial<Record<string, string>> = {};
+  const models: string[] = [];
   for (const token of tokens) {
-    if (token.kind === "option") given[checkName(token.name, token.rawName, command)] = checkValue(token);
+    if (token.kind !== "option") continue;
+    const name = checkName(token.name, token.rawName, command);
+    given[name] = checkValue(token);
+    if (name === "model") models.push(given[name]);
   }
 
   const number = (name: string, absent: string, rule: string, holds: (x: number) => boolean): number => {
@@ -212,6 +249,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     help: given.help !== undefined,
     version: given.version !== undefined,
     model: given.model,
+    models,
     load: {
       backend: given.backend as LoadOptions["backend"],
       precision: given.precision as LoadOptions["precision"],
@@ -241,6 +279,14 @@ export function parseArguments(argv: readonly string[]): Arguments {
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
     batch: count("batch", "1", 1024),
     seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
+    serve: {
+      port: number("port", "3000", "a whole number from 0 to 65535", (x) => Number.isInteger(x) && x >= 0 && x < 65536),
+      host: given.host ?? "127.0.0.1",
+      auth: given.auth,
+      cors: given.cors === "*" ? "*" : given.cors === undefined ? undefined : textsOf("cors", given.cors),
+      fetchImages: given["fetch-images"] !== undefined,
+      memory: given.memory === undefined ? undefined : count("memory", "", MAX_COUNT),
+    },
   };
 }
 
@@ -339,7 +385,6 @@ export function helpText(version: string, command?: CommandName): string[] {
     "",
     ...MODEL_HELP,
     ...IMAGES_HELP,
-    "",
     "example: vitrail classify cat.jpg",
   ];
 }

@@ -1,6 +1,5 @@
 /** Adapters and their bases: two folders as one, and two files of weights as one, merged while they are read. */
 import { type AdapterPlan, type ChangeRow, checkAdapter, planAdapter, withClasses } from "../checkpoint/adapter.js";
-import type { Json } from "../checkpoint/json.js";
 import {
   type Checkpoint,
   type Opening,
@@ -13,44 +12,15 @@ import type { Folder, Waiting } from "../io/folder.js";
 import type { TensorInfo } from "../io/safetensors.js";
 import { excerpt } from "../json.js";
 import { widen } from "../numerics/elements.js";
-
-const CONFIG = "adapter_config.json";
-const WEIGHTS = ["adapter_model.safetensors", "adapter_model.bin"];
-
-/** An adapter's folder. */
-export interface Adapter {
-  readonly folder: Folder;
-  /** adapter_config.json. */
-  readonly config: Json;
-  /** By PEFT's name: "LORA". */
-  readonly kind: string;
-  /** Its file of weights. */
-  readonly weights: string;
-}
-
-/** An adapter and its base: the files of both, the adapter's before the base's. */
-export interface AdaptedFolder extends Folder {
-  readonly adapter: Adapter;
-  readonly base: Folder;
-}
-
-export const isAdapted = (source: object): source is AdaptedFolder => "adapter" in Object(source);
+import { ADAPTER_CONFIG, type AdaptedFolder, type Adapter } from "./adapted.js";
 
 /**
- * Finds an adapter in a folder: its config with its weights beside it. As in transformers, it goes before a model there.
+ * Opens an adapter whose weights are found.
  * @throws Error: one sentence, for an adapter that cannot be merged.
  */
-export async function findAdapter(folder: Folder, signal: AbortSignal | undefined): Promise<Adapter | undefined> {
-  const { file, names } = folder;
-  if (file !== undefined && !WEIGHTS.includes(file)) return undefined;
-  // A server that answers whatever it is asked for has a model.
-  if (names === undefined && file === undefined && (await folder.has("model.safetensors", signal))) return undefined;
-  if (!(await folder.has(CONFIG, signal))) return undefined;
-  let weights = file;
-  for (const name of WEIGHTS) if (weights === undefined && (await folder.has(name, signal))) weights = name;
-  if (weights === undefined) return undefined;
-  await folder.bring?.([CONFIG], { signal });
-  const config = await readJson(folder, CONFIG, signal);
+export async function openAdapter(folder: Folder, weights: string, signal: AbortSignal | undefined): Promise<Adapter> {
+  await folder.bring?.([ADAPTER_CONFIG], { signal });
+  const config = await readJson(folder, ADAPTER_CONFIG, signal);
   const { kind } = checkAdapter(folder.name, config);
   return { folder, config, kind, weights };
 }
@@ -64,7 +34,7 @@ export function adapted(adapter: Adapter, base: Folder): AdaptedFolder {
     base,
     name: folder.name,
     get names() {
-      const all = [...(folder.names ?? []), ...(base.names ?? [])].filter((name) => name !== CONFIG);
+      const all = [...(folder.names ?? []), ...(base.names ?? [])].filter((name) => name !== ADAPTER_CONFIG);
       return folder.names && base.names && [...new Set(all)].sort();
     },
     has: async (name, signal) => (await folder.has(name, signal)) || base.has(name, signal),

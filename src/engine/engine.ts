@@ -4,16 +4,18 @@ import type { Choice } from "../backends/select.js";
 import type { Config, ConfigOverrides } from "../checkpoint/config.js";
 import { imageOptions, imageSettings } from "../checkpoint/families/bare.js";
 import { isRecord } from "../checkpoint/json.js";
+import type { HeadNotes } from "../checkpoint/probe.js";
 import { faultOfSizes } from "../checkpoint/recognize.js";
 import { planWeights } from "../checkpoint/weights.js";
 import { type ForwardOptions, forward } from "../forward/forward.js";
 import { traced } from "../forward/trace.js";
 import type { Similarity } from "../heads/contrastive.js";
 import type { HubOptions } from "../hub/settings.js";
+import type { ModelIdentity } from "../identity.js";
 import { createDrawing, noisePicture } from "../image/drawn.js";
 import type { Preprocessing, Processor } from "../image/preprocess.js";
 import { parsePreprocessing } from "../image/processors.js";
-import { type Checkpoint, type TensorConsumer, twice } from "../io/checkpoint.js";
+import { type Checkpoint, isFolder, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
 import { kindOf, parseJson } from "../json.js";
 import { environment } from "../platform/host.js";
@@ -47,6 +49,9 @@ export interface EngineOptions extends Choice, HubOptions, NamesOptions {
 }
 
 export interface Engine {
+  readonly identity: ModelIdentity;
+  /** Notes of a head in a file of its own. */
+  readonly notes: HeadNotes | undefined;
   readonly config: Config;
   readonly labels: readonly string[];
   readonly preprocessing: Preprocessing;
@@ -171,7 +176,16 @@ export async function createEngine(
     const wanted = { ...options, config, precision };
     const placement = await place({ plan, read }, wanted, gpu, search, { signal, onProgress });
     const draws = await drawsRight(placement, preprocessing);
-    return engineOf({ config, labels, preprocessing, precision }, placement, {
+    const identity: ModelIdentity = {
+      // A path says where the files are, not what: its last part is their name. A repository has both of its parts.
+      model:
+        isFolder(opened) && opened.commit === undefined ? name.replace(/[/\\]+$/, "").replace(/^.*[/\\]/s, "") : name,
+      commit: isFolder(opened) ? opened.commit : undefined,
+      precision,
+      preprocessing: { ...preprocessing },
+    };
+    const notes = checkpoint.probe?.notes;
+    return engineOf({ identity, notes, config, labels, preprocessing, precision }, placement, {
       name,
       draws,
       tokenize: tokenizerOf(checkpoint, config),
@@ -295,7 +309,7 @@ function checkFinite(name: string, outputs: Partial<Outputs>): void {
 }
 
 function engineOf(
-  facts: Pick<Engine, "config" | "labels" | "preprocessing"> & { readonly precision: Precision },
+  facts: Pick<Engine, "identity" | "notes" | "config" | "labels" | "preprocessing"> & { readonly precision: Precision },
   placement: Placement,
   {
     name,
@@ -313,7 +327,7 @@ function engineOf(
     readonly retries: boolean;
   },
 ): Engine {
-  const { config, labels, preprocessing, precision } = facts;
+  const { identity, notes, config, labels, preprocessing, precision } = facts;
   let last: Promise<unknown> = Promise.resolve();
   let disposed = false;
 
@@ -328,6 +342,8 @@ function engineOf(
   }
 
   return {
+    identity,
+    notes,
     config,
     labels,
     preprocessing,

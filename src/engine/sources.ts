@@ -1,6 +1,6 @@
 /** From what `load` is given to the files that it means, and the tensors in them. */
 import type { ConfigOverrides } from "../checkpoint/config.js";
-import { PROBE, type ProbeOptions, type ReadProbe, readProbe, withProbe } from "../checkpoint/probe.js";
+import type { ProbeOptions, ReadProbe } from "../checkpoint/probe.js";
 import { parseConfig } from "../checkpoint/recognize.js";
 import { withTags } from "../checkpoint/tags.js";
 import { faultOfStrangers, wrapperOf } from "../checkpoint/wrappers.js";
@@ -14,7 +14,7 @@ import { excerpt } from "../json.js";
 import { isDirectory, pathExists } from "../platform/files.js";
 import { hasFileSystem } from "../platform/host.js";
 import { nameOf, parseAddress } from "../platform/web.js";
-import { type Adapter, adapted, findAdapter, isAdapted, openAdapted } from "./adapters.js";
+import { type Adapter, adapterWeights, isAdapted } from "./adapted.js";
 
 export type Source = string | URL | CheckpointParts | Folder;
 
@@ -33,8 +33,12 @@ export async function openSource(
     throw new RangeError("load: subfolder needs a folder or a repository; got what is in memory");
   }
   const opened = isFolder(whole) && path !== undefined ? await whole.within(path) : whole;
-  const adapter = isFolder(opened) ? await findAdapter(opened, options.signal) : undefined;
-  if (adapter) return adapted(adapter, await openBase(adapter, base, options));
+  const weights = isFolder(opened) ? await adapterWeights(opened, options.signal) : undefined;
+  if (isFolder(opened) && weights !== undefined) {
+    const { adapted, openAdapter } = await import("./adapters.js");
+    const adapter = await openAdapter(opened, weights, options.signal);
+    return adapted(adapter, await openBase(adapter, base, options));
+  }
   if (base !== undefined) throw new RangeError("load: base needs an adapter; got a model");
   return opened;
 }
@@ -143,10 +147,11 @@ export async function openModel(
   const found = await openNamed(source, options, waiting);
   if (!options.head) return found;
   const { place, said } = options.head;
+  const { PROBE, readNotes, readProbe } = await import("../checkpoint/probe.js");
   let head: Checkpoint | undefined;
   try {
     head = await openCheckpoint(place, waiting);
-    const probe = readProbe(head.name, head.tensors, said);
+    const probe = { ...readProbe(head.name, head.tensors, said), notes: readNotes(head.name, head.metadata) };
     return {
       ...beside(
         found,
@@ -167,7 +172,9 @@ export async function openModel(
 export async function readConfig(found: Found, waiting: Waiting, overrides?: ConfigOverrides) {
   const { name, config, tensors, probe } = found;
   const parsed = await withTags(await parseConfig(name, config, tensors, overrides), found, waiting);
-  return probe ? { ...parsed, ...(await withProbe(name, parsed.config, probe)) } : parsed;
+  if (!probe) return parsed;
+  const { withProbe } = await import("../checkpoint/probe.js");
+  return { ...parsed, ...(await withProbe(name, parsed.config, probe)) };
 }
 
 async function openNamed(
@@ -176,7 +183,9 @@ async function openNamed(
   waiting: Waiting,
 ): Promise<Found> {
   const opening = { ...waiting, state };
-  const checkpoint = isAdapted(source) ? await openAdapted(source, opening) : await openCheckpoint(source, opening);
+  const checkpoint = isAdapted(source)
+    ? await (await import("./adapters.js")).openAdapted(source, opening)
+    : await openCheckpoint(source, opening);
   // Without what it remembers between two texts.
   const left = ignore && new RegExp(ignore.source, ignore.flags.replace(/[gy]/g, ""));
   const kept = left ? renamed(checkpoint, (name) => (left.test(name) ? undefined : name)) : checkpoint;

@@ -31,6 +31,8 @@ export interface Probe {
   readonly interleaved: boolean;
   /** True if the vector is scaled to length 1. */
   readonly unit: boolean;
+  /** Factor of the logits before their softmax, of a head that was made by fewShot; 1 unless given. */
+  readonly sharpness?: number;
 }
 
 export interface ProbeConfig {

@@ -8,10 +8,11 @@
  *     models--owner--name/.no_exist/COMMIT/NAME            an empty file: there is no such file
  *     .locks/models--owner--name/ETAG.vitrail.lock         while one process downloads it
  */
+
 import { fromFile } from "../io/source.js";
 import { type DiskTools, diskTools, readNote } from "../platform/files.js";
+import { locked } from "../platform/lock.js";
 import { createDigest } from "./digest.js";
-import { locked } from "./lock.js";
 import { isCommit } from "./reference.js";
 import type { CachedRepository } from "./settings.js";
 import { type Arrive, type HubFile, type Keeping, type KnownFile, type Store, wrongBytes } from "./store.js";
@@ -80,7 +81,7 @@ export async function diskStore(root: string): Promise<Store> {
         await fs.mkdir(folder, { recursive: true });
       }
       const lock = path.join(locksOf(file.repo), `${file.digest}.vitrail.lock`);
-      await locked(tools, lock, keeping.signal, async (mine) => {
+      await locked(lock, keeping.signal, async (mine) => {
         if (!(await isThere())) await fill(tools, blob, file, arrive, keeping, mine);
         if (!(await isWhole(pointer, file.size))) await link(tools, blob, pointer);
       });

@@ -6,7 +6,7 @@ import { formatOf, TELLING_BYTES } from "../io/formats.js";
 import { type ByteSource, fromBytes } from "../io/source.js";
 import { concatenate } from "../platform/bytes.js";
 import { type Asking, answerOf, type Connection, connect, reasonOf, redirectionOf, STALL } from "../platform/web.js";
-import { abortable } from "../waiting.js";
+import { sleep } from "../waiting.js";
 
 /** A request for a file. */
 export interface Request extends Pick<Asking, "fetch" | "headers" | "signal"> {
@@ -91,18 +91,6 @@ function described(name: string, error: Failure): Failure {
   const { status } = error;
   const own = status !== undefined || error.final;
   return failure(own ? `${name} ${error.message}` : `${name} cannot be read: ${reasonOf(error)}`, { status });
-}
-
-export async function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const passed = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  try {
-    await abortable(passed, signal);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /**

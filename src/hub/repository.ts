@@ -260,6 +260,7 @@ export async function openRepository(reference: Reference, options: OpenOptions 
   /** The folder of this path, "" or one that ends in a slash. */
   const folderAt = (at: string): Folder => ({
     name: at === "" ? repo : path(at.slice(0, -1)),
+    commit,
     get names() {
       const names = listing ? listing.files.keys() : [...known].filter(([, there]) => there).map(([name]) => name);
       return [...new Set([...names, ...(converted?.files.keys() ?? [])])]

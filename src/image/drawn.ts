@@ -3,8 +3,9 @@ import type { Sampling } from "../backend.js";
 import { PIXEL_LIMIT } from "./decode/file.js";
 import type { Geometry } from "./geometry.js";
 import { geometryOf, placeOf } from "./place.js";
-import { type Preprocessing, pixelValueTables, toPixelValues, toRgb } from "./preprocess.js";
+import { fitting, type Preprocessing, pixelValueTables, toPixelValues } from "./preprocess.js";
 import { axisSampling } from "./resize.js";
+import { atOnce } from "./slices.js";
 import { type Drawable, draw, drawableSize, type ImageInput } from "./source.js";
 
 /** Pixel values [1, 3, H, W] of an image: what a backend makes of it by `sampling`, or where it does not, `data`. */
@@ -64,7 +65,8 @@ export function createDrawing(
       sampling: samplingOf(size),
       geometry: geometryOf(size, placeOf(size, preprocessing)),
       get data() {
-        return toPixelValues(toRgb(draw(input, inputWidth, inputHeight), preprocessing).data, preprocessing);
+        const { data } = atOnce(fitting(draw(input, inputWidth, inputHeight), preprocessing, {}));
+        return toPixelValues(data, preprocessing);
       },
     };
   };

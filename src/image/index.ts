@@ -11,11 +11,10 @@ export {
   type Processor,
   type SeenImage,
   toPixelValues,
-  toRgb,
-  toSeen,
 } from "./preprocess.js";
 export { parsePreprocessing } from "./processors.js";
 export { type Filter, type Raster, type ResizeOptions, resize } from "./resize.js";
+export { toRgb, toSeen } from "./seen.js";
 export {
   type Drawable,
   type ImageInput,

@@ -1,7 +1,7 @@
 /** From an image to what a model reads of it. */
 import type { Box } from "./geometry.js";
 import { draftOf } from "./place.js";
-import { fitting, type Preprocessing, type SeenImage } from "./preprocess.js";
+import { fitting, importResizers, type Preprocessing, type SeenImage } from "./preprocess.js";
 import { type ImageInput, type OpenImageOptions, openImageFor, type ReadOptions } from "./source.js";
 
 export interface PixelOptions extends Omit<OpenImageOptions, "draft">, ReadOptions {
@@ -15,9 +15,11 @@ export const withBoxes = (options: PixelOptions, boxes: readonly Box[] | undefin
   boxes ? { ...options, preprocessing: { ...options.preprocessing, boxes } } : options;
 
 /** RGB, [height, width, 3], of an image, resized and cropped as the preprocessing says. */
-export const pixelsOf = (input: ImageInput, { preprocessing, draft, ...options }: PixelOptions): Promise<SeenImage> =>
-  openImageFor(
-    input,
-    { ...options, alpha: preprocessing.alpha, draft: draft ? draftOf(preprocessing) : undefined },
-    (image) => fitting(image, preprocessing),
-  );
+export async function pixelsOf(
+  input: ImageInput,
+  { preprocessing, draft, ...options }: PixelOptions,
+): Promise<SeenImage> {
+  const resizers = await importResizers(preprocessing);
+  const opening = { ...options, alpha: preprocessing.alpha, draft: draft ? draftOf(preprocessing) : undefined };
+  return openImageFor(input, opening, (image) => fitting(image, preprocessing, resizers));
+}

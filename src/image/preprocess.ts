@@ -2,16 +2,16 @@
  * From a decoded image to a model's input, as its processor does it (processors.ts). Geometry and arithmetic are those of
  * transformers' PIL image processors and of torchvision under timm, or of transformers' torchvision image processors.
  */
-import { type Crop, cropping } from "./affine.js";
-import type { Alpha, Readable, RgbImage } from "./decode/file.js";
+import type { Crop, cropping } from "./affine.js";
+import type { Alpha, Readable } from "./decode/file.js";
 import type { Box, Geometry } from "./geometry.js";
 import { kernelWith } from "./kernel.js";
-import { resizeBlurred } from "./owlv2.js";
+import type { resizeBlurred } from "./owlv2.js";
 import { geometryOf, type Place, type Placing, placeOf } from "./place.js";
 import { type Filter, type Part, type Raster, resizing, resizingFramed } from "./resize.js";
-import { resizeByScipy } from "./scipy.js";
-import { atOnce, type Slices } from "./slices.js";
-import { resizeBytes, resizeValues, type TorchvisionFilter } from "./torchvision.js";
+import type { resizeByScipy } from "./scipy.js";
+import type { Slices } from "./slices.js";
+import type { resizeBytes, resizeValues, TorchvisionFilter } from "./torchvision.js";
 import { uprightSize } from "./upright.js";
 
 export type Three = readonly [number, number, number];
@@ -63,34 +63,37 @@ export interface SeenImage {
   readonly inside?: Part;
 }
 
-/**
- * The image resized and cropped: 8-bit RGB of the preprocessing's size, or of whole patches.
- * @throws RangeError if the preprocessing does not resize and the image is smaller than what it crops, or rescales first.
- */
-export function toRgb(image: Readable, preprocessing: Preprocessing): RgbImage & { readonly geometry: Geometry } {
-  checkBytes("toRgb", preprocessing);
-  return toSeen(image, preprocessing) as RgbImage & SeenImage;
-}
-
 /** Refuses a preprocessing that has no bytes to give. */
 export function checkBytes(name: string, { rescaleFirst }: Preprocessing): void {
   if (!rescaleFirst) return;
   throw new RangeError(`${name}: the processor of this model resizes values between 0 and 1, and has no bytes`);
 }
 
-/** The same of every preprocessing: bytes or values. */
-export const toSeen = (image: Readable, preprocessing: Preprocessing): SeenImage =>
-  atOnce(fitting(image, preprocessing));
+/** Ways to resize of processors that are not Pillow's on bytes. */
+export interface Resizers {
+  readonly cropping?: typeof cropping;
+  readonly resizeByScipy?: typeof resizeByScipy;
+  readonly resizeBlurred?: typeof resizeBlurred;
+  readonly resizeBytes?: typeof resizeBytes;
+  readonly resizeValues?: typeof resizeValues;
+}
 
-/** The same in slices. */
-export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<SeenImage> {
+/** Those that a preprocessing takes. */
+export function importResizers({ processor, resize }: Preprocessing): Promise<Resizers> | Resizers {
+  if (resize.mode === "affine") return import("./affine.js");
+  if (resize.mode === "blurred") return processor === "pillow" ? import("./scipy.js") : import("./owlv2.js");
+  return processor === "pillow" ? {} : import("./torchvision.js");
+}
+
+/** Bytes or values of the preprocessing's size, or of whole patches, in slices. */
+export function* fitting(image: Readable, preprocessing: Preprocessing, resizers: Resizers): Slices<SeenImage> {
   const { filter, processor, resize, rescale, rescaleFirst } = preprocessing;
   const stored = { orientation: 1, channels: 3, ...image } as const;
   const [uprightWidth, uprightHeight] = uprightSize(stored);
   const photo = { width: uprightWidth, height: uprightHeight };
   if (resize.mode === "affine") {
     const { width, height, unit } = resize;
-    const { data, crops } = yield* cropping(stored, preprocessing.boxes, { width, height }, unit);
+    const { data, crops } = yield* resizers.cropping!(stored, preprocessing.boxes, { width, height }, unit);
     return { data, width, height, geometry: crops[0]!.geometry, crops };
   }
   const place = placeOf(photo, preprocessing);
@@ -99,12 +102,14 @@ export function* fitting(image: Readable, preprocessing: Preprocessing): Slices<
   const source = preprocessing.gray ? inGray(stored) : stored;
   const { data } =
     resize.mode === "blurred"
-      ? yield* (processor === "pillow" ? resizeByScipy : resizeBlurred)(source, rescale, resize)
+      ? yield* (processor === "pillow" ? resizers.resizeByScipy! : resizers.resizeBlurred!)(source, rescale, resize)
       : yield* bordered(preprocessing, place, (inside) => {
           if (place.frame) return resizingFramed(image, place.frame, { ...resized, filter, window: inside });
           if (processor === "pillow") return resizing(source, { ...resized, filter, window: inside });
           const options = { ...resized, filter: TORCHVISION[filter]!, window: inside };
-          return rescaleFirst ? resizeValues(source, rescale, options) : resizeBytes(source, options);
+          return rescaleFirst
+            ? resizers.resizeValues!(source, rescale, options)
+            : resizers.resizeBytes!(source, options);
         });
   const geometry = wholeGeometry(geometryOf(photo, place), image);
   if (preprocessing.divisor === undefined && resize.mode !== "longest") return { data, width, height, geometry };

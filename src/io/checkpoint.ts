@@ -23,6 +23,7 @@ import {
   headerLength,
   isConvertible,
   isFloat8,
+  metadataOf,
   parseHeader,
   type TensorInfo,
 } from "./safetensors.js";
@@ -50,6 +51,8 @@ export interface Checkpoint {
   /** Why it is not known whether there is one, where it is not. */
   readonly doubt?: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Texts beside the tensors of a single safetensors file. */
+  readonly metadata: Readonly<Record<string, string>>;
   /** Format of the weights, for people. */
   readonly format: string;
   /** Part of a training checkpoint that the tensors are: its keys, with "/" between them; undefined if they are all there is. */
@@ -217,6 +220,7 @@ export async function openCheckpoint(
   /** The file of each tensor, by its name in the folder. */
   const placed = new Map<string, string>();
   const formats = new Set<string>();
+  let metadata: Checkpoint["metadata"] = {};
   let found: string | undefined;
   const opened: ByteSource[] = [];
   const close = async () => {
@@ -229,6 +233,7 @@ export async function openCheckpoint(
       opened.push(source);
       const weights = await openWeights(source, state);
       formats.add(weights.format);
+      if (shards.length === 1) metadata = weights.metadata ?? {};
       found = weights.state ?? found;
       for (const file of weights.files) {
         files.push(file);
@@ -254,6 +259,7 @@ export async function openCheckpoint(
     file: fileOf,
     bring,
     tensors,
+    metadata,
     format: [...formats].join(" and "),
     state: found,
     bytes: bytesOf(tensors),
@@ -514,7 +520,7 @@ export async function readJson(
 }
 
 /** Contents of a file of weights. */
-interface Opened extends Pick<Checkpoint, "format"> {
+interface Opened extends Pick<Checkpoint, "format">, Partial<Pick<Checkpoint, "metadata">> {
   readonly files: readonly WeightFile[];
   readonly state?: string;
 }
@@ -549,7 +555,8 @@ async function openWeights(source: ByteSource, state: string | undefined): Promi
   const header = new Uint8Array(headerLength(first.subarray(0, 8), size, name));
   await source.read(header, 8);
   const tensors = parseHeader(header, { name, fileSize: size });
-  return { files: [{ source, tensors, end: tensors.at(-1)?.end ?? 8 + header.length }], format: "safetensors" };
+  const end = tensors.at(-1)?.end ?? 8 + header.length;
+  return { files: [{ source, tensors, end }], format: "safetensors", metadata: metadataOf(header) };
 }
 
 /** Tells whether a zip is NumPy's: by its name, or that of its first member, behind 30 bytes of header. */

@@ -19,6 +19,8 @@ export interface Folder {
   readonly name: string;
   /** The file of weights that was asked for by name; undefined where it is one of the usual names. */
   readonly file?: string;
+  /** The commit of a repository of the Hub. */
+  readonly commit?: string;
   /** The folder itself, where it is on disk. */
   readonly disk?: string | URL;
   /** Names of all files, sorted; undefined where files can be asked for, but not listed. */

@@ -5,7 +5,7 @@
  */
 import { type DType, ELEMENT_BYTES } from "../backend.js";
 import { excerpt, MAX_CONTAINERS, MAX_NESTING } from "../json.js";
-import type { Float8 } from "../numerics/elements.js";
+import { type Float8, widen } from "../numerics/elements.js";
 
 /** Bits of one element, for the types of the format that have no f32 value of their own. */
 const OTHER_BITS = {
@@ -126,6 +126,10 @@ export function parseHeader(header: Uint8Array, file: { name: string; fileSize: 
   }
   return infos;
 }
+
+/** The texts of a header's `__metadata__`, after `parseHeader` took it. */
+export const metadataOf = (header: Uint8Array): Readonly<Record<string, string>> =>
+  JSON.parse(new TextDecoder().decode(header)).__metadata__ ?? {};
 
 /** The header's JSON object, without repeated names. */
 function parseObject(header: Uint8Array, fail: (found: string) => never): Record<string, unknown> {
@@ -273,6 +277,21 @@ const grouped = (count: number | bigint): string => count.toLocaleString("en-US"
 const shown = (value: unknown): string => (value === undefined ? "nothing" : excerpt(value));
 
 const quoted = (name: string): string => excerpt(name);
+
+/**
+ * The F32 tensors of a file in memory, and its metadata.
+ * @throws Error: one sentence, also for tensors of another type.
+ */
+export function decode(file: Uint8Array, name: string) {
+  const length = headerLength(file.subarray(0, 8), file.length, name);
+  const header = file.subarray(8, 8 + length);
+  const tensors = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
+  for (const { name: tensor, dtype, shape, begin, end } of parseHeader(header, { name, fileSize: file.length })) {
+    if (dtype !== "F32") throw new Error(`safetensors: ${quoted(tensor)} of "${name}" must be F32; got ${dtype}`);
+    tensors.set(tensor, { shape, data: widen(file.subarray(begin, end), dtype) });
+  }
+  return { tensors, metadata: metadataOf(header) };
+}
 
 /** Larger elements before smaller ones, as the format's reference writer has them: each then begins at a multiple of its size. */
 export const aligned = <T extends { readonly dtype: DType }>(tensors: readonly T[]): T[] =>

@@ -3,7 +3,7 @@
  * relative to the page.
  */
 import { concatenate, fromBase64 } from "./bytes.js";
-import { builtin, hasFileSystem } from "./host.js";
+import { builtin, hasFileSystem, processId } from "./host.js";
 import { answerOf, connect, type Fetch, nameOf, parseAddress, reasonOf, redirectionOf } from "./web.js";
 
 /** A file open for reading at any position. */
@@ -209,8 +209,60 @@ export const diskTools = () => ({
   path: builtin("node:path"),
   os: builtin("node:os"),
   crypto: builtin("node:crypto"),
+  url: builtin("node:url"),
+  stream: builtin("node:fs").createReadStream,
 });
 export type DiskTools = ReturnType<typeof diskTools>;
+
+/**
+ * Writes a file that is there whole or not at all, whatever ends the program or the machine: under another name first, which it has
+ * when all bytes are on disk.
+ * @throws Error: one sentence with the path and the system's reason.
+ */
+export async function writeWhole(path: string, bytes: Uint8Array | string): Promise<void> {
+  const { fs, path: paths } = diskTools();
+  const partial = `${path}.${processId()}.partial`;
+  try {
+    const handle = await fs.open(partial, "w");
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await fs.rename(partial, path);
+    await syncFolder(paths.dirname(path));
+  } catch (error) {
+    await fs.rm(partial, { force: true }).catch(() => {});
+    throw notWritten(path, error);
+  }
+}
+
+/** The error of a file that cannot be written. */
+export function notWritten(path: string, error: unknown): Error {
+  const { code = "" } = Object(error) as { code?: string };
+  const reason = NOT_WRITTEN[code] ?? `cannot be written: ${reasonOf(error)}`;
+  return new Error(`file: "${nameOf(path)}" ${reason}`, { cause: error });
+}
+
+const NOT_WRITTEN: Record<string, string> = {
+  ENOSPC: "cannot be written: the disk is full",
+  EDQUOT: "cannot be written: the disk is full",
+  EACCES: "may not be written: permission denied",
+  EPERM: "may not be written: permission denied",
+  EROFS: "may not be written: its disk is read-only",
+  ENOENT: "cannot be written: its folder does not exist",
+  ENOTDIR: "cannot be written: its folder does not exist",
+};
+
+/** Has a folder's names on disk; where folders cannot be opened (Windows), the system does that by itself. */
+async function syncFolder(path: string): Promise<void> {
+  const handle = await builtin("node:fs/promises")
+    .open(path)
+    .catch(() => undefined);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
+}
 
 /** Names in a directory, sorted. */
 export async function listDirectory(path: string | URL): Promise<string[]> {

@@ -29,6 +29,10 @@ export function isRunning(pid: number): boolean {
   }
 }
 
+/** Resident bytes of this process; undefined where it cannot be told. */
+export const memoryOfProcess = (): number | undefined =>
+  hasFileSystem() ? globalThis.process?.memoryUsage?.rss?.() : undefined;
+
 /** A variable of the environment; undefined where there is none, or it may not be read. */
 export function environment(name: string): string | undefined {
   try {

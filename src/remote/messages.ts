@@ -10,7 +10,7 @@ import type { TaskName } from "../tasks/index.js";
 
 /** Methods whose first argument is images. */
 export type ImageMethod = TaskName | "preprocess" | "preprocessBytes" | "prepare";
-export type Method = "load" | "forward" | "embedTexts" | "segmentPrepared" | ImageMethod;
+export type Method = "load" | "forward" | "embedTexts" | "tokenize" | "segmentPrepared" | ImageMethod;
 
 /** From the page. */
 export type Request =
@@ -39,7 +39,7 @@ export type Answer = { readonly call: number } & (
 );
 
 /** The answer of `load`. */
-export type Facts = Pick<Model, "config" | "labels" | "tasks">;
+export type Facts = Pick<Model, "config" | "identity" | "labels" | "tasks">;
 
 /** An image, or why the page could not send it: then the call fails for this image alone. */
 export type SentImage = { readonly image: unknown } | { readonly failed: SentThrown };

@@ -8,8 +8,8 @@ import type { Bytes } from "../io/source.js";
 import type { LoadOptions, Model, PreparedImage } from "../model.js";
 import { locatePackages } from "../platform/packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
+import { type EmbeddedImage, isEmbedded } from "../tasks/embedded.js";
 import { TASKS, taskMethods } from "../tasks/index.js";
-import { type EmbeddedImage, isEmbedded } from "../tasks/prompts.js";
 import type { Segmentation } from "../tasks/segments.js";
 import {
   type Answer,
@@ -174,6 +174,7 @@ export async function loadInWorker(
     },
     text: facts.config.text && {
       embed: (texts, options) => call("embedTexts", texts, [options]) as Promise<Float32Array>,
+      tokenize: (texts) => call("tokenize", texts, []) as Promise<number[][]>,
     },
     forward: ((inputs, options) => call("forward", inputs, [options])) as Model["forward"],
     dispose,

@@ -1,11 +1,11 @@
 /** The worker's side of page.ts: one model, loaded and called as the page says. */
 import type { ImageInput } from "../image/source.js";
 import type { Bytes } from "../io/source.js";
-import { type LoadOptions, loadHere, type Model } from "../model.js";
+import { type LoadOptions, loadHere, type Model, type TextMethods } from "../model.js";
 import { setPackages } from "../platform/packages.js";
 import { receive } from "../platform/workers.js";
+import type { EmbeddedImage } from "../tasks/embedded.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
-import type { EmbeddedImage } from "../tasks/prompts.js";
 import type { SegmentOptions } from "../tasks/segment.js";
 import {
   type Answer,
@@ -57,16 +57,17 @@ async function run(
       setPackages(packages!);
       const [options] = args as [LoadOptions];
       model = await loadHere((await takeSource(first)) as never, progress ? { ...options, onProgress } : options);
-      const { config, labels, tasks } = model;
-      return { config, labels, tasks } satisfies Facts;
+      const { config, identity, labels, tasks } = model;
+      return { config, identity, labels, tasks } satisfies Facts;
     }
     case "forward":
       return model!.forward(first as never, ...(args as never[]));
     case "segmentPrepared":
       return (await model!.prepare(first as EmbeddedImage)).segment(...(args as [SegmentOptions]));
     case "embedTexts":
-      if (!model!.text) throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
-      return model!.text.embed(first as never, ...(args as never[]));
+      return textOf(model!).embed(first as never, ...(args as never[]));
+    case "tokenize":
+      return textOf(model!).tokenize(first as never);
     default: {
       const sent = first as SentImage | readonly SentImage[];
       const images = Array.isArray(sent) ? sent.map(takeImage) : takeImage(sent as SentImage);
@@ -82,6 +83,11 @@ async function run(
       }
     }
   }
+}
+
+function textOf({ text }: Model): TextMethods {
+  if (text) return text;
+  throw new RangeError("text: it needs a checkpoint with a text tower; this one has none");
 }
 
 /** A checkpoint in memory with its bytes, anything else as it is. */

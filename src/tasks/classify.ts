@@ -41,7 +41,7 @@ export const classify: Task<ClassifyOptions, [], Prediction[]> = {
     return pooling === "none" ? "a classifier of one vector an image, not of every token" : undefined;
   },
   begin({ config, labels }, { topK, threshold, probabilities = config.probabilities }) {
-    const { categories } = config;
+    const { categories, probe: { sharpness = 1 } = {} } = config;
     const most = topK ?? (categories ? labels.length : 5);
     checkTopK("classify", most);
     if (threshold !== undefined && !(threshold >= 0 && threshold <= 1)) {
@@ -58,7 +58,7 @@ export const classify: Task<ClassifyOptions, [], Prediction[]> = {
     const least = threshold === undefined ? own : (category?: string) => (category === "rating" ? -1 : threshold);
     return async (image) => {
       const { data } = (await image.run(["logits"])).logits;
-      return predictions(data, { labels, categories }, most, probabilities, least);
+      return predictions(data, { labels, categories }, most, probabilities, least, sharpness);
     };
   },
   command: {

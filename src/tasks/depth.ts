@@ -1,10 +1,7 @@
 /** Depth maps. */
 
-import { inSlices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
-import { resizeBicubic } from "./maps.js";
-import { sequential } from "./palette.js";
-import { checkSize, type MapSize, type Task } from "./task.js";
+import type { MapSize, Task } from "./task.js";
 
 /** Options of `depth`. */
 export interface DepthOptions {
@@ -39,23 +36,7 @@ export const depth: Task<DepthOptions, [], DepthMap> = {
   options: { size: true },
   arguments: 0,
   lacks: ({ dpt }) => (dpt?.head.kind === "depth" ? undefined : "a depth head"),
-  begin({ config }, { size = "photo", signal }) {
-    checkSize("depth", size);
-    const head = config.dpt?.head;
-    const metric = head?.kind === "depth" && head.metric;
-    return async (image) => {
-      const { dims, data } = (await image.run(["predictedDepth"])).predictedDepth;
-      const own = { width: dims[2]!, height: dims[1]! };
-      const { photo } = image.geometry;
-      if (size === "model") return { ...own, data, metric };
-      const large = await inSlices(
-        () => resizeBicubic(data, own, photo),
-        { signal },
-        () => new Error("depth: it is late"),
-      );
-      return { width: photo.width, height: photo.height, data: large, metric };
-    };
-  },
+  begin: async (model, options) => (await import("./work/depth.js")).begin(model, options),
   command: {
     help: "how far each pixel is",
     options: {},
@@ -65,30 +46,11 @@ export const depth: Task<DepthOptions, [], DepthMap> = {
       const unit = map.metric ? " m" : "; larger is nearer";
       return [`  ${map.width}×${map.height}, from ${min.toPrecision(4)} to ${max.toPrecision(4)}${unit}`];
     },
-    async pictures(map) {
-      const { encodePng } = await import("../image/write-png.js");
-      const { min, max } = rangeOf(map.data);
-      const scale = max > min ? 1 / (max - min) : 0;
-      const colors = Array.from({ length: 256 }, (_, i) => sequential(i / 255));
-      const gray = new Uint16Array(map.data.length);
-      const color = new Uint8Array(3 * map.data.length);
-      for (let i = 0; i < gray.length; i++) {
-        const part = (map.data[i]! - min) * scale;
-        gray[i] = Math.round(65535 * part);
-        const [r, g, b] = colors[Math.round(255 * part)]!;
-        color[3 * i] = r;
-        color[3 * i + 1] = g;
-        color[3 * i + 2] = b;
-      }
-      return {
-        depth: await encodePng({ ...map, data: gray, channels: 1 }),
-        "depth-color": await encodePng({ ...map, data: color, channels: 3 }),
-      };
-    },
+    pictures: async (map) => (await import("./work/depth.js")).pictures(map),
   },
 };
 
-function rangeOf(data: Float32Array): { min: number; max: number } {
+export function rangeOf(data: Float32Array): { min: number; max: number } {
   let [min, max] = [Infinity, -Infinity];
   for (const x of data) {
     if (x < min) min = x;

@@ -1,18 +1,7 @@
 /** Objects in an image, each with a box: of the checkpoint's classes, or of what texts or another image say. */
 import type { Box } from "../image/geometry.js";
 import type { ImageInput } from "../image/source.js";
-import {
-  byProbability,
-  classifiedBoxes,
-  inPhoto,
-  ofImage,
-  outlined,
-  queriedBoxes,
-  type ScoredBox,
-  similarBoxes,
-  suppressed,
-} from "./boxes.js";
-import { checkPart, checkTopK, type Task, type TaskImage, textsOf } from "./task.js";
+import type { Task } from "./task.js";
 
 /** An object in a photo. */
 export interface Detection {
@@ -63,53 +52,7 @@ export const detect: Task<DetectOptions, [], Detection[]> = {
   images: ["query"],
   arguments: 0,
   lacks: ({ patchBoxes, tokenBoxes }) => (patchBoxes || tokenBoxes ? undefined : "boxes"),
-  async begin(model, { labels, query, threshold, topK, iou }) {
-    if (threshold !== undefined) checkPart("detect", "threshold", threshold);
-    if (iou !== undefined) checkPart("detect", "iou", iou);
-    if (topK !== undefined) checkTopK("detect", topK);
-
-    const results = (image: TaskImage, names: readonly string[], boxes: readonly ScoredBox[]): Detection[] =>
-      byProbability(boxes)
-        .slice(0, topK)
-        .map(({ index, probability, box }) => ({
-          ...{ label: names[index]!, index, probability },
-          box: inPhoto(box, image.geometry),
-        }));
-    const without = (boxes: readonly ScoredBox[]) => (iou === undefined ? boxes : suppressed(boxes, iou));
-
-    if (model.config.tokenBoxes) {
-      for (const [name, given] of Object.entries({ labels, query })) {
-        if (given === undefined) continue;
-        const own = `it has ${model.labels.length} classes of its own`;
-        throw new RangeError(`detect: ${name} must be left out, as this checkpoint cannot be asked for others; ${own}`);
-      }
-      return async (image) => {
-        const found = ofImage(await image.run(["logits", "predBoxes"]), 0);
-        return results(image, model.labels, without(classifiedBoxes(found, threshold ?? 0.5)));
-      };
-    }
-
-    if ((labels === undefined) === (query === undefined)) {
-      const got = labels === undefined ? "neither" : "both";
-      throw new TypeError(`detect: this checkpoint is told what to look for by labels or by query; got ${got}`);
-    }
-    if (query !== undefined) {
-      const queryEmbeds = await model.embedQuery(query);
-      return async (image) => {
-        const found = ofImage(await image.run(["logits", "predBoxes"], { queryEmbeds }), 0);
-        return results(image, ["query"], similarBoxes(found, threshold ?? 0, iou));
-      };
-    }
-    const list = textsOf("detect", labels);
-    const rows = await model.embedTexts(list);
-    const data = new Float32Array(rows.length * rows[0]!.length);
-    for (const [i, row] of rows.entries()) data.set(row, i * row.length);
-    const queryEmbeds = { dims: [rows.length, rows[0]!.length], data };
-    return async (image) => {
-      const found = ofImage(await image.run(["logits", "predBoxes"], { queryEmbeds }), 0);
-      return results(image, list, without(queriedBoxes(found, threshold ?? 0.1)));
-    };
-  },
+  begin: async (model, options) => (await import("./work/detect.js")).begin(model, options),
   command: {
     help: "objects with boxes, also by texts or an image",
     options: {
@@ -127,9 +70,6 @@ export const detect: Task<DetectOptions, [], Detection[]> = {
             const corners = [xmin, ymin, xmax, ymax].map((x) => x.toFixed(1)).join(" ");
             return `  ${`${(100 * probability).toFixed(1)} %`.padStart(7)}  ${label}  at ${corners}`;
           }),
-    async pictures(objects, photo) {
-      const { encodePng } = await import("../image/write-png.js");
-      return { boxes: await encodePng({ ...outlined(await photo(), objects), channels: 3 }) };
-    },
+    pictures: async (objects, photo) => (await import("./work/detect.js")).pictures(objects, photo),
   },
 };

@@ -1,9 +1,7 @@
 /** Poses: where the keypoints of people, or of what else a checkpoint was trained on, are in a photo. */
 import type { Box } from "../image/geometry.js";
-import { inSlices } from "../image/slices.js";
 import type { ImageInput } from "../image/source.js";
-import { type Keypoint, peaksOf } from "./keypoints.js";
-import { skeletonDrawn } from "./skeleton.js";
+import type { Keypoint } from "./keypoints.js";
 import type { Task } from "./task.js";
 
 /** The keypoints in a box. */
@@ -56,26 +54,7 @@ export const pose: Task<PoseOptions, [], Pose[]> = {
     const got = given ? `${lists ? "lists" : "boxes"}, ${given.length} of them` : typeof boxes;
     throw new TypeError(`pose: boxes must be ${rule}; got ${got}`);
   },
-  begin({ config, labels }, { dataset, signal }) {
-    const { experts = 0 } = config;
-    if (dataset !== undefined && !(Number.isInteger(dataset) && dataset >= 0 && dataset < experts)) {
-      const rule =
-        experts > 0 ? `a whole number from 0 to ${experts - 1}` : "left out, as this checkpoint has no experts";
-      throw new RangeError(`pose: dataset must be ${rule}; got ${JSON.stringify(dataset)}`);
-    }
-    const more = experts > 0 ? { datasetIndex: { dims: [1], data: [dataset ?? 0] } } : {};
-    return async (image) => {
-      const { heatmaps } = await image.run(["heatmaps"], more);
-      const boxes = image.crops?.map(({ box }) => box) ?? [wholeOf(image.geometry.photo)];
-      const work = () => peaksOf(heatmaps, boxes, image.geometry.model);
-      const found = await inSlices(work, { signal }, () => new Error("pose: it is late"));
-      return found.map((peaks, i) => ({
-        box: boxes[i]!,
-        probability: peaks.reduce((sum, { score }) => sum + score, 0) / peaks.length,
-        keypoints: peaks.map(({ x, y, score }, k) => ({ name: labels[k]!, x, y, probability: score })),
-      }));
-    };
-  },
+  begin: async (model, options) => (await import("./work/pose.js")).begin(model, options),
   command: {
     help: "keypoints of people, by their boxes",
     options: {
@@ -90,13 +69,6 @@ export const pose: Task<PoseOptions, [], Pose[]> = {
           return `  ${probability.toFixed(3).padStart(7)}  ${name}  at ${x.toFixed(1)} ${y.toFixed(1)}`;
         }),
       ]),
-    async pictures(poses, photo, { config }) {
-      const { encodePng } = await import("../image/write-png.js");
-      return { pose: await encodePng({ ...skeletonDrawn(await photo(), poses, config.heatmaps), channels: 3 }) };
-    },
+    pictures: async (poses, photo, model) => (await import("./work/pose.js")).pictures(poses, photo, model),
   },
 };
-
-const wholeOf = ({ width, height }: { width: number; height: number }): Box => ({
-  ...{ xmin: 0, ymin: 0, xmax: width, ymax: height },
-});

@@ -21,6 +21,7 @@ export type Probabilities = "softmax" | "sigmoid" | "none";
 /**
  * The best classes with their softmax, the sigmoid of each, or the logit again, by logit, equal ones by index.
  * @param least tells the probability that a class must be above, where there is one.
+ * @param sharpness factor of the logits before their softmax.
  */
 export function predictions(
   logits: Float32Array,
@@ -28,11 +29,12 @@ export function predictions(
   topK: number,
   kind: Probabilities = "softmax",
   least?: (category: string | undefined) => number,
+  sharpness = 1,
 ): Prediction[] {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  const sum = logits.reduce((total, x) => total + Math.exp(x - max), 0);
+  const sum = logits.reduce((total, x) => total + Math.exp(sharpness * (x - max)), 0);
   const probabilityOf = {
-    softmax: (logit: number) => Math.exp(logit - max) / sum,
+    softmax: (logit: number) => Math.exp(sharpness * (logit - max)) / sum,
     sigmoid: (logit: number) => 1 / (1 + Math.exp(-logit)),
     none: (logit: number) => logit,
   }[kind];

@@ -2,8 +2,6 @@
 import type { Config } from "../checkpoint/config.js";
 import type { Box, Geometry, Size } from "../image/geometry.js";
 import { inSlices, type Slices } from "../image/slices.js";
-import type { ImageInput } from "../image/source.js";
-import type { Tensor } from "../vit/outputs.js";
 import { type AboveZero, maskAbove, resizeBilinear } from "./maps.js";
 import { OBJECT, type Segment, type Segmentation } from "./segments.js";
 import type { TaskImage } from "./task.js";
@@ -31,17 +29,6 @@ interface Prompt {
   readonly points: readonly Point[];
   readonly box: Box | undefined;
 }
-
-/** An embedded image, plain data that may be kept: `prepare` takes it back. */
-export interface EmbeddedImage {
-  /** [1, C, rows, columns] */
-  readonly embedding: Tensor;
-  readonly geometry: Geometry;
-}
-
-/** Tells whether it is an image that `prepare` has embedded. */
-export const isEmbedded = (image: ImageInput | EmbeddedImage): image is EmbeddedImage =>
-  typeof image === "object" && image !== null && "embedding" in image && "geometry" in image;
 
 /** Most objects of a call, and bytes that their masks take. */
 const MAX_OBJECTS = 1000;

@@ -1,7 +1,7 @@
 /** One writer at a time among processes, by a file that names the one and is touched while it lives. */
-import { type DiskTools, readNote } from "../platform/files.js";
-import { isRunning, processId } from "../platform/host.js";
-import { sleep } from "./download.js";
+import { sleep } from "../waiting.js";
+import { diskTools, notWritten, readNote } from "./files.js";
+import { isRunning, processId } from "./host.js";
 
 /** Milliseconds: how often the file is touched, how old it is when its owner is taken for dead, how often others look. */
 const [TOUCH, STALE, LOOK] = [5_000, 60_000, 100];
@@ -9,13 +9,15 @@ const [TOUCH, STALE, LOOK] = [5_000, 60_000, 100];
 /**
  * Runs a task when no other process runs one under the same path. An owner that ended without removing its file, or sleeps, is
  * followed by another: `mine` tells whether that has happened.
+ * @param busy is told who has it, and may throw; without it the other one is waited for.
  */
 export async function locked<T>(
-  { fs, os, crypto }: DiskTools,
   path: string,
   signal: AbortSignal | undefined,
   task: (mine: () => Promise<boolean>) => Promise<T>,
+  busy: (owner: string) => void = () => {},
 ): Promise<T> {
+  const { fs, os, crypto } = diskTools();
   const own = JSON.stringify({ host: os.hostname(), pid: processId(), id: crypto.randomUUID() });
   const read = () => readNote(path);
 
@@ -38,7 +40,7 @@ export async function locked<T>(
       await fs.writeFile(path, own, { flag: "wx" });
       break;
     } catch (error) {
-      if ((error as { code?: string }).code !== "EEXIST") throw error;
+      if ((error as { code?: string }).code !== "EEXIST") throw notWritten(path, error);
     }
     const owner = await read();
     if (owner !== undefined && (await isDead(owner))) {
@@ -49,6 +51,7 @@ export async function locked<T>(
       await fs.rm(aside, { force: true });
       continue;
     }
+    if (owner !== undefined) busy(owner);
     await sleep(LOOK, signal);
   }
   const touch = setInterval(() => {

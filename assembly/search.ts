@@ -1,0 +1,160 @@
+// Products of queries with all rows of a collection: scores[q, r] = Σ queries[q]·rows[r], in f32 or with rows of int8, that
+// src/collection/vectors.ts keeps in memory as they lie in the .npy files. Any width and any addresses: rows are not padded.
+//
+// Error: |score − exact| ≤ (width / 4 + 4) · 2⁻²⁴ · ‖query‖·‖row‖ at most, in each of 4 sums of every fourth product. What is
+// searched for is then rescored in f64, so that the bound decides only how many candidates there are.
+//
+// One query reads each row once, four rows at a time, and takes the time of reading memory; of several, four share what is read.
+// Not `linear` (linear.ts), which would keep all rows a second time, packed in panels with biases.
+
+// @ts-ignore: decorator
+@inline
+function sum(v: v128): f32 {
+  return (
+    f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3))
+  );
+}
+
+// @ts-ignore: decorator
+@inline
+function fma(sum: v128, a: v128, b: v128): v128 {
+  return f32x4.add(sum, f32x4.mul(a, b));
+}
+
+/** Four elements of a row as f32: of f32 rows as they are, of int8 rows converted, exactly. */
+// @ts-ignore: decorator
+@inline
+function four<T>(row: usize, i: i32): v128 {
+  if (sizeof<T>() == 4) return v128.load(row + ((<usize>i) << 2));
+  return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(row + <usize>i))));
+}
+
+// @ts-ignore: decorator
+@inline
+function one<T>(row: usize, i: i32): f32 {
+  return <f32>load<T>(row + <usize>i * sizeof<T>());
+}
+
+/** Four rows and one query. */
+// @ts-ignore: decorator
+@inline
+function rows4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i32): void {
+  const stride = <usize>width * sizeof<T>();
+  const whole = width & ~3;
+  for (let r = 0; r < count; r += 4) {
+    // At the end the last row again, whose score is then written again.
+    const last = count - 1;
+    const r1 = min(r + 1, last);
+    const r2 = min(r + 2, last);
+    const r3 = min(r + 3, last);
+    const a = rows + <usize>r * stride;
+    const b = rows + <usize>r1 * stride;
+    const c = rows + <usize>r2 * stride;
+    const d = rows + <usize>r3 * stride;
+    let sa = f32x4.splat(0);
+    let sb = f32x4.splat(0);
+    let sc = f32x4.splat(0);
+    let sd = f32x4.splat(0);
+    for (let i = 0; i < whole; i += 4) {
+      const x = v128.load(q + ((<usize>i) << 2));
+      sa = fma(sa, four<T>(a, i), x);
+      sb = fma(sb, four<T>(b, i), x);
+      sc = fma(sc, four<T>(c, i), x);
+      sd = fma(sd, four<T>(d, i), x);
+    }
+    let ta = sum(sa);
+    let tb = sum(sb);
+    let tc = sum(sc);
+    let td = sum(sd);
+    for (let i = whole; i < width; i++) {
+      const x = load<f32>(q + ((<usize>i) << 2));
+      ta += one<T>(a, i) * x;
+      tb += one<T>(b, i) * x;
+      tc += one<T>(c, i) * x;
+      td += one<T>(d, i) * x;
+    }
+    store<f32>(scores + ((<usize>r) << 2), ta);
+    store<f32>(scores + ((<usize>r1) << 2), tb);
+    store<f32>(scores + ((<usize>r2) << 2), tc);
+    store<f32>(scores + ((<usize>r3) << 2), td);
+  }
+}
+
+/** Two rows and four queries. */
+// @ts-ignore: decorator
+@inline
+function queries4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i32): void {
+  const stride = <usize>width * sizeof<T>();
+  const line = (<usize>width) << 2;
+  const next = (<usize>count) << 2;
+  const whole = width & ~3;
+  for (let r = 0; r < count; r += 2) {
+    const r1 = min(r + 1, count - 1);
+    const a = rows + <usize>r * stride;
+    const b = rows + <usize>r1 * stride;
+    let a0 = f32x4.splat(0);
+    let a1 = f32x4.splat(0);
+    let a2 = f32x4.splat(0);
+    let a3 = f32x4.splat(0);
+    let b0 = f32x4.splat(0);
+    let b1 = f32x4.splat(0);
+    let b2 = f32x4.splat(0);
+    let b3 = f32x4.splat(0);
+    for (let i = 0; i < whole; i += 4) {
+      const x = four<T>(a, i);
+      const y = four<T>(b, i);
+      const at = q + ((<usize>i) << 2);
+      const q0 = v128.load(at);
+      a0 = fma(a0, x, q0);
+      b0 = fma(b0, y, q0);
+      const q1 = v128.load(at + line);
+      a1 = fma(a1, x, q1);
+      b1 = fma(b1, y, q1);
+      const q2 = v128.load(at + 2 * line);
+      a2 = fma(a2, x, q2);
+      b2 = fma(b2, y, q2);
+      const q3 = v128.load(at + 3 * line);
+      a3 = fma(a3, x, q3);
+      b3 = fma(b3, y, q3);
+    }
+    const sa = scores + ((<usize>r) << 2);
+    const sb = scores + ((<usize>r1) << 2);
+    store<f32>(sa, sum(a0));
+    store<f32>(sa + next, sum(a1));
+    store<f32>(sa + 2 * next, sum(a2));
+    store<f32>(sa + 3 * next, sum(a3));
+    if (r1 != r) {
+      store<f32>(sb, sum(b0));
+      store<f32>(sb + next, sum(b1));
+      store<f32>(sb + 2 * next, sum(b2));
+      store<f32>(sb + 3 * next, sum(b3));
+    }
+    for (let i = whole; i < width; i++) {
+      for (let k: usize = 0; k < 4; k++) {
+        const x = load<f32>(q + k * line + ((<usize>i) << 2));
+        store<f32>(sa + k * next, load<f32>(sa + k * next) + one<T>(a, i) * x);
+        if (r1 != r) store<f32>(sb + k * next, load<f32>(sb + k * next) + one<T>(b, i) * x);
+      }
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function scan<T>(scores: usize, queries: usize, batch: i32, rows: usize, count: i32, width: i32): void {
+  const line = (<usize>width) << 2;
+  const next = (<usize>count) << 2;
+  let q: i32 = 0;
+  for (; q + 4 <= batch; q += 4) queries4<T>(scores + <usize>q * next, queries + <usize>q * line, rows, count, width);
+  for (; q < batch; q++) rows4<T>(scores + <usize>q * next, queries + <usize>q * line, rows, count, width);
+}
+
+/** scores [batch, count], queries [batch, width], rows [count, width]; all f32. None of them overlap; count ≥ 1. */
+export function scan_f32(scores: usize, queries: usize, batch: i32, rows: usize, count: i32, width: i32): void {
+  scan<f32>(scores, queries, batch, rows, count, width);
+}
+
+/** The same of rows of int8. */
+export function scan_i8(scores: usize, queries: usize, batch: i32, rows: usize, count: i32, width: i32): void {
+  scan<i8>(scores, queries, batch, rows, count, width);
+}

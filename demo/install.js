@@ -1,0 +1,21 @@
+/** Builds the package of this checkout, packs it and installs it here as a user would, with what the page needs beside it. */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
+const root = join(here, "..");
+const packed = join(here, "build");
+
+/** Runs npm in a folder; started by npm itself, it would else take the folder of the page for its own. */
+function npm(folder, ...args) {
+  const options = { cwd: folder, stdio: ["ignore", "pipe", "inherit"], encoding: "utf8" };
+  return execFileSync("npm", ["--prefix", folder, ...args], { ...options, shell: process.platform === "win32" });
+}
+
+if (!existsSync(join(root, "node_modules"))) npm(root, "ci", "--ignore-scripts");
+npm(root, "run", "--silent", "build");
+mkdirSync(packed, { recursive: true });
+const [{ filename }] = JSON.parse(npm(root, "pack", "--json", "--ignore-scripts", "--pack-destination", packed));
+npm(here, "ci", "--no-audit", "--no-fund");
+npm(here, "install", "--no-save", "--no-audit", "--no-fund", join(packed, filename));

@@ -1,0 +1,91 @@
+/** The page: what is drawn when, and what reaches it from outside. */
+import { render, type VNode } from "preact";
+import { useEffect } from "preact/hooks";
+import "./style.css";
+import { Dialogs } from "./dialog.js";
+import { Heading } from "./heading.js";
+import { openFile, openModel, openSample } from "./session.js";
+import { Footer, Header, Rail, restoreTheme } from "./shell.js";
+import { isReady } from "./sight.js";
+import { get, onAddress, set, useStore } from "./state.js";
+import { viewOf } from "./views/index.js";
+import { Needs } from "./views/need.js";
+import { PhotoWindow } from "./window.js";
+
+function Page(): VNode {
+  const s = useStore();
+  const view = viewOf(s.view);
+  useEffect(() => {
+    document.title = `vitrail: ${view.label}`;
+    document.getElementById(`tab-${view.name}`)!.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [view]);
+  const { Body, need } = view;
+  const can = !isReady(s) || (need?.can(s) ?? true);
+  return (
+    <>
+      <button
+        type="button"
+        class="skip"
+        onClick={() => document.querySelector<HTMLElement>("#view button, #view input")?.focus()}
+      >
+        Skip to the view
+      </button>
+      <Header s={s} />
+      <Rail s={s} />
+      <main>
+        <PhotoWindow s={s} view={view} />
+        <section class={`view ${view.name}`} id="view" role="tabpanel" aria-labelledby={`tab-${view.name}`}>
+          <Heading s={s} view={view} />
+          {isReady(s) ? can ? <Body s={s} /> : <Needs s={s} view={view} /> : <div class="body blank" />}
+        </section>
+      </main>
+      <Footer s={s} />
+      <Dialogs s={s} />
+    </>
+  );
+}
+
+/** Files that are dropped anywhere, or pasted. */
+function listenForFiles(): void {
+  let over = 0;
+  const carries = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+  const drag = (step: number) => (event: DragEvent) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    over += step;
+    set({ dragged: over > 0 });
+  };
+  addEventListener("dragenter", drag(1));
+  addEventListener("dragleave", drag(-1));
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    over = 0;
+    set({ dragged: false });
+    const file = event.dataTransfer?.files[0];
+    if (file) void openFile(file);
+  });
+  addEventListener("paste", ({ clipboardData }) => {
+    const file = clipboardData?.files[0];
+    if (file) void openFile(file);
+  });
+}
+
+restoreTheme();
+render(<Page />, document.getElementById("page")!);
+listenForFiles();
+const network = () => set({ online: navigator.onLine });
+addEventListener("online", network);
+addEventListener("offline", network);
+addEventListener("resize", () => set({}));
+onAddress((address) => {
+  const { model, precision, photo } = get();
+  set({ ...address, model, precision, photo });
+  if (address.model !== model || address.precision !== precision) void openModel(address.model, address.precision);
+  if (address.photo !== photo) void openSample(address.photo);
+});
+void openSample(get().photo);
+void openModel(get().model, get().precision).then(() => {
+  // Not before: it fetches all that may ever be needed.
+  if (import.meta.env.PROD) void navigator.serviceWorker?.register("./service-worker.js");
+});

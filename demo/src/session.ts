@@ -1,0 +1,132 @@
+/** What the page does: opens photos and models, and asks the worker, of which there is one. */
+import { useEffect } from "preact/hooks";
+import { shortName } from "./models.js";
+import { drawable, sampleBlob, sampleOf } from "./photos.js";
+import { type Asking, connect } from "./rpc.js";
+import { type Address, get, type Photo, type State, set } from "./state.js";
+import type { Seen, Source, WorkerFunctions } from "./worker.js";
+
+export const ask = connect<WorkerFunctions>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
+
+/** A sentence of an error: without the name of the function that threw it, which a person on the page has not called. */
+export function sentence(error: unknown): string {
+  const text = (error as Error).message
+    .replace(/^(decode|load|hub|image|preprocess|web|fetch): /, "")
+    .replace(/\.$/, "");
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
+/** Ends what a later wish makes needless. */
+function newest() {
+  let controller = new AbortController();
+  return () => {
+    controller.abort();
+    controller = new AbortController();
+    return controller.signal;
+  };
+}
+
+const nextPhoto = newest();
+const nextModel = newest();
+let count = 0;
+
+/** Has the model look at a photo, and then shows it; an error leaves the old one. */
+async function look(photo: Photo, more: Partial<State> = {}): Promise<void> {
+  const signal = nextPhoto();
+  const veil = setTimeout(() => set({ busy: true }), 150);
+  try {
+    const seen = await ask("see", [[photo.id, photo.blob]], { signal });
+    set({ ...more, opened: photo, seen, answers: {}, points: [], boxes: [], name: 0, held: false, ...placeIn(seen) });
+  } catch (error) {
+    if (!signal.aborted) set({ notice: sentence(error) });
+  } finally {
+    clearTimeout(veil);
+    if (!signal.aborted) set({ busy: false });
+  }
+}
+
+/** The patch that was pointed at, or the one that is worth it; none is outside of the grid. */
+function placeIn({ photo, grid: [rows, columns] }: Seen): Pick<State, "row" | "col"> {
+  const { row, col, opened } = get();
+  const [x, y] = sampleOf(photo).point;
+  const stays = row >= 0 && row < rows && col >= 0 && col < columns && (!opened || opened.id === photo);
+  return stays ? { row, col } : { row: Math.floor(y * rows), col: Math.floor(x * columns) };
+}
+
+export async function openSample(id: string): Promise<void> {
+  const sample = sampleOf(id);
+  try {
+    const photo = await drawable(sample.id, sample.title, await sampleBlob(sample));
+    // At once, where there is none yet; else with what the model saw.
+    if (!get().opened) set({ opened: photo });
+    if (get().facts) await look(photo, { photo: sample.id, notice: "" });
+  } catch (error) {
+    set({ notice: sentence(error) });
+  }
+}
+
+/** Opens a file that was dropped, pasted, taken or chosen. */
+export async function openFile(file: File): Promise<void> {
+  const id = `own-${count++}`;
+  const title = file.name;
+  const drawn = await drawable(id, title, file).catch(() => undefined);
+  const blank = () => Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+  await look(drawn ?? { id, title, blob: file, canvas: blank(), width: 1, height: 1 }, { notice: "" });
+}
+
+/** Gets a model, and looks at the photo with it; what was there stays until then, and if it fails. */
+export async function openModel(source: Source, precision: Address["precision"]): Promise<void> {
+  const signal = nextModel();
+  const files = typeof source === "object";
+  const name = files ? source[0]!.name : shortName(source ?? "");
+  const controller = new AbortController();
+  signal.addEventListener("abort", () => controller.abort());
+  const loading = { name, loaded: 0, total: 0, since: performance.now(), cancel: () => controller.abort() };
+  set({ loading, failed: "" });
+  const onProgress = ({ loaded, total }: { loaded: number; total: number }) => {
+    if (!controller.signal.aborted) set({ loading: { ...loading, loaded, total } });
+  };
+  const asking: Asking = { signal: controller.signal, onProgress };
+  try {
+    const loaded = await ask("load", [source || undefined, { precision }], asking);
+    const facts = { ...loaded, name, ...(files && { file: name }) };
+    const changed = {
+      model: typeof source === "string" ? source : "",
+      precision,
+      layer: -1,
+      head: 0,
+      rollout: "",
+    } as const;
+    const first = get().facts === undefined;
+    set({ facts, loading: undefined, seen: undefined, answers: {}, dialog: "", ...(!first && changed) });
+    const { opened } = get();
+    if (opened) await look(opened);
+  } catch (error) {
+    if (signal.aborted) return;
+    set({ loading: undefined, failed: controller.signal.aborted ? "" : sentence(error) });
+    // A link to a model that cannot be had still shows the page.
+    if (!get().facts) await openModel(undefined, "f32").then(() => set({ notice: sentence(error) }));
+  }
+}
+
+/**
+ * The worker's answer to what a view shows: the newest of its kind, and until it is there the one before it.
+ * @param key what the answer depends on, beside the model and the photo.
+ */
+export function useAnswer<T>(kind: string, key: string, question: (asking: Asking) => Promise<T>): T | undefined {
+  const { answers, seen } = get();
+  const ready = seen !== undefined;
+  useEffect(() => {
+    if (!ready || get().answers[kind]?.key === key) return;
+    const controller = new AbortController();
+    const { signal } = controller;
+    const keep = (value: unknown) => {
+      if (!signal.aborted) set({ answers: { ...get().answers, [kind]: { key, value } } });
+    };
+    question({ signal, onProgress: keep as never }).then(keep, (error) => {
+      if (!signal.aborted) set({ notice: sentence(error) });
+    });
+    return () => controller.abort();
+  }, [kind, key, seen]);
+  return answers[kind]?.value as T | undefined;
+}

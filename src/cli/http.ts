@@ -1,0 +1,101 @@
+/** Node's HTTP in front of a function from Request to Response, with patience for no client without end. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { isIPv6 } from "node:net";
+import { Readable } from "node:stream";
+
+/** Milliseconds for a request's head, and for its body; for a connection between requests; and between two looks at them. */
+const [HEAD, BODY, BETWEEN, LOOK] = [10_000, 60_000, 5000, 2000];
+/** Milliseconds for an answer to be taken, and bytes a second beyond. */
+const [TAKEN, PACE] = [30_000, 10_000];
+/** Milliseconds for the rest of a body that nobody reads to arrive, so that its sender sees the answer. */
+const LINGER = 1000;
+
+const addresses = new WeakMap<Request, string>();
+
+/** The address that a request came from. */
+export const addressOf = (request: Request): string => addresses.get(request) ?? "";
+
+const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[?::1\]?)$/i.test(host);
+
+export interface Listening {
+  readonly url: string;
+  /** Takes no more connections; those that are open end with their next answer. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens until it is closed.
+ * @param host an address of this machine. Of a loopback one, requests for other names are refused: a page could have its own name
+ * lead here.
+ */
+export async function listen(
+  handler: (request: Request) => Promise<Response>,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<Listening> {
+  let closing = false;
+  const timeouts = { headersTimeout: HEAD, requestTimeout: BODY, keepAliveTimeout: BETWEEN };
+  const server = createServer({ ...timeouts, connectionsCheckingInterval: LOOK }, (incoming, outgoing) => {
+    void answer(incoming, outgoing);
+  });
+
+  async function answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    outgoing.on("close", () => {
+      if (!outgoing.writableFinished) gone.abort(new Error("the client went away"));
+    });
+    const request = requestOf(incoming, gone.signal);
+    const response =
+      request && (!isLoopback(host) || isLoopback(new URL(request.url).hostname))
+        ? await handler(request)
+        : Response.json({ error: "the request is not for this server" }, { status: request ? 421 : 400 });
+    const body = Buffer.from(await response.arrayBuffer());
+    if (outgoing.destroyed) return;
+    // Who sends a body that is not read, and who does not take its answer, is not waited for.
+    incoming.resume();
+    const late = setTimeout(() => incoming.socket.destroy(), TAKEN + (1000 * body.length) / PACE);
+    outgoing.on("close", () => clearTimeout(late));
+    outgoing.on("finish", () => {
+      if (incoming.complete) return;
+      const lingering = setTimeout(() => incoming.socket.destroy(), LINGER);
+      incoming.on("close", () => clearTimeout(lingering));
+    });
+    const headers = Object.fromEntries(response.headers);
+    const length = response.status === 204 ? {} : { "content-length": body.length };
+    outgoing.writeHead(response.status, { ...headers, ...length, ...(closing && { connection: "close" }) });
+    outgoing.end(body);
+  }
+
+  await listening(server, host, port);
+  const { port: taken } = server.address() as { port: number };
+  return {
+    url: `http://${isIPv6(host) ? `[${host}]` : host}:${taken}`,
+    close() {
+      closing = true;
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+const listening = (server: Server, host: string, port: number) =>
+  new Promise<void>((resolve, reject) => {
+    server.once("error", ({ message }) => reject(new Error(`serve: cannot listen: ${message}`)));
+    server.listen(port, host, resolve);
+  });
+
+/** The request as the Web has it; undefined for one that it does not have. */
+function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
+  const { url = "", method = "", headers, socket } = incoming;
+  const target = `http://${headers.host ?? ""}${url}`;
+  if (!url.startsWith("/") || !URL.canParse(target)) return undefined;
+  const hasBody = method !== "GET" && method !== "HEAD";
+  const pairs = Object.entries(headers).map(([name, value]): [string, string] => [name, String(value)]);
+  const body = hasBody ? { body: Readable.toWeb(incoming) as ReadableStream, duplex: "half" } : {};
+  try {
+    const request = new Request(target, { method, headers: pairs, signal, ...body });
+    addresses.set(request, socket.remoteAddress ?? "");
+    return request;
+  } catch {
+    // A method such as TRACE, a header that fetch does not have.
+    return undefined;
+  }
+}

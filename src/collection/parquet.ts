@@ -1,0 +1,77 @@
+/** The metadata of a shard as Parquet, a row a photo, as clip-retrieval has it: image_path first. */
+import { excerpt } from "../json.js";
+import { openFile } from "../platform/files.js";
+import { reasonOf } from "../platform/web.js";
+
+/** Facts of a photo when it was embedded. */
+export interface PhotoRow {
+  readonly id: string;
+  /** Bytes of its file. */
+  readonly size: number | null;
+  /** Milliseconds since 1970 when its file was changed. */
+  readonly time: number | null;
+  /** SHA-256 of its bytes, where it was asked for. */
+  readonly hash: string | null;
+  /** Facts that came with it, as JSON. */
+  readonly metadata: string | null;
+}
+
+const COLUMNS = ["image_path", "size", "time", "hash", "metadata"] as const;
+
+/** Most bytes of a shard's metadata: of 4096 rows with 10 KB each, 40 MB. */
+const MAX_BYTES = 2 ** 28;
+
+export async function encodeRows(rows: readonly PhotoRow[]): Promise<Uint8Array> {
+  const { parquetWriteBuffer } = await import("hyparquet-writer");
+  const text = { type: "STRING", nullable: true } as const;
+  const number = { type: "DOUBLE", nullable: true } as const;
+  const columnData = [
+    { name: "image_path", data: rows.map(({ id }) => id), type: "STRING", nullable: false } as const,
+    { name: "size", data: rows.map(({ size }) => size), ...number },
+    { name: "time", data: rows.map(({ time }) => time), ...number },
+    { name: "hash", data: rows.map(({ hash }) => hash), ...text },
+    { name: "metadata", data: rows.map(({ metadata }) => metadata), ...text },
+  ];
+  return new Uint8Array(parquetWriteBuffer({ columnData, createdBy: "vitrail" }));
+}
+
+/**
+ * Rows of a shard's metadata.
+ * @param count how many there must be.
+ * @throws Error: one sentence, for a file that is no Parquet, has other columns or another number of rows.
+ */
+export async function readRows(path: string, count: number): Promise<PhotoRow[]> {
+  const { parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
+  const refuse = (found: string): never => {
+    throw new Error(`collection: "${path}" ${found}`);
+  };
+  const file = await openFile(path);
+  try {
+    if (file.size > MAX_BYTES) refuse(`must have at most ${MAX_BYTES} bytes; it has ${file.size}`);
+    const bytes = new Uint8Array(file.size);
+    await file.read(bytes, 0);
+    const slice = (begin: number, end?: number) => bytes.slice(begin, end).buffer;
+    const buffer = { byteLength: bytes.length, slice };
+    const unreadable = (error: unknown) => refuse(`cannot be read as Parquet: ${reasonOf(error)}`);
+    const metadata = await parquetMetadataAsync(buffer).catch(unreadable);
+    const said = Number(metadata.num_rows);
+    if (said !== count) refuse(`must have a row for each of ${count} vectors beside it; it has ${said}`);
+    const names = metadata.schema.slice(1).map(({ name }) => name);
+    const missing = COLUMNS.find((name) => !names.includes(name));
+    if (missing !== undefined) refuse(`must have the column ${missing}; it has ${excerpt(names)}`);
+    const rows = await parquetReadObjects({ file: buffer, metadata, columns: [...COLUMNS] }).catch(unreadable);
+    if (rows.length !== count) refuse(`says that it has ${count} rows; it has ${rows.length}`);
+    return rows.map(({ image_path: id, size, time, hash, metadata }, i) => {
+      const texts = typeof id === "string" && [hash, metadata].every((x) => x == null || typeof x === "string");
+      const numbers = [size, time].every((x) => x == null || typeof x === "number" || typeof x === "bigint");
+      if (!texts || !numbers) refuse(`has row ${i} of other types: ${excerpt([id, hash ?? null, metadata ?? null])}`);
+      const numberOf = (x: unknown) => (x == null ? null : Number(x));
+      return {
+        ...{ id, hash: hash ?? null, metadata: metadata ?? null },
+        ...{ size: numberOf(size), time: numberOf(time) },
+      };
+    });
+  } finally {
+    await file.close();
+  }
+}

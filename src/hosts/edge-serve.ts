@@ -1,0 +1,3 @@
+import "./edge.js";
+
+export * from "../serve/index.js";
