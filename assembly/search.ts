@@ -1,4 +1,4 @@
-// Products of queries with all rows of a collection: scores[q, r] = Σ queries[q]·rows[r], in f32 or with rows of int8, that
+// Products of queries with all rows of a collection: scores[q, r] = Σ queries[q]·rows[r], in f32, of rows that
 // src/collection/vectors.ts keeps in memory as they lie in the .npy files. Any width and any addresses: rows are not padded.
 //
 // Error: |score − exact| ≤ (width / 4 + 4) · 2⁻²⁴ · ‖query‖·‖row‖ at most, in each of 4 sums of every fourth product. What is
@@ -21,25 +21,11 @@ function fma(sum: v128, a: v128, b: v128): v128 {
   return f32x4.add(sum, f32x4.mul(a, b));
 }
 
-/** Four elements of a row as f32: of f32 rows as they are, of int8 rows converted, exactly. */
-// @ts-ignore: decorator
-@inline
-function four<T>(row: usize, i: i32): v128 {
-  if (sizeof<T>() == 4) return v128.load(row + ((<usize>i) << 2));
-  return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(row + <usize>i))));
-}
-
-// @ts-ignore: decorator
-@inline
-function one<T>(row: usize, i: i32): f32 {
-  return <f32>load<T>(row + <usize>i * sizeof<T>());
-}
-
 /** Four rows and one query. */
 // @ts-ignore: decorator
 @inline
-function rows4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i32): void {
-  const stride = <usize>width * sizeof<T>();
+function rows4(scores: usize, q: usize, rows: usize, count: i32, width: i32): void {
+  const stride = (<usize>width) << 2;
   const whole = width & ~3;
   for (let r = 0; r < count; r += 4) {
     // At the end the last row again, whose score is then written again.
@@ -57,10 +43,10 @@ function rows4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i32):
     let sd = f32x4.splat(0);
     for (let i = 0; i < whole; i += 4) {
       const x = v128.load(q + ((<usize>i) << 2));
-      sa = fma(sa, four<T>(a, i), x);
-      sb = fma(sb, four<T>(b, i), x);
-      sc = fma(sc, four<T>(c, i), x);
-      sd = fma(sd, four<T>(d, i), x);
+      sa = fma(sa, v128.load(a + ((<usize>i) << 2)), x);
+      sb = fma(sb, v128.load(b + ((<usize>i) << 2)), x);
+      sc = fma(sc, v128.load(c + ((<usize>i) << 2)), x);
+      sd = fma(sd, v128.load(d + ((<usize>i) << 2)), x);
     }
     let ta = sum(sa);
     let tb = sum(sb);
@@ -68,10 +54,10 @@ function rows4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i32):
     let td = sum(sd);
     for (let i = whole; i < width; i++) {
       const x = load<f32>(q + ((<usize>i) << 2));
-      ta += one<T>(a, i) * x;
-      tb += one<T>(b, i) * x;
-      tc += one<T>(c, i) * x;
-      td += one<T>(d, i) * x;
+      ta += load<f32>(a + ((<usize>i) << 2)) * x;
+      tb += load<f32>(b + ((<usize>i) << 2)) * x;
+      tc += load<f32>(c + ((<usize>i) << 2)) * x;
+      td += load<f32>(d + ((<usize>i) << 2)) * x;
     }
     store<f32>(scores + ((<usize>r) << 2), ta);
     store<f32>(scores + ((<usize>r1) << 2), tb);
@@ -83,8 +69,8 @@ function rows4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i32):
 /** Two rows and four queries. */
 // @ts-ignore: decorator
 @inline
-function queries4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i32): void {
-  const stride = <usize>width * sizeof<T>();
+function queries4(scores: usize, q: usize, rows: usize, count: i32, width: i32): void {
+  const stride = (<usize>width) << 2;
   const line = (<usize>width) << 2;
   const next = (<usize>count) << 2;
   const whole = width & ~3;
@@ -101,8 +87,8 @@ function queries4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i3
     let b2 = f32x4.splat(0);
     let b3 = f32x4.splat(0);
     for (let i = 0; i < whole; i += 4) {
-      const x = four<T>(a, i);
-      const y = four<T>(b, i);
+      const x = v128.load(a + ((<usize>i) << 2));
+      const y = v128.load(b + ((<usize>i) << 2));
       const at = q + ((<usize>i) << 2);
       const q0 = v128.load(at);
       a0 = fma(a0, x, q0);
@@ -132,29 +118,18 @@ function queries4<T>(scores: usize, q: usize, rows: usize, count: i32, width: i3
     for (let i = whole; i < width; i++) {
       for (let k: usize = 0; k < 4; k++) {
         const x = load<f32>(q + k * line + ((<usize>i) << 2));
-        store<f32>(sa + k * next, load<f32>(sa + k * next) + one<T>(a, i) * x);
-        if (r1 != r) store<f32>(sb + k * next, load<f32>(sb + k * next) + one<T>(b, i) * x);
+        store<f32>(sa + k * next, load<f32>(sa + k * next) + load<f32>(a + ((<usize>i) << 2)) * x);
+        if (r1 != r) store<f32>(sb + k * next, load<f32>(sb + k * next) + load<f32>(b + ((<usize>i) << 2)) * x);
       }
     }
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function scan<T>(scores: usize, queries: usize, batch: i32, rows: usize, count: i32, width: i32): void {
+/** scores [batch, count], queries [batch, width], rows [count, width]; none of them overlap; count ≥ 1. */
+export function scan_f32(scores: usize, queries: usize, batch: i32, rows: usize, count: i32, width: i32): void {
   const line = (<usize>width) << 2;
   const next = (<usize>count) << 2;
   let q: i32 = 0;
-  for (; q + 4 <= batch; q += 4) queries4<T>(scores + <usize>q * next, queries + <usize>q * line, rows, count, width);
-  for (; q < batch; q++) rows4<T>(scores + <usize>q * next, queries + <usize>q * line, rows, count, width);
-}
-
-/** scores [batch, count], queries [batch, width], rows [count, width]; all f32. None of them overlap; count ≥ 1. */
-export function scan_f32(scores: usize, queries: usize, batch: i32, rows: usize, count: i32, width: i32): void {
-  scan<f32>(scores, queries, batch, rows, count, width);
-}
-
-/** The same of rows of int8. */
-export function scan_i8(scores: usize, queries: usize, batch: i32, rows: usize, count: i32, width: i32): void {
-  scan<i8>(scores, queries, batch, rows, count, width);
+  for (; q + 4 <= batch; q += 4) queries4(scores + <usize>q * next, queries + <usize>q * line, rows, count, width);
+  for (; q < batch; q++) rows4(scores + <usize>q * next, queries + <usize>q * line, rows, count, width);
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { defineConfig } from "vite";
 
 /** Nothing but the page's own files, and models from the Hub. */
@@ -37,6 +38,21 @@ const head = {
   },
 };
 
+/** Terms of what is in the page, beside it. */
+const licences = {
+  name: "licences",
+  apply: "build",
+  generateBundle() {
+    const { resolve } = createRequire(import.meta.url);
+    const texts = ["vitrail", "preact", "@fontsource-variable/inter", "@fontsource/newsreader"].map((name) => {
+      const folder = dirname(resolve(`${name}/package.json`));
+      return `${name}\n\n${readFileSync(join(folder, "LICENSE"), "utf8")}`;
+    });
+    texts.push(readFileSync(new URL("photos/README.md", import.meta.url), "utf8"));
+    this.emitFile({ type: "asset", fileName: "licences.txt", source: texts.join("\n\n") });
+  },
+};
+
 /** The service worker, with the names of all files that it keeps, and a version that changes with any of them. */
 const offline = {
   name: "offline",
@@ -59,7 +75,7 @@ export default defineConfig({
   // A small file as a data: address would be nothing of the page's own.
   build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   worker: { format: "es" },
-  plugins: [head, offline],
+  plugins: [head, licences, offline],
   preview: {
     headers: {
       "Content-Security-Policy": POLICY,

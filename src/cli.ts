@@ -18,6 +18,11 @@ const OWN: Readonly<Record<string, () => Promise<Execute>>> = {
   embed: async () => (await import("./cli/embed.js")).embed,
   inspect: async () => (await import("./cli/inspect.js")).inspect,
   bench: async () => (await import("./cli/bench.js")).bench,
+  index: async () => (await import("./cli/collection.js")).index,
+  search: async () => (await import("./cli/collection.js")).search,
+  duplicates: async () => (await import("./cli/collection.js")).duplicates,
+  learn: async () => (await import("./cli/learn.js")).learn,
+  picture: async () => (await import("./cli/picture.js")).picture,
   quantize: async () => (await import("./cli/quantize.js")).quantize,
   serve: async () => (await import("./cli/serve.js")).serve,
 };
@@ -41,6 +46,7 @@ async function run(argv: readonly string[], terminal: Terminal, signal: AbortSig
   const { operands } = COMMANDS[command]!;
   const given = args.operands;
   if (operands === "images" && given.length === 0) throw new Error(`${command} takes at least one image; got none`);
+  if (operands === "kind" && given.length === 0) throw new Error(`${command} takes a kind, then images; got none`);
   if (operands === "none" && given.length > 0) {
     throw new Error(`${command} takes no images; got ${JSON.stringify(given[0])}`);
   }
@@ -56,7 +62,7 @@ async function main(): Promise<void> {
   const { stdout, stderr, env } = process;
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());
-  const terminal = createTerminal(stdout, stderr, { quiet: argv.includes("--quiet"), noColor: Boolean(env.NO_COLOR) });
+  const terminal = createTerminal(stdout, stderr, { quiet: argv.includes("--quiet"), env });
   stdout.on("error", (error: NodeJS.ErrnoException) => {
     // A reader that has seen enough, such as head, closes the pipe.
     if (error.code === "EPIPE") process.exit();

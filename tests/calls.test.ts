@@ -92,6 +92,17 @@ test("of a long list, images that fail fail alone, each with its own error", asy
   }
 });
 
+test("images asked for one by one at once are decoded on threads, each as it is alone, and a bad one fails alone", async () => {
+  using model = await load(FOLDER);
+  const inputs: ImageInput[] = [...IMAGES, new Uint8Array(10), new Blob(["no image"]), ...IMAGES];
+  const outcome = (input: ImageInput) => model.classify(input).catch(({ message }: Error) => message);
+  const alone = [];
+  for (const input of inputs) alone.push(await outcome(input));
+  assert.equal(alone.filter((result) => typeof result === "string").length, 2);
+  // The first round starts the threads.
+  for (let round = 0; round < 3; round++) assert.deepEqual(await Promise.all(inputs.map(outcome)), alone);
+});
+
 test("lists, images and raw calls at once have the results that they have in turn", async () => {
   using model = await load(FOLDER);
   const pixels: Tensor[] = [await model.preprocess(IMAGES)];

@@ -40,6 +40,12 @@ export interface Chromium {
   close(): Promise<void>;
 }
 
+/** Numbers of keys, by which the browser itself knows them. */
+const KEYS: Readonly<Record<string, number>> = {
+  ...{ Enter: 13, Escape: 27, PageUp: 33, PageDown: 34, End: 35, Home: 36 },
+  ...{ ArrowLeft: 37, ArrowUp: 38, ArrowRight: 39, ArrowDown: 40 },
+};
+
 export async function startChromium(): Promise<Chromium> {
   const profile = mkdtempSync(join(tmpdir(), "vitrail-chromium-"));
   const args = BROWSERS.chromium.args(profile, "about:blank", false);
@@ -86,15 +92,17 @@ export async function startChromium(): Promise<Chromium> {
     if (exceptionDetails) throw new Error(`${expression}: ${exceptionDetails.exception?.description}`);
     return result.value;
   };
-  /** The middle of an element in the window's pixels, after it was scrolled to. */
-  const placeOf = (selector: string, x = 0.5, y = 0.5) =>
-    run<[number, number]>(`(() => {
-      const element = document.querySelector(${JSON.stringify(selector)});
-      if (!element) throw new Error("nothing is ${selector.replaceAll('"', "'")}");
+  /** A place in an element in the window's pixels, after it is there and was scrolled to. */
+  const placeOf = async (selector: string, x = 0.5, y = 0.5) => {
+    const found = `document.querySelector(${JSON.stringify(selector)})`;
+    await page.until(`${found}?.getClientRects().length`);
+    return run<[number, number]>(`(() => {
+      const element = ${found};
       element.scrollIntoView({ block: "nearest" });
       const { left, top, width, height } = element.getBoundingClientRect();
       return [left + width * ${x}, top + height * ${y}];
     })()`);
+  };
   const mouse = (type: string, [x, y]: readonly [number, number], more: object = {}) =>
     send("Input.dispatchMouseEvent", { type, x, y, ...more });
 
@@ -129,7 +137,10 @@ export async function startChromium(): Promise<Chromium> {
     },
     move: async (selector, x, y) => void (await mouse("mouseMoved", await placeOf(selector, x, y))),
     async key(key) {
-      for (const type of ["keyDown", "keyUp"]) await send("Input.dispatchKeyEvent", { type, key, code: key });
+      const windowsVirtualKeyCode = KEYS[key] ?? key.toUpperCase().charCodeAt(0);
+      for (const type of ["keyDown", "keyUp"]) {
+        await send("Input.dispatchKeyEvent", { type, key, code: key, windowsVirtualKeyCode });
+      }
     },
     async screenshot(file, whole = false) {
       const { data } = await send("Page.captureScreenshot", {

@@ -18,6 +18,8 @@ import { after, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { type Collection, openCollection } from "../src/collection/index.js";
 import { load, type Model } from "../src/index.js";
+import { encodeNpy } from "../src/io/npy.js";
+import { runPython, withoutPython } from "./python.js";
 
 const root = mkdtempSync(join(tmpdir(), "vitrail-collection-"));
 after(() => rmSync(root, { recursive: true }));
@@ -420,5 +422,30 @@ test("what is no collection, or not of this model, is refused in one sentence", 
   ];
   for (const [attempt, error] of cases) {
     await assert.rejects(attempt, error, String(error));
+  }
+});
+
+test("NumPy, pandas, pyarrow and DuckDB read a store, and NumPy finds the same photos", {
+  skip: withoutPython,
+}, async () => {
+  const folder = newFolder();
+  const collection = await openCollection(folder, { model });
+  await collection.add(photosFolder(30), { shardRows: 8 });
+  const queries = randomVectors(3, 36, 5).map(unit);
+  const path = join(root, "queries.npy");
+  writeFileSync(path, encodeNpy({ dims: [3, 36], data: Float32Array.from(queries.flatMap((row) => [...row])) }));
+  const read = JSON.parse(runPython("tests/fixtures/collection/read.py", folder, path));
+  const ids = await idsOf(collection);
+  assert.deepEqual([read.shape, read.pandas, read.pyarrow], [[30, 36], ids, ids]);
+  assert.ok(read.lengths[0] < 1e-6);
+  const sizes = ids.map((id) => statSync(id).size);
+  assert.deepEqual([read.sizes, read.duckdb], [sizes, ids.map((id, i) => [id, sizes[i]])]);
+  const hits = await collection.search(queries);
+  assert.deepEqual(
+    hits.map((list) => list.map(({ id }) => id)),
+    read.best,
+  );
+  for (const [q, list] of hits.entries()) {
+    for (const [k, { score }] of list.entries()) assert.ok(Math.abs(score - read.scores[q][k]) < 1e-6);
   }
 });

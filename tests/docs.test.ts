@@ -5,7 +5,7 @@
  * Examples name things that a reader has; here they stand for fixtures, by the table PATHS and in no other way.
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -26,6 +26,7 @@ import { README_MARKS, readmeTable, resultsPage } from "../bench/report.js";
 import { roofline } from "../bench/roofline.js";
 import type { Results } from "../bench/sections.js";
 import { DOCUMENTS as MADE, marked } from "./families.js";
+import { serveModels } from "./server.js";
 
 const PATHS: Readonly<Record<string, string>> = {
   "google/vit-base-patch16-224": "tests/fixtures/checkpoints/hf-vit",
@@ -80,11 +81,12 @@ const PRINTED = [
   "goldfish #",
   "#",
   "cat #",
-  "3 13 # #",
+  "[ 3, 4 ] 12 Square root of attention; the scale ends at the fifth largest, # (the largest is #).",
   "dog 0",
   "cat.jpg -# 0",
   'decode: the image is not a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file; it begins with "\\x01\\x02\\x03"',
   "1 goldfish",
+  "400",
 ];
 
 test("the README's programs compile and run", () => {
@@ -127,12 +129,33 @@ test("the README's commands run", () => {
   assert.deepEqual([...new Set(commands.map(([command]) => command))].sort(), [
     "bench",
     "classify",
+    "duplicates",
     "embed",
+    "index",
     "inspect",
+    "picture",
     "quantize",
+    "search",
   ]);
   for (const words of commands) assert.doesNotThrow(() => node(cli, ...words), words.join(" "));
   assert.ok(existsSync(join(project, "features.npy")));
+});
+
+const noCurl = spawnSync("curl", ["--version"]).status !== 0 && "there is no curl here";
+test("the README's server answers its requests", { skip: noCurl }, async () => {
+  const [, command] = /^ {4}npx vitrail (serve .*) --port 3000$/m.exec(readme)!;
+  const requests = [...readme.matchAll(/^ {4}(curl localhost:3000.*)$/gm)].map(([, request]) => request!);
+  assert.equal(requests.length, 2);
+  const server = await serveModels(command!.split(" ").slice(1), { cwd: project });
+  try {
+    for (const request of requests) {
+      const options = { cwd: project, encoding: "utf8", shell: true } as const;
+      const { stdout } = spawnSync(request.replace("curl localhost:3000", `curl -sf ${server.url}`), options);
+      assert.ok(Array.isArray(JSON.parse(stdout).data ?? JSON.parse(stdout)), stdout);
+    }
+  } finally {
+    await server.stop();
+  }
 });
 
 test("the README begins with what it is and two commands; CI runs the second", () => {
@@ -153,7 +176,17 @@ for (const document of DOCUMENTS) {
       scripts.filter((name) => !builtIn.includes(name) && !(name in manifest.scripts)),
       [],
     );
-    const linked = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, path]) => path!);
+    const linked = [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)].map(([, path, part]) => {
+      const file = path || document;
+      const parts = part ? read(file).matchAll(/^#+ (.*)$/gm) : [];
+      const names = [...parts].map(([, heading]) =>
+        heading!
+          .toLowerCase()
+          .replace(/[^\w -]/g, "")
+          .replaceAll(" ", "-"),
+      );
+      return part && !names.includes(part) ? `${file}#${part}` : file;
+    });
     const words = inCode.flatMap((code) => code.split(" "));
     const files = words.filter((word) => /^(\.ci|assembly|bench|src|tests)\/[\w./*-]*$/.test(word));
     assert.deepEqual(
@@ -164,9 +197,9 @@ for (const document of DOCUMENTS) {
 }
 
 for (const [file, mark, write] of MADE) {
-  test(`${file}: what npm run families writes between the marks "${mark}"`, () => {
+  test(`${file}: what npm run families writes between the marks "${mark}"`, async () => {
     const [, , found] = marked(mark).exec(read(file))!;
-    assert.equal(unpadded(found!).trim(), write().trim());
+    assert.equal(unpadded(found!).trim(), (await write()).trim());
   });
 }
 

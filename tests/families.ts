@@ -7,6 +7,10 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FAMILIES } from "../src/checkpoint/families/transformers.js";
+import { parseConfig } from "../src/checkpoint/recognize.js";
+import { planWeights } from "../src/checkpoint/weights.js";
+import { multiplyAdds } from "../src/cli/sizes.js";
+import { gridOf } from "../src/vit/places.js";
 
 /** Folders of checkpoints with goldens: of what all models have, and of dense heads. */
 const FIXTURES = ["tests/fixtures/checkpoints", "tests/fixtures/dense"];
@@ -303,11 +307,84 @@ export function addedTable(): string {
   return table(["added by", "lines"], rows);
 }
 
+/** Variants of table 1 of Dosovitskiy et al. 2021, and the two that are smaller (Touvron et al. 2021, table 1), by timm's names. */
+const VARIANTS: readonly {
+  readonly name: string;
+  readonly architecture: string;
+  readonly layers: number;
+  readonly width: number;
+  readonly patch: number;
+  /** Parameters as the paper says. */
+  readonly paper: string;
+}[] = [
+  { name: "ViT-Ti/16", architecture: "vit_tiny_patch16_224", layers: 12, width: 192, patch: 16, paper: "5M" },
+  { name: "ViT-S/16", architecture: "vit_small_patch16_224", layers: 12, width: 384, patch: 16, paper: "22M" },
+  { name: "ViT-Base/16", architecture: "vit_base_patch16_224", layers: 12, width: 768, patch: 16, paper: "86M" },
+  { name: "ViT-Large/16", architecture: "vit_large_patch16_224", layers: 24, width: 1024, patch: 16, paper: "307M" },
+  { name: "ViT-Large/32", architecture: "vit_large_patch32_224", layers: 24, width: 1024, patch: 32, paper: "307M" },
+  { name: "ViT-Huge/14", architecture: "vit_huge_patch14_224", layers: 32, width: 1280, patch: 14, paper: "632M" },
+];
+
+/** Tensors of a checkpoint of timm's, 224×224 and 1,000 classes. */
+function tensorsOf({ layers, width, patch }: (typeof VARIANTS)[number]) {
+  const shapes: Record<string, number[]> = {
+    cls_token: [1, 1, width],
+    pos_embed: [1, (224 / patch) ** 2 + 1, width],
+    "patch_embed.proj.weight": [width, 3, patch, patch],
+    "patch_embed.proj.bias": [width],
+  };
+  const layer = (name: string, outputs: number, inputs?: number) => {
+    shapes[`${name}.weight`] = inputs === undefined ? [outputs] : [outputs, inputs];
+    shapes[`${name}.bias`] = [outputs];
+  };
+  for (let block = 0; block < layers; block++) {
+    const at = `blocks.${block}`;
+    layer(`${at}.norm1`, width);
+    layer(`${at}.attn.qkv`, 3 * width, width);
+    layer(`${at}.attn.proj`, width, width);
+    layer(`${at}.norm2`, width);
+    layer(`${at}.mlp.fc1`, 4 * width, width);
+    layer(`${at}.mlp.fc2`, width, 4 * width);
+  }
+  layer("norm", width);
+  layer("head", 1000, width);
+  return new Map(Object.entries(shapes).map(([name, shape]) => [name, { name, shape, dtype: "F32" as const }]));
+}
+
+/**
+ * The paper's table 1, as these families read it: names and shapes of a checkpoint give the config, and the parameters are those of the
+ * tensors that it then asks for.
+ */
+export async function variantTable(): Promise<string> {
+  const rows = await Promise.all(
+    VARIANTS.map(async (variant) => {
+      const tensors = tensorsOf(variant);
+      const pretrained_cfg = { input_size: [3, 224, 224], num_classes: 1000 };
+      const json = { architecture: variant.architecture, num_classes: 1000, global_pool: "token", pretrained_cfg };
+      const { config, named, heads } = await parseConfig(variant.name, json, tensors);
+      planWeights(variant.name, { config, named, heads }, tensors);
+      const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
+      const [height, width] = gridOf(config, config.imageSize);
+      return [
+        variant.name,
+        ...[config.depth, config.width, config.mlpWidth, config.heads].map(String),
+        `${(parameters / 1e6).toFixed(1)}M`,
+        variant.paper,
+        String(config.prefixTokens + height * width),
+        ((2 * multiplyAdds(config, heads)) / 1e9).toPrecision(3),
+      ];
+    }),
+  );
+  const columns = ["model", "layers", "hidden size D", "MLP size", "heads", "parameters", "paper", "tokens", "GFLOP"];
+  return table(columns, rows);
+}
+
 /** What is between a document's marks. */
 export const marked = (name: string): RegExp => new RegExp(`(<!-- ${name} -->\\n)([\\s\\S]*?)(\\n<!-- /${name} -->)`);
 
-export const DOCUMENTS: readonly (readonly [file: string, mark: string, write: () => string])[] = [
+export const DOCUMENTS: readonly (readonly [file: string, mark: string, write: () => string | Promise<string>])[] = [
   ["FAMILIES.md", "families", () => `\n${familyTable()}\n`],
+  ["FAMILIES.md", "variants", async () => `\n${await variantTable()}\n`],
   ["ARCHITECTURE.md", "lines", () => `\n${lineTable()}\n\n${addedTable()}\n`],
 ];
 
@@ -315,9 +392,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const [file, mark, write] of DOCUMENTS) {
     const text = readFileSync(file, "utf8");
     assert.match(text, marked(mark), `${file} has no marks ${mark}`);
+    const written = await write();
     writeFileSync(
       file,
-      text.replace(marked(mark), (_, begin, __, end) => begin + write() + end),
+      text.replace(marked(mark), (_, begin, __, end) => begin + written + end),
     );
   }
 }

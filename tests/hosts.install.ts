@@ -9,7 +9,7 @@ import { delimiter, join } from "node:path";
 import { NODES } from "./installed.js";
 
 const FOLDER = process.env.VITRAIL_HOSTS ?? join(tmpdir(), "vitrail-hosts");
-const TESTS = ["hosts", "bundlers", "examples", "edge", "single", "publish", "deno.webgpu", "serve.clients"];
+const TESTS = ["hosts", "bundlers", "demo", "examples", "edge", "single", "publish", "deno.webgpu", "serve.clients"];
 
 const packages = [
   ...NODES.map((version) => `node${version}@npm:node-${process.platform}-${process.arch}@${version}`),
@@ -18,6 +18,7 @@ const packages = [
   ...["next@16", "react@19", "react-dom@19", "hono@4", "@hono/node-server@2"],
   ...["openai@6", "@huggingface/inference@4"],
   ...["publint@0.3", "@arethetypeswrong/cli@0.18", "typedoc@0.28", "typescript@6"],
+  ...["preact@11", "@fontsource-variable/inter@5", "@fontsource/newsreader@5", "axe-core@4"],
   ...["postject@1.0.0-alpha.6", "@electron/asar@4"],
 ];
 

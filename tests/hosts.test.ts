@@ -1,6 +1,6 @@
 /**
  * Every runtime that is here, in an empty project that has the packed package: what it classifies and embeds, on threads, in
- * int8, its errors, and that the process ends by itself. Where the same build of the kernels runs and multiply-adds round alike,
+ * int8, by vitrail/serve, its errors, and that the process ends by itself. Where the same build of the kernels runs and multiply-adds round alike,
  * f32 and int8 have the same bits. Otherwise they are compared by tolerance: Node 20 has no relaxed SIMD, and Bun's, on x64,
  * rounds the product of a multiply-add before the sum, which the program finds out.
  */
@@ -26,6 +26,8 @@ interface Found {
   readonly threads: Calls;
   readonly int8: Calls;
   readonly default: readonly [label: string, logit: number];
+  /** The row of vitrail/serve. */
+  readonly served: readonly number[];
   readonly errors: Readonly<Record<string, string>>;
   readonly aborted: boolean;
 }
@@ -94,6 +96,7 @@ for (const folder of ["vit", "vit-ti"]) {
           }
         }
         assert.deepEqual(found.threads.logits, found.f32.logits, "threads change no bit");
+        assert.deepEqual(found.served, found.f32.row, "by vitrail/serve");
         assert.equal(found.default[0], "cat");
         if (same) assert.deepEqual(found.default, expected.default);
         assert.deepEqual(found.errors, here.errors);

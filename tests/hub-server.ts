@@ -59,6 +59,8 @@ export interface HubServer {
   isPrivate: boolean;
   /** What the listing says beyond the files, or in their place. */
   siblings: object[];
+  /** Whether it cannot be reached: connections end without an answer. */
+  isLost: boolean;
   /** Milliseconds between the 64 KiB of a body. */
   pace: number;
   close(): Promise<void>;
@@ -92,6 +94,7 @@ export async function startHub(files: Record<string, Uint8Array>, repo = "a/b"):
   const takeFault = (name: string) => hub.faults[name]?.shift();
 
   const api = createServer((request, response) => {
+    if (hub.isLost) return void request.socket.destroy();
     if (request.method === "OPTIONS") {
       return end(response, 204, { "Access-Control-Allow-Headers": "authorization" });
     }
@@ -143,6 +146,7 @@ export async function startHub(files: Record<string, Uint8Array>, repo = "a/b"):
   });
 
   const bodies = createServer(async (request, response) => {
+    if (hub.isLost) return void request.socket.destroy();
     const { pathname } = new URL(request.url!, "http://localhost");
     const file = decodeURIComponent(pathname.slice(1));
     note("body", file, request);
@@ -164,6 +168,7 @@ export async function startHub(files: Record<string, Uint8Array>, repo = "a/b"):
     for (let at = begin; at < stop; at += 65536) {
       const piece = all.slice(at, Math.min(at + 65536, stop));
       if (fault?.kind === "wrong" && at + piece.length === all.length) piece[piece.length - 1]! ^= 1;
+      if (hub.isLost) return void request.socket.destroy();
       if (response.destroyed) return;
       sent.set(file, (sent.get(file) ?? 0) + piece.length);
       await new Promise((resolve) => response.write(piece, resolve));
@@ -187,6 +192,7 @@ export async function startHub(files: Record<string, Uint8Array>, repo = "a/b"):
     pullRequests: [],
     isPrivate: false,
     siblings: [],
+    isLost: false,
     pace: 0,
     async close() {
       for (const server of [api, bodies]) {

@@ -1,13 +1,17 @@
 /** Heads of a few photos: what scikit-learn computes of the same features (tests/fixtures/collection/make.py), and their files. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createReadStream, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { createGunzip } from "node:zlib";
 import { wilson } from "../src/collection/assessment.js";
 import { fewShot, loadHead, nearestNeighbors } from "../src/collection/index.js";
 import { load } from "../src/index.js";
+import { encodeNpy } from "../src/io/npy.js";
 import { decode, parseHeader } from "../src/io/safetensors.js";
+import { tarEntries } from "../src/io/tar.js";
+import { runPython, withoutPython } from "./python.js";
 
 interface Solved {
   readonly l2: number;
@@ -206,4 +210,53 @@ test("what is no head, or does not fit, is refused in one sentence", async () =>
     [() => loadHead(Uint8Array.of(1, 2)), /"head" has 2 bytes; the length of the header alone takes 8$/],
   ];
   for (const [attempt, error] of cases) await assert.rejects(attempt, error);
+});
+
+const CIFAR = "../shared/data/cifar10/train.tar.gz";
+const VIT_TINY = "../shared/models/vit-tiny-patch16-224/hf";
+const absent = [CIFAR, VIT_TINY].find((path) => !existsSync(path));
+
+/** Photos of CIFAR-10: so many of each class. */
+async function cifar(each: number): Promise<{ label: string; bytes: Uint8Array }[]> {
+  const photos: { label: string; bytes: Uint8Array }[] = [];
+  const counts = new Map<string, number>();
+  const stream = createReadStream(CIFAR).pipe(createGunzip());
+  for await (const { name, bytes } of tarEntries(stream, CIFAR)) {
+    const label = name.split("/").at(-2)!;
+    const count = counts.get(label) ?? 0;
+    if (count >= each || !name.endsWith(".jpg")) continue;
+    counts.set(label, count + 1);
+    photos.push({ label, bytes: await bytes() });
+  }
+  return photos;
+}
+
+test("CIFAR-10 by ViT-Ti's features: weights and probabilities are scikit-learn's to 1e-4", {
+  skip: withoutPython || (absent !== undefined && `${absent} is not there`),
+}, async (t) => {
+  const photos = await cifar(30);
+  assert.equal(photos.length, 300);
+  using model = await load(VIT_TINY);
+  const features = await model.embed(photos.map(({ bytes }) => bytes));
+  const labels = photos.map(({ label }) => label);
+  const [at, names, out] = ["features.npy", "labels.json", "expected.json"].map((name) => join(folder, name));
+  writeFileSync(at!, encodeNpy({ dims: [300, 192], data: features }));
+  writeFileSync(names!, JSON.stringify(labels));
+  runPython("tests/fixtures/collection/make.py", at!, names!, out!);
+  const { heads, chosen, neighbors } = JSON.parse(readFileSync(out!, "utf8")) as Case;
+  for (const { l2, weight, bias } of [...heads, chosen]) {
+    const head = await fewShot(features, labels, l2 === chosen.l2 ? {} : { l2 });
+    const { tensors } = decode(head.encode(), "head");
+    assert.equal(head.l2, l2);
+    assertNear(tensors.get("weight")!.data, weight.flat(), 1e-4, "weight");
+    assertNear(tensors.get("bias")!.data, bias, 1e-4, "bias");
+    const { share, interval } = head.leaveOneOut.accuracy;
+    t.diagnostic(`λ ${l2}: ${share} by leave-one-out, ${interval.map((x) => x.toFixed(3)).join(" to ")}`);
+  }
+  const near = await nearestNeighbors(features, labels);
+  for (const [i, expected] of neighbors.entries()) {
+    const top = near.classify(features.subarray(192 * i, 192 * (i + 1)), { topK: 10 });
+    const found = top.sort((a, b) => a.index - b.index).map(({ probability }) => probability);
+    assertNear(found, expected, 1e-6, `photo ${i}`);
+  }
 });

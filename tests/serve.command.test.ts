@@ -10,6 +10,7 @@ import { connect, type Socket } from "node:net";
 import { after, before, suite, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { listen } from "../src/cli/http.js";
 import { load } from "../src/index.js";
 import { type Served, serveModels } from "./server.js";
 
@@ -102,9 +103,15 @@ suite("serve", () => {
   });
 
   test("SIGTERM under load: what runs is answered, no more is taken, the process ends with status 0", async () => {
+    /** Requests for classes that have arrived, answered or not. */
+    const arrived = async () => {
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      const found = metrics.matchAll(/^(?:vitrail_requests_total\{route="POST \/",.*\}|vitrail_requests) (\d+)$/gm);
+      return [...found].reduce((sum, [, count]) => sum + Number(count), 0);
+    };
+    const before = await arrived();
     const running = Array.from({ length: 12 }, () => classify(server.url));
-    // All have arrived when the first is answered.
-    await Promise.race(running);
+    while ((await arrived()) < before + 12) await setTimeout(10);
     const stopped = server.stop();
     for (const answer of running) {
       const { status } = await answer;
@@ -114,6 +121,31 @@ suite("serve", () => {
     assert.match(server.notes, /closing: what runs is finished first/);
     await assert.rejects(classify(server.url));
   });
+});
+
+test("connections that are late are ended: without a head, with half a body, with an answer that is not taken", {
+  timeout: 20_000,
+}, async () => {
+  const patience = { head: 100, whole: 200, between: 100, look: 50, taken: 200, pace: 1e12, linger: 100 };
+  // More than the buffers of the system take.
+  const answer = new Uint8Array(2 ** 26);
+  const listening = await listen(
+    async (request) => new Response(request.method === "POST" ? await request.arrayBuffer().catch(() => "") : answer),
+    { host: "127.0.0.1", port: 0, patience },
+  );
+  const { port } = new URL(listening.url);
+  const begun = (text: string) => {
+    const socket = connect(Number(port), "127.0.0.1", () => socket.write(text));
+    socket.on("error", () => {});
+    return socket;
+  };
+  const halves = ["", "GET / HT", "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf"].map(begun);
+  await Promise.all(halves.map((socket) => new Promise((resolve) => socket.resume().on("close", resolve))));
+  const deaf = begun("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").pause();
+  await setTimeout(50);
+  // Resolved when no connection is left.
+  await listening.close();
+  deaf.destroy();
 });
 
 test("a model that cannot be loaded, and options that are wrong, end it before it listens", () => {

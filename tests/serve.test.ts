@@ -128,6 +128,7 @@ suite("protocols", () => {
     }
     assert.equal((await ask(new Request(at("/v1/models/clip")))).value.id, "clip");
     assert.equal((await ask(new Request(at("/v1/models/none")))).status, 404);
+    assert.equal((await ask(new Request(at("/v1/models/%")))).status, 404);
   });
 
   test("dimensions cut vectors of checkpoints that say so, and no others", async () => {
@@ -155,6 +156,9 @@ suite("protocols", () => {
     assert.deepEqual((await ask(json("/models/vit", { inputs: base64(CAT), parameters }))).value, classes.slice(0, 2));
     const row = await imageRow("vit", false);
     assert.deepEqual((await ask(post("/models/vit/pipeline/feature-extraction", CAT))).value, row);
+    const owned = createHandler({ models: { "owner/vit": vit } });
+    for (const name of ["owner/vit", "owner%2Fvit"]) assert.ok((await owned(post(`/models/${name}`, CAT))).ok, name);
+    await owned.close();
     assert.deepEqual((await ask(json("/pipeline/feature-extraction", { inputs: [base64(CAT)] }))).value, [row]);
   });
 
@@ -425,13 +429,14 @@ suite("refusals", () => {
 suite("limits", () => {
   test("bytes, inputs, pixels, nesting, objects, fields and time of a request", async (t) => {
     const own = handlerOf(t, { models: { vit }, limits: { body: 30_000, inputs: 2, pixels: 1000 } });
+    const b = "-".repeat(30);
     const deep = `{"input":${"[".repeat(200)}${"]".repeat(200)}}`;
     const wide = `{"input":[${"{},".repeat(16_384).slice(0, -1)}]}`;
     const parts = Array.from(
       { length: 20 },
-      (_, i) => `--b\r\nContent-Disposition: form-data; name="${i}"\r\n\r\nx\r\n`,
+      (_, i) => `--${b}\r\nContent-Disposition: form-data; name="${i}"\r\n\r\nx\r\n`,
     );
-    const form = { "content-type": "multipart/form-data; boundary=b" };
+    const form = { "content-type": `multipart/form-data; boundary=${b}` };
     const endless = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) });
     const stalled = new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(10)) });
     const cut = new ReadableStream({ start: (controller) => controller.error(new Error("cut")) });
@@ -447,8 +452,8 @@ suite("limits", () => {
       [post("/", SMALL), 400, /^decode: the image says that it is \d+×\d+, [\d,]+ pixels, and the limit is 1,000$/],
       [post("/v1/embeddings", deep), 400, /^the body nests values deeper than 127 levels$/],
       [post("/v1/embeddings", wide.slice(0, 29_999)), 400, /^the body is not valid JSON/],
-      [post("/predict", `${parts.join("")}--b--`, form), 400, /^the form must have at most 16 fields$/],
-      [post("/predict", "--b\r\nno form", form), 400, /^the body is not the form that its content-type says$/],
+      [post("/predict", `${parts.join("")}--${b}--`, form), 400, /^the form must have at most 16 fields$/],
+      [post("/predict", `--${b}\r\nno form`, form), 400, /^the body is not the form that its content-type says$/],
     ];
     for (const [request, status, message] of cases) {
       const { status: found, value } = await answered(own, request);

@@ -15,9 +15,9 @@ export interface Served {
   stop(): Promise<number | null>;
 }
 
-/** Starts the command on a free port. @param cli of another installation. */
-export async function serveModels(args: readonly string[], cli = CLI): Promise<Served> {
-  const child = spawn(process.execPath, [cli, "serve", "--port", "0", "--json", ...args]);
+/** Starts the command on a free port. */
+export async function serveModels(args: readonly string[], { cwd }: { cwd?: string } = {}): Promise<Served> {
+  const child = spawn(process.execPath, [CLI, "serve", "--port", "0", "--json", ...args], { cwd });
   let notes = "";
   child.stderr.on("data", (text) => {
     notes += text;

@@ -33,6 +33,24 @@ for (const folder of FOLDERS) {
   });
 }
 
+test("text.tokenize gives the ids of which forward makes what text.embed gives", async () => {
+  using clip = await load(FOLDER);
+  const texts = tokens.map(({ text }) => text);
+  const ids = await clip.text!.tokenize(texts);
+  const length = clip.config.text!.length;
+  assert.deepEqual(
+    ids.filter((_, i) => tokens[i]!.ids.length <= length),
+    tokens.flatMap(({ ids }) => (ids.length <= length ? [ids] : [])),
+  );
+  const inputIds = { dims: [1, ids[0]!.length], data: ids[0]! };
+  const { textFeatures } = await clip.forward({ inputIds }, { outputs: ["textFeatures"] });
+  assert.deepEqual(textFeatures.data, await clip.text!.embed(texts[0]!));
+  await assert.rejects(
+    clip.text!.tokenize([]),
+    /^TypeError: text.tokenize: texts must be strings, one at least; got \[\]$/,
+  );
+});
+
 test("a text that is filled up has the padding behind it", async () => {
   const [{ text, ids }] = tokens as [(typeof tokens)[number]];
   const padded = (await tokenizerOf({ length: 20, pad: true }))(text);

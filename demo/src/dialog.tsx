@@ -1,6 +1,6 @@
 /** The dialogs: which model, and how it runs. */
 import type { ComponentChildren, VNode } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type KnownModel, MODELS, sizeOf } from "./models.js";
 import { Choice } from "./parts.js";
 import { openModel } from "./session.js";
@@ -13,7 +13,7 @@ const close = () => set({ dialog: "" });
 /** A dialog of the browser's, which keeps the focus and takes Escape. */
 function Dialog({ title, about, children }: { title: string; about?: string; children: ComponentChildren }): VNode {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const { current } = dialog;
     current!.showModal();
     return () => current!.close();
@@ -107,7 +107,7 @@ function Models({ s }: { s: State }): VNode {
       >
         <input
           type="text"
-          placeholder="owner/name on the Hugging Face Hub, or a web address"
+          placeholder="owner/name on the Hugging Face Hub"
           aria-label="A model by name"
           spellcheck={false}
           autocapitalize="off"
@@ -183,6 +183,9 @@ function Run({ s }: { s: State }): VNode {
       <dl class="facts">
         {rows.map(([name, value]) => [<dt key={name}>{name}</dt>, <dd key={`${name} value`}>{value}</dd>])}
       </dl>
+      <p>
+        <a href="./licences.txt">Licences of what is in this page</a>
+      </p>
     </Dialog>
   );
 }

@@ -1,7 +1,7 @@
 /** Drawing on canvases: patches are squares of one color, never blurred, with lead between them as in a church window. */
 import type { Box } from "vitrail";
 import { type Geometry, toPhoto } from "vitrail/image";
-import type { Photo } from "./state.js";
+import { type Photo, set } from "./state.js";
 
 export interface Rect {
   readonly x: number;
@@ -20,11 +20,27 @@ export type Scale = (part: number) => Color;
 
 const LEAD = "12 13 19";
 
-/** Fits a canvas to the place that it has on the screen. */
-export function fit(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
+/** Sizes of canvases on the screen: to ask for one has the browser lay out the page, after every change anew. */
+const sizes = new WeakMap<Element, DOMRectReadOnly>();
+const observer = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) {
+    if (contentRect.width > 0) sizes.set(target, contentRect);
+    else observer.unobserve(target);
+  }
+  // All that is seen is drawn anew.
+  set({});
+});
+
+/** Fits a canvas to the place that it has on the screen; gives nothing yet where that is not known. */
+export function fit(canvas: HTMLCanvasElement): CanvasRenderingContext2D | undefined {
+  const size = sizes.get(canvas);
+  if (!size) {
+    observer.observe(canvas);
+    return undefined;
+  }
   const ratio = Math.min(2, devicePixelRatio);
-  const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
-  const height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+  const width = Math.max(1, Math.round(size.width * ratio));
+  const height = Math.max(1, Math.round(size.height * ratio));
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   return canvas.getContext("2d")!;
 }
@@ -33,20 +49,29 @@ export const whole = ({ canvas: { width, height } }: CanvasRenderingContext2D): 
 
 const small = document.createElement("canvas");
 
-/** Fills `place` with a color for each patch: a picture as small as the grid, drawn large, so that it is one call. */
-export function drawCells(
-  context: CanvasRenderingContext2D,
-  [rows, columns]: Grid,
-  place: Rect,
-  color: (patch: number) => Color,
-): void {
-  Object.assign(small, { width: columns, height: rows });
+/** Makes of a canvas a picture with a pixel for each patch, which the page shows enlarged. */
+export function drawPixels(canvas: HTMLCanvasElement, [rows, columns]: Grid, color: (patch: number) => Color): void {
+  if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
   const pixels = new ImageData(columns, rows);
   for (let i = 0; i < rows * columns; i++) {
     const [red, green, blue, opaque = 255] = color(i);
-    pixels.data.set([red, green, blue, opaque], 4 * i);
+    pixels.data[4 * i] = red;
+    pixels.data[4 * i + 1] = green;
+    pixels.data[4 * i + 2] = blue;
+    pixels.data[4 * i + 3] = opaque;
   }
-  small.getContext("2d")!.putImageData(pixels, 0, 0);
+  // So small a canvas is drawn sooner without a GPU.
+  canvas.getContext("2d", { willReadFrequently: true })!.putImageData(pixels, 0, 0);
+}
+
+/** Fills `place` with a color for each patch: a picture as small as the grid, drawn large, so that it is one call. */
+export function drawCells(
+  context: CanvasRenderingContext2D,
+  grid: Grid,
+  place: Rect,
+  color: (patch: number) => Color,
+): void {
+  drawPixels(small, grid, color);
   context.imageSmoothingEnabled = false;
   context.drawImage(small, place.x, place.y, place.width, place.height);
   context.imageSmoothingEnabled = true;

@@ -5,7 +5,7 @@ import { say } from "./say.js";
 import { ask, sentence } from "./session.js";
 import { fromClass, layerOf, type Sight } from "./sight.js";
 import { addressOf, set } from "./state.js";
-import { percent } from "./text.js";
+import { percent, shortName } from "./text.js";
 import { pictureOf } from "./views/code.js";
 import { viewOf } from "./views/index.js";
 import { paint } from "./window.js";
@@ -29,7 +29,7 @@ const pngOf = (canvas: HTMLCanvasElement): Promise<Blob> =>
 /** The photo with its picture on a square of this many pixels. */
 function squareOf(s: Sight, side: number): HTMLCanvasElement {
   const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
-  paint(canvas, canvas.getContext("2d")!, s, viewOf(s.view));
+  paint(canvas.getContext("2d")!, s, viewOf(s.view));
   return canvas;
 }
 
@@ -71,7 +71,7 @@ export async function saveCard(s: Sight): Promise<void> {
   write("Transformer sees", 162, 44, { family: "Newsreader", weight: 500 });
   const [best] = s.seen.top;
   if (best) {
-    write(best.label, 260, 30, { weight: 600 });
+    write(shortName(best.label), 260, 30, { weight: 600 });
     write(`probability ${percent(best.probability)}`, 296, 24, { soft: true });
   }
   const at = fromClass(s) ? "class token" : `from row ${s.row + 1}, column ${s.col + 1}`;

@@ -114,6 +114,15 @@ export function Heading({ s, view }: { s: State; view: View }): VNode {
         </div>
       )}
       <p>{view.lede(sight)}</p>
+      {Object.entries(s.answers).map(
+        ([kind, { failed, view: asker }]) =>
+          failed &&
+          asker === view.name && (
+            <p key={kind} class="note">
+              {failed}
+            </p>
+          ),
+      )}
       {isOpen && can && sight && <Code code={codeOf(view, sight)} />}
     </header>
   );

@@ -34,7 +34,13 @@ function Page(): VNode {
       <Rail s={s} />
       <main>
         <PhotoWindow s={s} view={view} />
-        <section class={`view ${view.name}`} id="view" role="tabpanel" aria-labelledby={`tab-${view.name}`}>
+        <section
+          class={`view ${view.name}`}
+          id="view"
+          role="tabpanel"
+          aria-busy={!isReady(s) || s.waiting > 0}
+          aria-labelledby={`tab-${view.name}`}
+        >
           <Heading s={s} view={view} />
           {isReady(s) ? can ? <Body s={s} /> : <Needs s={s} view={view} /> : <div class="body blank" />}
         </section>
@@ -77,7 +83,6 @@ listenForFiles();
 const network = () => set({ online: navigator.onLine });
 addEventListener("online", network);
 addEventListener("offline", network);
-addEventListener("resize", () => set({}));
 onAddress((address) => {
   const { model, precision, photo } = get();
   set({ ...address, model, precision, photo });

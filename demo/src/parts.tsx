@@ -9,6 +9,7 @@ import {
   drawLead,
   drawMark,
   drawPatch,
+  drawPixels,
   fit,
   type Grid,
   type Scale,
@@ -16,7 +17,7 @@ import {
 } from "./draw.js";
 import { attentionIn, bent, blockOf, gridOf, headOf, type Sight } from "./sight.js";
 import { set } from "./state.js";
-import { percent } from "./text.js";
+import { percent, shortName } from "./text.js";
 
 /** A canvas that is drawn after every change. */
 export function Canvas({
@@ -131,6 +132,7 @@ export function PatchMap({
 }): VNode {
   const draw = (canvas: HTMLCanvasElement) => {
     const context = fit(canvas);
+    if (!context) return;
     const place = whole(context);
     context.clearRect(0, 0, place.width, place.height);
     if (!color) return;
@@ -147,10 +149,7 @@ export function PatchMap({
 
 /** The ends of a scale, and its colors between them. */
 export function Legend({ from, to, scale }: { from: string; to: string; scale: Scale }): VNode {
-  const draw = (canvas: HTMLCanvasElement) => {
-    Object.assign(canvas, { width: 256, height: 1 });
-    drawCells(canvas.getContext("2d")!, [1, 256], { x: 0, y: 0, width: 256, height: 1 }, (i) => scale(i / 255));
-  };
+  const draw = (canvas: HTMLCanvasElement) => drawPixels(canvas, [1, 256], (i) => scale(i / 255));
   return (
     <div class="legend">
       <span>{from}</span>
@@ -220,14 +219,11 @@ function HeadsOf({ s }: { s: Sight }): VNode {
   const isPlace = (other: Sight) => PLACE.every((key) => newest.current[key] === other[key]);
   /** Draws for as long as a frame has time, the rest in the frames that follow, and later what has become newer meanwhile. */
   const draw = (sight: Sight, from: number) => {
-    const [height, width] = gridOf(sight);
     const end = performance.now() + FRAME_MS;
     let at = from;
     for (; at < depth * heads && performance.now() < end; at++) {
       const shares = bent(attentionIn(sight, Math.floor(at / heads), (at % heads) + 1));
-      const canvas = canvases.current[at]!;
-      Object.assign(canvas, { width, height });
-      drawCells(canvas.getContext("2d")!, [height, width], { x: 0, y: 0, width, height }, (i) => magma(shares[i]!));
+      drawPixels(canvases.current[at]!, gridOf(sight), (i) => magma(shares[i]!));
     }
     if (at < depth * heads) next.current = window.setTimeout(draw, 0, sight, at);
     else next.current = window.setTimeout(again, HEADS_EVERY, sight);
@@ -290,7 +286,7 @@ export const Bars = ({ top }: { top: readonly { readonly label: string; readonly
   <dl class="bars">
     {top.map(({ label, probability }) => [
       <dt key={label} title={label}>
-        {label}
+        {shortName(label)}
       </dt>,
       <dd key={`${label} bar`} class="bar" aria-hidden="true">
         <span style={{ width: `${Math.max(0.4, 100 * probability)}%` }} />

@@ -17,8 +17,17 @@ type Answer = { readonly id: number } & (
   | { readonly message: string }
 );
 
-/** The worker's side: answers calls of `functions`. Values are copied, but for the buffers that `transfer` lists. */
-export function serve(functions: Functions, transfer: (value: unknown) => Transferable[]): void {
+/** Buffers of an answer, which are handed over: what the worker keeps must be a copy. */
+function buffersOf(value: unknown): Transferable[] {
+  if (ArrayBuffer.isView(value)) return [value.buffer as ArrayBuffer];
+  if (Array.isArray(value) || Object.getPrototypeOf(value ?? 0) === Object.prototype) {
+    return [...new Set(Object.values(value as object).flatMap(buffersOf))];
+  }
+  return [];
+}
+
+/** The worker's side: answers calls of functions. */
+export function serve(functions: Promise<Functions>): void {
   const running = new Map<number, AbortController>();
   const post = (answer: Answer, transfer: Transferable[] = []) => self.postMessage(answer, { transfer });
   self.onmessage = async ({ data }: MessageEvent<Message>) => {
@@ -28,8 +37,8 @@ export function serve(functions: Functions, transfer: (value: unknown) => Transf
     running.set(id, controller);
     try {
       const context = { signal: controller.signal, report: (progress: unknown) => post({ id, progress }) };
-      const value = await functions[name]!(context, ...(args as never[]));
-      post({ id, value }, transfer(value));
+      const value = await (await functions)[name]!(context, ...(args as never[]));
+      post({ id, value }, buffersOf(value));
     } catch (error) {
       post({ id, message: (error as Error).message });
     } finally {
@@ -57,6 +66,10 @@ export function connect<F extends object>(worker: Worker) {
     pending.delete(data.id);
     if ("value" in data) call.resolve(data.value);
     else call.reject(new Error(data.message));
+  };
+  worker.onerror = ({ message }) => {
+    for (const { reject } of pending.values()) reject(new Error(message || "The worker could not be started"));
+    pending.clear();
   };
   return <Name extends keyof F & string>(name: Name, args: Rest<F[Name]>, asking: Asking = {}) =>
     new Promise((resolve, reject) => {

@@ -1,12 +1,12 @@
 /** What the page does: opens photos and models, and asks the worker, of which there is one. */
 import { useEffect } from "preact/hooks";
+import type { ModelFunctions, Seen, Source } from "./model.js";
 import { shortName } from "./models.js";
 import { drawable, sampleBlob, sampleOf } from "./photos.js";
 import { type Asking, connect } from "./rpc.js";
 import { type Address, get, type Photo, type State, set } from "./state.js";
-import type { Seen, Source, WorkerFunctions } from "./worker.js";
 
-export const ask = connect<WorkerFunctions>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
+export const ask = connect<ModelFunctions>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
 
 /** A sentence of an error: without the name of the function that threw it, which a person on the page has not called. */
 export function sentence(error: unknown): string {
@@ -74,8 +74,19 @@ export async function openFile(file: File): Promise<void> {
   await look(drawn ?? { id, title, blob: file, canvas: blank(), width: 1, height: 1 }, { notice: "" });
 }
 
+/** Tells whether the page's own policy (vite.config.js) keeps it from an address. */
+const isForbidden = (source: string): boolean =>
+  /^https?:/.test(source) &&
+  new URL(source).origin !== location.origin &&
+  !/^(huggingface\.co|.*\.hf\.co)$/.test(new URL(source).hostname);
+
 /** Gets a model, and looks at the photo with it; what was there stays until then, and if it fails. */
 export async function openModel(source: Source, precision: Address["precision"]): Promise<void> {
+  if (typeof source === "string" && isForbidden(source)) {
+    return set({
+      failed: "This page gets models from huggingface.co and from its own address, and from nowhere else.",
+    });
+  }
   const signal = nextModel();
   const files = typeof source === "object";
   const name = files ? source[0]!.name : shortName(source ?? "");
@@ -104,8 +115,10 @@ export async function openModel(source: Source, precision: Address["precision"])
   } catch (error) {
     if (signal.aborted) return;
     set({ loading: undefined, failed: controller.signal.aborted ? "" : sentence(error) });
+    if (get().facts) return;
     // A link to a model that cannot be had still shows the page.
-    if (!get().facts) await openModel(undefined, "f32").then(() => set({ notice: sentence(error) }));
+    if (source) await openModel(undefined, "f32");
+    set({ notice: sentence(error) });
   }
 }
 
@@ -123,9 +136,15 @@ export function useAnswer<T>(kind: string, key: string, question: (asking: Askin
     const keep = (value: unknown) => {
       if (!signal.aborted) set({ answers: { ...get().answers, [kind]: { key, value } } });
     };
-    question({ signal, onProgress: keep as never }).then(keep, (error) => {
-      if (!signal.aborted) set({ notice: sentence(error) });
-    });
+    const fail = (error: unknown) => {
+      if (signal.aborted) return;
+      const { answers, view } = get();
+      set({ answers: { ...answers, [kind]: { key, failed: sentence(error), view } } });
+    };
+    set({ waiting: get().waiting + 1 });
+    question({ signal, onProgress: keep as never })
+      .then(keep, fail)
+      .finally(() => set({ waiting: get().waiting - 1 }));
     return () => controller.abort();
   }, [kind, key, seen]);
   return answers[kind]?.value as T | undefined;

@@ -1,8 +1,8 @@
 /** What the model saw, as views read it: the patch at hand, its rows of numbers, and the scales that they are shown on. */
 import { attentionOf, attentionOfMaps, type BlockAttention, cosinesOf, fusedRow, unitRows } from "vitrail/pictures";
 import type { Grid } from "./draw.js";
+import type { Seen } from "./model.js";
 import type { LoadedModel, Photo, State } from "./state.js";
-import type { Seen } from "./worker.js";
 
 /** The state when there is something to show. */
 export type Sight = State & { readonly facts: LoadedModel; readonly seen: Seen; readonly opened: Photo };

@@ -4,7 +4,7 @@
  */
 import { useEffect, useState } from "preact/hooks";
 import type { Box, Point } from "vitrail";
-import type { ModelFacts, Seen } from "./worker.js";
+import type { ModelFacts, Seen } from "./model.js";
 
 /** The part that is in the address. */
 export interface Address {
@@ -86,6 +86,15 @@ export interface LoadedModel extends ModelFacts {
   readonly file?: string;
 }
 
+/** What the worker said. */
+export interface Answer {
+  readonly key: string;
+  readonly value?: unknown;
+  /** Why there is none, in a sentence, and the view that asked. */
+  readonly failed?: string;
+  readonly view?: string;
+}
+
 /** A model on its way. */
 export interface Loading {
   /** As it is called in the menu. */
@@ -116,8 +125,10 @@ export interface State extends Address {
   /** What was pointed at and framed on the photo, for masks and poses, in its pixels. */
   readonly points: readonly Point[];
   readonly boxes: readonly Box[];
+  /** How many answers a view waits for. */
+  readonly waiting: number;
   /** Answers of the worker that pictures wait for, the newest of each kind. */
-  readonly answers: Readonly<Record<string, { readonly key: string; readonly value: unknown }>>;
+  readonly answers: Readonly<Record<string, Answer>>;
 }
 
 function readAddress(): Address {
@@ -145,6 +156,7 @@ let state: State = {
   dialog: "",
   points: [],
   boxes: [],
+  waiting: 0,
   answers: {},
 };
 
@@ -153,15 +165,12 @@ let writing = 0;
 
 export const get = (): State => state;
 
-/** Changes a part of the state, and the address soon after: browsers bound how often it may change. */
+/** Changes a part of the state, and the address when it rests: browsers bound how often it may change. */
 export function set(part: Partial<State>): void {
   state = { ...state, ...part };
   for (const listener of listeners) listener();
-  if (!writing)
-    writing = window.setTimeout(() => {
-      writing = 0;
-      history.replaceState(null, "", addressOf(state));
-    }, 200);
+  clearTimeout(writing);
+  writing = window.setTimeout(() => history.replaceState(null, "", addressOf(state)), 300);
 }
 
 /** The address of a state: what differs from the start. */

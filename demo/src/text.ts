@@ -5,6 +5,9 @@ const WORDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eig
 /** A count in words, where it has a short one. */
 export const counted = (count: number): string => WORDS[count] ?? count.toLocaleString("en");
 
+/** A name without its synonyms: "crayfish" of "crayfish, crawfish, crawdad". */
+export const shortName = (label: string): string => label.split(",")[0]!;
+
 export const percent = (part: number): string => {
   if (part > 0.999 && part < 1) return "> 99.9 %";
   if (part < 0.001 && part > 0) return "< 0.1 %";

@@ -1,18 +1,12 @@
-// POST an image, get its classes as JSON.
+// A server of OpenAI's, Hugging Face's and others' protocols, for the model that comes with vitrail.
 import { load } from "vitrail";
+import { createHandler } from "vitrail/serve";
 
-// What is sent is an image in bytes, never a path or an address that would be opened here.
-const vit = await load(undefined, { sources: ["bytes"] });
-
-const server = Bun.serve({
-  port: Number(process.env.PORT ?? 3000),
-  async fetch(request) {
-    if (request.method !== "POST") return new Response("POST an image\n", { status: 405 });
-    try {
-      return Response.json(await vit.classify(await request.blob(), { signal: request.signal }));
-    } catch (error) {
-      return Response.json({ error: error.message }, { status: 400 });
-    }
-  },
+const handler = createHandler({
+  models: { cifar10: (options) => load(undefined, options) },
+  // Turns go round by clients.
+  client: (request) => server.requestIP(request)?.address ?? "",
+  onError: console.error,
 });
+const server = Bun.serve({ hostname: "localhost", port: Number(process.env.PORT ?? 3000), fetch: handler });
 console.log(`http://localhost:${server.port}`);

@@ -1,32 +1,22 @@
-/** POST an image, and its classes come back as JSON. */
+/** A Worker of OpenAI's, Hugging Face's and others' protocols: POST an image, and its classes come back as JSON. */
 import { load } from "vitrail";
+import { createHandler } from "vitrail/serve";
 
 /** Files of public/, of which the weights are streamed: they are never whole in the Worker's memory. */
-async function loadFrom(assets) {
+const loadFrom = (assets) => async (options) => {
   const get = (name) => assets.fetch(`https://assets/${name}`);
   const [config, { body: weights }] = await Promise.all([get("config.json"), get("model.safetensors")]);
-  return load({ config: await config.json(), weights }, { sources: ["bytes"] });
-}
+  return load({ config: await config.json(), weights }, options);
+};
 
-let model;
+/** Bounds by which the model and the photos have room in the 128 MB of an isolate. */
+const limits = { body: 2 ** 23, held: 2 ** 24, pixels: 12.5e6, requests: 16 };
 
-/** Of all requests, the first loads it; one that failed is loaded anew by the next. */
-function shared(assets) {
-  model ??= loadFrom(assets).catch((error) => {
-    model = undefined;
-    throw error;
-  });
-  return model;
-}
+let handler;
 
 export default {
   async fetch(request, env) {
-    if (request.method !== "POST") return new Response("POST a JPEG, PNG, WebP, GIF or BMP\n", { status: 405 });
-    const vit = await shared(env.ASSETS);
-    try {
-      return Response.json({ classes: await vit.classify(await request.bytes()), backend: vit.backend });
-    } catch (error) {
-      return Response.json({ error: error.message }, { status: 400 });
-    }
+    handler ??= createHandler({ models: { vit: loadFrom(env.ASSETS) }, limits, onError: console.error });
+    return handler(request);
   },
 };

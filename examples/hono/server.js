@@ -1,44 +1,25 @@
-// POST an image, get its classes as JSON. Images that arrive within a few milliseconds go through the model as one list.
+// vitrail/serve inside of an app of Hono, beside routes of its own.
 import { serve } from "@hono/node-server";
+import { getConnInfo } from "@hono/node-server/conninfo";
 import { Hono } from "hono";
 import { load } from "vitrail";
+import { createHandler } from "vitrail/serve";
 
-const WAIT_MS = 5;
-// What is sent is an image in bytes, never a path or an address that would be opened here.
-const vit = await load(undefined, { sources: ["bytes"] });
-
-/** Those that wait for the next list. */
-let waiting = [];
-
-function classify(image) {
-  return new Promise((resolve, reject) => {
-    if (waiting.length === 0) setTimeout(flush, WAIT_MS);
-    waiting.push({ image, resolve, reject });
-  });
-}
-
-async function flush() {
-  const batch = waiting;
-  waiting = [];
-  let results = [];
-  let errors = [];
-  try {
-    results = await vit.classify(batch.map(({ image }) => image));
-  } catch (error) {
-    // Images that cannot be read fail alone: the results of the others are in the error.
-    ({ results = [], errors = [error] } = error);
-  }
-  const failed = [...errors];
-  for (const [i, { resolve, reject }] of batch.entries()) {
-    if (results[i]) resolve(results[i]);
-    else reject(failed.shift());
-  }
-}
+const clients = new WeakMap();
+const handler = createHandler({
+  models: { cifar10: (options) => load(undefined, options) },
+  // Turns go round by clients.
+  client: (request) => clients.get(request) ?? "",
+  onError: console.error,
+});
 
 const app = new Hono();
-app.post("/", async (c) => c.json(await classify(await c.req.blob())));
-app.onError((error, c) => c.json({ error: error.message }, 400));
+app.get("/hello", (c) => c.text("hello"));
+app.all("*", (c) => {
+  clients.set(c.req.raw, getConnInfo(c).remote.address);
+  return handler(c.req.raw);
+});
 
-serve({ fetch: app.fetch, port: Number(process.env.PORT ?? 3000) }, ({ port }) => {
+serve({ fetch: app.fetch, hostname: "localhost", port: Number(process.env.PORT ?? 3000) }, ({ port }) => {
   console.log(`http://localhost:${port}`);
 });

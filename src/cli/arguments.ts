@@ -16,7 +16,8 @@ const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", 
 const SERVER = ["port", "host", "auth", "cors", "fetch-images", "memory"] as const;
 
 interface CommandRow {
-  readonly operands: "images" | "models" | "none" | "source";
+  /** Words beside its options: "kind" of a picture and images, "own" of commands that look at them themselves. */
+  readonly operands: "images" | "kind" | "models" | "none" | "source" | "own";
   /** Options that not all commands have. */
   readonly options: readonly string[];
   /** The task that it does. */
@@ -60,6 +61,13 @@ const TASK_COMMANDS = Object.fromEntries(
   }),
 );
 
+/** Options of pictures: flags are empty texts. */
+const PICTURE_FLAGS = ["rollout", "unit", "smooth", "alone"] as const;
+const PICTURE_OPTIONS = [
+  ..."layer heads from discard keep outliers components class labels size stride top width".split(" "),
+  ...PICTURE_FLAGS,
+];
+
 /** The commands by name. */
 export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   ...TASK_COMMANDS,
@@ -70,6 +78,60 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
       ["embed IMAGES...", "one feature vector an image"],
       ["  --out FILE", ".safetensors, .npy or .jsonl; or print them with --json"],
       ["  --pooling head", "or token, mean, pooler;  --normalize: to length 1"],
+    ],
+  },
+  index: {
+    operands: "own",
+    options: [...MODEL, "out", "pooling", "hash", "watch"],
+    help: [
+      ["index PHOTOS...", "vectors of many photos, in a folder that others read"],
+      ["  --out STORE", "the folder; what is in it already is skipped"],
+      ["  --hash", "compare contents, not sizes and times"],
+      ["  --watch", "go on, and add what comes"],
+      ["  --pooling head", "as of embed"],
+    ],
+  },
+  search: {
+    operands: "own",
+    options: [...MODEL, "top", "where"],
+    help: [
+      ["search STORE TEXT", "the photos that are nearest to a text, or to an image"],
+      ["  --top 10", "how many"],
+      ["  --where NAME=VALUE", "of those with this fact beside them"],
+    ],
+  },
+  duplicates: {
+    operands: "own",
+    options: ["threshold", "move"],
+    help: [
+      ["duplicates STORE", "groups of photos that look alike, largest file first"],
+      ["  --threshold 0.95", "the least cosine of two"],
+      ["  --move DIR", "move all but the first of each group there"],
+    ],
+  },
+  learn: {
+    operands: "own",
+    options: [...MODEL, "out", "l2"],
+    help: [
+      ["learn FOLDER", "classes of your own, by a folder of photos for each"],
+      ["  --out HEAD", "a .safetensors file, for classify --head HEAD"],
+      ["  --l2 1024", "the penalty; by default chosen by leave-one-out"],
+    ],
+  },
+  picture: {
+    operands: "kind",
+    options: [...MODEL, "out", ...PICTURE_OPTIONS],
+    help: [
+      ["picture KIND IMAGES", "what the model sees of each image, as a picture"],
+      ["  KIND", "attention, similarity, features, norms, lens, occlusion,"],
+      ["", "activation, text; distance, filters, positions"],
+      ["  --out FILE", ".png, .svg or .npy; drawn in the terminal without"],
+      ["  --layer 11", "from 0;  --heads mean, or max, min, a number from 0"],
+      ["  --from class", 'or pool, mean, "ROW,COLUMN";  --rollout;  --discard 0.9'],
+      ["  --unit", "features of length 1;  --outliers 3;  --keep high"],
+      ["  --class NAME", 'or a number;  --labels "A,B";  --top 6'],
+      ["  --size 2", "patches that are covered;  --stride;  --components 28"],
+      ["  --width N", "pixels;  --smooth;  --alone: not on the photo"],
     ],
   },
   quantize: {
@@ -135,9 +197,16 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   quiet: { type: "boolean" },
   ...Object.fromEntries(Object.keys(TASK_OPTIONS).map((name) => [name, { type: "string" as const }])),
   out: { type: "string" },
+  hash: { type: "boolean" },
+  watch: { type: "boolean" },
+  where: { type: "string" },
+  move: { type: "string" },
+  l2: { type: "string" },
   pooling: { type: "string" },
   normalize: { type: "boolean" },
   batch: { type: "string" },
+  ...Object.fromEntries(PICTURE_OPTIONS.map((name) => [name, { type: "string" as const }])),
+  ...Object.fromEntries(PICTURE_FLAGS.map((name) => [name, { type: "boolean" as const }])),
   seconds: { type: "string" },
   port: { type: "string" },
   host: { type: "string" },
@@ -170,7 +239,19 @@ export interface Arguments {
   readonly task: Readonly<Record<string, unknown>>;
   readonly taskArguments: readonly unknown[];
   readonly out: string | undefined;
+  /** Options of index, search, duplicates and learn. */
+  readonly collection: {
+    readonly hash: boolean;
+    readonly watch: boolean;
+    readonly topK: number;
+    readonly where: readonly [name: string, value: string] | undefined;
+    readonly threshold: number;
+    readonly move: string | undefined;
+    readonly l2: number | undefined;
+  };
   readonly embed: Pick<EmbedOptions, "pooling" | "normalize">;
+  /** Options of a picture as they are given. */
+  readonly picture: Readonly<Partial<Record<string, string>>>;
   readonly batch: number;
   readonly seconds: number;
   readonly serve: {
@@ -276,7 +357,19 @@ export function parseArguments(argv: readonly string[]): Arguments {
     ),
     taskArguments: values.filter(({ option }) => typeof option === "number").map(({ value }) => value),
     out: given.out,
+    collection: {
+      hash: given.hash !== undefined,
+      watch: given.watch !== undefined,
+      topK: count("top", "10", MAX_COUNT),
+      where: given.where === undefined ? undefined : factOf(given.where),
+      threshold: number("threshold", "0.95", "a cosine above -1 and at most 1", (x) => x > -1 && x <= 1),
+      move: given.move,
+      l2: given.l2 === undefined ? undefined : number("l2", "", "a positive number", (x) => x > 0 && x < Infinity),
+    },
     embed: { pooling: given.pooling as EmbedOptions["pooling"], normalize: given.normalize !== undefined },
+    picture: Object.fromEntries(
+      PICTURE_OPTIONS.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])),
+    ),
     batch: count("batch", "1", 1024),
     seconds: number("seconds", "5", "above 0 and at most a day, 86400", (x) => x > 0 && x <= 86_400),
     serve: {
@@ -298,6 +391,13 @@ function patternOf(text: string | undefined): RegExp | undefined {
   } catch {
     throw new Error(`--ignore must be a regular expression; got ${excerpt(text)}`);
   }
+}
+
+/** A name and a value. */
+function factOf(text: string): readonly [string, string] {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return [name, value];
+  throw new Error(`--where must be NAME=VALUE; got ${excerpt(text)}`);
 }
 
 /** Texts with commas between, without spaces around them. */
@@ -367,34 +467,38 @@ const helpLines = (rows: readonly (readonly [string, string])[]): string[] =>
 /** Lines that fit a screen of 80 columns and 24 rows, with the prompt after them; of a command, its options. */
 export function helpText(version: string, command?: CommandName): string[] {
   if (command !== undefined) {
-    const { operands, help } = COMMANDS[command]!;
+    const { operands, options, help } = COMMANDS[command]!;
     return [
       `usage: vitrail ${help[0]![0]} [options]`,
       `  ${help[0]![1]}`,
       ...(help.length > 1 ? ["", ...helpLines(help.slice(1))] : []),
-      ...(operands === "images" ? ["", ...IMAGES_HELP] : []),
-      ...(operands === "source" ? [] : ["", ...MODEL_HELP]),
+      ...(operands === "images" || operands === "kind" ? ["", ...IMAGES_HELP] : []),
+      ...(options.includes("model") ? ["", ...MODEL_HELP] : []),
     ];
   }
   return [
     `vitrail ${version}: Vision Transformers from their original weights`,
-    "",
     'usage: vitrail COMMAND [options]; "vitrail COMMAND --help" lists its own',
     "",
     ...helpLines(Object.values(COMMANDS).map(({ help }) => help[0]!)),
     "",
-    ...MODEL_HELP,
-    ...IMAGES_HELP,
+    ...helpLines(SHORT_HELP),
     "example: vitrail classify cat.jpg",
   ];
 }
 
-const MODEL_HELP: readonly string[] = helpLines([
+/** Lines that the help of all commands has, of those of one. */
+const SHORT_HELP = [
   ["--model NAME", "owner/name of Hugging Face, or a folder, file or URL"],
+  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+] as const;
+
+const MODEL_HELP: readonly string[] = helpLines([
+  SHORT_HELP[0],
   ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
   ["--threads auto", "how many;  --wide;  --processor;  --offline;  --token"],
-  ["--json", "one JSON object a line;  --quiet;  --help;  --version"],
+  SHORT_HELP[1],
 ]);
 
 const IMAGES_HELP: readonly string[] = helpLines([["IMAGES", 'files, addresses, folders, "*.jpg", @list.txt, or -']]);

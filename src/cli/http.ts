@@ -1,14 +1,27 @@
 /** Node's HTTP in front of a function from Request to Response, with patience for no client without end. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { isIPv6 } from "node:net";
+import { type AddressInfo, isIPv6 } from "node:net";
 import { Readable } from "node:stream";
 
-/** Milliseconds for a request's head, and for its body; for a connection between requests; and between two looks at them. */
-const [HEAD, BODY, BETWEEN, LOOK] = [10_000, 60_000, 5000, 2000];
-/** Milliseconds for an answer to be taken, and bytes a second beyond. */
-const [TAKEN, PACE] = [30_000, 10_000];
-/** Milliseconds for the rest of a body that nobody reads to arrive, so that its sender sees the answer. */
-const LINGER = 1000;
+/** Milliseconds that clients have, and bytes a second. */
+export interface Patience {
+  /** For the head of a request, for all of it, and between two requests of a connection. */
+  readonly head: number;
+  readonly whole: number;
+  readonly between: number;
+  /** Between two looks at connections that may be late. */
+  readonly look: number;
+  /** For an answer to be taken, and as many bytes a second beyond. */
+  readonly taken: number;
+  readonly pace: number;
+  /** For the rest of a body that nobody reads to arrive, so that its sender sees the answer. */
+  readonly linger: number;
+}
+
+const PATIENCE: Patience = {
+  ...{ head: 10_000, whole: 60_000, between: 5000, look: 2000 },
+  ...{ taken: 30_000, pace: 10_000, linger: 1000 },
+};
 
 const addresses = new WeakMap<Request, string>();
 
@@ -30,11 +43,20 @@ export interface Listening {
  */
 export async function listen(
   handler: (request: Request) => Promise<Response>,
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port, patience = PATIENCE }: { readonly host: string; readonly port: number; readonly patience?: Patience },
 ): Promise<Listening> {
   let closing = false;
-  const timeouts = { headersTimeout: HEAD, requestTimeout: BODY, keepAliveTimeout: BETWEEN };
-  const server = createServer({ ...timeouts, connectionsCheckingInterval: LOOK }, (incoming, outgoing) => {
+  const {
+    head: headersTimeout,
+    whole: requestTimeout,
+    between: keepAliveTimeout,
+    look,
+    taken,
+    pace,
+    linger,
+  } = patience;
+  const timeouts = { headersTimeout, requestTimeout, keepAliveTimeout, connectionsCheckingInterval: look };
+  const server = createServer(timeouts, (incoming, outgoing) => {
     void answer(incoming, outgoing);
   });
 
@@ -52,11 +74,11 @@ export async function listen(
     if (outgoing.destroyed) return;
     // Who sends a body that is not read, and who does not take its answer, is not waited for.
     incoming.resume();
-    const late = setTimeout(() => incoming.socket.destroy(), TAKEN + (1000 * body.length) / PACE);
+    const late = setTimeout(() => incoming.socket.destroy(), taken + (1000 * body.length) / pace);
     outgoing.on("close", () => clearTimeout(late));
     outgoing.on("finish", () => {
       if (incoming.complete) return;
-      const lingering = setTimeout(() => incoming.socket.destroy(), LINGER);
+      const lingering = setTimeout(() => incoming.socket.destroy(), linger);
       incoming.on("close", () => clearTimeout(lingering));
     });
     const headers = Object.fromEntries(response.headers);
@@ -66,9 +88,9 @@ export async function listen(
   }
 
   await listening(server, host, port);
-  const { port: taken } = server.address() as { port: number };
+  const address = server.address() as AddressInfo;
   return {
-    url: `http://${isIPv6(host) ? `[${host}]` : host}:${taken}`,
+    url: `http://${isIPv6(host) ? `[${host}]` : host}:${address.port}`,
     close() {
       closing = true;
       return new Promise((resolve) => server.close(() => resolve()));

@@ -10,7 +10,7 @@ import type { Checkpoint } from "../io/checkpoint.js";
 import { excerpt } from "../json.js";
 import { gridOf } from "../vit/places.js";
 import { bytesText, grouped, type Invocation, modelName, progressOf, sourceOf } from "./invocation.js";
-import { activationBytes, multiplyAdds } from "./sizes.js";
+import { activationBytes, multiplyAdds, tokensOf } from "./sizes.js";
 
 export async function inspect({ args, terminal, signal }: Invocation): Promise<void> {
   const model = modelName(args);
@@ -41,12 +41,25 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
     weights: quantized ? checkpoint.bytes : 4 * parameters,
     activations: activationBytes(config, heads),
   };
+  const tokens = tokensOf(config);
   const gflop = (2 * multiplyAdds(config, heads)) / 1e9;
 
   if (args.json) {
     const { bytes, format, state } = checkpoint;
     const found = { format, state, prefix, strays, assumed };
-    terminal.printJson({ model, ...config, labels, preprocessing, parameters, dtypes, bytes, memory, gflop, ...found });
+    terminal.printJson({
+      model,
+      ...config,
+      labels,
+      preprocessing,
+      parameters,
+      dtypes,
+      bytes,
+      memory,
+      gflop,
+      tokens,
+      ...found,
+    });
     return;
   }
   const tower = [...checkpoint.tensors.keys()];
@@ -63,7 +76,7 @@ export async function inspect({ args, terminal, signal }: Invocation): Promise<v
       describePreprocessing(preprocessing) + (assumed ? `; no file says so: ${assumed}'s defaults` : ""),
     parameters: `${grouped(parameters)}, stored as ${dtypes.join(", ")} in ${bytesText(checkpoint.bytes)} of ${describeFormat(checkpoint)}`,
     memory: `about ${bytesText(memory.weights)} of weights and ${bytesText(memory.activations)} an image, in ${quantized ? "int8" : "f32"}`,
-    work: `${gflop.toPrecision(3)} GFLOP an image`,
+    work: `${gflop.toPrecision(3)} GFLOP an image${tokens === undefined ? "" : ` of ${grouped(tokens)} tokens`}`,
     ...(prefix ? { prefix: describePrefix(checkpoint) } : {}),
     ...(strays.length > 0 ? { strays: `${describeStrays(strays)}: keys that its library does not know` } : {}),
   };

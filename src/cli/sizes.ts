@@ -12,6 +12,10 @@ function sequenceOf(config: Config) {
   return { patches, tokens: config.prefixTokens + patches, patchValues: channels * height * width };
 }
 
+/** Tokens of an image, T; of a ResNet none. */
+export const tokensOf = (config: Config): number | undefined =>
+  config.depth > 0 ? sequenceOf(config).tokens : undefined;
+
 /** Multiply-adds of T tokens, eq. 2: qkv and proj, then Q Kᵀ and A V; eq. 3: both layers of the MLP, or all three. */
 const blockProducts = ({ width: D, mlpWidth }: EncoderConfig, T: number, gated: boolean, pairs = T * T): number =>
   T * 4 * D * D + 2 * pairs * D + T * (gated ? 3 : 2) * D * mlpWidth;

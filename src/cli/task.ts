@@ -1,12 +1,17 @@
 /** The commands that do a task on each image, and print each result as soon as it is known. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { basename, extname, join } from "node:path";
-import { openImage } from "../image/source.js";
+import { basename, join } from "node:path";
+import type { RgbImage } from "../image/decode/file.js";
+import { resize } from "../image/resize.js";
+import { type ImageInput, openImage } from "../image/source.js";
 import { isFile } from "../platform/files.js";
-import { nameOf } from "../platform/web.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
+import { stemOf } from "./images.js";
 import { describeBackend, forEachImage, type Invocation, loadModel, since } from "./invocation.js";
+
+/** Photos that are shown beside their classes, in a terminal: not hundreds. */
+const SHOWN = 12;
 
 export const taskCommand = (name: TaskName) => async (invocation: Invocation) => {
   const { args, terminal, signal } = invocation;
@@ -22,7 +27,7 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
   if (out !== undefined) mkdirSync(out, { recursive: true });
   const taken = new Set<string>();
 
-  await forEachImage(invocation, async (image, input) => {
+  await forEachImage(invocation, async (image, input, _, all) => {
     const start = performance.now();
     const result = await perform(input);
     const ms = since(start);
@@ -35,6 +40,10 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
         writeFileSync(file, bytes);
         files.push(file);
       }
+    }
+    if (name === "classify" && terminal.canvas && !args.json && all <= SHOWN) {
+      const { most, draw } = terminal.canvas;
+      await draw(await thumbnail(input, Math.ceil(most / 4), signal));
     }
     if (args.json) {
       const written = files.length > 0 ? { files } : {};
@@ -62,12 +71,10 @@ async function withFiles(options: Readonly<Record<string, unknown>>, images: rea
   return { ...options, ...Object.fromEntries((await Promise.all(read)).flat()) };
 }
 
-/** The name of an image's pictures: its own without the ending, and a number where another image has it already. */
-function stemOf(image: string, taken: Set<string>): string {
-  const name = basename(image === "-" ? "stdin" : nameOf(image).split(/[?#]/)[0]!);
-  const own = name.slice(0, name.length - extname(name).length) || "image";
-  let stem = own;
-  for (let i = 2; taken.has(stem); i++) stem = `${own}-${i}`;
-  taken.add(stem);
-  return stem;
+/** A photo of at most so many pixels a side. */
+async function thumbnail(input: ImageInput, most: number, signal: AbortSignal): Promise<RgbImage> {
+  const photo = await openImage(input, { signal });
+  const factor = Math.min(1, most / Math.max(photo.width, photo.height));
+  const side = (pixels: number) => Math.max(1, Math.round(pixels * factor));
+  return resize({ ...photo, channels: 3 }, { width: side(photo.width), height: side(photo.height), filter: "bicubic" });
 }

@@ -1,10 +1,13 @@
 /** Where the commands write: results to standard output; errors, notes and progress to standard error. */
 
+import type { RgbImage } from "../image/decode/file.js";
 import { bar } from "../tasks/bar.js";
+import { graphicsOf, graphicsText, mostPixels } from "./draw.js";
 
 /** The part that is used of process.stdout and process.stderr. */
 export interface Output {
   readonly isTTY?: boolean;
+  readonly columns?: number;
   write(text: string): unknown;
 }
 
@@ -13,13 +16,15 @@ export interface Terminal {
   print(...lines: string[]): void;
   /** The same where it matters less. */
   printDim(text: string): void;
+  /** Draws pictures of at most so many pixels across; undefined where standard output is no terminal that shows them. */
+  readonly canvas: { readonly most: number; draw(image: RgbImage): Promise<void> } | undefined;
   /** A result for programs, on one line. */
   printJson(value: object): void;
   /** One line that says what went wrong. */
   fail(error: unknown): void;
   note(text: string): void;
-  /** Draws a bar, on a terminal only, until `done` is `total`. */
-  progress(what: string, done: number, total: number): void;
+  /** Draws a bar, on a terminal only, until `done` is `total`; no bar, where the total is not known. */
+  progress(what: string, done: number, total?: number): void;
   /** Removes the bar. */
   clear(): void;
 }
@@ -30,9 +35,10 @@ const INTERVAL = 100;
 export function createTerminal(
   stdout: Output,
   stderr: Output,
-  { quiet = false, noColor = false }: { quiet?: boolean; noColor?: boolean } = {},
+  { quiet = false, env = {} }: { quiet?: boolean; env?: Readonly<Record<string, string | undefined>> } = {},
 ): Terminal {
-  const dims = stdout.isTTY && !noColor;
+  const dims = stdout.isTTY && !env.NO_COLOR;
+  const graphics = stdout.isTTY ? graphicsOf(env) : undefined;
   let drawn = Number.NEGATIVE_INFINITY;
   let visible = false;
 
@@ -46,8 +52,18 @@ export function createTerminal(
     output.write(`${text}\n`);
   }
 
+  const canvas = graphics && {
+    // A column is left, in which some terminals break the line.
+    most: mostPixels(graphics, (stdout.columns || 80) - 1),
+    async draw(image: RgbImage) {
+      clear();
+      stdout.write(await graphicsText(image, graphics));
+    },
+  };
+
   return {
     clear,
+    canvas,
     print: (...lines) => line(stdout, lines.map(printable).join("\n")),
     printDim: (text) => line(stdout, dims ? `\x1b[2m${printable(text)}\x1b[22m` : printable(text)),
     printJson: (value) => line(stdout, JSON.stringify(value)),
@@ -57,12 +73,13 @@ export function createTerminal(
     },
     progress(what, done, total) {
       if (quiet || !stderr.isTTY) return;
-      if (done >= total) return clear();
+      if (total !== undefined && done >= total) return clear();
       const now = performance.now();
       if (now - drawn < INTERVAL) return;
       drawn = now;
       visible = true;
-      stderr.write(`\r${what} ${bar(done / total, 30)} ${Math.floor((100 * done) / total)} %\x1b[K`);
+      const share = total === undefined ? `${done}` : `${bar(done / total, 30)} ${Math.floor((100 * done) / total)} %`;
+      stderr.write(`\r${what} ${share}\x1b[K`);
     },
   };
 }

@@ -229,12 +229,11 @@ async function embedAll(
     return items.map((_, i) => rows.subarray(i * width, (i + 1) * width));
   } catch (error) {
     options.signal?.throwIfAborted();
+    // Throws once the model was disposed of, which is no fault of a photo.
+    void model.memory;
+    if (items.length === 1) return [error as Error];
     const { errors, results } = error as BatchError<Float32Array>;
-    // A model that was disposed of, or lost its backend, fails as a whole.
-    if (!results) {
-      if (items.length === 1 && error instanceof Error && /^(image|file): /.test(error.message)) return [error];
-      throw error;
-    }
+    if (!results) throw error;
     let failed = 0;
     return items.map((_, i) => results[i] ?? errors[failed++]!);
   }

@@ -3,7 +3,7 @@ import { checkSame, type Identity, identityOf } from "../identity.js";
 import type { ImageInput } from "../image/source.js";
 import { excerpt } from "../json.js";
 import type { Model } from "../model.js";
-import { diskTools, isDirectory, listDirectory, notWritten, pathExists } from "../platform/files.js";
+import { diskTools, isDirectory, listDirectory, makeFolder, pathExists } from "../platform/files.js";
 import type { EmbedOptions } from "../tasks/embed.js";
 import { checkNames } from "../tasks/task.js";
 import { type Added, type AddOptions, addPhotos } from "./add.js";
@@ -148,11 +148,7 @@ async function create(
     throw new Error(`collection: "${folder}" must be empty, or have a manifest.json; it has ${excerpt(other)}`);
   }
   const identity = await identityOf(model, { pooling, normalize: true, signal });
-  await diskTools()
-    .fs.mkdir(folder, { recursive: true })
-    .catch((error) => {
-      throw notWritten(folder, error);
-    });
+  await makeFolder(folder);
   await writeManifest(manifest, identity);
   return identity;
 }

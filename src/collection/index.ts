@@ -10,7 +10,7 @@ export type { Features } from "./examples.js";
 export { type FewShotHead, type FewShotOptions, fewShot } from "./few-shot.js";
 export type { Head, HeadOptions } from "./head.js";
 export { loadHead } from "./head-file.js";
-export type { Photo, Source } from "./items.js";
+export type { Archive, Photo, Source } from "./items.js";
 export { type NearestOptions, nearestNeighbors } from "./nearest.js";
 export type { KnownPhoto } from "./photos.js";
 export type { Hit, SearchOptions } from "./search.js";

@@ -15,9 +15,16 @@ export interface Photo {
 
 /**
  * A path of a photo, a folder, a tar archive (.tar, .tar.gz, .tgz; webdataset's are such), a pattern such as "photos/*.jpg", a list "@list.txt", or
- * an address of a photo or an archive; or a photo with a name.
+ * an address of a photo or an archive; a photo with a name, or an archive as it arrives.
  */
-export type Source = string | URL | Photo;
+export type Source = string | URL | Photo | Archive;
+
+/** A tar archive as it arrives. */
+export interface Archive {
+  /** Ids of its photos begin with this one. */
+  readonly id: string;
+  readonly archive: AsyncIterable<Uint8Array>;
+}
 
 /** A photo, and what is known of it before it is opened. */
 export interface Item extends Partial<Omit<Photo, "id">> {
@@ -49,7 +56,8 @@ export async function* itemsOf(
   for await (const source of many ? (sources as AsyncIterable<Source>) : [sources as Source]) {
     signal.throwIfAborted();
     if (typeof source === "string" || source instanceof URL) yield* ofPlace(source, signal);
-    else yield ofPhoto(source);
+    else if ("archive" in Object(source)) yield* photosOf((source as Archive).archive, String(source.id), signal);
+    else yield ofPhoto(source as Photo);
   }
 }
 
@@ -111,7 +119,7 @@ async function* ofArchive(source: string, signal: AbortSignal): AsyncGenerator<I
  * Photos of an archive, whose ids are that of the archive, "#", and the entry's name. Facts in .json and .txt entries of the same
  * name, beside an image as webdataset has them, go with it.
  */
-export async function* photosOf(
+async function* photosOf(
   chunks: AsyncIterable<Uint8Array>,
   archive: string,
   signal: AbortSignal,

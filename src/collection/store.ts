@@ -15,7 +15,15 @@
 import { encodeNpy, readNpyHead } from "../io/npy.js";
 import { fromFile } from "../io/source.js";
 import { excerpt, parseJson } from "../json.js";
-import { diskTools, listDirectory, pathExists, readFile, writeWhole } from "../platform/files.js";
+import {
+  diskTools,
+  isDirectory,
+  listDirectory,
+  makeFolder,
+  pathExists,
+  readFile,
+  writeWhole,
+} from "../platform/files.js";
 import { locked } from "../platform/lock.js";
 import { encodeRows, type PhotoRow, readRows } from "./parquet.js";
 
@@ -67,7 +75,7 @@ export async function openStore(folder: string, width: number): Promise<Store> {
   const failuresAt = path.join(folder, "failures.jsonl");
   const removedAt = path.join(folder, "removed.json");
   const numbersIn = async (at: string, name: RegExp) =>
-    (await pathExists(at))
+    (await isDirectory(at))
       ? (await listDirectory(at))
           .flatMap((file) => name.exec(file)?.[1] ?? [])
           .map(Number)
@@ -116,7 +124,7 @@ export async function openStore(folder: string, width: number): Promise<Store> {
       if (!there.has(number)) await fs.rm(rowsAt(number), { force: true });
     }
     for (const at of [folder, vectorsFolder, rowsFolder]) {
-      for (const name of (await pathExists(at)) ? await listDirectory(at) : []) {
+      for (const name of (await isDirectory(at)) ? await listDirectory(at) : []) {
         if (name.endsWith(".partial")) await fs.rm(path.join(at, name), { force: true });
       }
     }
@@ -134,10 +142,15 @@ export async function openStore(folder: string, width: number): Promise<Store> {
       return rows;
     },
     async append(vectors, rows, replaced) {
-      for (const at of [vectorsFolder, rowsFolder]) await fs.mkdir(at, { recursive: true });
+      for (const at of [vectorsFolder, rowsFolder]) await makeFolder(at);
       const number = (shards.at(-1)?.number ?? -1) + 1;
       await writeWhole(rowsAt(number), await encodeRows(rows));
-      await writeWhole(vectorsAt(number), encodeNpy({ dims: [rows.length, width], data: vectors }));
+      try {
+        await writeWhole(vectorsAt(number), encodeNpy({ dims: [rows.length, width], data: vectors }));
+      } catch (error) {
+        await fs.rm(rowsAt(number), { force: true });
+        throw error;
+      }
       if (replaced) {
         shards.pop();
         for (const at of [vectorsAt, rowsAt]) await fs.rm(at(replaced.number), { force: true });

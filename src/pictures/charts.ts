@@ -2,7 +2,7 @@
 import { el, FAINT, INK, LINE, SERIES, svgFile, text, ticks, wrapped } from "./svg.js";
 
 /** Sizes of a chart, pixels. */
-const [LEFT, TOP, WIDTH, HEIGHT] = [64, 56, 520, 300];
+const [LEFT, TOP, WIDTH, HEIGHT] = [76, 60, 520, 300];
 const NARROW = 24;
 
 interface Axes {
@@ -41,9 +41,9 @@ function chart(
     parts.push(text(at.x(layer), TOP + HEIGHT + 20, String(layer + x.first), { anchor: "middle" }));
   }
   parts.push(text(LEFT + WIDTH / 2, TOP + HEIGHT + 42, x.name, { anchor: "middle" }));
-  parts.push(text(20, TOP + HEIGHT / 2, y.name, { anchor: "middle", turned: true }));
+  parts.push(text(26, TOP + HEIGHT / 2, y.name, { anchor: "middle", turned: true }));
   parts.push(...draw(at));
-  let end = TOP + HEIGHT + 62;
+  let end = TOP + HEIGHT + 70;
   for (const line of wrapped(note, (WIDTH + right) / 6)) {
     parts.push(text(LEFT, end, line, { fill: FAINT }));
     end += 17;

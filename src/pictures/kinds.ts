@@ -541,7 +541,9 @@ const lens = each<LensOptions>({
     let since = rows.length - 1;
     while (since > 0 && leader(rows[since - 1]!) === final) since--;
     const title = "What the head would say after every layer";
-    const note = `${shortened(names[final]!, 40)} leads from layer ${since} on. Before the first block the class token has seen nothing of the photo.`;
+    const note = `${shortened(names[final]!, 40)} leads from layer ${since} on.${
+      model.config.classToken ? " Before the first block the class token has seen nothing of the photo." : ""
+    }`;
     const shown = unit === "probability" ? (x: number) => `${(100 * x).toFixed(1)} %` : figure;
     return {
       ...{ dims: [rows.length, names.length], data: Float32Array.from(rows.flatMap((row) => [...row])), names },

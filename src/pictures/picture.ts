@@ -5,7 +5,7 @@ import { type ImageInput, openImage } from "../image/source.js";
 import { encodeNpy } from "../io/npy.js";
 import type { ColorMap } from "./colors.js";
 import { type Cells, colorsOf, drawCells, drawOver, type Scale } from "./draw.js";
-import { FAINT, figure, INK, picture as imageIn, legend, svgFile, text, wrapped } from "./svg.js";
+import { FAINT, figure, heading, picture as imageIn, legend, svgFile, text, wrapped } from "./svg.js";
 
 /** How a picture is drawn. */
 export interface DrawOptions {
@@ -118,12 +118,11 @@ export function pictureOf<Kind extends string>(kind: Kind, { view, ...plate }: P
     const width = Math.min(Math.max(image.width, 360), 960);
     const height = (image.height * width) / image.width;
     const axes = "axes" in view ? view.axes : undefined;
-    const [left, top] = [axes ? 44 : 24, 48];
+    const left = axes ? 44 : 24;
+    const { parts, more } = heading(left, 30, plate.title, width);
+    const top = 48 + more;
     const below = top + height + (axes ? 44 : 20);
-    const parts = [
-      text(left, 30, plate.title, { size: 16, fill: INK, weight: 600 }),
-      await imageIn(image, { x: left, y: top, width, height }),
-    ];
+    parts.push(await imageIn(image, { x: left, y: top, width, height }));
     if (axes) {
       parts.push(text(left + width / 2, top + height + 22, axes.x, { anchor: "middle" }));
       parts.push(text(26, top + height / 2, axes.y, { anchor: "middle", turned: true }));

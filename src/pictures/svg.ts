@@ -96,7 +96,8 @@ export function legend(
   const steps = Array.from({ length: count }, (_, i) => {
     const at = 3 * Math.round((255 * i) / (count - 1));
     const fill = `#${Array.from(table.subarray(at, at + 3), (level) => level.toString(16).padStart(2, "0")).join("")}`;
-    return el("rect", { x: x + (i * width) / count, y, width: width / count + 0.5, height: 10, fill });
+    // Each goes on under those after it: no gaps show between them, in whatever size it is drawn.
+    return el("rect", { x: x + (i * width) / count, y, width: width - (i * width) / count, height: 10, fill });
   });
   return [
     ...steps,
@@ -123,6 +124,15 @@ export function figure(x: number): string {
   if (size >= 1000) return Math.round(x).toLocaleString("en-US");
   if (size < 0.001) return x.toExponential(1);
   return String(Number(x.toPrecision(3)));
+}
+
+/** A title in lines as wide as there is room, the first at `y`; and how much further down what follows it is. */
+export function heading(x: number, y: number, words: string, width: number): { parts: string[]; more: number } {
+  const lines = wrapped(words, width / 8.4);
+  return {
+    parts: lines.map((line, i) => text(x, y + 20 * i, line, { size: 16, fill: INK, weight: 600 })),
+    more: 20 * (lines.length - 1),
+  };
 }
 
 /** Words in lines of at most so many characters. */

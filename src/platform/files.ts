@@ -238,6 +238,18 @@ export async function writeWhole(path: string, bytes: Uint8Array | string): Prom
   }
 }
 
+/**
+ * Makes a folder, and those that it is in, where they are not there.
+ * @throws Error: one sentence, as writeWhole.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  await builtin("node:fs/promises")
+    .mkdir(path, { recursive: true })
+    .catch((error) => {
+      throw notWritten(path, error);
+    });
+}
+
 /** The error of a file that cannot be written. */
 export function notWritten(path: string, error: unknown): Error {
   const { code = "" } = Object(error) as { code?: string };
@@ -253,6 +265,7 @@ const NOT_WRITTEN: Record<string, string> = {
   EROFS: "may not be written: its disk is read-only",
   ENOENT: "cannot be written: its folder does not exist",
   ENOTDIR: "cannot be written: its folder does not exist",
+  EEXIST: "cannot be written: a file is in its place",
 };
 
 /** Has a folder's names on disk; where folders cannot be opened (Windows), the system does that by itself. */

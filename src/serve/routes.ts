@@ -26,8 +26,20 @@ export function findRoute(method: string, path: string): Found | { readonly meth
   for (const [i, route] of ROUTES.entries()) {
     const match = PATTERNS[i]!.exec(path);
     if (!match) continue;
-    if (route.method === asked) return { route, parts: { ...match.groups } };
+    if (route.method === asked) return { route, parts: decoded(match.groups) };
     methods.add(route.method);
   }
   return { methods: [...methods] };
+}
+
+/** Parts of a path as they are meant: clients write a model's slash as %2F, or as it is. */
+function decoded(parts: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const decode = (part: string) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part;
+    }
+  };
+  return Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, decode(part)]));
 }

@@ -1,11 +1,12 @@
 /** Anatomy: what the model knows before it sees a photo, and how far its heads look (the paper's figure 7). */
 import type { VNode } from "preact";
+import { useMemo } from "preact/hooks";
 import { viridis } from "../colors.js";
-import { cellOf, drawMark, fit, whole } from "../draw.js";
+import { cellOf, drawMark, fit, type Grid, whole } from "../draw.js";
 import { Canvas, Figure, Legend, PatchMap } from "../parts.js";
 import { SAMPLES, sampleBlob } from "../photos.js";
 import { ask, useAnswer } from "../session.js";
-import { hasAttention, patchOf, rangeOf, type Sight } from "../sight.js";
+import { hasAttention, rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
 import { pictureOf } from "./code.js";
 import { pointed } from "./start.js";
@@ -50,45 +51,59 @@ function Filters({ filters }: { filters: Tensor | undefined }): VNode {
 /** Colors of the cosines, from the least of them to 1. */
 const colorFrom = (low: number) => (cosine: number) => viridis(Math.max(0, Math.min(1, (cosine - low) / (1 - low))));
 
-/** A grid of grids: for each place the cosines of all others. */
+/** The place at hand on the grid of the position embeddings, which may be another than the photo's. */
+function placeOf(s: Sight, [rows, columns]: Grid): number {
+  const [height, width] = s.seen.grid;
+  return Math.floor(((s.row + 0.5) * rows) / height) * columns + Math.floor(((s.col + 0.5) * columns) / width);
+}
+
+/** A grid of grids, with a gap between them: for each place the cosines of all others. */
+function gridOfGrids({ dims, data }: Tensor): OffscreenCanvas {
+  const [rows, columns] = dims as [number, number];
+  const [low] = rangeOf(data);
+  const palette = Array.from({ length: 256 }, (_, i) => viridis(i / 255));
+  const [height, width] = [rows * (rows + 2), columns * (columns + 2)];
+  const pixels = new ImageData(width, height);
+  let cosine = 0;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      for (let y = 0; y < rows; y++)
+        for (let x = 0; x < columns; x++) {
+          const color = palette[Math.round((255 * (data[cosine++]! - low)) / (1 - low))]!;
+          const at = 4 * ((row * (rows + 2) + 1 + y) * width + column * (columns + 2) + 1 + x);
+          pixels.data[at] = color[0];
+          pixels.data[at + 1] = color[1];
+          pixels.data[at + 2] = color[2];
+          pixels.data[at + 3] = 255;
+        }
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d")!.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
 function Places({ positions, s }: { positions: Tensor; s: Sight }): VNode {
-  const [rows, columns] = positions.dims as [number, number];
-  const count = rows * columns;
-  const color = colorFrom(rangeOf(positions.data)[0]);
+  const grid = positions.dims as unknown as Grid;
+  const [rows, columns] = grid;
+  const grids = useMemo(() => gridOfGrids(positions), [positions]);
   const draw = (canvas: HTMLCanvasElement) => {
     const context = fit(canvas);
-    const [height, width] = [rows * (rows + 2), columns * (columns + 2)];
-    const grids = new OffscreenCanvas(width, height);
-    const pixels = new ImageData(width, height);
-    for (let from = 0; from < count; from++)
-      for (let to = 0; to < count; to++) {
-        const x = (from % columns) * (columns + 2) + 1 + (to % columns);
-        const y = Math.floor(from / columns) * (rows + 2) + 1 + Math.floor(to / columns);
-        pixels.data.set(
-          [...color(positions.data[from * count + to]!).slice(0, 3), 255] as number[],
-          4 * (y * width + x),
-        );
-      }
-    grids.getContext("2d")!.putImageData(pixels, 0, 0);
+    if (!context) return;
     const place = whole(context);
     context.clearRect(0, 0, place.width, place.height);
     context.imageSmoothingEnabled = false;
     context.drawImage(grids, 0, 0, place.width, place.height);
-    const patch = patchOf(s);
-    if (patch < count) drawMark(context, cellOf([rows, columns], place, patch), 2);
+    drawMark(context, cellOf(grid, place, placeOf(s, grid)), 2);
   };
   const point = (event: PointerEvent) => {
     const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const part = (at: number, size: number, cells: number) =>
-      Math.max(0, Math.min(cells - 1, Math.floor((at / size) * cells)));
-    set({
-      row: part(event.clientY - box.top, box.height, rows),
-      col: part(event.clientX - box.left, box.width, columns),
-    });
+    const [height, width] = s.seen.grid;
+    const part = (at: number, cells: number) => Math.max(0, Math.min(cells - 1, Math.floor(at * cells)));
+    const row = part((event.clientY - box.top) / box.height, height);
+    set({ row, col: part((event.clientX - box.left) / box.width, width) });
   };
   return (
     <div class="map" style={{ aspectRatio: `${columns} / ${rows}` }} onPointerMove={point} onPointerDown={point}>
-      <Canvas draw={draw} label={`Similarity of the ${count} places, a grid of grids`} />
+      <Canvas draw={draw} label={`Similarity of the ${rows * columns} places, a grid of grids`} />
     </div>
   );
 }
@@ -168,7 +183,7 @@ function Body({ s }: { s: Sight }): VNode {
   });
   const [box, width] = useWidth();
   const [rows, columns] = (positions?.dims ?? s.seen.grid) as [number, number];
-  const patch = patchOf(s);
+  const patch = placeOf(s, [rows, columns]);
   const own = positions?.data.subarray(patch * rows * columns, (patch + 1) * rows * columns);
   const low = positions ? rangeOf(positions.data)[0] : 0;
   const color = colorFrom(low);
@@ -178,26 +193,33 @@ function Body({ s }: { s: Sight }): VNode {
         <Figure title="Filters" caption="The main patterns it looks for in a patch: edges, gratings, colors.">
           <Filters filters={filters} />
         </Figure>
-        <Figure
-          title="Places"
-          unit="cosine"
-          caption="How alike the model holds two places to be. Rows and columns were learnt, not told."
-        >
-          {positions ? (
-            <Places positions={positions} s={s} />
-          ) : (
-            <PatchMap label="Places" grid={[rows, columns]} color={undefined} />
-          )}
-        </Figure>
-        <Figure title={`Place ${patch + 1}`} unit={`row ${s.row + 1}, column ${s.col + 1}`}>
-          <PatchMap
-            label="Similarity of all places to this one"
-            grid={[rows, columns]}
-            color={own && own.length > 0 ? (i) => color(own[i]!) : undefined}
-            marked={patch}
-          />
-          <Legend from={low.toFixed(2)} to="1" scale={viridis} />
-        </Figure>
+        {!s.answers.positions?.failed && (
+          <>
+            <Figure
+              title="Places"
+              unit="cosine"
+              caption="How alike the model holds two places to be. Rows and columns were learnt, not told."
+            >
+              {positions ? (
+                <Places positions={positions} s={s} />
+              ) : (
+                <PatchMap label="Places" grid={[rows, columns]} color={undefined} />
+              )}
+            </Figure>
+            <Figure
+              title={`Place ${patch + 1}`}
+              unit={`row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`}
+            >
+              <PatchMap
+                label="Similarity of all places to this one"
+                grid={[rows, columns]}
+                color={own && own.length > 0 ? (i) => color(own[i]!) : undefined}
+                marked={patch}
+              />
+              <Legend from={low.toFixed(2)} to="1" scale={viridis} />
+            </Figure>
+          </>
+        )}
       </div>
       <div ref={box}>
         <Figure

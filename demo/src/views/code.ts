@@ -1,7 +1,7 @@
 /** The lines of a program that do what a view shows, as it is now. */
 import type { KindName, KindOptions } from "vitrail/pictures";
+import type { Made } from "../model.js";
 import type { Sight } from "../sight.js";
-import type { Made } from "../worker.js";
 import type { View } from "./view.js";
 
 export const pictureOf = <Kind extends KindName>(kind: Kind, options: KindOptions[Kind]): Made => ({ kind, options });

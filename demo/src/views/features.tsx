@@ -3,12 +3,12 @@ import type { VNode } from "preact";
 import { componentColor } from "vitrail/pictures";
 import { DARK, gray, viridis } from "../colors.js";
 import type { Color } from "../draw.js";
+import type { FeatureMaps, PhotoBytes } from "../model.js";
 import { Choice, Figure, LayerSlider, Legend, PatchMap } from "../parts.js";
 import { SAMPLES, sampleBlob } from "../photos.js";
 import { ask, useAnswer } from "../session.js";
 import { layerOf, parts, rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
-import type { FeatureMaps, PhotoBytes } from "../worker.js";
 import { pictureOf } from "./code.js";
 import type { View } from "./view.js";
 

@@ -2,12 +2,13 @@
 import type { VNode } from "preact";
 import { useRef } from "preact/hooks";
 import { magma, shade } from "../colors.js";
-import { drawCells } from "../draw.js";
+import { drawPixels } from "../draw.js";
+import type { Lens } from "../model.js";
 import { Bars, Canvas, Choice, Figure, LayerSlider } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
 import { bent, carrierOf, hasAttention, layerOf, rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
-import type { Lens } from "../worker.js";
+import { shortName } from "../text.js";
 import { pictureOf } from "./code.js";
 import { Texts } from "./texts.js";
 import type { View } from "./view.js";
@@ -35,7 +36,7 @@ function linesOf({ names, rows }: Lens, most: number): Line[] {
     .sort((a, b) => b.peak - a.peak)
     .slice(0, most)
     .sort((a, b) => last[b.name]! - last[a.name]!)
-    .map(({ label, name }) => ({ label, rows: rows.map((row) => row[name]!) }));
+    .map(({ label, name }) => ({ label: shortName(label), rows: rows.map((row) => row[name]!) }));
 }
 
 const bestOf = ({ names, rows }: Lens, layer: number, count: number) => {
@@ -43,7 +44,7 @@ const bestOf = ({ names, rows }: Lens, layer: number, count: number) => {
   return Array.from(row.keys())
     .sort((a, b) => row[b]! - row[a]!)
     .slice(0, count)
-    .map((name) => ({ label: names[name]!, probability: row[name]! }));
+    .map((name) => ({ label: shortName(names[name]!), probability: row[name]! }));
 };
 
 /** The layer from which on the last layer's answer leads. */
@@ -179,7 +180,6 @@ function Under({
   narrow: boolean;
 }): VNode {
   const rows = s.answers.carrier?.value as readonly Float32Array[] | undefined;
-  const [height, width] = s.seen.grid;
   const leaders = lens.rows.map((_, layer) => bestOf(lens, layer, 1)[0]!.label);
   const runs = leaders.flatMap((label, layer) => (label === leaders[layer - 1] ? [] : [{ label, layer }]));
   const percent = (part: number) => `${Math.max(0, 100 * part)}%`;
@@ -195,12 +195,8 @@ function Under({
         >
           <Canvas
             draw={(canvas) => {
-              Object.assign(canvas, { width, height });
               const shares = layer > 0 && rows?.[layer - 1] && bent(rows[layer - 1]!);
-              if (shares)
-                drawCells(canvas.getContext("2d")!, [height, width], { x: 0, y: 0, width, height }, (i) =>
-                  magma(shares[i]!),
-                );
+              if (shares) drawPixels(canvas, s.seen.grid, (i) => magma(shares[i]!));
             }}
           />
         </button>

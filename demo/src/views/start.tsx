@@ -1,7 +1,7 @@
 /** Start: what a patch, a token, a layer and an answer are, in four steps that all show the same patch. */
 import type { ComponentChildren, VNode } from "preact";
 import { magma, shade, signed, viridis } from "../colors.js";
-import { drawCells, drawPatch } from "../draw.js";
+import { drawPatch, drawPixels } from "../draw.js";
 import { Bars, Canvas, Heads } from "../parts.js";
 import {
   attention,
@@ -32,13 +32,8 @@ export function pointed(s: Sight, show: string): Overlay {
 /** A token as stripes: blue below zero, orange above, by the square root of its numbers. */
 function Stripes({ label, token }: { label: string; token: Float32Array }): VNode {
   const most = token.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9);
-  const draw = (canvas: HTMLCanvasElement) => {
-    Object.assign(canvas, { width: token.length, height: 1 });
-    drawCells(canvas.getContext("2d")!, [1, token.length], { x: 0, y: 0, width: token.length, height: 1 }, (i) =>
-      signed(Math.sign(token[i]!) * Math.sqrt(Math.abs(token[i]!) / most)),
-    );
-  };
-  return <Canvas draw={draw} label={label} />;
+  const color = (i: number) => signed(Math.sign(token[i]!) * Math.sqrt(Math.abs(token[i]!) / most));
+  return <Canvas draw={(canvas) => drawPixels(canvas, [1, token.length], color)} label={label} />;
 }
 
 function BigPatch({ s }: { s: Sight }): VNode {

@@ -1,8 +1,8 @@
 /** A view: what the rail calls it, what it draws on the photo and what it shows beside it. */
 import type { ComponentChildren, VNode } from "preact";
 import type { Color, Rect } from "../draw.js";
+import type { Made } from "../model.js";
 import type { Sight } from "../sight.js";
-import type { Made } from "../worker.js";
 
 /** What a view draws on the photo. */
 export interface Overlay {

@@ -1,13 +1,13 @@
 /** Words: which parts of the photo speak for a name, or for words that are typed. */
 import type { VNode } from "preact";
 import { magma, shade, viridis } from "../colors.js";
+import type { Occlusion } from "../model.js";
 import { modelNamed, sizeOf } from "../models.js";
 import { Bars, Figure, Legend, PatchMap } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
 import { gridOf, parts, rangeOf, type Sight } from "../sight.js";
 import { set } from "../state.js";
-import { percent } from "../text.js";
-import type { Occlusion } from "../worker.js";
+import { percent, shortName } from "../text.js";
 import { pictureOf } from "./code.js";
 import { getModel } from "./need.js";
 import { Texts } from "./texts.js";
@@ -34,7 +34,7 @@ const Names = ({ names, chosen }: { names: readonly (readonly [string, number])[
     {names.map(([label, probability], i) => (
       <label key={label}>
         <input type="radio" name="name" checked={i === chosen} onChange={() => set({ name: i })} />
-        {label} <span class="quiet">{percent(probability)}</span>
+        {shortName(label)} <span class="quiet">{percent(probability)}</span>
       </label>
     ))}
   </fieldset>
@@ -184,7 +184,7 @@ export const words: View = {
     if (s.seen.top.length === 0) return "";
     return (
       <span>
-        Patches that <b>{chosenOf(s).label}</b> depends on
+        Patches that <b>{shortName(chosenOf(s).label)}</b> depends on
       </span>
     );
   },
