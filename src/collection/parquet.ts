@@ -1,6 +1,6 @@
 /** The metadata of a shard as Parquet, a row a photo, as clip-retrieval has it: image_path first. */
 import { excerpt } from "../json.js";
-import { openFile } from "../platform/files.js";
+import { diskTools, openFile } from "../platform/files.js";
 import { reasonOf } from "../platform/web.js";
 
 /** Facts of a photo when it was embedded. */
@@ -35,12 +35,17 @@ export async function encodeRows(rows: readonly PhotoRow[]): Promise<Uint8Array>
   return new Uint8Array(parquetWriteBuffer({ columnData, createdBy: "vitrail" }));
 }
 
+/** Digest of a shard's metadata, as text. */
+export const digestOf = (bytes: Uint8Array): string =>
+  diskTools().crypto.createHash("sha256").update(bytes).digest("hex");
+
 /**
  * Rows of a shard's metadata.
  * @param count how many there must be.
+ * @param digest that of its bytes when they were written.
  * @throws Error: one sentence, for a file that is no Parquet, has other columns or another number of rows.
  */
-export async function readRows(path: string, count: number): Promise<PhotoRow[]> {
+export async function readRows(path: string, count: number, digest: string | undefined): Promise<PhotoRow[]> {
   const { parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
   const refuse = (found: string): never => {
     throw new Error(`collection: "${path}" ${found}`);
@@ -50,6 +55,11 @@ export async function readRows(path: string, count: number): Promise<PhotoRow[]>
     if (file.size > MAX_BYTES) refuse(`must have at most ${MAX_BYTES} bytes; it has ${file.size}`);
     const bytes = new Uint8Array(file.size);
     await file.read(bytes, 0);
+    if (digestOf(bytes) !== digest) {
+      refuse(
+        "must be as it was written, by the digest beside it: remove both and its vectors, and its photos can be added again",
+      );
+    }
     const slice = (begin: number, end?: number) => bytes.slice(begin, end).buffer;
     const buffer = { byteLength: bytes.length, slice };
     const unreadable = (error: unknown) => refuse(`cannot be read as Parquet: ${reasonOf(error)}`);

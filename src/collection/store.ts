@@ -4,6 +4,7 @@
  *     manifest.json                         which model made the vectors, and how
  *     img_emb/img_emb_0000.npy              rows of length 1, f32, [rows, width]
  *     metadata/metadata_0000.parquet        a row for each of them
+ *     metadata/metadata_0000.sha256         its digest: Parquet that was damaged can keep its reader busy without end
  *     failures.jsonl                        photos that could not be read, and why
  *     removed.json                          photos that were not there any more
  *     writer.lock                           while one process adds
@@ -22,10 +23,11 @@ import {
   makeFolder,
   pathExists,
   readFile,
+  readNote,
   writeWhole,
 } from "../platform/files.js";
 import { locked } from "../platform/lock.js";
-import { encodeRows, type PhotoRow, readRows } from "./parquet.js";
+import { digestOf, encodeRows, type PhotoRow, readRows } from "./parquet.js";
 
 export interface Shard {
   readonly number: number;
@@ -72,6 +74,7 @@ export async function openStore(folder: string, width: number): Promise<Store> {
   const numbered = (number: number) => String(number).padStart(4, "0");
   const vectorsAt = (number: number) => path.join(vectorsFolder, `img_emb_${numbered(number)}.npy`);
   const rowsAt = (number: number) => path.join(rowsFolder, `metadata_${numbered(number)}.parquet`);
+  const digestAt = (number: number) => path.join(rowsFolder, `metadata_${numbered(number)}.sha256`);
   const failuresAt = path.join(folder, "failures.jsonl");
   const removedAt = path.join(folder, "removed.json");
   const numbersIn = async (at: string, name: RegExp) =>
@@ -117,11 +120,15 @@ export async function openStore(folder: string, width: number): Promise<Store> {
     }
   }
 
+  async function removeRows(number: number): Promise<void> {
+    for (const at of [rowsAt, digestAt]) await fs.rm(at(number), { force: true });
+  }
+
   /** Removes what a writer that was killed has left: files under other names, and metadata whose vectors never came. */
   async function sweep(): Promise<void> {
     const there = new Set(await numbersIn(vectorsFolder, /^img_emb_(\d{4,9})\.npy$/));
-    for (const number of await numbersIn(rowsFolder, /^metadata_(\d{4,9})\.parquet$/)) {
-      if (!there.has(number)) await fs.rm(rowsAt(number), { force: true });
+    for (const number of await numbersIn(rowsFolder, /^metadata_(\d{4,9})\.(?:parquet|sha256)$/)) {
+      if (!there.has(number)) await removeRows(number);
     }
     for (const at of [folder, vectorsFolder, rowsFolder]) {
       for (const name of (await isDirectory(at)) ? await listDirectory(at) : []) {
@@ -135,7 +142,7 @@ export async function openStore(folder: string, width: number): Promise<Store> {
   return {
     ...{ shards, failures, removed },
     vectorsOf: ({ number }) => vectorsAt(number),
-    rowsOf: ({ number, count }) => readRows(rowsAt(number), count),
+    rowsOf: async ({ number, count }) => readRows(rowsAt(number), count, await readNote(digestAt(number))),
     async readVectors({ number, count, begin }) {
       const rows = new Float32Array(count * width);
       await readInto(vectorsAt(number), new Uint8Array(rows.buffer), begin);
@@ -144,16 +151,19 @@ export async function openStore(folder: string, width: number): Promise<Store> {
     async append(vectors, rows, replaced) {
       for (const at of [vectorsFolder, rowsFolder]) await makeFolder(at);
       const number = (shards.at(-1)?.number ?? -1) + 1;
-      await writeWhole(rowsAt(number), await encodeRows(rows));
+      const encoded = await encodeRows(rows);
+      await writeWhole(rowsAt(number), encoded);
+      await writeWhole(digestAt(number), digestOf(encoded));
       try {
         await writeWhole(vectorsAt(number), encodeNpy({ dims: [rows.length, width], data: vectors }));
       } catch (error) {
-        await fs.rm(rowsAt(number), { force: true });
+        await removeRows(number);
         throw error;
       }
       if (replaced) {
         shards.pop();
-        for (const at of [vectorsAt, rowsAt]) await fs.rm(at(replaced.number), { force: true });
+        await fs.rm(vectorsAt(replaced.number), { force: true });
+        await removeRows(replaced.number);
       }
       await find();
     },
