@@ -1,8 +1,8 @@
 // Products of queries with all rows of a collection: scores[q, r] = Σ queries[q]·rows[r], in f32, of rows that
 // src/collection/vectors.ts keeps in memory as they lie in the .npy files. Any width and any addresses: rows are not padded.
 //
-// Error: |score − exact| ≤ (width / 4 + 4) · 2⁻²⁴ · ‖query‖·‖row‖ at most, in each of 4 sums of every fourth product. What is
-// searched for is then rescored in f64, so that the bound decides only how many candidates there are.
+// Error: (width/4 + 6)·2^-24·Σ|q·r|, measured by tests/kernels/search.spec.ts: four sums of every fourth product. Candidates are
+// scored again in f64, so that the bound decides only how many there are.
 //
 // One query reads each row once, four rows at a time, and takes the time of reading memory; of several, four share what is read.
 // Not `linear` (linear.ts), which would keep all rows a second time, packed in panels with biases.

@@ -8,6 +8,7 @@ import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { load } from "../src/index.js";
 import { picture } from "../src/pictures/index.js";
+import { svgFile } from "../src/pictures/svg.js";
 
 /** Photos that the paper takes the distance's mean over. */
 const PHOTOS = 128;
@@ -41,15 +42,7 @@ const inner = panels.map(({ svg, width }) => {
   x += width;
   return placed;
 });
-writeFileSync(
-  OUT,
-  `<svg xmlns="http://www.w3.org/2000/svg" width="${x}" height="${height}" viewBox="0 0 ${x} ${height}" role="img">
-<title>Filters, similarity of position embeddings, and attention distance by layer (figure 7 of Dosovitskiy et al. 2021)</title>
-<rect width="${x}" height="${height}" fill="#fffefb"/>
-${inner.join("\n")}
-</svg>
-`,
-);
+writeFileSync(OUT, svgFile(x, height, `Figure 7 of ${vit.config.family}`, inner));
 console.log(`${OUT}: ${photos.length} photos, ${vit.config.family}`);
 const heads = distances.dims[1]!;
 for (let layer = 0; layer < distances.dims[0]!; layer++) {

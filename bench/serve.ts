@@ -135,7 +135,7 @@ async function measure(name: keyof typeof MODELS, connections: readonly string[]
   const { folder, task, path } = MODELS[name];
   const loop: Loop = run("serve-loop.js", folder, task, seconds, PHOTO);
   console.log(
-    `\n${name}: the library alone has ${loop.lists.toFixed(2)} images a second in lists, ${loop.single.toFixed(2)} one by one\n`,
+    `\n${name}: the library alone has ${loop.lists.toFixed(2)} images a second in lists, ${loop.single.toFixed(2)} one by one, ${loop.atOnce.toFixed(2)} of three calls at once\n`,
   );
   console.log("| server | connections | a second | of lists | p50 ms | p99 ms | resident MB | other answers |");
   console.log("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |");

@@ -1,9 +1,9 @@
 /** Builds the package of this checkout, packs it and installs it here as a user would, with what the page needs beside it. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
+const here = import.meta.dirname;
 const root = join(here, "..");
 const packed = join(here, "build");
 
@@ -17,5 +17,6 @@ if (!existsSync(join(root, "node_modules"))) npm(root, "ci", "--ignore-scripts")
 npm(root, "run", "--silent", "build");
 mkdirSync(packed, { recursive: true });
 const [{ filename }] = JSON.parse(npm(root, "pack", "--json", "--ignore-scripts", "--pack-destination", packed));
-npm(here, "ci", "--no-audit", "--no-fund");
-npm(here, "install", "--no-save", "--no-audit", "--no-fund", join(packed, filename));
+// An older package of the same version would be taken for this one.
+rmSync(join(here, "node_modules/vitrail"), { recursive: true, force: true });
+npm(here, "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", join(packed, filename));

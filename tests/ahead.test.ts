@@ -26,7 +26,7 @@ async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<SeenIm
   }
 }
 
-const alone = (await processors()) === 1 ? "there is one processor, so no threads are started" : false;
+const alone = processors() === 1 ? "there is one processor, so no threads are started" : false;
 
 test("a thread makes the pixels that the caller makes", { skip: alone, timeout: 30_000 }, async () => {
   const workers = createImageWorkers();

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { decode, parsePreprocessing } from "../src/image/index.js";
 import { pixelsOf } from "../src/image/pixels.js";
+import { valuesOfSeen } from "../src/image/preprocess.js";
 import { sha256 } from "./pillow.js";
 
 const cases: Record<string, { file: string; drop: string; white: string }> = JSON.parse(
@@ -38,4 +39,19 @@ test("a processor that lays images on white does so with files, as with their pi
     ];
     assert.deepEqual(file.data, pixels.data, name);
   }
+});
+
+/** Settings of a processor of transformers, and the digest of what it makes of a picture (tests/fixtures/alpha/processors.py). */
+const processed: readonly { type: string; settings: object; file: string; sha256: string }[] = JSON.parse(
+  readFileSync("tests/fixtures/alpha/processors.json", "utf8"),
+);
+
+test("transformers' processors on PIL images lay transparent ones on white where they convert to RGB", async () => {
+  for (const { type, settings, file, sha256: expected } of processed) {
+    const preprocessing = parsePreprocessing({ image_processor_type: type, ...settings }, {}, [8, 8]);
+    const seen = await pixelsOf(bytesOf(file), { preprocessing });
+    const { buffer } = valuesOfSeen(seen, preprocessing);
+    assert.equal(sha256(new Uint8Array(buffer)), expected, `${type}, ${file}`);
+  }
+  assert.ok(processed.length >= 16);
 });

@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseConfig } from "../src/checkpoint/recognize.js";
+import { withTags } from "../src/checkpoint/tags.js";
 import { load } from "../src/index.js";
 import { faultOfPlaces } from "../src/vit/places.js";
 import { CASES } from "./bounds.cases.js";
@@ -111,4 +112,28 @@ test("what models are loaded at is within the bounds, and relative positions are
     name: "RangeError",
     message: /^forward: images must be smaller: relative positions of 250×250 patches take \d+ bytes/,
   });
+});
+
+test("a list of tags that is not the head's is refused", async () => {
+  const header = "tag_id,name,category,count\n";
+  const tagged = (text: string) =>
+    withTags(
+      { config: { layout: "timm", classes: 2 } as never, labels: ["LABEL_0", "LABEL_1"] },
+      {
+        name: "x",
+        file: async () => new TextEncoder().encode(text),
+        bring: async () => {},
+      },
+    );
+  const { labels } = await tagged(`${header}1,"a, ""b""",0,5\n2,c,9,5\n`);
+  assert.deepEqual(labels, ['a, "b"', "c"]);
+  const cases: readonly (readonly [text: string, message: RegExp])[] = [
+    ["", /must have the columns tag_id, name, category, count; got ""$/],
+    ["name\na\n", /must have the columns tag_id, name, category, count; got "name"$/],
+    [`${header}${"1,a,0,5\n".repeat(100_000)}`, /must have a row for each of 2 classes; got 100000$/],
+    [`${header}1,a,0\n2,b,0,5\n`, /must have 4 values; got 3 in row 1$/],
+    [`${header}1,a,toString,5\n2,b,0,5\n`, /must be among 0, 1, 3, 4, 5, 9; got "toString" in row 1$/],
+    [`${header}1,a"b,0,5\n`, /must have the columns/],
+  ];
+  for (const [text, message] of cases) await assert.rejects(tagged(text), { message });
 });

@@ -201,7 +201,7 @@ test("shards: of a full one nothing is written again, one that is not full goes 
     );
   }
   assert.equal(readdirSync(join(folder, "img_emb")).length, 3);
-  assert.equal(readdirSync(join(folder, "metadata")).length, 3);
+  assert.equal(readdirSync(join(folder, "metadata")).length, 6, "each with its digest");
   assert.deepEqual(
     await idsOf(collection),
     Array.from({ length: 12 }, (_, i) => `${i}`),
@@ -391,7 +391,7 @@ test("what is no collection, or not of this model, is refused in one sentence", 
       () => openCollection(cut),
       /img_emb_0000\.npy" must have 432 bytes behind its head; got 422: remove it and its metadata/,
     ],
-    [() => openCollection(noParquet), /metadata_0000\.parquet" cannot be read as Parquet: /],
+    [() => openCollection(noParquet), /metadata_0000\.parquet" must be as it was written, by the digest beside it/],
     [() => openCollection(fewer), /must have a row for each of 3 vectors beside it; it has 2$/],
     [() => openCollection(newFolder()), /^Error: collection: ".*" is none, and making one needs a model$/],
     [() => openCollection(occupied, { model }), /must be empty, or have a manifest\.json; it has "x"$/],

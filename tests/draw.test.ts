@@ -6,7 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { parseArguments } from "../src/cli/arguments.js";
 import { graphicsOf, graphicsText } from "../src/cli/draw.js";
+import type { Invocation } from "../src/cli/invocation.js";
+import { picture } from "../src/cli/picture.js";
+import { taskCommand } from "../src/cli/task.js";
+import { createTerminal } from "../src/cli/terminal.js";
 import { decode, type RgbImage } from "../src/image/index.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "vitrail-draw-"));
@@ -216,4 +221,41 @@ test("a wrong kind, flag or ending, and no terminal to draw in, are one sentence
   refused(2, /--layer must be a number; got "last"/, "attention", PHOTO, "--layer", "last", "--out", "a.png");
   refused(1, /layer must be from 0 to 1; got 2/, "attention", PHOTO, "--layer", "2", "--out", "a.png");
   refused(2, /there is no option "--colour"/, "attention", PHOTO, "--colour", "red");
+});
+
+/** What a command writes to a terminal of kitty's, 80 columns wide. */
+async function onTerminal(command: (invocation: Invocation) => Promise<void>, ...words: string[]): Promise<string> {
+  const written: string[] = [];
+  const output = { isTTY: true, columns: 80, write: (text: string) => written.push(text) };
+  const terminal = createTerminal(output, { write: () => {} }, { env: { TERM: "xterm-kitty" } });
+  const args = parseArguments([...words, "--model", MODEL]);
+  await command({ args, terminal, signal: new AbortController().signal });
+  return shown(written.join(""));
+}
+
+/** Sizes of the pictures in what was written. */
+async function sizesIn(text: string): Promise<[width: number, height: number][]> {
+  const pictures = text.split("␛_Ga=T").slice(1);
+  return Promise.all(
+    pictures.map(async (commands) => {
+      const letters = [...commands.matchAll(/m=[01];([A-Za-z0-9+/=]*)/g)].map(([, some]) => some).join("");
+      const { width, height } = await decode(Buffer.from(letters, "base64"));
+      return [width, height];
+    }),
+  );
+}
+
+test("in a terminal, picture draws, a chart is lines, and classify shows its photos", async () => {
+  const { width, height } = await decode(readFileSync(PHOTO));
+  const map = await onTerminal(picture, "picture", "attention", PHOTO, "--width", "40");
+  assert.deepEqual(await sizesIn(map), [[40, Math.round((40 * height) / width)]]);
+  assert.match(map, /Attention of the class token, block 2, mean of heads\n/);
+  const chart = await onTerminal(picture, "picture", "distance", PHOTO);
+  assert.deepEqual(await sizesIn(chart), []);
+  assert.match(chart, /layer {2}1 {2}[·●]{48} {2}mean \d+\.\d px\n {2}layer {2}2 /);
+  const classes = await onTerminal(taskCommand("classify"), "classify", PHOTO, PHOTO, "--top", "1");
+  const sizes = await sizesIn(classes);
+  assert.equal(sizes.length, 2);
+  assert.ok(Math.max(...sizes[0]!) <= 160, `${sizes[0]}`);
+  assert.deepEqual(await sizesIn(await onTerminal(taskCommand("classify"), "classify", PHOTO, "--json")), []);
 });

@@ -113,15 +113,6 @@ test("learn makes a head that classify takes", () => {
   assert.match(lines[1]!, /^100\.0 % are right when left out \(95 % interval: 61\.0 % to 100\.0 %\)$/);
   const [{ top }] = run("classify", "--head", out, join(IMAGES, "rgb-420.jpg"), "--json").json();
   assert.equal(top[0].label, "cat");
-  const other = run(
-    "classify",
-    "--head",
-    out,
-    "--model",
-    "tests/fixtures/checkpoints/hf-vit",
-    join(IMAGES, "rgb-420.jpg"),
-  );
-  assert.equal(other.status, 2);
 });
 
 test("what cannot be done is said in one line", () => {
@@ -165,17 +156,17 @@ const child = (photos: string, store: string) =>
   });
 
 /** Kills are spread over so many milliseconds after the photos are begun; VITRAIL_KILLS is how many there are. */
-const KILLS = Number(process.env.VITRAIL_KILLS ?? 3);
+const KILLS = Number(process.env.VITRAIL_KILLS ?? 2);
 
 test(`killed ${KILLS} times and finished, a store has every byte of one that was left alone`, async () => {
-  const [photos, store, undisturbed] = [photosFolder(100), newFolder(), newFolder()];
+  const [photos, store, undisturbed] = [photosFolder(40), newFolder(), newFolder()];
   const finish = async (at: string) => {
     const whole = child(photos, at);
     const done = new Promise((resolve) => whole.on("exit", resolve));
     let text = "";
     for await (const chunk of whole.stdout) text += chunk;
     await done;
-    assert.equal(text, "begun\n100\n");
+    assert.equal(text, "begun\n40\n");
   };
   const begin = performance.now();
   await finish(undisturbed);
@@ -198,7 +189,7 @@ test(`killed ${KILLS} times and finished, a store has every byte of one that was
 });
 
 test("Ctrl-C ends index cleanly: what is embedded is kept, and the next run goes on", async (t) => {
-  const [photos, store] = [photosFolder(300), newFolder()];
+  const [photos, store] = [photosFolder(60), newFolder()];
   const stopped = spawn(process.execPath, [cli, "index", photos, "--out", store], {
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -217,7 +208,7 @@ test("Ctrl-C ends index cleanly: what is embedded is kept, and the next run goes
   const { lines } = run("index", photos, "--out", store);
   assert.match(
     lines[0]!,
-    size > 0 ? new RegExp(`: 300 photos, ${300 - size} added, ${size} skipped`) : /: 300 photos, 300 added/,
+    size > 0 ? new RegExp(`: 60 photos, ${60 - size} added, ${size} skipped`) : /: 60 photos, 60 added/,
   );
   assert.ok(!readdirSync(store).includes("writer.lock"));
 });
@@ -267,7 +258,7 @@ test("a disk that takes nothing: one sentence, and what was there stays", async 
     const full = await openCollection(join(small, "store"), { model });
     await full.add(photos);
     const before = contentOf(join(small, "store"));
-    const more = Array.from({ length: 300 }, (_, i) => ({
+    const more = Array.from({ length: 200 }, (_, i) => ({
       id: `${i}`,
       image: new Uint8Array(readFileSync(join(IMAGES, "rgb-8.png"))),
     }));

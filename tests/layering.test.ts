@@ -223,6 +223,13 @@ test("no file imports itself by others, not even types", () => {
   );
 });
 
+test("plain ViT's forward pass, from pixels to class scores, is five files of 900 lines at most", () => {
+  const read = ["backend.ts", "vit/vit.ts", "vit/encoder.ts", "vit/call.ts", "heads/classifier.ts"];
+  const lines = read.map((file) => readFileSync(`src/${file}`, "utf8").trimEnd().split("\n").length);
+  const sum = lines.reduce((total, n) => total + n, 0);
+  assert.ok(sum <= 900, `${sum} lines: ${lines.join(", ")}`);
+});
+
 test("every layer exists", () => {
   const empty = Object.keys(LAYERS).filter((layer) => !files.some((file) => layerOf(file) === layer));
   assert.deepEqual(empty, []);

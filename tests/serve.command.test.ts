@@ -1,6 +1,6 @@
 /**
  * `vitrail serve` under what clients and owners do to a server: killed at every stage, bodies cut, hundreds of connections that say
- * nothing, SIGTERM under load. Whatever it is, all other requests are answered. `node bench/serve.js --idle 10000` has more of them.
+ * nothing, SIGTERM under load. Whatever it is, all other requests are answered. `node dist/bench/serve.js --idle 10000` has more of them.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";

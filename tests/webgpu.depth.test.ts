@@ -17,7 +17,7 @@ const some = ["hf-depth-anything", ...(allOfGpu ? ["hf-dpt-segmentation", "hf-eo
 for (const { root, skip, folders } of DENSE_ROOTS) {
   if (none ?? skip) test(`dense heads of ${root} on webgpu`, { skip: none ?? skip }, () => undefined);
   else {
-    const own = folders.filter((folder) => /^hf-(depth-anything|dpt-|eomt|clipseg)/.test(basename(folder)));
+    const own = folders.filter((folder) => /^hf-(depth-anything|dpt-|eomt|clipseg|beit-)/.test(basename(folder)));
     const those = slow ? own.filter((folder) => some.some((name) => folder === `tests/fixtures/dense/${name}`)) : own;
     for (const folder of those) {
       test(`${folder} on webgpu is what its library computes`, () => compareStages(folder, { backend: "webgpu" }));

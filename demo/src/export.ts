@@ -38,7 +38,7 @@ export async function savePicture(s: Sight): Promise<void> {
   const { opened } = s;
   const { width, height } = opened;
   const side = Math.max(width, height);
-  const full = await drawable(opened.id, opened.title, opened.blob, side).catch(() => opened);
+  const full = await drawable(opened.id, opened.title, opened.blob, opened.blob, side).catch(() => opened);
   const square = squareOf({ ...s, opened: full }, side);
   const { x, y } = frameOf(opened, side);
   const canvas = Object.assign(document.createElement("canvas"), { width, height });

@@ -19,6 +19,7 @@ import {
   type Segment,
   type Tensor,
 } from "vitrail";
+import { openImage } from "vitrail/image";
 import {
   attentionDistances,
   attentionOf,
@@ -288,6 +289,14 @@ export const functions = {
   async see(_: Context, photo: PhotoBytes): Promise<Seen> {
     const { pixelValues: _pixels, ...found } = await seenOf(photo);
     return structuredClone(found);
+  },
+
+  /** Pixels of a photo, RGBA, for browsers that cannot read its file. */
+  async pixels({ signal }: Context, blob: Blob) {
+    const { data, width, height } = await openImage(blob, { pixelLimit: PIXEL_LIMIT, signal });
+    const rgba = new Uint8ClampedArray(4 * width * height).fill(255);
+    for (let i = 0; i < width * height; i++) rgba.set(data.subarray(3 * i, 3 * i + 3), 4 * i);
+    return { data: rgba, width, height };
   },
 
   async lens({ signal }: Context, photo: PhotoBytes, texts: string): Promise<Lens> {

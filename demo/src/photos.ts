@@ -39,9 +39,19 @@ export function sampleBlob({ id, url }: Sample): Promise<Blob> {
 /** The window is at most 720 CSS pixels wide. */
 const LONGEST = 1440;
 
-/** A photo as it is drawn. @throws what `createImageBitmap` does, for what the browser cannot draw. */
-export async function drawable(id: string, title: string, blob: Blob, longest = LONGEST): Promise<Photo> {
-  const bitmap = await createImageBitmap(blob);
+/**
+ * A photo as it is drawn.
+ * @param image its pixels, where the browser cannot read the file itself.
+ * @throws what `createImageBitmap` does, for what the browser cannot draw.
+ */
+export async function drawable(
+  id: string,
+  title: string,
+  blob: Blob,
+  image: Blob | ImageData = blob,
+  longest = LONGEST,
+): Promise<Photo> {
+  const bitmap = await createImageBitmap(image);
   const { width, height } = bitmap;
   const scale = Math.min(1, longest / Math.max(width, height));
   const canvas = document.createElement("canvas");

@@ -1,6 +1,6 @@
 /** What the page does: opens photos and models, and asks the worker, of which there is one. */
 import { useEffect } from "preact/hooks";
-import type { ModelFunctions, Seen, Source } from "./model.js";
+import type { ModelFunctions, PhotoBytes, Seen, Source } from "./model.js";
 import { shortName } from "./models.js";
 import { drawable, sampleBlob, sampleOf } from "./photos.js";
 import { type Asking, connect } from "./rpc.js";
@@ -30,13 +30,15 @@ const nextPhoto = newest();
 const nextModel = newest();
 let count = 0;
 
-/** Has the model look at a photo, and then shows it; an error leaves the old one. */
-async function look(photo: Photo, more: Partial<State> = {}): Promise<void> {
+/** Has the model look at a photo, and then draws and shows it; an error leaves the old one. */
+async function look(photo: PhotoBytes, draw: () => Promise<Photo>, more: Partial<State> = {}): Promise<void> {
   const signal = nextPhoto();
   const veil = setTimeout(() => set({ busy: true }), 150);
   try {
-    const seen = await ask("see", [[photo.id, photo.blob]], { signal });
-    set({ ...more, opened: photo, seen, answers: {}, points: [], boxes: [], name: 0, held: false, ...placeIn(seen) });
+    const seen = await ask("see", [photo], { signal });
+    const opened = await draw();
+    if (signal.aborted) return;
+    set({ ...more, opened, seen, answers: {}, points: [], boxes: [], name: 0, held: false, ...placeIn(seen) });
   } catch (error) {
     if (!signal.aborted) set({ notice: sentence(error) });
   } finally {
@@ -59,7 +61,7 @@ export async function openSample(id: string): Promise<void> {
     const photo = await drawable(sample.id, sample.title, await sampleBlob(sample));
     // At once, where there is none yet; else with what the model saw.
     if (!get().opened) set({ opened: photo });
-    if (get().facts) await look(photo, { photo: sample.id, notice: "" });
+    if (get().facts) await look([photo.id, photo.blob], async () => photo, { photo: sample.id, notice: "" });
   } catch (error) {
     set({ notice: sentence(error) });
   }
@@ -68,10 +70,12 @@ export async function openSample(id: string): Promise<void> {
 /** Opens a file that was dropped, pasted, taken or chosen. */
 export async function openFile(file: File): Promise<void> {
   const id = `own-${count++}`;
-  const title = file.name;
-  const drawn = await drawable(id, title, file).catch(() => undefined);
-  const blank = () => Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
-  await look(drawn ?? { id, title, blob: file, canvas: blank(), width: 1, height: 1 }, { notice: "" });
+  // What a browser cannot draw, such as TIFF, the library decodes.
+  const decoded = async () => {
+    const { data, width, height } = await ask("pixels", [file]);
+    return drawable(id, file.name, file, new ImageData(data, width, height));
+  };
+  await look([id, file], () => drawable(id, file.name, file).catch(decoded), { notice: "" });
 }
 
 /** Tells whether the page's own policy (vite.config.js) keeps it from an address. */
@@ -82,11 +86,6 @@ const isForbidden = (source: string): boolean =>
 
 /** Gets a model, and looks at the photo with it; what was there stays until then, and if it fails. */
 export async function openModel(source: Source, precision: Address["precision"]): Promise<void> {
-  if (typeof source === "string" && isForbidden(source)) {
-    return set({
-      failed: "This page gets models from huggingface.co and from its own address, and from nowhere else.",
-    });
-  }
   const signal = nextModel();
   const files = typeof source === "object";
   const name = files ? source[0]!.name : shortName(source ?? "");
@@ -99,6 +98,9 @@ export async function openModel(source: Source, precision: Address["precision"])
   };
   const asking: Asking = { signal: controller.signal, onProgress };
   try {
+    if (typeof source === "string" && isForbidden(source)) {
+      throw new Error("This page gets models from huggingface.co and from its own address, and from nowhere else");
+    }
     const loaded = await ask("load", [source || undefined, { precision }], asking);
     const facts = { ...loaded, name, ...(files && { file: name }) };
     const changed = {
@@ -111,12 +113,13 @@ export async function openModel(source: Source, precision: Address["precision"])
     const first = get().facts === undefined;
     set({ facts, loading: undefined, seen: undefined, answers: {}, dialog: "", ...(!first && changed) });
     const { opened } = get();
-    if (opened) await look(opened);
+    if (opened) await look([opened.id, opened.blob], async () => opened);
   } catch (error) {
     if (signal.aborted) return;
     set({ loading: undefined, failed: controller.signal.aborted ? "" : sentence(error) });
     if (get().facts) return;
     // A link to a model that cannot be had still shows the page.
+    set({ model: "", precision: "f32" });
     if (source) await openModel(undefined, "f32");
     set({ notice: sentence(error) });
   }

@@ -8,7 +8,7 @@
  */
 import type { Activation } from "../backend.js";
 import type { AttentionPoolNames } from "../heads/attention-pool.js";
-import type { ClassifierNames } from "../heads/classifier.js";
+import type { ClassifierNames } from "../heads/classifier-weights.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
 import type { PatchBoxesNames } from "../heads/patch-boxes.js";
 import type { QueryMasksNames } from "../heads/query-masks.js";

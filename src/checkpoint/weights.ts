@@ -2,7 +2,7 @@
 import type { Norm } from "../backend.js";
 import type { Weights } from "../forward/model.js";
 import { planAttentionPool } from "../heads/attention-pool.js";
-import { planClassifier } from "../heads/classifier.js";
+import { planClassifier } from "../heads/classifier-weights.js";
 import { planProjection, planSimilarity, similarityOf } from "../heads/contrastive.js";
 import type { Place } from "../heads/head.js";
 import type { HeadName } from "../heads/index.js";

@@ -1,6 +1,7 @@
 /** The metadata of a shard as Parquet, a row a photo, as clip-retrieval has it: image_path first. */
 import type { ByteSource } from "../io/source.js";
 import { excerpt, parseJson } from "../json.js";
+import { diskTools } from "../platform/files.js";
 import { reasonOf } from "../platform/web.js";
 
 /** Facts of a photo when it was embedded. */
@@ -52,13 +53,22 @@ export async function encodeRows(rows: readonly PhotoRow[], failures: readonly F
   return new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata, createdBy: "vitrail" }));
 }
 
+/** Digest of a shard's metadata, as text. */
+export const digestOf = (bytes: Uint8Array): string =>
+  diskTools().crypto.createHash("sha256").update(bytes).digest("hex");
+
 /**
  * Rows of a shard's metadata, and the failures beside them.
  * @param name of the file, in messages.
  * @param count how many rows there must be; any number unless given.
+ * @param digest that of its bytes when they were written.
  * @throws Error: one sentence, for a file that is no Parquet, has other columns or another number of rows.
  */
-export async function readRows(file: ByteSource, name: string, count?: number): Promise<Rows> {
+export async function readRows(
+  file: ByteSource,
+  name: string,
+  { count, digest }: { readonly count?: number; readonly digest: string | undefined },
+): Promise<Rows> {
   const { parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
   const refuse = (found: string): never => {
     throw new Error(`collection: "${name}" ${found}`);
@@ -67,6 +77,11 @@ export async function readRows(file: ByteSource, name: string, count?: number): 
     if (file.size > MAX_BYTES) refuse(`must have at most ${MAX_BYTES} bytes; it has ${file.size}`);
     const bytes = new Uint8Array(file.size);
     await file.read(bytes, 0);
+    if (digestOf(bytes) !== digest) {
+      refuse(
+        "must be as it was written, by the digest beside it: remove both and its vectors, and its photos can be added again",
+      );
+    }
     const slice = (begin: number, end?: number) => bytes.slice(begin, end).buffer;
     const buffer = { byteLength: bytes.length, slice };
     const unreadable = (error: unknown) => refuse(`cannot be read as Parquet: ${reasonOf(error)}`);

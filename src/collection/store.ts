@@ -4,6 +4,7 @@
  *     manifest.json                         which model made the vectors, and how
  *     img_emb/img_emb_0000.npy              rows of length 1, f32, [rows, width]
  *     metadata/metadata_0000.parquet        a row for each of them
+ *     metadata/metadata_0000.sha256         its digest: Parquet that was damaged can keep its reader busy without end
  *     failures.jsonl                        photos that could not be read, and why
  *     removed.json                          photos that were not there any more
  *     writer.lock                           while one process adds
@@ -18,7 +19,7 @@ import type { Objects } from "../io/objects.js";
 import { excerpt, parseJson } from "../json.js";
 import { diskTools } from "../platform/files.js";
 import { locked } from "../platform/lock.js";
-import { encodeRows, type Failure, type PhotoRow, type Rows, readRows } from "./parquet.js";
+import { digestOf, encodeRows, type Failure, type PhotoRow, type Rows, readRows } from "./parquet.js";
 
 export interface Shard {
   /** Its number, and of a job its hash: 0001 or 0001-HASH. */
@@ -32,6 +33,9 @@ export interface Shard {
 
 /** Most bytes of the lists of failures and of removed photos. */
 const MAX_LIST = 2 ** 28;
+
+/** Most bytes of a digest as text. */
+const MAX_DIGEST = 1024;
 
 export interface Store {
   readonly shards: readonly Shard[];
@@ -57,6 +61,7 @@ export interface Store {
 
 export const vectorsAt = (name: string): string => `img_emb/img_emb_${name}.npy`;
 export const rowsAt = (name: string): string => `metadata/metadata_${name}.parquet`;
+export const digestAt = (name: string): string => `metadata/metadata_${name}.sha256`;
 /** The name of shard's and job's files by number. */
 export const numbered = (number: number): string => String(number).padStart(4, "0");
 /** Names of a job and of its shard. */
@@ -119,12 +124,17 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
     for (const id of list as string[]) removed.add(id);
   }
 
+  async function removeRows(name: string): Promise<void> {
+    for (const at of [rowsAt, digestAt]) await objects.remove(at(name));
+  }
+
   /** Removes what a writer that was killed has left: files under other names, and metadata whose vectors never came. */
   async function sweep(): Promise<void> {
     const there = new Set(await vectorNames());
-    for (const name of namesOf(await objects.list("metadata"), "metadata_", ".parquet")) {
+    const files = await objects.list("metadata");
+    for (const name of [".parquet", ".sha256"].flatMap((end) => namesOf(files, "metadata_", end))) {
       // Those of a job wait for their vectors.
-      if (!there.has(name) && !name.includes("-")) await objects.remove(rowsAt(name));
+      if (!there.has(name) && !name.includes("-")) await removeRows(name);
     }
     for (const folder of ["", "img_emb", "metadata"]) {
       for (const name of await objects.list(folder)) {
@@ -142,23 +152,30 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
   await readLists();
   return {
     ...{ shards, failures, removed, find, nextNumber },
-    rowsOf: async ({ name, count }) => readRows(await objects.open(rowsAt(name)), objects.nameOf(rowsAt(name)), count),
+    async rowsOf({ name, count }) {
+      const noted = await objects.read(digestAt(name), MAX_DIGEST);
+      const digest = noted && new TextDecoder().decode(noted);
+      return readRows(await objects.open(rowsAt(name)), objects.nameOf(rowsAt(name)), { count, digest });
+    },
     async readVectors({ name, begin }, row, target) {
       const source = await objects.open(vectorsAt(name));
       await source.read(target, begin + 4 * width * row).finally(() => source.close());
     },
     async append(vectors, rows, replaced) {
       const name = numbered(await nextNumber());
-      await objects.write(rowsAt(name), await encodeRows(rows));
+      const encoded = await encodeRows(rows);
+      await objects.write(rowsAt(name), encoded);
+      await objects.write(digestAt(name), digestOf(encoded));
       try {
         await objects.write(vectorsAt(name), encodeNpy({ dims: [rows.length, width], data: vectors }));
       } catch (error) {
-        await objects.remove(rowsAt(name));
+        await removeRows(name);
         throw error;
       }
       if (replaced) {
         shards.pop();
-        for (const at of [vectorsAt, rowsAt]) await objects.remove(at(replaced.name));
+        await objects.remove(vectorsAt(replaced.name));
+        await removeRows(replaced.name);
       }
       await find();
     },

@@ -69,8 +69,5 @@ export function createBlock(width: number, room: number): Block {
   return block;
 }
 
-/**
- * Bound of |score − exact| for rows and a query of length 1, as assembly/search.ts has it, with room for the tail of a width that
- * is no multiple of 4.
- */
+/** Bound of |score − exact| for rows and a query of length 1, as assembly/search.ts has it, and a little for the lengths. */
 export const errorOf = (width: number): number => (width / 4 + 8) * 2 ** -24;

@@ -1,7 +1,5 @@
 /** Class scores: a linear layer on what is pooled, and two of them where two vectors are. */
 import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
-import type { LinearPlan, Planner } from "../planned.js";
-import { source } from "../plans.js";
 import { type Call, sideBySide, tensorOf } from "../vit/call.js";
 import type { Tensor } from "../vit/outputs.js";
 import type { Pooled, PoolingConfig } from "./pooling.js";
@@ -18,47 +16,6 @@ export interface ClassifierConfig extends PoolingConfig {
 export interface ClassifierWeights {
   /** One for each vector that is pooled. */
   readonly classifiers: readonly Linear[];
-}
-
-export interface ClassifierNames {
-  /** Or. */
-  readonly head: readonly string[];
-  readonly distillationHead?: string;
-}
-
-/** Classifiers: one, two when distilled, or one in two halves for class token and mean. */
-export function planClassifier(
-  planner: Planner,
-  names: ClassifierNames,
-  { classes, width, pooling }: ClassifierConfig,
-): LinearPlan[] {
-  const { has, weightOf, biasOf } = planner;
-  if (classes === 0) return [];
-  const name = names.head.find((head) => has(weightOf(head))) ?? names.head[0]!;
-  if (pooling === "distilled") {
-    return [name, names.distillationHead!].map((head) => planner.linear([head], classes, width));
-  }
-  if (pooling !== "token+mean") return [planner.linear([name], classes, width)];
-  const biased = has(biasOf(name)) || !has(weightOf(name));
-  return [0, 1].map((half) => {
-    const arrange = (weight: Float32Array) => columnsOf(weight, classes, half * width, width);
-    return {
-      place: "linear",
-      ...{ outputs: classes, inputs: width },
-      weight: [source(weightOf(name), [classes, 2 * width], classes, { arrange })],
-      bias: half === 0 && biased ? [source(biasOf(name), [classes], classes)] : [],
-    };
-  });
-}
-
-/** Columns of a matrix from `first` on. */
-function columnsOf(matrix: Float32Array, rows: number, first: number, count: number): Float32Array {
-  const cols = matrix.length / rows;
-  const result = new Float32Array(rows * count);
-  for (let row = 0; row < rows; row++) {
-    result.set(matrix.subarray(row * cols + first, row * cols + first + count), row * count);
-  }
-  return result;
 }
 
 /** Scores of a vector; of class token and mean their sum; of class and distillation token both, and their mean. */

@@ -74,8 +74,8 @@ export function createImageWorkers(): ImageWorkers {
   }
 
   return {
-    async start(images) {
-      const most = Math.min(MOST_THREADS, images - 1, (await processors()) - 1);
+    start(images) {
+      const most = Math.min(MOST_THREADS, images - 1, processors() - 1);
       // One that cannot be started, or has ended, is not replaced: the caller does its work.
       for (; started < most; started++) start().catch(() => {});
     },

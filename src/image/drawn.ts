@@ -1,9 +1,10 @@
 /** Images that a GPU reads by itself: bitmaps, frames and canvases, whose pixels never come to the processor. */
 import type { Sampling } from "../backend.js";
 import { PIXEL_LIMIT } from "./decode/file.js";
+import { fitting } from "./fitting.js";
 import type { Geometry } from "./geometry.js";
 import { geometryOf, placeOf } from "./place.js";
-import { fitting, type Preprocessing, pixelValueTables, toPixelValues } from "./preprocess.js";
+import { type Preprocessing, pixelValueTables, toPixelValues } from "./preprocess.js";
 import { axisSampling } from "./resize.js";
 import { atOnce } from "./slices.js";
 import { type Drawable, draw, drawableSize, type ImageInput } from "./source.js";

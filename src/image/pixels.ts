@@ -1,7 +1,9 @@
 /** From an image to what a model reads of it. */
+
+import { fitting, importResizers } from "./fitting.js";
 import type { Box } from "./geometry.js";
 import { draftOf } from "./place.js";
-import { fitting, importResizers, type Preprocessing, type SeenImage } from "./preprocess.js";
+import type { Preprocessing, SeenImage } from "./preprocess.js";
 import { type ImageInput, type OpenImageOptions, openImageFor, type ReadOptions } from "./source.js";
 
 export interface PixelOptions extends Omit<OpenImageOptions, "draft">, ReadOptions {

@@ -29,7 +29,7 @@ interface ProcessorRow {
   crop?: number;
   resample: number;
   norm: [Three, Three];
-  /** The absent `do_convert_rgb`: torchvision's class lays transparent images on white. */
+  /** The absent `do_convert_rgb`, by which transparent images are laid on white (convert_to_rgb of image_transforms.py). */
   white?: true;
   /** The absent `do_normalize` is false. */
   raw?: true;
@@ -397,7 +397,7 @@ export function parseHuggingFace(config: Record<string, unknown>, processor: Pro
     processor,
     ...placingOf(config, family, processor),
     filter,
-    alpha: torchvision && flag("do_convert_rgb", defaults.white === true) ? "white" : "drop",
+    alpha: flag("do_convert_rgb", defaults.white === true) ? "white" : "drop",
     rescaleFirst,
     ...(gray && { gray }),
     ...arithmetic(config, defaults, processor, channels),

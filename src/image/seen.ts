@@ -1,9 +1,10 @@
 /** Preprocessing at once, whatever the processor: for users of vitrail/image. A model imports the parts that its processor takes. */
 import { cropping } from "./affine.js";
 import type { Readable, RgbImage } from "./decode/file.js";
+import { fitting } from "./fitting.js";
 import type { Geometry } from "./geometry.js";
 import { resizeBlurred } from "./owlv2.js";
-import { checkBytes, fitting, type Preprocessing, type SeenImage } from "./preprocess.js";
+import { checkBytes, type Preprocessing, type SeenImage } from "./preprocess.js";
 import { resizeByScipy } from "./scipy.js";
 import { atOnce } from "./slices.js";
 import { resizeBytes, resizeValues } from "./torchvision.js";

@@ -10,11 +10,12 @@
  */
 import { AHEAD, BATCH, embedAll } from "../collection/add.js";
 import { embeddingOf } from "../collection/collection.js";
-import { encodeRows, type Failure, type PhotoRow, readRows } from "../collection/parquet.js";
-import { namesOf, numbered, rowsAt, vectorsAt } from "../collection/store.js";
+import { digestOf, encodeRows, type Failure, type PhotoRow, readRows } from "../collection/parquet.js";
+import { digestAt, namesOf, numbered, rowsAt, vectorsAt } from "../collection/store.js";
 import type { Identity } from "../identity.js";
 import { encodeNpy } from "../io/npy.js";
 import type { Objects } from "../io/objects.js";
+import { fromBytes } from "../io/source.js";
 import { excerpt, parseJson } from "../json.js";
 import type { Model } from "../model.js";
 import { diskTools } from "../platform/files.js";
@@ -139,6 +140,15 @@ export async function runJob(
 
 /** Writes the metadata of a shard. Where another worker has, its own are the shard's: two may differ in what they could read. */
 async function describe(objects: Objects, name: string, rows: readonly PhotoRow[], failures: readonly Failure[]) {
-  if (await objects.create(rowsAt(name), await encodeRows(rows, failures))) return { rows, failures };
-  return readRows(await objects.open(rowsAt(name)), objects.nameOf(rowsAt(name)));
+  const encoded = await encodeRows(rows, failures);
+  if (await objects.create(rowsAt(name), encoded)) {
+    await objects.write(digestAt(name), digestOf(encoded));
+    return { rows, failures };
+  }
+  const at = objects.nameOf(rowsAt(name));
+  const bytes = (await objects.read(rowsAt(name), MAX_BYTES)) ?? new Uint8Array(0);
+  // Who wrote it may have died before its digest was there.
+  await objects.create(digestAt(name), digestOf(bytes));
+  const digest = new TextDecoder().decode(await objects.read(digestAt(name), MAX_BYTES));
+  return readRows(fromBytes(bytes, at), at, { digest });
 }

@@ -48,7 +48,7 @@ export function shareSignal(signal: AbortSignal | undefined): void {
 }
 
 /** Threads that can run at the same time. */
-export async function processors(): Promise<number> {
+export function processors(): number {
   if (globalThis.navigator?.hardwareConcurrency) return navigator.hardwareConcurrency;
   return hasFileSystem() ? builtin("node:os").availableParallelism() : 1;
 }

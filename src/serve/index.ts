@@ -4,6 +4,7 @@
  */
 import { type LoadOptions, load, type Model } from "../index.js";
 import { excerpt } from "../json.js";
+import { isEdge, processors } from "../platform/host.js";
 import { openNetwork } from "../platform/network.js";
 import { checkNames } from "../tasks/task.js";
 import { createAllowances } from "./body.js";
@@ -60,8 +61,14 @@ const OPTIONS: Readonly<Record<keyof HandlerOptions, true>> = {
   onError: true,
 };
 
-/** Turns that run at once: one computes while images of the others are decoded on threads, of which a model has 4 at most. */
-const AT_ONCE = 4;
+/** Threads that a model's images are decoded on, at most. */
+const DECODERS = 4;
+
+/**
+ * Turns that run at once: one computes, each thread decodes one and has the next. Another would be decoded by the thread that
+ * computes. Where there is one processor, an isolate of a Worker, there is one.
+ */
+const turnsAtOnce = (): number => 1 + 2 * Math.min(DECODERS, (isEdge() ? 1 : processors()) - 1);
 
 /** Seconds for which a browser keeps what it may ask. */
 const PREFLIGHT = "7200";
@@ -82,11 +89,11 @@ export function createHandler(options: HandlerOptions): Handler {
   let closing = false;
   let active = 0;
   /** Called when the last request is answered. */
-  let idle = () => {};
+  const waiting: (() => void)[] = [];
   const server: Server = {
     limits,
     pool,
-    queue: createQueue(AT_ONCE, limits.requests),
+    queue: createQueue(turnsAtOnce(), limits.requests),
     metrics: createMetrics(),
     fetchImage: fetcherOf(options.fetchImages),
     since: Math.floor(Date.now() / 1000),
@@ -100,6 +107,7 @@ export function createHandler(options: HandlerOptions): Handler {
     const end = new AbortController();
     const abort = () => end.abort(request.signal.reason);
     request.signal.addEventListener("abort", abort);
+    if (request.signal.aborted) abort();
     const allowance = allowanceOf();
     try {
       if (!route.open) {
@@ -126,29 +134,16 @@ export function createHandler(options: HandlerOptions): Handler {
     const begin = performance.now();
     const url = new URL(request.url);
     const origin = request.headers.get("origin");
-    const given = origin !== null && (cors === "*" || cors.includes(origin)) ? origin : undefined;
+    const isGiven = origin !== null && (cors === "*" || cors.includes(origin));
     const found = findRoute(request.method, url.pathname);
-    let response: Response;
     // A page may make a browser ask, also without being told the answer.
-    if (origin !== null && given === undefined && !isOf(origin, url)) {
-      response = refused(403, "pages of this origin may not ask; the server's option cors says which may");
-    } else if ("route" in found) response = await answer(request, found);
-    else if (found.methods.length === 0) response = refused(404, "there is nothing at this path");
-    else if (request.method === "OPTIONS") response = new Response(null, { status: 204 });
-    else response = refused(405, `this path is asked by ${found.methods.join(" or ")}`);
-
-    const { headers } = response;
-    if ("methods" in found && found.methods.length > 0) headers.set("allow", found.methods.join(", "));
-    if (cors.length > 0) headers.set("vary", "origin");
-    if (given !== undefined) {
-      headers.set("access-control-allow-origin", given);
-      headers.set("access-control-expose-headers", "retry-after");
-      if (request.method === "OPTIONS") {
-        headers.set("access-control-allow-methods", "GET, POST");
-        headers.set("access-control-allow-headers", request.headers.get("access-control-request-headers") ?? "");
-        headers.set("access-control-max-age", PREFLIGHT);
-      }
-    }
+    const isStranger = origin !== null && !isGiven && !isOf(origin, url);
+    const unrouted = isStranger
+      ? refused(403, "pages of this origin may not ask; the server's option cors says which may")
+      : "methods" in found && answerWithout(request.method, found.methods);
+    const response = unrouted || (await answer(request, found as Found));
+    if (cors.length > 0) response.headers.set("vary", "origin");
+    if (isGiven) allow(response.headers, origin, request);
     const route = "route" in found ? `${found.route.method} ${found.route.path}` : "none";
     server.metrics.request(route, response.status, (performance.now() - begin) / 1000);
     return request.method === "HEAD" ? new Response(null, response) : response;
@@ -159,7 +154,7 @@ export function createHandler(options: HandlerOptions): Handler {
     try {
       return await handle(request);
     } finally {
-      if (--active === 0) idle();
+      if (--active === 0) for (const done of waiting) done();
     }
   }
 
@@ -176,11 +171,7 @@ export function createHandler(options: HandlerOptions): Handler {
     },
     async close() {
       closing = true;
-      if (active > 0) {
-        await new Promise<void>((resolve) => {
-          idle = resolve;
-        });
-      }
+      if (active > 0) await new Promise<void>((resolve) => waiting.push(resolve));
       await pool.close();
     },
   });
@@ -190,6 +181,25 @@ export function createHandler(options: HandlerOptions): Handler {
 const GONE = 499;
 
 const refused = (status: number, message: string) => Response.json(plainFailure(status, message), { status });
+
+/** The answer where no route fits, but those for other methods. */
+function answerWithout(method: string, methods: readonly string[]): Response {
+  if (methods.length === 0) return refused(404, "there is nothing at this path");
+  const asked = `this path is asked by ${methods.join(" or ")}`;
+  const response = method === "OPTIONS" ? new Response(null, { status: 204 }) : refused(405, asked);
+  response.headers.set("allow", methods.join(", "));
+  return response;
+}
+
+/** Tells a browser that a page of an origin may have the answer, and asked beforehand, what it may send. */
+function allow(headers: Headers, origin: string, { method, headers: asked }: Request): void {
+  headers.set("access-control-allow-origin", origin);
+  headers.set("access-control-expose-headers", "retry-after");
+  if (method !== "OPTIONS") return;
+  headers.set("access-control-allow-methods", "GET, POST");
+  headers.set("access-control-allow-headers", asked.get("access-control-request-headers") ?? "");
+  headers.set("access-control-max-age", PREFLIGHT);
+}
 
 /** Tells whether an origin is the one that is asked: by its host, since a proxy may have taken https off. */
 const isOf = (origin: string, { host }: URL): boolean => URL.canParse(origin) && new URL(origin).host === host;

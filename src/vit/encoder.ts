@@ -1,6 +1,7 @@
 /** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
 import { nextTask } from "../waiting.js";
+import { attendInWindows, decomposedOf, type Tables, type WindowOf } from "./windows.js";
 
 /** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */
 export interface EncoderConfig {
@@ -33,13 +34,8 @@ export interface Attention {
   readonly qkNorm: { readonly query: Norm; readonly key: Norm } | undefined;
   /** BEiT's table, [(2h-1)(2w-1)+3, heads]. */
   readonly relativePositions: Float32Array | undefined;
-  /** Tables of decomposed relative positions, [2n-1, d], of the lines and the columns of a grid or a window (Li et al. 2022). */
-  readonly decomposed: { readonly down: Matrix; readonly across: Matrix } | undefined;
-  /**
-   * Tokens attend within windows of `size` tokens a side (ViTDet, Li et al. 2022b), in the last of which the grid may end: outside
-   * of it are tokens of zeros behind the norm, [q | k | v] of which is the layer's bias, [1, 3D].
-   */
-  readonly window: { readonly size: number; readonly outside: Matrix } | undefined;
+  readonly decomposed: Tables | undefined;
+  readonly window: WindowOf | undefined;
   readonly subNorm: Norm | undefined;
   /** U_msa of eq. 8: D → D */
   readonly out: Linear;
@@ -224,26 +220,12 @@ export async function encode(
     }
     qkv?.push(backend.read(a.qkv));
     if (places.relative) places.relative(attention, a.bias!);
-    if (attention.window) attendInWindows(attention, attention.window, y);
+    if (attention.window) attendInWindows(backend, y, a.qkv, attention, { images, heads, grid: places.grid! });
     else {
-      const decomposed = decomposedOf(attention, places.grid);
+      const decomposed = attention.decomposed && decomposedOf(attention.decomposed, places.grid!);
       backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, decomposed, probabilities });
     }
     return y;
-  }
-
-  /** Attention of the tokens of each window to each other. */
-  function attendInWindows(attention: Attention, { size, outside }: NonNullable<Attention["window"]>, y: Matrix): void {
-    const [height, width] = places.grid!;
-    const map = { height, width, window: size };
-    const count = images * Math.ceil(height / size) * Math.ceil(width / size) * size * size;
-    const mark = backend.mark();
-    const qkv = backend.createTensor(count, a.qkv.cols);
-    const inner = backend.createTensor(count, y.cols);
-    backend.toWindows(qkv, a.qkv, outside, map);
-    backend.attention(inner, qkv, { heads, tokens: size * size, decomposed: decomposedOf(attention, [size, size]) });
-    backend.fromWindows(y, inner, map);
-    backend.release(mark);
   }
 
   /** Before the second layer. */
@@ -270,8 +252,5 @@ export async function encode(
     if (postNorm === "sum") backend.layerNorm(z, z, norm);
   }
 }
-
-const decomposedOf = ({ decomposed }: Attention, grid: readonly [number, number] | undefined) =>
-  decomposed && { height: grid![0], width: grid![1], ...decomposed };
 
 const attentionsIn = (block: Block): number => block.flat().filter((branch) => branch.kind === "attention").length;

@@ -8,6 +8,7 @@ import {
   type Linear,
   type Precision,
   type Tensor,
+  type Window,
   type Windows,
 } from "../../backend.js";
 import { assets } from "../../platform/assets.js";
@@ -545,27 +546,8 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
 
     convolveDepthwise(out, x, filters, window) {
       const images = checkConvolveDepthwise(out, x, filters, window);
-      const o = out as WasmTensor;
-      const { at, stride, cols } = x as WasmTensor;
-      const w = filters as WasmTensor;
-      kernels.convolveDepthwise({
-        images,
-        channels: cols,
-        out: o.at,
-        outStride: o.stride,
-        outHeight: window.outHeight,
-        outWidth: window.outWidth,
-        x: at,
-        xStride: stride,
-        height: window.height,
-        width: window.width,
-        w: w.at,
-        wStride: w.stride,
-        kernel: window.kernel,
-        stride: window.stride,
-        top: window.top,
-        left: window.left,
-      });
+      const { at: w, stride: wStride } = filters as WasmTensor;
+      kernels.convolveDepthwise({ ...windowed(out, x, window, images), w, wStride });
     },
 
     matmul(out, x, y) {
@@ -679,26 +661,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     },
 
     maxPool(out, x, window, fill) {
-      const images = checkMaxPool(out, x, window);
-      const o = out as WasmTensor;
-      const { at, stride, cols } = x as WasmTensor;
-      kernels.maxPool({
-        images,
-        channels: cols,
-        out: o.at,
-        outStride: o.stride,
-        outHeight: window.outHeight,
-        outWidth: window.outWidth,
-        x: at,
-        xStride: stride,
-        height: window.height,
-        width: window.width,
-        kernel: window.kernel,
-        stride: window.stride,
-        top: window.top,
-        left: window.left,
-        fill,
-      });
+      kernels.maxPool({ ...windowed(out, x, window, checkMaxPool(out, x, window)), fill });
     },
 
     pool(out, x, rows) {
@@ -732,3 +695,13 @@ const disposedKernels = new Proxy({} as Kernels, {
     throw new Error("wasm: the backend was disposed of; create another");
   },
 });
+
+/** Fields of a job that goes over maps by windows, channel by channel. */
+function windowed(out: Tensor, x: Tensor, window: Window, images: number) {
+  const [{ at, stride }, from] = [out as WasmTensor, x as WasmTensor];
+  const { height, width, kernel, stride: step, top, left, outHeight, outWidth } = window;
+  return {
+    ...{ images, channels: from.cols, out: at, outStride: stride, outHeight, outWidth },
+    ...{ x: from.at, xStride: from.stride, height, width, kernel, stride: step, top, left },
+  };
+}

@@ -19,7 +19,7 @@ export interface Pool {
 
 /** Number of threads to run on, and why not more. */
 export async function threadsFor(wanted: "auto" | number): Promise<{ count: number; reason?: string }> {
-  const count = wanted === "auto" ? Math.min(MOST, await processors()) : wanted;
+  const count = wanted === "auto" ? Math.min(MOST, processors()) : wanted;
   if (count === 1) return { count };
   if (typeof SharedArrayBuffer === "undefined" || globalThis.crossOriginIsolated === false) {
     return { count: 1, reason: "one thread: memory can be shared only on a page that is cross-origin isolated" };
