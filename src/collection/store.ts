@@ -21,6 +21,7 @@ import {
   isDirectory,
   listDirectory,
   makeFolder,
+  notWritten,
   pathExists,
   readFile,
   readNote,
@@ -172,9 +173,10 @@ export async function openStore(folder: string, width: number): Promise<Store> {
       if (failures.size > 0 || (await pathExists(failuresAt))) await writeWhole(failuresAt, lines.join(""));
       if (removed.size > 0 || (await pathExists(removedAt))) await writeWhole(removedAt, JSON.stringify([...removed]));
     },
-    writing: (signal, task) =>
-      locked(
-        path.join(folder, "writer.lock"),
+    writing: (signal, task) => {
+      const lock = path.join(folder, "writer.lock");
+      return locked(
+        lock,
         signal,
         async () => {
           await sweep();
@@ -190,7 +192,10 @@ export async function openStore(folder: string, width: number): Promise<Store> {
             `collection: "${folder}" is being added to by process ${pid} of ${host}; wait until it has ended`,
           );
         },
-      ),
+      ).catch((error) => {
+        throw Object(error).syscall ? notWritten(lock, error) : error;
+      });
+    },
   };
 }
 
