@@ -393,7 +393,7 @@ test("what cannot be quantized is one sentence, exit status 2, and leaves nothin
     [[source, source, "--out", out], "quantize takes one folder or .safetensors file; got 2"],
     [
       [source, "--out", out, "--precision", "f16"],
-      "--precision is an option of classify, zero-shot, detect, depth, segment, pose, embed, inspect, bench, not of quantize",
+      "--precision is an option of classify, zero-shot, detect, depth, segment, pose, embed, index, search, learn, picture, serve, inspect, bench, not of quantize",
     ],
     [[source, "--out", HF], `quantize: --out must be a new folder or an empty one; "${HF}" holds "case.json"`],
     [[HF, "--out", out], `quantize: "${HF}" is quantized already`],

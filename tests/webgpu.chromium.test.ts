@@ -12,7 +12,7 @@ import { allOfGpu, takesMinutes } from "./gpu.js";
 import { find } from "./installed.js";
 
 const noChromium = find("chromium") ? false : "there is no chromium on the PATH";
-suite("chromium", { skip: noChromium }, () => {
+suite("chromium", { skip: noChromium || takesMinutes }, () => {
   const plain = ROOTS.map(({ folders }) => folders.filter(isPlain));
   // A page is given one file; Node and Deno have all checkpoints.
   const addresses = (folders: readonly string[]) =>
@@ -22,9 +22,7 @@ suite("chromium", { skip: noChromium }, () => {
       .slice(0, allOfGpu ? 12 : 1);
 
   for (const task of ["conformance", "conformanceInWorker"] as const) {
-    test(task === "conformance" ? "conformance on a page" : "conformance in a worker", {
-      skip: takesMinutes,
-    }, async (t) => {
+    test(task === "conformance" ? "conformance on a page" : "conformance in a worker", async (t) => {
       const { failures, count } = (await visit("chromium", [task], { folders: [] }))[task];
       assert.deepEqual(failures, []);
       assert.ok(count > (task === "conformance" ? 300 : 30), `${count} cases`);
@@ -32,7 +30,7 @@ suite("chromium", { skip: noChromium }, () => {
     });
   }
 
-  test("images that the GPU reads have the processor's pixel values, to the bit", { skip: takesMinutes }, async (t) => {
+  test("images that the GPU reads have the processor's pixel values, to the bit", async (t) => {
     const { failures, count } = (await visit("chromium", ["drawing"], { folders: [] })).drawing;
     assert.deepEqual(failures, []);
     t.diagnostic(`${count} images`);

@@ -39,7 +39,7 @@ function unknown(name: string, tensors: Shapes): string {
   if (all.length === 0) return `load: "${name}" must hold the tensors of a Vision Transformer; it is empty`;
   const fits = layouts.map((layout) => {
     const known = knownNames(layout);
-    return { layout, others: all.filter((tensor) => !known.some((pattern) => pattern.test(tensor))) };
+    return { layout, others: all.filter((tensor) => !known.test(tensor)) };
   });
   fits.sort((a, b) => a.others.length - b.others.length);
   const { layout, others } = fits[0]!;
@@ -74,8 +74,8 @@ function unknown(name: string, tensors: Shapes): string {
 /** The tensor that a layout is known by. */
 const anchorOf = (layout: Layout): string => weightOf(layout, layout.patchEmbed ?? layout.resnet!.at[0].stem);
 
-/** Patterns of all names that a layout knows. */
-function knownNames(layout: Layout): RegExp[] {
+/** All names that a layout knows as one pattern, since names may be long and many. */
+function knownNames(layout: Layout): RegExp {
   const strings: string[] = [];
   const collect = (x: unknown): void => {
     if (typeof x === "string") strings.push(x);
@@ -84,5 +84,6 @@ function knownNames(layout: Layout): RegExp[] {
   const { name: _, prefixes: __, ...parts } = layout;
   collect(parts);
   const pattern = (x: string) => x.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/[#@%]/g, "\\d+");
-  return strings.filter((x) => x.length > 3).map((x) => new RegExp(`(^|[./])${pattern(x)}`));
+  const names = strings.filter((x) => x.length > 3).map(pattern);
+  return new RegExp(`(?:^|[./])(?:${names.join("|")})`);
 }

@@ -17,7 +17,7 @@
 import { encodeNpy, readNpyHead } from "../io/npy.js";
 import type { Objects } from "../io/objects.js";
 import { excerpt, parseJson } from "../json.js";
-import { diskTools } from "../platform/files.js";
+import { diskTools, notWritten } from "../platform/files.js";
 import { locked } from "../platform/lock.js";
 import { digestOf, encodeRows, type Failure, type PhotoRow, type Rows, readRows } from "./parquet.js";
 
@@ -189,8 +189,9 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
       if (folder === undefined) {
         throw new Error(`collection: "${name}" is no folder, and is added to by jobs (vitrail/jobs) alone`);
       }
+      const lock = diskTools().path.join(folder, "writer.lock");
       return locked(
-        diskTools().path.join(folder, "writer.lock"),
+        lock,
         signal,
         async () => {
           await sweep();
@@ -206,7 +207,9 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
             `collection: "${name}" is being added to by process ${pid} of ${host}; wait until it has ended`,
           );
         },
-      );
+      ).catch((error) => {
+        throw Object(error).syscall ? notWritten(lock, error) : error;
+      });
     },
   };
 }

@@ -1,6 +1,6 @@
 /** One writer at a time among processes, by a file that names the one and is touched while it lives. */
 import { sleep } from "../waiting.js";
-import { diskTools, notWritten, readNote } from "./files.js";
+import { diskTools, readNote } from "./files.js";
 import { isRunning, processId } from "./host.js";
 
 /** Milliseconds: how often the file is touched, how old it is when its owner is taken for dead, how often others look. */
@@ -9,6 +9,7 @@ const [TOUCH, STALE, LOOK] = [5_000, 60_000, 100];
 /**
  * Runs a task when no other process runs one under the same path. An owner that ended without removing its file, or sleeps, is
  * followed by another: `mine` tells whether that has happened.
+ * @throws what the system says of a file that it cannot write.
  * @param busy is told who has it, and may throw; without it the other one is waited for.
  */
 export async function locked<T>(
@@ -40,7 +41,7 @@ export async function locked<T>(
       await fs.writeFile(path, own, { flag: "wx" });
       break;
     } catch (error) {
-      if ((error as { code?: string }).code !== "EEXIST") throw notWritten(path, error);
+      if ((error as { code?: string }).code !== "EEXIST") throw error;
     }
     const owner = await read();
     if (owner !== undefined && (await isDead(owner))) {
