@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type DType, ELEMENT_BYTES, type Precision } from "../src/backend.js";
-import { parseArguments } from "../src/cli/arguments.js";
+import { COMMANDS, parseArguments } from "../src/cli/arguments.js";
 import { quantize } from "../src/cli/quantize.js";
 import { createTerminal } from "../src/cli/terminal.js";
 import { type CheckpointParts, load } from "../src/index.js";
@@ -387,13 +387,16 @@ test("what cannot be quantized is one sentence, exit status 2, and leaves nothin
   const last = tensors.at(-1)!;
   const bad = { ...last, bytes: bytesOf(floats(last).fill(Number.NaN, 1)) };
   writeFileSync(broken, encode([...tensors.slice(0, -1), bad]));
+  const withPrecision = Object.entries(COMMANDS).flatMap(([name, { options }]) =>
+    options.includes("precision") ? [name] : [],
+  );
   const cases: [args: string[], message: string][] = [
     [[source], "quantize needs --out DIR, a folder for the result"],
     [["--out", out], "quantize takes one folder or .safetensors file; got none"],
     [[source, source, "--out", out], "quantize takes one folder or .safetensors file; got 2"],
     [
       [source, "--out", out, "--precision", "f16"],
-      "--precision is an option of classify, zero-shot, detect, depth, segment, pose, embed, index, search, learn, picture, serve, inspect, bench, not of quantize",
+      `--precision is an option of ${withPrecision.join(", ")}, not of quantize`,
     ],
     [[source, "--out", HF], `quantize: --out must be a new folder or an empty one; "${HF}" holds "case.json"`],
     [[HF, "--out", out], `quantize: "${HF}" is quantized already`],
