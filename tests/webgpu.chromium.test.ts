@@ -19,7 +19,7 @@ suite("chromium", { skip: noChromium || takesMinutes }, () => {
     folders
       .filter((folder) => existsSync(join(folder, "model.safetensors")) || existsSync(join(folder, "model.npz")))
       .map((folder) => `/${folder.replace("../", "")}`)
-      .slice(0, allOfGpu ? 12 : 1);
+      .slice(0, allOfGpu ? 6 : 1);
 
   for (const task of ["conformance", "conformanceInWorker"] as const) {
     test(task === "conformance" ? "conformance on a page" : "conformance in a worker", async (t) => {
