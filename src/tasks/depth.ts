@@ -36,7 +36,7 @@ export const depth: Task<DepthOptions, [], DepthMap> = {
   options: { size: true },
   arguments: 0,
   lacks: ({ dpt }) => (dpt?.head.kind === "depth" ? undefined : "a depth head"),
-  begin: async (model, options) => (await import("./work/depth.js")).begin(model, options),
+  begin: async (model, options) => (await import("./dense/depth.js")).begin(model, options),
   command: {
     help: "how far each pixel is",
     options: {},
@@ -46,7 +46,7 @@ export const depth: Task<DepthOptions, [], DepthMap> = {
       const unit = map.metric ? " m" : "; larger is nearer";
       return [`  ${map.width}×${map.height}, from ${min.toPrecision(4)} to ${max.toPrecision(4)}${unit}`];
     },
-    pictures: async (map) => (await import("./work/depth.js")).pictures(map),
+    pictures: async (map) => (await import("./dense/depth.js")).pictures(map),
   },
 };
 

@@ -52,7 +52,7 @@ export const detect: Task<DetectOptions, [], Detection[]> = {
   images: ["query"],
   arguments: 0,
   lacks: ({ patchBoxes, tokenBoxes }) => (patchBoxes || tokenBoxes ? undefined : "boxes"),
-  begin: async (model, options) => (await import("./work/detect.js")).begin(model, options),
+  begin: async (model, options) => (await import("./dense/detect.js")).begin(model, options),
   command: {
     help: "objects with boxes, also by texts or an image",
     options: {
@@ -70,6 +70,6 @@ export const detect: Task<DetectOptions, [], Detection[]> = {
             const corners = [xmin, ymin, xmax, ymax].map((x) => x.toFixed(1)).join(" ");
             return `  ${`${(100 * probability).toFixed(1)} %`.padStart(7)}  ${label}  at ${corners}`;
           }),
-    pictures: async (objects, photo) => (await import("./work/detect.js")).pictures(objects, photo),
+    pictures: async (objects, photo) => (await import("./dense/detect.js")).pictures(objects, photo),
   },
 };

@@ -54,7 +54,7 @@ export const pose: Task<PoseOptions, [], Pose[]> = {
     const got = given ? `${lists ? "lists" : "boxes"}, ${given.length} of them` : typeof boxes;
     throw new TypeError(`pose: boxes must be ${rule}; got ${got}`);
   },
-  begin: async (model, options) => (await import("./work/pose.js")).begin(model, options),
+  begin: async (model, options) => (await import("./dense/pose.js")).begin(model, options),
   command: {
     help: "keypoints of people, by their boxes",
     options: {
@@ -69,6 +69,6 @@ export const pose: Task<PoseOptions, [], Pose[]> = {
           return `  ${probability.toFixed(3).padStart(7)}  ${name}  at ${x.toFixed(1)} ${y.toFixed(1)}`;
         }),
       ]),
-    pictures: async (poses, photo, model) => (await import("./work/pose.js")).pictures(poses, photo, model),
+    pictures: async (poses, photo, model) => (await import("./dense/pose.js")).pictures(poses, photo, model),
   },
 };

@@ -60,7 +60,7 @@ export const segment: Task<SegmentOptions, [], Segmentation> = {
     queryMasks || textMasks || upernet || sam?.decoder || dpt?.head.kind === "segmentation"
       ? undefined
       : "a segmentation head",
-  begin: async (model, options) => (await import("./work/segment.js")).begin(model, options),
+  begin: async (model, options) => (await import("./dense/segment.js")).begin(model, options),
   command: {
     help: "classes of pixels, or masks by points and boxes",
     options: {
@@ -80,6 +80,6 @@ export const segment: Task<SegmentOptions, [], Segmentation> = {
         const percent = `${((100 * area) / (width * height)).toFixed(1)} %`.padStart(7);
         return `  ${percent} ${label}`;
       }),
-    pictures: async (result, photo) => (await import("./work/segment.js")).pictures(result, photo),
+    pictures: async (result, photo) => (await import("./dense/segment.js")).pictures(result, photo),
   },
 };
