@@ -47,18 +47,18 @@ export function random(length: number, deviation: number, seed: number): Float32
 }
 
 /**
- * The tensors by timm's names. Linear weights have standard deviation 1/√inputs, which keeps the variance of what passes
- * through, so that softmax and GELU work on values as spread as a trained model's.
+ * Tensors that are filled one after the other, each with a seed of its own. Linear weights have standard deviation 1/√inputs, which
+ * keeps the variance of what passes through, so that softmax and GELU work on values as spread as a trained model's.
+ * @param seed of the first.
+ * @param width columns of norms.
  */
-export function randomWeights(size: Size): Map<string, Weight> {
-  const { width } = SIZES[size];
+export function randomTensors(seed: number, width: number) {
   const weights = new Map<string, Weight>();
-  let seed = width;
   const add = (name: string, dims: readonly number[], deviation: number, mean = 0) => {
     const data = random(
       dims.reduce((a, b) => a * b, 1),
       deviation,
-      seed++,
+      seed + weights.size,
     );
     if (mean !== 0) for (let i = 0; i < data.length; i++) data[i]! += mean;
     weights.set(name, { dims, data });
@@ -71,6 +71,13 @@ export function randomWeights(size: Size): Map<string, Weight> {
     add(`${name}.weight`, [width], 0.1, 1);
     add(`${name}.bias`, [width], 0.1);
   };
+  return { weights, add, linear, norm };
+}
+
+/** The tensors by timm's names. */
+export function randomWeights(size: Size): Map<string, Weight> {
+  const { width } = SIZES[size];
+  const { weights, add, linear, norm } = randomTensors(width, width);
   add("cls_token", [1, 1, width], 0.5);
   add("pos_embed", [1, TOKENS, width], 0.5);
   add("patch_embed.proj.weight", [width, 3, PATCH, PATCH], 1 / Math.sqrt(3 * PATCH * PATCH));

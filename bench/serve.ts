@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { writeCheckpoints } from "./checkpoints.js";
 import { installedVersion } from "./engines/thirdparty.js";
 import { folderOf, PHOTO, ROOT } from "./files.js";
-import { random, safetensors, type Weight } from "./models.js";
+import { randomTensors, safetensors } from "./models.js";
 import type { Load } from "./serve-load.js";
 import type { Loop } from "./serve-loop.js";
 
@@ -36,23 +36,7 @@ const run = (name: string, ...args: string[]) =>
 /** transformers' CLIPVisionModelWithProjection of openai/clip-vit-base-patch32, with random weights. */
 function writeClip(): void {
   const [width, depth, patch, tokens, features] = [768, 12, 32, 50, 512];
-  const weights = new Map<string, Weight>();
-  const add = (name: string, dims: readonly number[], deviation: number, mean = 0) => {
-    const data = random(
-      dims.reduce((a, b) => a * b, 1),
-      deviation,
-      weights.size,
-    );
-    weights.set(name, { dims, data: mean === 0 ? data : data.map((x) => x + mean) });
-  };
-  const linear = (name: string, outputs: number, inputs: number) => {
-    add(`${name}.weight`, [outputs, inputs], 1 / Math.sqrt(inputs));
-    add(`${name}.bias`, [outputs], 0.02);
-  };
-  const norm = (name: string) => {
-    add(`${name}.weight`, [width], 0.1, 1);
-    add(`${name}.bias`, [width], 0.1);
-  };
+  const { weights, add, linear, norm } = randomTensors(0, width);
   const tower = "vision_model";
   add(`${tower}.embeddings.class_embedding`, [width], 0.5);
   add(`${tower}.embeddings.patch_embedding.weight`, [width, 3, patch, patch], 1 / Math.sqrt(3 * patch * patch));
