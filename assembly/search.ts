@@ -70,14 +70,13 @@ function rows4(scores: usize, q: usize, rows: usize, count: i32, width: i32): vo
 // @ts-ignore: decorator
 @inline
 function queries4(scores: usize, q: usize, rows: usize, count: i32, width: i32): void {
-  const stride = (<usize>width) << 2;
   const line = (<usize>width) << 2;
   const next = (<usize>count) << 2;
   const whole = width & ~3;
   for (let r = 0; r < count; r += 2) {
     const r1 = min(r + 1, count - 1);
-    const a = rows + <usize>r * stride;
-    const b = rows + <usize>r1 * stride;
+    const a = rows + <usize>r * line;
+    const b = rows + <usize>r1 * line;
     let a0 = f32x4.splat(0);
     let a1 = f32x4.splat(0);
     let a2 = f32x4.splat(0);

@@ -27,7 +27,7 @@ export interface Shard {
   /** Place of its first row in the collection. */
   readonly first: number;
   readonly count: number;
-  /** Where its rows begin in the .npy. */
+  /** Offset of its rows in the .npy, in bytes. */
   readonly begin: number;
 }
 

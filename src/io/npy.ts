@@ -30,7 +30,7 @@ const MAX_DIMENSIONS = 64;
 export interface NpyHead {
   readonly dtype: DType;
   readonly shape: number[];
-  /** Where its bytes begin. */
+  /** Offset of its bytes. */
   readonly begin: number;
 }
 

@@ -153,7 +153,7 @@ async function clientOf(): Promise<AwsClient> {
 
 const regionOf = (): string => environment("AWS_REGION") || environment("AWS_DEFAULT_REGION") || "us-east-1";
 
-/** Where a bucket is: at Amazon by its host's name, at another endpoint (R2, MinIO, GCS) by the path, which all of them know. */
+/** Address of a bucket: at Amazon by its host's name, at another endpoint (R2, MinIO, GCS) by the path, which all of them know. */
 function rootOf(bucket: string): string {
   const endpoint = environment("AWS_ENDPOINT_URL_S3") || environment("AWS_ENDPOINT_URL");
   if (!endpoint) return `https://${bucket}.s3.${regionOf()}.amazonaws.com`;

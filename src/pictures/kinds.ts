@@ -147,7 +147,7 @@ async function stateOf(model: SeeingModel, pixelValues: Tensor, layer: number, s
   return hiddenStates[blocks ? 0 : layer]!;
 }
 
-/** Where patches are on the model's image; a ResNet's map has no patches but pixels that divide it. */
+/** Places of patches on the model's image; a ResNet's map has no patches but pixels that divide it. */
 function cellsOf({ config }: SeeingModel, { geometry }: Seen, { grid }: Pick<Patches, "grid">): Omit<Cells, "rgb"> {
   const { model } = geometry;
   const patchSize = config.depth > 0 ? config.patchSize : ([model.height / grid[0], model.width / grid[1]] as const);

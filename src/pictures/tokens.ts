@@ -1,4 +1,4 @@
-/** Where an image's patches are among the tokens of a model's outputs, and the class token, registers and the like around them. */
+/** Places of an image's patches among the tokens of a model's outputs, and of the class token, registers and the like around them. */
 import type { Config } from "../checkpoint/config.js";
 import type { Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
