@@ -6,7 +6,7 @@ import { say } from "./say.js";
 import { isReady, type Sight } from "./sight.js";
 import { get, type State } from "./state.js";
 import { codeOf } from "./views/code.js";
-import type { View } from "./views/view.js";
+import { canShow, type View } from "./views/view.js";
 
 const EXPORTS = [
   ["Picture on the photo", "PNG", savePicture],
@@ -95,7 +95,7 @@ const colored = (code: string): ComponentChildren =>
 export function Heading({ s, view }: { s: State; view: View }): VNode {
   const [isOpen, setOpen] = useState(false);
   const sight = isReady(s) ? s : undefined;
-  const can = !sight || (view.need?.can(sight) ?? true);
+  const can = canShow(view, s);
   return (
     <header class={view.title ? "heading large" : "heading"}>
       <h1 id="title">{view.title ?? view.label}</h1>

@@ -10,6 +10,7 @@ import { isReady } from "./sight.js";
 import { get, onAddress, set, useStore } from "./state.js";
 import { viewOf } from "./views/index.js";
 import { Needs } from "./views/need.js";
+import { canShow } from "./views/view.js";
 import { PhotoWindow } from "./window.js";
 
 function Page(): VNode {
@@ -19,8 +20,8 @@ function Page(): VNode {
     document.title = `vitrail: ${view.label}`;
     document.getElementById(`tab-${view.name}`)!.scrollIntoView({ block: "nearest", inline: "center" });
   }, [view]);
-  const { Body, need } = view;
-  const can = !isReady(s) || (need?.can(s) ?? true);
+  const { Body } = view;
+  const can = canShow(view, s);
   return (
     <>
       <button

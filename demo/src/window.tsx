@@ -19,7 +19,7 @@ import {
   similarity,
 } from "./sight.js";
 import { get, type State, set } from "./state.js";
-import type { Spot, View } from "./views/view.js";
+import { canShow, type Overlay, type Spot, type View } from "./views/view.js";
 
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const touches = matchMedia("(pointer: coarse)").matches;
@@ -40,7 +40,8 @@ export function paint(context: CanvasRenderingContext2D, s: State, view: View, l
   if (!isReady(s) || s.seen.photo !== opened.id) return;
   const grid = gridOf(s);
   const place = seenIn(s.seen.geometry, frame);
-  const { cells, opaque = 1, marked, draw } = view.overlay(s, showOf(view, s));
+  const overlay: Overlay = canShow(view, s) ? view.overlay(s, showOf(view, s)) : {};
+  const { cells, opaque = 1, marked, draw } = overlay;
   context.save();
   context.beginPath();
   context.rect(frame.x, frame.y, frame.width, frame.height);

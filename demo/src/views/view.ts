@@ -2,7 +2,8 @@
 import type { ComponentChildren, VNode } from "preact";
 import type { Color, Rect } from "../draw.js";
 import type { Made } from "../model.js";
-import type { Sight } from "../sight.js";
+import { isReady, type Sight } from "../sight.js";
+import type { State } from "../state.js";
 
 /** What a view draws on the photo. */
 export interface Overlay {
@@ -61,3 +62,6 @@ export interface View {
   /** Lines of a program that do what the view shows, where that is no picture. */
   code?(s: Sight): string;
 }
+
+/** True if the model at hand can do what a view needs; before it has seen a photo, nothing is said against it. */
+export const canShow = ({ need }: View, s: State): boolean => !need || !isReady(s) || need.can(s);
