@@ -38,6 +38,11 @@ export const TARGETS: Readonly<Record<string, Row>> = {
     what: "config.json beside names and shapes of tensors",
     load: async () => (await import("./config.js")).default,
   },
+  adapter: {
+    what: "adapter_config.json beside names and shapes of tensors",
+    load: async () => (await import("./adapter.js")).default,
+  },
+  tar: { what: "tar archives of photos", load: async () => (await import("./tar.js")).default },
   preprocessor: { what: "preprocessor_config.json", load: async () => (await import("./preprocessor.js")).default },
   tokenizer: { what: "tokenizer.json, and texts", load: async () => (await import("./tokenizer.js")).default },
   arguments: { what: "the command line", load: async () => (await import("./arguments.js")).default },
