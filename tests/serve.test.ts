@@ -88,6 +88,9 @@ suite("protocols", () => {
       [{ input: [{ image: data }], normalized: false }, [await imageRow("clip", false)]],
       [{ messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: data } }] }] }, [image]],
       [{ messages: [{ role: "user", content: "a cat" }] }, [text]],
+      // LangChain and LlamaIndex for Jina; Infinity's client.
+      [{ input: [{ bytes: base64(CAT) }, { url: data }], encoding_type: "float" }, [image, image]],
+      [{ input: [data], modality: "image", dimensions: 0 }, [image]],
     ];
     for (const [body, rows] of cases) {
       const { status, value } = await ask(json("/v1/embeddings", { model: "clip", ...body }));
@@ -115,6 +118,8 @@ suite("protocols", () => {
   test("the first model is that of requests which name none; models are listed", async () => {
     const { value } = await ask(json("/v1/embeddings", { input: base64(CAT), modality: "image" }));
     assert.deepEqual([value.model, value.data[0].embedding], ["vit", await imageRow("vit", true)]);
+    const unnamed = { model: "default/not-specified", input: base64(CAT), modality: "image" };
+    assert.deepEqual((await ask(json("/embeddings", unnamed))).value, value);
     for (const path of ["/v1/models", "/models"]) {
       const { value } = await ask(new Request(at(path)));
       assert.deepEqual(
@@ -154,6 +159,10 @@ suite("protocols", () => {
     assert.deepEqual((await ask(post("/models/vit", CAT, { "content-type": "image/jpeg" }))).value, classes);
     const parameters = { top_k: 2, function_to_apply: "softmax" };
     assert.deepEqual((await ask(json("/models/vit", { inputs: base64(CAT), parameters }))).value, classes.slice(0, 2));
+    // As curl sends it, which says neither.
+    const form = { "content-type": "application/x-www-form-urlencoded" };
+    const sent = [CAT, JSON.stringify({ inputs: base64(CAT) })].map((body) => ask(post("/", body, form)));
+    for (const { value } of await Promise.all(sent)) assert.deepEqual(value, classes);
     const row = await imageRow("vit", false);
     assert.deepEqual((await ask(post("/models/vit/pipeline/feature-extraction", CAT))).value, row);
     const owned = createHandler({ models: { "owner/vit": vit } });
@@ -263,9 +272,10 @@ suite("refusals", () => {
       [embeddings({}), 400, "the body must have input or messages, not both"],
       [embeddings({ input: [] }), 400, "input must not be empty"],
       [embeddings({ input: [1, 2] }), 400, "input must be of texts and images, not of tokens"],
-      [embeddings({ input: "a", temperature: 1 }), 400, /^the body takes model, input, .*; got "temperature"$/],
+      [embeddings({ input: "a", temperature: 1 }), 400, /^the body may have model, input, .*; got "temperature"$/],
       [embeddings({ input: "a", encoding_format: "int8" }), 400, 'encoding_format must be float or base64; got "int8"'],
-      [embeddings({ input: "a", dimensions: 0 }), 400, "dimensions must be a positive integer; got 0"],
+      [embeddings({ input: "a", dimensions: -1 }), 400, "dimensions must be a positive integer; got -1"],
+      [embeddings({ input: [{ text: "a", image: "b" }] }), 400, /^an input must have a text or an image; got /],
       [embeddings({ input: "a", model: 5 }), 400, "model must be a text; got 5"],
       [embeddings({ input: "a", model: "gpt" }), 404, 'there is no model "gpt" here; there are vit, clip, cut, absent'],
       [embeddings({ input: "a", model: "__proto__" }), 404, /^there is no model "__proto__" here/],
@@ -296,7 +306,11 @@ suite("refusals", () => {
         "messages must have one image or one text; got 0",
       ],
       [infer({ inputs: base64(SMALL), parameters: { top_k: -1 } }), 400, "top_k must be a positive integer; got -1"],
-      [infer({ inputs: base64(SMALL), parameters: { threshold: 1 } }), 400, /^parameters of image-classification take/],
+      [
+        infer({ inputs: base64(SMALL), parameters: { threshold: 1 } }),
+        400,
+        'parameters of image-classification may have function_to_apply, top_k; got "threshold"',
+      ],
       [infer({ inputs: 5 }), 400, "inputs must be an object; got 5"],
       [
         infer({ inputs: base64(SMALL), parameters: { candidate_labels: ["a"] } }),
@@ -314,6 +328,7 @@ suite("refusals", () => {
       [post("/models/vit/pipeline/depth-estimation", SMALL), 400, /^this model cannot do "depth-estimation"; it can/],
       [post("/models/none", SMALL), 404, /^there is no model "none" here/],
       [json("/vectorize", { texts: "a" }), 400, 'texts must be a list of texts, one at least; got "a"'],
+      [post("/", new FormData()), 415, "the body must be an image, or JSON; got a form"],
       [post("/predict", "x"), 415, "the body must be multipart/form-data with a boundary"],
       [post("/", SMALL, { "content-encoding": "gzip" }), 415, "the body must not be compressed"],
       [post("/models/absent", SMALL), 500, 'the model "absent" could not be loaded'],
