@@ -1,11 +1,11 @@
 /** Node's HTTP in front of a function from Request to Response, with patience for no client without end. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, isIPv6 } from "node:net";
+import { type AddressInfo, isIPv6, type Socket } from "node:net";
 import { Readable } from "node:stream";
 
 /** Milliseconds that clients have, and bytes a second. */
 export interface Patience {
-  /** For the head of a request, for all of it, and between two requests of a connection. */
+  /** For the head of a request, for all of it, and between two requests of a connection, or from closing to the end of one. */
   readonly head: number;
   readonly whole: number;
   readonly between: number;
@@ -60,8 +60,16 @@ export async function listen(
     void answer(incoming, outgoing);
   });
 
+  /** All connections, with the request that each has. */
+  const connections = new Map<Socket, IncomingMessage | undefined>();
+  server.on("connection", (socket) => {
+    connections.set(socket, undefined);
+    socket.on("close", () => connections.delete(socket));
+  });
+
   async function answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const gone = new AbortController();
+    connections.set(incoming.socket, incoming);
     outgoing.on("close", () => {
       if (!outgoing.writableFinished) gone.abort(new Error("the client went away"));
     });
@@ -93,7 +101,16 @@ export async function listen(
     url: `http://${isIPv6(host) ? `[${host}]` : host}:${address.port}`,
     close() {
       closing = true;
-      return new Promise((resolve) => server.close(() => resolve()));
+      // Of those that are open Node looks for late ones no more.
+      const late = setTimeout(() => {
+        for (const [socket, request] of connections) if (!request?.complete) socket.destroy();
+      }, keepAliveTimeout);
+      return new Promise((resolve) =>
+        server.close(() => {
+          clearTimeout(late);
+          resolve();
+        }),
+      );
     },
   };
 }
