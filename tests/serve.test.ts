@@ -503,6 +503,19 @@ suite("limits", () => {
     assert.equal((await answer).status, 499);
   });
 
+  test("a client with many requests does not keep another waiting until they are through", async (t) => {
+    const models = { tiny: `${FIXTURES}/checkpoints/hf-vit` };
+    const own = handlerOf(t, { models, client: ({ headers }) => headers.get("x-client") ?? "" });
+    const ask = (client: string) => own(post("/", SMALL, { "x-client": client }));
+    await ask("b");
+    let done = 0;
+    const many = Array.from({ length: 100 }, () => ask("a").then(() => done++));
+    assert.equal((await ask("b")).status, 200);
+    // Some had their turns when it came.
+    assert.ok(done < 75, `${done} were answered before it`);
+    await Promise.all(many);
+  });
+
   test("beyond as many requests, and as many bytes, as it takes it says when to come again", async (t) => {
     const own = handlerOf(t, { models: { vit }, limits: { requests: 2 } });
     const answers = await Promise.all([1, 2, 3, 4].map(() => own(post("/", SMALL))));
@@ -707,7 +720,7 @@ suite("images at addresses", () => {
     assert.equal(asked, 0);
   });
 
-  test("nor behind a redirection", async (t) => {
+  test("nor are they behind a redirection", async (t) => {
     const asked: string[] = [];
     const server = createServer(({ url = "" }, response) => {
       asked.push(url);
