@@ -142,9 +142,14 @@ export function residentOf({ pid }: ChildProcess): number | undefined {
   }
 }
 
-export async function measureServe({ models, connections, seconds, python }: ServeOptions): Promise<ServeResults> {
+/** Writes the checkpoints that are not there yet. */
+export function prepareModels(models: readonly ModelName[]): void {
   if (!existsSync(folderOf("Ti"))) writeCheckpoints(["Ti"], {});
   if (models.includes("B/32") && !existsSync(CLIP)) writeClip();
+}
+
+export async function measureServe({ models, connections, seconds, python }: ServeOptions): Promise<ServeResults> {
+  prepareModels(models);
   const loads: ServerLoad[] = [];
   for (const model of models) {
     const { folder, task, path } = MODELS[model];

@@ -15,6 +15,7 @@ import {
   MODELS,
   type ModelName,
   measureServe,
+  prepareModels,
   residentOf,
   run,
   SERVERS,
@@ -55,6 +56,7 @@ async function write({ loads }: ServeResults): Promise<void> {
 
 /** Connections that say nothing, and how long an image takes beside them; they are closed by the server in the end. */
 async function idle(count: number): Promise<void> {
+  prepareModels(["ViT-Ti"]);
   const server = await startVitrail(MODELS["ViT-Ti"].folder, "/");
   const load = (): Load => run("serve-load.js", server.url, 1, 3, PHOTO);
   const state = () => {
