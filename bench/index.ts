@@ -1,12 +1,11 @@
 /** npm run bench: vitrail beside its rivals. HELP says how. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { PACKAGES } from "./engines/index.js";
 import { environment } from "./environment.js";
-import { speedPlot } from "./plot.js";
 import { enterPeaks } from "./race.js";
-import { README_MARKS, readmeTable, resultsPage, sectionText } from "./report.js";
-import { prepare, type Results, SECTIONS, type SectionName } from "./sections.js";
+import { sectionText } from "./report.js";
+import { prepare, SECTIONS, type SectionName } from "./sections.js";
+import { readResults, writeResults, writeTexts } from "./written.js";
 
 const NAMES = Object.keys(SECTIONS) as SectionName[];
 const HELP = `npm run bench -- [--only ${NAMES.join(",")}] [--model FOLDER] [--photo FILE]
@@ -18,10 +17,6 @@ and --photo a JPEG for what is measured on photos, instead of made ones. --text 
 files from bench/results.json, after a change of theirs.
 The rivals take part when they are installed: npm ci --prefix bench/thirdparty. The section dense takes the models that
 bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
-
-/** Seen from dist/bench. */
-const at = (path: string) => new URL(`../../${path}`, import.meta.url);
-const RESULTS = at("bench/results.json");
 
 async function main(names: readonly SectionName[], sources: { model?: string; photo?: string }): Promise<void> {
   let results = readResults();
@@ -41,24 +36,11 @@ async function main(names: readonly SectionName[], sources: { model?: string; ph
       results = { ...results, [name]: { environment: where, ...measured } };
       console.log(`${sectionText(name, results)}\n\n(${((performance.now() - begin) / 1000).toFixed(0)} s)\n`);
       // After each section, so that a run that is interrupted is not lost.
-      writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
-      writeTexts(results);
+      writeResults(results);
     }
   } finally {
     for (const { process } of peaks) process.stop();
   }
-}
-
-function readResults(): Results {
-  return existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, "utf8")) : {};
-}
-
-function writeTexts(results: Results): void {
-  writeFileSync(at("bench/RESULTS.md"), resultsPage(results));
-  const { models } = results;
-  if (models) writeFileSync(at("bench/speed.svg"), speedPlot(models.races));
-  const readme = readFileSync(at("README.md"), "utf8");
-  writeFileSync(at("README.md"), readme.replace(README_MARKS, `$1${readmeTable(results)}$3`));
 }
 
 try {
