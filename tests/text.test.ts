@@ -1,6 +1,6 @@
 /** Texts: token ids, embeddings and zero-shot classes, against transformers, and CLIP's own tokenizer where it lies beside. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { load } from "../src/index.js";
 import { CLEAN } from "../src/text/clean.js";
@@ -131,6 +131,52 @@ test("what texts cannot do is said in a sentence", async () => {
     without.text!.embed("cat"),
     'tokenizer: "tests/fixtures/checkpoints/openclip-vit" must hold tokenizer.json; it holds none',
   );
+});
+
+const ALL = "tests/fixtures/checkpoints";
+test("texts in one call have the bits of each by itself with all its tokens, of every kind of tower", async () => {
+  const kinds = new Set<string>();
+  for (const name of readdirSync(ALL).filter((name) => existsSync(`${ALL}/${name}/config.json`))) {
+    using model = await load(`${ALL}/${name}`).catch(() => undefined);
+    if (!model?.config.text) continue;
+    const { length, vocabulary, causal, pooling, padding = 0 } = model.config.text;
+    kinds.add(`${causal} ${typeof pooling === "number" ? "token" : pooling}`);
+    // Texts of all lengths, the second one as long as the tower takes; of two lengths there are several.
+    const counts = [2, length, ...Array.from({ length: length - 1 }, (_, i) => i + 2), 2];
+    let random = 1;
+    const id = () => {
+      random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+      return (random >>> 8) % vocabulary;
+    };
+    const rows = counts.map((count) =>
+      Array.from({ length }, (_, i) =>
+        i === count - 1 && typeof pooling === "number" ? pooling : i < count ? id() : padding,
+      ),
+    );
+    const inputs = (first: number, end: number, masked: boolean) => {
+      const dims = [end - first, length];
+      const mask = counts.slice(first, end).flatMap((count) => Array.from({ length }, (_, i) => Number(i < count)));
+      const inputIds = { dims, data: rows.slice(first, end).flat() };
+      return masked ? { inputIds, attentionMask: { dims, data: mask } } : { inputIds };
+    };
+    for (const masked of [true, false]) {
+      const { textFeatures } = await model.forward(inputs(0, rows.length, masked), { outputs: ["textFeatures"] });
+      const width = textFeatures.dims[1]!;
+      for (let i = 0; i < rows.length; i++) {
+        // What needs all tokens cuts none.
+        const outputs = ["textFeatures", "textLastHiddenState"] as const;
+        const alone = await model.forward(inputs(i, i + 1, masked), { outputs });
+        const row = textFeatures.data.subarray(i * width, (i + 1) * width);
+        assert.deepEqual(row, alone.textFeatures.data, `${name}, text ${i}, ${masked ? "with" : "without"} a mask`);
+      }
+      const outputs = ["textFeatures", "textLastHiddenState", "textAttentions"] as const;
+      const whole = await model.forward(inputs(0, rows.length, masked), { outputs });
+      assert.deepEqual(whole.textFeatures.data, textFeatures.data, name);
+      assert.deepEqual(whole.textLastHiddenState.dims.slice(0, 2), [rows.length, length], name);
+    }
+  }
+  for (const kind of ["true largest", "true token", "false first", "false mean", "false last"])
+    assert.ok(kinds.has(kind), kind);
 });
 
 test("padding before a text changes nothing of it but its positions, and gives no NaN", async () => {
