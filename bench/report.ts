@@ -74,7 +74,10 @@ function modelTable(race: Race): string {
       web ? `${ratio(web.ms, timing.ms).toFixed(2)}×` : "",
     ];
   });
-  return table([work, "ms", "images/s", "GFLOP/s", "of peak", "speed to onnxruntime-web"], rows);
+  return table(
+    [work, "ms", work.endsWith("prompts") ? "prompts/s" : "images/s", "GFLOP/s", "of peak", "speed to onnxruntime-web"],
+    rows,
+  );
 }
 
 /** One row a race, engines side by side: the first one's figures, then each rival's time and its multiple of the first's. */
@@ -132,6 +135,7 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
     freshTable(fresh),
     listOf(absent.map((what) => `Left out: ${what}, which \`python bench/dense.py\` writes.`)),
   ],
+  prompts: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   images: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],

@@ -11,6 +11,7 @@ import { type InstallResults, measureInstall } from "./install.js";
 import type { Size } from "./models.js";
 import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
+import { arePromptsWritten } from "./prompts.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
 import type { Network } from "./resnets.js";
 import { measureStart, type StartResults } from "./start.js";
@@ -34,6 +35,7 @@ export interface Measurements {
   readonly models: Races;
   readonly convolutions: Races;
   readonly dense: DenseResults;
+  readonly prompts: Races;
   readonly photos: Races;
   readonly images: Races;
   readonly fresh: FreshResults;
@@ -66,6 +68,7 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   models: { title: "Whole models", sizes: ["Ti", "S", "B"], measure: models },
   convolutions: { title: "BiT and hybrids", sizes: ["R50x1", "R50+ViT-B/16"], measure: convolutions },
   dense: { title: "Depth, boxes, poses, masks", sizes: [], measure: dense },
+  prompts: { title: "Prompts", sizes: [], measure: prompts },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
@@ -149,6 +152,11 @@ async function dense(bench: Bench): Promise<DenseResults> {
     }
   const absent = PART_NAMES.filter((part) => !written.includes(part)).map((part) => PARTS[part].what);
   return { ...races, fresh, absent };
+}
+
+async function prompts(bench: Bench): Promise<Races> {
+  const each = [...entries("vitrail", ...THREADS), ...entries("onnxruntime-web", ...THREADS)];
+  return arePromptsWritten() ? raceAll(bench, [{ kind: "prompts", count: 200 }], each) : { races: [] };
 }
 
 function photos(bench: Bench): Promise<Races> {
