@@ -1,6 +1,15 @@
 /** The sections of the results, in their order, and how each is measured. */
 import { existsSync } from "node:fs";
 import { writeCheckpoints } from "./checkpoints.js";
+import {
+  type CollectionSources,
+  type FewShotResults,
+  type IndexingResults,
+  measureFewShot,
+  measureIndexing,
+  measureSearch,
+  type SearchResults,
+} from "./collection.js";
 import { isWritten, PART_NAMES, PARTS } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
@@ -37,6 +46,9 @@ export interface Measurements {
   readonly dense: DenseResults;
   readonly prompts: Races;
   readonly photos: Races;
+  readonly fewShot: FewShotResults;
+  readonly search: SearchResults;
+  readonly indexing: IndexingResults;
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
@@ -53,6 +65,7 @@ export interface Bench {
   readonly peaks: Peaks;
   /** Versions of the rivals that are installed. */
   readonly rivals: Environment["rivals"];
+  readonly sources: Partial<CollectionSources>;
 }
 
 export interface Section<Name extends SectionName> {
@@ -61,6 +74,8 @@ export interface Section<Name extends SectionName> {
   readonly sizes: readonly (Size | Network)[];
   /** Whether pictures are needed. */
   readonly hasPictures?: boolean;
+  /** Options that it needs, without which it is measured only if it is asked for by name, and then refused. */
+  readonly needs?: readonly (keyof CollectionSources)[];
   measure(bench: Bench): Promise<Measurements[Name]>;
 }
 
@@ -70,6 +85,24 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   dense: { title: "Depth, boxes, poses, masks", sizes: [], measure: dense },
   prompts: { title: "Prompts", sizes: [], measure: prompts },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
+  fewShot: {
+    title: "Heads of a few photos",
+    sizes: [],
+    needs: ["model", "cifar"],
+    measure: ({ sources }) => measureFewShot(sources as CollectionSources),
+  },
+  search: {
+    title: "Search",
+    sizes: [],
+    needs: ["python"],
+    measure: ({ sources }) => measureSearch(sources as CollectionSources),
+  },
+  indexing: {
+    title: "Indexing",
+    sizes: ["Ti"],
+    needs: ["cifar"],
+    measure: ({ sources }) => measureIndexing(sources as CollectionSources),
+  },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
   fresh: {
