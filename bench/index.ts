@@ -1,5 +1,6 @@
 /** npm run bench: vitrail beside its rivals. HELP says how. */
 import { parseArgs } from "node:util";
+import type { CollectionSources } from "./collection.js";
 import { PACKAGES } from "./engines/index.js";
 import { environment } from "./environment.js";
 import { enterPeaks } from "./race.js";
@@ -9,16 +10,21 @@ import { readResults, writeResults, writeTexts } from "./written.js";
 
 const NAMES = Object.keys(SECTIONS) as SectionName[];
 const HELP = `npm run bench -- [--only ${NAMES.join(",")}] [--model FOLDER] [--photo FILE]
+                [--cifar FOLDER] [--python PYTHON]
 npm run bench -- --text
 
-Times vitrail in turns with its rivals and writes bench/results.json, and from it bench/RESULTS.md, bench/speed.svg and the
+Times vitrail in turns with its rivals and writes bench/results.json, and from it bench/RESULTS.md, the plots in bench and the
 table in README.md. With --only the other sections keep the figures that they have. --model is a ViT-Ti in timm's layout
 and --photo a JPEG for what is measured on photos, instead of made ones. --text measures nothing and writes the other
 files from bench/results.json, after a change of theirs.
+Collections are measured where their options are given: fewShot (--model, --cifar), indexing (--cifar), search (--python, with
+NumPy, faiss-cpu and hnswlib). --cifar has CIFAR-10's train.tar.gz and test.tar.gz, JPEG files in a folder a class.
 The rivals take part when they are installed: npm ci --prefix bench/thirdparty. The section dense takes the models that
 bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
 
-async function main(names: readonly SectionName[], sources: { model?: string; photo?: string }): Promise<void> {
+type Sources = Partial<CollectionSources> & { readonly photo?: string };
+
+async function main(names: readonly SectionName[], sources: Sources): Promise<void> {
   let results = readResults();
   prepare(names, sources);
   const peaks = enterPeaks();
@@ -32,7 +38,7 @@ async function main(names: readonly SectionName[], sources: { model?: string; ph
           `Left out, as not installed: ${missing.join(", ")}; npm ci --prefix bench/thirdparty installs them.\n`,
         );
       }
-      const measured = await SECTIONS[name].measure({ peaks, rivals: where.rivals });
+      const measured = await SECTIONS[name].measure({ peaks, rivals: where.rivals, sources });
       results = { ...results, [name]: { environment: where, ...measured } };
       console.log(`${sectionText(name, results)}\n\n(${((performance.now() - begin) / 1000).toFixed(0)} s)\n`);
       // After each section, so that a run that is interrupted is not lost.
@@ -49,13 +55,19 @@ try {
       only: { type: "string" },
       model: { type: "string" },
       photo: { type: "string" },
+      cifar: { type: "string" },
+      python: { type: "string" },
       text: { type: "boolean" },
       help: { type: "boolean" },
     },
   });
-  const names = (values.only?.split(",") ?? NAMES) as SectionName[];
+  const lacking = (name: SectionName) => SECTIONS[name]?.needs?.find((source) => values[source] === undefined);
+  const names = (values.only?.split(",") ?? NAMES.filter((name) => !lacking(name))) as SectionName[];
   const unknown = names.find((name) => !NAMES.includes(name));
   if (unknown !== undefined) throw new RangeError(`bench: --only takes ${NAMES.join(", ")}; got "${unknown}"`);
+  for (const name of values.text ? [] : names) {
+    if (lacking(name)) throw new RangeError(`bench: ${name} needs --${SECTIONS[name].needs!.join(", --")}`);
+  }
   if (values.help) console.log(HELP);
   else if (values.text) writeTexts(readResults());
   else await main(names, values);

@@ -134,7 +134,7 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     const bestMs = Math.min(...turns.map((turn) => turn.bestMs));
     return { ...entry, kernels: prepared.kernels, ms, bestMs, difference };
   });
-  const batch = work.kind === "vit" ? work.batch : 1;
+  const batch = work.kind === "vit" ? work.batch : work.kind === "prompts" ? work.count : 1;
   return { work: label, batch, flops, timings, refused, peakGflops, calibration };
 }
 

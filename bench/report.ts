@@ -75,7 +75,10 @@ function modelTable(race: Race): string {
       web ? `${ratio(web.ms, timing.ms).toFixed(2)}×` : "",
     ];
   });
-  return table([work, "ms", "images/s", "GFLOP/s", "of peak", "speed to onnxruntime-web"], rows);
+  return table(
+    [work, "ms", work.endsWith("prompts") ? "prompts/s" : "images/s", "GFLOP/s", "of peak", "speed to onnxruntime-web"],
+    rows,
+  );
 }
 
 /** One row a race, engines side by side: the first one's figures, then each rival's time and its multiple of the first's. */
@@ -157,7 +160,54 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
     freshTable(fresh),
     listOf(absent.map((what) => `Left out: ${what}, which \`python bench/dense.py\` writes.`)),
   ],
+  prompts: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
+  fewShot: ({ model, tested, shots }) => [
+    `${model}'s features, ${tested} test photos; three draws that share no photo.`,
+    table(
+      ["photos of each class", "mean", ...shots[0]!.accuracies.map((_, i) => `draw ${i + 1}`)],
+      shots.map(({ shots, accuracies }) => {
+        const mean = accuracies.reduce((sum, x) => sum + x, 0) / accuracies.length;
+        return [`${shots}`, ...[mean, ...accuracies].map((x) => `${(100 * x).toFixed(1)} %`)];
+      }),
+    ),
+    "![accuracy by photos of each class](few-shot.svg)",
+  ],
+  search: ({ searches }) =>
+    searches.flatMap(({ rows, width, firstMs, exact, timings }) => [
+      table(
+        [
+          `${rows.toLocaleString("en")} × ${width}, 10 nearest, 1 thread`,
+          "ms a query",
+          "64 at once, ms each",
+          "recall",
+          "GB/s",
+        ],
+        timings.map(({ name, ms, batchMs, recall, buildSeconds }) => [
+          buildSeconds === undefined ? name : `${name}, built in ${buildSeconds.toFixed(0)} s`,
+          digits(ms),
+          batchMs === undefined ? "" : digits(batchMs),
+          recall.toFixed(3),
+          buildSeconds === undefined ? ((4 * rows * width) / ms / 1e6).toFixed(1) : "",
+        ]),
+      ),
+      listOf([
+        exact ? "vitrail's are NumPy's in f64, in its order." : "vitrail's are NOT NumPy's in f64.",
+        `The first search, which reads the vectors, takes ${digits(firstMs)} ms.`,
+      ]),
+    ]),
+  indexing: ({ rates, memory }) => {
+    const resident = memory.points.slice(memory.points.length >> 1).map(({ residentBytes }) => residentBytes);
+    return [
+      table(
+        ["CIFAR-10's JPEG files, ViT-Ti/16 at 224", "photos", "photos a second"],
+        rates.map(({ name, photos, perSecond }) => [name, `${photos}`, perSecond.toFixed(1)]),
+      ),
+      `${memory.photos.toLocaleString("en")} photos by the same model at ${memory.imageSize} pixels, in ${memory.seconds.toFixed(0)} s: in the \
+second half ${megabytes(Math.min(...resident))} to ${megabytes(Math.max(...resident))} MB are resident.`,
+      "![memory by photos added](indexing.svg)",
+    ];
+  },
   images: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],
   attention: ({ races }) => [kernelTable("attention, 197 tokens", races), kernelNote(races)],

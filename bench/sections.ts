@@ -1,6 +1,15 @@
 /** The sections of the results, in their order, and how each is measured. */
 import { existsSync } from "node:fs";
 import { writeCheckpoints } from "./checkpoints.js";
+import {
+  type CollectionSources,
+  type FewShotResults,
+  type IndexingResults,
+  measureFewShot,
+  measureIndexing,
+  measureSearch,
+  type SearchResults,
+} from "./collection.js";
 import { isWritten, PART_NAMES, PARTS } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
@@ -11,6 +20,7 @@ import { type InstallResults, measureInstall } from "./install.js";
 import type { Size } from "./models.js";
 import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
+import { arePromptsWritten } from "./prompts.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
 import type { Network } from "./resnets.js";
 import { measureServe, type ServeResults } from "./serve-measure.js";
@@ -35,7 +45,11 @@ export interface Measurements {
   readonly models: Races;
   readonly convolutions: Races;
   readonly dense: DenseResults;
+  readonly prompts: Races;
   readonly photos: Races;
+  readonly fewShot: FewShotResults;
+  readonly search: SearchResults;
+  readonly indexing: IndexingResults;
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
@@ -53,6 +67,7 @@ export interface Bench {
   readonly peaks: Peaks;
   /** Versions of the rivals that are installed. */
   readonly rivals: Environment["rivals"];
+  readonly sources: Partial<CollectionSources>;
 }
 
 export interface Section<Name extends SectionName> {
@@ -61,6 +76,8 @@ export interface Section<Name extends SectionName> {
   readonly sizes: readonly (Size | Network)[];
   /** Whether pictures are needed. */
   readonly hasPictures?: boolean;
+  /** Options that it needs, without which it is measured only if it is asked for by name, and then refused. */
+  readonly needs?: readonly (keyof CollectionSources)[];
   measure(bench: Bench): Promise<Measurements[Name]>;
 }
 
@@ -68,7 +85,26 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   models: { title: "Whole models", sizes: ["Ti", "S", "B"], measure: models },
   convolutions: { title: "BiT and hybrids", sizes: ["R50x1", "R50+ViT-B/16"], measure: convolutions },
   dense: { title: "Depth, boxes, poses, masks", sizes: [], measure: dense },
+  prompts: { title: "Prompts", sizes: [], measure: prompts },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
+  fewShot: {
+    title: "Heads of a few photos",
+    sizes: [],
+    needs: ["model", "cifar"],
+    measure: ({ sources }) => measureFewShot(sources as CollectionSources),
+  },
+  search: {
+    title: "Search",
+    sizes: [],
+    needs: ["python"],
+    measure: ({ sources }) => measureSearch(sources as CollectionSources),
+  },
+  indexing: {
+    title: "Indexing",
+    sizes: ["Ti"],
+    needs: ["cifar"],
+    measure: ({ sources }) => measureIndexing(sources as CollectionSources),
+  },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
   fresh: {
@@ -156,6 +192,11 @@ async function dense(bench: Bench): Promise<DenseResults> {
     }
   const absent = PART_NAMES.filter((part) => !written.includes(part)).map((part) => PARTS[part].what);
   return { ...races, fresh, absent };
+}
+
+async function prompts(bench: Bench): Promise<Races> {
+  const each = [...entries("vitrail", ...THREADS), ...entries("onnxruntime-web", ...THREADS)];
+  return arePromptsWritten() ? raceAll(bench, [{ kind: "prompts", count: 200 }], each) : { races: [] };
 }
 
 function photos(bench: Bench): Promise<Races> {

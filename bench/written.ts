@@ -1,6 +1,6 @@
 /** The files that hold the results: results.json, and those that are made of it alone. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { speedPlot } from "./plot.js";
+import { fewShotPlot, indexingPlot, speedPlot } from "./plot.js";
 import { README_MARKS, readmeTable, resultsPage } from "./report.js";
 import type { Results } from "./sections.js";
 
@@ -19,8 +19,10 @@ export function writeResults(results: Results): void {
 
 export function writeTexts(results: Results): void {
   writeFileSync(at("bench/RESULTS.md"), resultsPage(results));
-  const { models } = results;
+  const { models, fewShot, indexing } = results;
   if (models) writeFileSync(at("bench/speed.svg"), speedPlot(models.races));
+  if (fewShot) writeFileSync(at("bench/few-shot.svg"), fewShotPlot(fewShot));
+  if (indexing) writeFileSync(at("bench/indexing.svg"), indexingPlot(indexing));
   const readme = readFileSync(at("README.md"), "utf8");
   writeFileSync(at("README.md"), readme.replace(README_MARKS, `$1${readmeTable(results)}$3`));
 }

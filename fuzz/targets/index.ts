@@ -34,6 +34,8 @@ export const TARGETS: Readonly<Record<string, Row>> = {
   safetensors: { what: "safetensors files", load: async () => (await import("./weights.js")).safetensors },
   npz: { what: "NumPy archives of weights", load: async () => (await import("./weights.js")).npz },
   torch: { what: "files of torch.save", load: async () => (await import("./weights.js")).torch },
+  parquet: { what: "Parquet of a collection", load: async () => (await import("./collection.js")).parquet },
+  npy: { what: "heads of NumPy's arrays", load: async () => (await import("./collection.js")).npy },
   config: {
     what: "config.json beside names and shapes of tensors",
     load: async () => (await import("./config.js")).default,
