@@ -1,13 +1,12 @@
 /** npm run bench: vitrail beside its rivals. HELP says how. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { CollectionSources } from "./collection.js";
 import { PACKAGES } from "./engines/index.js";
 import { environment } from "./environment.js";
-import { fewShotPlot, indexingPlot, speedPlot } from "./plot.js";
 import { enterPeaks } from "./race.js";
-import { README_MARKS, readmeTable, resultsPage, sectionText } from "./report.js";
-import { prepare, type Results, SECTIONS, type SectionName } from "./sections.js";
+import { sectionText } from "./report.js";
+import { prepare, SECTIONS, type SectionName } from "./sections.js";
+import { readResults, writeResults, writeTexts } from "./written.js";
 
 const NAMES = Object.keys(SECTIONS) as SectionName[];
 const HELP = `npm run bench -- [--only ${NAMES.join(",")}] [--model FOLDER] [--photo FILE]
@@ -22,10 +21,6 @@ Collections are measured where their options are given: fewShot (--model, --cifa
 NumPy, faiss-cpu and hnswlib). --cifar has CIFAR-10's train.tar.gz and test.tar.gz, JPEG files in a folder a class.
 The rivals take part when they are installed: npm ci --prefix bench/thirdparty. The section dense takes the models that
 bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
-
-/** Seen from dist/bench. */
-const at = (path: string) => new URL(`../../${path}`, import.meta.url);
-const RESULTS = at("bench/results.json");
 
 type Sources = Partial<CollectionSources> & { readonly photo?: string };
 
@@ -47,26 +42,11 @@ async function main(names: readonly SectionName[], sources: Sources): Promise<vo
       results = { ...results, [name]: { environment: where, ...measured } };
       console.log(`${sectionText(name, results)}\n\n(${((performance.now() - begin) / 1000).toFixed(0)} s)\n`);
       // After each section, so that a run that is interrupted is not lost.
-      writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
-      writeTexts(results);
+      writeResults(results);
     }
   } finally {
     for (const { process } of peaks) process.stop();
   }
-}
-
-function readResults(): Results {
-  return existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, "utf8")) : {};
-}
-
-function writeTexts(results: Results): void {
-  writeFileSync(at("bench/RESULTS.md"), resultsPage(results));
-  const { models, fewShot, indexing } = results;
-  if (models) writeFileSync(at("bench/speed.svg"), speedPlot(models.races));
-  if (fewShot) writeFileSync(at("bench/few-shot.svg"), fewShotPlot(fewShot));
-  if (indexing) writeFileSync(at("bench/indexing.svg"), indexingPlot(indexing));
-  const readme = readFileSync(at("README.md"), "utf8");
-  writeFileSync(at("README.md"), readme.replace(README_MARKS, `$1${readmeTable(results)}$3`));
 }
 
 try {

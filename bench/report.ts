@@ -6,6 +6,7 @@ import type { Fresh } from "./fresh.js";
 import { digits, megabytes, percent, table } from "./markdown.js";
 import { type Entry, median, type Race, ratio, spread, type Timing } from "./race.js";
 import { type Measurements, type Results, SECTIONS, type SectionName } from "./sections.js";
+import type { ServerLoad } from "./serve-measure.js";
 import { CALIBRATED, meets, TARGETS, type Target } from "./targets.js";
 import { labelOf } from "./work.js";
 
@@ -126,6 +127,30 @@ function freshTable(fresh: readonly Fresh[]): string {
   return table(header, rows);
 }
 
+/** One row a server and a number of connections. */
+export const loadTable = (loads: readonly ServerLoad[]): string =>
+  table(
+    ["server", "connections", "images/s", "of lists", "p50 ms", "p99 ms", "resident MB", "other answers"],
+    loads.map(({ model, server, connections, perSecond, lists, p50, p99, residentBytes, others }) => [
+      `${model}: ${server}`,
+      `${connections}`,
+      digits(perSecond),
+      percent(perSecond / lists),
+      digits(p50),
+      digits(p99),
+      residentBytes === undefined ? "" : megabytes(residentBytes),
+      Object.entries(others)
+        .map(([status, count]) => `${count} of ${status}`)
+        .join(", "),
+    ]),
+  );
+
+function loadNote(loads: readonly ServerLoad[]): string {
+  const seconds = [...new Set(loads.map(({ seconds }) => seconds))].join(" or ");
+  return `Lists are the library's own, of the same photo and in the same run. Clients post the photo over and over, each on a connection of \
+its own, for ${seconds} seconds.`;
+}
+
 /** Tables and notes of each section, as paragraphs. */
 const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) => string[] } = {
   models: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
@@ -206,6 +231,7 @@ second half ${megabytes(Math.min(...resident))} to ${megabytes(Math.max(...resid
       [["resident MB", ...growth.map(({ residentBytes }) => megabytes(residentBytes))]],
     ),
   ],
+  serve: ({ loads }) => [loadTable(loads), loadNote(loads)],
   install: ({ installs, refused }) => [
     table(
       ["npm install, no scripts", "packages", "MB", "WebAssembly of a page, gzip, MB"],

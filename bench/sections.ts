@@ -23,6 +23,7 @@ import { measureProfile, type ProfileResults } from "./profile.js";
 import { arePromptsWritten } from "./prompts.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
 import type { Network } from "./resnets.js";
+import { measureServe, type ServeResults } from "./serve-measure.js";
 import { measureStart, type StartResults } from "./start.js";
 import { ATTENTIONS, GEMMS, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
@@ -53,6 +54,7 @@ export interface Measurements {
   readonly fresh: FreshResults;
   readonly start: StartResults;
   readonly growth: GrowthResults;
+  readonly serve: ServeResults;
   readonly install: InstallResults;
   readonly profile: ProfileResults;
 }
@@ -111,6 +113,11 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
     measure: (bench) => measureFresh(installedIn(bench)),
   },
   growth: { title: "Memory over many images", sizes: ["Ti"], measure: measureGrowth },
+  serve: {
+    title: "Server under load",
+    sizes: ["Ti"],
+    measure: () => measureServe({ models: ["ViT-Ti"], connections: [8, 64], seconds: 10 }),
+  },
   install: {
     title: "Install size",
     sizes: [],

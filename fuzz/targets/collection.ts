@@ -1,9 +1,8 @@
-/** Files of a collection: Parquet as it is written here, with hyparquet beside it in tests/parquet.test.ts; arrays; and tar archives. */
+/** Files of a collection: Parquet as it is written here (tests/parquet.test.ts has hyparquet beside it), and heads of arrays. */
 import { encodeRows } from "../../src/collection/parquet.js";
 import { encodeNpy, readNpyHead } from "../../src/io/npy.js";
 import { readParquet } from "../../src/io/parquet.js";
 import { fromBytes } from "../../src/io/source.js";
-import { tarEntries } from "../../src/io/tar.js";
 import { expect, type Target } from "../target.js";
 
 const refuse = (fault: string): never => {
@@ -50,45 +49,6 @@ export const npy: Target = {
       throw new Error(`npy: must ${rule}; got ${got}`);
     });
     expect(begin <= input.length && shape.every(Number.isSafeInteger), () => `begins at ${begin}`);
-    return undefined;
-  },
-};
-
-/** A tar archive of files by name. */
-function archive(files: Readonly<Record<string, string>>): Uint8Array {
-  const blocks = Object.entries(files).flatMap(([name, text]) => {
-    const header = Buffer.alloc(512);
-    header.write(name, 0);
-    header.write(`${text.length.toString(8).padStart(11, "0")}\0`, 124);
-    header.write("        0ustar\x0000", 148, "latin1");
-    header.write(
-      `${header
-        .reduce((sum, byte) => sum + byte, 0)
-        .toString(8)
-        .padStart(6, "0")}\0 `,
-      148,
-    );
-    return [header, Buffer.from(text), Buffer.alloc((512 - (text.length % 512)) % 512)];
-  });
-  return new Uint8Array(Buffer.concat([...blocks, Buffer.alloc(1024)]));
-}
-
-export const tar: Target = {
-  seeds: [archive({}), archive({ "a.jpg": "photo", "a.json": '{"b":1}' }), archive({ "long.jpg": "x".repeat(600) })],
-  mutators: [],
-  refusal: /^tar: "name" /,
-  longest: 8192,
-  milliseconds: 100,
-  bytes: 8e6,
-  async run(input) {
-    async function* chunks() {
-      for (let at = 0; at < input.length; at += 700) yield input.subarray(at, at + 700);
-    }
-    let all = 0;
-    for await (const { size, bytes } of tarEntries(chunks(), "name")) {
-      all += size % 2 ? (await bytes()).length : 0;
-      expect(all <= input.length, () => `${all} bytes of ${input.length}`);
-    }
     return undefined;
   },
 };
