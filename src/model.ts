@@ -3,6 +3,7 @@ import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import { openShelf } from "./engine/shelf.js";
 import { concatenated } from "./forward/batches.js";
 import type { ForwardOptions } from "./forward/forward.js";
 import { byLength } from "./forward/texts.js";
@@ -26,6 +27,7 @@ import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
 import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
+import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { concat } from "./tasks/rows.js";
@@ -109,6 +111,11 @@ export interface LoadOptions extends HubOptions {
    * many times faster for large photos, but other pixels than those of the whole photo resized. Default: false.
    */
   draft?: boolean;
+  /**
+   * A folder, made if it is not there, in which zeroShot keeps what it makes of the texts of each label, by the model's files and
+   * the texts: the next process has it at once. Only of models in files or of the Hub, and where there are files.
+   */
+  textCache?: string;
   /** Most milliseconds of work on an image, decoding and resizing; it is refused when they are over. Default: no limit. */
   decodeTimeout?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
@@ -231,7 +238,7 @@ export async function loadHere(
 
 function createModel(
   loaded: Lease<Engine>,
-  { pixelLimit, decodeTimeout, draft, fetch, ...options }: LoadOptions,
+  { pixelLimit, decodeTimeout, draft, textCache, fetch, ...options }: LoadOptions,
   onPage: string,
 ): Model {
   // A copy: what may be opened is settled at load.
@@ -475,6 +482,7 @@ function createModel(
       ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false },
       featuresOf,
       embedTexts: async (texts) => (await featuresOf(texts)).map(toUnit),
+      directionsOf: (classes) => directionsOf(classes, (texts) => textFeatures(texts, check, signal)),
       embedQuery: (image) => queryOf(image, check, signal),
     };
   }
@@ -501,6 +509,11 @@ function createModel(
     computed.catch(() => queries.delete(image));
     return computed;
   }
+
+  const { textKey } = loaded.value;
+  const directionsOf = createDirections(
+    textCache === undefined || textKey === undefined ? undefined : openShelf(textCache, textKey),
+  );
 
   /** Features of a text, kept. */
   const known = new Map<string, Float32Array>();

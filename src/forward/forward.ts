@@ -82,7 +82,7 @@ export async function forward(
     return { passes, results };
   }
 
-  /** What passes of texts gave, when it is there. */
+  /** Outputs of passes of texts, when they are there. */
   async function ofTexts({ passes, results }: { passes: TextPass[]; results: Pending[] }) {
     return inPlaces(passes, await Promise.all(results.map(arrived)));
   }

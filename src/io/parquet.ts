@@ -14,7 +14,7 @@ export interface Table {
   readonly notes: ReadonlyMap<string, string>;
 }
 
-/** What a file is not, to continue "the file …". */
+/** Refuses a file, given what it must, to continue "the file …". */
 type Refuse = (fault: string) => never;
 
 type Value = number | boolean | Uint8Array | Value[] | Struct;
@@ -124,7 +124,7 @@ export function readParquet(bytes: Uint8Array, names: readonly string[], refuse:
     return end;
   }
 
-  /** Whether each value of a page is there: runs of levels of one bit, repeated or packed. */
+  /** Presence of each value of a page: runs of levels of one bit, repeated or packed. */
   function presence(from: number, to: number, count: number): Uint8Array {
     const levels = new Uint8Array(count);
     let at = 0;
