@@ -1,6 +1,7 @@
 /** npm run bench: vitrail beside its rivals. HELP says how. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { PART_NAMES } from "./dense.js";
 import { PACKAGES } from "./engines/index.js";
 import { environment } from "./environment.js";
 import { speedPlot } from "./plot.js";
@@ -16,8 +17,8 @@ Times vitrail in turns with its rivals and writes bench/results.json, and from i
 table in README.md. With --only the other sections keep the figures that they have. --model is a ViT-Ti in timm's layout
 and --photo a JPEG for what is measured on photos, instead of made ones. --text measures nothing and writes the other
 files from bench/results.json, after a change of theirs.
-The rivals take part when they are installed: npm ci --prefix bench/thirdparty. The section dense takes the models that
-bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
+The rivals take part when they are installed: npm ci --prefix bench/thirdparty. ${PART_NAMES.join(", ")}
+take the models that bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
 
 /** Seen from dist/bench. */
 const at = (path: string) => new URL(`../../${path}`, import.meta.url);
@@ -29,6 +30,11 @@ async function main(names: readonly SectionName[], sources: { model?: string; ph
   const peaks = enterPeaks();
   try {
     for (const name of names) {
+      const lacking = SECTIONS[name].lacks?.();
+      if (lacking) {
+        console.log(`Left out: ${name}, which needs ${lacking}.\n`);
+        continue;
+      }
       const begin = performance.now();
       const where = await environment(peaks);
       const missing = Object.keys(PACKAGES).filter((engine) => !(engine in where.rivals));

@@ -44,12 +44,13 @@ export async function session(
   for (const { name, dims, data } of inputs) {
     feeds[name] = new ort.Tensor(data instanceof BigInt64Array ? "int64" : "float32", data, dims);
   }
+  let outputs: Record<string, Tensor>;
   return {
-    run: () => session.run(feeds),
-    async result() {
-      const outputs = await session.run(feeds);
-      return joined(session.outputNames.map((name) => outputs[name]!.data));
+    async run() {
+      outputs = await session.run(feeds);
     },
+    // Of the last run, as another one can take half a minute.
+    result: () => joined(session.outputNames.map((name) => outputs[name]!.data)),
     dispose: () => void session.release(),
   };
 }
