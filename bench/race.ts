@@ -138,7 +138,7 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     const { peakBytes } = finishes[i]!;
     return { ...entry, kernels: prepared.kernels, ms, bestMs, difference, ...(work.kind === "dense" && { peakBytes }) };
   });
-  const batch = work.kind === "vit" ? work.batch : 1;
+  const batch = work.kind === "vit" ? work.batch : work.kind === "prompts" ? work.count : 1;
   return { work: label, batch, flops, timings, refused, peakGflops, calibration };
 }
 

@@ -1,6 +1,15 @@
 /** The sections of the results, in their order, and how each is measured. */
 import { existsSync } from "node:fs";
 import { writeCheckpoints } from "./checkpoints.js";
+import {
+  type CollectionSources,
+  type FewShotResults,
+  type IndexingResults,
+  measureFewShot,
+  measureIndexing,
+  measureSearch,
+  type SearchResults,
+} from "./collection.js";
 import { isWritten, PARTS, type PartName } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
@@ -11,8 +20,10 @@ import { type InstallResults, measureInstall } from "./install.js";
 import type { Size } from "./models.js";
 import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
+import { arePromptsWritten } from "./prompts.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
 import type { Network } from "./resnets.js";
+import { measureServe, type ServeResults } from "./serve-measure.js";
 import { measureStart, type StartResults } from "./start.js";
 import { ATTENTIONS, GEMMS, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
@@ -26,11 +37,16 @@ export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly attention: Races;
   readonly models: Races;
   readonly convolutions: Races;
+  readonly prompts: Races;
   readonly photos: Races;
+  readonly fewShot: FewShotResults;
+  readonly search: SearchResults;
+  readonly indexing: IndexingResults;
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
   readonly growth: GrowthResults;
+  readonly serve: ServeResults;
   readonly install: InstallResults;
   readonly profile: ProfileResults;
 }
@@ -43,6 +59,7 @@ export interface Bench {
   readonly peaks: Peaks;
   /** Versions of the rivals that are installed. */
   readonly rivals: Environment["rivals"];
+  readonly sources: Partial<CollectionSources>;
 }
 
 export interface Section<Name extends SectionName> {
@@ -53,6 +70,8 @@ export interface Section<Name extends SectionName> {
   readonly hasPictures?: boolean;
   /** Says what it cannot do without and is not there. */
   lacks?(): string | undefined;
+  /** Options that it needs, without which it is measured only if it is asked for by name, and then refused. */
+  readonly needs?: readonly (keyof CollectionSources)[];
   measure(bench: Bench): Promise<Measurements[Name]>;
 }
 
@@ -64,7 +83,26 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   heatmaps: dense("heatmaps"),
   encoder: dense("encoder"),
   decoder: dense("decoder"),
+  prompts: { title: "Prompts", sizes: [], measure: prompts },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
+  fewShot: {
+    title: "Heads of a few photos",
+    sizes: [],
+    needs: ["model", "cifar"],
+    measure: ({ sources }) => measureFewShot(sources as CollectionSources),
+  },
+  search: {
+    title: "Search",
+    sizes: [],
+    needs: ["python"],
+    measure: ({ sources }) => measureSearch(sources as CollectionSources),
+  },
+  indexing: {
+    title: "Indexing",
+    sizes: ["Ti"],
+    needs: ["cifar"],
+    measure: ({ sources }) => measureIndexing(sources as CollectionSources),
+  },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
   fresh: {
@@ -73,6 +111,11 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
     measure: (bench) => measureFresh(installedIn(bench)),
   },
   growth: { title: "Memory over many images", sizes: ["Ti"], measure: measureGrowth },
+  serve: {
+    title: "Server under load",
+    sizes: ["Ti"],
+    measure: () => measureServe({ models: ["ViT-Ti"], connections: [8, 64], seconds: 10 }),
+  },
   install: {
     title: "Install size",
     sizes: [],
@@ -144,6 +187,11 @@ function dense<Part extends PartName>(part: Part): Section<Part> {
         ...(part === "decoder" ? [() => raceAll(bench, [{ kind: "click" }], entries("vitrail", ...THREADS))] : []),
       ]),
   };
+}
+
+async function prompts(bench: Bench): Promise<Races> {
+  const each = [...entries("vitrail", ...THREADS), ...entries("onnxruntime-web", ...THREADS)];
+  return arePromptsWritten() ? raceAll(bench, [{ kind: "prompts", count: 200 }], each) : { races: [] };
 }
 
 function photos(bench: Bench): Promise<Races> {

@@ -5,6 +5,7 @@ import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
 import { concatenated } from "./forward/batches.js";
 import type { ForwardOptions } from "./forward/forward.js";
+import { byLength } from "./forward/texts.js";
 import type { HubOptions } from "./hub/settings.js";
 import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
 import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
@@ -511,12 +512,13 @@ function createModel(
     signal: AbortSignal | undefined,
   ): Promise<Float32Array[]> {
     const { tokenize } = live().value;
-    const rows: Float32Array[] = [];
-    for (const ids of await tokenize(texts)) {
+    const all = await tokenize(texts);
+    const rows = new Array<Float32Array>(texts.length);
+    for (const places of byLength(all)) {
       check();
-      const inputIds = { dims: [1, ids.length], data: ids };
-      const { textFeatures } = await run({ inputIds }, ["textFeatures"], check, { signal });
-      rows.push(textFeatures!.data);
+      const inputIds = { dims: [places.length, all[places[0]!]!.length], data: places.flatMap((place) => all[place]!) };
+      const { data, dims } = (await run({ inputIds }, ["textFeatures"], check, { signal })).textFeatures!;
+      for (const [i, place] of places.entries()) rows[place] = data.slice(i * dims[1]!, (i + 1) * dims[1]!);
     }
     return rows;
   }

@@ -9,6 +9,7 @@ import { PARTS, type PartName, partFolder, partInputs } from "../dense.js";
 import type { Contender, Engine, Refusal } from "../engine.js";
 import { fileOf, folderOf, PHOTO } from "../files.js";
 import { IMAGE, TOKENS } from "../models.js";
+import { PROMPT_LENGTH, PROMPTS_FOLDER, promptIds } from "../prompts.js";
 import {
   type AttentionWork,
   attentionInputs,
@@ -35,6 +36,8 @@ export const engine: Engine = {
         return model(folderOf(work.network), setup, (model) => forward(model, 1));
       case "dense":
         return model(partFolder(work.part), setup, (model) => part(model, work.part));
+      case "prompts":
+        return model(PROMPTS_FOLDER, setup, (model) => prompts(model, work.count));
       case "click":
         return model(partFolder("decoder"), setup, click);
       case "classify":
@@ -139,6 +142,12 @@ function part(model: Model, name: PartName): Runs {
     // Of the last run, as another one can take half a minute.
     result: () => joined(outputs.map((output) => (results[output] as Tensor).data)),
   };
+}
+
+function prompts(model: Model, count: number): Runs {
+  const inputIds = { dims: [count, PROMPT_LENGTH], data: promptIds(count) };
+  const features = async () => (await model.forward({ inputIds }, { outputs: ["textFeatures"] })).textFeatures;
+  return { run: features, result: async () => (await features()).data };
 }
 
 async function click(model: Model): Promise<Runs> {
