@@ -1,6 +1,7 @@
 /** npm run bench: vitrail beside its rivals. HELP says how. */
 import { parseArgs } from "node:util";
 import type { CollectionSources } from "./collection.js";
+import { PART_NAMES } from "./dense.js";
 import { PACKAGES } from "./engines/index.js";
 import { environment } from "./environment.js";
 import { enterPeaks } from "./race.js";
@@ -19,8 +20,8 @@ and --photo a JPEG for what is measured on photos, instead of made ones. --text 
 files from bench/results.json, after a change of theirs.
 Collections are measured where their options are given: fewShot (--model, --cifar), indexing (--cifar), search (--python, with
 NumPy, faiss-cpu and hnswlib). --cifar has CIFAR-10's train.tar.gz and test.tar.gz, JPEG files in a folder a class.
-The rivals take part when they are installed: npm ci --prefix bench/thirdparty. The section dense takes the models that
-bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
+The rivals take part when they are installed: npm ci --prefix bench/thirdparty. ${PART_NAMES.join(", ")}
+take the models that bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
 
 type Sources = Partial<CollectionSources> & { readonly photo?: string };
 
@@ -30,6 +31,11 @@ async function main(names: readonly SectionName[], sources: Sources): Promise<vo
   const peaks = enterPeaks();
   try {
     for (const name of names) {
+      const lacking = SECTIONS[name].lacks?.();
+      if (lacking) {
+        console.log(`Left out: ${name}, which needs ${lacking}.\n`);
+        continue;
+      }
       const begin = performance.now();
       const where = await environment(peaks);
       const missing = Object.keys(PACKAGES).filter((engine) => !(engine in where.rivals));

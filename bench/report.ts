@@ -1,11 +1,12 @@
 /** The results as Markdown: a page for bench/RESULTS.md, a table for README.md. Text is a function of results.json alone. */
+import { PART_NAMES, type PartName } from "./dense.js";
 import type { Refusal } from "./engine.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import type { Fresh } from "./fresh.js";
 import { digits, megabytes, percent, table } from "./markdown.js";
 import { type Entry, median, type Race, ratio, spread, type Timing } from "./race.js";
-import { type Measurements, type Results, SECTIONS, type SectionName } from "./sections.js";
+import { type Measurements, type Races, type Results, SECTIONS, type SectionName } from "./sections.js";
 import type { ServerLoad } from "./serve-measure.js";
 import { CALIBRATED, meets, TARGETS, type Target } from "./targets.js";
 import { labelOf } from "./work.js";
@@ -73,12 +74,17 @@ function modelTable(race: Race): string {
       (flops / ms / 1e6).toFixed(0),
       timing.precision === "f32" && timing.threads === 1 ? percent(shareOfPeak(race, timing)) : "",
       web ? `${ratio(web.ms, timing.ms).toFixed(2)}×` : "",
+      ...(timing.peakBytes ? [megabytes(timing.peakBytes)] : []),
     ];
   });
-  return table(
-    [work, "ms", work.endsWith("prompts") ? "prompts/s" : "images/s", "GFLOP/s", "of peak", "speed to onnxruntime-web"],
-    rows,
-  );
+  const memory = timings.some(({ peakBytes }) => peakBytes) ? ["peak MB"] : [];
+  const rate = work.endsWith("prompts") ? "prompts/s" : "images/s";
+  return table([work, "ms", rate, "GFLOP/s", "of peak", "speed to onnxruntime-web", ...memory], rows);
+}
+
+/** Tables of models and their notes. */
+function modelTexts({ races }: Races): string[] {
+  return races.flatMap((race) => [modelTable(race), raceNotes(race)]);
 }
 
 /** One row a race, engines side by side: the first one's figures, then each rival's time and its multiple of the first's. */
@@ -153,14 +159,10 @@ its own, for ${seconds} seconds.`;
 
 /** Tables and notes of each section, as paragraphs. */
 const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) => string[] } = {
-  models: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
-  convolutions: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
-  dense: ({ races, fresh, absent }) => [
-    ...races.flatMap((race) => [modelTable(race), raceNotes(race)]),
-    freshTable(fresh),
-    listOf(absent.map((what) => `Left out: ${what}, which \`python bench/dense.py\` writes.`)),
-  ],
-  prompts: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
+  models: modelTexts,
+  convolutions: modelTexts,
+  ...(Object.fromEntries(PART_NAMES.map((part) => [part, modelTexts])) as Record<PartName, typeof modelTexts>),
+  prompts: modelTexts,
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   fewShot: ({ model, tested, shots }) => [
     `${model}'s features, ${tested} test photos; three draws that share no photo.`,

@@ -10,11 +10,11 @@ import {
   measureSearch,
   type SearchResults,
 } from "./collection.js";
-import { isWritten, PART_NAMES, PARTS } from "./dense.js";
+import { isWritten, PARTS, type PartName } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { fileOf, PICTURES, type Picture } from "./files.js";
-import { type Fresh, type FreshResults, measureFresh, sampleOf } from "./fresh.js";
+import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
 import type { Size } from "./models.js";
@@ -31,20 +31,12 @@ export interface Races {
   readonly races: readonly Race[];
 }
 
-export interface DenseResults extends Races {
-  /** A run or two in processes of their own. */
-  readonly fresh: readonly Fresh[];
-  /** Names of what dense.py has not written. */
-  readonly absent: readonly string[];
-}
-
-/** What each section measures. */
-export interface Measurements {
+/** What each section measures; a part of a dense model takes minutes, so each is a section. */
+export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly gemm: Races;
   readonly attention: Races;
   readonly models: Races;
   readonly convolutions: Races;
-  readonly dense: DenseResults;
   readonly prompts: Races;
   readonly photos: Races;
   readonly fewShot: FewShotResults;
@@ -76,6 +68,8 @@ export interface Section<Name extends SectionName> {
   readonly sizes: readonly (Size | Network)[];
   /** Whether pictures are needed. */
   readonly hasPictures?: boolean;
+  /** Says what it cannot do without and is not there. */
+  lacks?(): string | undefined;
   /** Options that it needs, without which it is measured only if it is asked for by name, and then refused. */
   readonly needs?: readonly (keyof CollectionSources)[];
   measure(bench: Bench): Promise<Measurements[Name]>;
@@ -84,7 +78,11 @@ export interface Section<Name extends SectionName> {
 export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   models: { title: "Whole models", sizes: ["Ti", "S", "B"], measure: models },
   convolutions: { title: "BiT and hybrids", sizes: ["R50x1", "R50+ViT-B/16"], measure: convolutions },
-  dense: { title: "Depth, boxes, poses, masks", sizes: [], measure: dense },
+  depth: dense("depth"),
+  boxes: dense("boxes"),
+  heatmaps: dense("heatmaps"),
+  encoder: dense("encoder"),
+  decoder: dense("decoder"),
   prompts: { title: "Prompts", sizes: [], measure: prompts },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
   fewShot: {
@@ -176,22 +174,19 @@ function convolutions(bench: Bench): Promise<Races> {
   return oneByOne(works.map((work) => () => raceAll(bench, [work], each)));
 }
 
-async function dense(bench: Bench): Promise<DenseResults> {
-  const written = PART_NAMES.filter(isWritten);
-  const each = [...entries("vitrail", ...THREADS), ...entries("onnxruntime-web", ...THREADS)];
-  const races = await oneByOne([
-    ...written.map((part) => () => raceAll(bench, [{ kind: "dense", part } as const], each)),
-    ...(written.includes("decoder") ? [() => raceAll(bench, [{ kind: "click" }], entries("vitrail", ...THREADS))] : []),
-  ]);
-  const fresh: Fresh[] = [];
-  for (const part of written)
-    for (const entry of each.filter(installedIn(bench)).filter(({ threads }) => threads === 1)) {
-      const work = { kind: "dense", part } as const;
-      const sample = await sampleOf({ engine: entry.engine, setup: entry, work, runs: 2 });
-      if (!("refused" in sample)) fresh.push({ entry, work: labelOf(work), samples: [sample] });
-    }
-  const absent = PART_NAMES.filter((part) => !written.includes(part)).map((part) => PARTS[part].what);
-  return { ...races, fresh, absent };
+function dense<Part extends PartName>(part: Part): Section<Part> {
+  const own: Work = { kind: "dense", part };
+  const rivals = entries("onnxruntime-web", ...THREADS);
+  return {
+    title: PARTS[part].what,
+    sizes: [],
+    lacks: () => (isWritten(part) ? undefined : `the models that python bench/dense.py ${PARTS[part].model} writes`),
+    measure: (bench) =>
+      oneByOne([
+        () => raceAll(bench, [own], [...entries("vitrail", ...cross(PRECISIONS, THREADS)), ...rivals]),
+        ...(part === "decoder" ? [() => raceAll(bench, [{ kind: "click" }], entries("vitrail", ...THREADS))] : []),
+      ]),
+  };
 }
 
 async function prompts(bench: Bench): Promise<Races> {

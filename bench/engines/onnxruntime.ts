@@ -43,17 +43,14 @@ export async function session(
   const tensorOf = ({ dims, data }: Input) =>
     new ort.Tensor(data instanceof BigInt64Array ? "int64" : "float32", data, dims);
   const feeds = batches.map((inputs) => Object.fromEntries(inputs.map((input) => [input.name, tensorOf(input)])));
-  async function run() {
-    const all: Record<string, Tensor>[] = [];
-    for (const feed of feeds) all.push(await session.run(feed));
-    return all;
-  }
+  let all: Record<string, Tensor>[] = [];
   return {
-    run,
-    async result() {
-      const all = await run();
-      return joined(all.flatMap((outputs) => session.outputNames.map((name) => outputs[name]!.data)));
+    async run() {
+      all = [];
+      for (const feed of feeds) all.push(await session.run(feed));
     },
+    // Of the last run, as another one can take half a minute.
+    result: () => joined(all.flatMap((outputs) => session.outputNames.map((name) => outputs[name]!.data))),
     dispose: () => void session.release(),
   };
 }

@@ -134,13 +134,13 @@ function part(model: Model, name: PartName): Runs {
   const own = (name: string) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
   const inputs = Object.fromEntries(partInputs(name).map(({ name, dims, data }) => [own(name), { dims, data }]));
   const outputs = PARTS[name].outputs.map(own) as OutputName[];
-  const run = () => model.forward(inputs as Inputs, { outputs });
+  let results: Partial<Record<OutputName, unknown>>;
   return {
-    run,
-    async result() {
-      const results = await run();
-      return joined(outputs.map((output) => (results[output] as Tensor).data));
+    async run() {
+      results = await model.forward(inputs as Inputs, { outputs });
     },
+    // Of the last run, as another one can take half a minute.
+    result: () => joined(outputs.map((output) => (results[output] as Tensor).data)),
   };
 }
 
