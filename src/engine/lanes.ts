@@ -8,7 +8,6 @@
  */
 import type { ForwardOptions } from "../forward/forward.js";
 import type { PixelThreads } from "../image/ahead.js";
-import type { ImageInput } from "../image/source.js";
 import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import type { Inputs } from "../vit/inputs.js";
