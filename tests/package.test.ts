@@ -62,7 +62,7 @@ test("the package is small: an engine of 0.95 MB, images of 0.52 MB, and what li
   const isKernel = (path: string) => path.startsWith("dist/kernels") && !isImage(path);
   const isImage = (path: string) =>
     /^dist\/kernels\/(image|jpeg|png|webp)\.wasm$/.test(path) || path.startsWith("dist/src/image/");
-  const isCollection = (path: string) => /^dist\/src\/(collection|io\/(objects|s3)\.)/.test(path);
+  const isCollection = (path: string) => /^dist\/src\/(collection|io\/(objects|parquet|s3)\.)/.test(path);
   const isJob = (path: string) => path.startsWith("dist/src/jobs");
   const isHub = (path: string) => path.startsWith("dist/src/hub");
   const isPicture = (path: string) => path.startsWith("dist/src/pictures");
