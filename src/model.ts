@@ -5,11 +5,10 @@ import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
 import { openShelf } from "./engine/shelf.js";
 import { concatenated } from "./forward/batches.js";
-import type { ForwardOptions } from "./forward/forward.js";
 import { byLength } from "./forward/texts.js";
 import type { HubOptions } from "./hub/settings.js";
 import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
-import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
+import { pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Box, Geometry } from "./image/geometry.js";
 import { type PixelOptions, pixelsOf, withBoxes } from "./image/pixels.js";
@@ -247,7 +246,7 @@ function createModel(
   let { backend } = loaded.value;
   const tasks = tasksOf(config);
   const { height, width } = preprocessing;
-  const imageWorkers = createImageWorkers();
+  const { lanes } = loaded.value;
   /** Callbacks that end the calls which are running. */
   const running = new Set<(reason: unknown) => void>();
   // Dropped by dispose, so that a model which is still referred to holds no weights.
@@ -291,7 +290,7 @@ function createModel(
     inputs: Inputs,
     outputs: readonly OutputName[],
     check: () => void,
-    options: ForwardOptions,
+    options: Parameters<Engine["forward"]>[3],
   ): Promise<Partial<Outputs>> {
     const { value: engine, retire } = live();
     try {
@@ -351,10 +350,10 @@ function createModel(
     more: Inputs | undefined,
     outputs: readonly OutputName[],
     check: () => void,
-    signal: AbortSignal | undefined,
+    options: Parameters<Engine["forward"]>[3],
   ): Promise<Partial<Outputs>> {
     const results: Partial<Outputs>[] = [];
-    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, { signal }));
+    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, options));
     return concatenated(results);
   }
 
@@ -388,15 +387,21 @@ function createModel(
         const own = withBoxes(options, boxes?.(0));
         return [await compute(drawn(images[0]!) ?? (await pixelsBeside(images[0]!, own)), check)];
       }
-      const pixels = pixelsAhead(images, imageWorkers, options, check, boxes, drawn);
-      return collect(name, pixels, (pixels) => compute(pixels, check), check);
+      const pixels = pixelsAhead(images, lanes, options, check, boxes, drawn);
+      return collect(
+        name,
+        pixels,
+        (pixels) => compute(pixels, check),
+        () => 2 * Math.max(1, lanes.passing),
+        check,
+      );
     });
   }
 
   /** Pixels of one image: made on a thread where other calls run, which keep this one busy. */
   async function pixelsBeside(image: ImageInput, options: PixelOptions): Promise<SeenImage> {
-    imageWorkers.start(running.size);
-    const pixels = running.size > 1 && !isAddress(image) ? await imageWorkers.take(image, options) : undefined;
+    lanes.start(running.size);
+    const pixels = running.size > 1 && !isAddress(image) ? await lanes.take(image, options) : undefined;
     if (pixels instanceof Error) throw pixels;
     return pixels ?? pixelsOf(image, options);
   }
@@ -417,6 +422,8 @@ function createModel(
     const compute = await call(signal, async (check) =>
       task.begin(taskModel(check, signal), options as object, ...args),
     );
+    // Images of a list pass beside each other.
+    const passing = { signal, beside: isList(images) && images.length > 1 };
     const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
     const results = await eachOf(
       name,
@@ -429,7 +436,7 @@ function createModel(
           crops: "crops" in image ? image.crops : undefined,
           run: (outputs, inputs) =>
             // An embedding takes the place of pixels.
-            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, signal) as never,
+            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, passing) as never,
         }),
       boxes,
     );
@@ -452,7 +459,7 @@ function createModel(
       ? image
       : (
           await eachOf<EmbeddedImage, never>("prepare", [image], signal, undrawn, async (seen, check) => {
-            const { imageEmbeddings } = await runAll(inputsOf(seen), {}, ["imageEmbeddings"], check, signal);
+            const { imageEmbeddings } = await runAll(inputsOf(seen), {}, ["imageEmbeddings"], check, { signal });
             return { embedding: imageEmbeddings!, geometry: seen.geometry };
           })
         )[0]!;
@@ -609,7 +616,6 @@ function createModel(
     const released = lease;
     lease = undefined;
     for (const end of running) end(gone());
-    imageWorkers.dispose();
     released?.release();
   }
 

@@ -21,6 +21,7 @@ import { kindOf, parseJson } from "../json.js";
 import { environment } from "../platform/host.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
+import { createLanes, type Lanes } from "./lanes.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
 import {
@@ -71,14 +72,16 @@ export interface Engine {
   /**
    * Runs a forward pass when the ops of all earlier ones have been called: they share the activations' memory.
    * @param check throws if it is no longer wanted when its turn comes.
-   * @param options its signal stops it between two layers.
+   * @param options its signal stops it between two layers; beside: it may run on a lane, beside others.
    */
   forward(
     inputs: Inputs,
     outputs: readonly OutputName[],
     check: () => void,
-    options?: ForwardOptions,
+    options?: ForwardOptions & { readonly beside?: boolean },
   ): Promise<Partial<Outputs>>;
+  /** Threads for the images of a list. */
+  readonly lanes: Lanes;
   /** True if its GPU reads images by itself, and right: `forward` then takes {@link DrawnValues}. */
   readonly draws: boolean;
   /** Frees the memory; a pass that is running fails at its next op. */
@@ -339,6 +342,10 @@ function engineOf(
   const { identity, textKey, notes, config, labels, preprocessing, precision } = facts;
   let last: Promise<unknown> = Promise.resolve();
   let disposed = false;
+  const lanes = createLanes(() => {
+    const kernels = placement.shared?.();
+    return kernels && { kernels, weights: placement.weights, config };
+  });
 
   /** The lease of a backend that computes. */
   async function current(): Promise<Placement> {
@@ -361,14 +368,21 @@ function engineOf(
       return { name: placement.backend.name, precision, ...placement.how };
     },
     get memory() {
-      return placement.backend.memory;
+      const { weights, activations } = placement.backend.memory;
+      return { weights, activations: activations + lanes.activations };
     },
+    lanes,
     get draws() {
       return draws && placement.backend.draw !== undefined;
     },
     similarity: placement.weights.similarity,
     tokenize,
-    async forward(inputs, outputs, check, options) {
+    async forward(inputs, outputs, check, { beside, ...options } = {}) {
+      const there = beside ? await lanes.run(inputs, outputs, options) : undefined;
+      if (there) {
+        checkFinite(name, there);
+        return there;
+      }
       for (;;) {
         let used = placement;
         const called = last.then(async () => {
@@ -390,6 +404,7 @@ function engineOf(
     },
     dispose() {
       disposed = true;
+      lanes.dispose();
       placement.backend.dispose();
     },
   };
