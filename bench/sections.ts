@@ -17,6 +17,7 @@ import { fileOf, PICTURES, type Picture } from "./files.js";
 import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
+import { type JobsResults, measureJobs } from "./jobs.js";
 import type { Size } from "./models.js";
 import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
@@ -42,6 +43,7 @@ export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly fewShot: FewShotResults;
   readonly search: SearchResults;
   readonly indexing: IndexingResults;
+  readonly jobs: JobsResults;
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
@@ -102,6 +104,12 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
     sizes: ["Ti"],
     needs: ["cifar"],
     measure: ({ sources }) => measureIndexing(sources as CollectionSources),
+  },
+  jobs: {
+    title: "Jobs",
+    sizes: ["Ti"],
+    needs: ["cifar"],
+    measure: ({ sources }) => measureJobs(sources as CollectionSources),
   },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },

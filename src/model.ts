@@ -24,7 +24,7 @@ import {
 import { type ImageInput, type ImageSource, isAddress } from "./image/source.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
-import { shareSignal } from "./platform/host.js";
+import { hasFileSystem, shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
 import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
@@ -519,7 +519,7 @@ function createModel(
 
   const { textKey } = loaded.value;
   const directionsOf = createDirections(
-    textCache === undefined || textKey === undefined ? undefined : openShelf(textCache, textKey),
+    textCache !== undefined && textKey !== undefined && hasFileSystem() ? openShelf(textCache, textKey) : undefined,
   );
 
   /** Features of a text, kept. */

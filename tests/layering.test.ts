@@ -40,7 +40,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
       "waiting.ts",
       "io/objects.ts",
     ],
-    lazily: ["hyparquet"],
+    lazily: ["hyparquet-writer"],
   },
   // The shards of a collection as jobs for many machines.
   jobs: {
