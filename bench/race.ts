@@ -34,6 +34,8 @@ export interface Timing extends Entry {
   /** Median of each round's turn. */
   readonly ms: readonly number[];
   readonly bestMs: number;
+  /** Processor time of a run in each round's turn. */
+  readonly cpuMs: readonly number[];
   /** Largest difference from the first engine's result, relative to its largest value. */
   readonly difference: number;
 }
@@ -90,7 +92,7 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
   const runners: { racer: Racer; prepared: Prepared }[] = [];
   const refused: (Entry & Refusal)[] = [];
   // Of work that takes seconds a part will do.
-  const timed = work.kind === "dense" ? PEAK : work;
+  const timed = work.kind === "dense" || work.kind === "folder" ? PEAK : work;
   for (const { process } of peaks) await process.ask({ work: timed, setup: PLAIN });
   for (const racer of racers) {
     const { process, ...entry } = racer;
@@ -121,9 +123,10 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
   for (const { racer } of runners) results.push((await racer.process.ask("finish")) as Float32Array);
   const timings = runners.map(({ racer: { process, ...entry }, prepared }, i): Timing => {
     const difference = largestDifference(results[i]!, results[0]!);
-    const photo = ["classify", "pixels", "decode", "tensor"].includes(work.kind);
+    const photo = ["classify", "folder", "pixels", "decode", "tensor"].includes(work.kind);
     const resnet = work.kind === "resnet" && entry.precision === "f32";
-    const tolerance = TOLERANCES[photo ? "photo" : resnet ? "resnet" : entry.precision];
+    const kind = photo && entry.precision === "f32" ? "photo" : resnet ? "resnet" : entry.precision;
+    const tolerance = TOLERANCES[kind];
     if (!(difference <= tolerance)) {
       throw new Error(
         `bench: ${entry.engine} ${entry.precision} must compute what ${runners[0]!.racer.engine} does; on ${label} they differ by ${difference}`,
@@ -132,9 +135,10 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     const turns = rounds.map((round) => round[i]!);
     const ms = turns.map(({ medianMs }) => medianMs);
     const bestMs = Math.min(...turns.map((turn) => turn.bestMs));
-    return { ...entry, kernels: prepared.kernels, ms, bestMs, difference };
+    const cpuMs = turns.map((turn) => turn.cpuMs);
+    return { ...entry, kernels: prepared.kernels, ms, bestMs, cpuMs, difference };
   });
-  const batch = work.kind === "vit" ? work.batch : 1;
+  const batch = work.kind === "vit" ? work.batch : work.kind === "folder" ? work.photos : 1;
   return { work: label, batch, flops, timings, refused, peakGflops, calibration };
 }
 

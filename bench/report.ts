@@ -2,6 +2,7 @@
 import type { Refusal } from "./engine.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
+import type { Parts } from "./folder.js";
 import type { Fresh } from "./fresh.js";
 import { digits, megabytes, percent, table } from "./markdown.js";
 import { type Entry, median, type Race, ratio, spread, type Timing } from "./race.js";
@@ -104,6 +105,35 @@ function photoTable({ work, timings }: Race): string {
   return table([work, "ms", `time to ${last.engine}`], rows);
 }
 
+/** One row a contender: photos a second, processor time of one, and the share of its processors that it kept busy. */
+function folderTable({ work, batch, timings }: Race): string {
+  const rows = timings.map((timing) => {
+    const { ms, cpuMs, threads, precision } = timing;
+    const native = timings.find(
+      (other) => other.engine === "onnxruntime-node" && other.threads === threads && other.precision === precision,
+    );
+    return [
+      labelOfEntry(timing),
+      `${digits((1000 * batch) / median(ms))} ± ${percent(spread(ms) / 2)}`,
+      digits(median(cpuMs) / batch),
+      percent(median(ms.map((wall, round) => cpuMs[round]! / wall)) / threads),
+      native ? `${ratio(native.ms, ms).toFixed(2)}×` : "",
+    ];
+  });
+  const header = [work, "photos/s", "processor ms each", "threads busy", "speed to sharp + onnxruntime-node"];
+  return table(header, rows);
+}
+
+/** One row a folder and precision. */
+function partsTable(parts: readonly Parts[]): string {
+  const names = ["read", "decode", "resize", "forward", "write"] as const;
+  const rows = parts.map(({ work, precision, wide, parts }) => [
+    `${work.replace(/^\d+ photos, each /, "")}, ${precision}${wide ? " wide" : ""}`,
+    ...names.map((name) => digits(parts[name])),
+  ]);
+  return table(["ms of a photo, one thread", ...names], rows);
+}
+
 /** One row a contender in processes of its own. */
 function freshTable(fresh: readonly Fresh[]): string {
   const rows = fresh.map(({ entry, work, samples }) => {
@@ -133,6 +163,7 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
     listOf(absent.map((what) => `Left out: ${what}, which \`python bench/dense.py\` writes.`)),
   ],
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
+  folder: ({ races, parts }) => [...races.flatMap((race) => [folderTable(race), raceNotes(race)]), partsTable(parts)],
   images: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],
   attention: ({ races }) => [kernelTable("attention, 197 tokens", races), kernelNote(races)],

@@ -5,6 +5,7 @@ import { isWritten, PART_NAMES, PARTS } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { fileOf, PICTURES, type Picture } from "./files.js";
+import { FOLDERS, measureParts, type Parts } from "./folder.js";
 import { type Fresh, type FreshResults, measureFresh, sampleOf } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
@@ -27,6 +28,11 @@ export interface DenseResults extends Races {
   readonly absent: readonly string[];
 }
 
+export interface FolderResults extends Races {
+  /** Where the time of a photo goes. */
+  readonly parts: readonly Parts[];
+}
+
 /** What each section measures. */
 export interface Measurements {
   readonly gemm: Races;
@@ -35,6 +41,7 @@ export interface Measurements {
   readonly convolutions: Races;
   readonly dense: DenseResults;
   readonly photos: Races;
+  readonly folder: FolderResults;
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
@@ -67,6 +74,7 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   convolutions: { title: "BiT and hybrids", sizes: ["R50x1", "R50+ViT-B/16"], measure: convolutions },
   dense: { title: "Depth, boxes, poses, masks", sizes: [], measure: dense },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
+  folder: { title: "Folders of photos", sizes: ["Ti", "B/32"], hasPictures: true, measure: folder },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
   fresh: {
@@ -164,6 +172,16 @@ function photos(bench: Bench): Promise<Races> {
       ),
     () => raceAll(bench, [{ kind: "pixels" }], [...entries("vitrail", {}), ...entries("sharp", {})]),
   ]);
+}
+
+async function folder(bench: Bench): Promise<FolderResults> {
+  const each = [
+    ...entries("vitrail", ...cross([{}, { wide: true }, { precision: "int8", wide: true }], THREADS)),
+    ...entries("onnxruntime-node", ...cross(PRECISIONS, THREADS)),
+    ...entries("transformers.js", ...THREADS),
+  ];
+  const { races } = await oneByOne(FOLDERS.map((work) => () => raceAll(bench, [work], each)));
+  return { races, parts: await measureParts() };
 }
 
 function images(bench: Bench): Promise<Races> {
