@@ -14,6 +14,7 @@ import { isWritten, PARTS, type PartName } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { fileOf, PICTURES, type Picture } from "./files.js";
+import { FOLDERS, measureParts, type Parts } from "./folder.js";
 import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
@@ -32,6 +33,11 @@ export interface Races {
   readonly races: readonly Race[];
 }
 
+export interface FolderResults extends Races {
+  /** Where the time of a photo goes. */
+  readonly parts: readonly Parts[];
+}
+
 /** What each section measures; a part of a dense model takes minutes, so each is a section. */
 export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly gemm: Races;
@@ -40,6 +46,7 @@ export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly convolutions: Races;
   readonly prompts: Races;
   readonly photos: Races;
+  readonly folder: FolderResults;
   readonly fewShot: FewShotResults;
   readonly search: SearchResults;
   readonly indexing: IndexingResults;
@@ -87,6 +94,7 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   decoder: dense("decoder"),
   prompts: { title: "Prompts", sizes: [], measure: prompts },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
+  folder: { title: "Folders of photos", sizes: ["Ti", "B/32"], hasPictures: true, measure: folder },
   fewShot: {
     title: "Heads of a few photos",
     sizes: [],
@@ -219,6 +227,16 @@ function photos(bench: Bench): Promise<Races> {
       ),
     () => raceAll(bench, [{ kind: "pixels" }], [...entries("vitrail", {}), ...entries("sharp", {})]),
   ]);
+}
+
+async function folder(bench: Bench): Promise<FolderResults> {
+  const each = [
+    ...entries("vitrail", ...cross([{}, { wide: true }, { precision: "int8", wide: true }], THREADS)),
+    ...entries("onnxruntime-node", ...cross(PRECISIONS, THREADS)),
+    ...entries("transformers.js", ...THREADS),
+  ];
+  const { races } = await oneByOne(FOLDERS.map((work) => () => raceAll(bench, [work], each)));
+  return { races, parts: await measureParts() };
 }
 
 function images(bench: Bench): Promise<Races> {

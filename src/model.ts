@@ -422,8 +422,7 @@ function createModel(
     const compute = await call(signal, async (check) =>
       task.begin(taskModel(check, signal), options as object, ...args),
     );
-    // Images of a list pass beside each other.
-    const passing = { signal, beside: isList(images) && images.length > 1 };
+    const passing = { signal, images: listOf(images).length };
     const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
     const results = await eachOf(
       name,
