@@ -61,7 +61,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ["index.ts", "image", "json.ts", "numerics", "pipeline.ts", "platform", "tasks", "waiting.ts"],
   },
   // What a model sees: asks a loaded model, and draws.
-  pictures: { imports: ["checkpoint", "image", "index.ts", "io", "tasks", "vit"] },
+  pictures: { imports: ["checkpoint", "image", "index.ts", "io", "platform", "tasks", "vit"] },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {

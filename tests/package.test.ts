@@ -28,7 +28,7 @@ test("the package holds the compiled library, its declarations, the default mode
     "package.json",
   ]);
   const unexpected = compiled.filter((path) => {
-    if (/^dist\/kernels\/((relaxed|simd|image|jpeg|png|sha|webp)\.wasm|module\.d\.ts)$/.test(path)) return false;
+    if (/^dist\/kernels\/((relaxed|simd|image|jpeg|png|rows|sha|webp)\.wasm|module\.d\.ts)$/.test(path)) return false;
     const source = /^dist\/(src\/.*)(\.d\.ts|\.js)$/.exec(path)?.[1];
     return !source || !existsSync(`${source}.ts`);
   });
@@ -178,7 +178,7 @@ test("what is installed with it runs nothing at installation and holds nothing n
 test("THIRD-PARTY.md is what npm run licences writes, and npm's bill of materials names the same", () => {
   assert.equal(readFileSync("THIRD-PARTY.md", "utf8"), thirdParty());
   // What is written into the package as text: each is compiled from assembly/, or named with its terms.
-  const ours = /\/(activations|jobs|kernels|kernel|search|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
+  const ours = /\/(activations|jobs|kernels|kernel|rows|search|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
   const written = paths.filter((path) => path.endsWith(".gen.js") && !ours.test(path));
   for (const path of written) assert.ok(thirdParty().includes(path), path);
   const bill = createProject("bill");
