@@ -83,7 +83,15 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     lazily: ["text"],
   },
   "engine/placement.ts": {
-    imports: ["backend.ts", "backends/select.ts", "checkpoint", "engine/sharing.ts", "engine/trial.ts", "forward/model.ts", "io"],
+    imports: [
+      "backend.ts",
+      "backends/select.ts",
+      "checkpoint",
+      "engine/sharing.ts",
+      "engine/trial.ts",
+      "forward/model.ts",
+      "io",
+    ],
   },
   "engine/trial.ts": { imports: ["backend.ts", "forward", "forward/model.ts", "heads", "vit"] },
   "engine/sharing.ts": { imports: ["waiting.ts"] },
