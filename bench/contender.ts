@@ -8,7 +8,7 @@ import type { Setup, Work } from "./work.js";
 
 /** "turn" and "finish" are about the work that was prepared last. */
 export type Question = { readonly work: Work; readonly setup: Setup } | "turn" | "finish";
-export type Answer = Prepared | Refusal | Turn | Float32Array | undefined;
+export type Answer = Prepared | Refusal | Turn | Finish | undefined;
 
 export interface Prepared {
   readonly kernels?: string;
@@ -19,6 +19,12 @@ export interface Turn {
   readonly bestMs: number;
   /** Processor time of all threads, of a run on average. */
   readonly cpuMs: number;
+}
+
+export interface Finish {
+  readonly result: Float32Array | undefined;
+  /** Most that was ever resident in this process. */
+  readonly peakBytes: number;
 }
 
 /** Least time of a turn. It has two runs or more, and one before them that does not count. */
@@ -64,8 +70,8 @@ function cpuSince(before: NodeJS.CpuUsage): number {
   return (user + system) / 1000;
 }
 
-async function finish(contender: Contender): Promise<Float32Array | undefined> {
+async function finish(contender: Contender): Promise<Finish> {
   const result = await contender.result();
   contender.dispose();
-  return result;
+  return { result, peakBytes: process.resourceUsage().maxRSS * 1024 };
 }

@@ -3,7 +3,7 @@
  * what runs side by side can be compared, and ratios are taken within a round before their median is.
  */
 import { type Child, start } from "./child.js";
-import type { Answer, Prepared, Question, Turn } from "./contender.js";
+import type { Answer, Finish, Prepared, Question, Turn } from "./contender.js";
 import type { Refusal } from "./engine.js";
 import type { EngineName } from "./engines/index.js";
 import { flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
@@ -38,6 +38,8 @@ export interface Timing extends Entry {
   readonly cpuMs: readonly number[];
   /** Largest difference from the first engine's result, relative to its largest value. */
   readonly difference: number;
+  /** Most that was ever resident in its process; absent in results of before. */
+  readonly peakBytes?: number;
 }
 
 export interface Race {
@@ -119,10 +121,10 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     if (takenMs > MOST_MS) break;
   }
 
-  const results: Float32Array[] = [];
-  for (const { racer } of runners) results.push((await racer.process.ask("finish")) as Float32Array);
+  const finishes: Finish[] = [];
+  for (const { racer } of runners) finishes.push((await racer.process.ask("finish")) as Finish);
   const timings = runners.map(({ racer: { process, ...entry }, prepared }, i): Timing => {
-    const difference = largestDifference(results[i]!, results[0]!);
+    const difference = largestDifference(finishes[i]!.result!, finishes[0]!.result!);
     const photo = ["classify", "folder", "pixels", "decode", "tensor"].includes(work.kind);
     const resnet = work.kind === "resnet" && entry.precision === "f32";
     const kind = photo && entry.precision === "f32" ? "photo" : resnet ? "resnet" : entry.precision;
@@ -136,10 +138,26 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     const ms = turns.map(({ medianMs }) => medianMs);
     const bestMs = Math.min(...turns.map((turn) => turn.bestMs));
     const cpuMs = turns.map((turn) => turn.cpuMs);
-    return { ...entry, kernels: prepared.kernels, ms, bestMs, cpuMs, difference };
+    // Others share their process with the races before.
+    const memory = work.kind === "dense" ? { peakBytes: finishes[i]!.peakBytes } : {};
+    return { ...entry, kernels: prepared.kernels, ms, bestMs, cpuMs, difference, ...memory };
   });
-  const batch = work.kind === "vit" ? work.batch : work.kind === "folder" ? work.photos : 1;
+  const batch = imagesOf(work);
   return { work: label, batch, flops, timings, refused, peakGflops, calibration };
+}
+
+/** Images of a run, or texts; 1 where there are none. */
+function imagesOf(work: Work): number {
+  switch (work.kind) {
+    case "vit":
+      return work.batch;
+    case "folder":
+      return work.photos;
+    case "prompts":
+      return work.count;
+    default:
+      return 1;
+  }
 }
 
 const setupOf = ({ precision, threads, wide }: Setup): Setup => ({ precision, threads, wide });

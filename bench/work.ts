@@ -3,6 +3,7 @@
 import { PARTS, type PartName, partFlops } from "./dense.js";
 import { PICTURES, type Picture } from "./files.js";
 import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS, tokensOf } from "./models.js";
+import { promptFlops } from "./prompts.js";
 import { type Network, resnetFlops } from "./resnets.js";
 
 /** out = x Wᵀ. x: [TOKENS, inputs], weight: [outputs, inputs], out: [TOKENS, outputs]. */
@@ -38,6 +39,12 @@ export interface DenseWork {
   readonly part: PartName;
 }
 
+/** Features of prompts by CLIP's text tower of ViT-B/32. out: [count, 512]. */
+export interface PromptsWork {
+  readonly kind: "prompts";
+  readonly count: number;
+}
+
 /** Masks of a photo whose embedding is there, by a point: the decoder, and its masks in the size of the photo. out: the best one. */
 export interface ClickWork {
   readonly kind: "click";
@@ -68,7 +75,7 @@ export interface TensorWork {
 
 /**
  * From a folder of photos to a file of their embeddings, or logits where an engine has these. out: [CLASSES], the probabilities
- * of one photo.
+ * of the photo of 0.2 megapixels: of a larger one, decoders and resizers differ.
  */
 export interface FolderWork {
   readonly kind: "folder";
@@ -84,6 +91,7 @@ export type Work =
   | VitWork
   | ResNetWork
   | DenseWork
+  | PromptsWork
   | ClickWork
   | ClassifyWork
   | PixelsWork
@@ -133,6 +141,8 @@ export function flopsOf(work: Work): number {
     }
     case "dense":
       return partFlops(work.part);
+    case "prompts":
+      return promptFlops(work.count);
     case "click":
       return partFlops("decoder");
     case "folder":
@@ -166,6 +176,8 @@ export function labelOf(work: Work): string {
       return `${work.network === "R50x1" ? "BiT ResNetV2-50x1" : `hybrid ${work.network}`}, batch 1`;
     case "dense":
       return PARTS[work.part].what;
+    case "prompts":
+      return `CLIP ViT-B/32 text tower, ${work.count} prompts`;
     case "click":
       return "SAM ViT-B, prepared photo and a point → its masks";
     case "folder":

@@ -3,7 +3,9 @@ import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import { openShelf } from "./engine/shelf.js";
 import { concatenated } from "./forward/batches.js";
+import { byLength } from "./forward/texts.js";
 import type { HubOptions } from "./hub/settings.js";
 import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
 import { pixelsAhead } from "./image/ahead.js";
@@ -24,6 +26,7 @@ import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
 import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
+import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { concat } from "./tasks/rows.js";
@@ -107,6 +110,11 @@ export interface LoadOptions extends HubOptions {
    * many times faster for large photos, but other pixels than those of the whole photo resized. Default: false.
    */
   draft?: boolean;
+  /**
+   * A folder, made if it is not there, in which zeroShot keeps what it makes of the texts of each label, by the model's files and
+   * the texts: the next process has it at once. Only of models in files or of the Hub, and where there are files.
+   */
+  textCache?: string;
   /** Most milliseconds of work on an image, decoding and resizing; it is refused when they are over. Default: no limit. */
   decodeTimeout?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
@@ -229,7 +237,7 @@ export async function loadHere(
 
 function createModel(
   loaded: Lease<Engine>,
-  { pixelLimit, decodeTimeout, draft, fetch, ...options }: LoadOptions,
+  { pixelLimit, decodeTimeout, draft, textCache, fetch, ...options }: LoadOptions,
   onPage: string,
 ): Model {
   // A copy: what may be opened is settled at load.
@@ -480,6 +488,7 @@ function createModel(
       ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false },
       featuresOf,
       embedTexts: async (texts) => (await featuresOf(texts)).map(toUnit),
+      directionsOf: (classes) => directionsOf(classes, (texts) => textFeatures(texts, check, signal)),
       embedQuery: (image) => queryOf(image, check, signal),
     };
   }
@@ -507,6 +516,11 @@ function createModel(
     return computed;
   }
 
+  const { textKey } = loaded.value;
+  const directionsOf = createDirections(
+    textCache === undefined || textKey === undefined ? undefined : openShelf(textCache, textKey),
+  );
+
   /** Features of a text, kept. */
   const known = new Map<string, Float32Array>();
 
@@ -517,12 +531,13 @@ function createModel(
     signal: AbortSignal | undefined,
   ): Promise<Float32Array[]> {
     const { tokenize } = live().value;
-    const rows: Float32Array[] = [];
-    for (const ids of await tokenize(texts)) {
+    const all = await tokenize(texts);
+    const rows = new Array<Float32Array>(texts.length);
+    for (const places of byLength(all)) {
       check();
-      const inputIds = { dims: [1, ids.length], data: ids };
-      const { textFeatures } = await run({ inputIds }, ["textFeatures"], check, { signal });
-      rows.push(textFeatures!.data);
+      const inputIds = { dims: [places.length, all[places[0]!]!.length], data: places.flatMap((place) => all[place]!) };
+      const { data, dims } = (await run({ inputIds }, ["textFeatures"], check, { signal })).textFeatures!;
+      for (const [i, place] of places.entries()) rows[place] = data.slice(i * dims[1]!, (i + 1) * dims[1]!);
     }
     return rows;
   }

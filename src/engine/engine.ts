@@ -51,6 +51,8 @@ export interface EngineOptions extends Choice, HubOptions, NamesOptions {
 
 export interface Engine {
   readonly identity: ModelIdentity;
+  /** All that features of texts depend on beside the texts: the model's files, and options; undefined of what is in no files. */
+  readonly textKey: string | undefined;
   /** Notes of a head in a file of its own. */
   readonly notes: HeadNotes | undefined;
   readonly config: Config;
@@ -188,7 +190,9 @@ export async function createEngine(
       preprocessing: { ...preprocessing },
     };
     const notes = checkpoint.probe?.notes;
-    return engineOf({ identity, notes, config, labels, preprocessing, precision }, placement, {
+    const { prefix, state } = options;
+    const textKey = files && JSON.stringify([TEXT_VERSION, files, precision, prefix, state, options.config]);
+    return engineOf({ identity, textKey, notes, config, labels, preprocessing, precision }, placement, {
       name,
       draws,
       tokenize: tokenizerOf(checkpoint, config),
@@ -256,6 +260,9 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
   return result;
 }
 
+/** Raised when texts get other features than before. */
+const TEXT_VERSION = 1;
+
 const TOKENIZER = "tokenizer.json";
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 
@@ -312,7 +319,9 @@ function checkFinite(name: string, outputs: Partial<Outputs>): void {
 }
 
 function engineOf(
-  facts: Pick<Engine, "identity" | "notes" | "config" | "labels" | "preprocessing"> & { readonly precision: Precision },
+  facts: Pick<Engine, "identity" | "textKey" | "notes" | "config" | "labels" | "preprocessing"> & {
+    readonly precision: Precision;
+  },
   placement: Placement,
   {
     name,
@@ -330,7 +339,7 @@ function engineOf(
     readonly retries: boolean;
   },
 ): Engine {
-  const { identity, notes, config, labels, preprocessing, precision } = facts;
+  const { identity, textKey, notes, config, labels, preprocessing, precision } = facts;
   let last: Promise<unknown> = Promise.resolve();
   let disposed = false;
   const lanes = createLanes(() => {
@@ -350,6 +359,7 @@ function engineOf(
 
   return {
     identity,
+    textKey,
     notes,
     config,
     labels,

@@ -1,4 +1,5 @@
 /** Where a model computes: on which backend its weights are put, and on which when that one is lost. */
+import type { Backend } from "../backend.js";
 import {
   type Choice,
   createReference,
@@ -89,7 +90,7 @@ async function loadOnto(
 ): Promise<Placement> {
   try {
     const loader = source.plan().create(backend, precision);
-    await source.read(loader, waiting);
+    await source.read(loader, withMemory(waiting, backend));
     const weights = await loader.finish();
     // Nothing waits for threads that were not asked for by number: starting them takes longer than an image.
     if (threads !== "auto") await started;
@@ -101,6 +102,12 @@ async function loadOnto(
     backend.dispose();
     throw error;
   }
+}
+
+/** Progress that tells the memory that the weights take on a backend: all of it is reserved before they are read. */
+function withMemory({ signal, onProgress }: Waiting<Progress>, backend: Backend): Waiting<Progress> {
+  const { weights: memory } = backend.memory;
+  return { signal, onProgress: onProgress && ((progress) => onProgress({ ...progress, memory })) };
 }
 
 /** A model on the GPU, if that computes right and is faster, else on SIMD. The first block is read onto both. */
@@ -118,7 +125,7 @@ async function compareBackends(
   try {
     const whole = source.plan().create(onGpu.backend, precision);
     const part = source.plan(Math.min(1, config.depth)).create(simd, precision);
-    await source.read(withSecond(whole, part), waiting);
+    await source.read(withSecond(whole, part), withMemory(waiting, onGpu.backend));
     const placed = { backend: onGpu.backend, weights: await whole.finish() };
     await started;
     const found = await compare(placed, { backend: simd, weights: await part.finish() }, config, precision);
