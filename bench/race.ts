@@ -88,6 +88,20 @@ export async function measureMachine(peaks: Peaks): Promise<{ peakGflops: number
   };
 }
 
+/** Images, texts or photos of a run. */
+function batchOf(work: Work): number {
+  switch (work.kind) {
+    case "vit":
+      return work.batch;
+    case "prompts":
+      return work.count;
+    case "folder":
+      return work.photos;
+    default:
+      return 1;
+  }
+}
+
 /** Times the racers on `work`; the first is the one that the others' results are compared with. */
 export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): Promise<Race> {
   const [label, flops] = [labelOf(work), flopsOf(work)];
@@ -139,25 +153,12 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     const bestMs = Math.min(...turns.map((turn) => turn.bestMs));
     const cpuMs = turns.map((turn) => turn.cpuMs);
     // Others share their process with the races before.
-    const memory = work.kind === "dense" ? { peakBytes: finishes[i]!.peakBytes } : {};
-    return { ...entry, kernels: prepared.kernels, ms, bestMs, cpuMs, difference, ...memory };
+    const { peakBytes } = finishes[i]!;
+    const peak = work.kind === "dense" && { peakBytes };
+    return { ...entry, kernels: prepared.kernels, ms, bestMs, cpuMs, difference, ...peak };
   });
-  const batch = imagesOf(work);
+  const batch = batchOf(work);
   return { work: label, batch, flops, timings, refused, peakGflops, calibration };
-}
-
-/** Images of a run, or texts; 1 where there are none. */
-function imagesOf(work: Work): number {
-  switch (work.kind) {
-    case "vit":
-      return work.batch;
-    case "folder":
-      return work.photos;
-    case "prompts":
-      return work.count;
-    default:
-      return 1;
-  }
 }
 
 const setupOf = ({ precision, threads, wide }: Setup): Setup => ({ precision, threads, wide });

@@ -241,6 +241,22 @@ second half ${megabytes(Math.min(...resident))} to ${megabytes(Math.max(...resid
       "![memory by photos added](indexing.svg)",
     ];
   },
+  jobs: ({ photos, seconds, overheads }) => {
+    const embedding = (1000 * seconds.one) / photos;
+    return [
+      `${photos} photos of CIFAR-10 by ViT-Ti/16, processes of one thread with leases in a folder: one takes ${seconds.one.toFixed(1)} s, two \
+${seconds.two.toFixed(1)} s, ${(seconds.one / seconds.two).toFixed(2)} times as fast.`,
+      table(
+        ["shards of 1024 photos", "photos", "ms a photo beside the embedding", "of the embedding"],
+        overheads.map(({ name, photos, msPerPhoto }) => [
+          name,
+          photos.toLocaleString("en"),
+          msPerPhoto.toFixed(4),
+          `${((100 * msPerPhoto) / embedding).toFixed(2)} %`,
+        ]),
+      ),
+    ];
+  },
   images: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],
   attention: ({ races }) => [kernelTable("attention, 197 tokens", races), kernelNote(races)],

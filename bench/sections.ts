@@ -18,6 +18,7 @@ import { FOLDERS, measureParts, type Parts } from "./folder.js";
 import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
+import { type JobsResults, measureJobs } from "./jobs.js";
 import type { Size } from "./models.js";
 import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
@@ -49,6 +50,7 @@ export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly fewShot: FewShotResults;
   readonly search: SearchResults;
   readonly indexing: IndexingResults;
+  readonly jobs: JobsResults;
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
@@ -110,6 +112,12 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
     sizes: ["Ti"],
     needs: ["cifar"],
     measure: ({ sources }) => measureIndexing(sources as CollectionSources),
+  },
+  jobs: {
+    title: "Jobs",
+    sizes: ["Ti"],
+    needs: ["cifar"],
+    measure: ({ sources }) => measureJobs(sources as CollectionSources),
   },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
@@ -184,14 +192,18 @@ function convolutions(bench: Bench): Promise<Races> {
 
 function dense<Part extends PartName>(part: Part): Section<Part> {
   const own: Work = { kind: "dense", part };
-  const rivals = entries("onnxruntime-web", ...THREADS);
   return {
     title: PARTS[part].what,
     sizes: [],
     lacks: () => (isWritten(part) ? undefined : `the models that python bench/dense.py ${PARTS[part].model} writes`),
     measure: (bench) =>
       oneByOne([
-        () => raceAll(bench, [own], [...entries("vitrail", ...cross(PRECISIONS, THREADS)), ...rivals]),
+        () =>
+          raceAll(
+            bench,
+            [own],
+            [...entries("vitrail", ...cross(PRECISIONS, THREADS)), ...entries("onnxruntime-web", ...THREADS)],
+          ),
         ...(part === "decoder" ? [() => raceAll(bench, [{ kind: "click" }], entries("vitrail", ...THREADS))] : []),
       ]),
   };

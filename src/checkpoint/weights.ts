@@ -79,7 +79,13 @@ export function planWeights(
   function placeOf(part: HeadName): Place<unknown> {
     const { [part]: names }: Partial<Record<HeadName, unknown>> = layout;
     const { block } = Object(names) as { block?: BlockNames };
-    return { prefix, names, blocks: (own, count) => planBlocks(planner, layout, own, "", block!, count) };
+    const linear: Planner["linear"] = (layers, outputs, inputs, options) =>
+      planner.linear(layers, outputs, inputs, { ...options, biased: true });
+    return {
+      prefix,
+      names,
+      blocks: (own, count) => planBlocks({ ...planner, linear }, layout, own, "", block!, count),
+    };
   }
 
   const tower = { ...config, relativeTable: tableShape(config, stored), grid: gridOf(config, config.imageSize) };
