@@ -87,7 +87,7 @@ async function* photosIn(archive: string, each: number): AsyncGenerator<Photo> {
   }
 }
 
-async function photosOf(archive: string, each: number): Promise<Photo[]> {
+export async function photosOf(archive: string, each: number): Promise<Photo[]> {
   const photos: Photo[] = [];
   for await (const photo of photosIn(archive, each)) photos.push(photo);
   return photos;
@@ -185,8 +185,9 @@ async function searchAmong(rows: number, width: number, python: string): Promise
 /** A collection of random unit vectors, whose ids are their numbers. */
 async function writeStore(folder: string, rows: number, width: number): Promise<void> {
   const objects = await openObjects(folder);
-  await writeManifest(objects, { model: "random", precision: "f32", preprocessing: {}, width, check: [] });
-  const store = await openStore(objects, width);
+  const identity = { model: "random", precision: "f32", preprocessing: {}, width, check: [] };
+  await writeManifest(objects, identity);
+  const store = await openStore(objects, identity);
   for (let begin = 0; begin < rows; begin += 50_000) {
     const count = Math.min(50_000, rows - begin);
     const vectors = random(count * width, 1, begin + 1);

@@ -3,12 +3,12 @@ import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import { openShelf } from "./engine/shelf.js";
 import { concatenated } from "./forward/batches.js";
-import type { ForwardOptions } from "./forward/forward.js";
 import { byLength } from "./forward/texts.js";
 import type { HubOptions } from "./hub/settings.js";
 import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
-import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
+import { pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Box, Geometry } from "./image/geometry.js";
 import { type PixelOptions, pixelsOf, withBoxes } from "./image/pixels.js";
@@ -24,15 +24,16 @@ import {
 import { type ImageInput, type ImageSource, isAddress } from "./image/source.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
-import { shareSignal } from "./platform/host.js";
+import { hasFileSystem, shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
+import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segmentation } from "./tasks/segments.js";
 import { checkNames, type TaskImage, type TaskModel, textsOf } from "./tasks/task.js";
-import type { Inputs } from "./vit/inputs.js";
+import type { Inputs, Integers } from "./vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type { Head };
@@ -109,6 +110,11 @@ export interface LoadOptions extends HubOptions {
    * many times faster for large photos, but other pixels than those of the whole photo resized. Default: false.
    */
   draft?: boolean;
+  /**
+   * A folder, made if it is not there, in which zeroShot keeps what it makes of the texts of each label, by the model's files and
+   * the texts: the next process has it at once. Only of models in files or of the Hub, and where there are files.
+   */
+  textCache?: string;
   /** Most milliseconds of work on an image, decoding and resizing; it is refused when they are over. Default: no limit. */
   decodeTimeout?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
@@ -174,9 +180,13 @@ export interface Model extends TaskMethods {
   ): Promise<Pick<Outputs, Name>>;
   /**
    * Pixel values [images, 3, H, W] (of gray images one channel, of images that are cut into windows one for each of these) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
-   * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read.
+   * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read. Of NaFlex models, of which each photo is given by itself, its
+   * patches [1, patches, P·P·3] and their grid.
    */
-  preprocess(image: ImageInput, options?: { signal?: AbortSignal }): Promise<Tensor & { geometry: Geometry }>;
+  preprocess(
+    image: ImageInput,
+    options?: { signal?: AbortSignal },
+  ): Promise<Tensor & { geometry: Geometry; spatialShapes?: Integers }>;
   preprocess(
     images: readonly ImageInput[],
     options?: { signal?: AbortSignal },
@@ -231,7 +241,7 @@ export async function loadHere(
 
 function createModel(
   loaded: Lease<Engine>,
-  { pixelLimit, decodeTimeout, draft, fetch, ...options }: LoadOptions,
+  { pixelLimit, decodeTimeout, draft, textCache, fetch, ...options }: LoadOptions,
   onPage: string,
 ): Model {
   // A copy: what may be opened is settled at load.
@@ -240,7 +250,7 @@ function createModel(
   let { backend } = loaded.value;
   const tasks = tasksOf(config);
   const { height, width } = preprocessing;
-  const imageWorkers = createImageWorkers();
+  const { lanes } = loaded.value;
   /** Callbacks that end the calls which are running. */
   const running = new Set<(reason: unknown) => void>();
   // Dropped by dispose, so that a model which is still referred to holds no weights.
@@ -284,7 +294,7 @@ function createModel(
     inputs: Inputs,
     outputs: readonly OutputName[],
     check: () => void,
-    options: ForwardOptions,
+    options: Parameters<Engine["forward"]>[3],
   ): Promise<Partial<Outputs>> {
     const { value: engine, retire } = live();
     try {
@@ -344,10 +354,10 @@ function createModel(
     more: Inputs | undefined,
     outputs: readonly OutputName[],
     check: () => void,
-    signal: AbortSignal | undefined,
+    options: Parameters<Engine["forward"]>[3],
   ): Promise<Partial<Outputs>> {
     const results: Partial<Outputs>[] = [];
-    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, { signal }));
+    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, options));
     return concatenated(results);
   }
 
@@ -381,15 +391,21 @@ function createModel(
         const own = withBoxes(options, boxes?.(0));
         return [await compute(drawn(images[0]!) ?? (await pixelsBeside(images[0]!, own)), check)];
       }
-      const pixels = pixelsAhead(images, imageWorkers, options, check, boxes, drawn);
-      return collect(name, pixels, (pixels) => compute(pixels, check), check);
+      const pixels = pixelsAhead(images, lanes, options, check, boxes, drawn);
+      return collect(
+        name,
+        pixels,
+        (pixels) => compute(pixels, check),
+        () => 2 * Math.max(1, lanes.passing),
+        check,
+      );
     });
   }
 
   /** Pixels of one image: made on a thread where other calls run, which keep this one busy. */
   async function pixelsBeside(image: ImageInput, options: PixelOptions): Promise<SeenImage> {
-    imageWorkers.start(running.size);
-    const pixels = running.size > 1 && !isAddress(image) ? await imageWorkers.take(image, options) : undefined;
+    lanes.start(running.size);
+    const pixels = running.size > 1 && !isAddress(image) ? await lanes.take(image, options) : undefined;
     if (pixels instanceof Error) throw pixels;
     return pixels ?? pixelsOf(image, options);
   }
@@ -410,6 +426,7 @@ function createModel(
     const compute = await call(signal, async (check) =>
       task.begin(taskModel(check, signal), options as object, ...args),
     );
+    const passing = { signal, images: listOf(images).length };
     const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
     const results = await eachOf(
       name,
@@ -422,7 +439,7 @@ function createModel(
           crops: "crops" in image ? image.crops : undefined,
           run: (outputs, inputs) =>
             // An embedding takes the place of pixels.
-            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, signal) as never,
+            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, passing) as never,
         }),
       boxes,
     );
@@ -445,7 +462,7 @@ function createModel(
       ? image
       : (
           await eachOf<EmbeddedImage, never>("prepare", [image], signal, undrawn, async (seen, check) => {
-            const { imageEmbeddings } = await runAll(inputsOf(seen), {}, ["imageEmbeddings"], check, signal);
+            const { imageEmbeddings } = await runAll(inputsOf(seen), {}, ["imageEmbeddings"], check, { signal });
             return { embedding: imageEmbeddings!, geometry: seen.geometry };
           })
         )[0]!;
@@ -475,6 +492,7 @@ function createModel(
       ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false },
       featuresOf,
       embedTexts: async (texts) => (await featuresOf(texts)).map(toUnit),
+      directionsOf: (classes) => directionsOf(classes, (texts) => textFeatures(texts, check, signal)),
       embedQuery: (image) => queryOf(image, check, signal),
     };
   }
@@ -501,6 +519,11 @@ function createModel(
     computed.catch(() => queries.delete(image));
     return computed;
   }
+
+  const { textKey } = loaded.value;
+  const directionsOf = createDirections(
+    textCache !== undefined && textKey !== undefined && hasFileSystem() ? openShelf(textCache, textKey) : undefined,
+  );
 
   /** Features of a text, kept. */
   const known = new Map<string, Float32Array>();
@@ -578,8 +601,10 @@ function createModel(
   async function preprocess(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}) {
     live();
     checkNames("preprocess", options, { signal: true });
-    if (config.naflex) {
-      throw new RangeError("preprocess: images of this model are sequences of patches of different lengths; use embed");
+    if (config.naflex && isList(images)) {
+      throw new RangeError(
+        "preprocess: images of this model are sequences of patches of different lengths, so each must be given by itself; got a list",
+      );
     }
     const seen = await eachOf<SeenImage, never>(
       "preprocess",
@@ -589,6 +614,11 @@ function createModel(
       async (image) => image,
     );
     const geometry = seen.map((image) => image.geometry);
+    if (config.naflex) {
+      const [image] = seen as [SeenImage];
+      const { pixelValues, spatialShapes } = patchesOf(valuesOfSeen(image, preprocessing), image, config.patchSize[0]);
+      return { ...pixelValues, spatialShapes, geometry: geometry[0]! };
+    }
     return { ...valuesOf(seen), geometry: isList(images) ? geometry : geometry[0]! };
   }
 
@@ -596,7 +626,6 @@ function createModel(
     const released = lease;
     lease = undefined;
     for (const end of running) end(gone());
-    imageWorkers.dispose();
     released?.release();
   }
 

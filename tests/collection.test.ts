@@ -469,7 +469,7 @@ test("what is no collection, or not of this model, is refused in one sentence", 
     ],
     [
       () => openCollection(made, { modle: 1 } as never),
-      /^RangeError: openCollection: options are model, pooling, signal; got "modle"$/,
+      /^RangeError: openCollection: options are model, pooling, vectors, signal; got "modle"$/,
     ],
     [async () => (await openCollection(made)).add("x"), /^TypeError: add: photos need the model/],
     [async () => (await openCollection(made)).search("x"), /^TypeError: search: a text or an image needs the model/],
@@ -493,27 +493,28 @@ test("what is no collection, or not of this model, is refused in one sentence", 
   }
 });
 
-test("NumPy, pandas, pyarrow and DuckDB read a store, and NumPy finds the same photos", {
-  skip: withoutPython,
-}, async () => {
-  const folder = newFolder();
-  const collection = await openCollection(folder, { model });
-  await collection.add(photosFolder(30), { shardRows: 8 });
-  const queries = randomVectors(3, 36, 5).map(unit);
-  const path = join(root, "queries.npy");
-  writeFileSync(path, encodeNpy({ dims: [3, 36], data: Float32Array.from(queries.flatMap((row) => [...row])) }));
-  const read = JSON.parse(runPython("tests/fixtures/collection/read.py", folder, path));
-  const ids = await idsOf(collection);
-  assert.deepEqual([read.shape, read.pandas, read.pyarrow], [[30, 36], ids, ids]);
-  assert.ok(read.lengths[0] < 1e-6);
-  const sizes = ids.map((id) => statSync(id).size);
-  assert.deepEqual([read.sizes, read.duckdb], [sizes, ids.map((id, i) => [id, sizes[i]])]);
-  const hits = await collection.search(queries);
-  assert.deepEqual(
-    hits.map((list) => list.map(({ id }) => id)),
-    read.best,
-  );
-  for (const [q, list] of hits.entries()) {
-    for (const [k, { score }] of list.entries()) assert.ok(Math.abs(score - read.scores[q][k]) < 1e-6);
-  }
-});
+for (const vectors of ["f32", "int8"] as const)
+  test(`NumPy, pandas, pyarrow and DuckDB read a store of ${vectors}, and NumPy finds the same photos`, {
+    skip: withoutPython,
+  }, async () => {
+    const folder = newFolder();
+    const collection = await openCollection(folder, { model, vectors });
+    await collection.add(photosFolder(30), { shardRows: 8 });
+    const queries = randomVectors(3, 36, 5).map(unit);
+    const path = join(root, "queries.npy");
+    writeFileSync(path, encodeNpy({ dims: [3, 36], data: Float32Array.from(queries.flatMap((row) => [...row])) }));
+    const read = JSON.parse(runPython("tests/fixtures/collection/read.py", folder, path));
+    const ids = await idsOf(collection);
+    assert.deepEqual([read.shape, read.pandas, read.pyarrow], [[30, 36], ids, ids]);
+    assert.ok(read.lengths[0] < 1e-6);
+    const sizes = ids.map((id) => statSync(id).size);
+    assert.deepEqual([read.sizes, read.duckdb], [sizes, ids.map((id, i) => [id, sizes[i]])]);
+    const hits = await collection.search(queries);
+    assert.deepEqual(
+      hits.map((list) => list.map(({ id }) => id)),
+      read.best,
+    );
+    for (const [q, list] of hits.entries()) {
+      for (const [k, { score }] of list.entries()) assert.ok(Math.abs(score - read.scores[q][k]) < 1e-6);
+    }
+  });

@@ -130,23 +130,38 @@ test("a lease is had once, taken over without a heartbeat, and not while there i
   const among = new Set([name]);
   const [first, none] = [await a!.claim(name), await b!.claim(name)];
   assert.ok(first && !none);
-  const watch = async (leases: typeof b, milliseconds: number) => {
-    const end = performance.now() + milliseconds;
-    for (;;) {
-      const taken = await leases!.takeOver(among);
-      if (taken || performance.now() > end) return taken;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  };
-  assert.equal(await watch(b, 400), undefined, "it beats");
+  const read = async () => String(await objects.read(`leases/${name}.0`, 4096));
+  // However slow the machine is: between any two looks there is a heartbeat.
+  for (let i = 0; i < 8; i++) {
+    const before = await read();
+    assert.equal(await b!.takeOver(among), undefined, "it beats");
+    while ((await read()) === before) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   // A process that has died: its file stays as it is.
   await first.release();
   await objects.create(`leases/${name}.0`, '{"owner":"dead","beat":7}');
-  const [taken, other] = await Promise.all([watch(b, 2000), watch(c, 150)]);
-  assert.equal([taken, other].filter(Boolean).length, 1);
-  assert.equal((taken ?? other)!.generation, 1);
-  await (taken ?? other)!.release();
+  for (const leases of [b, c]) assert.equal(await leases!.takeOver(among), undefined, "it may be alive");
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  const both = await Promise.all([b, c].map((leases) => leases!.takeOver(among)));
+  assert.equal(both.filter(Boolean).length, 1);
+  const taken = both.find(Boolean);
+  assert.equal(taken!.generation, 1);
+  await taken!.release();
   assert.deepEqual(await objects.list("leases"), []);
+});
+
+test("a lease that nobody gives back keeps no process alive", () => {
+  const at = (file: string) => JSON.stringify(new URL(`../src/${file}`, import.meta.url).href);
+  const code = `const { createLeases } = await import(${at("jobs/leases.js")});
+    const { openObjects } = await import(${at("io/objects.js")});
+    const { locked } = await import(${at("platform/lock.js")});
+    await createLeases(await openObjects(process.argv[1]), 100).claim("0000");
+    void locked(process.argv[1] + "/lock", undefined, () => new Promise(() => {}));`;
+  const folder = newFolder();
+  const { status } = spawnSync(process.execPath, ["--input-type=module", "-e", code, folder], { timeout: 60_000 });
+  // 13: a promise at the top is left open, where Node says so.
+  assert.ok(status === 0 || status === 13, `${status}`);
+  assert.deepEqual(readdirSync(join(folder, "leases")), ["0000.0"]);
 });
 
 const cli = (args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess =>
@@ -199,14 +214,13 @@ async function withBucket(task: (bucket: Bucket) => Promise<void>): Promise<void
 }
 
 test("a store on S3: planned, worked on by three, searched, as in a folder", async () => {
-  await withBucket(async ({ objects, counts, fail }) => {
+  await withBucket(async ({ objects, fail }) => {
     const [photos, place] = [photosFolder(40, 2), "s3://photos/all of/them"];
     const planned = await plan(place, photos, { model, shardRows: 4 });
     assert.equal(planned.jobs.length, 10);
     fail(503, 2);
     await Promise.all([1, 2, 3].map(() => work(place, { model, lease: 5 })));
     assert.deepEqual(await contentOf(place), await undisturbed(photos, 4));
-    assert.ok(counts.conflicts! > 0, "some asked for a job that another had");
     assert.ok([...objects.keys()].every((key) => key.startsWith("all of/them/")));
     const collection = await openCollection(place, { model });
     const [hit] = await collection.search(join(photos, "000.jpg"));
@@ -217,7 +231,7 @@ test("a store on S3: planned, worked on by three, searched, as in a folder", asy
 });
 
 test("of all who create an object on S3 one is told that it did, though the server has them wait", async () => {
-  await withBucket(async ({ objects, fail }) => {
+  await withBucket(async ({ objects, counts, fail }) => {
     const bucket = await openObjects("s3://photos/a");
     // 409: a conditional request for the same object is under way.
     fail(409, 2);
@@ -225,6 +239,7 @@ test("of all who create an object on S3 one is told that it did, though the serv
     fail(409, 1);
     assert.equal(await bucket.create("x", "second"), false);
     assert.equal(objects.get("a/x")!.toString(), "first");
+    assert.equal(counts.conflicts, 1);
   });
 });
 

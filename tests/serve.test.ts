@@ -234,7 +234,7 @@ suite("protocols", () => {
     for (const [entries, status] of refused)
       assert.equal((await ask(form(entries, {}))).status, status, JSON.stringify(entries));
     assert.equal((await ask(new Request(at("/ping")))).value, "pong");
-    assert.deepEqual((await ask(new Request(at("/")))).value, { message: "Immich ML" });
+    assert.deepEqual((await ask(new Request(at("/")))).value, { message: "Immich ML", server: "vitrail" });
   });
 
   test("health, and metrics in Prometheus' text", async (t) => {

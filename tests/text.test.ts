@@ -1,6 +1,8 @@
 /** Texts: token ids, embeddings and zero-shot classes, against transformers, and CLIP's own tokenizer where it lies beside. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { load, type Model } from "../src/index.js";
 import { CLEAN } from "../src/text/clean.js";
@@ -105,6 +107,39 @@ test("text.embed gives rows of the space that images are in, each text as alone"
   const cosine = (row: Float32Array) => row.reduce((sum, x, i) => sum + x * image[i]!, 0);
   const [first] = await model.zeroShot(IMAGE, ["a photo of the cat"], { template: "{}" });
   assert.ok(Math.abs(first!.logit / Math.exp(1) - cosine(rows.slice(0, 14))) < 1e-5);
+});
+
+test("textCache: what is made of a label's texts is kept by model and texts, and made again where it is damaged", async () => {
+  const textCache = join(mkdtempSync(join(tmpdir(), "vitrail-texts-")), "made");
+  const template = ["a photo of a {}.", "a drawing of a {}, red $&."];
+  const probabilities = async (labels: readonly string[], folder = FOLDER, options: object = { textCache }) => {
+    using model = await load(folder, options);
+    const all = await model.zeroShot(IMAGE, labels, { template });
+    return [...all].sort((a, b) => a.index - b.index).map(({ probability }) => probability);
+  };
+  try {
+    const labels = ["cat", "dog", "cat", "$1 bird"];
+    const wanted = await probabilities(labels, FOLDER, {});
+    assert.deepEqual(await probabilities(labels), wanted);
+    const files = readdirSync(textCache).map((name) => join(textCache, name));
+    assert.equal(files.length, 3);
+    // It is what is there that is used: with the same for all labels, all are as probable.
+    const [first, ...others] = files.map((file) => readFileSync(file));
+    for (const file of files) writeFileSync(file, first!);
+    assert.ok((await probabilities(labels)).every((share) => Math.abs(share - 0.25) < 1e-6));
+    for (const [i, bytes] of [first!, ...others].entries()) writeFileSync(files[i]!, bytes.subarray(0, i * 70));
+    assert.deepEqual(await probabilities(labels), wanted);
+    assert.deepEqual(readFileSync(files[1]!), others[0]);
+    // Another precision is another model,.
+    await probabilities(["cat"], FOLDER, { textCache, precision: "f16" });
+    assert.equal(readdirSync(textCache).length, 4);
+    await assert.rejects(
+      load(FOLDER, { textCache: 1 as never }),
+      /^TypeError: load: textCache must be a string; got 1$/,
+    );
+  } finally {
+    rmSync(dirname(textCache), { recursive: true });
+  }
 });
 
 test("what texts cannot do is said in a sentence", async () => {

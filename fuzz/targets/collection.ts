@@ -1,4 +1,4 @@
-/** Files of a collection: Parquet as it is written here, with hyparquet beside it in tests/parquet.test.ts, and arrays. */
+/** Files of a collection: Parquet as it is written here (tests/parquet.test.ts has hyparquet beside it), and heads of arrays. */
 import { encodeRows } from "../../src/collection/parquet.js";
 import { encodeNpy, readNpyHead } from "../../src/io/npy.js";
 import { readParquet } from "../../src/io/parquet.js";

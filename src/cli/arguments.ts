@@ -1,6 +1,7 @@
 /** The grammar of the command line, its reader, and the help. */
 
 import { parseArgs } from "node:util";
+import type { CollectionOptions } from "../collection/index.js";
 import type { EmbedOptions, HubOptions, LoadOptions } from "../index.js";
 import { excerpt } from "../json.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
@@ -9,7 +10,7 @@ import type { CommandKind, CommandOption } from "../tasks/task.js";
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
 /** Those that say which tensors of which files are the model. */
-const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state"] as const;
+const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state", "text-cache"] as const;
 const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
 /** Those of the server. */
@@ -82,13 +83,13 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   },
   index: {
     operands: "own",
-    options: [...MODEL, "out", "pooling", "hash", "watch", "plan", "queue", "shard", "priority"],
+    options: [...MODEL, "out", "pooling", "vectors", "hash", "watch", "plan", "queue", "shard", "priority"],
     help: [
       ["index PHOTOS...", "vectors of many photos, in a folder that others read"],
       ["  --out STORE", "the folder; what is in it already is skipped"],
       ["  --hash", "compare contents, not sizes and times"],
       ["  --watch", "go on, and add what comes"],
-      ["  --pooling head", "as of embed"],
+      ["  --pooling head", "as of embed;  --vectors f32, or int8: a quarter of the bytes"],
       ["  --plan", "leave the embedding to vitrail work STORE; a store may be"],
       ["", "s3://bucket/prefix then;  --shard 1024: photos a job"],
       ["  --queue redis://HOST", "the same by BullMQ;  --priority 0, the first, to 2097152"],
@@ -202,6 +203,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   ignore: { type: "string" },
   base: { type: "string" },
   head: { type: "string" },
+  "text-cache": { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -210,6 +212,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   quiet: { type: "boolean" },
   ...Object.fromEntries(Object.keys(TASK_OPTIONS).map((name) => [name, { type: "string" as const }])),
   out: { type: "string" },
+  vectors: { type: "string" },
   hash: { type: "boolean" },
   watch: { type: "boolean" },
   plan: { type: "boolean" },
@@ -247,7 +250,7 @@ export interface Arguments {
   readonly load: Pick<
     LoadOptions,
     | ("backend" | "precision" | "threads" | "wide" | "processor")
-    | ("subfolder" | "prefix" | "ignore" | "base" | "state")
+    | ("subfolder" | "prefix" | "ignore" | "base" | "state" | "textCache")
   > & { readonly head: string | undefined };
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
@@ -259,6 +262,7 @@ export interface Arguments {
   readonly out: string | undefined;
   /** Options of index, search, duplicates and learn. */
   readonly collection: {
+    readonly vectors: CollectionOptions["vectors"];
     readonly hash: boolean;
     readonly watch: boolean;
     readonly topK: number;
@@ -369,6 +373,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
       ignore: patternOf(given.ignore),
       base: given.base,
       head: given.head,
+      textCache: given["text-cache"],
     },
     hub: {
       revision: given.revision,
@@ -384,6 +389,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     taskArguments: values.filter(({ option }) => typeof option === "number").map(({ value }) => value),
     out: given.out,
     collection: {
+      vectors: given.vectors as CollectionOptions["vectors"],
       hash: given.hash !== undefined,
       watch: given.watch !== undefined,
       topK: count("top", "10", MAX_COUNT),
@@ -534,7 +540,7 @@ const MODEL_HELP: readonly string[] = helpLines([
   SHORT_HELP[0],
   ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
-  ["--threads auto", "how many;  --wide;  --processor;  --offline;  --token"],
+  ["--threads auto", "--wide --processor --offline --token --text-cache"],
   SHORT_HELP[1],
 ]);
 

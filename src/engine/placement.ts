@@ -17,9 +17,7 @@ import type { Progress } from "../io/parts.js";
 import type { Waiting } from "./sharing.js";
 import { compare, type Placed, tokensOf } from "./trial.js";
 
-export interface Placement extends Placed {
-  readonly how: Selected["how"];
-}
+export interface Placement extends Placed, Pick<Selected, "how" | "shared"> {}
 
 /** A checkpoint that is read as often as there are backends to put it on. */
 export interface Source {
@@ -87,7 +85,7 @@ export async function replace(source: Source, wanted: Wanted, why: string, searc
 async function loadOnto(
   source: Source,
   { config, precision, threads = "auto" }: Wanted,
-  { backend, how, started }: Selected,
+  { backend, how, started, shared }: Selected,
   waiting: Waiting<Progress>,
 ): Promise<Placement> {
   try {
@@ -96,7 +94,7 @@ async function loadOnto(
     const weights = await loader.finish();
     // Nothing waits for threads that were not asked for by number: starting them takes longer than an image.
     if (threads !== "auto") await started;
-    const placement = { backend, how, weights };
+    const placement = { backend, how, shared, weights };
     // Compiles its shaders, and finds out what cannot be compiled.
     if (backend.name === "webgpu") await tokensOf(placement, config, 1);
     return placement;

@@ -82,7 +82,7 @@ export async function forward(
     return { passes, results };
   }
 
-  /** What passes of texts gave, when it is there. */
+  /** Outputs of passes of texts, when they are there. */
   async function ofTexts({ passes, results }: { passes: TextPass[]; results: Pending[] }) {
     return inPlaces(passes, await Promise.all(results.map(arrived)));
   }
@@ -116,7 +116,10 @@ export async function forward(
   async function finish(): Promise<Partial<Outputs>> {
     const ofImages = await Promise.all(images.map(arrived));
     const outputs: Partial<Outputs> = {
-      ...(config.naflex ? padTogether(ofImages, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages)),
+      // Of hiddenState all images are one pass.
+      ...(config.naflex && inputs.pixelValues
+        ? padTogether(ofImages, inputs.pixelValues.dims[1]!)
+        : concatenated(ofImages)),
       ...(texts && (await ofTexts(texts))),
     };
     // From what both towers share to what heads make of it.
