@@ -399,7 +399,7 @@ function createModel(
         name,
         pixels,
         (pixels) => compute(pixels, check),
-        () => 2 * Math.max(1, lanes.passing),
+        () => Math.max(2, lanes.atOnce),
         check,
       );
     });

@@ -87,6 +87,19 @@ test("bad images of a list fail by themselves, and the others are there", { time
   );
 });
 
+test("lists with signals and without at the same time: each is whole, or ended by its own", {
+  timeout: 60_000,
+}, async () => {
+  using model = await open("hf-vit", 2);
+  const wanted = joined(await oneByOne(model, IMAGES));
+  await untilBeside(model, IMAGES);
+  const [one, other] = [new AbortController(), new AbortController()];
+  const lists = [one.signal, undefined, other.signal, undefined].map((signal) => model.embed(IMAGES, { signal }));
+  setTimeout(() => one.abort(new Error("enough")), 2);
+  await assert.rejects(lists[0]!, { message: "enough" });
+  for (const list of lists.slice(1)) assert.deepEqual(await list, wanted);
+});
+
 test("a signal ends a list at once; the next one is whole", { timeout: 60_000 }, async () => {
   using model = await open("hf-vit", 3);
   const wanted = joined(await oneByOne(model, IMAGES));

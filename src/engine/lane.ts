@@ -1,4 +1,4 @@
-/** The thread's side of lanes.ts: images in, pixels out, and passes of the model on its weights, one after the other. */
+/** The thread's side of lanes.ts: images in, pixels out, and passes of the model on its weights, small ones as batches. */
 import type { Backend } from "../backend.js";
 import { joinBackend, type SharedKernels } from "../backends/select.js";
 import type { ForwardOptions } from "../forward/forward.js";
@@ -8,13 +8,16 @@ import type { SeenImage } from "../image/preprocess.js";
 import { type Encoded, type ImageInput, readEncoded } from "../image/source.js";
 import { receive } from "../platform/workers.js";
 import type { Inputs } from "../vit/inputs.js";
-import type { OutputName, Outputs } from "../vit/outputs.js";
+import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
+import { nextTask } from "../waiting.js";
 
 /** A model whose weights are in memory that threads share. */
 export interface LaneModel {
   readonly kernels: SharedKernels;
   readonly weights: Weights;
   readonly config: ModelConfig;
+  /** Images of a pass, at most. */
+  readonly batch: number;
 }
 
 export interface PixelJob extends Omit<PixelOptions, "signal" | "fetch"> {
@@ -28,6 +31,8 @@ export interface PassJob extends Omit<ForwardOptions, "signal"> {
   readonly wanted: readonly OutputName[];
   /** True if it may be ended between two blocks. */
   readonly endable: boolean;
+  /** Passes of a list are ended together. */
+  readonly list: number;
 }
 
 /** A model to join, a job, or the end of one that nobody waits for any more. */
@@ -78,54 +83,115 @@ async function join(model: LaneModel): Promise<void> {
   joined = { backend: await joinBackend(model.kernels), model, forward };
 }
 
-async function run(
-  { inputs, wanted, endable, ...options }: PassJob,
-  signal: AbortSignal,
-): Promise<PassAnswer["outputs"]> {
+/** Outputs of which an image of a batch has its own part. */
+const APART: readonly OutputName[] = [
+  ...(["logits", "preLogits", "pooled", "lastHiddenState", "imageFeatures", "imageEmbeds"] as const),
+];
+
+/** Tells whether a pass is of one image, which others of its list may join. */
+const joinable = ({ inputs, wanted }: PassJob): boolean =>
+  Object.keys(inputs).join() === "pixelValues" &&
+  inputs.pixelValues!.dims[0] === 1 &&
+  wanted.every((name) => APART.includes(name));
+
+/** All that passes of a batch have in common. */
+const keyOf = ({ list, wanted, blocks, interpolatePositions, inputs }: PassJob): string =>
+  JSON.stringify([list, wanted, blocks, interpolatePositions, inputs.pixelValues!.dims]);
+
+/** Runs passes as a batch, and gives what each would have given by itself, to the bit. */
+async function run(batch: readonly PassJob[], signal: AbortSignal): Promise<PassAnswer["outputs"][]> {
   const { backend, model, forward } = joined!;
+  const { inputs, wanted, endable, ...options } = batch[0]!;
   const own = endable ? { ...options, signal } : options;
+  const images = batch.map((job) => job.inputs.pixelValues!);
   try {
-    return await (await forward(backend, model.weights, model.config, inputs, wanted, own)).outputs;
+    const all = images.length === 1 ? inputs : { pixelValues: together(images) };
+    const outputs = await (await forward(backend, model.weights, model.config, all, wanted, own)).outputs;
+    return images.length === 1 ? [outputs] : images.map((_, i) => partOf(outputs, i));
   } catch (error) {
-    return error as Error;
+    return batch.map(() => error as Error);
   }
 }
 
+function together(images: readonly Tensor[]): Tensor {
+  const { dims, data } = images[0]!;
+  const all = new Float32Array(images.length * data.length);
+  for (const [i, image] of images.entries()) all.set(image.data, i * data.length);
+  return { dims: [images.length, ...dims.slice(1)], data: all };
+}
+
+/** What outputs have of an image. */
+const partOf = (outputs: Partial<Outputs>, image: number): Partial<Outputs> =>
+  Object.fromEntries(
+    Object.entries(outputs as Record<string, Tensor>).map(([name, { dims, data }]) => {
+      const size = data.length / dims[0]!;
+      return [name, { dims: [1, ...dims.slice(1)], data: data.slice(image * size, (image + 1) * size) }];
+    }),
+  );
+
+/** Jobs that wait. */
+const pixels: PixelJob[] = [];
+const passes: PassJob[] = [];
 /** Controllers that end the jobs which are under way or wait, by their id. */
-const jobs = new Map<number, AbortController>();
-// Not more than one encoded image at a time.
-let last: Promise<unknown> = Promise.resolve();
+const ends = new Map<number, AbortController>();
+let busy = false;
+
+/** Passes that are next, unless images are to be decoded first: while there are fewer than a batch takes. */
+function nextBatch(): PassJob[] | undefined {
+  const [first] = passes;
+  if (!first) return undefined;
+  const size = joinable(first) ? joined!.model.batch : 1;
+  const batch = size === 1 ? [first] : passes.filter((job) => joinable(job) && keyOf(job) === keyOf(first));
+  if (batch.length < size && pixels.length > 0) return undefined;
+  const taken = batch.slice(0, size);
+  for (const job of taken) passes.splice(passes.indexOf(job), 1);
+  return taken;
+}
+
+/** Does what waits, one after the other: not more than one encoded image at a time. */
+async function workOff(answer: (given: LaneAnswer, transfer?: Transferable[]) => void): Promise<void> {
+  if (busy) return;
+  busy = true;
+  for (;;) {
+    const batch = nextBatch();
+    if (batch) {
+      const { signal } = ends.get(batch[0]!.id)!;
+      const results = signal.aborted ? batch.map(() => signal.reason as Error) : await run(batch, signal);
+      const { activations } = joined!.backend.memory;
+      for (const [i, { id }] of batch.entries()) {
+        answer({ id, outputs: results[i]!, activations });
+        ends.delete(id);
+      }
+    } else {
+      const job = pixels.shift();
+      if (!job) break;
+      const { signal } = ends.get(job.id)!;
+      const made = signal.aborted ? undefined : await work(job, signal);
+      answer({ id: job.id, pixels: made }, made && "data" in made ? [made.data.buffer as ArrayBuffer] : []);
+      ends.delete(job.id);
+    }
+    // More jobs come in, and the end of some.
+    await nextTask();
+  }
+  busy = false;
+}
 
 receive((message, post) => {
   const answer = (given: LaneAnswer, transfer: Transferable[] = []) => post(given, transfer);
   const request = message as LaneRequest;
   if ("cancel" in request) {
-    jobs.get(request.cancel)?.abort();
+    ends.get(request.cancel)?.abort();
     return Promise.resolve();
   }
   if ("kernels" in request) {
-    last = last
-      .then(() => join(request))
-      .then(
-        () => answer({ joined: true }),
-        // It decodes only, where there is no room for activations.
-        () => {},
-      );
-    return last;
+    return join(request).then(
+      () => answer({ joined: true }),
+      // It decodes only, where there is no room for activations.
+      () => {},
+    );
   }
-  const { id } = request;
-  const end = new AbortController();
-  jobs.set(id, end);
-  last = last.then(async () => {
-    if ("wanted" in request) {
-      const outputs = end.signal.aborted ? (end.signal.reason as Error) : await run(request, end.signal);
-      answer({ id, outputs, activations: joined!.backend.memory.activations });
-    } else {
-      const pixels = end.signal.aborted ? undefined : await work(request, end.signal);
-      const transfer = pixels && "data" in pixels ? [pixels.data.buffer as ArrayBuffer] : [];
-      answer({ id, pixels }, transfer);
-    }
-    jobs.delete(id);
-  });
-  return last;
+  ends.set(request.id, new AbortController());
+  if ("wanted" in request) passes.push(request);
+  else pixels.push(request);
+  return workOff(answer);
 });

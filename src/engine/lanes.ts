@@ -2,7 +2,7 @@
  * Threads that work on the images of a list side by side: each decodes and resizes one, or runs a pass of the model on one, by
  * itself. A pass on one thread waits for no other between its ops, and bits do not depend on where it runs, so a list takes the
  * least time when every processor has an image of its own (bench/lanes.ts has the model of cost, and what it was fitted to).
- * A single image has all threads for each of its ops (backends/wasm/threads.ts).
+ * A single image has all threads for each of its ops (backends/wasm/threads.ts). Images of few tokens pass as small batches.
  *
  * Lanes of a model whose memory cannot be shared decode only. Nothing waits for a thread to start.
  */
@@ -14,7 +14,7 @@ import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs } from "../vit/outputs.js";
 import type { LaneAnswer, LaneModel, LaneRequest, PassAnswer, PassJob, PixelAnswer, PixelJob } from "./lane.js";
 
-/** Jobs that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
+/** Images that a thread is to decode: one under way, and one for when the caller is busy and cannot give it more. */
 const QUEUE = 2;
 /** Threads that only decode: a photo is decoded and resized in 5 ms. */
 const MOST_DECODING = 4;
@@ -31,8 +31,8 @@ const rateApart = (images: number, lanes: number): number => images / Math.ceil(
 const rateTogether = (threads: number): number => threads / (1 + SHARING * (threads - 1));
 
 export interface Lanes extends PixelThreads {
-  /** Threads that run passes. */
-  readonly passing: number;
+  /** Passes that keep all threads busy when they are under way at once; none before there are threads that run them. */
+  readonly atOnce: number;
   /** Bytes that activations on these threads have taken at most. */
   readonly activations: number;
   /**
@@ -55,6 +55,8 @@ interface Lane {
   readonly jobs: Map<number, (answer: PixelAnswer | PassAnswer | undefined) => void>;
   joined: boolean;
   activations: number;
+  /** Images that it is to decode. */
+  decoding: number;
 }
 
 /** @param modelNow the model, if threads can compute with it. */
@@ -63,6 +65,15 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
   let started = 0;
   let ids = 0;
   let disposed = false;
+  const lists = new WeakMap<AbortSignal, number>();
+
+  /** The number of all passes that a signal ends; 0 of those that none does. */
+  function listOf(signal: AbortSignal | undefined): number {
+    if (!signal) return 0;
+    const list = lists.get(signal) ?? ++ids;
+    lists.set(signal, list);
+    return list;
+  }
 
   async function start(model: LaneModel | undefined): Promise<void> {
     const onMessage = (message: unknown) => {
@@ -78,7 +89,7 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
     const create = () => new Worker(new URL("./lane.js", import.meta.url), { type: "module" });
     const url = beside(import.meta.url, "lane.js");
     const thread = await startWorker(url, { onMessage, onEnd: () => drop(lane) }, create);
-    const lane: Lane = { thread, jobs: new Map(), joined: false, activations: 0 };
+    const lane: Lane = { thread, jobs: new Map(), joined: false, activations: 0, decoding: 0 };
     if (disposed) return void thread.terminate();
     lanes.add(lane);
     if (model) thread.post(model satisfies LaneRequest);
@@ -129,8 +140,8 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
   }
 
   return {
-    get passing() {
-      return passing().length;
+    get atOnce() {
+      return 2 * passing().length * (modelNow()?.batch ?? 1);
     },
     get count() {
       return lanes.size;
@@ -151,16 +162,29 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
       for (; started < most; started++) start(started < room() ? model : undefined).catch(() => {});
     },
     take(input, { signal, fetch: _, ...options }) {
-      const lane = leastBusy([...lanes]);
-      if (!lane || lane.jobs.size >= QUEUE) return undefined;
+      const lane = leastBusy([...lanes].filter(({ decoding }) => decoding < QUEUE));
+      if (!lane) return undefined;
       const [message, transfer] = messageOf({ id: ids++, input, ...options });
-      return give<PixelAnswer>(lane, message, transfer, signal)?.then((answer) => answer?.pixels);
+      const answered = give<PixelAnswer>(lane, message, transfer, signal);
+      if (!answered) return undefined;
+      lane.decoding++;
+      return answered.then((answer) => {
+        lane.decoding--;
+        return answer?.pixels;
+      });
     },
     run(images, inputs, wanted, { signal, ...options }) {
       const able = passing();
       const gains = rateApart(images, able.length) >= rateTogether(modelNow()?.kernels.threads ?? 1);
       const lane = gains ? leastBusy(able) : undefined;
-      const job: PassJob = { id: ids++, inputs, wanted, endable: signal !== undefined, ...options };
+      const job: PassJob = {
+        id: ids++,
+        list: listOf(signal),
+        inputs,
+        wanted,
+        endable: signal !== undefined,
+        ...options,
+      };
       return (
         lane &&
         give<PassAnswer>(lane, job, [], signal)?.then((answer) => {
