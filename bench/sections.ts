@@ -228,7 +228,7 @@ function photos(bench: Bench): Promise<Races> {
 
 async function folder(bench: Bench): Promise<FolderResults> {
   const each = [
-    ...entries("vitrail", ...cross([{}, { wide: true }, { precision: "int8", wide: true }], THREADS)),
+    ...entries("vitrail", ...cross([{}, { precision: "int8", wide: true }], THREADS), { wide: true, threads: 2 }),
     ...entries("onnxruntime-node", ...cross(PRECISIONS, THREADS)),
     ...entries("transformers.js", ...THREADS),
   ];
