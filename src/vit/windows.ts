@@ -35,7 +35,7 @@ export function attendInWindows(
 ): void {
   const { size, outside } = window!;
   const [height, width] = grid;
-  const map = { height, width, window: size };
+  const map = { height, width, window: [size, size] } as const;
   const count = images * Math.ceil(height / size) * Math.ceil(width / size) * size * size;
   const mark = backend.mark();
   const inside = backend.createTensor(count, qkv.cols);
