@@ -65,6 +65,10 @@ def sam():
     return transformers.SamModel(transformers.SamConfig())
 
 
+def swin():
+    return transformers.SwinForImageClassification(transformers.SwinConfig(num_labels=1000))
+
+
 class Graph(torch.nn.Module):
     """A part of a model with named inputs and outputs."""
 
@@ -105,6 +109,10 @@ MODELS = {
     "vitpose-base-simple": (
         vitpose,
         {"heatmaps": (lambda model, pixels: model(pixels).heatmaps, pixels(256, 192), ["heatmaps"])},
+    ),
+    "swin-tiny-patch4-window7-224": (
+        swin,
+        {"stages": (lambda model, pixels: model(pixels).logits, pixels(224, 224), ["logits"])},
     ),
     "sam-vit-base": (
         sam,

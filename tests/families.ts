@@ -161,6 +161,22 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-vitpose-classic", "hf-vitpose-plus"],
   },
   {
+    family: "Swin, SwinV2",
+    transformers: ["swin", "swinv2"],
+    timm: ["swin_", "swin_s3_", "swinv2_"],
+    others: [],
+    tasks: CLASSES,
+    fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2"],
+  },
+  {
+    family: "Hiera",
+    transformers: ["hiera"],
+    timm: [],
+    others: [],
+    tasks: CLASSES,
+    fixtures: ["hf-hiera"],
+  },
+  {
     family: "Pixio, RADIO",
     transformers: ["pixio", "radio"],
     timm: [],
@@ -284,6 +300,12 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
     ...["heads/sam.ts", "heads/sam-weights.ts", "heads/prompts.ts", "heads/mask-decoder.ts"],
     ...["checkpoint/families/sam.ts", "tasks/prompts.ts"],
   ],
+  [
+    "Swin and SwinV2",
+    ...["swinBlock", "swinInMemory", "timmSwin", "vit/stages.ts", "vit/windows.ts", "checkpoint/stages.ts"],
+    "checkpoint/families/swin.ts",
+  ],
+  ["Hiera", "hieraBlock", "vit/query-pool.ts", "checkpoint/families/hiera.ts"],
   [
     "ViTPose and ViTPose+",
     "heads/heatmaps.ts",

@@ -99,7 +99,10 @@ export function checkWanted(config: ModelConfig, wanted: readonly OutputName[]):
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   const scores = wanted.find((name) => name === "attentions" || name === "queries" || name === "keys");
-  if (scores && config.windows) {
+  if (
+    scores &&
+    (config.windows || (config.hierarchy && (scores !== "attentions" || config.hierarchy.rules === "hiera")))
+  ) {
     throw new RangeError(
       `forward: ${scores} need blocks that attend to all tokens; those of this checkpoint have windows`,
     );

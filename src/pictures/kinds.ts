@@ -111,7 +111,11 @@ const each = <Options extends Common>(
 const noTransformer = ({ depth }: SeeingModel["config"]) =>
   depth === 0 ? "a transformer; a ResNet's class activation is the kind activation" : undefined;
 const noAttention = (config: SeeingModel["config"]) =>
-  noTransformer(config) ?? (config.windows ? "blocks that attend to all tokens, not to windows" : undefined);
+  noTransformer(config) ??
+  (config.windows || config.hierarchy ? "blocks that attend to all tokens, not to windows" : undefined);
+
+const changingWidth = ({ hierarchy }: SeeingModel["config"]) =>
+  hierarchy ? "layers of one width, all of which its head can read" : undefined;
 
 /**
  * A number of a layer or head.
@@ -150,7 +154,8 @@ async function stateOf(model: SeeingModel, pixelValues: Tensor, layer: number, s
 /** Places of patches on the model's image; a ResNet's map has no patches but pixels that divide it. */
 function cellsOf({ config }: SeeingModel, { geometry }: Seen, { grid }: Pick<Patches, "grid">): Omit<Cells, "rgb"> {
   const { model } = geometry;
-  const patchSize = config.depth > 0 ? config.patchSize : ([model.height / grid[0], model.width / grid[1]] as const);
+  const own = config.depth > 0 && !config.hierarchy;
+  const patchSize = own ? config.patchSize : ([model.height / grid[0], model.width / grid[1]] as const);
   return { grid, patchSize, before: config.patchPadding ?? 0 };
 }
 
@@ -483,10 +488,10 @@ const occlusion = each<KindOptions["occlusion"]>({
     const scores = await scoresOf("picture", model, labels, signal);
     const chosen = wanted === undefined ? undefined : await classOf(scores, wanted, seen);
     const { model: image } = seen.geometry;
-    // A ResNet has no patches: squares of 32 pixels take their place.
-    const grid =
-      model.config.depth > 0 ? seen.grid : ([Math.ceil(image.height / 32), Math.ceil(image.width / 32)] as const);
-    const patchSize = model.config.depth > 0 ? model.config.patchSize : ([32, 32] as const);
+    // A ResNet has no patches, and those of an encoder in stages are small: squares of 32 pixels take their place.
+    const own = model.config.depth > 0 && !model.config.hierarchy;
+    const grid = own ? seen.grid : ([Math.ceil(image.height / 32), Math.ceil(image.width / 32)] as const);
+    const patchSize = own ? model.config.patchSize : ([32, 32] as const);
     const { fall, score, name } = await occlusionMap(scores, seen.pixelValues, grid, patchSize, chosen, {
       ...{ size, stride, onProgress, signal },
     });
@@ -526,7 +531,7 @@ const textKind = each<KindOptions["text"]>({
 const lens = each<LensOptions>({
   help: "what the head would say after every layer",
   options: { labels: true, topK: true },
-  lacks: (config, { labels }) => noTransformer(config) ?? lacksScores(config, labels),
+  lacks: (config, { labels }) => noTransformer(config) ?? changingWidth(config) ?? lacksScores(config, labels),
   async of(model, { pixelValues }, { labels, topK = 6, signal }) {
     checkTopK("picture", topK);
     const scores = await scoresOf("picture", model, labels, signal);
