@@ -34,7 +34,10 @@ const ROWS: readonly Row[] = [
     timm: ["vit_", "deit"],
     others: ["torchvision", "google-research .npz", "DINO's, MAE's and DeiT's own files", "SmilingWolf's taggers"],
     tasks: CLASSES,
-    fixtures: ["hf-vit", "hf-deit-distilled", "timm-vit", "timm-no-pool", "torchvision-vit", "npz-vit"],
+    fixtures: [
+      ...["hf-vit", "hf-deit-distilled", "timm-vit", "timm-no-pool", "torchvision-vit", "npz-vit"],
+      ...["hf-mae-pretraining", "hf-vit-mim"],
+    ],
   },
   {
     family: "hybrids: R50, R26, R + ViT",
@@ -304,6 +307,10 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
     "Swin and SwinV2",
     ...["swinBlock", "swinInMemory", "timmSwin", "vit/stages.ts", "vit/windows.ts", "checkpoint/stages.ts"],
     "checkpoint/families/swin.ts",
+  ],
+  [
+    "MAE's decoder and masked image modelling",
+    ...["heads/reconstruction.ts", "vit/masking.ts", "checkpoint/families/mae.ts", "pictures/reconstruction.ts"],
   ],
   ["Hiera", "hieraBlock", "vit/query-pool.ts", "checkpoint/families/hiera.ts"],
   [

@@ -12,6 +12,7 @@ import type { ClassifierNames } from "../heads/classifier-weights.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
 import type { PatchBoxesNames } from "../heads/patch-boxes.js";
 import type { QueryMasksNames } from "../heads/query-masks.js";
+import type { ReconstructionNames } from "../heads/reconstruction.js";
 import type { TextMasksNames } from "../heads/text-masks.js";
 import type { TokenBoxesNames } from "../heads/token-boxes.js";
 import type { LayoutName } from "./config.js";
@@ -137,6 +138,8 @@ export interface Layout extends ClassifierNames {
   readonly tokenBoxes?: TokenBoxesNames;
   readonly queryMasks?: QueryMasksNames;
   readonly textMasks?: TextMasksNames & { readonly block: BlockNames };
+  /** Its blocks; or. */
+  readonly reconstruction?: ReconstructionNames & { readonly block: Some<BlockNames> };
   /** Projection of the pooled vector into the space that images and texts share; or. */
   readonly projection?: readonly string[];
   /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
@@ -279,6 +282,19 @@ const hieraBlock: BlockNames = {
   mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
 };
 
+/** A block of MAE's decoder, by its published name, and by the one that save_pretrained of transformers 5.24 writes. */
+const maeBlock = (at: string): BlockNames => ({
+  at,
+  attentions: [
+    {
+      norm: "layernorm_before",
+      qkv: [["attention.attention.query", "attention.attention.key", "attention.attention.value"]],
+      proj: "attention.output.dense",
+    },
+  ],
+  mlps: [{ norm: "layernorm_after", fc1: [["intermediate.dense"]], fc2: ["output.dense"] }],
+});
+
 /** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, DPT, Depth Anything, YOLOS, ViTPose: what save_pretrained writes, and what is in memory. */
 const transformers: Layout = {
   name: "huggingface",
@@ -408,6 +424,33 @@ const transformers: Layout = {
   distillationHead: "distillation_classifier",
   pooler: "pooler.dense",
   tokenBoxes: { classifier: layers("class_labels_classifier.layers."), boxes: layers("bbox_predictor.layers.") },
+  reconstruction: {
+    maskToken: "embeddings.mask_token",
+    pixels: "decoder.0",
+    decoder: {
+      maskToken: "decoder.mask_token",
+      pixels: "decoder.decoder_pred",
+      embed: "decoder.decoder_embed",
+      positions: "decoder.decoder_pos_embed",
+      norm: "decoder.decoder_norm",
+    },
+    block: [
+      maeBlock("decoder.decoder_layers.#."),
+      maeBlock("decoder.decoder_encoder.layer.#."),
+      // In memory.
+      {
+        at: "decoder.decoder_layers.#.",
+        attentions: [
+          {
+            norm: "layernorm_before",
+            qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+            proj: "attention.o_proj",
+          },
+        ],
+        mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+      },
+    ],
+  },
   ignored: /(^|\.)(mask_token|position_ids|relative_position_index|relative_coords_table)$|^decoder\./,
   // VisionTextDualEncoderModel
   projection: ["visual_projection"],

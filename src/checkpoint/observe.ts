@@ -80,7 +80,8 @@ export function findLayout(tensors: Shapes, before = ""): Named | undefined {
   return undefined;
 }
 
-function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
+/** Tells whether there is a first block by these names. */
+export function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
   const at = prefix + blockAt(names, 0);
   const norm = names.attentions[0].norm;
   return has(at + scaleOf(layout, norm)) && has(at + weightOf(layout, names.attentions[0].proj));

@@ -26,7 +26,7 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
-import { blockAt, choose, type Known, patchEmbedOf, stageAt } from "./observe.js";
+import { blockAt, choose, hasBlock, type Known, patchEmbedOf, stageAt } from "./observe.js";
 import { fitPlan, type WeightPlan } from "./plan.js";
 import { createPlanner } from "./planner.js";
 import { planResNet } from "./resnet.js";
@@ -81,8 +81,10 @@ export function planWeights(
   /** Place of a head's tensors, whose names a layout may have. */
   function placeOf(part: HeadName): Place<unknown> {
     const { [part]: names }: Partial<Record<HeadName, unknown>> = layout;
-    const { block } = Object(names) as { block?: BlockNames };
-    return { prefix, names, blocks: (own, count) => planBlocks(planner, layout, own, "", block!, count) };
+    const { block } = Object(names) as { block?: BlockNames | readonly BlockNames[] };
+    const blocks = [block ?? []].flat();
+    const those = blocks.find((one) => hasBlock(layout, "", one, has)) ?? blocks[0];
+    return { prefix, names, blocks: (own, count) => planBlocks(planner, layout, own, "", those!, count) };
   }
 
   // What comes before the first block is as wide as it.

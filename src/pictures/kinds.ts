@@ -13,6 +13,7 @@ import { lensOf } from "./lens.js";
 import { lengthsOf, medianOf } from "./norms.js";
 import { type OcclusionOptions, occlusionMap } from "./occlusion.js";
 import { mapView, type Plate } from "./picture.js";
+import { imagine, tilesOf } from "./reconstruction.js";
 import { rolledBack } from "./rollout.js";
 import { attentions, lacksScores, type SeeingModel, type Seen, scoresOf, scoresOfPatches, see } from "./see.js";
 import { similarityGrid, similarityMap } from "./similarity.js";
@@ -78,6 +79,7 @@ export interface KindOptions {
   occlusion: ScoreOptions & Omit<OcclusionOptions, "signal">;
   activation: ScoreOptions;
   text: Common & { labels: readonly string[] };
+  reconstruction: Common & { seed?: number };
 }
 
 export type KindName = keyof KindOptions;
@@ -707,11 +709,33 @@ const positions: Kind<KindOptions["positions"]> = {
   },
 };
 
+const reconstruction = each<KindOptions["reconstruction"]>({
+  help: "what a model imagines where it sees nothing, of masked autoencoders",
+  options: { seed: true },
+  lacks: (config) =>
+    config.reconstruction ? undefined : "what tells hidden patches: MAE's decoder, or masked image modelling's layer",
+  async of(model, seen, { seed = 0, signal }) {
+    if (!(Number.isSafeInteger(seed) && seed >= 0)) {
+      throw new RangeError(`picture: seed must be a whole number; got ${JSON.stringify(seed)}`);
+    }
+    const imagined = await imagine(model, seen, { seed, signal });
+    const [, channels, height, width] = seen.pixelValues.dims as [number, number, number, number];
+    const tiles = tilesOf(imagined, seen.pixelValues, seen.grid);
+    const share = imagined.hidden.filter((hidden) => hidden).length / imagined.hidden.length;
+    return {
+      ...{ dims: [channels, height, width], data: imagined.data },
+      title: "What the model imagines where it sees nothing",
+      note: `${figure(100 * share)} % of the patches are hidden: the photo without them, as the model imagines it, and as it is.`,
+      view: { draw: () => drawTiles(tiles, { across: 3, height, width, side: 1, gap: 4 }) },
+    };
+  },
+});
+
 const gridOfImage = (config: SeeingModel["config"]) => patchGrid(config, { dims: [1, 3, ...config.imageSize] });
 
 export const KINDS: { readonly [Name in KindName]: Kind<KindOptions[Name]> } = {
   ...{ filters, positions, distance, attention, features, similarity, norms, lens, occlusion, activation },
-  text: textKind,
+  ...{ text: textKind, reconstruction },
 };
 
 export const KIND_NAMES = Object.keys(KINDS) as readonly KindName[];

@@ -96,6 +96,11 @@ export interface Outputs {
   predMasks: Tensor;
   /** Intersection over union of each with the true mask, as the model guesses it, [B, objects, masks]. */
   iouScores: Tensor;
+  /** The image as the model imagines it, [B, C, H, W], of models with a layer on each token; of MAE logits are patches. */
+  reconstruction: Tensor;
+  /** MAE's, [B, patches]: 1 where a patch is hidden, and each patch's place in the order of the noise. */
+  mask: Tensor;
+  idsRestore: Tensor;
 }
 
 export type OutputName = keyof Outputs;

@@ -11,6 +11,7 @@ import { finishTokens } from "./given.js";
 import type { StagesConfig } from "./hierarchy.js";
 import type { DrawnValues } from "./inputs.js";
 import { listsOf } from "./lists.js";
+import { keepPatches, type Masking, maskPatches } from "./masking.js";
 import { inOrder, libraryOrder } from "./order.js";
 import type { Tensor } from "./outputs.js";
 import { type Conditioner, pixelsOf, pixelsToCut } from "./pixels.js";
@@ -88,7 +89,11 @@ export async function encodeImages(
   config: VitConfig,
   batch: ImageBatch,
   call: Call,
-  { readers = [], joining }: { readonly readers?: readonly Reader[]; readonly joining?: Joining } = {},
+  {
+    readers = [],
+    joining,
+    masking,
+  }: { readonly readers?: readonly Reader[]; readonly joining?: Joining; readonly masking?: Masking } = {},
 ): Promise<Encoded> {
   const { wants, outputs, signal } = call;
   const { prefixTokens, heads } = config;
@@ -104,7 +109,7 @@ export async function encodeImages(
   }
   const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
   const patches = grid[0] * grid[1];
-  const tokens = prefixTokens + patches;
+  let tokens = prefixTokens + patches;
   const width = weights.patchEmbed!.outputs;
   let z = backend.createTensor(images * tokens, width);
 
@@ -112,6 +117,7 @@ export async function encodeImages(
     ? patchEmbedMap(backend, weights.patchEmbed!, config, map, grid, images)
     : patchEmbed(backend, weights, config, batch, images * patches);
   if (weights.patchNorm) backend.layerNorm(x, x, weights.patchNorm);
+  if (masking?.patches) await maskPatches(backend, x, masking.patches);
   if (wants("patchEmbedding")) outputs.patchEmbedding = tensorOf(backend.read(x), [images, patches, width]);
 
   // z₀ = [x_class; x¹E; …; xᴺE] + E_pos                                                     (1)
@@ -120,6 +126,10 @@ export async function encodeImages(
   if (wants("positionEmbeddings")) outputs.positionEmbeddings = readPositions(backend, config, positions, order);
   backend.assembleTokens(z, weights.prefix, x, positions);
   if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
+  if (masking?.kept) {
+    z = await keepPatches(backend, z, { images, prefix: prefixTokens }, masking.kept);
+    tokens = z.rows / images;
+  }
 
   if (weights.stages) {
     const { encodeStages } = await import("./stages.js");

@@ -308,6 +308,9 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
     ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
     ...(dense?.stem ? hybrid(facts, dense) : {}),
     ...(pose && vitpose?.poseOf(facts, pose, { depth, imageSize, patchSize })),
+    ...(hides(type, tensors) && {
+      reconstruction: (await import("./mae.js")).reconstructionOf(facts, { eps, activation }),
+    }),
     ...hiera?.hieraOf(facts, imageSize),
     ...swin?.swinOf(facts, type as "swin" | "swinv2", { imageSize, patchSize }),
     ...(type === "radio" ? radio(facts) : {}),
@@ -422,6 +425,10 @@ function dual(facts: Facts): Family {
   const vision = read("vision").choice("model_type", "", { vit, deit })!;
   return { ...vision, norm: "tokens", pooling: "pooler", text: read("text").choice("model_type", "", texts) };
 }
+
+/** Tells whether a plain ViT has what tells hidden patches. */
+const hides = (type: string, tensors: Facts["tensors"]): boolean =>
+  (type === "vit" || type === "vit_mae") && [...tensors.keys()].some((tensor) => tensor.startsWith("decoder."));
 
 /** Meanings of problem_type, by transformers' image-classification pipeline. */
 const PROBLEMS = {
