@@ -9,10 +9,11 @@
 // behind d are 0.
 //
 // Decomposed relative positions (Li et al. 2022, eq. 4) are two short rows of products a query, with the 2·height-1 and
-// 2·width-1 rows of the tables that its place selects, which are added to its row of scores line by line. A bias of the same
-// would be heads·tokens·tokens floats, 805 MB for the 4,096 tokens of SAM; this is `height + width` floats in scratch, and for a
-// grid of 64 × 64 and heads of 64 columns (height + width)·d = 8,192 multiplications a query beside the 262,144 of its scores.
-// Error: that of two GEMMs and softmax.ts; with decomposed positions (d/4 + 5)·2^-24·Σ|q·r| more in a score, for either table.
+// 2·width-1 rows of the tables, of which its place selects `height` and `width` that are added to its row of scores line by line.
+// A bias of the same would be heads·tokens·tokens floats, 805 MB for the 4,096 tokens of SAM. The tables are packed as a third B,
+// backwards, so that the products of keys beside each other are so as well: twice the products that are needed, but by the tile,
+// where one sum for each that is needed took a fifth of the time of windows of 14 × 14, and a tenth of 64 × 64's.
+// Error: that of the GEMMs and softmax.ts; of products with the tables 2·2^-24·Σ|q·r| more, as √d goes in and out.
 import { gemm, packRows, packWeight, panelBytes, tileRows } from "./gemm";
 import { constant } from "./math";
 import { softmax } from "./softmax";
@@ -52,14 +53,28 @@ function valueBytes(tokens: usize, d: usize): usize {
 // @ts-ignore: decorator
 @inline
 function threadBytes(tokens: usize, d: usize): usize {
-  return ROWS * ((max(tokens, d) << 2) + rowBytes(tokens) + rowBytes(d)) + positionBytes(tokens);
+  return ROWS * ((max(tokens, d) << 2) + rowBytes(tokens) + rowBytes(d));
 }
 
-/** Bytes of a query's products with the tables of decomposed positions, of tokens + 1 rows that can be at once. */
+/** Rows of a table of decomposed positions for sides of `n`, 0 for none. */
 // @ts-ignore: decorator
 @inline
-function positionBytes(tokens: usize): usize {
-  return ((tokens + 1) << 2) + 63 & ~63;
+function tableRows(n: usize): usize {
+  return n ? 2 * n - 1 : 0;
+}
+
+/** Bytes of both tables as panels. */
+// @ts-ignore: decorator
+@inline
+function tableBytes(height: usize, width: usize, d: usize): usize {
+  return (panels(tableRows(height)) + panels(tableRows(width))) * panelBytes(d);
+}
+
+/** Bytes of the products of a task's queries with both. */
+// @ts-ignore: decorator
+@inline
+function positionBytes(height: usize, width: usize): usize {
+  return height ? ROWS * (rowBytes(tableRows(height)) + rowBytes(tableRows(width))) : 0;
 }
 
 /** Bytes of packed keys and values that stay in L2 beside the rest. */
@@ -72,10 +87,14 @@ function headsAtOnce(tokens: usize, heads: usize, d: usize): usize {
   return min(heads, max(threads(), PACKED / (keyBytes(tokens, d) + valueBytes(tokens, d))));
 }
 
-/** Bytes of scratch that `attention` needs, for so many heads of all images together. */
-export function attentionScratch(tokens: usize, heads: usize, d: usize): usize {
+/**
+ * Bytes of scratch that `attention` needs, for so many heads of all images together; height and width: of the grid that decomposed
+ * positions are of, or 0.
+ */
+export function attentionScratch(tokens: usize, heads: usize, d: usize, height: usize, width: usize): usize {
   const packed = headsAtOnce(tokens, heads, d) * (keyBytes(tokens, d) + valueBytes(tokens, d));
-  return packed + threads() * threadBytes(tokens, d);
+  const each = threadBytes(tokens, d) + positionBytes(height, width);
+  return packed + tableBytes(height, width, d) + threads() * each;
 }
 
 /** Strides in bytes; matrices are readable to the next multiple of 4 floats. */
@@ -137,8 +156,13 @@ function packHeads(job: Part): void {
   const tokens = job.tokens;
   const d = job.d;
   const values = job.scratch + job.count * keyBytes(tokens, d);
-  for (let task = nextTask(); task < 2 * job.count; task = nextTask()) {
+  const tables = values + job.count * valueBytes(tokens, d);
+  for (let task = nextTask(); task <= 2 * job.count; task = nextTask()) {
     const h = task >> 1;
+    if (h == job.count) {
+      if (job.down) packTables(tables, job);
+      continue;
+    }
     const row = (job.first + h) / job.heads * tokens;
     const column = ((job.first + h) % job.heads * d) << 2;
     if (task & 1) packValues(values + h * valueBytes(tokens, d), job.v + row * job.vStride + column, job.vStride, tokens, d);
@@ -155,10 +179,14 @@ function attend(job: Part): void {
   const scale = <f32>(LOG2E / sqrt<f64>(d));
   const allKeys = job.scratch;
   const allValues = allKeys + job.count * keyBytes(tokens, d);
-  const packed = share(allValues + job.count * valueBytes(tokens, d), threadBytes(tokens, d));
+  const tables = allValues + job.count * valueBytes(tokens, d);
+  const each = threadBytes(tokens, d) + positionBytes(job.height, job.width);
+  const packed = share(tables + tableBytes(job.height, job.width, d), each);
   const scores = packed + ROWS * (max(tokens, d) << 2);
   const result = scores + ROWS * rowBytes(tokens);
-  const positions = result + ROWS * rowBytes(d);
+  const down = result + ROWS * rowBytes(d);
+  const downPanels = panels(tableRows(job.height));
+  const across = down + ROWS * rowBytes(tableRows(job.height));
   const blocks = (queries + ROWS - 1) / ROWS;
 
   for (let task = nextTask(); task < job.count * blocks; task = nextTask()) {
@@ -175,10 +203,23 @@ function attend(job: Part): void {
     const whole = (rows + height - 1) / height * height * d;
     scaleInto(packed, packed, whole, scale);
     gemm(tile, scores, rowBytes(tokens), packed, rows, d, keys, panels(tokens), false);
+    if (job.down) {
+      const downStride = rowBytes(tableRows(job.height));
+      const acrossStride = rowBytes(tableRows(job.width));
+      gemm(tile, down, downStride, packed, rows, d, tables, downPanels, false);
+      const columns = tables + downPanels * panelBytes(d);
+      gemm(tile, across, acrossStride, packed, rows, d, columns, panels(tableRows(job.width)), false);
+      for (let i: usize = 0; i < rows; i++) {
+        const y = (row + i) / job.width;
+        const x = row + i - y * job.width;
+        const lines = down + i * downStride + ((job.height - 1 - y) << 2);
+        const places = across + i * acrossStride + ((job.width - 1 - x) << 2);
+        addPositions(scores + i * rowBytes(tokens), lines, places, job.height, job.width);
+      }
+    }
     for (let i: usize = 0; i < rows; i++) {
       const s = scores + i * rowBytes(tokens);
       if (job.bias) addBias(s, bias + i * job.biasStride, tokens);
-      if (job.down) addPositions(job, s, q + i * job.qStride, row + i, positions);
       // The sum is kept in the row's spare 64 bytes.
       store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3));
     }
@@ -207,40 +248,33 @@ function addBias(s: usize, bias: usize, tokens: usize): void {
   for (; i < tokens << 2; i += 4) store<f32>(s + i, load<f32>(s + i) + load<f32>(bias + i) * <f32>LOG2E);
 }
 
-/** s += (q·down[y - v + height - 1] + q·across[x - u + width - 1])·log2(e) for the keys (v, u), of the query (y, x). */
-function addPositions(job: Part, s: usize, q: usize, query: usize, products: usize): void {
-  const width = job.width;
-  const lines = products + (width << 2);
-  const y = query / width;
-  tableProducts(products, q, job.across + (query - y * width) * job.acrossStride, job.acrossStride, width, job.d);
-  tableProducts(lines, q, job.down + y * job.downStride, job.downStride, job.height, job.d);
+/** s += lines[v] + places[u] for the keys (v, u). */
+function addPositions(s: usize, lines: usize, places: usize, height: usize, width: usize): void {
   const whole = (width & ~3) << 2;
   const bytes = width << 2;
-  for (let v: usize = 0; v < job.height; v++, s += bytes) {
-    const line = load<f32>(lines + (v << 2));
+  for (const end = lines + (height << 2); lines < end; lines += 4, s += bytes) {
+    const line = load<f32>(lines);
     const line4 = f32x4.splat(line);
     let u: usize = 0;
     for (; u < whole; u += 16) {
-      v128.store(s + u, f32x4.add(v128.load(s + u), f32x4.add(line4, v128.load(products + u))));
+      v128.store(s + u, f32x4.add(v128.load(s + u), f32x4.add(line4, v128.load(places + u))));
     }
-    for (; u < bytes; u += 4) store<f32>(s + u, load<f32>(s + u) + (line + load<f32>(products + u)));
+    for (; u < bytes; u += 4) store<f32>(s + u, load<f32>(s + u) + (line + load<f32>(places + u)));
   }
 }
 
-/** out[i] = q·table[count - 1 - i]·log2(e): keys that are further on have rows that are further back. */
-function tableProducts(out: usize, q: usize, table: usize, stride: usize, count: usize, d: usize): void {
-  const whole = (d & ~3) << 2;
-  const bytes = d << 2;
-  let r = table + (count - 1) * stride;
-  for (const end = out + (count << 2); out < end; out += 4, r -= stride) {
-    let sum4 = f32x4.splat(0);
-    let e: usize = 0;
-    for (; e < whole; e += 16) sum4 = f32x4.add(sum4, f32x4.mul(v128.load(q + e), v128.load(r + e)));
-    let sum =
-      f32x4.extract_lane(sum4, 0) + f32x4.extract_lane(sum4, 1) + (f32x4.extract_lane(sum4, 2) + f32x4.extract_lane(sum4, 3));
-    for (; e < bytes; e += 4) sum += load<f32>(q + e) * load<f32>(r + e);
-    store<f32>(out, sum * <f32>LOG2E);
-  }
+/** The tables' rows from the last to the first, times √d, by which queries are divided. */
+function packTables(b: usize, job: Part): void {
+  const down = panels(tableRows(job.height)) * panelBytes(job.d);
+  packTable(b, job.down, job.downStride, tableRows(job.height), job.d);
+  packTable(b + down, job.across, job.acrossStride, tableRows(job.width), job.d);
+}
+
+function packTable(b: usize, table: usize, stride: usize, rows: usize, d: usize): void {
+  const bytes = panels(rows) * panelBytes(d);
+  memory.fill(b, 0, bytes);
+  packWeight(b, d, 0, table + (rows - 1) * stride, 0 - stride, rows);
+  scaleInto(b, b, bytes >> 2, <f32>sqrt<f64>(d));
 }
 
 /** k: `tokens` rows of d floats, as panels without bias but for the masks behind the last. */

@@ -1,9 +1,9 @@
-// out = f(LN(x) Wᵀ + b), or out += …: eq. 2, 3 and 5 of Dosovitskiy et al. 2021, in two steps, each shared by all threads.
+// out = f(LN(x) Wᵀ + b), or out += …: eq. 2, 3 and 5 of Dosovitskiy et al. 2021. Rows are taken in parts that stay in L2, each
+// in two steps that all threads share.
 //
 // 1. Rows of x are normalized where asked for, and packed (gemm.ts) or quantized (int8.ts) into blocks. A row stays in L1
 //    between the two.
 // 2. Panels of W, a few to a task, are multiplied with all blocks; the activation runs on a panel while it is in cache.
-//    Rows beyond about an image are taken in parts that fit L2 (a batch of 8 ViT-S: 1576 rows), for all panels of a task.
 // Threads write to different panels, and each element is summed in the same order, so that neither their number nor the
 // batch changes a bit of the result.
 import { activate } from "./activations.gen";
@@ -25,12 +25,11 @@ import { Flag, fork, nextTask, share, threads } from "./threads";
 const F32: u32 = 0;
 const F16: u32 = 1;
 
-/** Panels of a task at most: what they take of L2 when rows come in parts. */
-const PANELS: usize = 8;
 /** Tasks for each thread at least, so that none waits long for the last. */
 const TASKS: usize = 6;
-/** Most rows that are multiplied at once. */
+/** Most rows that are packed at once, and most bytes of them. */
 const ROWS: usize = 240;
+const PACKED: usize = 768 << 10;
 
 /** A product: what `linear` and `convolve` have in common. Strides in bytes, multiples of 16 but not of 4096. */
 @unmanaged
@@ -44,7 +43,7 @@ class ProductJob {
   w: usize; k: usize;
   /** A number of activations.js, or 0. */
   activation: u32;
-  /** linearScratch or convolveScratch bytes. */
+  /** linearScratch bytes. */
   scratch: usize;
   /** Adds to out. */
   accumulate: Flag;
@@ -117,9 +116,23 @@ function threadBytes(k: usize): usize {
   return (max<usize>(6 * rowBytes(k), 2 * panelBytes(k)) + 63) & ~63;
 }
 
-/** Bytes of scratch that `linear` needs. */
+/**
+ * Rows that are packed at once, in parts of about the same size: they stay in L2 while all panels are multiplied with them. A
+ * multiple of all tiles' rows.
+ */
+// @ts-ignore: decorator
+@inline
+function rowsAtOnce(precision: u32, rows: usize, k: usize): usize {
+  // Panels of f16 are widened for each part, so that these are as large as they may be.
+  const fitting = precision == F16 ? ROWS : PACKED / (precision == F32 ? k << 2 : k);
+  const most = max<usize>(48, min(ROWS, fitting) / 24 * 24);
+  const parts = (rows + most - 1) / most;
+  return ((rows + parts - 1) / parts + 23) / 24 * 24;
+}
+
+/** Bytes of scratch that `linear` and `convolve` need. */
 export function linearScratch(precision: u32, tile: u32, rows: usize, k: usize): usize {
-  return packedBytes(precision, tile, rows, k) + threads() * threadBytes(k);
+  return packedBytes(precision, tile, rowsAtOnce(precision, rows, k), k) + threads() * threadBytes(k);
 }
 
 /** This thread's memory behind the packed rows. */
@@ -130,26 +143,19 @@ function threadScratch(job: ProductJob): usize {
 }
 
 export function linear(job: LinearJob): void {
-  fork(job, packBlocks);
-  fork<ProductJob>(job, multiplyPanels);
-}
-
-/** Rows of a convolution that are packed at once: what stays in L2 while all panels are multiplied with it. */
-// @ts-ignore: decorator
-@inline
-function convolvedRows(k: usize): usize {
-  return max<usize>(48, min<usize>(ROWS, (384 << 10) / (k << 2) / 24 * 24));
-}
-
-/** Bytes of scratch that `convolve` needs. */
-export function convolveScratch(precision: u32, tile: u32, k: usize): usize {
-  return linearScratch(precision, tile, convolvedRows(k), k);
+  const rows = job.rows;
+  const step = rowsAtOnce(job.precision, rows, job.k);
+  for (let row: usize = 0; row < rows; row += step, job.x += step * job.xStride, job.out += step * job.outStride) {
+    job.rows = min(step, rows - row);
+    fork(job, packBlocks);
+    fork<ProductJob>(job, multiplyPanels);
+  }
 }
 
 export function convolve(job: ConvolveJob): void {
   const part = changetype<Part>(job);
   const rows = job.rows;
-  const step = convolvedRows(job.k);
+  const step = rowsAtOnce(job.precision, rows, job.k);
   for (part.first = 0; part.first < rows; part.first += step, part.out += step * part.outStride) {
     part.rows = min(step, rows - part.first);
     fork(part, gatherBlocks);
@@ -243,31 +249,24 @@ function multiplyPanels(job: ProductJob): void {
   const k = job.k;
   const stride = job.outStride;
   const accumulate = job.accumulate != 0;
-  const bytes = blockBytes(precision, tile, k);
-  const height = blockRows(precision, tile);
+  const rows = job.rows;
   const panel = weightPanelBytes(precision, k);
   const step = precision <= F16 ? tilePanels(tile) : integerTilePanels(tile);
-  const group = max(step, min(PANELS, job.panels / (threads() * TASKS)) / step * step);
+  const group = max(step, job.panels / (threads() * TASKS) / step * step);
   const widened = threadScratch(job);
-  const parts = (job.rows + ROWS - 1) / ROWS;
-  const part = ((job.rows + parts - 1) / parts + height - 1) / height * height;
   for (let first = nextTask() * group; first < job.panels; first = nextTask() * group) {
     const last = min(first + group, job.panels);
-    for (let row: usize = 0; row < job.rows; row += part) {
-      const rows = min(part, job.rows - row);
-      const a = job.scratch + (row / height) * bytes;
-      for (let j = first; j < last; j += step) {
-        const count = min(step, last - j);
-        const c = job.out + row * stride + (j << 5);
-        let b = job.w + j * panel;
-        if (precision == F16) {
-          for (let i: usize = 0; i < count; i++) widenPanel(widened + i * panelBytes(k), b + i * panel, k);
-          b = widened;
-        }
-        if (precision <= F16) gemm(tile, c, stride, a, rows, k, b, count, accumulate);
-        else integerGemm(tile, c, stride, a, rows, k, b, count, accumulate);
-        if (job.activation) for (let i: usize = 0; i < count; i++) activate(job.activation, c + (i << 5), stride, rows);
+    for (let j = first; j < last; j += step) {
+      const count = min(step, last - j);
+      const c = job.out + (j << 5);
+      let b = job.w + j * panel;
+      if (precision == F16) {
+        for (let i: usize = 0; i < count; i++) widenPanel(widened + i * panelBytes(k), b + i * panel, k);
+        b = widened;
       }
+      if (precision <= F16) gemm(tile, c, stride, job.scratch, rows, k, b, count, accumulate);
+      else integerGemm(tile, c, stride, job.scratch, rows, k, b, count, accumulate);
+      if (job.activation) for (let i: usize = 0; i < count; i++) activate(job.activation, c + (i << 5), stride, rows);
     }
   }
 }

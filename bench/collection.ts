@@ -1,41 +1,73 @@
-/** Collections, measured: HELP says how. */
+/** Collections, measured: heads of a few photos, search, and indexing. */
 import { execFileSync } from "node:child_process";
 import { createReadStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { createGunzip } from "node:zlib";
 import { fewShot, openCollection } from "../src/collection/index.js";
 import { writeManifest } from "../src/collection/manifest.js";
 import { openStore } from "../src/collection/store.js";
-import { load } from "../src/index.js";
+import { load, type Model } from "../src/index.js";
 import { encodeNpy } from "../src/io/npy.js";
 import { openObjects } from "../src/io/objects.js";
 import { tarEntries } from "../src/io/tar.js";
 import { toUnit } from "../src/numerics/vectors.js";
 import { installedVersion, thirdparty } from "./engines/thirdparty.js";
-import { table } from "./markdown.js";
+import { folderOf, transformersFolder } from "./files.js";
 import { random } from "./models.js";
+import { median } from "./race.js";
+import { joined } from "./work.js";
 
-const HELP = `node dist/bench/collection.js few-shot --model FOLDER --cifar FOLDER [--test 100] [--out FILE.svg]
-  Accuracy by 1, 5, 10 and 100 photos of each class of CIFAR-10 (train.tar.gz and test.tar.gz in the folder), three draws, on so many
-  test photos of each class; a plot of it.
-node dist/bench/collection.js search [--rows 1000000] [--width 512] [--python PYTHON]
-  Milliseconds of a search among random vectors; the same by faiss-cpu and hnswlib, and a comparison with NumPy's exact result.
-node dist/bench/collection.js index --model FOLDER --cifar FOLDER [--photos 2000] [--out FILE.svg]
-  Photos a second of add, a plot of resident memory, and the loop of Transformers.js on its own export of the model, --onnx FOLDER,
-  where bench/thirdparty is installed.`;
+/** What the sections are measured on. */
+export interface CollectionSources {
+  /** A ViT in a folder. */
+  readonly model: string;
+  /** A folder with CIFAR-10's train.tar.gz and test.tar.gz, JPEG files in a folder a class. */
+  readonly cifar: string;
+  /** A Python with NumPy, faiss-cpu and hnswlib. */
+  readonly python: string;
+}
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: {
-    ...{ model: { type: "string" }, cifar: { type: "string" }, test: { type: "string", default: "100" } },
-    ...{ rows: { type: "string", default: "1000000" }, width: { type: "string", default: "512" } },
-    ...{ photos: { type: "string", default: "2000" }, python: { type: "string" }, out: { type: "string" } },
-    onnx: { type: "string" },
-  },
-});
+export interface FewShotResults {
+  readonly model: string;
+  /** Test photos. */
+  readonly tested: number;
+  /** Share of test photos that are right, by photos of each class and draw. */
+  readonly shots: readonly { readonly shots: number; readonly accuracies: readonly number[] }[];
+}
+
+export interface SearchResults {
+  readonly searches: readonly {
+    readonly rows: number;
+    readonly width: number;
+    /** Milliseconds of the first search, which reads the vectors. */
+    readonly firstMs: number;
+    /** True if all of the nearest are NumPy's in f64, in its order. */
+    readonly exact: boolean;
+    readonly timings: readonly Found[];
+  }[];
+}
+
+/** An engine's nearest ten of each query, one by one and 64 at once. */
+interface Found {
+  readonly name: string;
+  readonly ms: number;
+  readonly batchMs?: number;
+  readonly buildSeconds?: number;
+  readonly recall: number;
+}
+
+export interface IndexingResults {
+  readonly rates: readonly { readonly name: string; readonly photos: number; readonly perSecond: number }[];
+  /** A run of its own, in which nothing else is in the process. */
+  readonly memory: {
+    readonly photos: number;
+    readonly imageSize: number;
+    readonly seconds: number;
+    readonly points: readonly { readonly photos: number; readonly residentBytes: number }[];
+  };
+}
 
 interface Photo {
   readonly name: string;
@@ -44,34 +76,39 @@ interface Photo {
 }
 
 /** So many photos of each class of an archive. */
-async function photosOf(archive: string, each: number): Promise<Photo[]> {
-  const photos: Photo[] = [];
+async function* photosIn(archive: string, each: number): AsyncGenerator<Photo> {
   const counts = new Map<string, number>();
   for await (const { name, bytes } of tarEntries(createReadStream(archive).pipe(createGunzip()), archive)) {
     const label = name.split("/").at(-2)!;
     const count = counts.get(label) ?? 0;
     if (count >= each || !name.endsWith(".jpg")) continue;
     counts.set(label, count + 1);
-    photos.push({ name: `${label}-${count}.jpg`, label, bytes: await bytes() });
+    yield { name: `${label}-${count}.jpg`, label, bytes: await bytes() };
   }
+}
+
+async function photosOf(archive: string, each: number): Promise<Photo[]> {
+  const photos: Photo[] = [];
+  for await (const photo of photosIn(archive, each)) photos.push(photo);
   return photos;
 }
 
 const SHOTS = [1, 5, 10, 100];
 const DRAWS = 3;
+/** Test photos of each class. */
+const TESTED = 100;
 
-async function measureFewShot(): Promise<void> {
-  using model = await load(values.model);
-  const each = DRAWS * SHOTS.at(-1)!;
+export async function measureFewShot({ model: folder, cifar }: CollectionSources): Promise<FewShotResults> {
+  using model = await load(folder);
   async function embedded(split: string, count: number) {
-    const photos = await photosOf(join(values.cifar!, `${split}.tar.gz`), count);
+    const photos = await photosOf(join(cifar, `${split}.tar.gz`), count);
     const features = await model.embed(photos.map(({ bytes }) => bytes));
     const width = features.length / photos.length;
     return photos.map(({ label }, i) => ({ label, feature: features.slice(i * width, (i + 1) * width) }));
   }
-  const test = await embedded("test", Number(values.test));
-  const train = await embedded("train", each);
-  const rows: { shots: number; accuracies: number[] }[] = [];
+  const test = await embedded("test", TESTED);
+  const train = await embedded("train", DRAWS * SHOTS.at(-1)!);
+  const all: FewShotResults["shots"][number][] = [];
   for (const shots of SHOTS) {
     const accuracies: number[] = [];
     for (let draw = 0; draw < DRAWS; draw++) {
@@ -89,165 +126,139 @@ async function measureFewShot(): Promise<void> {
       const right = test.filter(({ label, feature }) => head.classify(feature, { topK: 1 })[0]!.label === label);
       accuracies.push(right.length / test.length);
     }
-    rows.push({ shots, accuracies });
+    all.push({ shots, accuracies });
   }
-  const percent = (x: number) => `${(100 * x).toFixed(1)} %`;
-  console.log(
-    table(
-      ["photos of each class", "draw 1", "draw 2", "draw 3"],
-      rows.map(({ shots, accuracies }) => [`${shots}`, ...accuracies.map(percent)]),
-    ),
-  );
-  const points = rows.flatMap(({ shots, accuracies }) => accuracies.map((y) => ({ x: Math.log10(shots), y: 100 * y })));
-  const ticks = SHOTS.map((shots) => ({ x: Math.log10(shots), label: `${shots}` }));
-  plot("Accuracy on CIFAR-10 in % by photos of each class", points, ticks);
+  return { model: model.identity.model, tested: test.length, shots: all };
 }
 
-async function measureSearch(): Promise<void> {
-  const [rows, width] = [Number(values.rows), Number(values.width)];
+const SEARCHES = [
+  [100_000, 192],
+  [1_000_000, 512],
+] as const;
+const QUERIES = 64;
+const NEAREST = 10;
+
+export async function measureSearch({ python }: CollectionSources): Promise<SearchResults> {
+  const searches: SearchResults["searches"][number][] = [];
+  for (const [rows, width] of SEARCHES) searches.push(await searchAmong(rows, width, python));
+  return { searches };
+}
+
+async function searchAmong(rows: number, width: number, python: string): Promise<SearchResults["searches"][number]> {
   const folder = mkdtempSync(join(tmpdir(), "vitrail-bench-"));
   try {
-    const identity = { model: "random", precision: "f32", preprocessing: {}, width, check: [] };
-    const objects = await openObjects(folder);
-    await writeManifest(objects, identity);
-    const store = await openStore(objects, width);
-    for (let begin = 0; begin < rows; begin += 50_000) {
-      const count = Math.min(50_000, rows - begin);
-      const vectors = random(count * width, 1, begin + 1);
-      for (let i = 0; i < count; i++) vectors.set(toUnit(vectors.subarray(i * width, (i + 1) * width)), i * width);
-      const facts = { size: null, time: null, hash: null, metadata: null };
-      await store.append(
-        vectors,
-        Array.from({ length: count }, (_, i) => ({ id: `${begin + i}`, ...facts })),
-      );
-    }
+    await writeStore(folder, rows, width);
     const collection = await openCollection(folder);
-    const queries = Array.from({ length: 64 }, (_, i) => random(width, 1, 1e6 + i));
-    const begin = performance.now();
-    await collection.search(queries[0]!);
-    const first = performance.now() - begin;
+    const queries = Array.from({ length: QUERIES }, (_, i) => random(width, 1, 1e6 + i));
+    const timed = async (queries: Float32Array[]) => {
+      const begin = performance.now();
+      const hits = await collection.search(queries, { topK: NEAREST });
+      return { hits, ms: performance.now() - begin };
+    };
+    const { ms: firstMs } = await timed(queries.slice(0, 1));
     const times: number[] = [];
-    for (const query of queries.slice(0, 20)) {
-      const begin = performance.now();
-      await collection.search(query);
-      times.push(performance.now() - begin);
-    }
-    const median = times.sort((a, b) => a - b)[10]!;
-    const beginBatch = performance.now();
-    const found = await collection.search(queries);
-    const batch = (performance.now() - beginBatch) / queries.length;
-    const rate = (4 * rows * width) / median / 1e6;
-    const lines = [["vitrail", median.toFixed(1), batch.toFixed(2), "1"]];
-    if (values.python !== undefined) {
-      const path = join(folder, "queries.npy");
-      const units = Float32Array.from(queries.flatMap((query) => [...toUnit(query)]));
-      writeFileSync(path, encodeNpy({ dims: [queries.length, width], data: units }));
-      const script = fileURLToPath(new URL("../../bench/collection.py", import.meta.url));
-      const text = execFileSync(values.python, [script, join(folder, "img_emb"), path, "10"], {
-        encoding: "utf8",
-        maxBuffer: 2 ** 28,
-      });
-      const { numpy, ...others } = JSON.parse(text) as { numpy: number[][] } & Record<
-        string,
-        { ms: number; batchMs?: number; rows: number[][] }
-      >;
-      const same = found.every((hits, q) => hits.every(({ id }, i) => Number(id) === numpy[q]![i]));
-      console.log(`All of the 10 nearest of 64 queries are NumPy's in f64, in its order: ${same}.`);
-      if (!same) process.exitCode = 1;
-      for (const [name, { ms, batchMs, rows }] of Object.entries(others) as [
-        string,
-        { ms: number; batchMs?: number; rows: number[][] },
-      ][]) {
-        const recall =
-          rows.flatMap((list, q) => list.filter((row) => numpy[q]!.includes(row))).length / (10 * rows.length);
-        lines.push([name, ms.toFixed(1), batchMs?.toFixed(2) ?? "", recall.toFixed(3)]);
-      }
-    }
-    console.log(
-      `${rows} × ${width}, one thread; first search with reading ${first.toFixed(0)} ms; ${rate.toFixed(1)} GB/s.`,
-    );
-    console.log(table(["", "ms a query", "ms a query, 64 at once", "recall"], lines));
+    for (const query of queries) times.push((await timed([query])).ms);
+    const { hits, ms: batchMs } = await timed(queries);
+
+    const path = join(folder, "queries.npy");
+    writeFileSync(path, encodeNpy({ dims: [QUERIES, width], data: joined(queries.map(toUnit)) }));
+    const script = fileURLToPath(new URL("../../bench/collection.py", import.meta.url));
+    const args = [script, join(folder, "img_emb"), path, `${NEAREST}`];
+    const { numpy, ...others } = JSON.parse(execFileSync(python, args, { encoding: "utf8", maxBuffer: 2 ** 28 })) as {
+      numpy: number[][];
+    } & Record<string, Omit<Found, "name" | "recall"> & { rows: number[][] }>;
+    const exact = hits.every((list, q) => list.every(({ id }, i) => Number(id) === numpy[q]![i]));
+    const recallOf = (found: readonly (readonly number[])[]) =>
+      found.flatMap((list, q) => list.filter((row) => numpy[q]!.includes(row))).length / (NEAREST * QUERIES);
+    const own = { name: "vitrail", ms: median(times), batchMs: batchMs / QUERIES };
+    const theirs = Object.entries(others as Record<string, Omit<Found, "name" | "recall"> & { rows: number[][] }>);
+    const timings = [
+      { ...own, recall: recallOf(hits.map((list) => list.map(({ id }) => Number(id)))) },
+      ...theirs.map(([name, { rows, ...times }]) => ({ name, ...times, recall: recallOf(rows) })),
+    ];
+    return { rows, width, firstMs, exact, timings };
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-async function measureIndex(): Promise<void> {
-  const each = Math.ceil(Number(values.photos) / 10);
-  const folder = mkdtempSync(join(tmpdir(), "vitrail-bench-"));
+/** A collection of random unit vectors, whose ids are their numbers. */
+async function writeStore(folder: string, rows: number, width: number): Promise<void> {
+  const objects = await openObjects(folder);
+  const identity = { model: "random", precision: "f32", preprocessing: {}, width, check: [] };
+  await writeManifest(objects, identity);
+  const store = await openStore(objects, identity);
+  for (let begin = 0; begin < rows; begin += 50_000) {
+    const count = Math.min(50_000, rows - begin);
+    const vectors = random(count * width, 1, begin + 1);
+    for (let i = 0; i < count; i++) vectors.set(toUnit(vectors.subarray(i * width, (i + 1) * width)), i * width);
+    const facts = { size: null, time: null, hash: null, metadata: null };
+    await store.append(
+      vectors,
+      Array.from({ length: count }, (_, i) => ({ id: `${begin + i}`, ...facts })),
+    );
+  }
+}
+
+/** Photos of each class, by which rates are measured, and of which the run for memory is made. */
+const [RATED, ALL] = [60, 5000];
+/** Pixels of the images in the run for memory: 50,000 at 224 take as long as all other sections. */
+const SMALL = 64;
+/** Points of a plot. */
+const POINTS = 120;
+
+export async function measureIndexing({ cifar }: CollectionSources): Promise<IndexingResults> {
+  const root = mkdtempSync(join(tmpdir(), "vitrail-bench-"));
+  const folder = folderOf("Ti");
   try {
-    const at = join(folder, "photos");
-    mkdirSync(at);
-    const photos = await photosOf(join(values.cifar!, "train.tar.gz"), each);
-    for (const { name, bytes } of photos) writeFileSync(join(at, name), bytes);
-    const paths = photos.map(({ name }) => join(at, name));
-    using model = await load(values.model);
-    const collection = await openCollection(join(folder, "store"), { model });
-    const points: { x: number; y: number }[] = [];
-    const begin = performance.now();
-    await collection.add(at, {
-      shardRows: 512,
-      onProgress: ({ added }) => points.push({ x: added, y: process.memoryUsage.rss() / 1e6 }),
-    });
-    const seconds = (performance.now() - begin) / 1000;
-    const { name, precision, threads } = model.backend;
-    const rows = [[`vitrail, ${name} ${precision}, ${threads} threads`, (photos.length / seconds).toFixed(1)]];
-    if (installedVersion("@huggingface/transformers") && values.onnx !== undefined) {
-      const { env, pipeline } = thirdparty("@huggingface/transformers");
-      Object.assign(env, { allowRemoteModels: false, localModelPath: "" });
-      const extract = await pipeline("image-feature-extraction", values.onnx, { dtype: "fp32", device: "cpu" });
-      const begin = performance.now();
-      for (const path of paths) await extract(path);
-      rows.push([
-        "Transformers.js' loop, onnxruntime-node",
-        (paths.length / ((performance.now() - begin) / 1000)).toFixed(1),
-      ]);
+    const at = join(root, "photos");
+    const few = join(root, "few");
+    for (const made of [at, few]) mkdirSync(made);
+    const points: IndexingResults["memory"]["points"][number][] = [];
+    // The photos are written as they come, so that none of them is in memory.
+    const counts = new Map<string, number>();
+    const archive = join(cifar, "train.tar.gz");
+    const names: string[] = [];
+    for await (const { name, label, bytes } of photosIn(archive, ALL)) {
+      writeFileSync(join(at, name), bytes);
+      const count = counts.get(label) ?? 0;
+      counts.set(label, count + 1);
+      if (count >= RATED) continue;
+      writeFileSync(join(few, name), bytes);
+      names.push(join(few, name));
     }
-    console.log(table([`${photos.length} photos of CIFAR-10`, "photos a second"], rows));
-    const half = points.slice(points.length >> 1).map(({ y }) => y);
-    console.log(`Resident: ${Math.min(...half).toFixed(0)} to ${Math.max(...half).toFixed(0)} MB in the second half.`);
-    plot(
-      "Resident memory in MB by photos added",
-      points,
-      [0, 0.5, 1].map((x) => ({ x: x * photos.length, label: `${x * photos.length}` })),
-    );
+    const index = async (model: Model, from: string, onProgress?: (photos: number) => void) => {
+      const collection = await openCollection(mkdtempSync(join(root, "store-")), { model });
+      const begin = performance.now();
+      const { added } = await collection.add(from, { onProgress: ({ added }) => onProgress?.(added) });
+      return { photos: added, seconds: (performance.now() - begin) / 1000 };
+    };
+    const rates: IndexingResults["rates"][number][] = [];
+    using small = await load(folder, { imageSize: SMALL });
+    const memory = await index(small, at, (photos) => {
+      points.push({ photos, residentBytes: process.memoryUsage.rss() });
+    });
+    small.dispose();
+    using model = await load(folder);
+    const { photos, seconds } = await index(model, few);
+    const { name, precision, threads } = model.backend;
+    rates.push({ name: `vitrail add, ${name} ${precision}, ${threads} threads`, photos, perSecond: photos / seconds });
+    if (installedVersion("@huggingface/transformers")) {
+      const { env, pipeline } = thirdparty("@huggingface/transformers");
+      Object.assign(env, { allowRemoteModels: false, localModelPath: transformersFolder.parent });
+      const extract = await pipeline("image-feature-extraction", transformersFolder.name, {
+        dtype: "fp32",
+        device: "cpu",
+      });
+      const begin = performance.now();
+      for (const path of names) await extract(path);
+      const perSecond = (1000 * names.length) / (performance.now() - begin);
+      rates.push({ name: "Transformers.js, a loop, onnxruntime-node", photos: names.length, perSecond });
+    }
+    const step = Math.ceil(points.length / POINTS);
+    const kept = points.filter((_, i) => i % step === 0 || i === points.length - 1);
+    return { rates, memory: { ...memory, imageSize: SMALL, points: kept } };
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(root, { recursive: true });
   }
 }
-
-/** Points from zero up, as SVG, to --out. */
-function plot(
-  title: string,
-  points: readonly { x: number; y: number }[],
-  ticks: readonly { x: number; label: string }[],
-): void {
-  if (values.out === undefined) return;
-  const [width, height, left, bottom, top] = [640, 360, 60, 40, 50];
-  const most = Math.max(...points.map(({ y }) => y)) * 1.05;
-  const end = Math.max(...ticks.map(({ x }) => x));
-  const px = (x: number) => (left + (x / end) * (width - left - 30)).toFixed(1);
-  const py = (y: number) => (height - bottom - (y / most) * (height - bottom - top)).toFixed(1);
-  const levels = [0, 0.25, 0.5, 0.75, 1].map((share) => share * most);
-  const lines = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
-    "<style>text { font: 13px system-ui, sans-serif; fill: #333 } path { stroke: #777; fill: none } circle { fill: #2a6fd0 }",
-    "@media (prefers-color-scheme: dark) { text { fill: #ddd } circle { fill: #7db2ff } }</style>",
-    `<text x="${left}" y="24">${title}</text>`,
-    `<path d="M${left} ${top - 10}V${height - bottom}H${width - 20}"/>`,
-    ...ticks.map(({ x, label }) => `<text x="${px(x)}" y="${height - 16}" text-anchor="middle">${label}</text>`),
-    ...levels.map((y) => `<text x="${left - 8}" y="${py(y)}" text-anchor="end">${y.toFixed(0)}</text>`),
-    ...points.map(({ x, y }) => `<circle cx="${px(x)}" cy="${py(y)}" r="3"/>`),
-    "</svg>",
-  ];
-  writeFileSync(values.out, `${lines.join("\n")}\n`);
-}
-
-const MEASURES: Readonly<Record<string, () => Promise<void>>> = {
-  "few-shot": measureFewShot,
-  search: measureSearch,
-  index: measureIndex,
-};
-const measure = MEASURES[positionals[0] ?? ""];
-if (measure) await measure();
-else console.log(HELP);

@@ -8,7 +8,7 @@ import type { Setup, Work } from "./work.js";
 
 /** "turn" and "finish" are about the work that was prepared last. */
 export type Question = { readonly work: Work; readonly setup: Setup } | "turn" | "finish";
-export type Answer = Prepared | Refusal | Turn | Float32Array | undefined;
+export type Answer = Prepared | Refusal | Turn | Finish | undefined;
 
 export interface Prepared {
   readonly kernels?: string;
@@ -17,6 +17,12 @@ export interface Prepared {
 export interface Turn {
   readonly medianMs: number;
   readonly bestMs: number;
+}
+
+export interface Finish {
+  readonly result: Float32Array | undefined;
+  /** Most that was ever resident in this process. */
+  readonly peakBytes: number;
 }
 
 /** Least time of a turn. It has two runs or more, and one before them that does not count. */
@@ -54,8 +60,8 @@ async function turn(contender: Contender): Promise<Turn> {
   return { medianMs: result.latency.p50, bestMs: result.latency.min };
 }
 
-async function finish(contender: Contender): Promise<Float32Array | undefined> {
+async function finish(contender: Contender): Promise<Finish> {
   const result = await contender.result();
   contender.dispose();
-  return result;
+  return { result, peakBytes: process.resourceUsage().maxRSS * 1024 };
 }

@@ -1,4 +1,4 @@
-"""Writes what the section `dense` of the benchmarks runs on: models of the sizes that are published with random weights, as
+"""Writes what the sections `dense` and `prompts` of the benchmarks run on: models of the sizes that are published with random weights, as
 transformers saves them, and the same as ONNX graphs for onnxruntime, as torch.onnx exports them.
 
     pip install torch==2.13.0 transformers==5.24.0 onnx==1.23.2
@@ -69,6 +69,12 @@ def swin():
     return transformers.SwinForImageClassification(transformers.SwinConfig(num_labels=1000))
 
 
+def clip():
+    # Images are none of its business here.
+    vision = dict(hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1, image_size=32)
+    return transformers.CLIPModel(transformers.CLIPConfig(vision_config=vision))
+
+
 class Graph(torch.nn.Module):
     """A part of a model with named inputs and outputs."""
 
@@ -113,6 +119,15 @@ MODELS = {
     "swin-tiny-patch4-window7-224": (
         swin,
         {"stages": (lambda model, pixels: model(pixels).logits, pixels(224, 224), ["logits"])},
+    ),
+    "clip-vit-base-patch32": (
+        clip,
+        {
+            "prompts": (
+                lambda model, ids: model.text_projection(model.text_model(input_ids=ids).pooler_output),
+                {"input_ids": torch.tensor([[49406, *range(12), 49407]] * 50)}, ["text_features"],
+            ),
+        },
     ),
     "sam-vit-base": (
         sam,

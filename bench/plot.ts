@@ -1,4 +1,5 @@
-/** bench/speed.svg: milliseconds per image of each contender, a panel a size. */
+/** Plots: milliseconds per image of each contender, a panel a size; points of a collection's figures. */
+import type { FewShotResults, IndexingResults } from "./collection.js";
 import { digits } from "./markdown.js";
 import { median, type Race, type Timing } from "./race.js";
 
@@ -49,4 +50,49 @@ export function speedPlot(races: readonly Race[]): string {
     lines.push(`<line class="axis" x1="${x}" x2="${x}" y1="${TOP}" y2="${TOP + names.length * ROW}"/>`);
   });
   return `${[...lines, "</svg>"].join("\n")}\n`;
+}
+
+/** Points from zero up. */
+export function pointsPlot(
+  title: string,
+  points: readonly { readonly x: number; readonly y: number }[],
+  ticks: readonly { readonly x: number; readonly label: string }[],
+): string {
+  const [width, height, left, bottom, top] = [640, 360, 60, 40, 50];
+  const most = Math.max(...points.map(({ y }) => y)) * 1.05;
+  const end = Math.max(...ticks.map(({ x }) => x));
+  const px = (x: number) => (left + (x / end) * (width - left - 30)).toFixed(1);
+  const py = (y: number) => (height - bottom - (y / most) * (height - bottom - top)).toFixed(1);
+  const levels = [0, 0.25, 0.5, 0.75, 1].map((share) => share * most);
+  const lines = [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
+    `<title>${title}</title>`,
+    `<style>\n${STYLE}\n</style>`,
+    `<text class="title" x="${left}" y="24">${title}</text>`,
+    `<path class="axis" fill="none" d="M${left} ${top - 10}V${height - bottom}H${width - 20}"/>`,
+    ...ticks.map(({ x, label }) => `<text x="${px(x)}" y="${height - 16}" text-anchor="middle">${label}</text>`),
+    ...levels.map((y) => `<text x="${left - 8}" y="${py(y)}" text-anchor="end">${y.toFixed(0)}</text>`),
+    ...points.map(({ x, y }) => `<circle class="vitrail" cx="${px(x)}" cy="${py(y)}" r="3"/>`),
+    "</svg>",
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** Accuracy of heads by the number of photos that they are made of, a point a draw. */
+export function fewShotPlot({ shots }: FewShotResults): string {
+  const points = shots.flatMap(({ shots, accuracies }) =>
+    accuracies.map((share) => ({ x: Math.log10(shots), y: 100 * share })),
+  );
+  const ticks = shots.map(({ shots }) => ({ x: Math.log10(shots), label: `${shots}` }));
+  return pointsPlot("Accuracy on CIFAR-10 in % by photos of each class", points, ticks);
+}
+
+/** Memory of a process that adds photos. */
+export function indexingPlot({ memory }: IndexingResults): string {
+  const points = memory.points.map(({ photos, residentBytes }) => ({ x: photos, y: residentBytes / 1e6 }));
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => ({
+    x: share * memory.photos,
+    label: `${share * memory.photos}`,
+  }));
+  return pointsPlot("Resident memory in MB by photos added", points, ticks);
 }

@@ -3,7 +3,7 @@
  * what runs side by side can be compared, and ratios are taken within a round before their median is.
  */
 import { type Child, start } from "./child.js";
-import type { Answer, Prepared, Question, Turn } from "./contender.js";
+import type { Answer, Finish, Prepared, Question, Turn } from "./contender.js";
 import type { Refusal } from "./engine.js";
 import type { EngineName } from "./engines/index.js";
 import { flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
@@ -36,6 +36,8 @@ export interface Timing extends Entry {
   readonly bestMs: number;
   /** Largest difference from the first engine's result, relative to its largest value. */
   readonly difference: number;
+  /** Most that was ever resident in its process; absent in results of before. */
+  readonly peakBytes?: number;
 }
 
 export interface Race {
@@ -117,10 +119,10 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     if (takenMs > MOST_MS) break;
   }
 
-  const results: Float32Array[] = [];
-  for (const { racer } of runners) results.push((await racer.process.ask("finish")) as Float32Array);
+  const finishes: Finish[] = [];
+  for (const { racer } of runners) finishes.push((await racer.process.ask("finish")) as Finish);
   const timings = runners.map(({ racer: { process, ...entry }, prepared }, i): Timing => {
-    const difference = largestDifference(results[i]!, results[0]!);
+    const difference = largestDifference(finishes[i]!.result!, finishes[0]!.result!);
     const photo = ["classify", "pixels", "decode", "tensor"].includes(work.kind);
     const resnet = work.kind === "resnet" && entry.precision === "f32";
     const tolerance = TOLERANCES[photo ? "photo" : resnet ? "resnet" : entry.precision];
@@ -132,9 +134,11 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     const turns = rounds.map((round) => round[i]!);
     const ms = turns.map(({ medianMs }) => medianMs);
     const bestMs = Math.min(...turns.map((turn) => turn.bestMs));
-    return { ...entry, kernels: prepared.kernels, ms, bestMs, difference };
+    // Others share their process with the races before.
+    const { peakBytes } = finishes[i]!;
+    return { ...entry, kernels: prepared.kernels, ms, bestMs, difference, ...(work.kind === "dense" && { peakBytes }) };
   });
-  const batch = work.kind === "vit" ? work.batch : 1;
+  const batch = work.kind === "vit" ? work.batch : work.kind === "prompts" ? work.count : 1;
   return { work: label, batch, flops, timings, refused, peakGflops, calibration };
 }
 

@@ -1,11 +1,13 @@
 /** The results as Markdown: a page for bench/RESULTS.md, a table for README.md. Text is a function of results.json alone. */
+import { PART_NAMES, type PartName } from "./dense.js";
 import type { Refusal } from "./engine.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import type { Fresh } from "./fresh.js";
 import { digits, megabytes, percent, table } from "./markdown.js";
 import { type Entry, median, type Race, ratio, spread, type Timing } from "./race.js";
-import { type Measurements, type Results, SECTIONS, type SectionName } from "./sections.js";
+import { type Measurements, type Races, type Results, SECTIONS, type SectionName } from "./sections.js";
+import type { ServerLoad } from "./serve-measure.js";
 import { CALIBRATED, meets, TARGETS, type Target } from "./targets.js";
 import { labelOf } from "./work.js";
 
@@ -72,9 +74,17 @@ function modelTable(race: Race): string {
       (flops / ms / 1e6).toFixed(0),
       timing.precision === "f32" && timing.threads === 1 ? percent(shareOfPeak(race, timing)) : "",
       web ? `${ratio(web.ms, timing.ms).toFixed(2)}×` : "",
+      ...(timing.peakBytes ? [megabytes(timing.peakBytes)] : []),
     ];
   });
-  return table([work, "ms", "images/s", "GFLOP/s", "of peak", "speed to onnxruntime-web"], rows);
+  const memory = timings.some(({ peakBytes }) => peakBytes) ? ["peak MB"] : [];
+  const rate = work.endsWith("prompts") ? "prompts/s" : "images/s";
+  return table([work, "ms", rate, "GFLOP/s", "of peak", "speed to onnxruntime-web", ...memory], rows);
+}
+
+/** Tables of models and their notes. */
+function modelTexts({ races }: Races): string[] {
+  return races.flatMap((race) => [modelTable(race), raceNotes(race)]);
 }
 
 /** One row a race, engines side by side: the first one's figures, then each rival's time and its multiple of the first's. */
@@ -123,16 +133,83 @@ function freshTable(fresh: readonly Fresh[]): string {
   return table(header, rows);
 }
 
+/** One row a server and a number of connections. */
+export const loadTable = (loads: readonly ServerLoad[]): string =>
+  table(
+    ["server", "connections", "images/s", "of lists", "p50 ms", "p99 ms", "resident MB", "other answers"],
+    loads.map(({ model, server, connections, perSecond, lists, p50, p99, residentBytes, others }) => [
+      `${model}: ${server}`,
+      `${connections}`,
+      digits(perSecond),
+      percent(perSecond / lists),
+      digits(p50),
+      digits(p99),
+      residentBytes === undefined ? "" : megabytes(residentBytes),
+      Object.entries(others)
+        .map(([status, count]) => `${count} of ${status}`)
+        .join(", "),
+    ]),
+  );
+
+function loadNote(loads: readonly ServerLoad[]): string {
+  const seconds = [...new Set(loads.map(({ seconds }) => seconds))].join(" or ");
+  return `Lists are the library's own, of the same photo and in the same run. Clients post the photo over and over, each on a connection of \
+its own, for ${seconds} seconds.`;
+}
+
 /** Tables and notes of each section, as paragraphs. */
 const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) => string[] } = {
-  models: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
-  convolutions: ({ races }) => races.flatMap((race) => [modelTable(race), raceNotes(race)]),
-  dense: ({ races, fresh, absent }) => [
-    ...races.flatMap((race) => [modelTable(race), raceNotes(race)]),
-    freshTable(fresh),
-    listOf(absent.map((what) => `Left out: ${what}, which \`python bench/dense.py\` writes.`)),
-  ],
+  models: modelTexts,
+  convolutions: modelTexts,
+  ...(Object.fromEntries(PART_NAMES.map((part) => [part, modelTexts])) as Record<PartName, typeof modelTexts>),
+  prompts: modelTexts,
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
+  fewShot: ({ model, tested, shots }) => [
+    `${model}'s features, ${tested} test photos; three draws that share no photo.`,
+    table(
+      ["photos of each class", "mean", ...shots[0]!.accuracies.map((_, i) => `draw ${i + 1}`)],
+      shots.map(({ shots, accuracies }) => {
+        const mean = accuracies.reduce((sum, x) => sum + x, 0) / accuracies.length;
+        return [`${shots}`, ...[mean, ...accuracies].map((x) => `${(100 * x).toFixed(1)} %`)];
+      }),
+    ),
+    "![accuracy by photos of each class](few-shot.svg)",
+  ],
+  search: ({ searches }) =>
+    searches.flatMap(({ rows, width, firstMs, exact, timings }) => [
+      table(
+        [
+          `${rows.toLocaleString("en")} × ${width}, 10 nearest, 1 thread`,
+          "ms a query",
+          "64 at once, ms each",
+          "recall",
+          "GB/s",
+        ],
+        timings.map(({ name, ms, batchMs, recall, buildSeconds }) => [
+          buildSeconds === undefined ? name : `${name}, built in ${buildSeconds.toFixed(0)} s`,
+          digits(ms),
+          batchMs === undefined ? "" : digits(batchMs),
+          recall.toFixed(3),
+          buildSeconds === undefined ? ((4 * rows * width) / ms / 1e6).toFixed(1) : "",
+        ]),
+      ),
+      listOf([
+        exact ? "vitrail's are NumPy's in f64, in its order." : "vitrail's are NOT NumPy's in f64.",
+        `The first search, which reads the vectors, takes ${digits(firstMs)} ms.`,
+      ]),
+    ]),
+  indexing: ({ rates, memory }) => {
+    const resident = memory.points.slice(memory.points.length >> 1).map(({ residentBytes }) => residentBytes);
+    return [
+      table(
+        ["CIFAR-10's JPEG files, ViT-Ti/16 at 224", "photos", "photos a second"],
+        rates.map(({ name, photos, perSecond }) => [name, `${photos}`, perSecond.toFixed(1)]),
+      ),
+      `${memory.photos.toLocaleString("en")} photos by the same model at ${memory.imageSize} pixels, in ${memory.seconds.toFixed(0)} s: in the \
+second half ${megabytes(Math.min(...resident))} to ${megabytes(Math.max(...resident))} MB are resident.`,
+      "![memory by photos added](indexing.svg)",
+    ];
+  },
   images: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   gemm: ({ races }) => [kernelTable("GEMM, rows × inputs × outputs", races), kernelNote(races)],
   attention: ({ races }) => [kernelTable("attention, 197 tokens", races), kernelNote(races)],
@@ -156,6 +233,7 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
       [["resident MB", ...growth.map(({ residentBytes }) => megabytes(residentBytes))]],
     ),
   ],
+  serve: ({ loads }) => [loadTable(loads), loadNote(loads)],
   install: ({ installs, refused }) => [
     table(
       ["npm install, no scripts", "packages", "MB", "WebAssembly of a page, gzip, MB"],

@@ -1,18 +1,29 @@
 /** The sections of the results, in their order, and how each is measured. */
 import { existsSync } from "node:fs";
 import { writeCheckpoints } from "./checkpoints.js";
-import { isWritten, PART_NAMES, PARTS } from "./dense.js";
+import {
+  type CollectionSources,
+  type FewShotResults,
+  type IndexingResults,
+  measureFewShot,
+  measureIndexing,
+  measureSearch,
+  type SearchResults,
+} from "./collection.js";
+import { isWritten, PARTS, type PartName } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { fileOf, PICTURES, type Picture } from "./files.js";
-import { type Fresh, type FreshResults, measureFresh, sampleOf } from "./fresh.js";
+import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
 import type { Size } from "./models.js";
 import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
+import { arePromptsWritten } from "./prompts.js";
 import { type Entry, enter, type Peaks, type Race, type Racer, race } from "./race.js";
 import type { Network } from "./resnets.js";
+import { measureServe, type ServeResults } from "./serve-measure.js";
 import { measureStart, type StartResults } from "./start.js";
 import { ATTENTIONS, GEMMS, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
@@ -20,25 +31,22 @@ export interface Races {
   readonly races: readonly Race[];
 }
 
-export interface DenseResults extends Races {
-  /** A run or two in processes of their own. */
-  readonly fresh: readonly Fresh[];
-  /** Names of what dense.py has not written. */
-  readonly absent: readonly string[];
-}
-
-/** What each section measures. */
-export interface Measurements {
+/** What each section measures; a part of a dense model takes minutes, so each is a section. */
+export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly gemm: Races;
   readonly attention: Races;
   readonly models: Races;
   readonly convolutions: Races;
-  readonly dense: DenseResults;
+  readonly prompts: Races;
   readonly photos: Races;
+  readonly fewShot: FewShotResults;
+  readonly search: SearchResults;
+  readonly indexing: IndexingResults;
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
   readonly growth: GrowthResults;
+  readonly serve: ServeResults;
   readonly install: InstallResults;
   readonly profile: ProfileResults;
 }
@@ -51,6 +59,7 @@ export interface Bench {
   readonly peaks: Peaks;
   /** Versions of the rivals that are installed. */
   readonly rivals: Environment["rivals"];
+  readonly sources: Partial<CollectionSources>;
 }
 
 export interface Section<Name extends SectionName> {
@@ -59,14 +68,42 @@ export interface Section<Name extends SectionName> {
   readonly sizes: readonly (Size | Network)[];
   /** Whether pictures are needed. */
   readonly hasPictures?: boolean;
+  /** Says what it cannot do without and is not there. */
+  lacks?(): string | undefined;
+  /** Options that it needs, without which it is measured only if it is asked for by name, and then refused. */
+  readonly needs?: readonly (keyof CollectionSources)[];
   measure(bench: Bench): Promise<Measurements[Name]>;
 }
 
 export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   models: { title: "Whole models", sizes: ["Ti", "S", "B"], measure: models },
   convolutions: { title: "BiT and hybrids", sizes: ["R50x1", "R50+ViT-B/16"], measure: convolutions },
-  dense: { title: "Depth, boxes, poses, masks", sizes: [], measure: dense },
+  depth: dense("depth"),
+  boxes: dense("boxes"),
+  heatmaps: dense("heatmaps"),
+  stages: dense("stages"),
+  encoder: dense("encoder"),
+  decoder: dense("decoder"),
+  prompts: { title: "Prompts", sizes: [], measure: prompts },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
+  fewShot: {
+    title: "Heads of a few photos",
+    sizes: [],
+    needs: ["model", "cifar"],
+    measure: ({ sources }) => measureFewShot(sources as CollectionSources),
+  },
+  search: {
+    title: "Search",
+    sizes: [],
+    needs: ["python"],
+    measure: ({ sources }) => measureSearch(sources as CollectionSources),
+  },
+  indexing: {
+    title: "Indexing",
+    sizes: ["Ti"],
+    needs: ["cifar"],
+    measure: ({ sources }) => measureIndexing(sources as CollectionSources),
+  },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
   fresh: {
@@ -75,6 +112,11 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
     measure: (bench) => measureFresh(installedIn(bench)),
   },
   growth: { title: "Memory over many images", sizes: ["Ti"], measure: measureGrowth },
+  serve: {
+    title: "Server under load",
+    sizes: ["Ti"],
+    measure: () => measureServe({ models: ["ViT-Ti"], connections: [8, 64], seconds: 10 }),
+  },
   install: {
     title: "Install size",
     sizes: [],
@@ -133,22 +175,24 @@ function convolutions(bench: Bench): Promise<Races> {
   return oneByOne(works.map((work) => () => raceAll(bench, [work], each)));
 }
 
-async function dense(bench: Bench): Promise<DenseResults> {
-  const written = PART_NAMES.filter(isWritten);
+function dense<Part extends PartName>(part: Part): Section<Part> {
+  const own: Work = { kind: "dense", part };
+  const rivals = entries("onnxruntime-web", ...THREADS);
+  return {
+    title: PARTS[part].what,
+    sizes: [],
+    lacks: () => (isWritten(part) ? undefined : `the models that python bench/dense.py ${PARTS[part].model} writes`),
+    measure: (bench) =>
+      oneByOne([
+        () => raceAll(bench, [own], [...entries("vitrail", ...cross(PRECISIONS, THREADS)), ...rivals]),
+        ...(part === "decoder" ? [() => raceAll(bench, [{ kind: "click" }], entries("vitrail", ...THREADS))] : []),
+      ]),
+  };
+}
+
+async function prompts(bench: Bench): Promise<Races> {
   const each = [...entries("vitrail", ...THREADS), ...entries("onnxruntime-web", ...THREADS)];
-  const races = await oneByOne([
-    ...written.map((part) => () => raceAll(bench, [{ kind: "dense", part } as const], each)),
-    ...(written.includes("decoder") ? [() => raceAll(bench, [{ kind: "click" }], entries("vitrail", ...THREADS))] : []),
-  ]);
-  const fresh: Fresh[] = [];
-  for (const part of written)
-    for (const entry of each.filter(installedIn(bench)).filter(({ threads }) => threads === 1)) {
-      const work = { kind: "dense", part } as const;
-      const sample = await sampleOf({ engine: entry.engine, setup: entry, work, runs: 2 });
-      if (!("refused" in sample)) fresh.push({ entry, work: labelOf(work), samples: [sample] });
-    }
-  const absent = PART_NAMES.filter((part) => !written.includes(part)).map((part) => PARTS[part].what);
-  return { ...races, fresh, absent };
+  return arePromptsWritten() ? raceAll(bench, [{ kind: "prompts", count: 200 }], each) : { races: [] };
 }
 
 function photos(bench: Bench): Promise<Races> {

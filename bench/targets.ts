@@ -48,9 +48,14 @@ const inverse = (value: number | string | undefined) => (typeof value === "numbe
 
 /** How many times as fast `ours` is as `theirs`, in the race of `work`. */
 function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number | string | undefined {
-  const { models, convolutions, dense, photos, images } = results;
-  const sections = { vit: models, resnet: convolutions, dense, decode: images, tensor: images } as const;
-  const section = work.kind in sections ? sections[work.kind as keyof typeof sections] : photos;
+  const { models, convolutions, photos, images } = results;
+  const sections = { vit: models, resnet: convolutions, decode: images, tensor: images } as const;
+  const section =
+    work.kind === "dense"
+      ? results[work.part]
+      : work.kind in sections
+        ? sections[work.kind as keyof typeof sections]
+        : photos;
   const race = raceOf(section?.races, work);
   const [own, other] = [timingOf(race, ours), timingOf(race, theirs)];
   if (!race || !own || !other) return undefined;
@@ -104,7 +109,7 @@ const DENSE: readonly Target[] = PART_NAMES.flatMap((part) =>
   [{}, { threads: 2 }].map(
     (setup): Target => ({
       what: `f32 against onnxruntime-web, ${PARTS[part].what}${"threads" in setup ? ", 2 threads each" : ""}`,
-      section: "dense",
+      section: part,
       better: "more",
       bound: 1.5,
       reach: 1.8,

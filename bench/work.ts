@@ -3,6 +3,7 @@
 import { PARTS, type PartName, partFlops } from "./dense.js";
 import { PICTURES, type Picture } from "./files.js";
 import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS } from "./models.js";
+import { promptFlops } from "./prompts.js";
 import { type Network, resnetFlops } from "./resnets.js";
 
 /** out = x Wᵀ. x: [TOKENS, inputs], weight: [outputs, inputs], out: [TOKENS, outputs]. */
@@ -36,6 +37,12 @@ export interface ResNetWork {
 export interface DenseWork {
   readonly kind: "dense";
   readonly part: PartName;
+}
+
+/** Features of prompts by CLIP's text tower of ViT-B/32. out: [count, 512]. */
+export interface PromptsWork {
+  readonly kind: "prompts";
+  readonly count: number;
 }
 
 /** Masks of a photo whose embedding is there, by a point: the decoder, and its masks in the size of the photo. out: the best one. */
@@ -72,6 +79,7 @@ export type Work =
   | VitWork
   | ResNetWork
   | DenseWork
+  | PromptsWork
   | ClickWork
   | ClassifyWork
   | PixelsWork
@@ -121,6 +129,8 @@ export function flopsOf(work: Work): number {
     }
     case "dense":
       return partFlops(work.part);
+    case "prompts":
+      return promptFlops(work.count);
     case "click":
       return partFlops("decoder");
     case "classify":
@@ -151,6 +161,8 @@ export function labelOf(work: Work): string {
       return `${work.network === "R50x1" ? "BiT ResNetV2-50x1" : `hybrid ${work.network}`}, batch 1`;
     case "dense":
       return PARTS[work.part].what;
+    case "prompts":
+      return `CLIP ViT-B/32 text tower, ${work.count} prompts`;
     case "click":
       return "SAM ViT-B, prepared photo and a point → its masks";
     case "classify":

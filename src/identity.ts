@@ -19,6 +19,8 @@ export interface Identity extends ModelIdentity {
   /** Options of `embed`. */
   readonly pooling?: string | undefined;
   readonly normalize?: boolean | undefined;
+  /** Numbers of a collection's vectors, where they are not f32; they are as comparable. */
+  readonly vectors?: "int8" | undefined;
   /** Length of the features. */
   readonly width: number;
   /** The first numbers of the feature of a picture that is always the same. */
@@ -113,10 +115,12 @@ export function parseIdentity(what: string, json: string): Identity {
 /** The same of a value that has been parsed. */
 export function checkIdentity(what: string, value: unknown): Identity {
   const identity = Object(value) as Identity;
-  const { model, commit, precision, preprocessing, pooling, normalize, width, check } = identity;
+  const { model, commit, precision, preprocessing, pooling, normalize, vectors, width, check } = identity;
   const numbers = Array.isArray(check) && check.length <= CHECKED && check.every((x) => Number.isFinite(x));
   const texts = [model, precision].every((text) => typeof text === "string");
-  const absent = [commit, pooling].every((text) => text === undefined || typeof text === "string");
+  const absent =
+    [commit, pooling].every((text) => text === undefined || typeof text === "string") &&
+    (vectors === undefined || vectors === "int8");
   const whole = Number.isSafeInteger(width) && width > 0 && (normalize === undefined || typeof normalize === "boolean");
   if (numbers && texts && absent && whole && typeof preprocessing === "object" && preprocessing !== null)
     return identity;

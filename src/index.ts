@@ -138,6 +138,7 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   patchSize: true,
   processor: true,
   draft: true,
+  textCache: true,
   subfolder: true,
   prefix: true,
   ignore: true,
@@ -206,7 +207,7 @@ function checkOptions(options: LoadOptions): void {
       throw new TypeError(`load: ${name} must be a ${type}; got ${got}`);
     }
   }
-  for (const name of ["subfolder", "prefix", "state"] as const) {
+  for (const name of ["subfolder", "prefix", "state", "textCache"] as const) {
     const { [name]: text } = options;
     if (text !== undefined && typeof text !== "string") {
       throw new TypeError(`load: ${name} must be a string; got ${excerpt(text)}`);

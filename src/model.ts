@@ -3,11 +3,12 @@ import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import { acquireEngine, type Engine } from "./engine/engine.js";
 import type { Lease } from "./engine/sharing.js";
+import { openShelf } from "./engine/shelf.js";
 import { concatenated } from "./forward/batches.js";
-import type { ForwardOptions } from "./forward/forward.js";
+import { byLength } from "./forward/texts.js";
 import type { HubOptions } from "./hub/settings.js";
 import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
-import { createImageWorkers, pixelsAhead } from "./image/ahead.js";
+import { pixelsAhead } from "./image/ahead.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Box, Geometry } from "./image/geometry.js";
 import { type PixelOptions, pixelsOf, withBoxes } from "./image/pixels.js";
@@ -25,6 +26,7 @@ import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
 import { shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
+import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import { concat } from "./tasks/rows.js";
@@ -108,6 +110,11 @@ export interface LoadOptions extends HubOptions {
    * many times faster for large photos, but other pixels than those of the whole photo resized. Default: false.
    */
   draft?: boolean;
+  /**
+   * A folder, made if it is not there, in which zeroShot keeps what it makes of the texts of each label, by the model's files and
+   * the texts: the next process has it at once. Only of models in files or of the Hub, and where there are files.
+   */
+  textCache?: string;
   /** Most milliseconds of work on an image, decoding and resizing; it is refused when they are over. Default: no limit. */
   decodeTimeout?: number;
   /** Stops loading; the promise then rejects with the signal's reason. */
@@ -230,7 +237,7 @@ export async function loadHere(
 
 function createModel(
   loaded: Lease<Engine>,
-  { pixelLimit, decodeTimeout, draft, fetch, ...options }: LoadOptions,
+  { pixelLimit, decodeTimeout, draft, textCache, fetch, ...options }: LoadOptions,
   onPage: string,
 ): Model {
   // A copy: what may be opened is settled at load.
@@ -239,7 +246,7 @@ function createModel(
   let { backend } = loaded.value;
   const tasks = tasksOf(config);
   const { height, width } = preprocessing;
-  const imageWorkers = createImageWorkers();
+  const { lanes } = loaded.value;
   /** Callbacks that end the calls which are running. */
   const running = new Set<(reason: unknown) => void>();
   // Dropped by dispose, so that a model which is still referred to holds no weights.
@@ -283,7 +290,7 @@ function createModel(
     inputs: Inputs,
     outputs: readonly OutputName[],
     check: () => void,
-    options: ForwardOptions,
+    options: Parameters<Engine["forward"]>[3],
   ): Promise<Partial<Outputs>> {
     const { value: engine, retire } = live();
     try {
@@ -343,10 +350,10 @@ function createModel(
     more: Inputs | undefined,
     outputs: readonly OutputName[],
     check: () => void,
-    signal: AbortSignal | undefined,
+    options: Parameters<Engine["forward"]>[3],
   ): Promise<Partial<Outputs>> {
     const results: Partial<Outputs>[] = [];
-    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, { signal }));
+    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, options));
     return concatenated(results);
   }
 
@@ -380,15 +387,21 @@ function createModel(
         const own = withBoxes(options, boxes?.(0));
         return [await compute(drawn(images[0]!) ?? (await pixelsBeside(images[0]!, own)), check)];
       }
-      const pixels = pixelsAhead(images, imageWorkers, options, check, boxes, drawn);
-      return collect(name, pixels, (pixels) => compute(pixels, check), check);
+      const pixels = pixelsAhead(images, lanes, options, check, boxes, drawn);
+      return collect(
+        name,
+        pixels,
+        (pixels) => compute(pixels, check),
+        () => 2 * Math.max(1, lanes.passing),
+        check,
+      );
     });
   }
 
   /** Pixels of one image: made on a thread where other calls run, which keep this one busy. */
   async function pixelsBeside(image: ImageInput, options: PixelOptions): Promise<SeenImage> {
-    imageWorkers.start(running.size);
-    const pixels = running.size > 1 && !isAddress(image) ? await imageWorkers.take(image, options) : undefined;
+    lanes.start(running.size);
+    const pixels = running.size > 1 && !isAddress(image) ? await lanes.take(image, options) : undefined;
     if (pixels instanceof Error) throw pixels;
     return pixels ?? pixelsOf(image, options);
   }
@@ -409,6 +422,8 @@ function createModel(
     const compute = await call(signal, async (check) =>
       task.begin(taskModel(check, signal), options as object, ...args),
     );
+    // Images of a list pass beside each other.
+    const passing = { signal, beside: isList(images) && images.length > 1 };
     const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
     const results = await eachOf(
       name,
@@ -421,7 +436,7 @@ function createModel(
           crops: "crops" in image ? image.crops : undefined,
           run: (outputs, inputs) =>
             // An embedding takes the place of pixels.
-            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, signal) as never,
+            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, passing) as never,
         }),
       boxes,
     );
@@ -444,7 +459,7 @@ function createModel(
       ? image
       : (
           await eachOf<EmbeddedImage, never>("prepare", [image], signal, undrawn, async (seen, check) => {
-            const { imageEmbeddings } = await runAll(inputsOf(seen), {}, ["imageEmbeddings"], check, signal);
+            const { imageEmbeddings } = await runAll(inputsOf(seen), {}, ["imageEmbeddings"], check, { signal });
             return { embedding: imageEmbeddings!, geometry: seen.geometry };
           })
         )[0]!;
@@ -474,6 +489,7 @@ function createModel(
       ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false },
       featuresOf,
       embedTexts: async (texts) => (await featuresOf(texts)).map(toUnit),
+      directionsOf: (classes) => directionsOf(classes, (texts) => textFeatures(texts, check, signal)),
       embedQuery: (image) => queryOf(image, check, signal),
     };
   }
@@ -501,6 +517,11 @@ function createModel(
     return computed;
   }
 
+  const { textKey } = loaded.value;
+  const directionsOf = createDirections(
+    textCache === undefined || textKey === undefined ? undefined : openShelf(textCache, textKey),
+  );
+
   /** Features of a text, kept. */
   const known = new Map<string, Float32Array>();
 
@@ -511,12 +532,13 @@ function createModel(
     signal: AbortSignal | undefined,
   ): Promise<Float32Array[]> {
     const { tokenize } = live().value;
-    const rows: Float32Array[] = [];
-    for (const ids of await tokenize(texts)) {
+    const all = await tokenize(texts);
+    const rows = new Array<Float32Array>(texts.length);
+    for (const places of byLength(all)) {
       check();
-      const inputIds = { dims: [1, ids.length], data: ids };
-      const { textFeatures } = await run({ inputIds }, ["textFeatures"], check, { signal });
-      rows.push(textFeatures!.data);
+      const inputIds = { dims: [places.length, all[places[0]!]!.length], data: places.flatMap((place) => all[place]!) };
+      const { data, dims } = (await run({ inputIds }, ["textFeatures"], check, { signal })).textFeatures!;
+      for (const [i, place] of places.entries()) rows[place] = data.slice(i * dims[1]!, (i + 1) * dims[1]!);
     }
     return rows;
   }
@@ -594,7 +616,6 @@ function createModel(
     const released = lease;
     lease = undefined;
     for (const end of running) end(gone());
-    imageWorkers.dispose();
     released?.release();
   }
 

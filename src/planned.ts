@@ -95,6 +95,8 @@ export interface Planner {
       /** Flax keeps the heads apart: outputs of q, k and v are [heads, d], and inputs of the projection. */
       readonly heads?: { readonly of: "inputs" | "outputs"; readonly count: number };
       readonly biases?: readonly (string | undefined)[];
+      /** They have, so that a checkpoint without is refused. */
+      readonly biased?: true;
     },
   ): LinearPlan;
 }

@@ -41,3 +41,12 @@ export async function sleep(milliseconds: number, signal: AbortSignal | undefine
     clearTimeout(timer);
   }
 }
+
+/** Does something again and again until what it gives is called. It keeps no process alive by itself. */
+export function every(milliseconds: number, task: () => void): () => void {
+  const timer = setInterval(task, milliseconds);
+  const { Deno } = globalThis as { Deno?: { unrefTimer(timer: unknown): void } };
+  if (Deno) Deno.unrefTimer(timer);
+  else (timer as { unref?(): void }).unref?.();
+  return () => clearInterval(timer);
+}

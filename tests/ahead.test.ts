@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { createImageWorkers, type ImageWorkers, pixelsAhead } from "../src/image/ahead.js";
+import { createLanes, type Lanes } from "../src/engine/lanes.js";
+import { type PixelThreads, pixelsAhead } from "../src/image/ahead.js";
 import { type ImageInput, parsePreprocessing, type SeenImage } from "../src/image/index.js";
 import { type PixelOptions, pixelsOf } from "../src/image/pixels.js";
 import { processors } from "../src/platform/host.js";
@@ -18,7 +19,7 @@ const OPTIONS: PixelOptions = {
 const go = () => {};
 
 /** A promise once a thread has started and has time. */
-async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<SeenImage | Error | undefined> {
+async function takenBy(workers: Lanes, input: ImageInput): Promise<SeenImage | Error | undefined> {
   for (;;) {
     const taken = workers.take(input, OPTIONS);
     if (taken) return taken;
@@ -29,7 +30,7 @@ async function takenBy(workers: ImageWorkers, input: ImageInput): Promise<SeenIm
 const alone = processors() === 1 ? "there is one processor, so no threads are started" : false;
 
 test("a thread makes the pixels that the caller makes", { skip: alone, timeout: 30_000 }, async () => {
-  const workers = createImageWorkers();
+  const workers = createLanes(() => undefined);
   assert.equal(workers.take(IMAGES[0]!, OPTIONS), undefined);
   workers.start(2);
   for (const path of IMAGES) {
@@ -60,7 +61,7 @@ test("a thread takes two images at once; dispose settles them as not done", {
   skip: alone,
   timeout: 30_000,
 }, async () => {
-  const workers = createImageWorkers();
+  const workers = createLanes(() => undefined);
   workers.start(2);
   const bytes = new Uint8Array(readFileSync(IMAGES[0]!));
   await takenBy(workers, bytes);
@@ -71,7 +72,7 @@ test("a thread takes two images at once; dispose settles them as not done", {
   assert.equal(workers.take(bytes, OPTIONS), undefined);
 });
 
-async function all(images: readonly ImageInput[], workers: ImageWorkers): Promise<(SeenImage | string)[]> {
+async function all(images: readonly ImageInput[], workers: PixelThreads): Promise<(SeenImage | string)[]> {
   const results: (SeenImage | string)[] = [];
   for await (const pixels of pixelsAhead(images, workers, OPTIONS, go)) {
     results.push(pixels instanceof Error ? pixels.message : pixels);
@@ -84,7 +85,9 @@ function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => P
   const waiting: (() => void)[] = [];
   let asked = 0;
   let most = 0;
-  const workers: ImageWorkers = {
+  const workers: PixelThreads = {
+    count: 0,
+    suffice: false,
     start() {},
     take(input) {
       if (!takes(asked++)) return undefined;
@@ -93,7 +96,6 @@ function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => P
       setTimeout(() => waiting.shift()?.(), 2);
       return done.then(() => answer(input));
     },
-    dispose() {},
   };
   return { workers, most: () => most };
 }
@@ -116,6 +118,18 @@ test("pixels and errors come in order, whoever makes them", async () => {
       const { workers, most } = threads(takes, answer);
       assert.deepEqual(await all(images, workers), wanted);
       assert.ok(most() <= 8, `${most()} at once`);
+    }
+  }
+});
+
+test("where threads suffice, the caller makes only what they could not, or did not take when nothing was under way", async () => {
+  const images = IMAGES.slice(0, 20);
+  const wanted = await Promise.all(images.map((image) => pixelsOf(image, OPTIONS)));
+  const make = (input: ImageInput) => pixelsOf(input, OPTIONS);
+  for (const takes of [() => true, () => false, (i: number) => i % 5 === 0]) {
+    for (const answer of [make, async () => undefined]) {
+      const { workers } = threads(takes, answer);
+      assert.deepEqual(await all(images, { ...workers, suffice: true, count: 4 }), wanted);
     }
   }
 });

@@ -233,12 +233,13 @@ test("a signal stops a call with its reason, before and while it runs, and leave
   assert.deepEqual(await model.classify(IMAGE), wanted);
 });
 
-test("progress counts every byte of the weights, up to all of them", async () => {
-  const seen: { loaded: number; total: number }[] = [];
+test("progress counts every byte of the weights, up to all of them, and tells the memory that they take", async () => {
+  const seen: { loaded: number; total: number; memory?: number }[] = [];
   using model = await load(join(CHECKPOINTS, "timm-vit"), { onProgress: (progress) => seen.push(progress) });
   assert.ok(seen.every(({ loaded }, i) => i === 0 || loaded > seen[i - 1]!.loaded));
   assert.equal(seen.at(-1)!.loaded, seen[0]!.total);
   assert.ok(model.memory.weights > seen[0]!.total, "16-bit weights are stored as f32");
+  assert.equal(seen[0]!.memory, model.memory.weights);
 });
 
 test("memory: weights are counted, activations do not grow with the calls", async () => {

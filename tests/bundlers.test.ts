@@ -172,6 +172,9 @@ suite("the page in Chromium, built by", { skip: noBundlers || absent("Chromium",
     const status = check(await seenBy("chromium", html), app);
     t.diagnostic(status);
     assert.doesNotMatch(status, /page's own thread/);
+    const body = readFileSync("models/samples/dog-1.jpg");
+    const [best] = await (await fetch(`${address}/api/models/cifar10`, { method: "POST", body })).json();
+    assert.equal(best.label, "dog");
     server.removeAllListeners("exit");
   });
 });

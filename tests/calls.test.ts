@@ -339,7 +339,7 @@ test("a process ends by itself, with and without dispose, and needs no threads t
   assert.equal(wanted.split("\n").length, 4);
   assert.equal(run(""), wanted);
   assert.equal(run("model.classify(images).catch(() => {}); model.dispose();"), wanted);
-  rmSync(join(project, "src/image/image-worker.js"));
+  rmSync(join(project, "src/engine/lane.js"));
   assert.equal(run("model.dispose();"), wanted);
 });
 

@@ -1,7 +1,7 @@
 /** The command line as a program sees it: exit status, standard output and standard error of the compiled CLI. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -113,6 +113,7 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     ignore: undefined,
     base: undefined,
     head: undefined,
+    textCache: undefined,
   });
   assert.deepEqual(parseArguments(["classify", "a.jpg"]).task, {});
   const { batch, seconds, json, quiet, out } = parseArguments([]);
@@ -140,9 +141,19 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     "b",
     "--head",
     "h.pth",
+    "--text-cache",
+    "texts",
   );
   const { load } = parseArguments(words);
-  const names = { subfolder: "vision", prefix: "tower.", ignore: /^loss/u, state: "teacher", base: "b", head: "h.pth" };
+  const names = {
+    subfolder: "vision",
+    prefix: "tower.",
+    ignore: /^loss/u,
+    state: "teacher",
+    base: "b",
+    head: "h.pth",
+    textCache: "texts",
+  };
   assert.deepEqual(load, {
     backend: "wasm",
     precision: "int8",
@@ -184,7 +195,7 @@ test("options of tasks are read by their kinds", () => {
   const cases: [args: string[], message: string][] = [
     [["detect", "--labels", "a,,b"], '--labels must be texts with commas between; got "a,,b"'],
     [["detect", "--threshold", "2"], '--threshold must be a number from 0 to 1; got "2"'],
-    [["zero-shot", "a.jpg"], "zero-shot needs --labels: the texts, with commas between"],
+    [["zero-shot", "a.jpg"], "zero-shot needs --labels: texts, with commas between, or @FILE"],
     [["pose", "--boxes", "1 2 3"], BOXES_RULE('"1 2 3"')],
     [["pose", "--boxes", "1 2 3 4;"], BOXES_RULE('""')],
     [["pose", "--boxes", "1 2 3 x"], BOXES_RULE('"1 2 3 x"')],
@@ -319,13 +330,27 @@ test("inspect tells of boxes, and what they are compared with", () => {
 
 test("zero-shot prints transformers' probabilities", () => {
   const folder = "tests/fixtures/checkpoints/hf-clip";
-  const { labels, templates } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")).zero_shot;
+  const { labels, templates, probabilities } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8")).zero_shot;
   const words = ["--labels", labels.join(","), "--template", templates[0], "--top", "2", "--json"];
   const { status, stdout } = run(["zero-shot", "--model", folder, IMAGE, ...words]);
   assert.equal(status, 0);
   const [{ top }] = jsonLines(stdout);
   assert.equal(top.length, 2);
   assert.ok(labels.includes(top[0].label) && top[0].probability >= top[1].probability);
+
+  const list = (name: string, lines: readonly string[]) => `@${inScratch(name, `${lines.join("\r\n")}\n\n`)}`;
+  const lists = ["--labels", list("labels.txt", labels), "--template", list("templates.txt", templates), "--json"];
+  const kept = join(scratch, "texts");
+  for (let i = 0; i < 2; i++) {
+    const { stdout } = run(["zero-shot", "--model", folder, IMAGE, ...lists, "--text-cache", kept]);
+    const [{ top }] = jsonLines(stdout);
+    for (const { index, probability } of top) assert.ok(Math.abs(probability - probabilities[index]) < 2e-5);
+  }
+  assert.equal(readdirSync(kept).length, labels.length);
+  assert.match(
+    run(["zero-shot", "--model", folder, IMAGE, "--labels", list("none.txt", [])]).stderr,
+    /none\.txt must be a list with a text a line; it has none\n$/,
+  );
 });
 
 test("images are files, folders, patterns and lists, each in the order of its names", () => {

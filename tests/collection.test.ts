@@ -12,6 +12,8 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -74,6 +76,72 @@ test("a folder goes in once; what changed goes in again, what is gone is not fou
   cpSync(join(IMAGES, "gray-8.png"), join(photos, "2-gray-8.png"));
   assert.equal((await again.add(photos)).removed, 0);
   assert.equal((await openCollection(folder)).size, 7);
+});
+
+test("photos that go away while others are added are listed, or were never there", async () => {
+  const [photos, folder] = [photosFolder(5), newFolder()];
+  const collection = await openCollection(folder, { model });
+  const paths = readdirSync(photos, { recursive: true, encoding: "utf8" })
+    .map((name) => join(photos, name))
+    .filter((path) => statSync(path).isFile());
+  const [listed, known, ...others] = paths as [string, string, ...string[]];
+  await collection.add(known);
+  async function* whileTheyGo() {
+    // It has been looked at when it goes, and the next one not yet.
+    yield listed;
+    yield others[0]!;
+    rmSync(listed);
+    rmSync(known);
+    yield known;
+    yield* others.slice(1);
+  }
+  assert.deepEqual(await collection.add(whileTheyGo()), { added: 3, skipped: 0, failed: 1, removed: 1 });
+  assert.deepEqual(
+    collection.failures.map(({ id }) => id),
+    [listed],
+  );
+  assert.match(collection.failures[0]!.error, /does not exist$/);
+  assert.deepEqual((await idsOf(collection)).sort(), [...others].sort());
+});
+
+test("addresses: photos and archives by them; what does not answer is listed, and nothing is asked for twice", async () => {
+  const image = readFileSync(join(IMAGES, "rgb-420.jpg"));
+  const answers: Record<string, Uint8Array> = {
+    "/a.jpg": image,
+    "/b.png": readFileSync(join(IMAGES, "rgb-8.png")),
+    "/page.jpg": Buffer.from("<html>"),
+    "/shard.tar": tar([["c.jpg", image]]),
+  };
+  const asked: string[] = [];
+  const server = createServer(({ url }, response) => {
+    asked.push(url!);
+    const bytes = answers[url!];
+    response.writeHead(bytes ? 200 : 404).end(bytes);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    const folder = newFolder();
+    const collection = await openCollection(folder, { model });
+    const places = ["a.jpg", "b.png", "page.jpg", "none.jpg", "shard.tar"].map((name) => `${at}/${name}`);
+    const list = join(newFolder(), "list.txt");
+    mkdirSync(join(list, ".."));
+    writeFileSync(list, places.join("\n"));
+    assert.deepEqual(await collection.add(`@${list}`), { added: 3, skipped: 0, failed: 2, removed: 0 });
+    assert.deepEqual((await idsOf(collection)).sort(), [places[0], places[1], `${places[4]}#c.jpg`].sort());
+    const errors = new Map(collection.failures.map(({ id, error }) => [id, error]));
+    assert.match(errors.get(places[2]!)!, /page\.jpg" is not/);
+    assert.match(errors.get(places[3]!)!, /none\.jpg" .*404 Not Found/);
+    assert.equal(asked.filter((url) => url === "/a.jpg").length, 1);
+    assert.deepEqual(await collection.add(new URL(places[0]!)), { added: 0, skipped: 1, failed: 0, removed: 0 });
+    assert.equal(asked.filter((url) => url === "/a.jpg").length, 1);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+  const closed = await openCollection(newFolder(), { model });
+  assert.equal((await closed.add(`${at}/a.jpg`)).failed, 1);
+  assert.match(closed.failures[0]!.error, /a\.jpg" .*ECONNREFUSED/);
 });
 
 test("--hash: a file that was only touched is not embedded again", async () => {
@@ -401,7 +469,7 @@ test("what is no collection, or not of this model, is refused in one sentence", 
     ],
     [
       () => openCollection(made, { modle: 1 } as never),
-      /^RangeError: openCollection: options are model, pooling, signal; got "modle"$/,
+      /^RangeError: openCollection: options are model, pooling, vectors, signal; got "modle"$/,
     ],
     [async () => (await openCollection(made)).add("x"), /^TypeError: add: photos need the model/],
     [async () => (await openCollection(made)).search("x"), /^TypeError: search: a text or an image needs the model/],
@@ -425,27 +493,28 @@ test("what is no collection, or not of this model, is refused in one sentence", 
   }
 });
 
-test("NumPy, pandas, pyarrow and DuckDB read a store, and NumPy finds the same photos", {
-  skip: withoutPython,
-}, async () => {
-  const folder = newFolder();
-  const collection = await openCollection(folder, { model });
-  await collection.add(photosFolder(30), { shardRows: 8 });
-  const queries = randomVectors(3, 36, 5).map(unit);
-  const path = join(root, "queries.npy");
-  writeFileSync(path, encodeNpy({ dims: [3, 36], data: Float32Array.from(queries.flatMap((row) => [...row])) }));
-  const read = JSON.parse(runPython("tests/fixtures/collection/read.py", folder, path));
-  const ids = await idsOf(collection);
-  assert.deepEqual([read.shape, read.pandas, read.pyarrow], [[30, 36], ids, ids]);
-  assert.ok(read.lengths[0] < 1e-6);
-  const sizes = ids.map((id) => statSync(id).size);
-  assert.deepEqual([read.sizes, read.duckdb], [sizes, ids.map((id, i) => [id, sizes[i]])]);
-  const hits = await collection.search(queries);
-  assert.deepEqual(
-    hits.map((list) => list.map(({ id }) => id)),
-    read.best,
-  );
-  for (const [q, list] of hits.entries()) {
-    for (const [k, { score }] of list.entries()) assert.ok(Math.abs(score - read.scores[q][k]) < 1e-6);
-  }
-});
+for (const vectors of ["f32", "int8"] as const)
+  test(`NumPy, pandas, pyarrow and DuckDB read a store of ${vectors}, and NumPy finds the same photos`, {
+    skip: withoutPython,
+  }, async () => {
+    const folder = newFolder();
+    const collection = await openCollection(folder, { model, vectors });
+    await collection.add(photosFolder(30), { shardRows: 8 });
+    const queries = randomVectors(3, 36, 5).map(unit);
+    const path = join(root, "queries.npy");
+    writeFileSync(path, encodeNpy({ dims: [3, 36], data: Float32Array.from(queries.flatMap((row) => [...row])) }));
+    const read = JSON.parse(runPython("tests/fixtures/collection/read.py", folder, path));
+    const ids = await idsOf(collection);
+    assert.deepEqual([read.shape, read.pandas, read.pyarrow], [[30, 36], ids, ids]);
+    assert.ok(read.lengths[0] < 1e-6);
+    const sizes = ids.map((id) => statSync(id).size);
+    assert.deepEqual([read.sizes, read.duckdb], [sizes, ids.map((id, i) => [id, sizes[i]])]);
+    const hits = await collection.search(queries);
+    assert.deepEqual(
+      hits.map((list) => list.map(({ id }) => id)),
+      read.best,
+    );
+    for (const [q, list] of hits.entries()) {
+      for (const [k, { score }] of list.entries()) assert.ok(Math.abs(score - read.scores[q][k]) < 1e-6);
+    }
+  });

@@ -125,11 +125,13 @@ test("bun-server", { skip: absent("Bun", find("bun")) }, async (t) => {
   await checkServer(await serve(t, copyOf("bun-server"), find("bun")!, "server.js"));
 });
 
-test("hono", { skip: absent("Hono", installed("hono/package.json")) }, async (t) => {
-  const address = await serve(t, copyOf("hono"), toolNode, "server.js");
-  await checkServer(address);
-  assert.equal(await (await fetch(`${address}/hello`)).text(), "hello");
-});
+for (const framework of ["hono", "express"]) {
+  test(framework, { skip: absent(framework, installed(`${framework}/package.json`)) }, async (t) => {
+    const address = await serve(t, copyOf(framework), toolNode, "server.js");
+    await checkServer(address);
+    assert.equal(await (await fetch(`${address}/hello`)).text(), "hello");
+  });
+}
 
 const noChromium = absent("Chromium", BROWSERS.chromium.command);
 

@@ -26,7 +26,7 @@ const packages = [
   ...NODES.map((version) => `node${version}@npm:node-${process.platform}-${process.arch}@${version}`),
   ...["deno@2", "bun@1", "workerd@1"],
   ...["vite@8", "esbuild@0.28", "webpack@5", "webpack-cli@7", "rollup@4", "@rollup/plugin-node-resolve@16"],
-  ...["next@16", "react@19", "react-dom@19", "hono@4", "@hono/node-server@2"],
+  ...["next@16", "react@19", "react-dom@19", "hono@4", "@hono/node-server@2", "express@5"],
   ...["openai@6", "@huggingface/inference@4", "bullmq@6", "ioredis@5"],
   ...["@electric-sql/pglite@0.5.14", "@electric-sql/pglite-pgvector@0.0.15"],
   ...["publint@0.3", "@arethetypeswrong/cli@0.18", "typedoc@0.28", "typescript@6"],

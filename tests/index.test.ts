@@ -1,9 +1,10 @@
 /** The commands index, search, duplicates and learn; what is on disk when a process is killed, stopped or refused by the disk. */
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -214,6 +215,26 @@ test("Ctrl-C ends index cleanly: what is embedded is kept, and the next run goes
   assert.ok(!readdirSync(store).includes("writer.lock"));
 });
 
+test("--watch goes on: what comes is added, what goes is left out, and Ctrl-C ends it", async () => {
+  const [photos, store] = [photosFolder(3), newFolder()];
+  const watching = spawn(process.execPath, [cli, "index", photos, "--out", store, "--watch", "--json"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const over = new Promise<number | null>((resolve) => watching.on("exit", resolve));
+  const lines = createInterface({ input: watching.stdout })[Symbol.asyncIterator]();
+  const counts = async () => {
+    const { added, removed, photos: size } = JSON.parse((await lines.next()).value as string);
+    return { added, removed, size };
+  };
+  assert.deepEqual(await counts(), { added: 3, removed: 0, size: 3 });
+  cpSync(join(IMAGES, "gray-8.png"), join(photos, "new.png"));
+  rmSync(join(photos, "0000-rgb-420.jpg"));
+  assert.deepEqual(await counts(), { added: 1, removed: 1, size: 3 });
+  watching.kill("SIGINT");
+  assert.equal(await over, 130);
+  assert.deepEqual(readdirSync(store).includes("writer.lock"), false);
+});
+
 test("two that add at once: the second is told who the first is, and a lock of one that was killed is none", async () => {
   const [photos, store] = [photosFolder(4), newFolder()];
   using model = await load("tests/fixtures/checkpoints/hf-vit");
@@ -240,6 +261,30 @@ test("two that add at once: the second is told who the first is, and a lock of o
     JSON.stringify({ host: (await import("node:os")).hostname(), pid, id: "" }),
   );
   assert.equal((await other.add(photos)).skipped, 4);
+});
+
+test("a folder that cannot be written to: one sentence; what is in it can be searched", async (t) => {
+  const [photos, at] = [photosFolder(3), newFolder()];
+  using model = await load("tests/fixtures/checkpoints/hf-vit");
+  const store = join(at, "store");
+  await (await openCollection(store, { model })).add(photos);
+  // A superuser may write in spite of a folder's mode, and nobody to what is mounted to be read.
+  const superuser = process.getuid?.() === 0;
+  if (superuser && spawnSync("mount", ["--bind", "-o", "ro", at, at]).status !== 0)
+    return t.skip("no folder can be mounted here to be read only");
+  if (!superuser) chmodSync(store, 0o555);
+  try {
+    const collection = await openCollection(store, { model });
+    await assert.rejects(
+      collection.add(photos),
+      /^Error: file: ".*writer\.lock" may not be written: (its disk is read-only|permission denied)$/,
+    );
+    assert.equal((await collection.search(join(photos, "0001-rgb-8.png"), { topK: 1 })).length, 1);
+    await assert.rejects(openCollection(join(at, "store/new"), { model }), /^Error: file: ".*" may not be written: /);
+  } finally {
+    if (superuser) spawnSync("umount", [at]);
+    else chmodSync(store, 0o755);
+  }
 });
 
 test("a disk that takes nothing: one sentence, and what was there stays", async (t) => {

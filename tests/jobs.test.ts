@@ -1,6 +1,6 @@
 /** Jobs: photos of a plan are in the collection once, by however many workers, in whatever way these end. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,8 @@ import { load } from "../src/index.js";
 import { openObjects } from "../src/io/objects.js";
 import { plan, status, work } from "../src/jobs/index.js";
 import { createLeases } from "../src/jobs/leases.js";
-import { type Bucket, startBucket } from "./s3.js";
+import { python, withoutPython } from "./python.js";
+import { type Bucket, CREDENTIALS, startBucket } from "./s3.js";
 
 const root = mkdtempSync(join(tmpdir(), "vitrail-jobs-"));
 after(() => rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
@@ -129,23 +130,38 @@ test("a lease is had once, taken over without a heartbeat, and not while there i
   const among = new Set([name]);
   const [first, none] = [await a!.claim(name), await b!.claim(name)];
   assert.ok(first && !none);
-  const watch = async (leases: typeof b, milliseconds: number) => {
-    const end = performance.now() + milliseconds;
-    for (;;) {
-      const taken = await leases!.takeOver(among);
-      if (taken || performance.now() > end) return taken;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  };
-  assert.equal(await watch(b, 400), undefined, "it beats");
+  const read = async () => String(await objects.read(`leases/${name}.0`, 4096));
+  // However slow the machine is: between any two looks there is a heartbeat.
+  for (let i = 0; i < 8; i++) {
+    const before = await read();
+    assert.equal(await b!.takeOver(among), undefined, "it beats");
+    while ((await read()) === before) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   // A process that has died: its file stays as it is.
   await first.release();
   await objects.create(`leases/${name}.0`, '{"owner":"dead","beat":7}');
-  const [taken, other] = await Promise.all([watch(b, 2000), watch(c, 150)]);
-  assert.equal([taken, other].filter(Boolean).length, 1);
-  assert.equal((taken ?? other)!.generation, 1);
-  await (taken ?? other)!.release();
+  for (const leases of [b, c]) assert.equal(await leases!.takeOver(among), undefined, "it may be alive");
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  const both = await Promise.all([b, c].map((leases) => leases!.takeOver(among)));
+  assert.equal(both.filter(Boolean).length, 1);
+  const taken = both.find(Boolean);
+  assert.equal(taken!.generation, 1);
+  await taken!.release();
   assert.deepEqual(await objects.list("leases"), []);
+});
+
+test("a lease that nobody gives back keeps no process alive", () => {
+  const at = (file: string) => JSON.stringify(new URL(`../src/${file}`, import.meta.url).href);
+  const code = `const { createLeases } = await import(${at("jobs/leases.js")});
+    const { openObjects } = await import(${at("io/objects.js")});
+    const { locked } = await import(${at("platform/lock.js")});
+    await createLeases(await openObjects(process.argv[1]), 100).claim("0000");
+    void locked(process.argv[1] + "/lock", undefined, () => new Promise(() => {}));`;
+  const folder = newFolder();
+  const { status } = spawnSync(process.execPath, ["--input-type=module", "-e", code, folder], { timeout: 60_000 });
+  // 13: a promise at the top is left open, where Node says so.
+  assert.ok(status === 0 || status === 13, `${status}`);
+  assert.deepEqual(readdirSync(join(folder, "leases")), ["0000.0"]);
 });
 
 const cli = (args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess =>
@@ -213,6 +229,57 @@ test("a store on S3: planned, worked on by three, searched, as in a folder", asy
     assert.equal((await plan(place, photos, { model })).skipped, 38);
     await assert.rejects(collection.add(photos), /"s3:\/\/photos\/all of\/them" is no folder, and is added to by jobs/);
   });
+});
+
+test("of all who create an object on S3 one is told that it did, though the server has them wait", async () => {
+  await withBucket(async ({ objects, fail }) => {
+    const bucket = await openObjects("s3://photos/a");
+    // 409: a conditional request for the same object is under way.
+    fail(409, 2);
+    assert.equal(await bucket.create("x", "first"), true);
+    fail(409, 1);
+    assert.equal(await bucket.create("x", "second"), false);
+    assert.equal(objects.get("a/x")!.toString(), "first");
+  });
+});
+
+const noMoto =
+  withoutPython || (spawnSync(python!, ["-c", "import moto.server"]).status !== 0 && "this Python has no moto[server]");
+test("the same store on a server of another program, moto", { skip: noMoto }, async () => {
+  const server = spawn(python!, ["-m", "moto.server", "-p", "0"], { stdio: ["ignore", "ignore", "pipe"] });
+  const port = await new Promise<string>((resolve, reject) => {
+    let said = "";
+    server.stderr.on("data", (text) => {
+      said += text;
+      const [, port] = /http:\/\/127\.0\.0\.1:(\d+)/.exec(said) ?? [];
+      if (port) resolve(port);
+    });
+    server.once("exit", () => reject(new Error(said)));
+  });
+  const at = `http://127.0.0.1:${port}`;
+  const before = { ...process.env };
+  Object.assign(process.env, CREDENTIALS, { AWS_ENDPOINT_URL: at, AWS_REGION: "us-east-1" });
+  try {
+    await fetch(`${at}/photos`, { method: "PUT" });
+    const bucket = await openObjects("s3://photos/a b");
+    const made = await Promise.all(Array.from({ length: 8 }, (_, i) => bucket.create("x/y+ü", `${i}`)));
+    assert.equal(made.filter(Boolean).length, 1);
+    assert.equal(new TextDecoder().decode(await bucket.read("x/y+ü", 9)), `${made.indexOf(true)}`);
+    assert.deepEqual(await bucket.list("x"), ["y+ü"]);
+    await bucket.remove("x/y+ü");
+    assert.equal(await bucket.has("x/y+ü"), false);
+
+    const [photos, place] = [photosFolder(40, 2), "s3://photos/all of/them"];
+    await plan(place, photos, { model, shardRows: 4 });
+    await Promise.all([1, 2, 3].map(() => work(place, { model, lease: 5 })));
+    assert.deepEqual(await contentOf(place), await undisturbed(photos, 4));
+    const [hit] = await (await openCollection(place, { model })).search(join(photos, "000.jpg"));
+    assert.equal(hit!.id, join(photos, "000.jpg"));
+  } finally {
+    for (const name of [...Object.keys(CREDENTIALS), "AWS_ENDPOINT_URL", "AWS_REGION"]) delete process.env[name];
+    Object.assign(process.env, before);
+    server.kill();
+  }
 });
 
 test("what is wrong is said in one sentence, without secrets", async () => {

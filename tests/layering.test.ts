@@ -76,8 +76,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   tasks: { imports: ["checkpoint", "image", "numerics", "vit"] },
   engine: {
     imports: [
-      ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "heads", "hub/settings.ts"],
-      ...["identity.ts", "image", "io", "json.ts", "platform", "waiting.ts", "vit"],
+      ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "forward/model.ts", "heads"],
+      ...["hub/settings.ts", "identity.ts", "image", "io", "json.ts", "platform", "waiting.ts", "vit"],
       ...["engine/placement.ts", "engine/sharing.ts", "engine/sources.ts", "engine/trial.ts"],
     ],
     lazily: ["text"],

@@ -4,12 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { decode } from "../src/image/index.js";
 import { type Detection, load, type Model } from "../src/index.js";
 import { absent, installed } from "./installed.js";
+import { temporary } from "./project.js";
 import { type Served, serveModels } from "./server.js";
 
 const PHOTO = "models/samples/cat-1.jpg";
@@ -22,8 +24,18 @@ const MODELS = {
   owl: `${FIXTURES}/checkpoints/hf-owlv2`,
   depth: `${FIXTURES}/dense/hf-depth-anything`,
   segments: `${FIXTURES}/dense/hf-dpt-segmentation`,
+  cut: matryoshka(),
 };
 const AUTH = "sesame";
+
+/** The clip fixture, as one of a checkpoint that says to which lengths its vectors may be cut. */
+function matryoshka(): string {
+  const folder = temporary("matryoshka");
+  cpSync(`${FIXTURES}/checkpoints/hf-clip`, folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+  writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, matryoshka_dimensions: [4, 8] }));
+  return folder;
+}
 
 /** A client from the folder of hosts; nothing of it is known here. */
 async function client(path: string) {
@@ -63,7 +75,7 @@ suite("clients", () => {
     }));
 
   test("openai of npm", { skip: absent("openai", installed(OPENAI)) }, async () => {
-    const { OpenAI, NotFoundError, AuthenticationError } = await client(OPENAI);
+    const { OpenAI, NotFoundError, BadRequestError, AuthenticationError } = await client(OPENAI);
     const openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: AUTH, maxRetries: 0 });
     // It asks for base64 unless it is told otherwise, and unpacks it.
     for (const format of [{}, { encoding_format: "float" }]) {
@@ -84,6 +96,12 @@ suite("clients", () => {
     await assert.rejects(openai.embeddings.create({ model: "none", input: "a" }), (error: Error) => {
       assert.ok(error instanceof NotFoundError);
       return /there is no model/.test(error.message);
+    });
+    const cut = (dimensions: number) => openai.embeddings.create({ model: "cut", input: "a cat", dimensions });
+    assert.equal((await cut(4)).data[0].embedding.length, 4);
+    await assert.rejects(cut(5), (error: Error) => {
+      assert.ok(error instanceof BadRequestError);
+      return error.message === "400 dimensions must be one of 4, 8; got 5";
     });
     const stranger = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "wrong", maxRetries: 0 });
     await assert.rejects(stranger.models.list(), (error) => error instanceof AuthenticationError);
@@ -135,6 +153,16 @@ suite("clients", () => {
     assert.deepEqual(depth.predicted_depth.flat(), Array.from(map.data));
 
     await assert.rejects(of("vit", "/pipeline/object-detection").request({ data: data() }), /this model cannot do/);
+    const noImage = new Blob(["no image"]);
+    await assert.rejects(of("vit").imageClassification({ data: noImage }), /the image is not a JPEG, PNG, WebP/);
+  });
+
+  test("a body that is streamed, of which no length is said", async () => {
+    const body = new Blob([CAT]).stream();
+    const headers = { authorization: `Bearer ${AUTH}` };
+    const init = { method: "POST", body, headers, duplex: "half" } as RequestInit;
+    const classes = await (await fetch(`${server.url}/models/vit`, init)).json();
+    assert.deepEqual(classes, scored(await (await modelOf("vit")).classify(CAT)));
   });
 
   const python = process.env.VITRAIL_PYTHON ?? "python3";
@@ -142,12 +170,40 @@ suite("clients", () => {
 
   test("openai of Python", { skip: !has("openai") && "Python has no package openai" }, async () => {
     const found = run(`
+import openai
 from openai import OpenAI
 client = OpenAI(base_url=url + "/v1", api_key="${AUTH}")
 image = "data:image/jpeg;base64," + base64.b64encode(open("${PHOTO}", "rb").read()).decode()
 rows = client.embeddings.create(model="vit", input=[image], extra_body={"modality": "image"})
-print(json.dumps({"row": rows.data[0].embedding, "models": [m.id for m in client.models.list()]}))`);
-    assert.deepEqual(found, { row: await unit("vit"), models: Object.keys(MODELS) });
+def error(**options):
+    try:
+        client.embeddings.create(input="a cat", **options)
+    except openai.APIStatusError as failure:
+        return [type(failure).__name__, failure.body["message"]]
+print(json.dumps({
+  "row": rows.data[0].embedding,
+  "models": [m.id for m in client.models.list()],
+  "cut": len(client.embeddings.create(model="cut", input="a cat", dimensions=4).data[0].embedding),
+  "errors": [error(model="cut", dimensions=5), error(model="none")],
+}))`) as { errors: string[][] };
+    const { errors, ...rest } = found;
+    assert.deepEqual(rest, { row: await unit("vit"), models: Object.keys(MODELS), cut: 4 });
+    assert.deepEqual(errors[0], ["BadRequestError", "dimensions must be one of 4, 8; got 5"]);
+    assert.deepEqual(errors[1]![0], "NotFoundError");
+  });
+
+  test("Infinity's client of Python", {
+    skip: !has("infinity_client") && "Python has no package infinity_client",
+  }, async () => {
+    // It names no model, and asks for 0 dimensions.
+    const found = run(`
+from infinity_client import AuthenticatedClient
+from infinity_client.api.default import embeddings
+from infinity_client.models import OpenAIEmbeddingInputImage as Image
+client = AuthenticatedClient(base_url=url, token="${AUTH}")
+data = "data:image/jpeg;base64," + base64.b64encode(open("${PHOTO}", "rb").read()).decode()
+print(json.dumps([row.embedding for row in embeddings.sync(client=client, body=Image(input_=[data])).data]))`);
+    assert.deepEqual(found, [await unit("vit")]);
   });
 
   test("huggingface_hub's InferenceClient", {
@@ -157,6 +213,11 @@ print(json.dumps({"row": rows.data[0].embedding, "models": [m.id for m in client
 from huggingface_hub import InferenceClient
 of = lambda name: InferenceClient(model=url + "/models/" + name, token="${AUTH}")
 plain = lambda found: [{"label": x.label, "score": x.score} for x in found]
+def error():
+    try:
+        of("vit").object_detection("${PHOTO}", threshold=2)
+    except Exception as failure:
+        return str(failure).splitlines()[-1]
 boxes = lambda found: [{"label": x.label, "score": x.score, "box": {k: getattr(x.box, k) for k in ("xmin", "ymin", "xmax", "ymax")}} for x in found]
 print(json.dumps({
   "classes": plain(of("vit").image_classification("${PHOTO}")),
@@ -164,12 +225,16 @@ print(json.dumps({
   "named": plain(of("clip").zero_shot_image_classification("${PHOTO}", candidate_labels=["cat", "dog"])),
   "text": of("clip").feature_extraction("a cat", normalize=True).reshape(-1).tolist(),
   "boxes": boxes(of("yolos").object_detection("${PHOTO}", threshold=0.01)),
+  "bytes": plain(of("vit").image_classification(open("${PHOTO}", "rb").read())),
+  "error": error(),
   "segments": [[x.label, x.score, x.mask.size] for x in of("segments").image_segmentation("${PHOTO}")],
 }))`);
     const classes = scored(await (await modelOf("vit")).classify(CAT));
     const { segments, width, height } = await (await modelOf("segments")).segment(CAT);
     assert.deepEqual(found, {
       classes,
+      bytes: classes,
+      error: 'parameters of image-classification may have function_to_apply, top_k; got "threshold"',
       two: classes.slice(0, 2),
       named: scored(await (await modelOf("clip")).zeroShot(CAT, ["cat", "dog"])),
       text: Array.from(await (await modelOf("clip")).text!.embed("a cat", { normalize: true })),

@@ -139,10 +139,14 @@ test("connections that are late are ended: without a head, with half a body, wit
     socket.on("error", () => {});
     return socket;
   };
-  const halves = ["", "GET / HT", "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf"].map(begun);
+  const texts = ["", "GET / HT", "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf"];
+  const halves = texts.map(begun);
   await Promise.all(halves.map((socket) => new Promise((resolve) => socket.resume().on("close", resolve))));
-  const deaf = begun("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").pause();
+  // Those that are late when it closes.
+  for (const text of texts) begun(text);
   await setTimeout(50);
+  const deaf = begun("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").pause();
+  await setTimeout(10);
   // Resolved when no connection is left.
   await listening.close();
   deaf.destroy();

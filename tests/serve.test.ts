@@ -12,7 +12,7 @@ import { after, suite, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { decode } from "../src/image/index.js";
 import { load, type Model } from "../src/index.js";
-import type { Network } from "../src/platform/network.js";
+import { type Network, openNetwork } from "../src/platform/network.js";
 import { isPublic } from "../src/serve/addresses.js";
 import { createAllowances } from "../src/serve/body.js";
 import { createFetcher } from "../src/serve/fetcher.js";
@@ -88,6 +88,9 @@ suite("protocols", () => {
       [{ input: [{ image: data }], normalized: false }, [await imageRow("clip", false)]],
       [{ messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: data } }] }] }, [image]],
       [{ messages: [{ role: "user", content: "a cat" }] }, [text]],
+      // LangChain and LlamaIndex for Jina; Infinity's client.
+      [{ input: [{ bytes: base64(CAT) }, { url: data }], encoding_type: "float" }, [image, image]],
+      [{ input: [data], modality: "image", dimensions: 0 }, [image]],
     ];
     for (const [body, rows] of cases) {
       const { status, value } = await ask(json("/v1/embeddings", { model: "clip", ...body }));
@@ -115,6 +118,8 @@ suite("protocols", () => {
   test("the first model is that of requests which name none; models are listed", async () => {
     const { value } = await ask(json("/v1/embeddings", { input: base64(CAT), modality: "image" }));
     assert.deepEqual([value.model, value.data[0].embedding], ["vit", await imageRow("vit", true)]);
+    const unnamed = { model: "default/not-specified", input: base64(CAT), modality: "image" };
+    assert.deepEqual((await ask(json("/embeddings", unnamed))).value, value);
     for (const path of ["/v1/models", "/models"]) {
       const { value } = await ask(new Request(at(path)));
       assert.deepEqual(
@@ -154,6 +159,10 @@ suite("protocols", () => {
     assert.deepEqual((await ask(post("/models/vit", CAT, { "content-type": "image/jpeg" }))).value, classes);
     const parameters = { top_k: 2, function_to_apply: "softmax" };
     assert.deepEqual((await ask(json("/models/vit", { inputs: base64(CAT), parameters }))).value, classes.slice(0, 2));
+    // As curl sends it, which says neither.
+    const form = { "content-type": "application/x-www-form-urlencoded" };
+    const sent = [CAT, JSON.stringify({ inputs: base64(CAT) })].map((body) => ask(post("/", body, form)));
+    for (const { value } of await Promise.all(sent)) assert.deepEqual(value, classes);
     const row = await imageRow("vit", false);
     assert.deepEqual((await ask(post("/models/vit/pipeline/feature-extraction", CAT))).value, row);
     const owned = createHandler({ models: { "owner/vit": vit } });
@@ -225,7 +234,7 @@ suite("protocols", () => {
     for (const [entries, status] of refused)
       assert.equal((await ask(form(entries, {}))).status, status, JSON.stringify(entries));
     assert.equal((await ask(new Request(at("/ping")))).value, "pong");
-    assert.deepEqual((await ask(new Request(at("/")))).value, { message: "Immich ML" });
+    assert.deepEqual((await ask(new Request(at("/")))).value, { message: "Immich ML", server: "vitrail" });
   });
 
   test("health, and metrics in Prometheus' text", async (t) => {
@@ -263,9 +272,10 @@ suite("refusals", () => {
       [embeddings({}), 400, "the body must have input or messages, not both"],
       [embeddings({ input: [] }), 400, "input must not be empty"],
       [embeddings({ input: [1, 2] }), 400, "input must be of texts and images, not of tokens"],
-      [embeddings({ input: "a", temperature: 1 }), 400, /^the body takes model, input, .*; got "temperature"$/],
+      [embeddings({ input: "a", temperature: 1 }), 400, /^the body may have model, input, .*; got "temperature"$/],
       [embeddings({ input: "a", encoding_format: "int8" }), 400, 'encoding_format must be float or base64; got "int8"'],
-      [embeddings({ input: "a", dimensions: 0 }), 400, "dimensions must be a positive integer; got 0"],
+      [embeddings({ input: "a", dimensions: -1 }), 400, "dimensions must be a positive integer; got -1"],
+      [embeddings({ input: [{ text: "a", image: "b" }] }), 400, /^an input must have a text or an image; got /],
       [embeddings({ input: "a", model: 5 }), 400, "model must be a text; got 5"],
       [embeddings({ input: "a", model: "gpt" }), 404, 'there is no model "gpt" here; there are vit, clip, cut, absent'],
       [embeddings({ input: "a", model: "__proto__" }), 404, /^there is no model "__proto__" here/],
@@ -296,7 +306,11 @@ suite("refusals", () => {
         "messages must have one image or one text; got 0",
       ],
       [infer({ inputs: base64(SMALL), parameters: { top_k: -1 } }), 400, "top_k must be a positive integer; got -1"],
-      [infer({ inputs: base64(SMALL), parameters: { threshold: 1 } }), 400, /^parameters of image-classification take/],
+      [
+        infer({ inputs: base64(SMALL), parameters: { threshold: 1 } }),
+        400,
+        'parameters of image-classification may have function_to_apply, top_k; got "threshold"',
+      ],
       [infer({ inputs: 5 }), 400, "inputs must be an object; got 5"],
       [
         infer({ inputs: base64(SMALL), parameters: { candidate_labels: ["a"] } }),
@@ -314,6 +328,7 @@ suite("refusals", () => {
       [post("/models/vit/pipeline/depth-estimation", SMALL), 400, /^this model cannot do "depth-estimation"; it can/],
       [post("/models/none", SMALL), 404, /^there is no model "none" here/],
       [json("/vectorize", { texts: "a" }), 400, 'texts must be a list of texts, one at least; got "a"'],
+      [post("/", new FormData()), 415, "the body must be an image, or JSON; got a form"],
       [post("/predict", "x"), 415, "the body must be multipart/form-data with a boundary"],
       [post("/", SMALL, { "content-encoding": "gzip" }), 415, "the body must not be compressed"],
       [post("/models/absent", SMALL), 500, 'the model "absent" could not be loaded'],
@@ -488,6 +503,19 @@ suite("limits", () => {
     assert.equal((await answer).status, 499);
   });
 
+  test("a client with many requests does not keep another waiting until they are through", async (t) => {
+    const models = { tiny: `${FIXTURES}/checkpoints/hf-vit` };
+    const own = handlerOf(t, { models, client: ({ headers }) => headers.get("x-client") ?? "" });
+    const ask = (client: string) => own(post("/", SMALL, { "x-client": client }));
+    await ask("b");
+    let done = 0;
+    const many = Array.from({ length: 100 }, () => ask("a").then(() => done++));
+    assert.equal((await ask("b")).status, 200);
+    // Some had their turns when it came.
+    assert.ok(done < 75, `${done} were answered before it`);
+    await Promise.all(many);
+  });
+
   test("beyond as many requests, and as many bytes, as it takes it says when to come again", async (t) => {
     const own = handlerOf(t, { models: { vit }, limits: { requests: 2 } });
     const answers = await Promise.all([1, 2, 3, 4].map(() => own(post("/", SMALL))));
@@ -554,24 +582,31 @@ suite("queue", () => {
 
 suite("pool", () => {
   const never = new AbortController().signal;
-  /** Models that take a number of bytes, and what was done with them. */
+  /** Models that take a number of bytes, what was done with them, and the most bytes that were taken at once. */
   function poolOf(sizes: Readonly<Record<string, number>>, most: number) {
     const log: string[] = [];
+    const taken = { now: 0, most: 0 };
     const models = Object.entries(sizes).map(([name, bytes]): [string, OpenModel] => [
       name,
-      async ({ onProgress }) => {
-        onProgress?.({ phase: "weights", file: "", loaded: 0, total: bytes });
-        await setTimeout(5);
+      async ({ onProgress, signal }) => {
+        onProgress?.({ phase: "weights", file: "", loaded: 0, total: 1, memory: bytes });
+        await setTimeout(5, undefined, { signal });
+        taken.now += bytes;
+        taken.most = Math.max(taken.most, taken.now);
         log.push(`+${name}`);
-        const dispose = () => log.push(`-${name}`);
-        return { memory: { weights: bytes, activations: 0 }, dispose } as unknown as Model;
+        const memory = { weights: bytes, activations: 0 };
+        const dispose = () => {
+          taken.now -= memory.weights + memory.activations;
+          log.push(`-${name}`);
+        };
+        return { memory, dispose } as unknown as Model;
       },
     ]);
-    return { pool: createPool(new Map(models), {}, most), log };
+    return { pool: createPool(new Map(models), {}, most), log, taken };
   }
 
   test("loads a model once for all who ask, and drops the least recently used when memory runs short", async () => {
-    const { pool, log } = poolOf({ a: 40, b: 40, c: 40 }, 100);
+    const { pool, log, taken } = poolOf({ a: 40, b: 40, c: 40 }, 100);
     const use = async (name: string) => (await pool.use(name, never)).release();
     await Promise.all([use("a"), use("a"), use("b")]);
     await use("a");
@@ -580,29 +615,46 @@ suite("pool", () => {
     assert.deepEqual(pool.bytes, { a: 40, c: 40 });
     await use("b");
     assert.deepEqual(log.slice(4), ["-a", "+b"]);
+    assert.equal(taken.most, 80);
     await pool.close();
     assert.deepEqual(log.slice(6).sort(), ["-b", "-c"]);
   });
 
-  test("a model in use is dropped when it is released; memory is never exceeded by two", async () => {
-    const { pool, log } = poolOf({ a: 60, b: 60 }, 100);
-    await (await pool.use("b", never)).release();
-    const a = await pool.use("a", never);
-    const b = pool.use("b", never);
-    await setTimeout(30);
-    assert.deepEqual(log, ["+b", "-b", "+a"]);
-    a.release();
-    (await b).release();
-    assert.deepEqual(log.slice(3), ["-a", "+b"]);
+  test("a model in use is dropped when it is released; none is read before, whether its size is known or not", async () => {
+    const { pool, log, taken } = poolOf({ a: 60, b: 60 }, 100);
+    for (const [used, wanted] of ["ab", "ba", "ab"] as Iterable<string>) {
+      const first = await pool.use(used!, never);
+      const second = pool.use(wanted!, never);
+      await setTimeout(30);
+      assert.deepEqual([log.at(-1), pool.bytes], [`+${used}`, { [used!]: 60 }]);
+      first.release();
+      (await second).release();
+      assert.deepEqual(log.slice(-2), [`-${used}`, `+${wanted}`]);
+    }
+    assert.equal(taken.most, 60);
   });
 
-  test("a model that is too large is refused, once and for all; one that fails is tried again later", async () => {
+  test("memory that a model takes while it runs is of the others, which go when it is released", async () => {
+    const { pool, log, taken } = poolOf({ a: 40, b: 40 }, 100);
+    (await pool.use("a", never)).release();
+    const { model, release } = await pool.use("b", never);
+    Object.assign(model.memory, { activations: 30 });
+    taken.now += 30;
+    assert.deepEqual(log, ["+a", "+b"]);
+    release();
+    assert.deepEqual(log.slice(2), ["-a"]);
+    assert.deepEqual(pool.bytes, { b: 70 });
+    (await pool.use("b", never)).release();
+    assert.equal(log.length, 3);
+  });
+
+  test("a model that is too large is refused, once and for all, and the others stay", async () => {
     const { pool, log } = poolOf({ a: 10, large: 200 }, 100);
     await (await pool.use("a", never)).release();
     const tooLarge = (error: Refusal) => error.status === 507;
     await assert.rejects(pool.use("large", never), tooLarge);
     await assert.rejects(pool.use("large", never), tooLarge);
-    assert.equal(log.filter((line) => line === "+large").length, 1);
+    assert.deepEqual(log, ["+a"]);
     assert.ok((await pool.use("a", never)).model);
   });
 
@@ -629,12 +681,24 @@ suite("images at addresses", () => {
     ...["http://127.0.0.1/", "http://localhost/", "http://127.1/", "http://2130706433/", "http://0x7f000001/"],
     ...["http://0177.0.0.1/", "http://0/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/"],
     ...["http://127.0.0.1.:80/", "http://①②⑦.0.0.1/", "http://0x7f.1/", "http://[0:0:0:0:0:0:0:1]/", "http://[::]/"],
+    ...[
+      "http://017700000001/",
+      "http://0x7f.0.0x1/",
+      "http://127.0.1/",
+      "http://%31%32%37.0.0.1/",
+      "http://localhost./",
+    ],
+    ...["http://0.0.0.0/", "http://[::127.0.0.1]/", "http://[::ffff:0:7f00:1]/", "http://[64:ff9b:1::7f00:1]/"],
+    ...["http://240.0.0.1/", "http://192.0.0.1/", "http://192.0.2.1/", "http://[2001:db8::1]/", "http://[fec0::1]/"],
     ...["http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://172.16.0.1/", "http://192.168.1.1/"],
     ...["http://100.64.0.1/", "http://[fe80::1]/", "http://[fd00::1]/", "http://[fc00::1]/", "http://224.0.0.1/"],
     ...["http://255.255.255.255/", "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://[2001:0:7f00:1::]/"],
     ...["http://198.18.0.1/", "http://[ff02::1]/", "ftp://example.org/", "file:///etc/passwd", "gopher://127.0.0.1/"],
     ...["http://user:secret@example.org/", "blob:http://127.0.0.1/a", "javascript:1"],
   ];
+
+  const withPort = (address: string, port: number) =>
+    address.replace(/^(http:\/\/[^/:]*|http:\/\/\[[^\]]*\])(:80)?\//, `$1:${port}/`);
 
   test("addresses of this machine and its networks are not asked, however they are written", async (t) => {
     let asked = 0;
@@ -647,13 +711,41 @@ suite("images at addresses", () => {
     const { port } = server.address() as AddressInfo;
     const own = handlerOf(t, { models: { vit }, fetchImages: true });
     for (const address of FORBIDDEN) {
-      const url = address.replace(/^(http:\/\/[^/:]*|http:\/\/\[[^\]]*\])(:80)?\//, `$1:${port}/`);
-      const { status, value } = await answered(own, json("/v1/embeddings", { input: url, modality: "image" }));
+      const input = withPort(address, port);
+      const { status, value } = await answered(own, json("/v1/embeddings", { input, modality: "image" }));
       assert.equal(status, 400, address);
       assert.match(value.error.message, /^the image at ".*" (must be at|must be named|cannot be fetched)/, address);
       assert.doesNotMatch(value.error.message, /secret/);
     }
     assert.equal(asked, 0);
+  });
+
+  test("nor are they behind a redirection", async (t) => {
+    const asked: string[] = [];
+    const server = createServer(({ url = "" }, response) => {
+      asked.push(url);
+      const { port } = server.address() as AddressInfo;
+      const location = FORBIDDEN[Number(/^\/to\/(\d+)$/.exec(url)?.[1])];
+      if (location === undefined) response.end(SMALL);
+      else response.writeHead(302, { location: Buffer.from(withPort(location, port)).toString("latin1") }).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    // The one name that is public leads to the server; all else is as it is.
+    const network = openNetwork()!;
+    const redirecting: Network = {
+      resolve: async (host, signal) => (host === "a.org" ? ["1.1.1.1"] : network.resolve(host, signal)),
+      get: (url, address, signal) => network.get(url, address === "1.1.1.1" ? "127.0.0.1" : address, signal),
+    };
+    const options = { most: 1e5, allowance: createAllowances(1e6)(), signal: new AbortController().signal };
+    const fetchIt = (path: string) => createFetcher(redirecting)(`http://a.org:${port}${path}`, options);
+    for (const [i, address] of FORBIDDEN.entries()) {
+      await assert.rejects(fetchIt(`/to/${i}`), / (must be at|must be named|cannot be fetched|leads to)/, address);
+      assert.deepEqual(asked, [`/to/${i}`], address);
+      asked.length = 0;
+    }
+    assert.deepEqual(new Uint8Array(await fetchIt("/image")), SMALL);
   });
 
   test("public addresses are those of the Internet", () => {
@@ -765,7 +857,6 @@ suite("images at addresses", () => {
   });
 
   test("an image is fetched by the host's sockets from the address that is given, by its name", async (t) => {
-    const { openNetwork } = await import("../src/platform/network.js");
     let host: string | undefined;
     const server = createServer((request, response) => {
       host = request.headers.host;

@@ -1,8 +1,10 @@
 /** Texts: token ids, embeddings and zero-shot classes, against transformers, and CLIP's own tokenizer where it lies beside. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { load } from "../src/index.js";
+import { load, type Model } from "../src/index.js";
 import { CLEAN } from "../src/text/clean.js";
 import { createTokenizer } from "../src/text/tokenizer.js";
 
@@ -107,6 +109,39 @@ test("text.embed gives rows of the space that images are in, each text as alone"
   assert.ok(Math.abs(first!.logit / Math.exp(1) - cosine(rows.slice(0, 14))) < 1e-5);
 });
 
+test("textCache: what is made of a label's texts is kept by model and texts, and made again where it is damaged", async () => {
+  const textCache = join(mkdtempSync(join(tmpdir(), "vitrail-texts-")), "made");
+  const template = ["a photo of a {}.", "a drawing of a {}, red $&."];
+  const probabilities = async (labels: readonly string[], folder = FOLDER, options: object = { textCache }) => {
+    using model = await load(folder, options);
+    const all = await model.zeroShot(IMAGE, labels, { template });
+    return [...all].sort((a, b) => a.index - b.index).map(({ probability }) => probability);
+  };
+  try {
+    const labels = ["cat", "dog", "cat", "$1 bird"];
+    const wanted = await probabilities(labels, FOLDER, {});
+    assert.deepEqual(await probabilities(labels), wanted);
+    const files = readdirSync(textCache).map((name) => join(textCache, name));
+    assert.equal(files.length, 3);
+    // It is what is there that is used: with the same for all labels, all are as probable.
+    const [first, ...others] = files.map((file) => readFileSync(file));
+    for (const file of files) writeFileSync(file, first!);
+    assert.ok((await probabilities(labels)).every((share) => Math.abs(share - 0.25) < 1e-6));
+    for (const [i, bytes] of [first!, ...others].entries()) writeFileSync(files[i]!, bytes.subarray(0, i * 70));
+    assert.deepEqual(await probabilities(labels), wanted);
+    assert.deepEqual(readFileSync(files[1]!), others[0]);
+    // Another precision is another model,.
+    await probabilities(["cat"], FOLDER, { textCache, precision: "f16" });
+    assert.equal(readdirSync(textCache).length, 4);
+    await assert.rejects(
+      load(FOLDER, { textCache: 1 as never }),
+      /^TypeError: load: textCache must be a string; got 1$/,
+    );
+  } finally {
+    rmSync(dirname(textCache), { recursive: true });
+  }
+});
+
 test("what texts cannot do is said in a sentence", async () => {
   using model = await load(FOLDER);
   const refuses = (call: Promise<unknown>, message: string) => assert.rejects(call, { message });
@@ -132,6 +167,54 @@ test("what texts cannot do is said in a sentence", async () => {
     'tokenizer: "tests/fixtures/checkpoints/openclip-vit" must hold tokenizer.json; it holds none',
   );
 });
+
+const ALL = "tests/fixtures/checkpoints";
+test("texts in one call have the bits of each by itself with all its tokens, of every kind of tower", async () => {
+  const kinds = new Set<string>();
+  for (const name of readdirSync(ALL).filter((name) => existsSync(`${ALL}/${name}/config.json`))) {
+    using model = await load(`${ALL}/${name}`).catch(() => undefined);
+    if (!model?.config.text) continue;
+    const { causal, pooling } = model.config.text;
+    kinds.add(`${causal} ${typeof pooling === "number" ? "token" : pooling}`);
+    for (const masked of [true, false]) await compareTogether(name, model, masked);
+  }
+  for (const kind of ["true largest", "true token", "false first", "false mean", "false last"])
+    assert.ok(kinds.has(kind), kind);
+});
+
+/** Texts of all lengths together, and each alone where all its tokens are asked for, so that none is left out. */
+async function compareTogether(name: string, model: Model, masked: boolean): Promise<void> {
+  const { length, vocabulary, pooling, padding = 0 } = model.config.text!;
+  const counts = [2, length, ...Array.from({ length: length - 1 }, (_, i) => i + 2), 2];
+  let random = 1;
+  const id = () => {
+    random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+    return (random >>> 8) % vocabulary;
+  };
+  const rows = counts.map((count) =>
+    Array.from({ length }, (_, i) => {
+      if (i === count - 1 && typeof pooling === "number") return pooling;
+      return i < count ? id() : padding;
+    }),
+  );
+  const inputs = (first: number, end: number) => {
+    const dims = [end - first, length];
+    const mask = counts.slice(first, end).flatMap((count) => Array.from({ length }, (_, i) => Number(i < count)));
+    const inputIds = { dims, data: rows.slice(first, end).flat() };
+    return masked ? { inputIds, attentionMask: { dims, data: mask } } : { inputIds };
+  };
+  const ALL_TOKENS = ["textFeatures", "textLastHiddenState"] as const;
+  const together = (await model.forward(inputs(0, rows.length), { outputs: ["textFeatures"] })).textFeatures;
+  const width = together.dims[1]!;
+  for (let i = 0; i < rows.length; i++) {
+    const alone = await model.forward(inputs(i, i + 1), { outputs: ALL_TOKENS });
+    const row = together.data.subarray(i * width, (i + 1) * width);
+    assert.deepEqual(row, alone.textFeatures.data, `${name}, text ${i}, ${masked ? "with" : "without"} a mask`);
+  }
+  const whole = await model.forward(inputs(0, rows.length), { outputs: [...ALL_TOKENS, "textAttentions"] });
+  assert.deepEqual(whole.textFeatures.data, together.data, name);
+  assert.deepEqual(whole.textLastHiddenState.dims.slice(0, 2), [rows.length, length], name);
+}
 
 test("padding before a text changes nothing of it but its positions, and gives no NaN", async () => {
   using model = await load(FOLDER);

@@ -257,8 +257,12 @@ test("processor: what torchvision's processors do not do is refused in one sente
   refused({ ...dinov3, resample: 1 }, /resample must be 0, 2 or 3 for torchvision's DINOv3ViTImageProcessor; got 1$/);
   const yolos = { image_processor_type: "YolosImageProcessor" };
   refused(
-    { ...yolos, size: { height: 9, width: 9 } },
-    /size must be a shortest_edge and a longest_edge; got \{"height":9/,
+    { ...yolos, size: { height: 9 } },
+    /size must be a shortest_edge and a longest_edge, or a height and a width; got \{"height":9/,
+  );
+  refused(
+    { ...yolos, pad_size: { height: 9, width: 9 } },
+    /pad_size must be left out where images are padded to the largest; got \{"height":9/,
   );
   const dpt = { image_processor_type: "DPTImageProcessor" };
   refused({ ...dpt, do_pad: 1 }, /do_pad must be true or false; got 1$/);

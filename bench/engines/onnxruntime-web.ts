@@ -5,6 +5,7 @@ import type { Engine } from "../engine.js";
 import { onnxFile } from "../files.js";
 import { attentionGraph, gemmGraph } from "../graphs.js";
 import { IMAGE, TOKENS } from "../models.js";
+import { PROMPT_LENGTH, PROMPTS_AT_ONCE, PROMPTS_GRAPH, promptIds } from "../prompts.js";
 import { attentionInputs, gemmInputs, vitPixels } from "../work.js";
 import { type OnnxRuntime, session } from "./onnxruntime.js";
 import { thirdparty } from "./thirdparty.js";
@@ -26,6 +27,14 @@ export const engine: Engine = {
     }
     if (work.kind === "dense") {
       return readFile(partGraph(work.part)).then((file) => session(ort, file, options, partInputs(work.part)));
+    }
+    if (work.kind === "prompts") {
+      const ids = BigInt64Array.from(promptIds(work.count), BigInt);
+      const size = PROMPTS_AT_ONCE * PROMPT_LENGTH;
+      const batches = Array.from({ length: work.count / PROMPTS_AT_ONCE }, (_, i) => [
+        { name: "input_ids", dims: [PROMPTS_AT_ONCE, PROMPT_LENGTH], data: ids.subarray(i * size, (i + 1) * size) },
+      ]);
+      return readFile(PROMPTS_GRAPH).then((file) => session(ort, file, options, ...batches));
     }
     if (work.kind !== "vit" && work.kind !== "resnet") return undefined;
     const [size, batch] = work.kind === "vit" ? [work.size, work.batch] : [work.network, 1];

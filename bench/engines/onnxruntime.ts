@@ -32,24 +32,25 @@ export interface OnnxRuntime {
   };
 }
 
-/** A session and its inputs; the result is all outputs, one behind the other. */
+/** A session and the inputs of its runs, of which there may be several; the result is all outputs, one behind the other. */
 export async function session(
   ort: OnnxRuntime,
   model: string | Uint8Array,
   options: object,
-  inputs: readonly Input[],
+  ...batches: readonly (readonly Input[])[]
 ): Promise<Contender> {
   const session = await ort.InferenceSession.create(model, { graphOptimizationLevel: "all", ...options });
-  const feeds: Record<string, Tensor> = {};
-  for (const { name, dims, data } of inputs) {
-    feeds[name] = new ort.Tensor(data instanceof BigInt64Array ? "int64" : "float32", data, dims);
-  }
+  const tensorOf = ({ dims, data }: Input) =>
+    new ort.Tensor(data instanceof BigInt64Array ? "int64" : "float32", data, dims);
+  const feeds = batches.map((inputs) => Object.fromEntries(inputs.map((input) => [input.name, tensorOf(input)])));
+  let all: Record<string, Tensor>[] = [];
   return {
-    run: () => session.run(feeds),
-    async result() {
-      const outputs = await session.run(feeds);
-      return joined(session.outputNames.map((name) => outputs[name]!.data));
+    async run() {
+      all = [];
+      for (const feed of feeds) all.push(await session.run(feed));
     },
+    // Of the last run, as another one can take half a minute.
+    result: () => joined(all.flatMap((outputs) => session.outputNames.map((name) => outputs[name]!.data))),
     dispose: () => void session.release(),
   };
 }

@@ -9,6 +9,7 @@ import { PARTS, type PartName, partFolder, partInputs } from "../dense.js";
 import type { Contender, Engine, Refusal } from "../engine.js";
 import { fileOf, folderOf, PHOTO } from "../files.js";
 import { IMAGE, TOKENS } from "../models.js";
+import { PROMPT_LENGTH, PROMPTS_FOLDER, promptIds } from "../prompts.js";
 import {
   type AttentionWork,
   attentionInputs,
@@ -35,6 +36,8 @@ export const engine: Engine = {
         return model(folderOf(work.network), setup, (model) => forward(model, 1));
       case "dense":
         return model(partFolder(work.part), setup, (model) => part(model, work.part));
+      case "prompts":
+        return model(PROMPTS_FOLDER, setup, (model) => prompts(model, work.count));
       case "click":
         return model(partFolder("decoder"), setup, click);
       case "classify":
@@ -131,14 +134,20 @@ function part(model: Model, name: PartName): Runs {
   const own = (name: string) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
   const inputs = Object.fromEntries(partInputs(name).map(({ name, dims, data }) => [own(name), { dims, data }]));
   const outputs = PARTS[name].outputs.map(own) as OutputName[];
-  const run = () => model.forward(inputs as Inputs, { outputs });
+  let results: Partial<Record<OutputName, unknown>>;
   return {
-    run,
-    async result() {
-      const results = await run();
-      return joined(outputs.map((output) => (results[output] as Tensor).data));
+    async run() {
+      results = await model.forward(inputs as Inputs, { outputs });
     },
+    // Of the last run, as another one can take half a minute.
+    result: () => joined(outputs.map((output) => (results[output] as Tensor).data)),
   };
+}
+
+function prompts(model: Model, count: number): Runs {
+  const inputIds = { dims: [count, PROMPT_LENGTH], data: promptIds(count) };
+  const features = async () => (await model.forward({ inputIds }, { outputs: ["textFeatures"] })).textFeatures;
+  return { run: features, result: async () => (await features()).data };
 }
 
 async function click(model: Model): Promise<Runs> {

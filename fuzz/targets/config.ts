@@ -2,15 +2,14 @@
  * What a checkpoint says of itself: a JSON file and the names and shapes of tensors, to a config, labels, preprocessing and the
  * plan of its weights. Nothing may be allocated for what they only claim.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { imageOptions, imageSettings } from "../../src/checkpoint/families/bare.js";
 import { classesOf, parseConfig } from "../../src/checkpoint/recognize.js";
 import { planWeights } from "../../src/checkpoint/weights.js";
 import { parsePreprocessing } from "../../src/image/processors.js";
-import { headerLength, parseHeader } from "../../src/io/safetensors.js";
 import { mutateJson } from "../mutate/json.js";
 import { expect, type Target } from "../target.js";
-import { fixture, readJson, seedOf } from "./json.js";
+import { fixture, isObject, readJson, seedOf, shapesIn, shapesOf } from "./json.js";
 
 interface Input {
   config: unknown;
@@ -32,15 +31,9 @@ const seeds = readdirSync(CHECKPOINTS).flatMap((folder) => {
       return undefined;
     }
   };
-  let bytes: Uint8Array;
-  try {
-    bytes = new Uint8Array(readFileSync(`${CHECKPOINTS}${folder}/model.safetensors`));
-  } catch {
-    return [];
-  }
-  const header = bytes.subarray(8, 8 + headerLength(bytes.subarray(0, 8), bytes.length, folder));
-  const infos = parseHeader(header, { name: folder, fileSize: bytes.length });
-  const tensors = Object.fromEntries(infos.map(({ name, shape }) => [name, shape]));
+  const weights = `${CHECKPOINTS}${folder}/model.safetensors`;
+  if (!existsSync(weights)) return [];
+  const tensors = shapesIn(weights);
   return [seedOf({ config: json("config.json"), preprocessor: json("preprocessor_config.json"), tensors })];
 });
 
@@ -56,11 +49,7 @@ const target: Target = {
   async run(input) {
     const { config: json, preprocessor, overrides, tensors } = readJson<Input>(input) ?? {};
     if (!isObject(tensors) || (json !== undefined && !isObject(json))) return undefined;
-    const shapes = new Map(
-      Object.entries(tensors)
-        .filter(([, shape]) => isShape(shape))
-        .map(([name, shape]) => [name, { shape: shape as number[], dtype: "F32" }]),
-    );
+    const shapes = shapesOf(tensors);
     const { config, named, heads, labels } = await parseConfig(
       "weights",
       json,
@@ -84,13 +73,3 @@ const target: Target = {
   },
 };
 export default target;
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-/** As checkpoint.ts lets them through, of a file of 1 MB: a tensor has the elements that it claims. */
-const isShape = (value: unknown): boolean =>
-  Array.isArray(value) &&
-  value.length <= 64 &&
-  value.every((n) => Number.isSafeInteger(n) && n >= 0) &&
-  value.reduce((product, n) => product * n, 1) <= 2 ** 18;

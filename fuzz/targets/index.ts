@@ -34,10 +34,17 @@ export const TARGETS: Readonly<Record<string, Row>> = {
   safetensors: { what: "safetensors files", load: async () => (await import("./weights.js")).safetensors },
   npz: { what: "NumPy archives of weights", load: async () => (await import("./weights.js")).npz },
   torch: { what: "files of torch.save", load: async () => (await import("./weights.js")).torch },
+  parquet: { what: "Parquet of a collection", load: async () => (await import("./collection.js")).parquet },
+  npy: { what: "heads of NumPy's arrays", load: async () => (await import("./collection.js")).npy },
   config: {
     what: "config.json beside names and shapes of tensors",
     load: async () => (await import("./config.js")).default,
   },
+  adapter: {
+    what: "adapter_config.json beside names and shapes of tensors",
+    load: async () => (await import("./adapter.js")).default,
+  },
+  tar: { what: "tar archives of photos", load: async () => (await import("./tar.js")).default },
   preprocessor: { what: "preprocessor_config.json", load: async () => (await import("./preprocessor.js")).default },
   tokenizer: { what: "tokenizer.json, and texts", load: async () => (await import("./tokenizer.js")).default },
   arguments: { what: "the command line", load: async () => (await import("./arguments.js")).default },

@@ -4,6 +4,9 @@ import type { Backend, BackendName, Precision } from "../backend.js";
 /** A device for the WebGPU backend, and what it is. */
 export type Gpu = import("./webgpu/device.js").Gpu;
 
+/** Kernels and memory of the SIMD backend, for threads that compute by themselves on the weights there. */
+export type SharedKernels = import("./wasm/index.js").SharedKernels;
+
 /** Options of a caller; see LoadOptions. */
 export interface Choice {
   readonly backend?: BackendName | "auto";
@@ -19,6 +22,8 @@ export interface Selected {
   readonly how: { readonly threads: number; readonly reason: string };
   /** Resolves when it runs as asked for; rejects if it cannot. */
   readonly started: Promise<void>;
+  /** What threads need to compute beside it, where they can. */
+  shared?(): SharedKernels | undefined;
 }
 
 /** The GPU of this runtime, or why there is none. */
@@ -51,7 +56,12 @@ export async function createWasm(
       return `${why}; ${backend.describe(precision)}`;
     },
   };
-  return { backend, how, started: backend.started };
+  return { backend, how, started: backend.started, shared: () => backend.shared };
+}
+
+/** A backend of one thread on the weights of another's. */
+export async function joinBackend(shared: SharedKernels): Promise<Backend> {
+  return (await import("./wasm/index.js")).joinWasmBackend(shared);
 }
 
 export async function createWebgpu(gpu: Gpu, { precision = "f32" }: Choice, why: string): Promise<Selected> {

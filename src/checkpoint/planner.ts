@@ -27,13 +27,14 @@ export function createPlanner(layout: Layout, tensors: Shapes, firstNorm: string
       return plan;
     },
 
-    linear(layers, outputs, inputs, { heads, biases } = {}) {
+    linear(layers, outputs, inputs, { heads, biases, biased } = {}) {
       const rows = outputs / layers.length;
       const split = (n: number, of: "inputs" | "outputs") =>
         layout.kernels && heads?.of === of ? [heads.count, n / heads.count] : [n];
       const shape = layout.kernels ? [...split(inputs, "inputs"), ...split(rows, "outputs")] : [rows, inputs];
       const arrange = layout.kernels ? transpose(inputs) : undefined;
-      const named = biases ?? (has(biasOf(layout, layers[0]!)) ? layers.map((layer) => biasOf(layout, layer)) : []);
+      const all = biased || has(biasOf(layout, layers[0]!));
+      const named = biases ?? (all ? layers.map((layer) => biasOf(layout, layer)) : []);
       return {
         place: "linear",
         outputs,

@@ -9,7 +9,7 @@ import type { CommandKind, CommandOption } from "../tasks/task.js";
 /** Options of the commands that open a model. */
 const HUB = ["revision", "cache-dir", "offline", "token"] as const;
 /** Those that say which tensors of which files are the model. */
-const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state"] as const;
+const NAMES = ["subfolder", "prefix", "ignore", "base", "head", "state", "text-cache"] as const;
 const MODEL = ["model", "backend", "precision", "threads", "wide", "processor", ...NAMES, ...HUB] as const;
 
 /** Those of the server. */
@@ -203,6 +203,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   ignore: { type: "string" },
   base: { type: "string" },
   head: { type: "string" },
+  "text-cache": { type: "string" },
   revision: { type: "string" },
   "cache-dir": { type: "string" },
   offline: { type: "boolean" },
@@ -248,7 +249,7 @@ export interface Arguments {
   readonly load: Pick<
     LoadOptions,
     | ("backend" | "precision" | "threads" | "wide" | "processor")
-    | ("subfolder" | "prefix" | "ignore" | "base" | "state")
+    | ("subfolder" | "prefix" | "ignore" | "base" | "state" | "textCache")
   > & { readonly head: string | undefined };
   /** For `load` as well: where models that are named by owner/name come from. */
   readonly hub: HubOptions;
@@ -370,6 +371,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
       ignore: patternOf(given.ignore),
       base: given.base,
       head: given.head,
+      textCache: given["text-cache"],
     },
     hub: {
       revision: given.revision,
@@ -535,7 +537,7 @@ const MODEL_HELP: readonly string[] = helpLines([
   SHORT_HELP[0],
   ["  --revision main", "--subfolder --prefix --ignore --state --base --head"],
   ["--backend auto", "or wasm, webgpu, reference;  --precision f32, f16, int8"],
-  ["--threads auto", "how many;  --wide;  --processor;  --offline;  --token"],
+  ["--threads auto", "--wide --processor --offline --token --text-cache"],
   SHORT_HELP[1],
 ]);
 

@@ -1,11 +1,10 @@
 /** Node's HTTP in front of a function from Request to Response, with patience for no client without end. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, isIPv6 } from "node:net";
-import { Readable } from "node:stream";
+import { type AddressInfo, isIPv6, type Socket } from "node:net";
 
 /** Milliseconds that clients have, and bytes a second. */
 export interface Patience {
-  /** For the head of a request, for all of it, and between two requests of a connection. */
+  /** For the head of a request, for all of it, and between two requests of a connection, or from closing to the end of one. */
   readonly head: number;
   readonly whole: number;
   readonly between: number;
@@ -60,8 +59,16 @@ export async function listen(
     void answer(incoming, outgoing);
   });
 
+  /** All connections, with the request that each has. */
+  const connections = new Map<Socket, IncomingMessage | undefined>();
+  server.on("connection", (socket) => {
+    connections.set(socket, undefined);
+    socket.on("close", () => connections.delete(socket));
+  });
+
   async function answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const gone = new AbortController();
+    connections.set(incoming.socket, incoming);
     outgoing.on("close", () => {
       if (!outgoing.writableFinished) gone.abort(new Error("the client went away"));
     });
@@ -93,7 +100,16 @@ export async function listen(
     url: `http://${isIPv6(host) ? `[${host}]` : host}:${address.port}`,
     close() {
       closing = true;
-      return new Promise((resolve) => server.close(() => resolve()));
+      // Of those that are open Node looks for late ones no more.
+      const late = setTimeout(() => {
+        for (const [socket, request] of connections) if (!request?.complete) socket.destroy();
+      }, keepAliveTimeout);
+      return new Promise((resolve) =>
+        server.close(() => {
+          clearTimeout(late);
+          resolve();
+        }),
+      );
     },
   };
 }
@@ -104,6 +120,37 @@ const listening = (server: Server, host: string, port: number) =>
     server.listen(port, host, resolve);
   });
 
+/** Bytes of a body that are read ahead of who takes them. */
+const READ_AHEAD = 2 ** 17;
+
+/**
+ * The body as a stream of the Web, as `Readable.toWeb` gives it in more time: a request with 88 kB kept the event loop busy for 0.6 to
+ * 0.9 ms, with that for 1.3 to 1.5.
+ */
+function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+  const size = ({ length }: Uint8Array) => length;
+  return new ReadableStream(
+    {
+      start(controller) {
+        incoming.on("data", (chunk: Uint8Array) => {
+          controller.enqueue(chunk);
+          if (controller.desiredSize! <= 0) incoming.pause();
+        });
+        incoming.on("end", () => controller.close());
+        incoming.on("error", (error) => controller.error(error));
+        incoming.pause();
+      },
+      pull() {
+        incoming.resume();
+      },
+      cancel() {
+        incoming.removeAllListeners("data").removeAllListeners("end");
+      },
+    },
+    { highWaterMark: READ_AHEAD, size },
+  );
+}
+
 /** The request as the Web has it; undefined for one that it does not have. */
 function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
   const { url = "", method = "", headers, socket } = incoming;
@@ -111,7 +158,7 @@ function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | un
   if (!url.startsWith("/") || !URL.canParse(target)) return undefined;
   const hasBody = method !== "GET" && method !== "HEAD";
   const pairs = Object.entries(headers).map(([name, value]): [string, string] => [name, String(value)]);
-  const body = hasBody ? { body: Readable.toWeb(incoming) as ReadableStream, duplex: "half" } : {};
+  const body = hasBody ? { body: bodyOf(incoming), duplex: "half" } : {};
   try {
     const request = new Request(target, { method, headers: pairs, signal, ...body });
     addresses.set(request, socket.remoteAddress ?? "");

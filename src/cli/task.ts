@@ -5,11 +5,13 @@ import { basename, join } from "node:path";
 import type { RgbImage } from "../image/decode/file.js";
 import { resize } from "../image/resize.js";
 import { type ImageInput, openImage } from "../image/source.js";
-import { isFile } from "../platform/files.js";
+import { isFile, readFile as readSource } from "../platform/files.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
 import { stemOf } from "./images.js";
 import { describeBackend, forEachImage, type Invocation, loadModel, since } from "./invocation.js";
 
+/** Most bytes of a list of texts. */
+const MAX_LIST = 2 ** 24;
 /** Photos that are shown beside their classes, in a terminal: not hundreds. */
 const SHOWN = 12;
 
@@ -17,10 +19,12 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
   const { args, terminal, signal } = invocation;
   const { images = [], command } = TASKS[name];
   const { json, lines, pictures } = command!;
+  const given = await Promise.all(args.taskArguments.map(listed));
+  const task = await Promise.all(Object.entries(args.task).map(async ([name, value]) => [name, await listed(value)]));
   using model = await loadModel(invocation);
-  const options = { ...(await withFiles(args.task, images)), signal };
+  const options = { ...(await withFiles(Object.fromEntries(task), images)), signal };
   const perform = (input: unknown) =>
-    (model[name] as (images: unknown, ...rest: unknown[]) => Promise<unknown>)(input, ...args.taskArguments, options);
+    (model[name] as (images: unknown, ...rest: unknown[]) => Promise<unknown>)(input, ...given, options);
   // A checkpoint that cannot do it is refused here, once, not with every image.
   await perform([]);
   const { out } = args;
@@ -54,6 +58,16 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
     }
   });
 };
+
+/** Texts of a list in a file, "@labels.txt", a line each; other values as they are. */
+async function listed(value: unknown): Promise<unknown> {
+  const word = Array.isArray(value) && value.length === 1 ? value[0] : value;
+  if (typeof word !== "string" || !/^@./.test(word)) return value;
+  const text = new TextDecoder().decode(await readSource(word.slice(1), { maxBytes: MAX_LIST }));
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
+  if (lines.length === 0) throw new Error(`${word} must be a list with a text a line; it has none`);
+  return lines;
+}
 
 /** Options whose images are files, read: what is made of them is kept from one image to the next. */
 async function withFiles(options: Readonly<Record<string, unknown>>, images: readonly string[]): Promise<object> {

@@ -7,6 +7,7 @@ import { diskTools, readFile } from "../platform/files.js";
 import type { BatchError } from "../tasks/batch.js";
 import type { EmbedOptions } from "../tasks/embed.js";
 import { type Item, itemsOf, type Source } from "./items.js";
+import { fromStored, numberBytes } from "./numbers.js";
 import type { PhotoRow } from "./parquet.js";
 import type { Index, Last } from "./photos.js";
 import { isOfJob, type Store } from "./store.js";
@@ -273,7 +274,11 @@ async function openShard(store: Store, width: number, most: number) {
   let replaced = last && last.count < most && !isOfJob(last) ? last : undefined;
   let rows: PhotoRow[] = replaced ? (await store.rowsOf(replaced)).rows : [];
   const vectors = new Float32Array(most * width);
-  if (replaced) await store.readVectors(replaced, 0, new Uint8Array(vectors.buffer, 0, 4 * width * replaced.count));
+  if (replaced) {
+    const bytes = new Uint8Array(numberBytes(store.numbers) * width * replaced.count);
+    await store.readVectors(replaced, 0, bytes);
+    vectors.set(fromStored(store.numbers, bytes, width));
+  }
   let added = 0;
 
   async function flush(): Promise<void> {

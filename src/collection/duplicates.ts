@@ -1,5 +1,4 @@
 /** Groups of photos that look alike: cosines of all pairs, by blocks. */
-import { dot } from "../numerics/vectors.js";
 import { nextTask } from "../waiting.js";
 import type { Index } from "./photos.js";
 import type { Searcher } from "./search.js";
@@ -22,6 +21,7 @@ export interface Group {
 }
 
 interface Parts {
+  readonly width: number;
   readonly store: Store;
   readonly index: Index;
   readonly searcher: Searcher;
@@ -31,7 +31,7 @@ interface Parts {
 const ROWS = 4096;
 
 export async function duplicatesOf(
-  { index, searcher }: Parts,
+  { width, store, index, searcher }: Parts,
   { threshold = 0.95, onProgress, signal }: DuplicateOptions,
 ): Promise<Group[]> {
   if (!(typeof threshold === "number" && threshold > -1 && threshold <= 1)) {
@@ -58,16 +58,16 @@ export async function duplicatesOf(
     pairs.push({ a, score });
   }
 
+  const slack = errorOf(width, store.numbers);
   /** Joins rows, from `a` on, with later ones of a block. */
   function compare(a: number, queries: readonly Float32Array[], first: number, block: Block): void {
-    const slack = errorOf(block.width);
     const take = (chunk: number, scores: Float32Array, count: number) => {
       for (const [q, query] of queries.entries()) {
         for (let r = Math.max(0, a + q + 1 - first - chunk); r < count; r++) {
           if (scores[q * count + r]! < threshold - slack) continue;
           const b = first + chunk + r;
           if (!index.isLive(a + q) || !index.isLive(b)) continue;
-          const score = dot(query, block.row(chunk + r));
+          const score = block.cosine(query, chunk + r);
           if (score >= threshold) join(a + q, b, score);
         }
       }
@@ -83,7 +83,7 @@ export async function duplicatesOf(
     const rows: Float32Array[] = [];
     for await (const { first, block } of searcher.blocks(signal)) {
       for (let row = begin + rows.length; row < Math.min(end, first + block.count); row++) {
-        rows.push(block.row(row - first).slice());
+        rows.push(block.row(row - first));
       }
       for (let from = 0; from < rows.length; from += BATCH) {
         compare(begin + from, rows.slice(from, from + BATCH), first, block);

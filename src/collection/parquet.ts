@@ -1,8 +1,8 @@
 /** The metadata of a shard as Parquet, a row a photo, as clip-retrieval has it: image_path first. */
+import { readParquet } from "../io/parquet.js";
 import type { ByteSource } from "../io/source.js";
 import { excerpt, parseJson } from "../json.js";
 import { diskTools } from "../platform/files.js";
-import { reasonOf } from "../platform/web.js";
 
 /** Facts of a photo when it was embedded. */
 export interface PhotoRow {
@@ -40,17 +40,18 @@ const MAX_BYTES = 2 ** 28;
 
 export async function encodeRows(rows: readonly PhotoRow[], failures: readonly Failure[] = []): Promise<Uint8Array> {
   const { parquetWriteBuffer } = await import("hyparquet-writer");
-  const text = { type: "STRING", nullable: true } as const;
-  const number = { type: "DOUBLE", nullable: true } as const;
+  const text = { type: "STRING", nullable: true, encoding: "PLAIN" } as const;
+  const number = { type: "DOUBLE", nullable: true, encoding: "PLAIN" } as const;
   const columnData = [
-    { name: "image_path", data: rows.map(({ id }) => id), type: "STRING", nullable: false } as const,
+    { name: "image_path", data: rows.map(({ id }) => id), ...text, nullable: false },
     { name: "size", data: rows.map(({ size }) => size), ...number },
     { name: "time", data: rows.map(({ time }) => time), ...number },
     { name: "hash", data: rows.map(({ hash }) => hash), ...text },
     { name: "metadata", data: rows.map(({ metadata }) => metadata), ...text },
   ];
   const kvMetadata = failures.length > 0 ? [{ key: FAILURES, value: JSON.stringify(failures) }] : [];
-  return new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata, createdBy: "vitrail" }));
+  // As io/parquet.ts reads it.
+  return new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata, codec: "UNCOMPRESSED", createdBy: "vitrail" }));
 }
 
 /** Digest of a shard's metadata, as text. */
@@ -69,7 +70,6 @@ export async function readRows(
   name: string,
   { count, digest }: { readonly count?: number; readonly digest: string | undefined },
 ): Promise<Rows> {
-  const { parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
   const refuse = (found: string): never => {
     throw new Error(`collection: "${name}" ${found}`);
   };
@@ -82,33 +82,23 @@ export async function readRows(
         "must be as it was written, by the digest beside it: remove both and its vectors, and its photos can be added again",
       );
     }
-    const slice = (begin: number, end?: number) => bytes.slice(begin, end).buffer;
-    const buffer = { byteLength: bytes.length, slice };
-    const unreadable = (error: unknown) => refuse(`cannot be read as Parquet: ${reasonOf(error)}`);
-    const metadata = await parquetMetadataAsync(buffer).catch(unreadable);
-    const said = Number(metadata.num_rows);
+    const { rows: said, columns, notes } = readParquet(bytes, COLUMNS, refuse);
     if (count !== undefined && said !== count)
       refuse(`must have a row for each of ${count} vectors beside it; it has ${said}`);
-    const names = metadata.schema.slice(1).map(({ name }) => name);
-    const missing = COLUMNS.find((name) => !names.includes(name));
-    if (missing !== undefined) refuse(`must have the column ${missing}; it has ${excerpt(names)}`);
-    const rows = await parquetReadObjects({ file: buffer, metadata, columns: [...COLUMNS] }).catch(unreadable);
-    if (rows.length !== said) refuse(`says that it has ${said} rows; it has ${rows.length}`);
-    const noted = metadata.key_value_metadata?.find(({ key }) => key === FAILURES)?.value;
+    const noted = notes.get(FAILURES);
     const failures = noted === undefined ? [] : parseJson(new TextEncoder().encode(noted), `collection: "${name}"`);
     if (!Array.isArray(failures) || !failures.every(isFailure))
       refuse(`has failures of other types: ${excerpt(failures)}`);
-    const photos = rows.map(({ image_path: id, size, time, hash, metadata }, i) => {
-      const texts = typeof id === "string" && [hash, metadata].every((x) => x == null || typeof x === "string");
-      const numbers = [size, time].every((x) => x == null || typeof x === "number" || typeof x === "bigint");
-      if (!texts || !numbers) refuse(`has row ${i} of other types: ${excerpt([id, hash ?? null, metadata ?? null])}`);
-      const numberOf = (x: unknown) => (x == null ? null : Number(x));
-      return {
-        ...{ id, hash: hash ?? null, metadata: metadata ?? null },
-        ...{ size: numberOf(size), time: numberOf(time) },
-      };
+    const [ids, sizes, times, hashes, facts] = columns;
+    const rows = Array.from({ length: said }, (_, i) => {
+      const [id, hash, metadata] = [ids![i]!, hashes![i]!, facts![i]!];
+      const [size, time] = [sizes![i]!, times![i]!];
+      const texts = typeof id === "string" && [hash, metadata].every((x) => x === null || typeof x === "string");
+      const numbers = [size, time].every((x) => x === null || typeof x === "number");
+      if (!texts || !numbers) refuse(`has row ${i} of other types: ${excerpt([id, size, time, hash, metadata])}`);
+      return { id, size, time, hash, metadata } as PhotoRow;
     });
-    return { rows: photos, failures: failures as Failure[] };
+    return { rows, failures: failures as Failure[] };
   } finally {
     await file.close();
   }

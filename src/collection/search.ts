@@ -1,9 +1,10 @@
 /** The nearest photos of a query: exactly those, by products with all of them. */
-import { dot, toUnit } from "../numerics/vectors.js";
+import { toUnit } from "../numerics/vectors.js";
 import { checkTopK } from "../tasks/task.js";
 import { nextTask } from "../waiting.js";
+import { numberBytes } from "./numbers.js";
 import type { Index, KnownPhoto } from "./photos.js";
-import type { Shard, Store } from "./store.js";
+import type { Store } from "./store.js";
 import { BATCH, type Block, createBlock, errorOf, rowsOfBlock } from "./vectors.js";
 
 export interface SearchOptions {
@@ -39,8 +40,10 @@ export interface Searcher {
 
 export function createSearcher(store: Store, index: Index, width: number): Searcher {
   const kept: { first: number; block: Block }[] = [];
-  const most = rowsOfBlock(width);
-  const error = errorOf(width);
+  const { numbers } = store;
+  const line = numberBytes(numbers) * width;
+  const most = rowsOfBlock(width, numbers);
+  const error = errorOf(width, numbers);
 
   const rowsIn = ({ shards }: Store): number => {
     const last = shards.at(-1);
@@ -54,29 +57,26 @@ export function createSearcher(store: Store, index: Index, width: number): Searc
       const end = Math.min(first + block.room, shard.first + shard.count);
       for (let row = from; row < end; ) {
         signal?.throwIfAborted();
-        const rows = Math.min(end - row, Math.max(1, Math.floor(PIECE / (4 * width))));
-        await readRowsInto(shard, row, block.bytes(row - first, rows));
+        const rows = Math.min(end - row, Math.max(1, Math.floor(PIECE / line)));
+        await store.readVectors(shard, row - shard.first, block.free(rows));
+        block.grow(rows);
         row += rows;
-        block.count = row - first;
       }
     }
   }
 
-  const readRowsInto = (shard: Shard, row: number, target: Uint8Array) =>
-    store.readVectors(shard, row - shard.first, target);
-
   async function* blocks(signal: AbortSignal | undefined) {
     await index.update();
     const rows = rowsIn(store);
-    const resident = 4 * width * rows <= MAX_RESIDENT;
+    const resident = line * rows <= MAX_RESIDENT;
     if (!resident) kept.length = 0;
     let spare: Block | undefined;
     for (let first = 0, place = 0; first < rows; first += most, place++) {
       const wanted = Math.min(most, rows - first);
       let { block } = kept[place] ?? {};
       if (!block || block.room < wanted) {
-        block = spare ?? createBlock(width, resident ? wanted : Math.min(most, rows));
-        block.count = 0;
+        block = spare ?? createBlock(width, numbers, resident ? wanted : Math.min(most, rows));
+        block.clear();
         if (resident) kept[place] = { first, block };
         else spare = block;
       }
@@ -116,7 +116,7 @@ export function createSearcher(store: Store, index: Index, width: number): Searc
       for (const [q, best] of found.entries()) {
         for (const { row } of best.list()) {
           if (row < first || row >= first + block.count) continue;
-          exact[q]!.push({ row, score: dot(units[q]!, block.row(row - first)) });
+          exact[q]!.push({ row, score: block.cosine(units[q]!, row - first) });
         }
         exact[q] = exact[q]!.sort((a, b) => b.score - a.score || a.row - b.row).slice(0, topK);
       }

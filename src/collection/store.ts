@@ -2,7 +2,7 @@
  * A collection on disk, in clip-retrieval's layout, so that others read it as it is:
  *
  *     manifest.json                         which model made the vectors, and how
- *     img_emb/img_emb_0000.npy              rows of length 1, f32, [rows, width]
+ *     img_emb/img_emb_0000.npy              rows of length 1, f32, or int8 (numbers.ts), [rows, width]
  *     metadata/metadata_0000.parquet        a row for each of them
  *     metadata/metadata_0000.sha256         its digest: Parquet that was damaged can keep its reader busy without end
  *     failures.jsonl                        photos that could not be read, and why
@@ -14,11 +14,13 @@
  * name count no more.
  */
 
+import type { Identity } from "../identity.js";
 import { encodeNpy, readNpyHead } from "../io/npy.js";
 import type { Objects } from "../io/objects.js";
 import { excerpt, parseJson } from "../json.js";
 import { diskTools, notWritten } from "../platform/files.js";
 import { locked } from "../platform/lock.js";
+import { type Numbers, numberBytes, toStored } from "./numbers.js";
 import { digestOf, encodeRows, type Failure, type PhotoRow, type Rows, readRows } from "./parquet.js";
 
 export interface Shard {
@@ -38,13 +40,14 @@ const MAX_LIST = 2 ** 28;
 const MAX_DIGEST = 1024;
 
 export interface Store {
+  readonly numbers: Numbers;
   readonly shards: readonly Shard[];
   readonly failures: Map<string, string>;
   readonly removed: Set<string>;
   /** Finds shards that others have written since. */
   find(): Promise<void>;
   rowsOf(shard: Shard): Promise<Rows>;
-  /** Fills a target with numbers of a shard from a row on. */
+  /** Fills a target with the bytes of a shard's rows, from one on. */
   readVectors(shard: Shard, row: number, target: Uint8Array): Promise<void>;
   /**
    * Adds a shard, which is there whole or not at all.
@@ -84,7 +87,11 @@ export function namesOf(files: readonly string[], begin: string, end: string): s
 }
 
 /** @throws Error: one sentence, for a shard that is not whole. */
-export async function openStore(objects: Objects, width: number): Promise<Store> {
+export async function openStore(
+  objects: Objects,
+  { width, vectors }: Pick<Identity, "width" | "vectors">,
+): Promise<Store> {
+  const numbers = vectors ?? "f32";
   const FAILURES = "failures.jsonl";
   const REMOVED = "removed.json";
   const shards: Shard[] = [];
@@ -96,7 +103,7 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
     const known = new Set(shards.map(({ name }) => name));
     for (const name of await vectorNames()) {
       if (known.has(name)) continue;
-      const { shape, begin } = await headOf(objects, vectorsAt(name), width);
+      const { shape, begin } = await headOf(objects, vectorsAt(name), width, numbers);
       const before = shards.at(-1);
       shards.push({ name, first: before ? before.first + before.count : 0, count: shape[0]!, begin });
     }
@@ -151,7 +158,7 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
   await find();
   await readLists();
   return {
-    ...{ shards, failures, removed, find, nextNumber },
+    ...{ numbers, shards, failures, removed, find, nextNumber },
     async rowsOf({ name, count }) {
       const noted = await objects.read(digestAt(name), MAX_DIGEST);
       const digest = noted && new TextDecoder().decode(noted);
@@ -159,7 +166,7 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
     },
     async readVectors({ name, begin }, row, target) {
       const source = await objects.open(vectorsAt(name));
-      await source.read(target, begin + 4 * width * row).finally(() => source.close());
+      await source.read(target, begin + numberBytes(numbers) * width * row).finally(() => source.close());
     },
     async append(vectors, rows, replaced) {
       const name = numbered(await nextNumber());
@@ -167,7 +174,8 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
       await objects.write(rowsAt(name), encoded);
       await objects.write(digestAt(name), digestOf(encoded));
       try {
-        await objects.write(vectorsAt(name), encodeNpy({ dims: [rows.length, width], data: vectors }));
+        const data = toStored(numbers, vectors, width);
+        await objects.write(vectorsAt(name), encodeNpy({ dims: [rows.length, width], data }));
       } catch (error) {
         await removeRows(name);
         throw error;
@@ -214,7 +222,7 @@ export async function openStore(objects: Objects, width: number): Promise<Store>
   };
 }
 
-async function headOf(objects: Objects, path: string, width: number) {
+async function headOf(objects: Objects, path: string, width: number, numbers: Numbers) {
   const source = await objects.open(path);
   const at = objects.nameOf(path);
   try {
@@ -224,9 +232,10 @@ async function headOf(objects: Objects, path: string, width: number) {
       );
     });
     const { dtype, shape } = head;
-    if (dtype === "F32" && shape.length === 2 && shape[1] === width) return head;
+    const wanted = numbers === "int8" ? "I8" : "F32";
+    if (dtype === wanted && shape.length === 2 && shape[1] === width) return head;
     throw new Error(
-      `collection: "${at}" must have rows of ${width} F32, as its manifest says; got ${dtype} (${shape})`,
+      `collection: "${at}" must have rows of ${width} ${wanted}, as its manifest says; got ${dtype} (${shape})`,
     );
   } finally {
     await source.close();

@@ -2,10 +2,18 @@
  * Rows of features in WebAssembly memory, and the products of queries with all of them (assembly/search.ts). A block is an instance with
  * memory of its own, so that there may be more rows than one memory holds.
  */
+import { dot } from "../numerics/vectors.js";
 import { fromBase64 } from "../platform/bytes.js";
+import { fromStored, type Numbers, numberBytes } from "./numbers.js";
 import { base64 } from "./search.gen.js";
 
-type Scan = (scores: number, queries: number, batch: number, rows: number, count: number, width: number) => void;
+interface Kernels {
+  readonly memory: WebAssembly.Memory;
+  scan_f32(scores: number, queries: number, batch: number, rows: number, count: number, width: number): void;
+  /** Of scores, queries, scales, batch, rows, norms, count and width. */
+  scan_i8(...sizes: readonly number[]): void;
+  norms_i8(norms: number, rows: number, count: number, width: number): void;
+}
 
 /** Rows that are scored at once: of 512 floats, 2 MB, which stay in a cache while several queries pass. */
 const CHUNK = 1024;
@@ -19,18 +27,23 @@ const MAX_BLOCK = 2 ** 30;
 let module: WebAssembly.Module | undefined;
 
 export interface Block {
-  readonly width: number;
   /** Rows that fit. */
   readonly room: number;
   /** Rows that are there. */
-  count: number;
-  /** The bytes of rows, to be filled; those behind `count` mean nothing. Valid until the next call. */
-  bytes(first: number, count: number): Uint8Array;
-  /** A row, valid until the next call. */
+  readonly count: number;
+  /** The place behind the last row, for the bytes of as many more as stored; valid until the next call, which says how many there are. */
+  free(rows: number): Uint8Array;
+  /** Takes the bytes of so many rows as filled. */
+  grow(rows: number): void;
+  /** Empties it. */
+  clear(): void;
+  /** A row of length 1. */
   row(index: number): Float32Array;
+  /** The cosine with a query of length 1, in f64. */
+  cosine(query: Float32Array, index: number): number;
   /**
    * Scores all rows from `first` on, a chunk at a time.
-   * @param queries [n, width], at most BATCH of them.
+   * @param queries [n, width] of length 1, at most BATCH of them.
    * @param take is given the first row of each chunk and the scores, [n, rows of the chunk].
    */
   scan(
@@ -41,33 +54,76 @@ export interface Block {
 }
 
 /** Rows that a block holds at most. */
-export const rowsOfBlock = (width: number): number => Math.floor(MAX_BLOCK / (4 * width));
+export const rowsOfBlock = (width: number, numbers: Numbers): number =>
+  Math.floor(MAX_BLOCK / (numberBytes(numbers) * width));
 
-export function createBlock(width: number, room: number): Block {
+export function createBlock(width: number, numbers: Numbers, room: number): Block {
   module ??= new WebAssembly.Module(fromBase64(base64));
-  const exports = new WebAssembly.Instance(module).exports as { memory: WebAssembly.Memory; scan_f32: Scan };
-  const { memory, scan_f32: scan } = exports;
+  const kernels = new WebAssembly.Instance(module).exports as unknown as Kernels;
+  const { memory } = kernels;
+  const line = numberBytes(numbers) * width;
   const queriesAt = BASE;
-  const scoresAt = queriesAt + 4 * BATCH * width;
-  const rowsAt = scoresAt + 4 * BATCH * CHUNK;
-  const pages = Math.ceil((rowsAt + 4 * width * room) / 65536) - memory.buffer.byteLength / 65536;
+  const scalesAt = queriesAt + 4 * BATCH * width;
+  const scoresAt = scalesAt + 4 * BATCH;
+  const normsAt = scoresAt + 4 * BATCH * CHUNK;
+  const rowsAt = normsAt + (numbers === "int8" ? 4 * room : 0);
+  const pages = Math.ceil((rowsAt + line * room) / 65536) - memory.buffer.byteLength / 65536;
   if (pages > 0) memory.grow(pages);
+  const bytes = (first: number, rows: number) => new Uint8Array(memory.buffer, rowsAt + line * first, line * rows);
+  let count = 0;
 
-  const block: Block = {
-    ...{ width, room, count: 0 },
-    bytes: (first, count) => new Uint8Array(memory.buffer, rowsAt + 4 * width * first, 4 * width * count),
-    row: (index) => new Float32Array(memory.buffer, rowsAt + 4 * width * index, width),
+  function place(query: Float32Array, i: number): void {
+    if (numbers === "f32") {
+      new Float32Array(memory.buffer, queriesAt + 4 * width * i).set(query);
+      return;
+    }
+    const scale = query.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0) / largestOf(width);
+    new Float32Array(memory.buffer, scalesAt + 4 * i)[0] = scale;
+    const integers = new Int16Array(memory.buffer, queriesAt + 2 * width * i, width);
+    for (let j = 0; j < width; j++) integers[j] = Math.round(query[j]! / Math.fround(scale));
+  }
+
+  return {
+    room,
+    get count() {
+      return count;
+    },
+    free: (rows) => bytes(count, rows),
+    grow(rows) {
+      if (numbers === "int8") kernels.norms_i8(normsAt + 4 * count, rowsAt + line * count, rows, width);
+      count += rows;
+    },
+    clear() {
+      count = 0;
+    },
+    row: (index) => fromStored(numbers, bytes(index, 1).slice(), width),
+    cosine(query, index) {
+      if (numbers === "f32") return dot(query, new Float32Array(memory.buffer, rowsAt + line * index, width));
+      const row = Float32Array.from(new Int8Array(memory.buffer, rowsAt + line * index, width));
+      return dot(query, row) / (Math.sqrt(dot(row, row)) || 1);
+    },
     scan(queries, take, first = 0) {
-      for (const [i, query] of queries.entries()) new Float32Array(memory.buffer, queriesAt + 4 * width * i).set(query);
-      for (let at = first; at < block.count; at += CHUNK) {
-        const count = Math.min(CHUNK, block.count - at);
-        scan(scoresAt, queriesAt, queries.length, rowsAt + 4 * width * at, count, width);
-        take(at, new Float32Array(memory.buffer, scoresAt, queries.length * count), count);
+      queries.forEach(place);
+      const batch = queries.length;
+      for (let at = first; at < count; at += CHUNK) {
+        const rows = Math.min(CHUNK, count - at);
+        const begin = rowsAt + line * at;
+        if (numbers === "f32") kernels.scan_f32(scoresAt, queriesAt, batch, begin, rows, width);
+        else kernels.scan_i8(scoresAt, queriesAt, scalesAt, batch, begin, normsAt + 4 * at, rows, width);
+        take(at, new Float32Array(memory.buffer, scoresAt, batch * rows), rows);
       }
     },
   };
-  return block;
 }
 
-/** Bound of |score − exact| for rows and a query of length 1, as assembly/search.ts has it, and a little for the lengths. */
-export const errorOf = (width: number): number => (width / 4 + 8) * 2 ** -24;
+/** Largest integer of a query: sums of `width` products with int8 stay below 2^31. */
+const largestOf = (width: number): number => Math.min(32767, Math.floor((2 ** 31 - 1) / (127 * width)));
+
+/**
+ * Bound of |score − exact| for rows and a query of length 1, as assembly/search.ts has it, and a little for the lengths and for the
+ * rounding of a query's scale.
+ */
+export function errorOf(width: number, numbers: Numbers): number {
+  if (numbers === "f32") return (width / 4 + 8) * 2 ** -24;
+  return (0.51 * Math.sqrt(width)) / largestOf(width) + 2 ** -20;
+}

@@ -21,6 +21,7 @@ import { kindOf, parseJson } from "../json.js";
 import { environment } from "../platform/host.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
+import { createLanes, type Lanes } from "./lanes.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
 import {
@@ -50,6 +51,8 @@ export interface EngineOptions extends Choice, HubOptions, NamesOptions {
 
 export interface Engine {
   readonly identity: ModelIdentity;
+  /** All that features of texts depend on beside the texts: the model's files, and options; undefined of what is in no files. */
+  readonly textKey: string | undefined;
   /** Notes of a head in a file of its own. */
   readonly notes: HeadNotes | undefined;
   readonly config: Config;
@@ -69,14 +72,16 @@ export interface Engine {
   /**
    * Runs a forward pass when the ops of all earlier ones have been called: they share the activations' memory.
    * @param check throws if it is no longer wanted when its turn comes.
-   * @param options its signal stops it between two layers.
+   * @param options its signal stops it between two layers; beside: it may run on a lane, beside others.
    */
   forward(
     inputs: Inputs,
     outputs: readonly OutputName[],
     check: () => void,
-    options?: ForwardOptions,
+    options?: ForwardOptions & { readonly beside?: boolean },
   ): Promise<Partial<Outputs>>;
+  /** Threads for the images of a list. */
+  readonly lanes: Lanes;
   /** True if its GPU reads images by itself, and right: `forward` then takes {@link DrawnValues}. */
   readonly draws: boolean;
   /** Frees the memory; a pass that is running fails at its next op. */
@@ -185,7 +190,9 @@ export async function createEngine(
       preprocessing: { ...preprocessing },
     };
     const notes = checkpoint.probe?.notes;
-    return engineOf({ identity, notes, config, labels, preprocessing, precision }, placement, {
+    const { prefix, state } = options;
+    const textKey = files && JSON.stringify([TEXT_VERSION, files, precision, prefix, state, options.config]);
+    return engineOf({ identity, textKey, notes, config, labels, preprocessing, precision }, placement, {
       name,
       draws,
       tokenize: tokenizerOf(checkpoint, config),
@@ -253,6 +260,9 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
   return result;
 }
 
+/** Raised when texts get other features than before. */
+const TEXT_VERSION = 1;
+
 const TOKENIZER = "tokenizer.json";
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 
@@ -309,7 +319,9 @@ function checkFinite(name: string, outputs: Partial<Outputs>): void {
 }
 
 function engineOf(
-  facts: Pick<Engine, "identity" | "notes" | "config" | "labels" | "preprocessing"> & { readonly precision: Precision },
+  facts: Pick<Engine, "identity" | "textKey" | "notes" | "config" | "labels" | "preprocessing"> & {
+    readonly precision: Precision;
+  },
   placement: Placement,
   {
     name,
@@ -327,9 +339,13 @@ function engineOf(
     readonly retries: boolean;
   },
 ): Engine {
-  const { identity, notes, config, labels, preprocessing, precision } = facts;
+  const { identity, textKey, notes, config, labels, preprocessing, precision } = facts;
   let last: Promise<unknown> = Promise.resolve();
   let disposed = false;
+  const lanes = createLanes(() => {
+    const kernels = placement.shared?.();
+    return kernels && { kernels, weights: placement.weights, config };
+  });
 
   /** The lease of a backend that computes. */
   async function current(): Promise<Placement> {
@@ -343,6 +359,7 @@ function engineOf(
 
   return {
     identity,
+    textKey,
     notes,
     config,
     labels,
@@ -351,14 +368,21 @@ function engineOf(
       return { name: placement.backend.name, precision, ...placement.how };
     },
     get memory() {
-      return placement.backend.memory;
+      const { weights, activations } = placement.backend.memory;
+      return { weights, activations: activations + lanes.activations };
     },
+    lanes,
     get draws() {
       return draws && placement.backend.draw !== undefined;
     },
     similarity: placement.weights.similarity,
     tokenize,
-    async forward(inputs, outputs, check, options) {
+    async forward(inputs, outputs, check, { beside, ...options } = {}) {
+      const there = beside ? await lanes.run(inputs, outputs, options) : undefined;
+      if (there) {
+        checkFinite(name, there);
+        return there;
+      }
       for (;;) {
         let used = placement;
         const called = last.then(async () => {
@@ -380,6 +404,7 @@ function engineOf(
     },
     dispose() {
       disposed = true;
+      lanes.dispose();
       placement.backend.dispose();
     },
   };

@@ -1,4 +1,5 @@
 /** Where a model computes: on which backend its weights are put, and on which when that one is lost. */
+import type { Backend } from "../backend.js";
 import {
   type Choice,
   createReference,
@@ -16,9 +17,7 @@ import type { Progress } from "../io/parts.js";
 import type { Waiting } from "./sharing.js";
 import { compare, type Placed, tokensOf } from "./trial.js";
 
-export interface Placement extends Placed {
-  readonly how: Selected["how"];
-}
+export interface Placement extends Placed, Pick<Selected, "how" | "shared"> {}
 
 /** A checkpoint that is read as often as there are backends to put it on. */
 export interface Source {
@@ -86,16 +85,16 @@ export async function replace(source: Source, wanted: Wanted, why: string, searc
 async function loadOnto(
   source: Source,
   { config, precision, threads = "auto" }: Wanted,
-  { backend, how, started }: Selected,
+  { backend, how, started, shared }: Selected,
   waiting: Waiting<Progress>,
 ): Promise<Placement> {
   try {
     const loader = source.plan().create(backend, precision);
-    await source.read(loader, waiting);
+    await source.read(loader, withMemory(waiting, backend));
     const weights = await loader.finish();
     // Nothing waits for threads that were not asked for by number: starting them takes longer than an image.
     if (threads !== "auto") await started;
-    const placement = { backend, how, weights };
+    const placement = { backend, how, shared, weights };
     // Compiles its shaders, and finds out what cannot be compiled.
     if (backend.name === "webgpu") await tokensOf(placement, config, 1);
     return placement;
@@ -103,6 +102,12 @@ async function loadOnto(
     backend.dispose();
     throw error;
   }
+}
+
+/** Progress that tells the memory that the weights take on a backend: all of it is reserved before they are read. */
+function withMemory({ signal, onProgress }: Waiting<Progress>, backend: Backend): Waiting<Progress> {
+  const { weights: memory } = backend.memory;
+  return { signal, onProgress: onProgress && ((progress) => onProgress({ ...progress, memory })) };
 }
 
 /** A model on the GPU, if that computes right and is faster, else on SIMD. The first block is read onto both. */
@@ -120,7 +125,7 @@ async function compareBackends(
   try {
     const whole = source.plan().create(onGpu.backend, precision);
     const part = source.plan(Math.min(1, config.depth)).create(simd, precision);
-    await source.read(withSecond(whole, part), waiting);
+    await source.read(withSecond(whole, part), withMemory(waiting, onGpu.backend));
     const placed = { backend: onGpu.backend, weights: await whole.finish() };
     await started;
     const found = await compare(placed, { backend: simd, weights: await part.finish() }, config, precision);

@@ -87,7 +87,7 @@ export function concatenated(results: readonly Partial<Outputs>[]): Partial<Outp
 const OF_MODEL: readonly OutputName[] = ["patchFilters", "positionEmbeddings"];
 
 /** Joins what results have by the same name, and of lists what is at the same place. */
-function eachOutput(
+export function eachOutput(
   results: readonly Partial<Outputs>[],
   join: (tensors: Tensor[], name: OutputName) => Tensor,
 ): Partial<Outputs> {
@@ -111,7 +111,7 @@ function eachOutput(
   );
 }
 
-/** Results of one image or text each, as those of a batch; sequences are filled with zeros to `tokens`. */
+/** Results of one image each, as those of a batch; sequences are filled with zeros to `tokens`. */
 export function padTogether(results: readonly Partial<Outputs>[], tokens: number): Partial<Outputs> {
   return eachOutput(results, (tensors, name) => {
     const dims = filledDims(tensors[0]!.dims.slice(1), name, tokens);

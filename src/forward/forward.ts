@@ -7,11 +7,12 @@ import { runVectors } from "../heads/vectors.js";
 import type { Call, Pending } from "../vit/call.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs } from "../vit/outputs.js";
-import { runText } from "../vit/text.js";
+import { runTexts } from "../vit/text.js";
 import { encodeImages, type ImageBatch } from "../vit/vit.js";
 import { arrived, concatenated, padTogether, passes } from "./batches.js";
 import { imagesOf, textsOf } from "./inputs.js";
 import type { ModelConfig, Weights } from "./model.js";
+import { inPlaces, passesOf, type TextPass } from "./texts.js";
 import { checkBlocks, checkHiddenState, checkInputs, checkWanted, needs } from "./wanted.js";
 
 export interface ForwardOptions {
@@ -69,18 +70,28 @@ export async function forward(
     return all;
   }
 
-  async function runTexts(wants: Call["wants"]): Promise<Pending[]> {
-    const all: Pending[] = [];
-    for (const text of textsOf(config, inputs)) {
+  /** Calls the ops of all texts of the input, pass by pass. */
+  async function runTextPasses(wants: Call["wants"]): Promise<{ passes: TextPass[]; results: Pending[] }> {
+    const passes = passesOf(config.text!, textsOf(config, inputs), OF_TOKENS.some(wants));
+    const results: Pending[] = [];
+    for (const { texts } of passes) {
       const outputs: Pending = {};
-      await runText(backend, weights.text!, config.text!, text, { wants, outputs, ...options });
-      all.push(outputs);
+      await runTexts(backend, weights.text!, config.text!, texts, { wants, outputs, ...options });
+      results.push(outputs);
     }
-    return all;
+    return { passes, results };
+  }
+
+  /** Outputs of passes of texts, when they are there. */
+  async function ofTexts({ passes, results }: { passes: TextPass[]; results: Pending[] }) {
+    return inPlaces(passes, await Promise.all(results.map(arrived)));
   }
 
   const towers = {
-    texts: async () => together(await runTexts(() => false)),
+    texts: async () => {
+      const run = await runTextPasses(() => false);
+      return () => ofTexts(run);
+    },
     images: async (name: ImagesName, wants: Call["wants"]) => together(await runAll(name, wants, false)),
   };
   for (const part of parts) await part.before?.(towers);
@@ -100,13 +111,13 @@ export async function forward(
         parts.some((part) => part.alone),
       )),
     );
-  const texts = some("text") ? await runTexts(wants) : [];
+  const texts = some("text") ? await runTextPasses(wants) : undefined;
 
   async function finish(): Promise<Partial<Outputs>> {
-    const [ofImages, ofTexts] = await Promise.all([images, texts].map((all) => Promise.all(all.map(arrived))));
+    const ofImages = await Promise.all(images.map(arrived));
     const outputs: Partial<Outputs> = {
-      ...(config.naflex ? padTogether(ofImages!, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages!)),
-      ...padTogether(ofTexts!, inputs.inputIds?.dims[1] ?? 0),
+      ...(config.naflex ? padTogether(ofImages, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages)),
+      ...(texts && (await ofTexts(texts))),
     };
     // From what both towers share to what heads make of it.
     for (const part of parts.reverse()) Object.assign(outputs, await part.finish?.(outputs));
@@ -114,6 +125,9 @@ export async function forward(
   }
   return { outputs: finish() };
 }
+
+/** Outputs of all tokens of a text; the others need those that the pooled one sees. */
+const OF_TOKENS: readonly OutputName[] = ["textLastHiddenState", "textHiddenStates", "textAttentions"];
 
 /** Outputs of passes as those of one, when they are there. */
 const together =

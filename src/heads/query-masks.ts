@@ -68,7 +68,7 @@ function planQueryMasks(
       ...{ rows: config.queries, cols: width },
       sources: [source(queries, [config.queries, width], config.queries)],
     },
-    classifier: planner.linear([classifier], config.classes + 1, width),
+    classifier: planner.linear([classifier], config.classes + 1, width, { biased: true }),
     masks: planMlp(planner, masks, width, width),
     upscale: Array.from({ length: config.upscales }, (_, i) => {
       const at = upscale.replace("#", String(i));

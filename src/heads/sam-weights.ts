@@ -134,9 +134,9 @@ export function planSam(planner: Planner, config: SamConfig, prefix: string, tok
   const norm = (name: string, cols: number, eps: number) => planner.norm(name, cols, eps);
   return {
     neck: {
-      conv1: convolution(`${at}conv1`, channels, tokens, 1),
+      conv1: convolution(`${at}conv1`, channels, tokens, 1, false),
       norm1: norm(`${at}layer_norm1`, channels, EPS_OF_MAPS),
-      conv2: convolution(`${at}conv2`, channels, channels, 3),
+      conv2: convolution(`${at}conv2`, channels, channels, 3, false),
       norm2: norm(`${at}layer_norm2`, channels, EPS_OF_MAPS),
     },
     decoder: decoder && planDecoder(decoder),
@@ -147,16 +147,16 @@ export function planSam(planner: Planner, config: SamConfig, prefix: string, tok
   }
 
   function linear(name: string, outputs: number, inputs: number): LinearPlan {
-    return exact(planner.linear([name], outputs, inputs));
+    return exact(planner.linear([name], outputs, inputs, { biased: true }));
   }
 
-  function convolution(name: string, outputs: number, inputs: number, kernel: number): LinearPlan {
+  function convolution(name: string, outputs: number, inputs: number, kernel: number, biased = true): LinearPlan {
     const arrange = kernel === 1 ? undefined : convolutionRows({ outputs, channels: inputs, kernel });
     return exact({
       place: "linear",
       ...{ outputs, inputs: kernel * kernel * inputs },
       weight: [source(weightOf(name), [outputs, inputs, kernel, kernel], outputs, { arrange })],
-      bias: has(biasOf(name)) ? [source(biasOf(name), [outputs], outputs)] : [],
+      bias: biased ? [source(biasOf(name), [outputs], outputs)] : [],
     });
   }
 

@@ -71,10 +71,11 @@ function planTextMasks(
   const { has, weightOf, biasOf } = planner;
   const { width } = decoder;
   const stages = stagesOf(names, (layer) => has(weightOf(layer)));
+  const linear = (name: string, inputs: number) => planner.linear([name], width, inputs, { biased: true });
   return {
-    factor: planner.linear([names.factor], width, widths.features),
-    term: planner.linear([names.term], width, widths.features),
-    reduces: levels.map((_, i) => planner.linear([names.reduces.replace("#", String(i))], width, widths.tokens)),
+    factor: linear(names.factor, widths.features),
+    term: linear(names.term, widths.features),
+    reduces: levels.map((_, i) => linear(names.reduces.replace("#", String(i)), widths.tokens)),
     blocks,
     convolution:
       stages.convolution === undefined

@@ -110,7 +110,7 @@ function planUpernet(planner: Planner, { scales, classes }: UpernetConfig, width
     laterals: finer("lateral_convs", 1),
     convs: finer("fpn_convs", 3),
     fuse: parts(`${HEAD}fpn_bottleneck`, FACTORS.length),
-    classifier: planner.linear([UPERNET_CLASSIFIER], classes, width),
+    classifier: planner.linear([UPERNET_CLASSIFIER], classes, width, { biased: true }),
   };
 }
 

@@ -1,122 +1,37 @@
 /**
  * Pixels of many images, made ahead of who needs them: threads decode and resize while the caller computes, and the caller
- * itself takes what no thread has taken whenever it would have to wait. So nothing waits for a thread to start, and where
- * none can be started everything is done by the caller.
+ * itself takes what no thread has taken whenever it would have to wait, unless there is a thread for every processor. So nothing
+ * waits for a thread to start, and where none can be started everything is done by the caller.
  *
  * Measured on 2 cores that others kept busy too, Node 24, ViT-Ti from JPEG files of 500×375 (5 ms), the forward pass on one
  * thread: a list took 0.78 to 0.97 of the time of its images one by one where a pass takes 18 ms (int8, 256 bits), 0.93 to
  * 1.04 where it takes 52 ms (f32); preprocessing alone 0.65 to 0.92. Passes of 2, 4 and 8 images took 0.94 to 1.00 of the
  * time an image of passes of one, which in lists did not show; they need as many times the memory. So images pass one by one.
  */
-import { processors } from "../platform/host.js";
-import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { nextTask } from "../waiting.js";
 import type { Box } from "./geometry.js";
-import type { PixelAnswer, PixelJob, PixelRequest } from "./image-worker.js";
 import { type PixelOptions, pixelsOf, withBoxes } from "./pixels.js";
 import type { SeenImage } from "./preprocess.js";
 import { type ImageInput, isAddress, readEncoded } from "./source.js";
 
-/** Images that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
-const QUEUE = 2;
-/** Images that are done or under way at once, resized ones but for one a thread. */
+/** Images that are done or under way at once, resized ones but for one a thread; or three for each thread. */
 const AHEAD = 8;
-/** A photo is decoded and resized in 5 ms. */
-const MOST_THREADS = 4;
 /** Images at addresses that are on their way or wait to be decoded: their bytes are in memory. */
 const FETCHED = 4;
 
-/** The threads that decode and resize. */
-export interface ImageWorkers {
-  /** Starts as many as there are processors and images to spare; does not wait for them. */
+/** Threads that decode and resize. */
+export interface PixelThreads {
+  /** Starts as many as a list of so many images gains by; does not wait for them. */
   start(images: number): void;
   /**
    * Gives an image to the least busy thread, if one has started and has time for it. The promise has an error if the image
    * is bad, and nothing if the thread could not do it for another reason.
    */
-  take(input: ImageInput, options: PixelOptions): Promise<PixelAnswer["pixels"]> | undefined;
-  /** Ends them; what they had is not done. */
-  dispose(): void;
-}
-
-interface Helper {
-  readonly thread: WorkerThread;
-  /** Callbacks of the jobs that it has, by their id. */
-  readonly jobs: Map<number, (pixels: PixelAnswer["pixels"]) => void>;
-}
-
-export function createImageWorkers(): ImageWorkers {
-  const workers = new Set<Helper>();
-  let started = 0;
-  let ids = 0;
-  let disposed = false;
-
-  async function start(): Promise<void> {
-    const jobs: Helper["jobs"] = new Map();
-    const onMessage = (message: unknown) => {
-      const { id, pixels } = message as PixelAnswer;
-      jobs.get(id)?.(pixels);
-      jobs.delete(id);
-      if (jobs.size === 0) thread.unref();
-    };
-    const create = () => new Worker(new URL("./image-worker.js", import.meta.url), { type: "module" });
-    const url = beside(import.meta.url, "image-worker.js");
-    const thread = await startWorker(url, { onMessage, onEnd: () => drop(worker) }, create);
-    const worker: Helper = { thread, jobs };
-    if (disposed) void thread.terminate();
-    else workers.add(worker);
-  }
-
-  function drop(worker: Helper): void {
-    workers.delete(worker);
-    for (const done of worker.jobs.values()) done(undefined);
-    worker.jobs.clear();
-  }
-
-  return {
-    start(images) {
-      const most = Math.min(MOST_THREADS, images - 1, processors() - 1);
-      // One that cannot be started, or has ended, is not replaced: the caller does its work.
-      for (; started < most; started++) start().catch(() => {});
-    },
-    take(input, { signal, fetch: _, ...options }) {
-      const [worker] = [...workers].sort((a, b) => a.jobs.size - b.jobs.size);
-      if (!worker || worker.jobs.size >= QUEUE) return undefined;
-      const id = ids++;
-      const [message, transfer] = messageOf({ id, input, ...options });
-      try {
-        worker.thread.post(message, transfer);
-      } catch {
-        // What cannot be sent, such as an element of a page, stays here.
-        return undefined;
-      }
-      worker.thread.ref();
-      const cancel = () => worker.thread.post({ cancel: id } satisfies PixelRequest, []);
-      signal?.addEventListener("abort", cancel);
-      return new Promise((resolve) =>
-        worker.jobs.set(id, (pixels) => {
-          signal?.removeEventListener("abort", cancel);
-          resolve(pixels);
-        }),
-      );
-    },
-    dispose() {
-      disposed = true;
-      for (const worker of workers) {
-        void worker.thread.terminate();
-        drop(worker);
-      }
-    },
-  };
-}
-
-/** A URL as its text, and of bytes a copy of what is looked at, not of the whole buffer behind it. */
-function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
-  const { input } = job;
-  if (input instanceof URL) return [{ ...job, input: input.href }, []];
-  if (!(input instanceof Uint8Array)) return [job, []];
-  const copy = new Uint8Array(input);
-  return [{ ...job, input: copy }, [copy.buffer]];
+  take(input: ImageInput, options: PixelOptions): Promise<SeenImage | Error | undefined> | undefined;
+  /** How many there are. */
+  readonly count: number;
+  /** True if they keep all processors busy that the caller may have: it would only take their time. */
+  readonly suffice: boolean;
 }
 
 /** An image on its way. */
@@ -140,7 +55,7 @@ interface Slot<Own> {
  */
 export async function* pixelsAhead<Own = never>(
   images: readonly ImageInput[],
-  workers: ImageWorkers,
+  threads: PixelThreads,
   options: PixelOptions,
   check: () => void,
   boxes: (place: number) => readonly Box[] | undefined = () => undefined,
@@ -168,16 +83,16 @@ export async function* pixelsAhead<Own = never>(
   }
 
   function offer(slot: Slot<Own>): void {
-    slot.busy = workers.take(slot.input, slot.options)?.then((pixels) => {
+    slot.busy = threads.take(slot.input, slot.options)?.then((pixels) => {
       slot.result = pixels;
       slot.failed = !pixels;
       slot.busy = undefined;
     });
   }
 
-  workers.start(images.length);
+  threads.start(images.length);
   for (;;) {
-    while (slots.length < AHEAD && next < images.length) {
+    while (slots.length < Math.max(AHEAD, 3 * threads.count) && next < images.length) {
       const own = boxes(next);
       const input = images[next++]!;
       slots.push({ input, options: withBoxes(options, own), result: drawn(input) });
@@ -195,11 +110,13 @@ export async function* pixelsAhead<Own = never>(
     check();
 
     const free = idle().find(({ input }) => !isAddress(input));
+    const busy = slots.flatMap(({ busy }) => busy ?? []);
     if (first.result) {
       slots.shift();
       yield first.result;
-    } else if (free) free.result = await pixelsOf(free.input, free.options).catch((error: Error) => error);
-    else await Promise.race(slots.flatMap(({ busy }) => busy ?? []));
+    } else if (free && (free.failed || !threads.suffice || busy.length === 0)) {
+      free.result = await pixelsOf(free.input, free.options).catch((error: Error) => error);
+    } else await Promise.race(busy);
     check();
   }
 }

@@ -470,14 +470,20 @@ function sizesOf(
   }
   if (mode === "bounded") {
     // Of the images of a batch, which one image is not.
-    flagOf(config, "do_pad");
+    if (flagOf(config, "do_pad") && (config.pad_size ?? undefined) !== undefined) {
+      throw unsupported("pad_size", "must be left out where images are padded to the largest", config.pad_size);
+    }
     // A lone number has its bound beside it, or as nothing has in YolosImageProcessor.
     const { size: given = size, max_size: bound } = config;
     const { shortest_edge: shortest, longest_edge: longest } = isRecord(given)
       ? given
       : { shortest_edge: given, longest_edge: bound ?? 1333 };
+    if (isRecord(given) && isSize(given.height) && isSize(given.width)) {
+      const { height, width } = given;
+      return { resize: { mode: "exact", width, height }, width, height };
+    }
     if (!isSize(shortest) || !isSize(longest)) {
-      throw unsupported("size", "must be a shortest_edge and a longest_edge", config.size);
+      throw unsupported("size", "must be a shortest_edge and a longest_edge, or a height and a width", config.size);
     }
     return { resize: { mode, shortest, longest, multiple: 16 }, width: longest, height: shortest };
   }

@@ -73,16 +73,17 @@ function parseHead(text: string): { descr: string; fortran: boolean; shape: numb
   return sizes.every(Number.isSafeInteger) ? { descr, fortran: fortran === "True", shape: sizes } : undefined;
 }
 
-/** The bytes of an .npy file of floats, version 1.0. */
+/** The bytes of an .npy file of floats or small integers, version 1.0. */
 export function encodeNpy({
   dims,
   data,
 }: {
   readonly dims: readonly number[];
-  readonly data: Float32Array;
+  readonly data: Float32Array | Int8Array;
 }): Uint8Array {
   const shape = `(${dims.join(", ")}${dims.length === 1 ? "," : ""})`;
-  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`;
+  const descr = data instanceof Int8Array ? "|i1" : "<f4";
+  const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
   // 10 bytes come before the header; with its line end the data begin at a multiple of 64.
   const start = Math.ceil((10 + header.length + 1) / 64) * 64;
   const file = new Uint8Array(start + data.byteLength);

@@ -27,5 +27,5 @@ export interface HeadOptions {
   readonly normalize?: boolean;
 }
 
-/** Bytes read of all that will be read. `phase`: "download", then "weights". */
-export type Progress = { phase: string; file: string; loaded: number; total: number };
+/** Bytes read of all that will be read. `phase`: "download", then "weights", with the bytes of memory that these take. */
+export type Progress = { phase: string; file: string; loaded: number; total: number; memory?: number };

@@ -10,6 +10,7 @@
  */
 import { AHEAD, BATCH, embedAll } from "../collection/add.js";
 import { embeddingOf } from "../collection/collection.js";
+import { toStored } from "../collection/numbers.js";
 import { digestOf, encodeRows, type Failure, type PhotoRow, readRows } from "../collection/parquet.js";
 import { digestAt, namesOf, numbered, rowsAt, vectorsAt } from "../collection/store.js";
 import type { Identity } from "../identity.js";
@@ -134,7 +135,11 @@ export async function runJob(
     data.set(vector, i * width);
   }
   signal?.throwIfAborted();
-  const first = await objects.create(vectorsAt(name), encodeNpy({ dims: [described.rows.length, width], data }));
+  const stored = toStored(identity.vectors ?? "f32", data, width);
+  const first = await objects.create(
+    vectorsAt(name),
+    encodeNpy({ dims: [described.rows.length, width], data: stored }),
+  );
   return { name, photos: described.rows.length, failures: described.failures, late: !first };
 }
 

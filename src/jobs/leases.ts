@@ -9,6 +9,7 @@
  */
 import type { Objects } from "../io/objects.js";
 import { diskTools } from "../platform/files.js";
+import { every } from "../waiting.js";
 
 export interface Lease {
   /** How often the job was taken over before. */
@@ -44,14 +45,14 @@ export function createLeases(objects: Objects, duration: number): Leases {
     const text = () => JSON.stringify({ owner, beat: beat++ });
     if (!(await objects.create(at(name, generation), text()))) return undefined;
     let beating: Promise<void> = Promise.resolve();
-    const timer = setInterval(() => {
+    const end = every(duration / 4, () => {
       // One after the other; one that fails is one heartbeat less.
       beating = beating.then(() => objects.write(at(name, generation), text())).catch(() => {});
-    }, duration / 4);
+    });
     return {
       generation,
       async release() {
-        clearInterval(timer);
+        end();
         await beating;
         // Who has taken it over removes all.
         if (await objects.has(at(name, generation + 1))) return;

@@ -41,17 +41,24 @@ const LEASE = 10_000;
 export async function plan(
   place: string,
   sources: Source | Iterable<Source> | AsyncIterable<Source>,
-  { model, pooling, shardRows = 1024, onProgress, signal, ...others }: PlanOptions = {},
+  { model, pooling, vectors, shardRows = 1024, onProgress, signal, ...others }: PlanOptions = {},
 ): Promise<Planned> {
-  checkNames("plan", others, { model: true, pooling: true, shardRows: true, onProgress: true, signal: true });
+  checkNames("plan", others, {
+    model: true,
+    pooling: true,
+    vectors: true,
+    shardRows: true,
+    onProgress: true,
+    signal: true,
+  });
   if (!Number.isSafeInteger(shardRows) || shardRows < 1 || shardRows > MAX_SHARD) {
     throw new RangeError(`plan: shardRows must be from 1 to ${MAX_SHARD}; got ${shardRows}`);
   }
   const objects = await openObjects(place);
-  const identity = await identityIn(objects, { model, pooling, signal });
+  const identity = await identityIn(objects, { model, pooling, vectors, signal });
   const lease = await leaseOfPlan(objects, signal);
   try {
-    const store = await openStore(objects, identity.width);
+    const store = await openStore(objects, identity);
     const index = createIndex(store);
     await index.update();
     const done = await doneIn(objects);

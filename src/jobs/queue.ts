@@ -42,8 +42,8 @@ interface BullMQ {
   Worker: new (name: string, run: (job: Job, token: string) => Promise<unknown>, options: object) => Worker;
 }
 interface Queue {
-  add(name: string, data: JobData, options: object): Promise<unknown>;
-  getJob(id: string): Promise<Job | undefined>;
+  addBulk(jobs: readonly { name: string; data: JobData; opts: object }[]): Promise<unknown>;
+  getFailed(): Promise<Job[]>;
   getJobCounts(...states: string[]): Promise<Record<string, number>>;
   on(event: "error", listener: () => void): void;
   close(): Promise<void>;
@@ -54,11 +54,11 @@ interface Worker {
   close(force?: boolean): Promise<void>;
 }
 interface Job {
+  readonly id?: string;
   readonly data: JobData;
   readonly attemptsMade: number;
   readonly opts: { readonly attempts?: number };
   updateProgress(progress: JobProgress): Promise<void>;
-  isFailed(): Promise<boolean>;
   retry(): Promise<void>;
 }
 interface JobData {
@@ -74,6 +74,8 @@ const [TRIES, DELAY] = [5, 1000];
 const MAX_STALLED = 100;
 /** Milliseconds that Redis has for its first answer, and those between two looks at whether anything is left. */
 const [ANSWER, LOOK] = [5000, 500];
+/** Jobs that are put in the queue at once. */
+const AT_ONCE = 1000;
 /** States of jobs that are still to be done. */
 const OPEN = ["waiting", "active", "delayed", "prioritized", "paused", "waiting-children"];
 
@@ -95,14 +97,15 @@ export async function enqueue(
   const bull = new Queue(NAME, { connection: connectionOf(queue) });
   bull.on("error", () => {});
   try {
-    for (const job of jobs) {
-      const jobId = idOf(place, job);
-      const backoff = { type: "exponential", delay: DELAY };
-      const kept = { removeOnComplete: { count: 1000 }, removeOnFail: false };
-      const there = await bull.getJob(jobId);
-      if (await there?.isFailed()) await there!.retry();
-      else await bull.add(NAME, { store: place, job }, { jobId, priority, attempts: TRIES, backoff, ...kept });
-    }
+    const backoff = { type: "exponential", delay: DELAY };
+    const kept = { removeOnComplete: { count: 1000 }, removeOnFail: false };
+    const all = jobs.map((job) => {
+      const opts = { jobId: idOf(place, job), priority, attempts: TRIES, backoff, ...kept };
+      return { name: NAME, data: { store: place, job }, opts };
+    });
+    const ids = new Set(all.map(({ opts }) => opts.jobId));
+    for (const job of await bull.getFailed()) if (ids.has(job.id!)) await job.retry();
+    for (let i = 0; i < all.length; i += AT_ONCE) await bull.addBulk(all.slice(i, i + AT_ONCE));
   } finally {
     await bull.close();
   }

@@ -1,5 +1,5 @@
 /** One writer at a time among processes, by a file that names the one and is touched while it lives. */
-import { sleep } from "../waiting.js";
+import { every, sleep } from "../waiting.js";
 import { diskTools, readNote } from "./files.js";
 import { isRunning, processId } from "./host.js";
 
@@ -55,15 +55,15 @@ export async function locked<T>(
     if (owner !== undefined) busy(owner);
     await sleep(LOOK, signal);
   }
-  const touch = setInterval(() => {
+  const end = every(TOUCH, () => {
     const now = new Date();
     fs.utimes(path, now, now).catch(() => {});
-  }, TOUCH);
+  });
   const mine = async () => (await read()) === own;
   try {
     return await task(mine);
   } finally {
-    clearInterval(touch);
+    end();
     if (await mine()) await fs.rm(path, { force: true });
   }
 }

@@ -13,7 +13,7 @@ export function fieldsOf(value: unknown, what: string, known: readonly string[])
     throw malformed(`${what} must be an object; got ${excerpt(value)}`);
   }
   const other = Object.keys(value).find((name) => !known.includes(name));
-  if (other !== undefined) throw malformed(`${what} takes ${known.join(", ")}; got ${excerpt(other)}`);
+  if (other !== undefined) throw malformed(`${what} may have ${known.join(", ")}; got ${excerpt(other)}`);
   return value as Fields;
 }
 

@@ -17,8 +17,8 @@ export interface Limits {
   /** Seconds in which a body must arrive, and again in which its answer must be there. Default: 60. */
   readonly seconds: number;
   /**
-   * Bytes of the models that are loaded at once: the least recently used ones make room, before a model is read whose size is known
-   * from the time before, else at the latest when it is there. Default: 2^32, 4 GiB.
+   * Bytes of the models that are loaded at once: the least recently used ones make room before another is read, whose headers tell
+   * how much it takes; those that are in use when they are released. Default: 2^32, 4 GiB.
    */
   readonly memory: number;
 }

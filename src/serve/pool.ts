@@ -51,51 +51,81 @@ const bytesOf = ({ model }: Entry): number => (model ? model.memory.weights + mo
 export function createPool(models: ReadonlyMap<string, OpenModel>, options: LoadOptions, most: number): Pool {
   /** Least recently used first. */
   const entries = new Map<string, Entry>();
-  /** Bytes that models took when they were last loaded. */
+  /** Those that are dropped and still in use. */
+  const leaving = new Set<Entry>();
+  /** Bytes that models are known to take. */
   const sizes = new Map<string, number>();
   const failures = new Map<string, { readonly refusal: Refusal; readonly until: number }>();
   /** Loads go one after the other: each then knows what memory there is. */
   let last: Promise<unknown> = Promise.resolve();
 
-  const total = () => [...entries.values()].reduce((sum, entry) => sum + bytesOf(entry), 0);
-  const victim = (own: string, mayDrop: (entry: Entry) => boolean = () => true) =>
-    [...entries.values()].find((entry) => entry.model && entry.name !== own && mayDrop(entry));
+  const held = () => [...leaving, ...entries.values()].filter(({ model }) => model);
+  const fits = (bytes: number) => held().reduce((sum, entry) => sum + bytesOf(entry), bytes) <= most;
+  const oldest = (besides: string, mayDrop: (entry: Entry) => boolean = () => true) =>
+    [...entries.values()].find((entry) => entry.model && entry.name !== besides && mayDrop(entry));
+  const oldestIdle = (besides: string) => oldest(besides, ({ users }) => users === 0);
 
   /** Disposes of a model when its users are done; who comes meanwhile loads it anew. */
   async function drop(entry: Entry): Promise<void> {
     entries.delete(entry.name);
+    leaving.add(entry);
     if (entry.users > 0) {
       await new Promise<void>((resolve) => {
         entry.idle = resolve;
       });
     }
+    leaving.delete(entry);
     entry.model?.dispose();
   }
 
-  /** Makes room for as many bytes of a model. */
+  /** Makes room for as many bytes of a model, by those that nobody uses first. */
   async function makeRoom(name: string, bytes: number): Promise<void> {
-    for (let entry = victim(name); entry && total() + bytes > most; entry = victim(name)) await drop(entry);
+    dropIdle(name, bytes);
+    for (let entry = oldest(name); entry && !fits(bytes); entry = oldest(name)) await drop(entry);
   }
 
+  /** Makes as much of it as there is without waiting. */
+  function dropIdle(name: string, bytes: number): void {
+    for (let entry = oldestIdle(name); entry && !fits(bytes); entry = oldestIdle(name)) void drop(entry);
+  }
+
+  function checkSize(name: string, bytes: number): void {
+    if (bytes <= most) return;
+    throw new Refusal(507, `the model "${name}" takes more memory than this server has for models`);
+  }
+
+  /** Loads a model into the room that there is for it; of one that was never loaded, its headers tell how much it takes. */
   async function load(name: string, open: OpenModel): Promise<Model> {
-    await makeRoom(name, sizes.get(name) ?? 0);
-    const model = await open({
-      ...options,
-      // Of a model that was never loaded, its files tell the size before its weights are read.
-      onProgress({ phase, total: bytes }) {
-        if (phase !== "weights") return;
-        const idle = () => victim(name, ({ users }) => users === 0);
-        for (let entry = idle(); entry && total() + bytes > most; entry = idle()) void drop(entry);
-      },
-    });
-    const bytes = model.memory.weights + model.memory.activations;
-    sizes.set(name, bytes);
-    if (bytes > most) {
-      model.dispose();
-      throw new Refusal(507, `the model "${name}" takes more memory than this server has for models`);
+    for (;;) {
+      const known = sizes.get(name) ?? 0;
+      checkSize(name, known);
+      await makeRoom(name, known);
+      const early = new AbortController();
+      const model = await open({
+        ...options,
+        signal: early.signal,
+        onProgress({ memory = 0 }) {
+          if (memory <= (sizes.get(name) ?? 0)) return;
+          sizes.set(name, memory);
+          if (memory <= most) dropIdle(name, memory);
+          // No weights are read before those are through who use the memory.
+          if (!fits(memory)) early.abort();
+        },
+      }).catch((error) => {
+        if (!early.signal.aborted) throw error;
+      });
+      if (!model) continue;
+      const bytes = model.memory.weights + model.memory.activations;
+      sizes.set(name, bytes);
+      try {
+        checkSize(name, bytes);
+      } catch (error) {
+        model.dispose();
+        throw error;
+      }
+      await makeRoom(name, bytes);
+      return model;
     }
-    await makeRoom(name, bytes);
-    return model;
   }
 
   function begin(name: string): Entry {
@@ -119,14 +149,18 @@ export function createPool(models: ReadonlyMap<string, OpenModel>, options: Load
   }
 
   function release(entry: Entry): void {
-    if (--entry.users === 0) entry.idle?.();
+    if (--entry.users > 0) return;
+    entry.idle?.();
+    // Activations grow with what is asked.
+    dropIdle(entry.name, 0);
   }
 
   return {
     names: [...models.keys()],
     get bytes() {
-      const loaded = [...entries.values()].filter(({ model }) => model);
-      return Object.fromEntries(loaded.map((entry) => [entry.name, bytesOf(entry)]));
+      const bytes: Record<string, number> = {};
+      for (const entry of held()) bytes[entry.name] = (bytes[entry.name] ?? 0) + bytesOf(entry);
+      return bytes;
     },
     async use(name, signal) {
       const failure = failures.get(name);

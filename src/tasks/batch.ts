@@ -9,8 +9,8 @@ export interface BatchError<Result> extends AggregateError {
 }
 
 /**
- * Collects what `compute` makes of the pixels of all images, one after the other; an error, when all are through, if any failed. A
- * second is begun before the first is there: a GPU then has work while its results are on their way.
+ * Collects what `compute` makes of the pixels of all images, begun one after the other; an error, when all are through, if any failed.
+ * @param atOnce how many may be under way: two for a GPU, which then has work while results are on their way.
  * @param check throws when nobody wants them any more.
  * @throws BatchError
  */
@@ -18,6 +18,7 @@ export async function collect<Pixels, Result>(
   name: string,
   images: AsyncIterable<Pixels | Error>,
   compute: (pixels: Pixels) => Promise<Result>,
+  atOnce: () => number,
   check: () => void,
 ): Promise<Result[]> {
   const results: (Result | undefined)[] = [];
@@ -31,14 +32,14 @@ export async function collect<Pixels, Result>(
       failed[place] = error as Error;
     }
   }
-  let before: Promise<void> | undefined;
+  const begun: Promise<void>[] = [];
   for await (const pixels of images) {
     const taken = take(results.push(undefined) - 1, pixels);
     taken.catch(() => {});
-    await before;
-    before = taken;
+    begun.push(taken);
+    while (begun.length >= atOnce()) await begun.shift();
   }
-  await before;
+  await Promise.all(begun);
   const errors = Object.values(failed);
   if (errors.length === 0) return results as Result[];
   const message = `${name}: ${errors.length} of ${results.length} images failed; ${errors[0]!.message}`;

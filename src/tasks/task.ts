@@ -24,6 +24,8 @@ export interface TaskModel {
   featuresOf(texts: readonly string[]): Promise<Float32Array[]>;
   /** Features of texts, of length 1. They are kept, so that the same texts cost nothing the next time. */
   embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
+  /** Directions of classes by the texts of each (directions.ts). */
+  directionsOf(classes: readonly (readonly string[])[]): Promise<Float32Array[]>;
   /** Embedding of an image that is looked for in others, [1, D]. That of a Blob is kept, which cannot change. */
   embedQuery(image: ImageInput): Promise<Tensor>;
 }

@@ -18,8 +18,8 @@ export interface ZeroShotOptions {
 
 export interface ZeroShot {
   /**
-   * Classes named by texts, best first, with the softmax of their scores, or with the sigmoid of each (SigLIP). Embeddings
-   * of texts are kept, so that the same labels cost nothing the next time.
+   * Classes named by texts, best first, with the softmax of their scores, or with the sigmoid of each (SigLIP). What is made of
+   * the texts is kept, so that the same labels cost nothing the next time: in memory, and with load's option textCache on disk.
    * @param labels what stands for {} in the template.
    * @throws RangeError if the checkpoint has no text tower.
    * @example
@@ -37,7 +37,7 @@ export const zeroShot: Task<ZeroShotOptions, [labels: readonly string[]], Predic
   options: { template: true, topK: true },
   arguments: 1,
   lacks: ({ text }) => (text ? undefined : "a text tower"),
-  async begin({ similarity, embedTexts }, { template = "This is a photo of {}.", topK }, labels) {
+  async begin({ similarity, directionsOf }, { template = "This is a photo of {}.", topK }, labels) {
     const list = textsOf("zeroShot", labels);
     const templates = textsOf("zeroShot", typeof template === "string" ? [template] : template);
     const without = templates.find((text) => !text.includes("{}"));
@@ -46,10 +46,10 @@ export const zeroShot: Task<ZeroShotOptions, [labels: readonly string[]], Predic
     }
     const most = topK ?? list.length;
     checkTopK("zeroShot", most);
-    const directions: Float32Array[] = [];
-    for (const label of list) {
-      directions.push(meanDirection(await embedTexts(templates.map((text) => text.replaceAll("{}", label)))));
-    }
+    // By a function: a label may have "$&" in it.
+    const directions = await directionsOf(
+      list.map((label) => templates.map((text) => text.replaceAll("{}", () => label))),
+    );
     const { scale, bias, independent } = similarity!;
     return async (image) => {
       const data = toUnit((await image.run(["imageFeatures"])).imageFeatures.data);
@@ -61,16 +61,16 @@ export const zeroShot: Task<ZeroShotOptions, [labels: readonly string[]], Predic
     name: "zero-shot",
     help: "which of some texts fit each image best",
     options: {
-      labels: { option: 0, kind: "texts", help: "the texts, with commas between" },
-      template: { option: "template", kind: "text", absent: '"This is a photo of {}."', help: "" },
+      labels: { option: 0, kind: "texts", help: "texts, with commas between, or @FILE" },
+      template: {
+        option: "template",
+        kind: "text",
+        absent: '"This is a photo of {}."',
+        help: "or @FILE with several",
+      },
       top: { option: "topK", kind: "count", help: "how many" },
     },
     json: (top) => ({ top: top.map(({ label, index, probability }) => ({ label, index, probability })) }),
     lines: predictionLines,
   },
 };
-
-/** The direction of the mean of unit vectors. */
-function meanDirection(rows: readonly Float32Array[]): Float32Array {
-  return toUnit(Float32Array.from(rows[0]!, (_, i) => rows.reduce((sum, row) => sum + row[i]!, 0) / rows.length));
-}

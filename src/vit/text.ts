@@ -1,4 +1,4 @@
-/** The text tower of CLIP (Radford et al. 2021, section 2.4), SigLIP (Zhai et al. 2023) and those that have BERT: one text at a time. */
+/** The text tower of CLIP (Radford et al. 2021, section 2.4), SigLIP (Zhai et al. 2023) and those that have BERT. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm } from "../backend.js";
 import { type Call, tensorOf } from "./call.js";
 import { type Block, type EncoderConfig, encode, type PostNorm } from "./encoder.js";
@@ -46,58 +46,77 @@ export interface Text {
   readonly mask: readonly boolean[] | undefined;
 }
 
-/** Calls the ops of a text; the values of what is wanted arrive later. */
-export async function runText(
+/**
+ * Calls the ops of texts; the values of what is wanted arrive later.
+ * @param texts one, or several without a mask that have as many tokens each and are pooled at the same one.
+ */
+export async function runTexts(
   backend: Backend,
   weights: TextWeights,
   config: TextConfig,
-  { ids, mask }: Text,
+  texts: readonly Text[],
   call: Call,
 ): Promise<void> {
   const { wants, outputs, signal } = call;
   const { width, heads } = config;
+  const count = texts.length;
+  const [{ ids, mask }] = texts as readonly [Text];
   const tokens = ids.length;
+  const sequence = { images: count, tokens };
   const tensor = (x: Matrix, ...dims: number[]) => tensorOf(backend.read(x), dims);
   const mark = backend.mark();
   try {
-    const z = backend.createTensor(tokens, width);
-    const rows = new Float32Array(tokens * width);
-    for (const [i, id] of ids.entries()) {
-      rows.set(weights.embedding.subarray(id * width, (id + 1) * width), i * width);
-    }
-    const { types, preNorm, norm } = weights;
-    if (config.embedScale !== 1) for (const i of rows.keys()) rows[i]! *= config.embedScale;
-    if (types) for (const i of rows.keys()) rows[i]! += types[i % width]!;
-    const positions = backend.createTensor(tokens, width, positionsOf(weights, config, ids));
-    backend.assembleTokens(z, undefined, backend.createTensor(tokens, width, rows), positions);
+    const { preNorm, norm } = weights;
+    const z = backend.createTensor(count * tokens, width, embedded(weights, config, texts));
     if (preNorm) backend.layerNorm(z, z, preNorm);
 
     const bias = maskOf(config, tokens, mask);
     const places = { bias: bias && backend.createTensor(tokens, tokens, bias) };
     const names = { states: "textHiddenStates", attentions: "textAttentions" } as const;
-    const taps = listsOf(backend, z, { images: 1, tokens }, heads, call, names);
-    await encode(backend, config, weights.blocks, z, { images: 1, tokens }, places, { taps, signal });
+    const taps = listsOf(backend, z, sequence, heads, call, names);
+    await encode(backend, config, weights.blocks, z, sequence, places, { taps, signal });
     if (norm) backend.layerNorm(z, z, norm);
-    if (wants("textLastHiddenState")) outputs.textLastHiddenState = tensor(z, 1, tokens, width);
+    if (wants("textLastHiddenState")) outputs.textLastHiddenState = tensor(z, count, tokens, width);
 
-    let y = backend.createTensor(1, width);
+    let y = backend.createTensor(count, width);
     if (config.pooling === "mean")
       backend.pool(y, z, { tokens, first: 0, count: mask?.filter(Boolean).length ?? tokens });
     else backend.pool(y, z, { tokens, first: pooledToken(config.pooling, ids), count: 1 });
     for (const { layer, activation } of weights.readout) {
-      const read = backend.createTensor(1, layer.outputs);
+      const read = backend.createTensor(count, layer.outputs);
       backend.linear(read, y, layer, { activation });
       y = read;
     }
     const { projection } = weights;
-    const projected = projection ? backend.createTensor(1, projection.outputs) : y;
+    const projected = projection ? backend.createTensor(count, projection.outputs) : y;
     if (projection) backend.linear(projected, y, projection);
-    outputs.textFeatures = tensor(projected, 1, projected.cols);
+    outputs.textFeatures = tensor(projected, count, projected.cols);
     // transformers calls the projected vector pooler_output.
     outputs.textPooled = outputs.textFeatures;
   } finally {
     backend.release(mark);
   }
+}
+
+/** Embeddings of the tokens of texts and of their positions, [texts·tokens, D]. */
+function embedded(weights: TextWeights, config: TextConfig, texts: readonly Text[]): Float32Array {
+  const { embedding, types } = weights;
+  const { width, embedScale } = config;
+  const tokens = texts[0]!.ids.length;
+  const rows = new Float32Array(texts.length * tokens * width);
+  let positions: Float32Array | undefined;
+  for (const [text, { ids }] of texts.entries()) {
+    // Where they are counted past padding, each text has its own.
+    if (!positions || config.padding !== undefined) positions = positionsOf(weights, config, ids);
+    for (const [i, id] of ids.entries()) {
+      const row = rows.subarray((text * tokens + i) * width, (text * tokens + i + 1) * width);
+      row.set(embedding.subarray(id * width, (id + 1) * width));
+      if (embedScale !== 1) for (let x = 0; x < width; x++) row[x]! *= embedScale;
+      if (types) for (let x = 0; x < width; x++) row[x]! += types[x]!;
+      for (let x = 0; x < width; x++) row[x]! += positions[i * width + x]!;
+    }
+  }
+  return rows;
 }
 
 /** Row of the position table for the first token. */
@@ -146,7 +165,8 @@ function maskOf({ causal }: TextConfig, tokens: number, mask: readonly boolean[]
   });
 }
 
-function pooledToken(pooling: Exclude<TextConfig["pooling"], "mean">, ids: readonly number[]): number {
+/** The place of the token that stands for a text. */
+export function pooledToken(pooling: Exclude<TextConfig["pooling"], "mean">, ids: readonly number[]): number {
   if (pooling === "first") return 0;
   if (pooling === "last") return ids.length - 1;
   // transformers takes the first of several largest, and the first token where there is no end.

@@ -11,10 +11,12 @@ function worst(tile: u32, tokens: usize, heads: usize, d: usize, height: usize =
   const qkv = floats(<i32>(tokens * 3 * width + 8));
   const out = floats(<i32>(tokens * width));
   const maps = floats(<i32>(heads * tokens * tokens));
-  const scratch = floats(<i32>(attentionScratch(tokens, heads, d) >> 2));
+  const grid = height > 0 ? tokens / height : 0;
+  const bytes = attentionScratch(tokens, heads, d, height, grid);
+  const scratch = floats(<i32>(bytes >> 2));
   noise(qkv, <i32>(tokens * 3 * width), 1);
   // Scratch is whatever was there before.
-  for (let i: usize = 0; i < attentionScratch(tokens, heads, d); i += 4) store<u32>(scratch + i, 0x7fc00000);
+  for (let i: usize = 0; i < bytes; i += 4) store<u32>(scratch + i, 0x7fc00000);
   const job = room<AttentionJob>();
   job.tile = tile;
   job.images = 1;
@@ -31,7 +33,6 @@ function worst(tile: u32, tokens: usize, heads: usize, d: usize, height: usize =
   job.probabilities = maps;
   job.probabilityStride = tokens << 2;
   job.scratch = scratch;
-  const grid = height > 0 ? tokens / height : 0;
   const down = floats(<i32>(2 * tokens * d + 8));
   const across = floats(<i32>(2 * tokens * d + 8));
   if (height > 0) {

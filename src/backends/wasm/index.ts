@@ -38,11 +38,11 @@ import {
   checkSwiglu,
   checkToWindows,
 } from "../shapes.js";
-import { align, createHeap } from "./heap.js";
+import { align, createHeap, type Heap, takePages } from "./heap.js";
 import type { Kernels } from "./jobs.gen.js";
 import { activations } from "./kernels.gen.js";
 import { type Build, compileKernels, givenKernels, instantiate, type KernelSource } from "./kernels.js";
-import { alone, startPool, threadsFor } from "./threads.js";
+import { alone, lanesFor, startPool, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
 import { wideKernels } from "./wide.js";
 
@@ -92,8 +92,11 @@ function partsOf(from: Attended, width: number): Record<"q" | "k" | "v", { at: n
   return { q: { at, stride }, k: { at: at + width * 4, stride }, v: { at: at + 2 * width * 4, stride } };
 }
 
-/** Rows of `matmul` that are multiplied at once, whose packed copy stays small. */
-const MATMUL_ROWS = 960;
+/** Bytes that a thread takes of a memory that it joins, besides room for as many activations as were taken before. */
+const LEAST_SHARE = 1 << 20;
+
+/** Columns up to which numbers are read one by one: 1 of 65,268 rows took 5.8 ms by views. */
+const NARROW = 16;
 
 const padded = (cols: number) => Math.ceil(cols / 8) * 8;
 
@@ -116,16 +119,33 @@ export interface WasmOptions {
   readonly wasm?: KernelSource;
 }
 
-export interface WasmBackend extends Backend {
+/** How a backend of these kernels runs. */
+interface Running {
   readonly build: Build;
   readonly tiles: Tiles;
   /** Threads that ops run on: those asked for, or one where they cannot be had. */
   readonly threads: number;
   /** Resolves when the threads run (until then, ops run on one); rejects if they could not be started. */
   readonly started: Promise<void>;
+  /** Undefined where the memory cannot be shared. */
+  readonly shared: SharedKernels | undefined;
   /** The kernels that linear layers of a precision run on, in words. */
   describe(precision: Precision): string;
 }
+
+/** Kernels and their memory, to be sent to threads that compute by themselves on the weights there (joinWasmBackend). */
+export interface SharedKernels {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly build: Build;
+  readonly tiles: Tiles;
+  /** How many threads may. */
+  readonly threads: number;
+  /** Bytes of activations that passes have taken so far. */
+  readonly activations: number;
+}
+
+export interface WasmBackend extends Backend, Running {}
 
 /** Compiles and instantiates the kernels on a memory of their own. */
 export async function createWasmBackend(options: WasmOptions = {}): Promise<WasmBackend> {
@@ -136,22 +156,62 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
   const wide = options.wide ? await wideKernels(shared, given) : undefined;
   const compiled = wide && "module" in wide ? wide : (given ?? (await compileKernels({ shared, build: wanted }))!);
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared });
-  const { build } = compiled;
+  const { build, module } = compiled;
   const tiles = options.tiles ?? (await fastestTiles(compiled));
   const stalled = () => {
     throw pool!.lost();
   };
-  const instance = await instantiate(compiled.module, memory, { threads: count, stalled });
-  let { kernels } = instance;
-  const heap = createHeap(memory, instance.base);
-  const pool = shared ? startPool(count, compiled.module, memory, kernels) : undefined;
-  const base = heap.top;
-  let weightsEnd = base;
+  const { kernels, base } = await instantiate(module, memory, { threads: count, stalled });
+  const pool = shared ? startPool(count, module, memory, kernels) : undefined;
+  const running = () => (pool?.failure ? 1 : count);
+  const backend: WasmBackend = backendOn(kernels, memory, createHeap(memory, base), {
+    build,
+    tiles,
+    get threads() {
+      return running();
+    },
+    started: pool?.started ?? Promise.resolve(),
+    get shared() {
+      if (running() === 1) return undefined;
+      return { module, memory, build, tiles, threads: lanesFor(threads), activations: backend.memory.activations };
+    },
+    describe(precision) {
+      const tile = precision === "int8" ? INTEGER_TILES[tiles.integer] : FLOAT_TILES[tiles.float];
+      const simd = build === "relaxed" ? "relaxed SIMD" : "SIMD";
+      const lacking = [wide && "reason" in wide ? wide.reason : undefined, fewer, pool?.failure?.message];
+      const why = lacking.filter((reason) => reason !== undefined);
+      return [`${compiled.wide ? "256-bit " : ""}${simd}, ${tile} tiles`, ...why].join("; ");
+    },
+    dispose: () => pool?.dispose(),
+  });
+  return backend;
+}
+/** A backend of one thread on the memory of another, with whose weights it computes; its activations are its own. */
+export async function joinWasmBackend(shared: SharedKernels): Promise<WasmBackend> {
+  const { module, memory, build, tiles, activations } = shared;
+  const { begin, end } = takePages(memory, LEAST_SHARE + activations);
+  const { kernels, base } = await instantiate(module, memory, { words: begin });
+  return backendOn(kernels, memory, createHeap(memory, base, end), {
+    ...{ build, tiles, threads: 1, started: Promise.resolve(), shared: undefined },
+    describe: () => "a thread of its own",
+    dispose() {},
+  });
+}
+
+/** Ops on kernels whose memory has this stack. */
+function backendOn(
+  kernels: Kernels,
+  memory: WebAssembly.Memory,
+  heap: Heap,
+  running: Running & { dispose(): void },
+): WasmBackend {
+  const { tiles } = running;
+  let weights = 0;
   let marks = 0;
 
   function push(bytes: number): number {
     const at = heap.push(bytes);
-    if (marks === 0) weightsEnd = heap.top;
+    if (marks === 0) weights = heap.used;
     return at;
   }
 
@@ -187,21 +247,18 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
 
   const backend: WasmBackend = {
     name: "wasm",
-    build,
+    build: running.build,
     tiles,
     get threads() {
-      return pool?.failure ? 1 : count;
+      return running.threads;
     },
-    started: pool?.started ?? Promise.resolve(),
-    describe(precision) {
-      const tile = precision === "int8" ? INTEGER_TILES[tiles.integer] : FLOAT_TILES[tiles.float];
-      const simd = build === "relaxed" ? "relaxed SIMD" : "SIMD";
-      const lacking = [wide && "reason" in wide ? wide.reason : undefined, fewer, pool?.failure?.message];
-      const why = lacking.filter((reason) => reason !== undefined);
-      return [`${compiled.wide ? "256-bit " : ""}${simd}, ${tile} tiles`, ...why].join("; ");
+    started: running.started,
+    get shared() {
+      return running.shared;
     },
+    describe: running.describe,
     get memory() {
-      return { weights: weightsEnd - base, activations: Math.max(0, heap.peak - weightsEnd) };
+      return { weights, activations: Math.max(0, heap.peak - weights) };
     },
 
     createTensor(rows, cols, data) {
@@ -304,9 +361,12 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     async read(x) {
       const { rows, cols, at, stride } = x as WasmTensor;
       const data = new Float32Array(rows * cols);
+      const { f32 } = heap;
       for (let row = 0; row < rows; row++) {
         const from = (at + row * stride) / 4;
-        data.set(heap.f32.subarray(from, from + cols), row * cols);
+        // A view costs as much as a few dozen numbers.
+        if (cols > NARROW) data.set(f32.subarray(from, from + cols), row * cols);
+        else for (let i = 0; i < cols; i++) data[row * cols + i] = f32[from + i]!;
       }
       return data;
     },
@@ -464,7 +524,9 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         across: across?.at ?? 0,
         acrossStride: across?.stride ?? 0,
         width: decomposed?.width ?? 0,
-        scratch: heap.scratch(kernels.attentionScratch(tokens, images * heads, d)),
+        scratch: heap.scratch(
+          kernels.attentionScratch(tokens, images * heads, d, decomposed?.height ?? 0, decomposed?.width ?? 0),
+        ),
       });
     },
 
@@ -528,7 +590,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
         w: w.at,
         k: w.inputs,
         activation: activation ? ACTIVATIONS[activation] : 0,
-        scratch: heap.scratch(kernels.convolveScratch(precision, tile, w.inputs)),
+        scratch: heap.scratch(kernels.linearScratch(precision, tile, o.rows, w.inputs)),
         accumulate,
         channels: cols,
         height: window.height,
@@ -586,28 +648,24 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
       const w = heap.push(panels * kernels.weightPanelBytes(PRECISIONS.f32, k));
       for (let image = 0; image < images; image++) {
         kernels.packPanels({ w, k, x: b.at + image * columns * b.stride, xStride: b.stride, rows: columns });
-        for (let row = 0; row < rows; row += MATMUL_ROWS) {
-          const first = image * rows + row;
-          const count = Math.min(MATMUL_ROWS, rows - row);
-          kernels.linear({
-            precision: PRECISIONS.f32,
-            tile: tiles.float,
-            out: o.at + first * o.stride,
-            outStride: o.stride,
-            rows: count,
-            panels,
-            x: a.at + first * a.stride,
-            xStride: a.stride,
-            w,
-            k,
-            activation: 0,
-            scratch: heap.scratch(kernels.linearScratch(PRECISIONS.f32, tiles.float, count, k)),
-            accumulate: false,
-            scale: 0,
-            shift: 0,
-            eps: 0,
-          });
-        }
+        kernels.linear({
+          precision: PRECISIONS.f32,
+          tile: tiles.float,
+          out: o.at + image * rows * o.stride,
+          outStride: o.stride,
+          rows,
+          panels,
+          x: a.at + image * rows * a.stride,
+          xStride: a.stride,
+          w,
+          k,
+          activation: 0,
+          scratch: heap.scratch(kernels.linearScratch(PRECISIONS.f32, tiles.float, rows, k)),
+          accumulate: false,
+          scale: 0,
+          shift: 0,
+          eps: 0,
+        });
       }
       heap.popTo(top);
     },
@@ -708,7 +766,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     dispose() {
       // The memory is freed when nothing refers to it: every op goes through `kernels`, and the heap through this object.
       kernels = disposedKernels;
-      pool?.dispose();
+      running.dispose();
     },
   };
   return backend;

@@ -115,18 +115,26 @@ async function moduleOf(source: ArrayBuffer | Uint8Array | string | URL): Promis
   return (await compileEagerly(bytes, [])) ?? compileAllowed(bytes);
 }
 
-/**
- * The kernels on `memory`, for one of its `threads`. `stalled` is called, and must throw, when the others do not answer.
- * Memory below the `base` is theirs.
- */
+/** Place of an instance among those that share a memory. */
+export interface InstanceOptions {
+  /** Which of the threads that work on the same ops, and how many they are. */
+  readonly thread?: number;
+  readonly threads?: number;
+  /** Called when the others do not answer; it must throw. */
+  readonly stalled?: () => void;
+  /** The words by which these threads work together, zeros at first; behind the kernels' constants unless given. */
+  readonly words?: number;
+}
+
+/** The kernels on `memory`. Their words end at the `base`. */
 export async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
-  { thread = 0, threads = 1, stalled = () => {} }: { thread?: number; threads?: number; stalled?: () => void } = {},
+  { thread = 0, threads = 1, stalled = () => {}, words }: InstanceOptions = {},
 ): Promise<{ kernels: Kernels; base: number }> {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, stalled } });
   const kernels = exports as unknown as Kernels;
-  const sync = Math.ceil(kernels.heapBase() / 64) * 64;
+  const sync = words ?? Math.ceil(kernels.heapBase() / 64) * 64;
   kernels.attach(sync, thread, threads);
   const job = sync + kernels.syncBytes();
   return { kernels: { ...kernels, ...opsOf(exports, memory, job) }, base: job + 4 * JOB_WORDS };

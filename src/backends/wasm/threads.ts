@@ -28,6 +28,9 @@ export async function threadsFor(wanted: "auto" | number): Promise<{ count: numb
   return { count };
 }
 
+/** Threads that may each run a pass of their own at once: one after the other of a list then takes as long, so more of them gain. */
+export const lanesFor = (wanted: "auto" | number): number => (wanted === "auto" ? processors() : wanted);
+
 /** The answer for kernels without shared memory. */
 export const alone = (wanted: "auto" | number): { count: number; reason?: string } =>
   wanted === 1 ? { count: 1 } : { count: 1, reason: "one thread: these kernels share no memory" };

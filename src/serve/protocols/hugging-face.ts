@@ -11,7 +11,7 @@ import { jsonOf } from "../body.js";
 import { type Call, embedding, type Input, type Work } from "../call.js";
 import { choice, type Fields, fieldsOf, optional } from "../fields.js";
 import { plainFailure, type Route } from "../protocol.js";
-import { malformed } from "../refusal.js";
+import { malformed, Refusal } from "../refusal.js";
 
 interface HubTask {
   /** The model's own task that it is. */
@@ -138,10 +138,15 @@ function taskOf(model: Model, wanted: string | undefined, hasLabels: boolean): s
   throw malformed(`this model cannot ${what}; it can ${able.join(", ") || "do nothing of these tasks"}`);
 }
 
+/** The first byte of JSON of which nothing says so, as of `curl -d`; no image begins with it. */
+const BRACE = 0x7b;
+
 /** The inputs as they are, and whether they are a list. */
 async function requestOf(call: Call): Promise<{ inputs: readonly unknown[]; list: boolean; parameters: Fields }> {
+  const type = call.request.headers.get("content-type") ?? "";
+  if (/^multipart\//i.test(type)) throw new Refusal(415, "the body must be an image, or JSON; got a form");
   const body = await call.body();
-  if (!/^application\/json\b/i.test(call.request.headers.get("content-type") ?? "")) {
+  if (!/^application\/json\b/i.test(type) && body[0] !== BRACE) {
     return { inputs: [body], list: false, parameters: {} };
   }
   const { inputs, parameters, ...beside } = fieldsOf(jsonOf(body), "the body", ["inputs", "parameters", ...BESIDE]);

@@ -70,7 +70,8 @@ export const immich: readonly Route[] = [
     method: "GET",
     path: "/",
     open: true,
-    answer: () => Response.json({ message: "Immich ML" }),
+    // For people, who look here first, too.
+    answer: () => Response.json({ message: "Immich ML", server: "vitrail" }),
     failure: plainFailure,
   },
 ];

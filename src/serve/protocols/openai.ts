@@ -11,27 +11,24 @@ import { choice, type Fields, fieldsOf, optional } from "../fields.js";
 import type { Route } from "../protocol.js";
 import { malformed } from "../refusal.js";
 
-/** Names that a request may have; `user` says who asks, which OpenAI keeps. */
-const KNOWN = [
-  "model",
-  "input",
-  "messages",
-  "modality",
-  "encoding_format",
-  "embedding_type",
-  "dimensions",
-  "normalized",
-  "user",
-];
-
+/** Names of a format: OpenAI's, Jina's, and that of LlamaIndex for Jina's. */
+const FORMAT_NAMES = ["encoding_format", "embedding_type", "encoding_type"];
 const FORMATS = ["float", "base64"] as const;
+
+/** Names that a request may have; `user` says who asks, which OpenAI keeps. */
+const KNOWN = ["model", "input", "messages", "modality", ...FORMAT_NAMES, "dimensions", "normalized", "user"];
+
+/** The model of a request of Infinity's client that names none. */
+const NO_MODEL = "default/not-specified";
 
 async function embeddings(call: Call): Promise<Response> {
   const fields = fieldsOf(jsonOf(await call.body()), "the body", KNOWN);
-  const name = call.modelOf(optional(fields, "model", "text"));
-  const format = choice(fields, "encoding_format", FORMATS) ?? choice(fields, "embedding_type", FORMATS);
+  const asked = optional(fields, "model", "text");
+  const name = call.modelOf(asked === NO_MODEL ? undefined : asked);
+  const [format] = FORMAT_NAMES.flatMap((name) => choice(fields, name, FORMATS) ?? []);
   const normalize = optional(fields, "normalized", "flag") ?? true;
-  const dimensions = optional(fields, "dimensions", "count");
+  // Infinity's client asks for 0 of them where it wants all.
+  const dimensions = fields.dimensions === 0 ? undefined : optional(fields, "dimensions", "count");
   const inputs = inputsOf(fields);
   let tokens = 0;
   const rows = await call.use(name, (model, each) => {
@@ -69,10 +66,12 @@ function inputsOf(fields: Fields): readonly Input[] {
     if (typeof one === "string") return modality === "image" ? { image: one } : { text: one };
     if (typeof one === "number" || Array.isArray(one))
       throw malformed("input must be of texts and images, not of tokens");
-    const { text, image } = fieldsOf(one, "an input", ["text", "image"]);
-    if (typeof text === "string" && image === undefined) return { text };
-    if (typeof image === "string" && text === undefined) return { image };
-    throw malformed(`an input must have a text or an image; got ${excerpt(one)}`);
+    // Images as Jina has them, and as LangChain and LlamaIndex have them for Jina.
+    const given = Object.entries(fieldsOf(one, "an input", ["text", "image", "bytes", "url"]));
+    const [[kind, value] = [], ...others] = given;
+    if (typeof value !== "string" || others.length > 0)
+      throw malformed(`an input must have a text or an image; got ${excerpt(one)}`);
+    return kind === "text" ? { text: value } : { image: value };
   });
 }
 
@@ -125,8 +124,10 @@ const described = ({ server }: Call, id: string) => ({
 const models = (call: Call) =>
   Response.json({ object: "list", data: call.server.pool.names.map((name) => described(call, name)) });
 
+/** OpenAI's error, and the sentence where clients of Infinity and Jina look for it. */
 const failure = (status: number, message: string) => ({
   error: { message, type: status < 500 ? "invalid_request_error" : "server_error", param: null, code: null },
+  detail: message,
 });
 
 export const openai: readonly Route[] = [

@@ -1,0 +1,175 @@
+/**
+ * Threads that work on the images of a list side by side: each decodes and resizes one, or runs a pass of the model on one, by
+ * itself. A pass on one thread waits for no other between its ops, and bits do not depend on where it runs, so a list takes the
+ * least time when every processor has an image of its own (bench/lanes.ts has the model of cost, and what it was fitted to).
+ * A single image has all threads for each of its ops (backends/wasm/threads.ts).
+ *
+ * Lanes of a model whose memory cannot be shared decode only. Nothing waits for a thread to start.
+ */
+import type { ForwardOptions } from "../forward/forward.js";
+import type { PixelThreads } from "../image/ahead.js";
+import { processors } from "../platform/host.js";
+import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
+import type { Inputs } from "../vit/inputs.js";
+import type { OutputName, Outputs } from "../vit/outputs.js";
+import type { LaneAnswer, LaneModel, LaneRequest, PassAnswer, PassJob, PixelAnswer, PixelJob } from "./lane.js";
+
+/** Jobs that a thread has at once: one under way, and one for when the caller is busy and cannot give it more. */
+const QUEUE = 2;
+/** Threads that only decode: a photo is decoded and resized in 5 ms. */
+const MOST_DECODING = 4;
+/** Images of a list for each thread, at least: of fewer, the last ones leave most threads without any. */
+const LEAST_IMAGES = 2;
+/** Bytes of activations in all threads, at most. */
+const MOST_BYTES = 2 ** 30;
+
+export interface Lanes extends PixelThreads {
+  /** Threads that run passes. */
+  readonly passing: number;
+  /** Bytes that activations on these threads have taken at most. */
+  readonly activations: number;
+  /**
+   * Runs a pass on the least busy thread that has the model, if there is one. The promise has nothing if the thread ended or
+   * had no room; the pass is then to be run elsewhere.
+   */
+  run(
+    inputs: Inputs,
+    wanted: readonly OutputName[],
+    options: ForwardOptions,
+  ): Promise<Partial<Outputs> | undefined> | undefined;
+  /** Ends them; what they had is not done. */
+  dispose(): void;
+}
+
+interface Lane {
+  readonly thread: WorkerThread;
+  /** Callbacks of the jobs that it has, by their id. */
+  readonly jobs: Map<number, (answer: PixelAnswer | PassAnswer | undefined) => void>;
+  joined: boolean;
+  activations: number;
+}
+
+/** @param modelNow the model, if threads can compute with it. */
+export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
+  const lanes = new Set<Lane>();
+  let started = 0;
+  let ids = 0;
+  let disposed = false;
+
+  async function start(model: LaneModel | undefined): Promise<void> {
+    const onMessage = (message: unknown) => {
+      const answer = message as LaneAnswer;
+      if ("joined" in answer) lane.joined = true;
+      else {
+        if ("activations" in answer) lane.activations = answer.activations;
+        lane.jobs.get(answer.id)?.(answer);
+        lane.jobs.delete(answer.id);
+      }
+      if (lane.jobs.size === 0) thread.unref();
+    };
+    const create = () => new Worker(new URL("./lane.js", import.meta.url), { type: "module" });
+    const url = beside(import.meta.url, "lane.js");
+    const thread = await startWorker(url, { onMessage, onEnd: () => drop(lane) }, create);
+    const lane: Lane = { thread, jobs: new Map(), joined: false, activations: 0 };
+    if (disposed) return void thread.terminate();
+    lanes.add(lane);
+    if (model) thread.post(model satisfies LaneRequest);
+  }
+
+  function drop(lane: Lane): void {
+    lanes.delete(lane);
+    for (const done of lane.jobs.values()) done(undefined);
+    lane.jobs.clear();
+  }
+
+  /** Gives a job to a lane; undefined if it cannot be sent, such as an element of a page. */
+  function give<Answer>(
+    lane: Lane,
+    job: PixelJob | PassJob,
+    transfer: ArrayBuffer[],
+    signal: AbortSignal | undefined,
+  ): Promise<Answer | undefined> | undefined {
+    const { thread, jobs } = lane;
+    try {
+      thread.post(job satisfies LaneRequest, transfer);
+    } catch {
+      return undefined;
+    }
+    thread.ref();
+    const cancel = () => thread.post({ cancel: job.id } satisfies LaneRequest);
+    signal?.addEventListener("abort", cancel);
+    return new Promise((resolve) =>
+      jobs.set(job.id, (answer) => {
+        signal?.removeEventListener("abort", cancel);
+        resolve(answer as Answer | undefined);
+      }),
+    );
+  }
+
+  const leastBusy = (some: readonly Lane[]): Lane | undefined => [...some].sort((a, b) => a.jobs.size - b.jobs.size)[0];
+
+  /** Lanes that run passes: as many as have room for what passes have taken so far. */
+  function passing(): Lane[] {
+    const most = Math.max(modelNow()?.kernels.activations ?? 0, ...[...lanes].map(({ activations }) => activations));
+    if (most === 0) return [];
+    return [...lanes].filter(({ joined }) => joined).slice(0, Math.floor(MOST_BYTES / most));
+  }
+
+  return {
+    get passing() {
+      return passing().length;
+    },
+    get count() {
+      return lanes.size;
+    },
+    get suffice() {
+      return lanes.size >= (modelNow()?.kernels.threads ?? Number.POSITIVE_INFINITY);
+    },
+    get activations() {
+      return [...lanes].reduce((sum, { activations }) => sum + activations, 0);
+    },
+    start(images) {
+      const model = modelNow();
+      const most = model
+        ? Math.min(model.kernels.threads, Math.floor(images / LEAST_IMAGES))
+        : Math.min(MOST_DECODING, images - 1, processors() - 1);
+      // One that cannot be started, or has ended, is not replaced: the caller does its work.
+      for (; started < most; started++) start(model).catch(() => {});
+    },
+    take(input, { signal, fetch: _, ...options }) {
+      const lane = leastBusy([...lanes]);
+      if (!lane || lane.jobs.size >= QUEUE) return undefined;
+      const [message, transfer] = messageOf({ id: ids++, input, ...options });
+      return give<PixelAnswer>(lane, message, transfer, signal)?.then((answer) => answer?.pixels);
+    },
+    run(inputs, wanted, { signal, ...options }) {
+      const lane = leastBusy(passing());
+      const job: PassJob = { id: ids++, inputs, wanted, endable: signal !== undefined, ...options };
+      return (
+        lane &&
+        give<PassAnswer>(lane, job, [], signal)?.then((answer) => {
+          if (!(answer?.outputs instanceof Error)) return answer?.outputs;
+          // There may be room on the calling thread, which has the error at first hand otherwise.
+          if (answer.outputs.message.startsWith("wasm: ")) return undefined;
+          throw answer.outputs;
+        })
+      );
+    },
+    dispose() {
+      disposed = true;
+      for (const lane of lanes) {
+        void lane.thread.terminate();
+        drop(lane);
+      }
+    },
+  };
+}
+
+/** A URL as its text, and of bytes a copy of what is looked at, not of the whole buffer behind it. */
+function messageOf(job: PixelJob): [PixelJob, ArrayBuffer[]] {
+  const { input } = job;
+  if (input instanceof URL) return [{ ...job, input: input.href }, []];
+  if (!(input instanceof Uint8Array)) return [job, []];
+  const copy = new Uint8Array(input);
+  return [{ ...job, input: copy }, [copy.buffer]];
+}

@@ -1,0 +1,135 @@
+/** Lists on threads side by side: the bits of images one by one, whatever the model, the precision, the threads and the list. */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { test } from "node:test";
+import { type ImageInput, load, type Model, type Precision } from "../src/index.js";
+import type { BatchError } from "../src/tasks/batch.js";
+
+const FOLDER = "tests/fixtures/image";
+/** Photos of many sizes and formats. */
+const IMAGES: ImageInput[] = readdirSync(FOLDER)
+  .filter((name) => /\.(jpg|png|webp|gif)$/.test(name))
+  .slice(0, 23)
+  .map((name) => `${FOLDER}/${name}`);
+
+const checkpoint = (name: string) => `tests/fixtures/checkpoints/${name}`;
+
+const open = (name: string, threads: number, precision: Precision = "f32"): Promise<Model> =>
+  load(checkpoint(name), { backend: "wasm", threads, precision });
+
+/** Embeddings of images one by one. */
+async function oneByOne(model: Model, images: readonly ImageInput[]): Promise<Float32Array[]> {
+  const rows: Float32Array[] = [];
+  for (const image of images) rows.push(await model.embed(image));
+  return rows;
+}
+
+/** Has a list embedded until threads have run passes of it: they have activations of their own then. */
+async function untilBeside(model: Model, images: readonly ImageInput[]): Promise<Float32Array> {
+  for (;;) {
+    const before = model.memory.activations;
+    const rows = await model.embed(images);
+    if (model.memory.activations > before) return rows;
+  }
+}
+
+const joined = (rows: readonly Float32Array[]) => Float32Array.from(rows.flatMap((row) => [...row]));
+
+const MODELS = [
+  ...(["hf-vit", "hf-beit", "hf-dinov3", "hf-clip", "hf-yolos", "hf-siglip2-naflex"] as const),
+  ...(["timm-hybrid", "timm-rope-mixed"] as const),
+];
+
+for (const name of MODELS) {
+  test(`${name}: what threads make of a list is what images give one by one`, { timeout: 60_000 }, async () => {
+    using model = await open(name, 2);
+    const images = IMAGES.slice(0, 9);
+    const wanted = joined(await oneByOne(model, images));
+    assert.deepEqual(await untilBeside(model, images), wanted);
+    assert.deepEqual(await model.embed(images), wanted);
+  });
+}
+
+test("bits are the same for all precisions, threads and lengths of lists", { timeout: 120_000 }, async () => {
+  for (const [precision, ...some] of [
+    ["f32", 1, 2, 5],
+    ["f16", 4],
+    ["int8", 3],
+  ] as const) {
+    let wanted: Float32Array[] | undefined;
+    for (const threads of some) {
+      using model = await open("hf-vit", threads, precision);
+      wanted ??= await oneByOne(model, IMAGES);
+      if (threads > 1) await untilBeside(model, IMAGES);
+      for (const count of [1, 2, 3, 7, IMAGES.length]) {
+        assert.deepEqual(
+          await model.embed(IMAGES.slice(0, count)),
+          joined(wanted.slice(0, count)),
+          `${threads} ${count}`,
+        );
+      }
+    }
+  }
+});
+
+test("bad images of a list fail by themselves, and the others are there", { timeout: 60_000 }, async () => {
+  using model = await open("hf-vit", 2);
+  const wanted = await oneByOne(model, IMAGES);
+  await untilBeside(model, IMAGES);
+  const images = IMAGES.map((image, i) => (i % 5 === 2 ? new Uint8Array(i) : i === 10 ? "absent.png" : image));
+  const error: BatchError<Float32Array> = await model.embed(images).then(
+    () => assert.fail("it must fail"),
+    (reason) => reason,
+  );
+  const bad = images.flatMap((image, i) => (image === IMAGES[i] ? [] : [i]));
+  assert.equal(error.errors.length, bad.length);
+  assert.deepEqual(
+    error.results,
+    wanted.map((row, i) => (bad.includes(i) ? undefined : row)),
+  );
+});
+
+test("a signal ends a list at once; the next one is whole", { timeout: 60_000 }, async () => {
+  using model = await open("hf-vit", 3);
+  const wanted = joined(await oneByOne(model, IMAGES));
+  await untilBeside(model, IMAGES);
+  for (const wait of [0, 1, 3, 10]) {
+    const end = new AbortController();
+    const list = model.embed([...IMAGES, ...IMAGES, ...IMAGES], { signal: end.signal });
+    setTimeout(() => end.abort(new Error("enough")), wait);
+    await assert.rejects(list, { message: "enough" });
+  }
+  const { signal } = new AbortController();
+  assert.deepEqual(await model.embed(IMAGES, { signal }), wanted);
+});
+
+test("dispose ends a list; another model of the same files goes on", { timeout: 60_000 }, async () => {
+  const model = await open("hf-vit", 2);
+  using other = await open("hf-vit", 2);
+  const wanted = joined(await oneByOne(other, IMAGES));
+  await untilBeside(model, IMAGES);
+  const lists = [model.embed(IMAGES), other.embed(IMAGES)] as const;
+  model.dispose();
+  await assert.rejects(lists[0], { message: "model: it was disposed of; load it again" });
+  assert.deepEqual(await lists[1], wanted);
+  const last = other.embed(IMAGES);
+  other.dispose();
+  await assert.rejects(last, { message: "model: it was disposed of; load it again" });
+});
+
+test("lists, single images and raw calls at the same time have the bits of each by itself", {
+  timeout: 60_000,
+}, async () => {
+  using model = await open("hf-vit", 3);
+  const wanted = await oneByOne(model, IMAGES);
+  await untilBeside(model, IMAGES);
+  const values = await model.preprocess(IMAGES[0]!);
+  const raw = async () => (await model.forward({ pixelValues: values }, { outputs: ["preLogits"] })).preLogits.data;
+  const [first, one, second, logits] = await Promise.all([
+    ...([model.embed(IMAGES), model.embed(IMAGES[3]!), model.embed(IMAGES.slice(5)), raw()] as const),
+  ]);
+  assert.deepEqual(first, joined(wanted));
+  assert.deepEqual(one, wanted[3]);
+  assert.deepEqual(second, joined(wanted.slice(5)));
+  assert.deepEqual(logits, wanted[0]);
+});
