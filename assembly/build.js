@@ -93,6 +93,9 @@ writeModule("src/image/decode/webp-codec.gen.ts", { base64: webp.toString("base6
 writeFileSync("dist/kernels/webp.wasm", webp);
 const search = await compile("assembly/search.ts", "search");
 writeModule("src/collection/search.gen.ts", { base64: search.toString("base64") });
+const rows = await compile("assembly/rows.ts", "rows");
+writeModule("src/pictures/rows.gen.ts", { base64: rows.toString("base64") });
+writeFileSync("dist/kernels/rows.wasm", rows);
 const sha = await compile("assembly/sha.ts", "sha");
 writeModule("src/hub/sha.gen.ts", { base64: sha.toString("base64") });
 writeFileSync("dist/kernels/sha.wasm", sha);

@@ -24,7 +24,7 @@ import { photo } from "./pictures.js";
 import { NETWORKS, type Network, resnetWeights } from "./resnets.js";
 
 /** The ONNX files that are raced besides those of batch 1. */
-const BATCHES: Readonly<Record<Size, readonly number[]>> = { Ti: [], S: [8], B: [] };
+const BATCHES: Readonly<Record<Size, readonly number[]>> = { Ti: [], S: [8], B: [], "B/32": [] };
 
 export interface Sources {
   /** A ViT-Ti in timm's layout that takes the place of the random one. */

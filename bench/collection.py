@@ -56,7 +56,7 @@ try:
     graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
     graph.init_index(max_elements=len(vectors), ef_construction=100, M=16)
     begin = time.perf_counter()
-    graph.add_items(vectors, num_threads=1)
+    graph.add_items(vectors, num_threads=2)
     built = time.perf_counter() - begin
     graph.set_ef(100)
     graph.set_num_threads(1)

@@ -87,7 +87,7 @@ async function* photosIn(archive: string, each: number): AsyncGenerator<Photo> {
   }
 }
 
-async function photosOf(archive: string, each: number): Promise<Photo[]> {
+export async function photosOf(archive: string, each: number): Promise<Photo[]> {
   const photos: Photo[] = [];
   for await (const photo of photosIn(archive, each)) photos.push(photo);
   return photos;

@@ -17,6 +17,8 @@ export interface Prepared {
 export interface Turn {
   readonly medianMs: number;
   readonly bestMs: number;
+  /** Processor time of all threads, of a run on average. */
+  readonly cpuMs: number;
 }
 
 export interface Finish {
@@ -47,17 +49,25 @@ answer(async (question: Question): Promise<Answer> => {
 async function turn(contender: Contender): Promise<Turn> {
   await setTimeout(PAUSE_MS);
   // The caches are the others' now: this run warms them. It also tells whether to await the next ones.
+  const before = process.cpuUsage();
   const begin = performance.now();
   const pending = contender.run();
   await pending;
   const first = performance.now() - begin;
-  if (first > LONG_MS) return { medianMs: first, bestMs: first };
+  if (first > LONG_MS) return { medianMs: first, bestMs: first, cpuMs: cpuSince(before) };
+  const since = process.cpuUsage();
   const bench = new Bench({ iterations: 2, time: TURN_MS, warmup: false, throws: true });
   bench.add("turn", () => contender.run(), { async: pending instanceof Promise });
   await bench.run();
   const { result } = bench.tasks[0]!;
   if (result.state !== "completed") throw new Error(`a turn must be completed; it is ${result.state}`);
-  return { medianMs: result.latency.p50, bestMs: result.latency.min };
+  const cpuMs = cpuSince(since) / result.latency.samplesCount;
+  return { medianMs: result.latency.p50, bestMs: result.latency.min, cpuMs };
+}
+
+function cpuSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
 }
 
 async function finish(contender: Contender): Promise<Finish> {

@@ -7,13 +7,15 @@ import { NETWORKS, type Network } from "./resnets.js";
 export const ROOT = fileURLToPath(new URL("../../build/bench/", import.meta.url));
 /** A checkpoint in timm's layout. */
 export const folderOf = (size: Size | Network): string =>
-  `${ROOT}${size in NETWORKS ? size.toLowerCase().replace(/\W/g, "-") : `vit-${size.toLowerCase()}`}`;
+  `${ROOT}${size in NETWORKS ? "" : "vit-"}${size.toLowerCase().replace(/\W/g, "-")}`;
 /** The same weights for onnxruntime, which takes one batch size a file here. */
 export const onnxFile = (size: Size | Network, precision: "f32" | "int8", batch: number): string =>
   `${folderOf(size)}/${precision}-${batch}.onnx`;
 /** For Transformers.js, which finds models below a folder by their names. */
 export const transformersFolder = { parent: ROOT, name: "vit-ti-transformers" };
 export const PHOTO = `${ROOT}photo.jpg`;
+/** Where a contender puts the embeddings of a folder. */
+export const embeddingsFile = (engine: string): string => `${ROOT}${engine}.embeddings`;
 
 /** What decoders are raced on, by name, written by pictures.ts. */
 export const PICTURES = {

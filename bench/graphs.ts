@@ -4,7 +4,7 @@
  * Several forms of the ViT ran within the noise of each other in onnxruntime-web 1.30 (plain attention, MultiHeadAttention,
  * Attention; MatMul or Gemm; Gelu or Erf, which its optimiser fuses), so the shortest is used.
  */
-import { CLASSES, DEPTH, EPSILON, IMAGE, PATCH, SIZES, type Size, TOKENS, type Weight } from "./models.js";
+import { CLASSES, DEPTH, EPSILON, IMAGE, SIZES, type Size, TOKENS, type Weight } from "./models.js";
 import { FLOAT, type OnnxNode, type OnnxTensor, writeOnnx } from "./onnx.js";
 import { type Network, resnetNodes } from "./resnets.js";
 import { type AttentionWork, type GemmWork, gemmInputs } from "./work.js";
@@ -128,7 +128,7 @@ export function vitGraph({ size, weights, precision, batch, network }: VitGraph)
   const { map, side } = network
     ? resnetNodes({ call, constant }, network, weights, "pixel_values", IMAGE)
     : { map: "pixel_values", side: IMAGE };
-  const patch = (side / IMAGE) * PATCH;
+  const patch = (side / IMAGE) * SIZES[size].patch;
   const strides = { kernel_shape: [patch, patch], strides: [patch, patch] };
   const kernel = [weight("patch_embed.proj.weight"), weight("patch_embed.proj.bias")];
   const grid = call("Conv", [map, ...kernel], strides);

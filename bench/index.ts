@@ -18,8 +18,9 @@ Times vitrail in turns with its rivals and writes bench/results.json, and from i
 table in README.md. With --only the other sections keep the figures that they have. --model is a ViT-Ti in timm's layout
 and --photo a JPEG for what is measured on photos, instead of made ones. --text measures nothing and writes the other
 files from bench/results.json, after a change of theirs.
-Collections are measured where their options are given: fewShot (--model, --cifar), indexing (--cifar), search (--python, with
-NumPy, faiss-cpu and hnswlib). --cifar has CIFAR-10's train.tar.gz and test.tar.gz, JPEG files in a folder a class.
+Collections are measured where their options are given: fewShot (--model, --cifar), indexing and jobs (--cifar), search (--python,
+with NumPy, faiss-cpu and hnswlib). --cifar has CIFAR-10's train.tar.gz and test.tar.gz, JPEG files in a folder a class. Jobs are also
+by BullMQ, with redis-server and the folder of hosts as VITRAIL_HOSTS (npm run test:hosts).
 The rivals take part when they are installed: npm ci --prefix bench/thirdparty. ${PART_NAMES.join(", ")}
 take the models that bench/dense.py has written, in Python with transformers. Keep the machine idle meanwhile.`;
 

@@ -1,27 +1,30 @@
 /**
- * ViT-Ti, S and B with random weights, as a checkpoint in timm's layout.
+ * ViT-Ti, S and B with patches of 16 pixels, and B with those of 32, with random weights, as checkpoints in timm's layout.
  *
  * Names and shapes: timm's vision_transformer.py; sizes: Dosovitskiy et al. 2021, table 1, and Touvron et al. 2021, table 1.
  */
 
-export type Size = "Ti" | "S" | "B";
+export type Size = "Ti" | "S" | "B" | "B/32";
 
 interface Shape {
   readonly architecture: string;
   readonly width: number;
   readonly heads: number;
+  readonly patch: number;
 }
 
 export const SIZES: Record<Size, Shape> = {
-  Ti: { architecture: "vit_tiny_patch16_224", width: 192, heads: 3 },
-  S: { architecture: "vit_small_patch16_224", width: 384, heads: 6 },
-  B: { architecture: "vit_base_patch16_224", width: 768, heads: 12 },
+  Ti: { architecture: "vit_tiny_patch16_224", width: 192, heads: 3, patch: 16 },
+  S: { architecture: "vit_small_patch16_224", width: 384, heads: 6, patch: 16 },
+  B: { architecture: "vit_base_patch16_224", width: 768, heads: 12, patch: 16 },
+  "B/32": { architecture: "vit_base_patch32_224", width: 768, heads: 12, patch: 32 },
 };
 
 export const DEPTH = 12;
 export const PATCH = 16;
 export const IMAGE = 224;
 export const CLASSES = 1000;
+export const tokensOf = (size: Size): number => (IMAGE / SIZES[size].patch) ** 2 + 1;
 export const TOKENS = (IMAGE / PATCH) ** 2 + 1;
 export const EPSILON = 1e-6;
 
@@ -76,11 +79,11 @@ export function randomTensors(seed: number, width: number) {
 
 /** The tensors by timm's names. */
 export function randomWeights(size: Size): Map<string, Weight> {
-  const { width } = SIZES[size];
+  const { width, patch } = SIZES[size];
   const { weights, add, linear, norm } = randomTensors(width, width);
   add("cls_token", [1, 1, width], 0.5);
-  add("pos_embed", [1, TOKENS, width], 0.5);
-  add("patch_embed.proj.weight", [width, 3, PATCH, PATCH], 1 / Math.sqrt(3 * PATCH * PATCH));
+  add("pos_embed", [1, tokensOf(size), width], 0.5);
+  add("patch_embed.proj.weight", [width, 3, patch, patch], 1 / Math.sqrt(3 * patch * patch));
   add("patch_embed.proj.bias", [width], 0.02);
   for (let block = 0; block < DEPTH; block++) {
     norm(`blocks.${block}.norm1`);

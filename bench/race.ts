@@ -34,6 +34,8 @@ export interface Timing extends Entry {
   /** Median of each round's turn. */
   readonly ms: readonly number[];
   readonly bestMs: number;
+  /** Processor time of a run in each round's turn. */
+  readonly cpuMs: readonly number[];
   /** Largest difference from the first engine's result, relative to its largest value. */
   readonly difference: number;
   /** Most that was ever resident in its process; absent in results of before. */
@@ -86,13 +88,27 @@ export async function measureMachine(peaks: Peaks): Promise<{ peakGflops: number
   };
 }
 
+/** Images, texts or photos of a run. */
+function batchOf(work: Work): number {
+  switch (work.kind) {
+    case "vit":
+      return work.batch;
+    case "prompts":
+      return work.count;
+    case "folder":
+      return work.photos;
+    default:
+      return 1;
+  }
+}
+
 /** Times the racers on `work`; the first is the one that the others' results are compared with. */
 export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): Promise<Race> {
   const [label, flops] = [labelOf(work), flopsOf(work)];
   const runners: { racer: Racer; prepared: Prepared }[] = [];
   const refused: (Entry & Refusal)[] = [];
   // Of work that takes seconds a part will do.
-  const timed = work.kind === "dense" ? PEAK : work;
+  const timed = work.kind === "dense" || work.kind === "folder" ? PEAK : work;
   for (const { process } of peaks) await process.ask({ work: timed, setup: PLAIN });
   for (const racer of racers) {
     const { process, ...entry } = racer;
@@ -123,9 +139,10 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
   for (const { racer } of runners) finishes.push((await racer.process.ask("finish")) as Finish);
   const timings = runners.map(({ racer: { process, ...entry }, prepared }, i): Timing => {
     const difference = largestDifference(finishes[i]!.result!, finishes[0]!.result!);
-    const photo = ["classify", "pixels", "decode", "tensor"].includes(work.kind);
+    const photo = ["classify", "folder", "pixels", "decode", "tensor"].includes(work.kind);
     const resnet = work.kind === "resnet" && entry.precision === "f32";
-    const tolerance = TOLERANCES[photo ? "photo" : resnet ? "resnet" : entry.precision];
+    const kind = photo && entry.precision === "f32" ? "photo" : resnet ? "resnet" : entry.precision;
+    const tolerance = TOLERANCES[kind];
     if (!(difference <= tolerance)) {
       throw new Error(
         `bench: ${entry.engine} ${entry.precision} must compute what ${runners[0]!.racer.engine} does; on ${label} they differ by ${difference}`,
@@ -134,11 +151,13 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
     const turns = rounds.map((round) => round[i]!);
     const ms = turns.map(({ medianMs }) => medianMs);
     const bestMs = Math.min(...turns.map((turn) => turn.bestMs));
+    const cpuMs = turns.map((turn) => turn.cpuMs);
     // Others share their process with the races before.
     const { peakBytes } = finishes[i]!;
-    return { ...entry, kernels: prepared.kernels, ms, bestMs, difference, ...(work.kind === "dense" && { peakBytes }) };
+    const peak = work.kind === "dense" && { peakBytes };
+    return { ...entry, kernels: prepared.kernels, ms, bestMs, cpuMs, difference, ...peak };
   });
-  const batch = work.kind === "vit" ? work.batch : work.kind === "prompts" ? work.count : 1;
+  const batch = batchOf(work);
   return { work: label, batch, flops, timings, refused, peakGflops, calibration };
 }
 

@@ -3,6 +3,7 @@ import { PART_NAMES, type PartName } from "./dense.js";
 import type { Refusal } from "./engine.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
+import type { Parts } from "./folder.js";
 import type { Fresh } from "./fresh.js";
 import { digits, megabytes, percent, table } from "./markdown.js";
 import { type Entry, median, type Race, ratio, spread, type Timing } from "./race.js";
@@ -114,6 +115,35 @@ function photoTable({ work, timings }: Race): string {
   return table([work, "ms", `time to ${last.engine}`], rows);
 }
 
+/** One row a contender: photos a second, processor time of one, and the share of its processors that it kept busy. */
+function folderTable({ work, batch, timings }: Race): string {
+  const rows = timings.map((timing) => {
+    const { ms, cpuMs, threads, precision } = timing;
+    const native = timings.find(
+      (other) => other.engine === "onnxruntime-node" && other.threads === threads && other.precision === precision,
+    );
+    return [
+      labelOfEntry(timing),
+      `${digits((1000 * batch) / median(ms))} ± ${percent(spread(ms) / 2)}`,
+      digits(median(cpuMs) / batch),
+      percent(median(ms.map((wall, round) => cpuMs[round]! / wall)) / threads),
+      native ? `${ratio(native.ms, ms).toFixed(2)}×` : "",
+    ];
+  });
+  const header = [work, "photos/s", "processor ms each", "threads busy", "speed to sharp + onnxruntime-node"];
+  return table(header, rows);
+}
+
+/** One row a folder and precision. */
+function partsTable(parts: readonly Parts[]): string {
+  const names = ["read", "decode", "resize", "forward", "write"] as const;
+  const rows = parts.map(({ work, precision, wide, parts }) => [
+    `${work.replace(/^\d+ photos, each /, "")}, ${precision}${wide ? " wide" : ""}`,
+    ...names.map((name) => digits(parts[name])),
+  ]);
+  return table(["ms of a photo, one thread", ...names], rows);
+}
+
 /** One row a contender in processes of its own. */
 function freshTable(fresh: readonly Fresh[]): string {
   const rows = fresh.map(({ entry, work, samples }) => {
@@ -164,6 +194,7 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
   ...(Object.fromEntries(PART_NAMES.map((part) => [part, modelTexts])) as Record<PartName, typeof modelTexts>),
   prompts: modelTexts,
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
+  folder: ({ races, parts }) => [...races.flatMap((race) => [folderTable(race), raceNotes(race)]), partsTable(parts)],
   fewShot: ({ model, tested, shots }) => [
     `${model}'s features, ${tested} test photos; three draws that share no photo.`,
     table(
@@ -208,6 +239,22 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
       `${memory.photos.toLocaleString("en")} photos by the same model at ${memory.imageSize} pixels, in ${memory.seconds.toFixed(0)} s: in the \
 second half ${megabytes(Math.min(...resident))} to ${megabytes(Math.max(...resident))} MB are resident.`,
       "![memory by photos added](indexing.svg)",
+    ];
+  },
+  jobs: ({ photos, seconds, overheads }) => {
+    const embedding = (1000 * seconds.one) / photos;
+    return [
+      `${photos} photos of CIFAR-10 by ViT-Ti/16, processes of one thread with leases in a folder: one takes ${seconds.one.toFixed(1)} s, two \
+${seconds.two.toFixed(1)} s, ${(seconds.one / seconds.two).toFixed(2)} times as fast.`,
+      table(
+        ["shards of 1024 photos", "photos", "ms a photo beside the embedding", "of the embedding"],
+        overheads.map(({ name, photos, msPerPhoto }) => [
+          name,
+          photos.toLocaleString("en"),
+          msPerPhoto.toFixed(4),
+          `${((100 * msPerPhoto) / embedding).toFixed(2)} %`,
+        ]),
+      ),
     ];
   },
   images: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),

@@ -14,9 +14,11 @@ import { isWritten, PARTS, type PartName } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { fileOf, PICTURES, type Picture } from "./files.js";
+import { FOLDERS, measureParts, type Parts } from "./folder.js";
 import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
+import { type JobsResults, measureJobs } from "./jobs.js";
 import type { Size } from "./models.js";
 import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
@@ -31,6 +33,11 @@ export interface Races {
   readonly races: readonly Race[];
 }
 
+export interface FolderResults extends Races {
+  /** Where the time of a photo goes. */
+  readonly parts: readonly Parts[];
+}
+
 /** What each section measures; a part of a dense model takes minutes, so each is a section. */
 export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly gemm: Races;
@@ -39,9 +46,11 @@ export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly convolutions: Races;
   readonly prompts: Races;
   readonly photos: Races;
+  readonly folder: FolderResults;
   readonly fewShot: FewShotResults;
   readonly search: SearchResults;
   readonly indexing: IndexingResults;
+  readonly jobs: JobsResults;
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
@@ -86,6 +95,7 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   decoder: dense("decoder"),
   prompts: { title: "Prompts", sizes: [], measure: prompts },
   photos: { title: "Photos", sizes: ["Ti"], measure: photos },
+  folder: { title: "Folders of photos", sizes: ["Ti", "B/32"], hasPictures: true, measure: folder },
   fewShot: {
     title: "Heads of a few photos",
     sizes: [],
@@ -103,6 +113,12 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
     sizes: ["Ti"],
     needs: ["cifar"],
     measure: ({ sources }) => measureIndexing(sources as CollectionSources),
+  },
+  jobs: {
+    title: "Jobs",
+    sizes: ["Ti"],
+    needs: ["cifar"],
+    measure: ({ sources }) => measureJobs(sources as CollectionSources),
   },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
@@ -177,14 +193,18 @@ function convolutions(bench: Bench): Promise<Races> {
 
 function dense<Part extends PartName>(part: Part): Section<Part> {
   const own: Work = { kind: "dense", part };
-  const rivals = entries("onnxruntime-web", ...THREADS);
   return {
     title: PARTS[part].what,
     sizes: [],
     lacks: () => (isWritten(part) ? undefined : `the models that python bench/dense.py ${PARTS[part].model} writes`),
     measure: (bench) =>
       oneByOne([
-        () => raceAll(bench, [own], [...entries("vitrail", ...cross(PRECISIONS, THREADS)), ...rivals]),
+        () =>
+          raceAll(
+            bench,
+            [own],
+            [...entries("vitrail", ...cross(PRECISIONS, THREADS)), ...entries("onnxruntime-web", ...THREADS)],
+          ),
         ...(part === "decoder" ? [() => raceAll(bench, [{ kind: "click" }], entries("vitrail", ...THREADS))] : []),
       ]),
   };
@@ -208,6 +228,16 @@ function photos(bench: Bench): Promise<Races> {
       ),
     () => raceAll(bench, [{ kind: "pixels" }], [...entries("vitrail", {}), ...entries("sharp", {})]),
   ]);
+}
+
+async function folder(bench: Bench): Promise<FolderResults> {
+  const each = [
+    ...entries("vitrail", ...cross([{}, { wide: true }, { precision: "int8", wide: true }], THREADS)),
+    ...entries("onnxruntime-node", ...cross(PRECISIONS, THREADS)),
+    ...entries("transformers.js", ...THREADS),
+  ];
+  const { races } = await oneByOne(FOLDERS.map((work) => () => raceAll(bench, [work], each)));
+  return { races, parts: await measureParts() };
 }
 
 function images(bench: Bench): Promise<Races> {

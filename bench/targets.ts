@@ -3,11 +3,12 @@ import { PART_NAMES, PARTS } from "./dense.js";
 import type { EngineName } from "./engines/index.js";
 import type { Environment } from "./environment.js";
 import { PICTURES, type Picture } from "./files.js";
+import { FOLDERS } from "./folder.js";
 import type { FreshSample } from "./fresh-child.js";
 import type { Size } from "./models.js";
 import { type Entry, median, type Race, ratio, type Timing } from "./race.js";
 import type { Results, SectionName } from "./sections.js";
-import { flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
+import { type FolderWork, flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
 
 export interface Target {
   readonly what: string;
@@ -48,8 +49,8 @@ const inverse = (value: number | string | undefined) => (typeof value === "numbe
 
 /** How many times as fast `ours` is as `theirs`, in the race of `work`. */
 function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number | string | undefined {
-  const { models, convolutions, photos, images } = results;
-  const sections = { vit: models, resnet: convolutions, decode: images, tensor: images } as const;
+  const { models, convolutions, photos, folder, images } = results;
+  const sections = { vit: models, resnet: convolutions, folder, decode: images, tensor: images } as const;
   const section =
     work.kind === "dense"
       ? results[work.part]
@@ -63,6 +64,8 @@ function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number
   return ratio(other.ms, own.ms);
 }
 
+/** Sizes that are raced as whole models. */
+type Raced = Exclude<Size, "B/32">;
 type Bounds = readonly [bound?: number, reach?: number];
 
 /** One row for each size; `ours` and `theirs` are engines in setups. */
@@ -70,7 +73,7 @@ function bySize(
   what: string,
   ours: Partial<Setup>,
   theirs: Entry,
-  bounds: Readonly<Record<Size, Bounds>>,
+  bounds: Readonly<Record<Raced, Bounds>>,
   on?: Target["on"],
 ): Target[] {
   return (["Ti", "S", "B"] as const).map((size) => ({
@@ -85,7 +88,7 @@ function bySize(
   }));
 }
 
-const same = (...bounds: Bounds): Readonly<Record<Size, Bounds>> => ({ Ti: bounds, S: bounds, B: bounds });
+const same = (...bounds: Bounds): Readonly<Record<Raced, Bounds>> => ({ Ti: bounds, S: bounds, B: bounds });
 const web = (setup: Partial<Setup>) => entry("onnxruntime-web", setup);
 const native = (setup: Partial<Setup>) => entry("onnxruntime-node", setup);
 const own = (setup: Partial<Setup>) => entry("vitrail", setup);
@@ -309,6 +312,48 @@ const OTHERS: readonly Target[] = [
   },
 ];
 
+/** Folders of photos of 0.2 megapixels, on two threads. */
+const folder = (
+  size: FolderWork["size"],
+  setup: Partial<Setup>,
+  rival: Entry,
+  what: string,
+  bound: number,
+  reach: number,
+): Target => ({
+  what: `folder → embeddings, ViT-${size} ${what}, 2 threads`,
+  section: "folder",
+  better: "more",
+  bound,
+  reach,
+  unit: "×",
+  measure: (results) => speed(results, smallFolder(size), own({ ...setup, threads: 2 }), rival),
+});
+
+const smallFolder = (size: FolderWork["size"]): Work =>
+  FOLDERS.find((work) => work.size === size && work.picture === "photo")!;
+
+const WIDE_INT8 = { precision: "int8", wide: true } as const;
+const NATIVE_INT8 = native({ precision: "int8", threads: 2 });
+
+const FOLDER: readonly Target[] = [
+  folder("Ti", WIDE_INT8, NATIVE_INT8, "wide int8 against sharp + native int8", 1.5, 1.9),
+  folder("B/32", WIDE_INT8, NATIVE_INT8, "wide int8 against sharp + native int8", 1, 1.3),
+  folder("Ti", {}, entry("transformers.js", { threads: 2 }), "f32 against Transformers.js (native)", 1.5, 2.5),
+  {
+    what: "folder → embeddings, ViT-Ti wide int8: share of two threads that is busy",
+    section: "folder",
+    better: "more",
+    bound: 95,
+    reach: 98,
+    unit: "%",
+    measure({ folder }) {
+      const timing = timingOf(raceOf(folder?.races, smallFolder("Ti")), own({ ...WIDE_INT8, threads: 2 }));
+      return timing && 50 * median(timing.ms.map((ms, round) => timing.cpuMs[round]! / ms));
+    },
+  },
+];
+
 /** Speed of decoding a picture relative to a rival's. */
 const decoding = (picture: Picture, rival: EngineName, reach: number): Target => ({
   what: `${PICTURES[picture].what} → RGB, speed against ${rival}`,
@@ -364,7 +409,15 @@ const SHARES: readonly Target[] = (["Ti", "S", "B"] as const).map((size) => ({
   measure: (results) => otherThanProducts(results, size),
 }));
 
-export const TARGETS: readonly Target[] = [...SPEEDS, ...CONVOLUTIONS, ...DENSE, ...SHARES, ...OTHERS, ...IMAGES];
+export const TARGETS: readonly Target[] = [
+  ...SPEEDS,
+  ...CONVOLUTIONS,
+  ...DENSE,
+  ...SHARES,
+  ...OTHERS,
+  ...FOLDER,
+  ...IMAGES,
+];
 
 /** Whether a figure meets a bound. */
 export const meets = ({ better }: Target, value: number, bound: number): boolean =>

@@ -2,7 +2,7 @@
 
 import { PARTS, type PartName, partFlops } from "./dense.js";
 import { PICTURES, type Picture } from "./files.js";
-import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS } from "./models.js";
+import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS, tokensOf } from "./models.js";
 import { promptFlops } from "./prompts.js";
 import { type Network, resnetFlops } from "./resnets.js";
 
@@ -73,7 +73,19 @@ export interface TensorWork {
   readonly draft: boolean;
 }
 
+/**
+ * From a folder of photos to a file of their embeddings, or logits where an engine has these. out: [CLASSES], the probabilities
+ * of one photo.
+ */
+export interface FolderWork {
+  readonly kind: "folder";
+  readonly size: "Ti" | "B/32";
+  readonly picture: "photo" | "baseline";
+  readonly photos: number;
+}
+
 export type Work =
+  | FolderWork
   | GemmWork
   | AttentionWork
   | VitWork
@@ -133,6 +145,8 @@ export function flopsOf(work: Work): number {
       return promptFlops(work.count);
     case "click":
       return partFlops("decoder");
+    case "folder":
+      return work.photos * vitFlops(work.size);
     case "classify":
       return vitFlops("Ti");
     case "pixels":
@@ -144,9 +158,10 @@ export function flopsOf(work: Work): number {
 }
 
 function vitFlops(size: Size): number {
-  const { width } = SIZES[size];
-  const block = TOKENS * 12 * width * width + 2 * TOKENS * TOKENS * width;
-  return 2 * (DEPTH * block + (TOKENS - 1) * 3 * PATCH * PATCH * width + width * CLASSES);
+  const { width, patch } = SIZES[size];
+  const tokens = tokensOf(size);
+  const block = tokens * 12 * width * width + 2 * tokens * tokens * width;
+  return 2 * (DEPTH * block + (tokens - 1) * 3 * patch * patch * width + width * CLASSES);
 }
 
 export function labelOf(work: Work): string {
@@ -165,6 +180,8 @@ export function labelOf(work: Work): string {
       return `CLIP ViT-B/32 text tower, ${work.count} prompts`;
     case "click":
       return "SAM ViT-B, prepared photo and a point → its masks";
+    case "folder":
+      return `${work.photos} photos, each a ${PICTURES[work.picture].what} → embeddings, ViT-${work.size}`;
     case "classify":
       return "JPEG file → classes, ViT-Ti/16";
     case "pixels":

@@ -97,7 +97,10 @@ async function findDefault(signal: AbortSignal | undefined): Promise<URL | Check
   // A bundle may not know where it is, and may hold the smaller file as a data: URL.
   const config = URL.canParse(import.meta.url) ? defaultConfig() : undefined;
   if (config && config.protocol !== "file:") return fetchDefaultModel(signal);
-  if (config && (await isDirectory(defaultModel()))) return defaultModel();
+  if (config && (await isDirectory(defaultModel()))) {
+    // Bundlers for servers keep the files, by other names.
+    return config.pathname.endsWith("/config.json") ? defaultModel() : fetchDefaultModel(signal);
+  }
   if (assets.model) return assets.model;
   throw new Error("load: the files of the default model are not beside this program; give load a model");
 }

@@ -24,7 +24,7 @@ import {
 import { type ImageInput, type ImageSource, isAddress } from "./image/source.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
-import { shareSignal } from "./platform/host.js";
+import { hasFileSystem, shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
 import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
@@ -33,7 +33,7 @@ import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segmentation } from "./tasks/segments.js";
 import { checkNames, type TaskImage, type TaskModel, textsOf } from "./tasks/task.js";
-import type { Inputs } from "./vit/inputs.js";
+import type { Inputs, Integers } from "./vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "./vit/outputs.js";
 
 export type { Head };
@@ -180,9 +180,13 @@ export interface Model extends TaskMethods {
   ): Promise<Pick<Outputs, Name>>;
   /**
    * Pixel values [images, 3, H, W] (of gray images one channel, of images that are cut into windows one for each of these) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
-   * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read.
+   * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read. Of NaFlex models, of which each photo is given by itself, its
+   * patches [1, patches, P·P·3] and their grid.
    */
-  preprocess(image: ImageInput, options?: { signal?: AbortSignal }): Promise<Tensor & { geometry: Geometry }>;
+  preprocess(
+    image: ImageInput,
+    options?: { signal?: AbortSignal },
+  ): Promise<Tensor & { geometry: Geometry; spatialShapes?: Integers }>;
   preprocess(
     images: readonly ImageInput[],
     options?: { signal?: AbortSignal },
@@ -422,8 +426,7 @@ function createModel(
     const compute = await call(signal, async (check) =>
       task.begin(taskModel(check, signal), options as object, ...args),
     );
-    // Images of a list pass beside each other.
-    const passing = { signal, beside: isList(images) && images.length > 1 };
+    const passing = { signal, images: listOf(images).length };
     const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
     const results = await eachOf(
       name,
@@ -519,7 +522,7 @@ function createModel(
 
   const { textKey } = loaded.value;
   const directionsOf = createDirections(
-    textCache === undefined || textKey === undefined ? undefined : openShelf(textCache, textKey),
+    textCache !== undefined && textKey !== undefined && hasFileSystem() ? openShelf(textCache, textKey) : undefined,
   );
 
   /** Features of a text, kept. */
@@ -598,8 +601,10 @@ function createModel(
   async function preprocess(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}) {
     live();
     checkNames("preprocess", options, { signal: true });
-    if (config.naflex) {
-      throw new RangeError("preprocess: images of this model are sequences of patches of different lengths; use embed");
+    if (config.naflex && isList(images)) {
+      throw new RangeError(
+        "preprocess: images of this model are sequences of patches of different lengths, so each must be given by itself; got a list",
+      );
     }
     const seen = await eachOf<SeenImage, never>(
       "preprocess",
@@ -609,6 +614,11 @@ function createModel(
       async (image) => image,
     );
     const geometry = seen.map((image) => image.geometry);
+    if (config.naflex) {
+      const [image] = seen as [SeenImage];
+      const { pixelValues, spatialShapes } = patchesOf(valuesOfSeen(image, preprocessing), image, config.patchSize[0]);
+      return { ...pixelValues, spatialShapes, geometry: geometry[0]! };
+    }
     return { ...valuesOf(seen), geometry: isList(images) ? geometry : geometry[0]! };
   }
 

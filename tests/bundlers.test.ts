@@ -149,7 +149,8 @@ suite("the page in Chromium, built by", { skip: noBundlers || absent("Chromium",
 
   test("Next", { skip: absent("Next", installed("next/package.json")) }, async (t) => {
     const app = createProject("next");
-    cpSync("examples/next/app", join(app, "app"), { recursive: true });
+    for (const part of ["app", "next.config.mjs"])
+      cpSync(`examples/next/${part}`, join(app, part), { recursive: true });
     const next = "next/dist/bin/next";
     tool(app, next, "build");
     const server = spawn(toolNode, [installed(next)!, "start", "--port", "0"], { cwd: app, env: quiet });

@@ -31,6 +31,8 @@ export interface Page {
   click(selector: string): Promise<void>;
   /** Moves the pointer to a place in an element, parts of its width and height. */
   move(selector: string, x: number, y: number): Promise<void>;
+  /** Draws with the left button from one place in an element to another. */
+  drag(selector: string, from: readonly [number, number], to: readonly [number, number]): Promise<void>;
   key(key: string): Promise<void>;
   screenshot(file: string, whole?: boolean): Promise<void>;
 }
@@ -136,6 +138,13 @@ export async function startChromium(): Promise<Chromium> {
       for (const type of ["mousePressed", "mouseReleased"]) await mouse(type, place, { button: "left", clickCount: 1 });
     },
     move: async (selector, x, y) => void (await mouse("mouseMoved", await placeOf(selector, x, y))),
+    async drag(selector, from, to) {
+      const [start, end] = [await placeOf(selector, ...from), await placeOf(selector, ...to)];
+      await mouse("mouseMoved", start);
+      await mouse("mousePressed", start, { button: "left", clickCount: 1 });
+      await mouse("mouseMoved", end, { buttons: 1 });
+      await mouse("mouseReleased", end, { button: "left", clickCount: 1 });
+    },
     async key(key) {
       const windowsVirtualKeyCode = KEYS[key] ?? key.toUpperCase().charCodeAt(0);
       for (const type of ["keyDown", "keyUp"]) {

@@ -12,11 +12,11 @@ import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { deflateSync, gzipSync } from "node:zlib";
-import { load } from "../src/index.js";
+import { load, type Pose } from "../src/index.js";
 import { BROWSERS, type BrowserName, browse } from "./browser.js";
 import { type Chromium, type Page, startChromium } from "./chromium.js";
 import type { Visited } from "./demo.visitor.js";
-import { type HubServer, startHub } from "./hub-server.js";
+import { type HubServer, startHub, TOKEN } from "./hub-server.js";
 import { absent, installed, toolNode } from "./installed.js";
 import { createProject } from "./project.js";
 
@@ -163,7 +163,7 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     }
     server = createServer(async (request, response) => {
       const { pathname } = new URL(request.url!, "http://localhost");
-      const fixture = pathname.startsWith("/checkpoints/") && readFile(`tests/fixtures${pathname}`);
+      const fixture = /^\/(checkpoints|dense)\//.test(pathname) && readFile(`tests/fixtures${pathname}`);
       const bytes = await (fixture || fileOf(pathname, hub?.endpoint)).catch(() => undefined);
       served.push(pathname);
       response.statusCode = bytes === undefined ? 404 : 200;
@@ -410,6 +410,47 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     await page.screenshot(join(pictures, "typed-words-1440-light.png"), true);
   });
 
+  test("poses of a box that is drawn on the photo", async () => {
+    await page.goto("about:blank");
+    await page.goto(`${base}#view=poses&model=${encodeURIComponent(`${base}dense/hf-vitpose-classic`)}`);
+    await page.until(READY);
+    await page.until(SHOWN);
+    await page.drag("#window", [0.25, 0.125], [0.75, 0.875]);
+    const code = `document.querySelector(".code pre").textContent`;
+    await page.click(".tools [aria-controls=code]");
+    await page.until(`${code}.includes("boxes:")`);
+    const [, xmin, ymin, xmax, ymax] = /xmin: (\d+), ymin: (\d+), xmax: (\d+), ymax: (\d+)/
+      .exec(await page.run<string>(code))!
+      .map(Number) as [number, number, number, number, number];
+    assert.deepEqual(
+      [xmin, ymin, xmax, ymax].map((side) => Math.round(side / 8)),
+      [16, 8, 48, 56],
+      "of 512 pixels",
+    );
+    using model = await load("tests/fixtures/dense/hf-vitpose-classic");
+    const [{ keypoints }] = (await model.pose(PHOTO, { boxes: [{ xmin, ymin, xmax, ymax }] })) as [Pose];
+    const found = await page.run<string[]>(
+      `Array.from(document.querySelectorAll(".found button"), (e) => e.textContent)`,
+    );
+    assert.deepEqual(
+      found.map((text) => text.replace(/[\d.]+ %$/, "")),
+      keypoints.map(({ name }) => name),
+    );
+    await page.screenshot(join(pictures, "poses-of-a-box-1440-light.png"), true);
+  });
+
+  test("a mask by keys: arrows to a patch, Enter takes it", async () => {
+    await page.goto("about:blank");
+    await page.goto(`${base}#view=masks&model=${encodeURIComponent(`${base}dense/hf-sam`)}`);
+    await page.until(READY);
+    await page.run(`document.getElementById("window").focus()`);
+    await page.key("ArrowRight");
+    await page.key("Enter");
+    await page.until(`document.querySelector(".controls span").textContent.startsWith("1 point")`);
+    await page.until(`${SHOWN} && document.querySelectorAll(".found button").length > 0`);
+    await page.screenshot(join(pictures, "mask-by-keys-1440-light.png"), true);
+  });
+
   test("offline: all views after the first visit, on several threads", async (t) => {
     await page.goto("about:blank");
     await page.goto(base);
@@ -476,6 +517,41 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
       await page.until(SHOWN);
       await page.screenshot(join(pictures, `vit-ti-${name}-1440-light.png`), true);
     }
+  });
+
+  test("a gated model: the dialog asks for a token, sends it to the Hub and forgets it", {
+    skip: !existsSync(SHARED) && `${SHARED} is not here`,
+  }, async () => {
+    await page.goto("about:blank");
+    await page.goto(`${base}#view=start`);
+    await page.until(READY);
+    hub!.isPrivate = true;
+    await openByName(VIT_TI);
+    const give = async (token: string) => {
+      await page.click("dialog [type=password]");
+      await page.send("Input.insertText", { text: token });
+      await page.click("dialog form:has([type=password]) button");
+    };
+    await page.until(`document.querySelector("dialog [type=password]")`);
+    assert.match(
+      await text("dialog .notice"),
+      /is private, gated or does not exist; .* give a token of huggingface\.co\.$/,
+    );
+    await page.screenshot(join(pictures, "gated-1440-light.png"));
+    await give("hf_wrong");
+    await page.until(`/^The token does not open/.test(document.querySelector("dialog .notice")?.textContent)`);
+    const asked = hub!.asked.length;
+    await give(TOKEN);
+    await page.until(
+      `!document.querySelector("dialog") && document.querySelector(".model .name").textContent === "ViT-Ti/16"`,
+    );
+    assert.ok(hub!.asked.length > asked);
+    for (const { what, authorization } of hub!.asked.slice(asked)) {
+      assert.equal(authorization, what === "body" ? undefined : `Bearer ${TOKEN}`, what);
+    }
+    const kept = `JSON.stringify([location.href, Object.entries(localStorage), Object.entries(sessionStorage)])`;
+    assert.ok(!(await page.run<string>(kept)).includes(TOKEN));
+    hub!.isPrivate = false;
   });
 });
 

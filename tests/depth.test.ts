@@ -400,7 +400,7 @@ test("configs that do not fit their tensors are refused in one sentence", async 
   };
   await refused(
     {},
-    /^weights: the tensors of "weights" do not fit its config; missing: "head\.conv1\.weight", "head\.conv2\.weight", "head\.conv3\.weight"$/,
+    /^weights: the tensors of "weights" do not fit its config; missing: "head\.conv1\.weight", "head\.conv1\.bias", "head\.conv2\.weight", "head\.conv2\.bias", "head\.conv3\.weight", "head\.conv3\.bias"$/,
     without(/^head/),
   );
   await refused(

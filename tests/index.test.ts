@@ -75,6 +75,18 @@ test("index, search and duplicates: what they print, and what --move moves", () 
   );
   assert.ok(found.hits[0].score > 0.999999);
 
+  const small = newFolder();
+  assert.equal(run("index", photos, "--out", small, "--vectors", "int8").status, 1);
+  assert.match(
+    run("index", photos, "--out", small, "--vectors", "f32").stderr,
+    /has vectors of int8, as it was made; got f32\n$/,
+  );
+  const [same] = run("search", small, join(IMAGES, "rgb-420.jpg"), "--top", "2", "--json").json();
+  assert.deepEqual(
+    same.hits.map(({ id }: { id: string }) => id),
+    found.hits.map(({ id }: { id: string }) => id),
+  );
+
   const groups = run("duplicates", store, "--threshold", "0.999", "--move", moved, "--json").json();
   assert.equal(groups.length, 2);
   assert.deepEqual(readdirSync(moved).sort(), ["0002-rgb-420.jpg", "0003-rgb-8.png"]);

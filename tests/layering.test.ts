@@ -40,7 +40,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
       "waiting.ts",
       "io/objects.ts",
     ],
-    lazily: ["hyparquet"],
+    lazily: ["hyparquet-writer"],
   },
   // The shards of a collection as jobs for many machines.
   jobs: {
@@ -61,7 +61,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ["index.ts", "image", "json.ts", "numerics", "pipeline.ts", "platform", "tasks", "waiting.ts"],
   },
   // What a model sees: asks a loaded model, and draws.
-  pictures: { imports: ["checkpoint", "image", "index.ts", "io", "tasks", "vit"] },
+  pictures: { imports: ["checkpoint", "image", "index.ts", "io", "platform", "tasks", "vit"] },
   // Bundlers follow the page to its worker, and refuse a worker that leads to itself.
   remote: { imports: ["model.ts", "image", "io", "platform", "tasks"] },
   "model.ts": {
@@ -83,7 +83,15 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     lazily: ["text"],
   },
   "engine/placement.ts": {
-    imports: ["backends/select.ts", "checkpoint", "engine/sharing.ts", "engine/trial.ts", "forward/model.ts", "io"],
+    imports: [
+      "backend.ts",
+      "backends/select.ts",
+      "checkpoint",
+      "engine/sharing.ts",
+      "engine/trial.ts",
+      "forward/model.ts",
+      "io",
+    ],
   },
   "engine/trial.ts": { imports: ["backend.ts", "forward", "forward/model.ts", "heads", "vit"] },
   "engine/sharing.ts": { imports: ["waiting.ts"] },

@@ -10,8 +10,8 @@ import { dependencies } from "./project.js";
 const USES: Readonly<Record<string, string>> = {
   "@huggingface/tokenizers": "texts of image-text models",
   aws4fetch: "signatures of requests to S3",
-  hyparquet: "metadata of collections, read",
-  "hyparquet-writer": "the same, written",
+  hyparquet: "constants of hyparquet-writer",
+  "hyparquet-writer": "metadata of collections, written",
 };
 
 /** What no bill of materials names, as it is no package: where it is, and its terms. */

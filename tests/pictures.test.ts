@@ -28,11 +28,20 @@ const FOLDERS = {
 /** The model, to which every photo is the first of a golden's pixel values, and the texts are a golden's. */
 function seeing(model: Model, golden: ReadonlyMap<string, Tensor>, lies?: Geometry): SeeingModel {
   const given = golden.get("pixel_values")!;
-  const [, channels, height, width] = given.dims as [number, number, number, number];
-  const data = given.data.subarray(0, channels * height * width);
-  const size = { width, height };
+  const dims = [1, ...given.dims.slice(1)];
+  const data = given.data.subarray(
+    0,
+    dims.reduce((product, n) => product * n),
+  );
+  const shapes = golden.get("spatial_shapes");
+  const [rows, columns] = shapes?.data ?? [];
+  const [height, width] = shapes
+    ? [rows! * model.config.patchSize[0], columns! * model.config.patchSize[1]]
+    : dims.slice(2);
+  const size = { width: width!, height: height! };
   const geometry: Geometry = { photo: size, resized: size, offset: [0, 0], model: size };
-  const preprocess = async () => ({ dims: [1, channels, height, width], data, geometry: lies ?? geometry });
+  const spatialShapes = shapes && { dims: [1, 2], data: [rows!, columns!] };
+  const preprocess = async () => ({ dims, data, ...(spatialShapes && { spatialShapes }), geometry: lies ?? geometry });
   const texts = golden.get("text_embeds");
   const { config, labels, forward } = model;
   return {

@@ -27,7 +27,7 @@ export interface Trial {
 const IMAGES = ["rgb-420.jpg", "rgb-8.png", "gray-8.png"].map((name) => `tests/fixtures/image/${name}`);
 const MODEL = resolve("tests/fixtures/checkpoints/hf-vit");
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;

@@ -1,5 +1,6 @@
 /** Swin and SwinV2, of transformers and of timm, against these libraries: logits, features, stages, and attention within windows. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { test } from "node:test";
 import { load } from "../src/index.js";
@@ -93,4 +94,27 @@ test("what a Swin Transformer cannot do is said in a sentence", async () => {
   await assert.rejects(model.forward({ pixelValues: zeros(1, 3, 48, 48) }, { outputs: ["queries"] }), {
     message: "forward: queries need blocks that attend to all tokens; those of this checkpoint have windows",
   });
+});
+
+test("sizes of windows and stages are bounded, and must be those of the tensors", async () => {
+  for (const [folder, changes, message] of [
+    ["hf-swinv2", { window_size: 65 }, /^load: "window_size" of "[^"]+" must be at most 64; got 65$/],
+    [
+      "hf-swin",
+      { depths: [2, 2, 2] },
+      /^load: "depths" of "[^"]+" must be 2, 1, 2, as its tensors tell; got \[2,2,2\]$/,
+    ],
+    ["hf-swin", { window_size: 4 }, /^weights: .*relative_position_bias_table" should be \(49, 1\), got \(25, 1\)/],
+    ["hf-swin", { model_type: "vit" }, /^load: "[^"]+" is of the family "vit", but its tensors are not$/],
+    [
+      "timm-swin",
+      { architecture: undefined },
+      /^load: "[^"]+" must have a config.json with its architecture, as its tensors do not/,
+    ],
+  ] as const) {
+    const root = `tests/fixtures/dense/${folder}`;
+    const config = { ...JSON.parse(readFileSync(`${root}/config.json`, "utf8")), ...changes };
+    const weights = readFileSync(`${root}/model.safetensors`);
+    await assert.rejects(load({ config, weights }, { backend: "wasm" }), { message }, JSON.stringify(changes));
+  }
 });

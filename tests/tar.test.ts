@@ -1,12 +1,10 @@
-/** Tar archives: as tar, GNU and pax, write them, and as nobody should. Files of a collection that lie are refused as well. */
+/** Tar archives: as tar, GNU and pax, write them, and as nobody should. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { digestOf, encodeRows, readRows } from "../src/collection/parquet.js";
-import { fromBytes } from "../src/io/source.js";
 import { tarEntries } from "../src/io/tar.js";
 
 const root = mkdtempSync(join(tmpdir(), "vitrail-tar-"));
@@ -92,23 +90,4 @@ test("archives that lie are refused in one sentence, and cost what they have", a
   ]);
   await assert.rejects(read(pax), /a size; it gives none$/);
   assert.deepEqual(await read(Buffer.alloc(0)), []);
-});
-
-test("metadata that lies is refused in one sentence", async () => {
-  const row = { id: "a", size: 1, time: 2.5, hash: null, metadata: '{"x":1}' };
-  const whole = Buffer.from(await encodeRows([row, { ...row, id: "b", size: null }]));
-  const path = join(root, "rows.parquet");
-  const attempt = async (bytes: Uint8Array, count = 2, digest = digestOf(bytes)) =>
-    (await readRows(fromBytes(bytes, path), path, { count, digest })).rows;
-  assert.deepEqual(await attempt(whole), [row, { ...row, id: "b", size: null }]);
-  await assert.rejects(attempt(whole, 3), /must have a row for each of 3 vectors beside it; it has 2$/);
-  await assert.rejects(attempt(Buffer.alloc(0)), /cannot be read as Parquet: /);
-  await assert.rejects(attempt(whole.subarray(0, -9)), /cannot be read as Parquet: /);
-  // Of a damaged one nothing is read: hyparquet goes on without end where the number of a page's values lies.
-  const damaged = Buffer.from(whole);
-  damaged[46]! ^= 2;
-  await assert.rejects(
-    attempt(damaged, 2, digestOf(whole)),
-    /^Error: collection: ".*rows\.parquet" must be as it was written/,
-  );
 });

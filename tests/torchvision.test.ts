@@ -264,6 +264,8 @@ test("processor: what torchvision's processors do not do is refused in one sente
     { ...yolos, pad_size: { height: 9, width: 9 } },
     /pad_size must be left out where images are padded to the largest; got \{"height":9/,
   );
+  const { resize } = torchvision({ ...yolos, size: { height: 9, width: 12 }, pad_size: null });
+  assert.deepEqual(resize, { mode: "exact", width: 12, height: 9 });
   const dpt = { image_processor_type: "DPTImageProcessor" };
   refused({ ...dpt, do_pad: 1 }, /do_pad must be true or false; got 1$/);
   refused({ ...dpt, do_pad: true, size_divisor: 0 }, /size_divisor must be a whole number above 0; got 0$/);

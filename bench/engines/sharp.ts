@@ -42,7 +42,8 @@ async function decoder(picture: Picture): Promise<Contender> {
   return { run: rgb, result: async () => sampleOf(await rgb(), 3), dispose() {} };
 }
 
-async function pixels(file: string): Promise<Float32Array> {
+/** Pixel values of a photo, [3, IMAGE, IMAGE]. */
+export async function pixels(file: string): Promise<Float32Array> {
   const resized = sharp(file).resize(IMAGE, IMAGE, { fit: "fill", kernel: "linear" });
   const bytes = await resized.removeAlpha().raw().toBuffer();
   const plane = IMAGE * IMAGE;

@@ -1,8 +1,10 @@
 /** Transformers.js in Node, which decodes with sharp and computes with onnxruntime-node. API: https://huggingface.co/docs/transformers.js. */
 
+import { writeFile } from "node:fs/promises";
 import type { Contender, Engine } from "../engine.js";
-import { PHOTO, transformersFolder } from "../files.js";
+import { embeddingsFile, fileOf, PHOTO, transformersFolder } from "../files.js";
 import { CLASSES } from "../models.js";
+import type { FolderWork } from "../work.js";
 import { thirdparty } from "./thirdparty.js";
 
 type Predictions = readonly { readonly label: string; readonly score: number }[];
@@ -15,10 +17,28 @@ interface Transformers {
 }
 
 export const engine: Engine = {
-  prepare: (work, { threads }) => (work.kind === "classify" ? classify(threads) : undefined),
+  prepare(work, { threads }) {
+    if (work.kind === "classify") return contender(threads, PHOTO, (classifier) => classifier(PHOTO, { top_k: 5 }));
+    if (work.kind === "folder" && work.size === "Ti") return folder(work, threads);
+    return undefined;
+  },
 };
 
-async function classify(threads: number): Promise<Contender> {
+/** One after the other: its graph takes one image, and lists as batches are slower on processors. */
+function folder({ picture, photos }: FolderWork, threads: number): Promise<Contender> {
+  const photo = fileOf(picture);
+  return contender(threads, photo, async (classifier) => {
+    const best: number[] = [];
+    for (let i = 0; i < photos; i++) best.push((await classifier(photo, { top_k: 1 }))[0]!.score);
+    await writeFile(embeddingsFile("transformers.js"), Float32Array.from(best));
+  });
+}
+
+async function contender(
+  threads: number,
+  photo: string,
+  run: (classifier: Pipeline) => Promise<unknown>,
+): Promise<Contender> {
   const { env, pipeline } = thirdparty("@huggingface/transformers") as Transformers;
   env.allowRemoteModels = false;
   env.localModelPath = transformersFolder.parent;
@@ -28,10 +48,10 @@ async function classify(threads: number): Promise<Contender> {
     session_options: { intraOpNumThreads: threads, interOpNumThreads: 1 },
   });
   return {
-    run: () => classifier(PHOTO, { top_k: 5 }),
+    run: () => run(classifier),
     async result() {
       const probabilities = new Float32Array(CLASSES);
-      for (const { label, score } of await classifier(PHOTO, { top_k: CLASSES })) {
+      for (const { label, score } of await classifier(photo, { top_k: CLASSES })) {
         probabilities[Number(label.split(" ")[1])] = score;
       }
       return probabilities;

@@ -1,5 +1,5 @@
 /** vitrail: GEMM and attention as ops of its backend, models and photos as a user calls them. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createWasmBackend } from "../../src/backends/wasm/index.js";
 import { decode, parsePreprocessing } from "../../src/image/index.js";
 import { pixelsOf } from "../../src/image/pixels.js";
@@ -7,13 +7,14 @@ import { toPixelValues } from "../../src/image/preprocess.js";
 import { type Inputs, load, type Model, type OutputName, type Tensor } from "../../src/index.js";
 import { PARTS, type PartName, partFolder, partInputs } from "../dense.js";
 import type { Contender, Engine, Refusal } from "../engine.js";
-import { fileOf, folderOf, PHOTO } from "../files.js";
+import { embeddingsFile, fileOf, folderOf, PHOTO } from "../files.js";
 import { IMAGE, TOKENS } from "../models.js";
 import { PROMPT_LENGTH, PROMPTS_FOLDER, promptIds } from "../prompts.js";
 import {
   type AttentionWork,
   attentionInputs,
   type DecodeWork,
+  type FolderWork,
   type GemmWork,
   gemmInputs,
   joined,
@@ -42,6 +43,8 @@ export const engine: Engine = {
         return model(partFolder("decoder"), setup, click);
       case "classify":
         return model(folderOf("Ti"), setup, classify);
+      case "folder":
+        return model(folderOf(work.size), setup, (model) => folder(model, work));
       case "pixels":
         return model(folderOf("Ti"), setup, preprocess);
       case "decode":
@@ -156,15 +159,23 @@ async function click(model: Model): Promise<Runs> {
   return { run: masks, result: async () => Float32Array.from((await masks()).segments[0]!.mask.data) };
 }
 
-function classify(model: Model): Runs {
+const classify = (model: Model): Runs => ({
+  run: () => model.classify(PHOTO),
+  result: () => probabilitiesOf(model, PHOTO),
+});
+
+async function probabilitiesOf(model: Model, photo: string): Promise<Float32Array> {
+  const probabilities = new Float32Array(model.labels.length);
+  const predictions = await model.classify(photo, { topK: probabilities.length });
+  for (const { index, probability } of predictions) probabilities[index] = probability;
+  return probabilities;
+}
+
+function folder(model: Model, { picture, photos }: FolderWork): Runs {
+  const files = Array.from({ length: photos }, () => fileOf(picture));
   return {
-    run: () => model.classify(PHOTO),
-    async result() {
-      const probabilities = new Float32Array(model.labels.length);
-      const predictions = await model.classify(PHOTO, { topK: probabilities.length });
-      for (const { index, probability } of predictions) probabilities[index] = probability;
-      return probabilities;
-    },
+    run: async () => writeFile(embeddingsFile("vitrail"), await model.embed(files)),
+    result: () => probabilitiesOf(model, fileOf(picture)),
   };
 }
 

@@ -3,7 +3,7 @@ import type { ComponentChildren, VNode } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type KnownModel, MODELS, sizeOf } from "./models.js";
 import { Choice } from "./parts.js";
-import { openModel } from "./session.js";
+import { openGated, openModel } from "./session.js";
 import { isReady } from "./sight.js";
 import { type Loading, type State, set } from "./state.js";
 import { megabytes } from "./text.js";
@@ -87,6 +87,30 @@ function Row({ s, model }: { s: State; model: KnownModel }): VNode {
   );
 }
 
+/** A field for a token of the Hub, which goes nowhere but there. */
+function Token({ source }: { source: string }): VNode {
+  const [token, setToken] = useState("");
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (token.trim()) void openGated(source, token.trim());
+      }}
+    >
+      <input
+        type="password"
+        placeholder="hf_…"
+        aria-label={`A token that opens ${source}`}
+        autocomplete="off"
+        value={token}
+        onInput={({ currentTarget }) => setToken(currentTarget.value)}
+      />
+      <button type="submit">Open with it</button>
+      <p class="quiet">It is sent to huggingface.co alone, and forgotten with this page.</p>
+    </form>
+  );
+}
+
 function Models({ s }: { s: State }): VNode {
   const [source, setSource] = useState("");
   const file = useRef<HTMLInputElement>(null);
@@ -129,6 +153,7 @@ function Models({ s }: { s: State }): VNode {
           {s.failed}
         </p>
       )}
+      {s.gated && <Token source={s.gated} />}
       {other && (
         <div class="other">
           <Progress {...s.loading!} />

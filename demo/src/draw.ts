@@ -22,12 +22,18 @@ const LEAD = "12 13 19";
 
 /** Sizes of canvases on the screen: to ask for one has the browser lay out the page, after every change anew. */
 const sizes = new WeakMap<Element, DOMRectReadOnly>();
+let known = 0;
+
+/** A number that changes whenever the size of any canvas does. */
+export const sizesKnown = (): number => known;
+
 const observer = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) {
     if (contentRect.width > 0) sizes.set(target, contentRect);
     else observer.unobserve(target);
   }
   // All that is seen is drawn anew.
+  known++;
   set({});
 });
 

@@ -35,11 +35,12 @@ import {
   occlusionMap,
   type Patches,
   patchesOf,
-  patchGrid,
   picture,
   rollout,
+  type SeenInputs,
   scoresOf,
   scoresOfPatches,
+  see as seePhoto,
   weightedRow,
 } from "vitrail/pictures";
 import type { Context } from "./rpc.js";
@@ -89,7 +90,7 @@ export interface Seen {
 
 /** The same with what is asked of the model again. */
 interface Kept extends Seen {
-  readonly pixelValues: Tensor;
+  readonly inputs: SeenInputs;
 }
 
 /** Names after every layer. */
@@ -133,8 +134,8 @@ const PIXEL_LIMIT = 64e6;
 /** Milliseconds between two words of how far a download is. */
 const PROGRESS_MS = 100;
 
-/** Photos whose numbers are kept: three samples and one's own. */
-const KEPT = 4;
+/** Bytes of photos' numbers that are kept: of 14 × 14 patches three samples and more, of 37 × 37 perhaps the last photo alone. */
+const KEPT_BYTES = 2 ** 28;
 
 /** Tokens longer than so many medians are left out of the fit of components. */
 const OUTLIERS = 3;
@@ -169,42 +170,41 @@ async function partsOf(files: readonly File[]) {
   };
 }
 
-/** Numbers of a photo, computed once for each model. */
+/** Numbers of a photo, computed once for each model while there is room. */
 function seenOf([id, blob]: PhotoBytes): Promise<Kept> {
-  const known = seen.get(id);
-  if (known) return known;
-  const made = see(loaded(), id, blob);
+  const made = seen.get(id) ?? see(loaded(), id, blob);
+  // As the newest.
+  seen.delete(id);
   seen.set(id, made);
-  made.catch(() => seen.delete(id));
-  for (const old of seen.keys()) {
-    if (seen.size <= KEPT) break;
-    seen.delete(old);
-  }
+  made.then(dropOld, () => seen.delete(id));
   return made;
+}
+
+/** Drops the photos that were not asked for in the longest time, but never the last. */
+async function dropOld(): Promise<void> {
+  let bytes = 0;
+  for (const [i, [id, made]] of [...seen].reverse().entries()) {
+    const { states, queries, keys, maps } = await made;
+    for (const { data } of [...states, ...queries, ...keys, ...maps]) bytes += data.byteLength;
+    if (i > 0 && bytes > KEPT_BYTES) seen.delete(id);
+  }
 }
 
 async function see(vit: Model, photo: string, blob: Blob): Promise<Kept> {
   const { config } = vit;
-  const { geometry, ...pixelValues } = await vit.preprocess(blob);
-  if (pixelValues.dims[0] !== 1) throw new Error("This model sees a photo in windows, which the page cannot show");
+  const { inputs, geometry, grid: whole } = await seePhoto(vit, blob, undefined);
   const biased = config.relativePositions || config.queryMasks !== undefined;
   const attention = config.depth === 0 || config.windows ? [] : biased ? ["attentions"] : ["queries", "keys"];
   const outputs = ["hiddenStates", ...attention] as ("hiddenStates" | "attentions" | "queries" | "keys")[];
   const start = performance.now();
-  const {
-    hiddenStates,
-    queries = [],
-    keys = [],
-    attentions: maps = [],
-  } = await vit.forward({ pixelValues }, { outputs });
+  const { hiddenStates, queries = [], keys = [], attentions: maps = [] } = await vit.forward(inputs, { outputs });
   const ms = performance.now() - start;
   const top = vit.tasks.includes("classify") ? await vit.classify(blob) : [];
-  const whole = patchGrid(config, pixelValues);
   // Of a ResNet the last map is shown: the others have other grids.
   const shown = config.depth === 0 ? hiddenStates.slice(-1) : hiddenStates;
   const { grid, prefix, width } = patchesOf(shown.at(-1)!, config, whole);
   const states = shown.map((state) => (state.dims.length === 4 ? asRows(patchesOf(state, config, whole)) : state));
-  return { photo, geometry, grid, top, prefix: prefix.length / width, states, queries, keys, maps, ms, pixelValues };
+  return { photo, geometry, grid, top, prefix: prefix.length / width, states, queries, keys, maps, ms, inputs };
 }
 
 const asRows = ({ data, width }: Patches): Tensor => ({ dims: [1, data.length / width, width], data });
@@ -253,7 +253,7 @@ export const functions = {
   async load(
     { signal, report }: Context,
     source: Source,
-    options: Pick<LoadOptions, "precision">,
+    options: Pick<LoadOptions, "precision" | "token">,
   ): Promise<ModelFacts> {
     const start = performance.now();
     const checkpoint = typeof source === "object" ? await partsOf(source) : source;
@@ -287,7 +287,7 @@ export const functions = {
   },
 
   async see(_: Context, photo: PhotoBytes): Promise<Seen> {
-    const { pixelValues: _pixels, ...found } = await seenOf(photo);
+    const { inputs: _inputs, ...found } = await seenOf(photo);
     return structuredClone(found);
   },
 
@@ -306,14 +306,13 @@ export const functions = {
   },
 
   async features(_: Context, photos: readonly PhotoBytes[], layer: number, keep: number): Promise<FeatureMaps> {
-    const all: Seen[] = [];
-    for (const photo of photos) all.push(await seenOf(photo));
-    const patches = all.map((one) => patchesIn(one, layer));
+    const patches: Patches[] = [];
+    for (const photo of photos) patches.push(patchesIn(await seenOf(photo), layer));
     const side = keep === 0 ? {} : { keep: keep > 0 ? ("high" as const) : ("low" as const) };
     const { maps, kept, components, left } = featuresOf(patches, { unit: true, outliers: OUTLIERS, ...side });
     const lengths = lengthsOf(patches[0]!.data, patches[0]!.width);
     return {
-      photos: all.map(({ photo }) => photo),
+      photos: photos.map(([id]) => id),
       grids: patches.map(({ grid }) => grid),
       ...{ maps, kept, shares: [...components.shares], lengths, median: medianOf(lengths), left },
     };
@@ -359,14 +358,14 @@ export const functions = {
 
   /** How the score of a name falls where a part of the photo is covered; tells how far it is. */
   async occlusion({ signal, report }: Context, photo: PhotoBytes, name: number): Promise<Occlusion> {
-    const { pixelValues, grid } = await seenOf(photo);
+    const { inputs, grid } = await seenOf(photo);
     const vit = loaded();
     const scores = await scoresOf("occlusion", vit, undefined, signal);
     const onProgress = (done: number, total: number) => report({ fall: undefined, done, total } satisfies Occlusion);
     const options = { onProgress, signal };
     const { fall } = await occlusionMap(
       { ...scores, of: scores.raw },
-      pixelValues,
+      inputs,
       grid,
       vit.config.patchSize,
       name,

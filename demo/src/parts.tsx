@@ -13,24 +13,28 @@ import {
   fit,
   type Grid,
   type Scale,
+  sizesKnown,
   whole,
 } from "./draw.js";
 import { attentionIn, bent, blockOf, gridOf, headOf, type Sight } from "./sight.js";
 import { set } from "./state.js";
 import { percent, shortName } from "./text.js";
 
-/** A canvas that is drawn after every change. */
+/** A canvas that is drawn when what it shows has changed, or its size. */
 export function Canvas({
   draw,
+  keys,
   label,
   name,
 }: {
   draw(canvas: HTMLCanvasElement): void;
+  /** All that decides what is drawn. */
+  keys: readonly unknown[];
   label?: string;
   name?: string;
 }): VNode {
   const canvas = useRef<HTMLCanvasElement>(null);
-  useLayoutEffect(() => draw(canvas.current!));
+  useLayoutEffect(() => draw(canvas.current!), [...keys, sizesKnown()]);
   return label ? (
     <canvas ref={canvas} class={name} role="img" aria-label={label} />
   ) : (
@@ -122,12 +126,15 @@ export function PatchMap({
   label,
   grid,
   color,
+  keys,
   marked,
 }: {
   label: string;
   grid: Grid;
   /** Color of each patch; undefined while it is computed. */
   color: ((patch: number) => Color) | undefined;
+  /** All that decides the colors. */
+  keys: readonly unknown[];
   marked?: number;
 }): VNode {
   const draw = (canvas: HTMLCanvasElement) => {
@@ -142,7 +149,7 @@ export function PatchMap({
   };
   return (
     <div class="map" style={{ aspectRatio: `${grid[1]} / ${grid[0]}` }}>
-      <Canvas label={label} draw={draw} />
+      <Canvas label={label} draw={draw} keys={[...grid, marked, ...keys]} />
     </div>
   );
 }
@@ -153,7 +160,7 @@ export function Legend({ from, to, scale }: { from: string; to: string; scale: S
   return (
     <div class="legend">
       <span>{from}</span>
-      <Canvas draw={draw} />
+      <Canvas draw={draw} keys={[scale]} />
       <span>{to}</span>
     </div>
   );
@@ -182,6 +189,7 @@ export function Tiles({
             onClick={() => set({ row, col, from: "patch", rollout: "" })}
           >
             <Canvas
+              keys={[s.opened, s.seen, patch]}
               draw={(canvas) => {
                 Object.assign(canvas, { width: 80, height: 80 });
                 drawPatch(canvas.getContext("2d")!, s.opened, s.seen.geometry, s.seen.grid, patch);

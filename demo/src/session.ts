@@ -4,14 +4,15 @@ import type { ModelFunctions, PhotoBytes, Seen, Source } from "./model.js";
 import { shortName } from "./models.js";
 import { drawable, sampleBlob, sampleOf } from "./photos.js";
 import { type Asking, connect } from "./rpc.js";
-import { type Address, get, type Photo, type State, set } from "./state.js";
+import { type Address, type Answer, get, type Photo, type State, set } from "./state.js";
 
 export const ask = connect<ModelFunctions>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
 
 /** A sentence of an error: without the name of the function that threw it, which a person on the page has not called. */
 export function sentence(error: unknown): string {
   const text = (error as Error).message
-    .replace(/^(decode|load|hub|image|preprocess|web|fetch): /, "")
+    .replace(/^(decode|load|hub|image|picture|preprocess|web|fetch): /, "")
+    .replace(/, and no token was given; .*/, "; if you may use it, give a token of huggingface.co")
     .replace(/\.$/, "");
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
@@ -84,6 +85,19 @@ const isForbidden = (source: string): boolean =>
   new URL(source).origin !== location.origin &&
   !/^(huggingface\.co|.*\.hf\.co)$/.test(new URL(source).hostname);
 
+/** A token of the Hub for private and gated models, which is kept nowhere else than here. */
+let token: string | undefined;
+
+/** Tells by an error whether a model may open with a token, or with another. */
+const wantsToken = (error: unknown): boolean =>
+  /is private, gated or does not exist|the token does not open/.test((error as Error).message);
+
+/** Gets a private or gated model. */
+export function openGated(source: string, given: string): Promise<void> {
+  token = given;
+  return openModel(source, get().precision);
+}
+
 /** Gets a model, and looks at the photo with it; what was there stays until then, and if it fails. */
 export async function openModel(source: Source, precision: Address["precision"]): Promise<void> {
   const signal = nextModel();
@@ -92,7 +106,7 @@ export async function openModel(source: Source, precision: Address["precision"])
   const controller = new AbortController();
   signal.addEventListener("abort", () => controller.abort());
   const loading = { name, loaded: 0, total: 0, since: performance.now(), cancel: () => controller.abort() };
-  set({ loading, failed: "" });
+  set({ loading, failed: "", gated: "" });
   const onProgress = ({ loaded, total }: { loaded: number; total: number }) => {
     if (!controller.signal.aborted) set({ loading: { ...loading, loaded, total } });
   };
@@ -101,7 +115,7 @@ export async function openModel(source: Source, precision: Address["precision"])
     if (typeof source === "string" && isForbidden(source)) {
       throw new Error("This page gets models from huggingface.co and from its own address, and from nowhere else");
     }
-    const loaded = await ask("load", [source || undefined, { precision }], asking);
+    const loaded = await ask("load", [source || undefined, { precision, token }], asking);
     const facts = { ...loaded, name, ...(files && { file: name }) };
     const changed = {
       model: typeof source === "string" ? source : "",
@@ -116,12 +130,17 @@ export async function openModel(source: Source, precision: Address["precision"])
     if (opened) await look([opened.id, opened.blob], async () => opened);
   } catch (error) {
     if (signal.aborted) return;
-    set({ loading: undefined, failed: controller.signal.aborted ? "" : sentence(error) });
+    const isGated = typeof source === "string" && wantsToken(error);
+    const failure = {
+      failed: controller.signal.aborted ? "" : sentence(error),
+      gated: isGated ? source : "",
+    };
+    set({ loading: undefined, ...failure });
     if (get().facts) return;
     // A link to a model that cannot be had still shows the page.
     set({ model: "", precision: "f32" });
     if (source) await openModel(undefined, "f32");
-    set({ notice: sentence(error) });
+    set(isGated ? { ...failure, dialog: "models" } : { notice: failure.failed });
   }
 }
 
@@ -136,18 +155,20 @@ export function useAnswer<T>(kind: string, key: string, question: (asking: Askin
     if (!ready || get().answers[kind]?.key === key) return;
     const controller = new AbortController();
     const { signal } = controller;
-    const keep = (value: unknown) => {
-      if (!signal.aborted) set({ answers: { ...get().answers, [kind]: { key, value } } });
-    };
-    const fail = (error: unknown) => {
-      if (signal.aborted) return;
-      const { answers, view } = get();
-      set({ answers: { ...answers, [kind]: { key, failed: sentence(error), view } } });
+    const { view } = get();
+    /** With the answer that is no longer waited for, as each change draws the page once. */
+    const answer = (answer: Omit<Answer, "key">, waits: number) => {
+      const { answers, waiting } = get();
+      set({
+        waiting: waiting + waits,
+        ...(!signal.aborted && { answers: { ...answers, [kind]: { key, ...answer } } }),
+      });
     };
     set({ waiting: get().waiting + 1 });
-    question({ signal, onProgress: keep as never })
-      .then(keep, fail)
-      .finally(() => set({ waiting: get().waiting - 1 }));
+    question({ signal, onProgress: (value: unknown) => answer({ value }, 0) }).then(
+      (value) => answer({ value }, -1),
+      (error) => answer({ failed: sentence(error), view }, -1),
+    );
     return () => controller.abort();
   }, [kind, key, seen]);
   return answers[kind]?.value as T | undefined;

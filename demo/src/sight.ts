@@ -1,5 +1,5 @@
 /** What the model saw, as views read it: the patch at hand, its rows of numbers, and the scales that they are shown on. */
-import { attentionOf, attentionOfMaps, type BlockAttention, cosinesOf, fusedRow, unitRows } from "vitrail/pictures";
+import { attentionOf, attentionOfMaps, type BlockAttention, cosinesOf, fusedRows, unitRows } from "vitrail/pictures";
 import type { Grid } from "./draw.js";
 import type { Seen } from "./model.js";
 import type { LoadedModel, Photo, State } from "./state.js";
@@ -86,7 +86,7 @@ function blocksOf(seen: Seen): BlockAttention[] {
 
 /** Shares of its attention that the token at hand gives to each patch: of a head from 1 on, or for 0 the mean of all. */
 export const attentionIn = (s: Sight, block: number, head: number): Float32Array =>
-  ofPatches(s, fusedRow(blocksOf(s.seen)[block]!, head > 0 ? head - 1 : "mean", rowOf(s)));
+  ofPatches(s, fusedRows(blocksOf(s.seen)[block]!, head > 0 ? head - 1 : "mean", rowOf(s)));
 
 /** The layer and the head that are chosen. */
 export const attention = last(

@@ -109,8 +109,9 @@ export interface Loading {
 export interface State extends Address {
   readonly facts: LoadedModel | undefined;
   readonly loading: Loading | undefined;
-  /** Why a model could not be had, said in the dialog. */
+  /** Why a model could not be had, said in the dialog, and its name if a token may open it. */
   readonly failed: string;
+  readonly gated: string;
   readonly opened: Photo | undefined;
   /** What the model saw in the photo that is open. */
   readonly seen: Seen | undefined;
@@ -125,6 +126,8 @@ export interface State extends Address {
   /** What was pointed at and framed on the photo, for masks and poses, in its pixels. */
   readonly points: readonly Point[];
   readonly boxes: readonly Box[];
+  /** True if a click takes a part away, as it does with the Alt key, which a phone has not. */
+  readonly away: boolean;
   /** How many answers a view waits for. */
   readonly waiting: number;
   /** Answers of the worker that pictures wait for, the newest of each kind. */
@@ -146,6 +149,7 @@ let state: State = {
   facts: undefined,
   loading: undefined,
   failed: "",
+  gated: "",
   opened: undefined,
   seen: undefined,
   busy: false,
@@ -156,6 +160,7 @@ let state: State = {
   dialog: "",
   points: [],
   boxes: [],
+  away: false,
   waiting: 0,
   answers: {},
 };

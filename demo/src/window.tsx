@@ -1,7 +1,7 @@
 /** The photo in patches, which stays in every view: what is pointed at here, all pictures follow. */
 import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { cellOf, drawCells, drawLead, drawMark, fit, frameOf, type Rect, seenIn } from "./draw.js";
+import { cellOf, drawCells, drawLead, drawMark, fit, frameOf, type Rect, seenIn, sizesKnown } from "./draw.js";
 import { Choice } from "./parts.js";
 import { SAMPLES } from "./photos.js";
 import { say } from "./say.js";
@@ -18,7 +18,7 @@ import {
   type Sight,
   similarity,
 } from "./sight.js";
-import { get, type State, set } from "./state.js";
+import { type Address, get, START, type State, set } from "./state.js";
 import { canShow, type Overlay, type Spot, type View } from "./views/view.js";
 
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -146,6 +146,13 @@ function patchAt(s: Sight, { x, y }: Spot): [row: number, col: number] {
   return [within((y - place.y) / place.height, rows), within((x - place.x) / place.width, columns)];
 }
 
+/** The middle of the patch at hand. */
+function spotOf(s: Sight): Spot {
+  const { width, height } = s.opened;
+  const patch = cellOf(gridOf(s), seenIn(s.seen.geometry, { x: 0, y: 0, width, height }), patchOf(s));
+  return within({ x: patch.x + patch.width / 2, y: patch.y + patch.height / 2 }, s.opened);
+}
+
 const within = (spot: Spot, { width, height }: { width: number; height: number }): Spot => ({
   x: Math.max(0, Math.min(width, spot.x)),
   y: Math.max(0, Math.min(height, spot.y)),
@@ -200,6 +207,12 @@ function describe(): void {
   }, REST);
 }
 
+/** All that decides what is drawn on the photo. */
+const PAINTED = [
+  ...(Object.keys(START) as (keyof Address)[]),
+  ...(["facts", "opened", "seen", "answers", "held", "points", "boxes"] as const),
+];
+
 /** The canvas with the photo. */
 function Pane({ s, view }: { s: State; view: View }): VNode {
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -214,7 +227,7 @@ function Pane({ s, view }: { s: State; view: View }): VNode {
     paint(context, s, view, lead);
     // For whoever measures.
     if (ready && performance.getEntriesByName("first picture").length === 0) performance.mark("first picture");
-  });
+  }, [...PAINTED.map((name) => s[name]), lead, sizesKnown()]);
   const grid = ready ? gridOf(s) : undefined;
 
   const onPointerMove = (event: PointerEvent) => {
@@ -249,6 +262,7 @@ function Pane({ s, view }: { s: State; view: View }): VNode {
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (!ready || event.ctrlKey || event.metaKey) return;
+    if (view.press && event.key === "Enter") return view.press(s, spotOf(s), event.altKey);
     const change = changeOf(s, event.key);
     if (!change) return;
     event.preventDefault();
@@ -265,7 +279,7 @@ function Pane({ s, view }: { s: State; view: View }): VNode {
       tabIndex={0}
       role="application"
       aria-roledescription="photo cut into patches"
-      aria-label={`${s.opened?.title ?? "Photo"}${grid ? ` in ${grid[0]} by ${grid[1]} patches` : ""}. Arrow keys move, Enter holds a patch, C is the class token, Page up and Page down change the layer, square brackets the head.`}
+      aria-label={`${s.opened?.title ?? "Photo"}${grid ? ` in ${grid[0]} by ${grid[1]} patches` : ""}. Arrow keys move, Enter ${view.press ? "takes the patch, with Alt away" : "holds a patch"}, C is the class token, Page up and Page down change the layer, square brackets the head.`}
       aria-describedby="where"
       onPointerMove={onPointerMove}
       onPointerDown={onPointerDown}

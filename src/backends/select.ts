@@ -47,7 +47,7 @@ export async function createWasm(
   why: string,
 ): Promise<Selected> {
   const { createWasmBackend } = await import("./wasm/index.js");
-  const backend = await createWasmBackend({ threads, wide, wasm });
+  const backend = await createWasmBackend({ threads, wide, wasm, precision });
   const how = {
     get threads() {
       return backend.threads;

@@ -84,7 +84,13 @@ export function planWeights(
     const { block } = Object(names) as { block?: BlockNames | readonly BlockNames[] };
     const blocks = [block ?? []].flat();
     const those = blocks.find((one) => hasBlock(layout, "", one, has)) ?? blocks[0];
-    return { prefix, names, blocks: (own, count) => planBlocks(planner, layout, own, "", those!, count) };
+    const linear: Planner["linear"] = (layers, outputs, inputs, options) =>
+      planner.linear(layers, outputs, inputs, { ...options, biased: true });
+    return {
+      prefix,
+      names,
+      blocks: (own, count) => planBlocks({ ...planner, linear }, layout, own, "", those!, count),
+    };
   }
 
   // What comes before the first block is as wide as it.

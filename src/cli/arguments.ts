@@ -1,6 +1,7 @@
 /** The grammar of the command line, its reader, and the help. */
 
 import { parseArgs } from "node:util";
+import type { CollectionOptions } from "../collection/index.js";
 import type { EmbedOptions, HubOptions, LoadOptions } from "../index.js";
 import { excerpt } from "../json.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
@@ -82,13 +83,13 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
   },
   index: {
     operands: "own",
-    options: [...MODEL, "out", "pooling", "hash", "watch", "plan", "queue", "shard", "priority"],
+    options: [...MODEL, "out", "pooling", "vectors", "hash", "watch", "plan", "queue", "shard", "priority"],
     help: [
       ["index PHOTOS...", "vectors of many photos, in a folder that others read"],
       ["  --out STORE", "the folder; what is in it already is skipped"],
       ["  --hash", "compare contents, not sizes and times"],
       ["  --watch", "go on, and add what comes"],
-      ["  --pooling head", "as of embed"],
+      ["  --pooling head", "as of embed;  --vectors f32, or int8: a quarter of the bytes"],
       ["  --plan", "leave the embedding to vitrail work STORE; a store may be"],
       ["", "s3://bucket/prefix then;  --shard 1024: photos a job"],
       ["  --queue redis://HOST", "the same by BullMQ;  --priority 0, the first, to 2097152"],
@@ -212,6 +213,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: "boolean" | "string"; re
   quiet: { type: "boolean" },
   ...Object.fromEntries(Object.keys(TASK_OPTIONS).map((name) => [name, { type: "string" as const }])),
   out: { type: "string" },
+  vectors: { type: "string" },
   hash: { type: "boolean" },
   watch: { type: "boolean" },
   plan: { type: "boolean" },
@@ -261,6 +263,7 @@ export interface Arguments {
   readonly out: string | undefined;
   /** Options of index, search, duplicates and learn. */
   readonly collection: {
+    readonly vectors: CollectionOptions["vectors"];
     readonly hash: boolean;
     readonly watch: boolean;
     readonly topK: number;
@@ -387,6 +390,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     taskArguments: values.filter(({ option }) => typeof option === "number").map(({ value }) => value),
     out: given.out,
     collection: {
+      vectors: given.vectors as CollectionOptions["vectors"],
       hash: given.hash !== undefined,
       watch: given.watch !== undefined,
       topK: count("top", "10", MAX_COUNT),

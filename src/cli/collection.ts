@@ -20,13 +20,13 @@ const SHOWN = 10;
 export async function index(invocation: Invocation): Promise<void> {
   const { args, terminal, signal } = invocation;
   const { operands, out, json, collection, embed } = args;
-  const { hash, watch } = collection;
+  const { vectors, hash, watch } = collection;
   if (operands.length === 0) throw new Error("index takes photos, folders, archives or lists; got none");
   if (out === undefined) throw new Error("index needs --out STORE, a folder for the vectors");
   if (args.jobs.plan || args.jobs.queue !== undefined) return (await import("./jobs.js")).planJobs(invocation);
   using model = await loadModel(invocation);
   const pooling = embed.pooling === "none" ? undefined : embed.pooling;
-  const photos = await openCollection(out, { model, ...(pooling && { pooling }), signal });
+  const photos = await openCollection(out, { model, ...(pooling && { pooling }), ...(vectors && { vectors }), signal });
   const sources = operands.includes("-") ? withInput(operands) : operands;
   const onProgress = ({ added, skipped, failed, perSecond, secondsLeft, total }: AddProgress) => {
     const left = secondsLeft === undefined || !Number.isFinite(secondsLeft) ? "" : `, ${durationOf(secondsLeft)} left`;

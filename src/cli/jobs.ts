@@ -16,7 +16,7 @@ const SHOWN = 10;
 
 export async function planJobs(invocation: Invocation): Promise<void> {
   const { args, terminal, signal } = invocation;
-  const { operands, out, embed, jobs: options } = args;
+  const { operands, out, embed, jobs: options, collection } = args;
   const { queue, shardRows, priority } = options;
   const pooling = embed.pooling === "none" ? undefined : embed.pooling;
   using model = await loadModel(invocation);
@@ -24,6 +24,7 @@ export async function planJobs(invocation: Invocation): Promise<void> {
   const { jobs, ...counts } = await plan(out!, operands, {
     ...{ model, shardRows, signal, onProgress },
     ...(pooling && { pooling }),
+    ...(collection.vectors && { vectors: collection.vectors }),
   });
   if (queue !== undefined) await enqueue(queue, out!, jobs, { priority });
   terminal.clear();

@@ -4,7 +4,7 @@
  *     manifest.json                         which model made the vectors, and how
  *     img_emb/img_emb_0000.npy              rows of length 1, f32, or int8 (numbers.ts), [rows, width]
  *     metadata/metadata_0000.parquet        a row for each of them
- *     metadata/metadata_0000.sha256         its digest: Parquet that was damaged can keep its reader busy without end
+ *     metadata/metadata_0000.sha256         its digest: a damaged name would be read as another one
  *     failures.jsonl                        photos that could not be read, and why
  *     removed.json                          photos that were not there any more
  *     writer.lock                           while one process adds

@@ -10,7 +10,7 @@ import { base64 } from "./search.gen.js";
 interface Kernels {
   readonly memory: WebAssembly.Memory;
   scan_f32(scores: number, queries: number, batch: number, rows: number, count: number, width: number): void;
-  /** Of scores, queries, scales, batch, rows, norms, count and width. */
+  /** Takes scores, queries, scales, batch, rows, norms, count and width. */
   scan_i8(...sizes: readonly number[]): void;
   norms_i8(norms: number, rows: number, count: number, width: number): void;
 }

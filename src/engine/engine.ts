@@ -72,13 +72,13 @@ export interface Engine {
   /**
    * Runs a forward pass when the ops of all earlier ones have been called: they share the activations' memory.
    * @param check throws if it is no longer wanted when its turn comes.
-   * @param options its signal stops it between two layers; beside: it may run on a lane, beside others.
+   * @param options its signal stops it between two layers; images: how many a list has whose others may pass beside this one.
    */
   forward(
     inputs: Inputs,
     outputs: readonly OutputName[],
     check: () => void,
-    options?: ForwardOptions & { readonly beside?: boolean },
+    options?: ForwardOptions & { readonly images?: number },
   ): Promise<Partial<Outputs>>;
   /** Threads for the images of a list. */
   readonly lanes: Lanes;
@@ -377,8 +377,8 @@ function engineOf(
     },
     similarity: placement.weights.similarity,
     tokenize,
-    async forward(inputs, outputs, check, { beside, ...options } = {}) {
-      const there = beside ? await lanes.run(inputs, outputs, options) : undefined;
+    async forward(inputs, outputs, check, { images = 1, ...options } = {}) {
+      const there = images > 1 ? await lanes.run(images, inputs, outputs, options) : undefined;
       if (there) {
         checkFinite(name, there);
         return there;

@@ -18,10 +18,17 @@ import type { LaneAnswer, LaneModel, LaneRequest, PassAnswer, PassJob, PixelAnsw
 const QUEUE = 2;
 /** Threads that only decode: a photo is decoded and resized in 5 ms. */
 const MOST_DECODING = 4;
-/** Images of a list for each thread, at least: of fewer, the last ones leave most threads without any. */
-const LEAST_IMAGES = 2;
+/** A list of fewer images is over before threads have started. */
+const LEAST_IMAGES = 4;
 /** Bytes of activations in all threads, at most. */
 const MOST_BYTES = 2 ** 30;
+/** Part of a pass by which each further thread that shares its ops lengthens what they take together (bench/lanes.ts). */
+const SHARING = 0.15;
+
+/** Images in the time of a pass on one thread, where each has a thread: the last ones of a list leave some without any. */
+const rateApart = (images: number, lanes: number): number => images / Math.ceil(images / lanes);
+/** The same where all threads share the ops of an image. */
+const rateTogether = (threads: number): number => threads / (1 + SHARING * (threads - 1));
 
 export interface Lanes extends PixelThreads {
   /** Threads that run passes. */
@@ -29,10 +36,11 @@ export interface Lanes extends PixelThreads {
   /** Bytes that activations on these threads have taken at most. */
   readonly activations: number;
   /**
-   * Runs a pass on the least busy thread that has the model, if there is one. The promise has nothing if the thread ended or
-   * had no room; the pass is then to be run elsewhere.
+   * Runs a pass of one of a list's `images` on the least busy thread that has the model, if there is one and the list gains by it. The
+   * promise has nothing if the thread ended or had no room; the pass is then to be run elsewhere.
    */
   run(
+    images: number,
     inputs: Inputs,
     wanted: readonly OutputName[],
     options: ForwardOptions,
@@ -108,11 +116,16 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
 
   const leastBusy = (some: readonly Lane[]): Lane | undefined => [...some].sort((a, b) => a.jobs.size - b.jobs.size)[0];
 
-  /** Lanes that run passes: as many as have room for what passes have taken so far. */
-  function passing(): Lane[] {
+  /** How many threads have room for what passes have taken so far; all before the first one. */
+  function room(): number {
     const most = Math.max(modelNow()?.kernels.activations ?? 0, ...[...lanes].map(({ activations }) => activations));
-    if (most === 0) return [];
-    return [...lanes].filter(({ joined }) => joined).slice(0, Math.floor(MOST_BYTES / most));
+    return Math.floor(MOST_BYTES / most);
+  }
+
+  /** Lanes that run passes. The first of a model, which says what they take, is the caller's. */
+  function passing(): Lane[] {
+    const most = room();
+    return Number.isFinite(most) ? [...lanes].filter(({ joined }) => joined).slice(0, most) : [];
   }
 
   return {
@@ -130,11 +143,12 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
     },
     start(images) {
       const model = modelNow();
-      const most = model
-        ? Math.min(model.kernels.threads, Math.floor(images / LEAST_IMAGES))
-        : Math.min(MOST_DECODING, images - 1, processors() - 1);
+      const most =
+        model && images >= LEAST_IMAGES
+          ? Math.min(model.kernels.threads, images)
+          : Math.min(MOST_DECODING, images - 1, processors() - 1);
       // One that cannot be started, or has ended, is not replaced: the caller does its work.
-      for (; started < most; started++) start(model).catch(() => {});
+      for (; started < most; started++) start(started < room() ? model : undefined).catch(() => {});
     },
     take(input, { signal, fetch: _, ...options }) {
       const lane = leastBusy([...lanes]);
@@ -142,8 +156,10 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
       const [message, transfer] = messageOf({ id: ids++, input, ...options });
       return give<PixelAnswer>(lane, message, transfer, signal)?.then((answer) => answer?.pixels);
     },
-    run(inputs, wanted, { signal, ...options }) {
-      const lane = leastBusy(passing());
+    run(images, inputs, wanted, { signal, ...options }) {
+      const able = passing();
+      const gains = rateApart(images, able.length) >= rateTogether(modelNow()?.kernels.threads ?? 1);
+      const lane = gains ? leastBusy(able) : undefined;
       const job: PassJob = { id: ids++, inputs, wanted, endable: signal !== undefined, ...options };
       return (
         lane &&

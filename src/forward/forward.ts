@@ -116,7 +116,10 @@ export async function forward(
   async function finish(): Promise<Partial<Outputs>> {
     const ofImages = await Promise.all(images.map(arrived));
     const outputs: Partial<Outputs> = {
-      ...(config.naflex ? padTogether(ofImages, inputs.pixelValues?.dims[1] ?? 0) : concatenated(ofImages)),
+      // Of hiddenState all images are one pass.
+      ...(config.naflex && inputs.pixelValues
+        ? padTogether(ofImages, inputs.pixelValues.dims[1]!)
+        : concatenated(ofImages)),
       ...(texts && (await ofTexts(texts))),
     };
     // From what both towers share to what heads make of it.

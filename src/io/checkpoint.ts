@@ -576,8 +576,9 @@ async function readWeights(
   let loaded = 0;
   const total = plan.flatMap(({ wanted }) => wanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
   for (const { source, wanted, end } of plan) {
+    const read = source.ahead?.() ?? source.read;
     for (const info of wanted) {
-      for await (const length of readTensor(source, info, consumer, signal)) {
+      for await (const length of readTensor(read, info, consumer, signal)) {
         loaded += length;
         onProgress?.({ phase: "weights", file: source.name, loaded, total });
       }
@@ -593,7 +594,7 @@ function asConvertible(info: TensorInfo): ConvertibleTensor {
 
 /** Reads and stores one tensor, giving the length of each chunk. */
 async function* readTensor(
-  source: ByteSource,
+  readBytes: ByteSource["read"],
   info: TensorInfo,
   consumer: TensorConsumer,
   signal?: AbortSignal,
@@ -609,9 +610,9 @@ async function* readTensor(
     const place = consumer.stage(isFloat8(info) ? 2 * length : length);
     if (isFloat8(info)) {
       const raw = new Uint8Array(length);
-      await source.read(raw, info.begin + at);
+      await readBytes(raw, info.begin + at);
       widen8(raw, info.dtype, place);
-    } else await source.read(place, info.begin + at);
+    } else await readBytes(place, info.begin + at);
     const bad = consumer.store(read, at / rowBytes, place);
     if (bad >= 0) {
       const size = ELEMENT_BYTES[read.dtype];

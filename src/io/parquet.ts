@@ -35,6 +35,7 @@ const DATA_PAGE_V2 = 3;
  */
 export function readParquet(bytes: Uint8Array, names: readonly string[], refuse: Refuse): Table {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const decoder = new TextDecoder();
   const size = bytes.length;
   if (size < 12 || view.getUint32(0, true) !== MAGIC || view.getUint32(size - 4, true) !== MAGIC) {
     refuse("must begin and end with PAR1");
@@ -53,7 +54,7 @@ export function readParquet(bytes: Uint8Array, names: readonly string[], refuse:
   const struct = (value: Value | undefined, what: string): Struct =>
     value instanceof Map ? value : refuse(`must have ${what}`);
   const text = (value: Value | undefined): string =>
-    value instanceof Uint8Array ? new TextDecoder().decode(value) : refuse("must have names that are texts");
+    value instanceof Uint8Array ? decoder.decode(value) : refuse("must have names that are texts");
 
   const [, ...elements] = list(file, 2, "a schema").map((element) => struct(element, "a schema"));
   const schema = elements.map((element) => ({
@@ -117,7 +118,7 @@ export function readParquet(bytes: Uint8Array, names: readonly string[], refuse:
       } else {
         const length = from + 4 <= end ? view.getUint32(from, true) : size;
         if (from + 4 + length > end) refuse("must have all values of a page in it");
-        values.push(new TextDecoder().decode(bytes.subarray(from + 4, from + 4 + length)));
+        values.push(decoder.decode(bytes.subarray(from + 4, from + 4 + length)));
         from += 4 + length;
       }
     }

@@ -77,12 +77,12 @@ export function headerLength(first8: Uint8Array, fileSize: number, name: string)
   }
   const length = new DataView(first8.buffer, first8.byteOffset).getBigUint64(0, true);
   // A number of this size is eight characters of some text, which are not to be told.
-  const says = `says ${length < 2n ** 53n ? `${grouped(length)} bytes` : "2^53 bytes or more"}`;
+  const says = () => `says ${length < 2n ** 53n ? `${grouped(length)} bytes` : "2^53 bytes or more"}`;
   if (Number(length) > fileSize - 8) {
-    throw new Error(`safetensors: header of "${name}" ${says} but the file has ${grouped(fileSize)}`);
+    throw new Error(`safetensors: header of "${name}" ${says()} but the file has ${grouped(fileSize)}`);
   }
   if (length > MAX_HEADER_BYTES) {
-    throw new Error(`safetensors: header of "${name}" ${says}; the format allows ${grouped(MAX_HEADER_BYTES)}`);
+    throw new Error(`safetensors: header of "${name}" ${says()}; the format allows ${grouped(MAX_HEADER_BYTES)}`);
   }
   return Number(length);
 }

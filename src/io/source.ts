@@ -8,6 +8,8 @@ export interface ByteSource {
   readonly size: number;
   /** Fills `target` from `position` on. A stream takes rising positions only. */
   read(target: Uint8Array, position: number): Promise<void>;
+  /** The same for reads that go on one behind the other, where it pays to read ahead of them. */
+  ahead?(): ByteSource["read"];
   /** Throws unless the bytes end at `position`; nothing more can be read from a stream then. */
   finish(position: number): Promise<void>;
   close(): Promise<void>;
@@ -18,7 +20,61 @@ export type Bytes = ArrayBuffer | Uint8Array | Blob | ReadableStream<Uint8Array>
 
 export async function fromFile(path: string | URL): Promise<ByteSource> {
   const file = await openFile(path);
-  return { ...file, name: String(path), finish: async () => {} };
+  return { ...file, ahead: () => readAhead(file), name: String(path), finish: async () => {} };
+}
+
+/** Bytes that are read at once, ahead of who needs them. */
+const BLOCK = 1 << 20;
+
+/**
+ * Reads of many small tensors: where one goes on where the last has ended, the block behind that is read, and the next one while its
+ * bytes are used. Other reads are made as they are asked for.
+ */
+function readAhead({ size, read }: Pick<ByteSource, "size" | "read">): ByteSource["read"] {
+  const spare: Uint8Array[] = [];
+  const begin = (at: number) => {
+    const bytes = (spare.pop() ?? new Uint8Array(BLOCK)).subarray(0, size - at);
+    const done = read(bytes, at);
+    // Whoever needs it has the error.
+    done.catch(() => {});
+    return { at, bytes, done };
+  };
+  let held: ReturnType<typeof begin> | undefined;
+  let next: typeof held;
+  /** Where the last read ended. */
+  let last = 0;
+  let busy = false;
+
+  /** The block that has the byte at `at`. */
+  async function blockAt(at: number): Promise<typeof held & object> {
+    if (!held || at < held.at || at >= held.at + held.bytes.length) {
+      if (held) spare.push(new Uint8Array(held.bytes.buffer));
+      held = next?.at === at ? next : begin(at);
+      const end = held.at + held.bytes.length;
+      await held.done;
+      next = end < size ? begin(end) : undefined;
+    }
+    await held.done;
+    return held;
+  }
+
+  return async (target, position) => {
+    const end = position + target.length;
+    const goesOn = position === last && target.length < BLOCK && end <= size && !busy;
+    last = end;
+    if (!goesOn) return read(target, position);
+    busy = true;
+    try {
+      for (let at = position; at < end; ) {
+        const block = await blockAt(at);
+        const bytes = block.bytes.subarray(at - block.at, end - block.at);
+        target.set(bytes, at - position);
+        at += bytes.length;
+      }
+    } finally {
+      busy = false;
+    }
+  };
 }
 
 /** @param name for messages; a File's own name goes before it. */

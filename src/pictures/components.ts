@@ -35,34 +35,26 @@ export function principalComponents(
   let total = 0;
   for (const value of x) total += value * value;
 
-  // The smaller of X Xᵀ and Xᵀ X, which have the same eigenvalues.
-  const tall = n > width;
-  const size = tall ? width : n;
-  const gram = new Float64Array(size * size);
-  for (let i = 0; i < size; i++)
-    for (let j = 0; j <= i; j++) {
-      let sum = 0;
-      if (tall) for (let row = 0; row < x.length; row += width) sum += x[row + i]! * x[row + j]!;
-      else for (let k = 0; k < width; k++) sum += x[i * width + k]! * x[j * width + k]!;
-      gram[i * size + j] = gram[j * size + i] = sum;
-    }
-  const { values, vectors } = largestEigen(gram, size, count);
-  const found = values.length;
-  const out = new Float64Array(found * width);
-  for (let c = 0; c < found; c++) {
-    const vector = out.subarray(c * width, (c + 1) * width);
-    const own = vectors.subarray(c * size, (c + 1) * size);
-    if (tall) vector.set(own);
-    else
-      for (let row = 0; row < n; row++) for (let i = 0; i < width; i++) vector[i]! += own[row]! * x[row * width + i]!;
-    orient(vector);
-  }
+  const { values, vectors } = largestEigen((v) => productOfSquare(x, v), width, count);
+  for (let at = 0; at < vectors.length; at += width) orient(vectors.subarray(at, at + width));
   return {
-    vectors: out,
+    vectors,
     variances: values.map((value) => value / Math.max(1, n - 1)),
     shares: values.map((value) => (total > 0 ? value / total : 0)),
     mean,
   };
+}
+
+/** Xᵀ·X·v of rows [n, width]: for the few products that are needed, less work than Xᵀ·X itself. */
+function productOfSquare(x: Float64Array, v: Float64Array): Float64Array {
+  const width = v.length;
+  const out = new Float64Array(width);
+  for (let at = 0; at < x.length; at += width) {
+    const row = x.subarray(at, at + width);
+    const along = dot(row, v);
+    for (let i = 0; i < width; i++) out[i]! += along * row[i]!;
+  }
+  return out;
 }
 
 /** Coordinates of rows along components, [n, count]. */
@@ -94,8 +86,11 @@ const RANK = 1e-12;
 /** Part of the largest eigenvalue by which a wanted one may still be wrong. */
 const CONVERGED = 1e-13;
 
-/** The `count` largest eigenvalues of a symmetric matrix without negative ones, and their vectors, [count, size]. */
-function largestEigen(matrix: Float64Array, size: number, count: number) {
+/**
+ * The `count` largest eigenvalues of a symmetric matrix without negative ones, and their vectors, [count, size].
+ * @param product of the matrix with a vector, [size].
+ */
+function largestEigen(product: (v: Float64Array) => Float64Array, size: number, count: number) {
   const basis: Float64Array[] = [];
   const diagonal: number[] = [];
   const beside: number[] = [];
@@ -103,7 +98,7 @@ function largestEigen(matrix: Float64Array, size: number, count: number) {
   for (;;) {
     const q = next;
     basis.push(q);
-    const w = product(matrix, q);
+    const w = product(q);
     diagonal.push(dot(w, q));
     // Twice is enough (Parlett 1980, section 6.9).
     for (let pass = 0; pass < 2; pass++) for (const b of basis) subtract(w, b, dot(w, b));
@@ -149,15 +144,6 @@ function start(size: number, basis: readonly Float64Array[]): Float64Array {
   for (let pass = 0; pass < 2; pass++) for (const b of basis) subtract(v, b, dot(v, b));
   const length = Math.sqrt(dot(v, v));
   return v.map((x) => x / length);
-}
-
-function product(matrix: Float64Array, v: Float64Array): Float64Array {
-  const size = v.length;
-  return Float64Array.from({ length: size }, (_, row) => {
-    let sum = 0;
-    for (let i = 0, at = row * size; i < size; i++) sum += matrix[at + i]! * v[i]!;
-    return sum;
-  });
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

@@ -5,7 +5,7 @@
  * that: what it gives to the class token and to registers has no distance. `renormalize: false` leaves it as it is, as notebooks do
  * that cut the class token's column away.
  */
-import type { BlockAttention } from "./attention.js";
+import { BATCH, type BlockAttention } from "./attention.js";
 import type { Grid } from "./tokens.js";
 
 export interface DistanceOptions {
@@ -29,20 +29,24 @@ export function attentionDistances(
   const apart = new Float64Array(patches);
   for (let dy = 0; dy < rows; dy++)
     for (let dx = 0; dx < columns; dx++) apart[dy * columns + dx] = Math.hypot(dy * height, dx * width);
-  const row = new Float32Array(block.tokens);
-  return Float32Array.from({ length: block.heads }, (_, head) => {
+  const { heads, tokens } = block;
+  const attention = new Float32Array(BATCH * tokens);
+  return Float32Array.from({ length: heads }, (_, head) => {
     let total = 0;
-    for (let y = 0; y < rows; y++)
-      for (let x = 0; x < columns; x++) {
-        block.row(head, prefix + y * columns + x, row);
+    for (let first = 0; first < patches; first += BATCH) {
+      const end = Math.min(first + BATCH, patches);
+      block.rows(head, prefix + first, end - first, attention);
+      for (let patch = first; patch < end; patch++) {
+        const [y, x] = [Math.floor(patch / columns), patch % columns];
         let [sum, weights] = [0, 0];
-        for (let v = 0, at = prefix; v < rows; v++)
+        for (let v = 0, at = (patch - first) * tokens + prefix; v < rows; v++)
           for (let u = 0; u < columns; u++, at++) {
-            sum += row[at]! * apart[Math.abs(v - y) * columns + Math.abs(u - x)]!;
-            weights += row[at]!;
+            sum += attention[at]! * apart[Math.abs(v - y) * columns + Math.abs(u - x)]!;
+            weights += attention[at]!;
           }
         total += renormalize ? (weights > 0 ? sum / weights : 0) : sum;
       }
+    }
     return total / patches;
   });
 }

@@ -12,7 +12,7 @@ export {
   attentionOf,
   attentionOfMaps,
   type BlockAttention,
-  fusedRow,
+  fusedRows,
   type Heads,
   weightedRow,
 } from "./attention.js";
@@ -27,7 +27,15 @@ export { lengthsOf, medianOf } from "./norms.js";
 export { type OcclusionOptions, occlusionMap } from "./occlusion.js";
 export type { DrawOptions, Picture } from "./picture.js";
 export { type RolloutOptions, rolledBack, rollout } from "./rollout.js";
-export { type Scores, type SeeingModel, scoresOf, scoresOfPatches } from "./see.js";
+export {
+  type Scores,
+  type SeeingModel,
+  type Seen,
+  type SeenInputs,
+  scoresOf,
+  scoresOfPatches,
+  see,
+} from "./see.js";
 export { cosinesOf, similarityGrid, similarityMap, unitRows } from "./similarity.js";
 export { type Grid, type Patches, type Place, patchesOf, patchGrid, prefixOf } from "./tokens.js";
 

@@ -1,8 +1,7 @@
 /** Kinds of pictures: a row each, with its options, what a checkpoint must have, and how it is made. */
 import type { ImageInput } from "../image/source.js";
 import { checkTopK } from "../tasks/task.js";
-import type { Tensor } from "../vit/outputs.js";
-import { fusedRow, type Heads, weightedRow } from "./attention.js";
+import { fusedRows, type Heads, weightedRow } from "./attention.js";
 import { distanceChart, lensChart, shortened } from "./charts.js";
 import { componentColor } from "./colors.js";
 import { attentionDistances, type DistanceOptions } from "./distance.js";
@@ -15,7 +14,16 @@ import { type OcclusionOptions, occlusionMap } from "./occlusion.js";
 import { mapView, type Plate } from "./picture.js";
 import { imagine, tilesOf } from "./reconstruction.js";
 import { rolledBack } from "./rollout.js";
-import { attentions, lacksScores, type SeeingModel, type Seen, scoresOf, scoresOfPatches, see } from "./see.js";
+import {
+  attentions,
+  lacksScores,
+  type SeeingModel,
+  type Seen,
+  type SeenInputs,
+  scoresOf,
+  scoresOfPatches,
+  see,
+} from "./see.js";
 import { similarityGrid, similarityMap } from "./similarity.js";
 import { figure } from "./svg.js";
 import { numberOf, type Patches, type Place, patchesOf, patchGrid, prefixOf } from "./tokens.js";
@@ -129,13 +137,13 @@ function checkNumber(what: string, value: unknown, count: number): void {
 }
 
 /** Tokens of a photo at a layer, and what the layer is called. */
-async function layerOf(model: SeeingModel, { pixelValues, grid }: Seen, { layer, signal }: Layered) {
+async function layerOf(model: SeeingModel, { inputs, grid }: Seen, { layer, signal }: Layered) {
   const { config } = model;
   if (layer === undefined) {
-    const { lastHiddenState } = await model.forward({ pixelValues }, { outputs: ["lastHiddenState"], signal });
+    const { lastHiddenState } = await model.forward(inputs, { outputs: ["lastHiddenState"], signal });
     return { patches: patchesOf(lastHiddenState, config, grid), where: "behind the last norm" };
   }
-  const state = await stateOf(model, pixelValues, layer, signal);
+  const state = await stateOf(model, inputs, layer, signal);
   return {
     patches: patchesOf(state, config, grid),
     where: layer === 0 ? "before the first block" : `behind block ${layer}`,
@@ -143,12 +151,12 @@ async function layerOf(model: SeeingModel, { pixelValues, grid }: Seen, { layer,
 }
 
 /** An entry of hiddenStates. */
-async function stateOf(model: SeeingModel, pixelValues: Tensor, layer: number, signal: AbortSignal | undefined) {
+async function stateOf(model: SeeingModel, inputs: SeenInputs, layer: number, signal: AbortSignal | undefined) {
   const { depth } = model.config;
   if (depth > 0) checkNumber("layer", layer, depth + 1);
   // The first entry is no block's, and comes with all.
   const blocks = depth > 0 && layer > 0 ? [layer - 1] : undefined;
-  const { hiddenStates } = await model.forward({ pixelValues }, { outputs: ["hiddenStates"], blocks, signal });
+  const { hiddenStates } = await model.forward(inputs, { outputs: ["hiddenStates"], blocks, signal });
   if (!blocks) checkNumber("layer", layer, hiddenStates.length);
   return hiddenStates[blocks ? 0 : layer]!;
 }
@@ -249,7 +257,7 @@ const attention = each<AttentionOptions>({
       if (!rollout) {
         for await (const block of attentions(model, seen, [layer], signal)) {
           if (from !== "mean")
-            return fusedRow(
+            return fusedRows(
               block,
               head,
               patch === undefined ? classPlace(block.tokens) : prefixOf(config, block.tokens, grid) + patch,
@@ -287,19 +295,18 @@ const attention = each<AttentionOptions>({
 
     /** Attention pooling's own, its heads' mean or as they are asked for. */
     async function poolRow(): Promise<Float32Array> {
-      const { pixelValues } = seen;
-      const { poolAttention } = await model.forward({ pixelValues }, { outputs: ["poolAttention"], signal });
+      const { poolAttention } = await model.forward(seen.inputs, { outputs: ["poolAttention"], signal });
       const { dims, data } = poolAttention;
       const [poolHeads, tokens] = [dims[1]!, dims[3]!];
       const block = {
         ...{ heads: poolHeads, tokens },
-        row: (h: number, _: number, out = new Float32Array(tokens)) => {
+        rows: (h: number, _first: number, _count: number, out = new Float32Array(tokens)) => {
           out.set(data.subarray(h * tokens, (h + 1) * tokens));
           return out;
         },
       };
       if (typeof head === "number" && !rollout) checkNumber("head", head, poolHeads);
-      return fusedRow(block, rollout ? heads : head, 0);
+      return fusedRows(block, rollout ? heads : head, 0);
     }
   },
 });
@@ -367,7 +374,7 @@ const features: Kind<KindOptions["features"]> = {
       // The geometry is all that is needed further; pixel values are the largest part.
       all.push({
         ...(await layerOf(model, seen, options)),
-        seen: { ...seen, pixelValues: { dims: [], data: new Float32Array() } },
+        seen: { ...seen, inputs: { pixelValues: { dims: [], data: new Float32Array() } } },
       });
     }
     const patches = all.map((one) => one.patches);
@@ -455,7 +462,7 @@ async function headPatches(model: SeeingModel, seen: Seen, signal: AbortSignal |
 async function classOf(
   scores: Awaited<ReturnType<typeof scoresOf>>,
   wanted: number | string | undefined,
-  { pixelValues }: Seen,
+  { inputs }: Seen,
 ): Promise<number> {
   if (typeof wanted === "number") {
     checkNumber("class", wanted, scores.names.length);
@@ -470,7 +477,7 @@ async function classOf(
       throw new RangeError(`picture: class must be a class of the checkpoint; got ${JSON.stringify(wanted)}`);
     return found;
   }
-  const [row] = await scores.of({ pixelValues });
+  const [row] = await scores.of(inputs);
   return row!.indexOf(row!.reduce((a, b) => Math.max(a, b)));
 }
 
@@ -494,7 +501,7 @@ const occlusion = each<KindOptions["occlusion"]>({
     const own = model.config.depth > 0 && !model.config.hierarchy;
     const grid = own ? seen.grid : ([Math.ceil(image.height / 32), Math.ceil(image.width / 32)] as const);
     const patchSize = own ? model.config.patchSize : ([32, 32] as const);
-    const { fall, score, name } = await occlusionMap(scores, seen.pixelValues, grid, patchSize, chosen, {
+    const { fall, score, name } = await occlusionMap(scores, seen.inputs, grid, patchSize, chosen, {
       ...{ size, stride, onProgress, signal },
     });
     const most = endsOf(fall.map(Math.abs))[1];
@@ -534,10 +541,10 @@ const lens = each<LensOptions>({
   help: "what the head would say after every layer",
   options: { labels: true, topK: true },
   lacks: (config, { labels }) => noTransformer(config) ?? changingWidth(config) ?? lacksScores(config, labels),
-  async of(model, { pixelValues }, { labels, topK = 6, signal }) {
+  async of(model, { inputs }, { labels, topK = 6, signal }) {
     checkTopK("picture", topK);
     const scores = await scoresOf("picture", model, labels, signal);
-    const { hiddenStates } = await model.forward({ pixelValues }, { outputs: ["hiddenStates"], signal });
+    const { hiddenStates } = await model.forward(inputs, { outputs: ["hiddenStates"], signal });
     const rows = await lensOf(scores, hiddenStates);
     const { names, unit } = scores;
     const best = Array.from(names.keys(), (name) => ({ name, most: Math.max(...rows.map((row) => row[name]!)) }))
@@ -627,25 +634,26 @@ function distanceLines(data: Float32Array, layers: number, most: number): string
   });
 }
 
-/** Pixel values of one image that is all of the mean color: what is asked of the model does not depend on it. */
-function blank({ imageSize, inputChannels }: SeeingModel["config"]): Tensor {
-  const dims = [1, inputChannels, ...imageSize];
-  return { dims, data: new Float32Array(dims.reduce((product, n) => product * n, 1)) };
+/** One image of the model's own size that is all of the mean color: what is asked of the model does not depend on it. */
+function blank(config: SeeingModel["config"]): SeenInputs {
+  const { imageSize, inputChannels, naflex, patchSize } = config;
+  const grid = gridOfImage(config);
+  const dims = naflex
+    ? [1, grid[0] * grid[1], inputChannels * patchSize[0] * patchSize[1]]
+    : [1, inputChannels, ...imageSize];
+  const pixelValues = { dims, data: new Float32Array(dims.reduce((product, n) => product * n, 1)) };
+  return naflex ? { pixelValues, spatialShapes: { dims: [1, 2], data: grid } } : { pixelValues };
 }
 
 const filters: Kind<FiltersOptions> = {
   help: "components of the first layer's filters (figure 7, left)",
   photos: "none",
   options: { components: true },
-  lacks: ({ naflex }) => (naflex ? "images of one size" : undefined),
   async make(model, _, { components = FILTERS, signal }) {
     if (!(Number.isSafeInteger(components) && components > 0)) {
       throw new RangeError(`picture: components must be a positive number; got ${JSON.stringify(components)}`);
     }
-    const { patchFilters } = await model.forward(
-      { pixelValues: blank(model.config) },
-      { outputs: ["patchFilters"], signal },
-    );
+    const { patchFilters } = await model.forward(blank(model.config), { outputs: ["patchFilters"], signal });
     const { dims, data, shares } = filterComponents(patchFilters, components);
     const [count, height, width, channels] = dims as [number, number, number, number];
     const size = height * width * channels;
@@ -681,11 +689,11 @@ const positions: Kind<KindOptions["positions"]> = {
   help: "how alike position embeddings are (figure 7, center)",
   photos: "none",
   options: {},
-  lacks: (config) => noTransformer(config) ?? (config.naflex ? "images of one size" : undefined),
+  lacks: noTransformer,
   async make(model, _, { signal }) {
     const { config } = model;
-    const pixelValues = blank(config);
-    const { positionEmbeddings } = await model.forward({ pixelValues }, { outputs: ["positionEmbeddings"], signal });
+    const asked = { outputs: ["positionEmbeddings"], signal } as const;
+    const { positionEmbeddings } = await model.forward(blank(config), asked);
     const { dims, data: table } = positionEmbeddings;
     const [rows, columns] = gridOfImage(config);
     const patches = patchesOf({ dims: [1, ...dims], data: table }, config, [rows, columns]);
@@ -719,8 +727,8 @@ const reconstruction = each<KindOptions["reconstruction"]>({
       throw new RangeError(`picture: seed must be a whole number; got ${JSON.stringify(seed)}`);
     }
     const imagined = await imagine(model, seen, { seed, signal });
-    const [, channels, height, width] = seen.pixelValues.dims as [number, number, number, number];
-    const tiles = tilesOf(imagined, seen.pixelValues, seen.grid);
+    const [, channels, height, width] = seen.inputs.pixelValues.dims as [number, number, number, number];
+    const tiles = tilesOf(imagined, seen.inputs.pixelValues, seen.grid);
     const share = imagined.hidden.filter((hidden) => hidden).length / imagined.hidden.length;
     return {
       ...{ dims: [channels, height, width], data: imagined.data },

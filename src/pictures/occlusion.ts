@@ -2,8 +2,7 @@
  * Occlusion (Zeiler & Fergus 2014, section 4.2): how the score of a class falls when a square of the photo is covered. It takes no
  * gradients, and no knowledge of the model: one run of it for each place.
  */
-import type { Tensor } from "../vit/outputs.js";
-import type { Scores } from "./see.js";
+import type { Scores, SeenInputs } from "./see.js";
 import type { Grid } from "./tokens.js";
 
 export interface OcclusionOptions {
@@ -28,14 +27,32 @@ const BATCH = 8;
  */
 export async function occlusionMap(
   scores: Scores,
-  { dims, data }: Tensor,
+  { pixelValues: { dims, data }, spatialShapes }: SeenInputs,
   [rows, columns]: Grid,
   [height, width]: readonly [number, number],
   name: number | undefined,
   { size = 2, stride = Math.ceil(Math.sqrt((rows * columns) / PLACES)), onProgress, signal }: OcclusionOptions = {},
 ): Promise<{ readonly fall: Float32Array; readonly score: number; readonly name: number }> {
-  const [, channels, imageHeight, imageWidth] = dims as [number, number, number, number];
-  const [whole] = await scores.of({ pixelValues: { dims, data } });
+  const channels = spatialShapes ? dims[2]! / (height * width) : dims[1]!;
+  const [imageHeight, imageWidth] = spatialShapes
+    ? [rows * height, columns * width]
+    : (dims.slice(2) as [number, number]);
+  /** Sets pixels to 0: of planes, or of patches with their pixels in the order (y, x, channel). */
+  const cover = (image: Float32Array, c: number, y: number, left: number, right: number) => {
+    if (!spatialShapes)
+      return image.fill(0, (c * imageHeight + y) * imageWidth + left, (c * imageHeight + y) * imageWidth + right);
+    for (let x = left; x < right; x++) {
+      const patch = Math.floor(y / height) * columns + Math.floor(x / width);
+      image[((patch * height + (y % height)) * width + (x % width)) * channels + c] = 0;
+    }
+  };
+  const inputsOf = (images: number, data: Float32Array) => ({
+    pixelValues: { dims: [images, ...dims.slice(1)], data },
+    ...(spatialShapes && {
+      spatialShapes: { dims: [images, 2], data: Array.from({ length: images }, () => [rows, columns]).flat() },
+    }),
+  });
+  const [whole] = await scores.of(inputsOf(1, data));
   const chosen = name ?? whole!.indexOf(whole!.reduce((a, b) => Math.max(a, b)));
   const centers = (count: number) => {
     const places = Array.from({ length: Math.ceil(count / stride) }, (_, i) => i * stride);
@@ -56,13 +73,9 @@ export async function occlusionMap(
         [place + 0.5 - size / 2, place + 0.5 + size / 2].map((x) => Math.min(Math.max(Math.round(x * side), 0), end));
       const [top, bottom] = span(row, height, imageHeight) as [number, number];
       const [left, right] = span(column, width, imageWidth) as [number, number];
-      for (let c = 0; c < channels; c++)
-        for (let y = top; y < bottom; y++) {
-          const at = (c * imageHeight + y) * imageWidth;
-          own.fill(0, at + left, at + right);
-        }
+      for (let c = 0; c < channels; c++) for (let y = top; y < bottom; y++) cover(own, c, y, left, right);
     }
-    const made = await scores.of({ pixelValues: { dims: [some.length, ...dims.slice(1)], data: covered } });
+    const made = await scores.of(inputsOf(some.length, covered));
     for (const row of made) falls.push(whole![chosen]! - row[chosen]!);
     onProgress?.(falls.length, places.length);
   }

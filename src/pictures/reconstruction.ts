@@ -27,7 +27,7 @@ export interface Imagined {
 /** Hides patches of a photo by noise of a seed, and asks the model for them. */
 export async function imagine(
   { config, forward }: SeeingModel,
-  { pixelValues, grid }: Seen,
+  { inputs: { pixelValues }, grid }: Seen,
   { seed, signal }: { readonly seed: number; readonly signal: AbortSignal | undefined },
 ): Promise<Imagined> {
   const count = grid[0] * grid[1];

@@ -7,7 +7,7 @@
  * `heads` "max" and "min", and `discard`, are jacobgil's vit-explain's: that share of all of A, the smallest, is set to 0 before, but
  * never the first token's attention to itself.
  */
-import { type BlockAttention, fusedRow, type Heads } from "./attention.js";
+import { BATCH, type BlockAttention, fusedRows, type Heads } from "./attention.js";
 
 export interface RolloutOptions {
   readonly heads?: Exclude<Heads, number>;
@@ -23,7 +23,9 @@ export function rolledBack(
 ): Float32Array {
   const { tokens } = block;
   const fused = new Float32Array(tokens * tokens);
-  for (let query = 0; query < tokens; query++) fused.set(fusedRow(block, heads, query), query * tokens);
+  for (let first = 0; first < tokens; first += BATCH) {
+    fused.set(fusedRows(block, heads, first, Math.min(BATCH, tokens - first)), first * tokens);
+  }
   if (discard > 0) discardSmallest(fused, discard);
   const out = new Float64Array(tokens);
   for (let query = 0; query < tokens; query++) {
@@ -41,13 +43,29 @@ export function rolledBack(
 function discardSmallest(values: Float32Array, share: number): void {
   const count = Math.floor(values.length * share);
   if (count === 0) return;
-  const border = values.slice().sort()[count - 1]!;
-  let equal = count;
-  for (const x of values) if (x < border) equal--;
+  const { border, below } = smallestOf(values, count);
+  let equal = count - below;
   for (let i = 0; i < values.length; i++) {
     const x = values[i]!;
     if (x < border || (x === border && equal-- > 0)) if (i > 0) values[i] = 0;
   }
+}
+
+/**
+ * The largest of the `count` smallest of values that are not negative, and how many are smaller: by counting the upper and then the lower
+ * half of their bits, which have the order of the values. Of 1370² a tenth of the time of sorting them.
+ */
+function smallestOf(values: Float32Array, count: number): { border: number; below: number } {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let [found, below] = [0, 0];
+  for (const shift of [16, 0]) {
+    const counts = new Uint32Array(65536);
+    for (const value of bits) if (shift === 16 || value >>> 16 === found) counts[(value >>> shift) & 65535]!++;
+    let part = 0;
+    while (below + counts[part]! < count) below += counts[part++]!;
+    found = found * 65536 + part;
+  }
+  return { border: new Float32Array(Uint32Array.of(found).buffer)[0]!, below };
 }
 
 /**

@@ -7,29 +7,37 @@ import { textsOf } from "../tasks/task.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { Tensor } from "../vit/outputs.js";
 import { attentionOf, attentionOfMaps, type BlockAttention } from "./attention.js";
+import { unitRows } from "./similarity.js";
 import { type Grid, type Patches, patchGrid } from "./tokens.js";
 
 /** Models, as far as pictures are concerned. */
 export type SeeingModel = Pick<Model, "config" | "labels" | "preprocess" | "forward" | "text">;
 
+/** A photo as `forward` takes it: pixel values, or patches with their grid. */
+export type SeenInputs = Required<Pick<Inputs, "pixelValues">> & Pick<Inputs, "spatialShapes">;
+
 export interface Seen {
-  readonly pixelValues: Tensor;
+  readonly inputs: SeenInputs;
   readonly geometry: Geometry;
   /** Rows and columns of patches; a ResNet has none. */
   readonly grid: Grid;
 }
 
 /**
- * A photo's pixel values.
- * @throws RangeError where the model sees a photo as several images, or as a sequence of patches.
+ * A photo's pixel values, and where it lies in them.
+ * @throws RangeError where the model sees a photo as several images.
  */
 export async function see(model: SeeingModel, image: ImageInput, signal: AbortSignal | undefined): Promise<Seen> {
-  const { geometry, ...pixelValues } = await model.preprocess(image, { signal });
+  const { geometry, spatialShapes, ...pixelValues } = await model.preprocess(image, { signal });
+  if (spatialShapes) {
+    const [rows, columns] = spatialShapes.data as [number, number];
+    return { inputs: { pixelValues, spatialShapes }, geometry, grid: [rows, columns] };
+  }
   if (pixelValues.dims[0] !== 1) {
     const found = `${pixelValues.dims[0]} of them`;
     throw new RangeError(`picture: this model sees a photo in windows, ${found}, and a picture is of one image`);
   }
-  return { pixelValues, geometry, grid: patchGrid(model.config, pixelValues) };
+  return { inputs: { pixelValues }, geometry, grid: patchGrid(model.config, pixelValues) };
 }
 
 /** Bytes of attention maps that are kept at once, where queries and keys do not tell all of it. */
@@ -46,14 +54,14 @@ const hasBias = ({ relativePositions, queryMasks }: SeeingModel["config"]): bool
  */
 export async function* attentions(
   model: SeeingModel,
-  { pixelValues, grid }: Seen,
+  { inputs, grid }: Seen,
   blocks: readonly number[],
   signal: AbortSignal | undefined,
 ): AsyncGenerator<BlockAttention> {
   const { config } = model;
   if (!hasBias(config)) {
     const asked = { outputs: ["queries", "keys"], blocks: sorted(blocks), signal } as const;
-    const { queries, keys } = await model.forward({ pixelValues }, asked);
+    const { queries, keys } = await model.forward(inputs, asked);
     for (const block of blocks) {
       const at = asked.blocks.indexOf(block);
       yield attentionOf(queries[at]!, keys[at]!);
@@ -65,7 +73,7 @@ export async function* attentions(
   for (let first = 0; first < blocks.length; first += size) {
     const some = blocks.slice(first, first + size);
     const asked = { outputs: ["attentions"], blocks: sorted(some), signal } as const;
-    const { attentions } = await model.forward({ pixelValues }, asked);
+    const { attentions } = await model.forward(inputs, asked);
     for (const block of some) yield attentionOfMaps(attentions[asked.blocks.indexOf(block)]!);
   }
 }
@@ -124,9 +132,15 @@ export async function scoresOf(
   const embeds = await model.text!.embed(names, { normalize: true, signal });
   const width = embeds.length / names.length;
   const raw = async (inputs: Inputs) => {
-    const { imageEmbeds } = await model.forward(inputs, { outputs: ["imageEmbeds"], signal });
-    return rowsOf(imageEmbeds).map((image) =>
-      Float32Array.from(names, (_, n) => image.reduce((sum, x, i) => sum + x * embeds[n * width + i]!, 0)),
+    // Not imageEmbeds, which OWL-ViT has of patches.
+    const { imageFeatures } = await model.forward(inputs, { outputs: ["imageFeatures"], signal });
+    const units = unitRows(imageFeatures.data, width);
+    return Array.from({ length: units.length / width }, (_, image) =>
+      Float32Array.from(names, (_, n) => {
+        let sum = 0;
+        for (let i = 0; i < width; i++) sum += units[image * width + i]! * embeds[n * width + i]!;
+        return sum;
+      }),
     );
   };
   return { names, unit: "cosine", of: raw, raw };

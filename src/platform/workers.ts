@@ -142,11 +142,11 @@ export type Post = (message: unknown, transfer?: Transferable[]) => void;
  */
 export function receive(handle: (message: unknown, post: Post) => unknown): void {
   const nodes = hasFileSystem() ? builtin("node:worker_threads").parentPort : null;
-  const parent = (nodes ?? globalThis) as unknown as DedicatedWorker;
-  const post: Post = (message, transfer = []) => parent.postMessage(message, transfer);
-  parent.onmessage = async ({ data }) => {
+  const web = globalThis as unknown as DedicatedWorker;
+  const post: Post = (message, transfer = []) => (nodes ?? web).postMessage(message, transfer as never);
+  const take = async (message: unknown) => {
     try {
-      await handle(data, post);
+      await handle(message, post);
     } catch (error) {
       // In a task of its own, where both kinds of workers count it as caught by nobody.
       setTimeout(() => {
@@ -154,10 +154,13 @@ export function receive(handle: (message: unknown, post: Post) => unknown): void
       });
     }
   };
+  // For an event, Node loads its fetch first, which has MessageEvent: 57 ms of a thread's first 150.
+  if (nodes) nodes.on("message", take);
+  else web.onmessage = ({ data }) => take(data);
   post("loaded");
 }
 
-/** The part that is used of DedicatedWorkerGlobalScope, whose types do not go with a page's, and of Node's parentPort. */
+/** The part that is used of DedicatedWorkerGlobalScope, whose types do not go with a page's. */
 interface DedicatedWorker {
   postMessage(message: unknown, transfer: Transferable[]): void;
   onmessage: (event: { data: unknown }) => void;

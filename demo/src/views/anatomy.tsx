@@ -27,6 +27,7 @@ function Filters({ filters }: { filters: Tensor | undefined }): VNode {
       {Array.from({ length: count }, (_, k) => (
         <Canvas
           key={k}
+          keys={[filters]}
           draw={(canvas) => {
             Object.assign(canvas, { width, height });
             if (!filters) return;
@@ -103,7 +104,11 @@ function Places({ positions, s }: { positions: Tensor; s: Sight }): VNode {
   };
   return (
     <div class="map" style={{ aspectRatio: `${columns} / ${rows}` }} onPointerMove={point} onPointerDown={point}>
-      <Canvas draw={draw} label={`Similarity of the ${rows * columns} places, a grid of grids`} />
+      <Canvas
+        draw={draw}
+        keys={[grids, placeOf(s, grid)]}
+        label={`Similarity of the ${rows * columns} places, a grid of grids`}
+      />
     </div>
   );
 }
@@ -203,7 +208,7 @@ function Body({ s }: { s: Sight }): VNode {
               {positions ? (
                 <Places positions={positions} s={s} />
               ) : (
-                <PatchMap label="Places" grid={[rows, columns]} color={undefined} />
+                <PatchMap label="Places" grid={[rows, columns]} color={undefined} keys={[]} />
               )}
             </Figure>
             <Figure
@@ -214,6 +219,7 @@ function Body({ s }: { s: Sight }): VNode {
                 label="Similarity of all places to this one"
                 grid={[rows, columns]}
                 color={own && own.length > 0 ? (i) => color(own[i]!) : undefined}
+                keys={[positions]}
                 marked={patch}
               />
               <Legend from={low.toFixed(2)} to="1" scale={viridis} />

@@ -7,18 +7,14 @@ import { ask, useAnswer } from "../session.js";
 import type { Sight } from "../sight.js";
 import { set } from "../state.js";
 import { program } from "./code.js";
-import { Found } from "./found.js";
+import { dense, Found, labelsIn, textsOf } from "./dense.js";
 import { Texts } from "./texts.js";
-import type { View } from "./view.js";
 
 const ICON = "M2 2h16v16H2V2zm2 2v12h12V4H4zm3 3h6v6H7z";
 
 const TEXTS = "a bird, a car, a flower, a wheel";
 
-const can = (s: Sight): boolean => s.facts.tasks.includes("detect");
-
-/** What is looked for, where the model has to be told. */
-const textsOf = (s: Sight): string => (s.facts.prompts.detect === "texts" ? s.texts || TEXTS : "");
+const wordsOf = (s: Sight): string => textsOf(s, "detect", TEXTS);
 
 /** Boxes that are sure enough. */
 const shownOf = (s: Sight): readonly Detection[] =>
@@ -27,7 +23,7 @@ const shownOf = (s: Sight): readonly Detection[] =>
   );
 
 function Body({ s }: { s: Sight }): VNode {
-  const texts = textsOf(s);
+  const texts = wordsOf(s);
   useAnswer("boxes", texts, (asking) => ask("boxes", [[s.opened.id, s.opened.blob], texts], asking));
   return (
     <div class="body">
@@ -49,12 +45,12 @@ function Body({ s }: { s: Sight }): VNode {
   );
 }
 
-export const boxes: View = {
+export const boxes = dense({
   name: "boxes",
   label: "Boxes",
   lede: () => "Every find is framed, with its name and how sure the model is.",
   need: {
-    can,
+    can: (s) => s.facts.tasks.includes("detect"),
     model: "YOLOS-Ti",
     points: [
       "Every find is framed, with its name and probability.",
@@ -63,31 +59,16 @@ export const boxes: View = {
     ],
   },
   icon: ICON,
-  shows: [
-    ["light", "Boxes"],
-    ["photo", "Photo"],
-  ],
-  explores: false,
-  overlay(s, show) {
-    if (show === "photo") return {};
-    return {
-      draw(context, frame, scale) {
-        for (const [i, { box, label }] of shownOf(s).entries()) {
-          drawBox(context, frame, scale, box, { color: i, label, strong: i === s.name });
-        }
-      },
-    };
+  draw(s, context, frame, scale) {
+    for (const [i, { box, label }] of shownOf(s).entries()) {
+      drawBox(context, frame, scale, box, { color: i, label, strong: i === s.name });
+    }
   },
-  where: (s) => (
-    <span>
-      {s.opened.title}, {s.opened.width} × {s.opened.height} pixels
-    </span>
-  ),
   Body,
   code: (s) =>
     program(
       s,
-      `for (const { label, probability, box } of await model.detect(photo${textsOf(s) ? `, { labels: ${JSON.stringify(textsOf(s).split(/,\s*/))} }` : ""}))
+      `for (const { label, probability, box } of await model.detect(photo${labelsIn(wordsOf(s))}))
   console.log(label, probability, box);`,
     ),
-};
+});

@@ -108,6 +108,7 @@ function Body({ s }: { s: Sight }): VNode {
                 label={`Features of photo ${photo + 1} as colors`}
                 grid={found?.grids[photo] ?? s.seen.grid}
                 color={color}
+                keys={[found, s.paint]}
               />
             );
           })}
@@ -118,7 +119,12 @@ function Body({ s }: { s: Sight }): VNode {
           const values = found && parts(found.maps[0]!.filter((_, i) => i % 3 === k));
           return (
             <Figure key={name} title={`${name}: ${found ? (100 * (found.shares[k] ?? 0)).toFixed(0) : "–"} %`}>
-              <PatchMap label={`${name} component`} grid={s.seen.grid} color={values && ((i) => gray(values[i]!))} />
+              <PatchMap
+                label={`${name} component`}
+                grid={s.seen.grid}
+                color={values && ((i) => gray(values[i]!))}
+                keys={[found]}
+              />
             </Figure>
           );
         })}
@@ -141,7 +147,12 @@ function Lengths({ s, found }: { s: Sight; found: FeatureMaps | undefined }): VN
   const values = found && parts(found.lengths);
   return (
     <>
-      <PatchMap label="Length of each token" grid={s.seen.grid} color={values && ((i) => viridis(values[i]!))} />
+      <PatchMap
+        label="Length of each token"
+        grid={s.seen.grid}
+        color={values && ((i) => viridis(values[i]!))}
+        keys={[found]}
+      />
       <Legend from={low.toFixed(0)} to={high.toFixed(0)} scale={viridis} />
     </>
   );

@@ -65,6 +65,11 @@ function apart(places: readonly number[], least: number, end: number): number[] 
   return moved;
 }
 
+/** True if below a chart of this width there is room for a name under each layer. */
+const hasNames = (width: number, depth: number): boolean => (width - LEFT) / (depth + 1) >= NAME;
+
+/** Least width of a name, pixels. */
+const NAME = 38;
 /** Room around the lines, pixels. */
 const LEFT = 44;
 const TOP = 10;
@@ -145,7 +150,7 @@ function Chart({ s, lens, width }: { s: Sight; lens: Lens; width: number }): VNo
         lens={lens}
         left={(x(0) - (x(1) - x(0)) / 2) / width}
         right={1 - (x(depth) + (x(1) - x(0)) / 2) / width}
-        narrow={narrow}
+        named={hasNames(width, depth)}
       />
       {narrow && (
         <ul class="key">
@@ -171,13 +176,13 @@ function Under({
   lens,
   left,
   right,
-  narrow,
+  named,
 }: {
   s: Sight;
   lens: Lens;
   left: number;
   right: number;
-  narrow: boolean;
+  named: boolean;
 }): VNode {
   const rows = s.answers.carrier?.value as readonly Float32Array[] | undefined;
   const leaders = lens.rows.map((_, layer) => bestOf(lens, layer, 1)[0]!.label);
@@ -194,6 +199,7 @@ function Under({
           onClick={() => set({ layer })}
         >
           <Canvas
+            keys={[rows, s.seen, layer]}
             draw={(canvas) => {
               const shares = layer > 0 && rows?.[layer - 1] && bent(rows[layer - 1]!);
               if (shares) drawPixels(canvas, s.seen.grid, (i) => magma(shares[i]!));
@@ -201,7 +207,7 @@ function Under({
           />
         </button>
       ))}
-      {!narrow &&
+      {named &&
         runs.map(({ label, layer }, i) => {
           const length = (runs[i + 1]?.layer ?? leaders.length) - layer;
           return (
@@ -253,7 +259,7 @@ function Body({ s }: { s: Sight }): VNode {
       {lens ? (
         <Figure
           title={isProbability ? "Probability of a name after each layer" : "Likeness to each text after each layer"}
-          caption={`Below the chart: where the ${carrier} looks in that layer, and the name it would give. The final norm and head are applied to the ${carrier} of every layer (the logit lens).`}
+          caption={`Below the chart: where the ${carrier} looks in that layer${hasNames(width, depth) ? ", and the name it would give" : ""}. The final norm and head are applied to the ${carrier} of every layer (the logit lens).`}
         >
           <Chart s={s} lens={lens} width={width} />
         </Figure>

@@ -91,6 +91,7 @@ function Similar({ s }: { s: Sight }): VNode {
         label="Similarity of all patches to the one at hand"
         grid={gridOf(s)}
         color={(i) => viridis(shown[i]!)}
+        keys={[values]}
         marked={here}
       />
       <Legend from={least.toFixed(2)} to={most.toFixed(2)} scale={viridis} />
@@ -123,6 +124,7 @@ function Attended({ s }: { s: Sight }): VNode {
         label={s.rollout ? "Attention rollout" : "Attention from the patch at hand"}
         grid={gridOf(s)}
         color={shown && ((i) => magma(shown[i]!))}
+        keys={[shares]}
         marked={s.rollout || fromClass(s) ? undefined : patchOf(s)}
       />
       <Legend from="0" to={`≥ ${end}`} scale={magma} />

@@ -2,14 +2,13 @@
 import type { VNode } from "preact";
 import type { Segment } from "vitrail";
 import { colorNumber, drawBox } from "../draw.js";
-import { Figure } from "../parts.js";
+import { Choice, Figure } from "../parts.js";
 import { ask, useAnswer } from "../session.js";
 import type { Sight } from "../sight.js";
 import { set } from "../state.js";
 import { program } from "./code.js";
-import { Found } from "./found.js";
+import { dense, Found, labelsIn, textsOf } from "./dense.js";
 import { Texts } from "./texts.js";
-import type { View } from "./view.js";
 
 const ICON = "M10 2c4.500 0 8 3 8 8 0 4-2 8-8 8s-8-3-8-7c0-5 3.500-9 8-9z";
 
@@ -19,7 +18,7 @@ const can = (s: Sight): boolean => s.facts.tasks.includes("segment");
 
 /** True if it is told what to cut out by points and boxes. */
 const pointed = (s: Sight): boolean => s.facts.prompts.segment === "points";
-const textsOf = (s: Sight): string => (s.facts.prompts.segment === "texts" ? s.texts || TEXTS : "");
+const wordsOf = (s: Sight): string => textsOf(s, "segment", TEXTS);
 
 const foundOf = (s: Sight): readonly Segment[] => (s.answers.masks?.value as readonly Segment[] | undefined) ?? [];
 
@@ -41,7 +40,7 @@ function tinted(segment: Segment, number: number): OffscreenCanvas {
 
 function Body({ s }: { s: Sight }): VNode {
   const photo = [s.opened.id, s.opened.blob] as const;
-  const texts = textsOf(s);
+  const texts = wordsOf(s);
   const { points, boxes } = s;
   const key = pointed(s) ? JSON.stringify([points, boxes]) : texts;
   useAnswer("masks", key, async (asking) => {
@@ -61,6 +60,15 @@ function Body({ s }: { s: Sight }): VNode {
             {points.length} {points.length === 1 ? "point" : "points"}
             {boxes.length > 0 && ", a box"}
           </span>
+          <Choice
+            label="A click"
+            options={[
+              ["adds", "Adds"],
+              ["takes", "Takes away"],
+            ]}
+            value={s.away ? "takes" : "adds"}
+            change={(does) => set({ away: does === "takes" })}
+          />
           <button type="button" class="small" onClick={() => set({ points: [], boxes: [] })}>
             Start again
           </button>
@@ -73,75 +81,55 @@ function Body({ s }: { s: Sight }): VNode {
   );
 }
 
-export const masks: View = {
+export const masks = dense({
   name: "masks",
   label: "Masks",
   lede: (s) =>
     s && can(s) && !pointed(s)
       ? "What the model cuts out of the photo, and how sure it is."
-      : "Click a thing to cut it out, Alt-click to take a part away, or drag a box around it.",
+      : "Click a thing to cut it out, or drag a box around it; more clicks add a part, or take one away.",
   need: {
     can,
     model: "SAM B",
     points: [
-      "Click a thing to cut it out, Alt-click to take a part away.",
+      "Click a thing to cut it out; more clicks add a part, or take one away.",
       "Drag a box around it to be quicker.",
       "Models with names or texts cut out all that they know.",
     ],
   },
   icon: ICON,
-  shows: [
-    ["light", "Masks"],
-    ["photo", "Photo"],
-  ],
-  explores: false,
-  overlay(s, show) {
-    if (show === "photo") return {};
-    return {
-      draw(context, frame, scale) {
-        const all = foundOf(s);
-        // By points they are masks of one thing, of which one is shown; else all are.
-        const chosen = Math.min(s.name, all.length - 1);
-        for (const [i, segment] of all.entries()) {
-          if (pointed(s) && i !== chosen) continue;
-          context.drawImage(tinted(segment, i), frame.x, frame.y, frame.width, frame.height);
-        }
-        for (const box of s.boxes) drawBox(context, frame, scale, box, { color: 0, label: "", strong: true });
-        for (const { x, y, label = 1 } of s.points) {
-          context.beginPath();
-          context.arc(frame.x + x * scale, frame.y + y * scale, 6, 0, 7);
-          context.fillStyle = label ? "#fff" : "#f2667c";
-          context.fill();
-          context.strokeStyle = "#0c0d13";
-          context.lineWidth = 2;
-          context.stroke();
-        }
-      },
-    };
+  draw(s, context, frame, scale) {
+    const all = foundOf(s);
+    // By points they are masks of one thing, of which one is shown; else all are.
+    const chosen = Math.min(s.name, all.length - 1);
+    for (const [i, segment] of all.entries()) {
+      if (pointed(s) && i !== chosen) continue;
+      context.drawImage(tinted(segment, i), frame.x, frame.y, frame.width, frame.height);
+    }
+    for (const box of s.boxes) drawBox(context, frame, scale, box, { color: 0, label: "", strong: true });
+    for (const { x, y, label = 1 } of s.points) {
+      context.beginPath();
+      context.arc(frame.x + x * scale, frame.y + y * scale, 6, 0, 7);
+      context.fillStyle = label ? "#fff" : "#f2667c";
+      context.fill();
+      context.strokeStyle = "#0c0d13";
+      context.lineWidth = 2;
+      context.stroke();
+    }
   },
   press(s, { x, y }, away) {
-    if (can(s) && pointed(s)) set({ points: [...s.points, { x, y, label: away ? 0 : 1 }], name: 0 });
+    if (can(s) && pointed(s)) set({ points: [...s.points, { x, y, label: away === s.away ? 1 : 0 }], name: 0 });
   },
   box(s, { x: xmin, y: ymin }, { x: xmax, y: ymax }) {
     if (can(s) && pointed(s)) set({ boxes: [{ xmin, ymin, xmax, ymax }], points: [], name: 0 });
   },
-  where: (s) => (
-    <span>
-      {s.opened.title}, {s.opened.width} × {s.opened.height} pixels
-    </span>
-  ),
   Body,
   code: (s) => {
     const points = s.points.map(({ x, y, label }) => `{ x: ${Math.round(x)}, y: ${Math.round(y)}, label: ${label} }`);
-    const texts = textsOf(s);
-    const options = pointed(s)
-      ? `, { points: [${points.join(", ")}] }`
-      : texts
-        ? `, { labels: ${JSON.stringify(texts.split(/,\s*/))} }`
-        : "";
+    const options = pointed(s) ? `, { points: [${points.join(", ")}] }` : labelsIn(wordsOf(s));
     return program(
       s,
       `const { segments } = await model.segment(photo${options});\nconsole.log(segments.map(({ label, area }) => [label, area]));`,
     );
   },
-};
+});

@@ -7,8 +7,7 @@ import { ask, useAnswer } from "../session.js";
 import type { Sight } from "../sight.js";
 import { set } from "../state.js";
 import { program } from "./code.js";
-import { Found } from "./found.js";
-import type { View } from "./view.js";
+import { dense, Found } from "./dense.js";
 
 const ICON =
   "M10 2a2.300 2.300 0 1 1 0 4.600A2.300 2.300 0 0 1 10 2zM4 8h12v2h-4.500l1.500 8h-2.200L10 13l-.800 5H7l1.500-8H4z";
@@ -41,7 +40,7 @@ function Body({ s }: { s: Sight }): VNode {
   );
 }
 
-export const poses: View = {
+export const poses = dense({
   name: "poses",
   label: "Poses",
   lede: () => "Where joints are. Drag a box around each person, or let the whole photo be one.",
@@ -54,51 +53,36 @@ export const poses: View = {
     ],
   },
   icon: ICON,
-  shows: [
-    ["light", "Poses"],
-    ["photo", "Photo"],
-  ],
-  explores: false,
-  overlay(s, show) {
-    if (show === "photo") return {};
-    return {
-      draw(context, frame, scale) {
-        for (const box of s.boxes) drawBox(context, frame, scale, box, { color: 0, label: "", strong: false });
-        for (const [person, { keypoints }] of foundOf(s).entries()) {
-          const place = (joint: number) => {
-            const { x, y } = keypoints[joint]!;
-            return [frame.x + x * scale, frame.y + y * scale] as const;
-          };
-          const sure = (joint: number) => (keypoints[joint]?.probability ?? 0) >= SHOWN;
-          context.strokeStyle = `rgb(${colorNumber(person).join(" ")})`;
-          context.lineWidth = 3;
-          for (const [from, to] of s.facts.edges ?? []) {
-            if (!sure(from) || !sure(to)) continue;
-            context.beginPath();
-            context.moveTo(...place(from));
-            context.lineTo(...place(to));
-            context.stroke();
-          }
-          for (const joint of keypoints.keys()) {
-            if (!sure(joint)) continue;
-            context.beginPath();
-            context.arc(...place(joint), joint === s.name ? 8 : 5, 0, 7);
-            context.fillStyle = "#fff";
-            context.fill();
-            context.stroke();
-          }
-        }
-      },
-    };
+  draw(s, context, frame, scale) {
+    for (const box of s.boxes) drawBox(context, frame, scale, box, { color: 0, label: "", strong: false });
+    for (const [person, { keypoints }] of foundOf(s).entries()) {
+      const place = (joint: number) => {
+        const { x, y } = keypoints[joint]!;
+        return [frame.x + x * scale, frame.y + y * scale] as const;
+      };
+      const sure = (joint: number) => (keypoints[joint]?.probability ?? 0) >= SHOWN;
+      context.strokeStyle = `rgb(${colorNumber(person).join(" ")})`;
+      context.lineWidth = 3;
+      for (const [from, to] of s.facts.edges ?? []) {
+        if (!sure(from) || !sure(to)) continue;
+        context.beginPath();
+        context.moveTo(...place(from));
+        context.lineTo(...place(to));
+        context.stroke();
+      }
+      for (const joint of keypoints.keys()) {
+        if (!sure(joint)) continue;
+        context.beginPath();
+        context.arc(...place(joint), joint === s.name ? 8 : 5, 0, 7);
+        context.fillStyle = "#fff";
+        context.fill();
+        context.stroke();
+      }
+    }
   },
   box(s, { x: xmin, y: ymin }, { x: xmax, y: ymax }) {
     if (can(s)) set({ boxes: [...s.boxes, { xmin, ymin, xmax, ymax }] });
   },
-  where: (s) => (
-    <span>
-      {s.opened.title}, {s.opened.width} × {s.opened.height} pixels
-    </span>
-  ),
   Body,
   code: (s) => {
     const round = (side: number) => Math.round(side);
@@ -109,4 +93,4 @@ export const poses: View = {
     const options = boxes.length > 0 ? `, { boxes: [${boxes.join(", ")}] }` : "";
     return program(s, `for (const { keypoints } of await model.pose(photo${options}))\n  console.log(keypoints);`);
   },
-};
+});

@@ -33,7 +33,13 @@ export function pointed(s: Sight, show: string): Overlay {
 function Stripes({ label, token }: { label: string; token: Float32Array }): VNode {
   const most = token.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9);
   const color = (i: number) => signed(Math.sign(token[i]!) * Math.sqrt(Math.abs(token[i]!) / most));
-  return <Canvas draw={(canvas) => drawPixels(canvas, [1, token.length], color)} label={label} />;
+  return (
+    <Canvas
+      draw={(canvas) => drawPixels(canvas, [1, token.length], color)}
+      keys={[token.buffer, token.byteOffset]}
+      label={label}
+    />
+  );
 }
 
 function BigPatch({ s }: { s: Sight }): VNode {
@@ -45,7 +51,14 @@ function BigPatch({ s }: { s: Sight }): VNode {
     context.fillStyle = "#2b2e3b";
     context.fillRect(0, 0, width, height);
   };
-  return <Canvas draw={draw} name="patch" label={fromClass(s) ? "No patch" : "The patch, enlarged"} />;
+  return (
+    <Canvas
+      draw={draw}
+      keys={[s.opened, s.seen, patchOf(s), fromClass(s)]}
+      name="patch"
+      label={fromClass(s) ? "No patch" : "The patch, enlarged"}
+    />
+  );
 }
 
 const Step = ({

@@ -74,6 +74,7 @@ function OwnNames({ s }: { s: Sight }): VNode {
             label="Fall of the score where the photo is covered"
             grid={gridOf(s)}
             color={falls && ((i) => magma(falls[i]!))}
+            keys={[covered?.fall]}
           />
           <Legend from="0" to={fall ? `−${rangeOf(fall)[1].toFixed(1)} logit` : ""} scale={magma} />
         </Figure>
@@ -81,7 +82,12 @@ function OwnNames({ s }: { s: Sight }): VNode {
           title="Ask every patch"
           caption="The last layer’s patch tokens, read as if each were all that the head reads."
         >
-          <PatchMap label="Score of each patch by itself" grid={gridOf(s)} color={owns && ((i) => magma(owns[i]!))} />
+          <PatchMap
+            label="Score of each patch by itself"
+            grid={gridOf(s)}
+            color={owns && ((i) => magma(owns[i]!))}
+            keys={[own]}
+          />
           <Legend from={low.toFixed(1)} to={own ? `${high.toFixed(1)} logit` : ""} scale={magma} />
         </Figure>
       </div>
@@ -120,6 +126,7 @@ function AnyWords({ s }: { s: Sight }): VNode {
                 label={`Similarity of patches to ${text}`}
                 grid={gridOf(s)}
                 color={(patch) => viridis(values[patch]!)}
+                keys={[found]}
               />
             </Figure>
           );

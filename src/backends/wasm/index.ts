@@ -111,6 +111,8 @@ export interface WasmOptions {
   readonly build?: Build;
   /** Tiles of the products; by default what is fastest here. */
   readonly tiles?: Tiles;
+  /** Precision of all linear layers, if they have one. */
+  readonly precision?: Precision;
   /** Asks for 256-bit vectors, see wide.ts. */
   readonly wide?: boolean;
   /** Threads to run ops on; "auto" takes what there is. */
@@ -157,7 +159,7 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
   const compiled = wide && "module" in wide ? wide : (given ?? (await compileKernels({ shared, build: wanted }))!);
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared });
   const { build, module } = compiled;
-  const tiles = options.tiles ?? (await fastestTiles(compiled));
+  const tiles = options.tiles ?? (await fastestTiles(compiled, options.precision));
   const stalled = () => {
     throw pool!.lost();
   };

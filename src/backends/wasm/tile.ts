@@ -43,23 +43,31 @@ const ROUNDS = 5;
 /** Milliseconds of a sample at least; in browsers whose clocks move by a whole one at a time, it lasts that. */
 const SAMPLE = 0.2;
 
-const chosen = new WeakMap<WebAssembly.Module, Promise<Tiles>>();
+/** Tiles by the precisions that they were measured with. */
+const chosen = new WeakMap<WebAssembly.Module, Map<Precision, Promise<number>>>();
 
-/** The fastest tiles of this build on this engine. */
-export function fastestTiles(kernels: CompiledKernels): Promise<Tiles> {
-  let tiles = chosen.get(kernels.module);
-  if (!tiles) {
-    tiles = measure(kernels);
-    chosen.set(kernels.module, tiles);
-  }
-  return tiles;
+/**
+ * The fastest tiles of this build on this engine.
+ * @param precision of all layers, if they have one: where it is not int8, integer tiles are not measured.
+ */
+export async function fastestTiles(kernels: CompiledKernels, precision: Precision = "int8"): Promise<Tiles> {
+  const { float, integer } = candidates(kernels);
+  return {
+    float: await fastestOnce(kernels, "f32", float),
+    integer: precision === "int8" ? await fastestOnce(kernels, precision, integer) : integer[0]!,
+  };
 }
 
-async function measure(compiled: CompiledKernels): Promise<Tiles> {
-  const { float, integer } = candidates(compiled);
-  if (isEdge()) return { float: float[0]!, integer: integer[0]! };
-  const bench = await createBench(compiled);
-  return { float: fastest(bench, "f32", float), integer: fastest(bench, "int8", integer) };
+function fastestOnce(kernels: CompiledKernels, precision: Precision, tiles: number[]): Promise<number> {
+  const known = chosen.get(kernels.module) ?? new Map<Precision, Promise<number>>();
+  chosen.set(kernels.module, known);
+  const tile = known.get(precision) ?? measure(kernels, precision, tiles);
+  known.set(precision, tile);
+  return tile;
+}
+
+async function measure(kernels: CompiledKernels, precision: Precision, tiles: number[]): Promise<number> {
+  return isEdge() || tiles.length === 1 ? tiles[0]! : fastest(await createBench(kernels), precision, tiles);
 }
 
 /**
@@ -67,7 +75,6 @@ async function measure(compiled: CompiledKernels): Promise<Tiles> {
  * differ by a third or more, and a neighbour on the machine may disturb all samples of one tile.
  */
 function fastest(run: (precision: Precision, tile: number) => void, precision: Precision, tiles: number[]): number {
-  if (tiles.length === 1) return tiles[0]!;
   const rates = tiles.map(() => 0);
   const start = performance.now();
   for (let round = 0; round < ROUNDS || performance.now() < start + WARM_UP; round++) {

@@ -6,6 +6,7 @@ import type { Config } from "../config.js";
 import { positive, reader } from "../json.js";
 import { weightOf } from "../layouts.js";
 import { blockAt, depthOf, type Facts, stageAt } from "../observe.js";
+import { MAX_STAGES } from "./swin.js";
 
 /** transformers' HieraConfig. Every stage but the first begins with a map that is half as fine, as all that are published do. */
 export function hieraOf(facts: Facts, imageSize: Pair): Partial<Config> {
@@ -15,6 +16,9 @@ export function hieraOf(facts: Facts, imageSize: Pair): Partial<Config> {
   const each = "a positive integer for each stage";
   const depths = read.numbers("depths", [2, 3, 16, 3], each, positive);
   const heads = read.numbers("num_heads", [1, 2, 4, 8], each, positive);
+  if (depths.length > MAX_STAGES) {
+    throw new Error(`load: "${name}" must have at most ${MAX_STAGES} stages; got ${depths.length}`);
+  }
   const told = depths.map((_, i) => depthOf(blockPrefix + stageAt(block!, i), block!, tensors));
   if (told.join() !== depths.join() || heads.length !== depths.length) {
     const found = `${excerpt(depths)} and ${excerpt(heads)}`;

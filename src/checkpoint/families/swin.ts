@@ -8,13 +8,22 @@ import { weightOf } from "../layouts.js";
 import { blockAt, depthOf, type Facts, stageAt } from "../observe.js";
 import { plain, probabilitiesOf, TIMM_INTERPOLATION } from "./bare.js";
 
+/** Most stages, for each of which all tensors are counted: published encoders have four. */
+export const MAX_STAGES = 16;
+
+/** Most lines and columns of a window, all of whose pairs of tokens have biases: published are 7 to 24. */
+const MAX_WINDOW = 64;
+
+const tooLarge = (name: string, found: unknown) =>
+  new Error(`load: "window_size" of "${name}" must be at most ${MAX_WINDOW}; got ${excerpt(found)}`);
+
 /** Sizes of a stage as far as tensors tell them; the side of the window that its tables are of, where it has any. */
 interface Told extends Pick<StageConfig, "width" | "depth" | "heads" | "mlpWidth"> {
   readonly side: number | undefined;
 }
 
 /** Stages by their tensors: widths double, and biases or factors of cosines have a number for each head. */
-function stagesOf({ named: { layout, block, blockPrefix }, seen, tensors }: Facts): Told[] {
+function stagesOf({ name, named: { layout, block, blockPrefix }, seen, tensors }: Facts): Told[] {
   const shape = (tensor: string) => tensors.get(tensor)?.shape ?? [];
   const { attentions, mlps } = block!;
   const [{ relativePositions: table = "", cosine = "" }] = attentions;
@@ -22,6 +31,7 @@ function stagesOf({ named: { layout, block, blockPrefix }, seen, tensors }: Fact
   for (let i = 0; ; i++) {
     const depth = depthOf(blockPrefix + stageAt(block!, i), block!, tensors);
     if (depth === 0) return told;
+    if (i === MAX_STAGES) throw new Error(`load: "${name}" must have at most ${MAX_STAGES} stages; got more`);
     const at = blockPrefix + blockAt(block!, 0, i);
     const [offsets, heads = shape(at + cosine)[0]] = shape(at + table);
     const mlpWidth = shape(at + weightOf(layout, mlps[0].fc2[0]))[1] ?? 0;
@@ -41,7 +51,6 @@ function checkLists(name: string, file: Parameters<typeof reader>[1], stages: re
       `load: "${key}" of "${name}" must be ${told.join(", ")}, as its tensors tell; got ${excerpt(stated)}`,
     );
   }
-  read.count("embed_dim", stages[0]!.width);
   read.same("embed_dim", stages[0]!.width);
 }
 
@@ -69,9 +78,9 @@ export function swinOf(
     "a whole number for each stage",
     (x) => x === 0 || positive(x),
   );
-  read.whole("hidden_size", told.at(-1)!.width);
   read.same("hidden_size", told.at(-1)!.width);
   read.same("use_absolute_embeddings", facts.seen.positions > 0, false);
+  if (window > MAX_WINDOW) throw tooLarge(name, window);
   const half = Math.floor(window / 2);
   const stages = told.map(({ side: _, ...sizes }, i): StageConfig => {
     // The second version has the smaller of window and map when it is made, by the image's height.
@@ -163,6 +172,7 @@ function windowsOf(name: string, args: Facts["file"], architecture: string, coun
     Array.isArray(stated) && !(stated.length === 2 && stated.every(positive)) ? stated : Array(count).fill(stated);
   const pairs = all.map((size) => (Array.isArray(size) ? size : [size, size]));
   const whole = pairs.every((pair): pair is [number, number] => pair.length === 2 && pair.every(positive));
+  if (whole && pairs.some((pair) => Math.max(...pair) > MAX_WINDOW)) throw tooLarge(name, stated);
   if (whole && pairs.length === count) return pairs;
   throw new Error(
     `load: "window_size" of "${name}" must be one or two positive integers, or so for each of ${count} stages; got ${excerpt(stated)}`,

@@ -1,0 +1,2 @@
+/** On the server the package is imported, not bundled: its threads are files of it. */
+export default { serverExternalPackages: ["vitrail"] };
