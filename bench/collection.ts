@@ -95,8 +95,8 @@ export async function photosOf(archive: string, each: number): Promise<Photo[]> 
 
 const SHOTS = [1, 5, 10, 100];
 const DRAWS = 3;
-/** Test photos of each class. */
-const TESTED = 100;
+/** Photos of each class that are drawn from, and test photos of each. */
+const [POOL, TESTED] = [150, 50];
 
 export async function measureFewShot({ model: folder, cifar }: CollectionSources): Promise<FewShotResults> {
   using model = await load(folder);
@@ -107,18 +107,22 @@ export async function measureFewShot({ model: folder, cifar }: CollectionSources
     return photos.map(({ label }, i) => ({ label, feature: features.slice(i * width, (i + 1) * width) }));
   }
   const test = await embedded("test", TESTED);
-  const train = await embedded("train", DRAWS * SHOTS.at(-1)!);
+  const train = await embedded("train", POOL);
   const all: FewShotResults["shots"][number][] = [];
   for (const shots of SHOTS) {
     const accuracies: number[] = [];
     for (let draw = 0; draw < DRAWS; draw++) {
-      // Photos of each class from another place on in each draw, so that no two draws share one.
+      // The first photos of each class in a random order, another one in each draw.
+      const keys = random(train.length, 1, draw + 1);
       const seen = new Map<string, number>();
-      const drawn = train.filter(({ label }) => {
-        const place = seen.get(label) ?? 0;
-        seen.set(label, place + 1);
-        return place >= draw * SHOTS.at(-1)! && place < draw * SHOTS.at(-1)! + shots;
-      });
+      const drawn = train
+        .map((photo, i) => ({ ...photo, key: keys[i]! }))
+        .sort((a, b) => a.key - b.key)
+        .filter(({ label }) => {
+          const place = seen.get(label) ?? 0;
+          seen.set(label, place + 1);
+          return place < shots;
+        });
       const head = await fewShot(
         drawn.map(({ feature }) => feature),
         drawn.map(({ label }) => label),

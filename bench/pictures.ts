@@ -3,6 +3,7 @@
  * by itself in a process of its own: [--photo FILE].
  */
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -70,14 +71,22 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: { photo: { type: "string" } } });
   await mkdir(ROOT, { recursive: true });
   await writeFile(PHOTO, values.photo ? await readFile(values.photo) : await photo());
+  const large = (
+    ["baseline", "progressive", ...(installedVersion("sharp") ? (["lossy", "lossless"] as const) : [])] as const
+  ).map(fileOf);
+  // The same noise every time.
+  if (!large.every((file) => existsSync(file))) await writeLarge();
+}
+
+/** The pictures of 12 megapixels; WebP where sharp is installed. */
+async function writeLarge(): Promise<void> {
   const raster = noise(4000, 3000);
   await writeFile(fileOf("baseline"), await jpeg(raster, false));
   await writeFile(fileOf("progressive"), await jpeg(raster, true));
-  if (installedVersion("sharp")) {
-    const sharp = thirdparty("sharp") as (data: Uint8ClampedArray, options: object) => Sharp;
-    const { data, width, height } = raster;
-    const rgb = () => sharp(data, { raw: { width, height, channels: 4 } }).removeAlpha();
-    await writeFile(fileOf("lossy"), await rgb().webp({ quality: 80 }).toBuffer());
-    await writeFile(fileOf("lossless"), await rgb().webp({ lossless: true, effort: 1 }).toBuffer());
-  }
+  if (!installedVersion("sharp")) return;
+  const sharp = thirdparty("sharp") as (data: Uint8ClampedArray, options: object) => Sharp;
+  const { data, width, height } = raster;
+  const rgb = () => sharp(data, { raw: { width, height, channels: 4 } }).removeAlpha();
+  await writeFile(fileOf("lossy"), await rgb().webp({ quality: 80 }).toBuffer());
+  await writeFile(fileOf("lossless"), await rgb().webp({ lossless: true, effort: 1 }).toBuffer());
 }

@@ -196,7 +196,7 @@ const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) =>
   photos: ({ races }) => races.flatMap((race) => [photoTable(race), raceNotes(race)]),
   folder: ({ races, parts }) => [...races.flatMap((race) => [folderTable(race), raceNotes(race)]), partsTable(parts)],
   fewShot: ({ model, tested, shots }) => [
-    `${model}'s features, ${tested} test photos; three draws that share no photo.`,
+    `${model}'s features, ${tested} test photos; three draws of 150 photos of each class.`,
     table(
       ["photos of each class", "mean", ...shots[0]!.accuracies.map((_, i) => `draw ${i + 1}`)],
       shots.map(({ shots, accuracies }) => {

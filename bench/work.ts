@@ -75,7 +75,7 @@ export interface TensorWork {
 
 /**
  * From a folder of photos to a file of their embeddings, or logits where an engine has these. out: [CLASSES], the probabilities
- * of one photo.
+ * of the photo of 0.2 megapixels: of a larger one, decoders and resizers differ.
  */
 export interface FolderWork {
   readonly kind: "folder";

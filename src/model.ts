@@ -143,7 +143,10 @@ export interface PreparedImage extends EmbeddedImage {
   segment(options: SegmentOptions): Promise<Segmentation>;
 }
 
-/** A loaded model. Calls run one after the other, in the order in which they were made. */
+/**
+ * A loaded model. Calls run one after the other, in the order in which they were made; images of several that are made at once run
+ * side by side where there are threads for them. Either way the bits are the same.
+ */
 export interface Model extends TaskMethods {
   readonly config: Config;
   /** The facts that features depend on: those of other models, or of other preprocessing, cannot be compared with its own. */
@@ -410,6 +413,12 @@ function createModel(
     return pixels ?? pixelsOf(image, options);
   }
 
+  /** Calls that run, of which each may have an image: others are expected to follow them, so that no thread is left without any. */
+  function callsAtOnce(): number {
+    const threads = lanes.passing;
+    return threads > 0 && running.size >= threads ? Math.ceil(running.size / threads) * threads : running.size;
+  }
+
   /** Does a task on one image, or on each of a list. */
   async function perform(name: TaskName, images: ImageInput | readonly ImageInput[], rest: readonly unknown[]) {
     live();
@@ -426,7 +435,7 @@ function createModel(
     const compute = await call(signal, async (check) =>
       task.begin(taskModel(check, signal), options as object, ...args),
     );
-    const passing = { signal, images: listOf(images).length };
+    const passing = () => ({ signal, images: Math.max(listOf(images).length, callsAtOnce()) });
     const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
     const results = await eachOf(
       name,
@@ -439,7 +448,7 @@ function createModel(
           crops: "crops" in image ? image.crops : undefined,
           run: (outputs, inputs) =>
             // An embedding takes the place of pixels.
-            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, passing) as never,
+            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, passing()) as never,
         }),
       boxes,
     );

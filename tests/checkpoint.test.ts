@@ -19,6 +19,7 @@ import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { type Checkpoint, openCheckpoint, type TensorConsumer } from "../src/io/checkpoint.js";
 import { encode, isConvertible, type TensorInfo } from "../src/io/safetensors.js";
+import { fromFile } from "../src/io/source.js";
 import { widen } from "../src/numerics/elements.js";
 import { openFile, readFile } from "../src/platform/files.js";
 
@@ -408,6 +409,29 @@ test("a file that shrinks after it was opened", async () => {
     message: `file: "${path}" ended at byte ${shardA.length - 10} while it was read`,
   });
   await checkpoint.close();
+});
+
+test("reads that go on one behind the other, with others between them, give the bytes that are there", async () => {
+  const bytes = Uint8Array.from({ length: 3_500_000 }, (_, i) => (i * 31) ^ (i >> 8));
+  const source = await fromFile(join(folder("ahead", { "weights.bin": bytes }), "weights.bin"));
+  const read = source.ahead!();
+  const check = async (position: number, length: number) => {
+    const target = new Uint8Array(length);
+    await read(target, position);
+    assert.ok(Buffer.compare(target, bytes.subarray(position, position + length)) === 0, `${length} at ${position}`);
+  };
+  let at = 0;
+  for (const length of [8, 100, 0, 1 << 20, 700_000, 5, 2_000_000 - (1 << 20), 400_000, 1, 250_000]) {
+    await check(at, length);
+    at += length;
+  }
+  await check(3_000_000, 9);
+  await check(12, 9);
+  await check(21, 1_500_000);
+  await Promise.all([check(1_500_021, 70), check(1_500_091, 900_000), check(5, 5)]);
+  await check(2_400_091, 3_500_000 - 2_400_091);
+  await assert.rejects(read(new Uint8Array(9), 3_499_995), { message: /ended at byte 3500000 while it was read$/ });
+  await source.close();
 });
 
 const root = process.getuid?.() === 0 || process.platform === "win32";

@@ -151,3 +151,14 @@ test("the model of cost: tasks, barriers, a caller that is too slow, a bandwidth
   assert.ok(listBeside({ ...costs, caller: 5 }, 800, 16, free) >= 800 * 5);
   assert.ok(listBeside(costs, 800, 16, 100) >= (800 / 16) * (160 + 7));
 });
+
+test("calls that are made at once pass side by side, with the bits of each by itself", {
+  timeout: 60_000,
+}, async () => {
+  using model = await open("hf-vit", 2);
+  const wanted = await oneByOne(model, IMAGES);
+  const { activations } = model.memory;
+  do {
+    assert.deepEqual(await Promise.all(IMAGES.map((image) => model.embed(image))), wanted);
+  } while (model.memory.activations === activations);
+});

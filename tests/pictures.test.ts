@@ -4,7 +4,16 @@ import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { decode, type Geometry, type RgbImage } from "../src/image/index.js";
 import { load, type Model, type Tensor } from "../src/index.js";
-import { colorTable, type KindName, kinds, type Picture, picture, type SeeingModel } from "../src/pictures/index.js";
+import {
+  colorTable,
+  type KindName,
+  kinds,
+  type Picture,
+  picture,
+  type SeeingModel,
+  scoresOf,
+  see,
+} from "../src/pictures/index.js";
 import { tensorsOf } from "./tensors.js";
 
 const HERE = "tests/fixtures/pictures";
@@ -200,6 +209,21 @@ test("occlusion tells how far it is, and ends by its signal", async () => {
   const reason = new Error("the user left");
   const onProgress = () => controller.abort(reason);
   await assert.rejects(picture(seer, "occlusion", PHOTO, { onProgress, size: 1, signal: controller.signal }), reason);
+});
+
+test("labels are compared with the whole photo, also where imageEmbeds are of patches (OWL-ViT)", async () => {
+  for (const name of ["hf-owlvit", "hf-owlv2"]) {
+    using model = await load(FOLDERS.checkpoints(name));
+    const photo = gray(30, 20, 90);
+    const scores = await scoresOf("test", model, ["cat"], undefined);
+    const [found] = await scores.of((await see(model, photo, undefined)).inputs);
+    const image = await model.embed(photo, { normalize: true });
+    const text = await model.text!.embed("cat", { normalize: true });
+    const cosine = image.reduce((sum, x, i) => sum + x * text[i]!, 0);
+    assert.ok(Math.abs(found![0]! - cosine) < 1e-5, `${name}: ${found![0]} beside ${cosine}`);
+    const { data } = await picture(model, "occlusion", photo, { labels: ["cat"] });
+    assert.ok(data.every(Number.isFinite) && data.some((fall) => fall !== 0), name);
+  }
 });
 
 test("what a checkpoint cannot show, and options that are wrong, are one sentence", async () => {

@@ -2,7 +2,7 @@
 
 import { writeFile } from "node:fs/promises";
 import type { Contender, Engine } from "../engine.js";
-import { embeddingsFile, fileOf, onnxFile } from "../files.js";
+import { embeddingsFile, fileOf, onnxFile, PHOTO } from "../files.js";
 import { IMAGE } from "../models.js";
 import { type FolderWork, type Setup, vitPixels } from "../work.js";
 import { rowsOf } from "./ahead.js";
@@ -37,7 +37,7 @@ async function folder({ size, picture, photos }: FolderWork, setup: Setup): Prom
     (await session.run({ pixel_values: new ort.Tensor("float32", data, [1, 3, IMAGE, IMAGE]) })).logits!.data;
   return {
     run: async () => writeFile(embeddingsFile("onnxruntime-node"), await rowsOf(files, pixels, logitsOf)),
-    result: async () => softmax(await logitsOf(await pixels(files[0]!))),
+    result: async () => softmax(await logitsOf(await pixels(PHOTO))),
     dispose: () => void session.release(),
   };
 }

@@ -18,7 +18,7 @@ interface Transformers {
 
 export const engine: Engine = {
   prepare(work, { threads }) {
-    if (work.kind === "classify") return contender(threads, PHOTO, (classifier) => classifier(PHOTO, { top_k: 5 }));
+    if (work.kind === "classify") return contender(threads, (classifier) => classifier(PHOTO, { top_k: 5 }));
     if (work.kind === "folder" && work.size === "Ti") return folder(work, threads);
     return undefined;
   },
@@ -27,18 +27,14 @@ export const engine: Engine = {
 /** One after the other: its graph takes one image, and lists as batches are slower on processors. */
 function folder({ picture, photos }: FolderWork, threads: number): Promise<Contender> {
   const photo = fileOf(picture);
-  return contender(threads, photo, async (classifier) => {
+  return contender(threads, async (classifier) => {
     const best: number[] = [];
     for (let i = 0; i < photos; i++) best.push((await classifier(photo, { top_k: 1 }))[0]!.score);
     await writeFile(embeddingsFile("transformers.js"), Float32Array.from(best));
   });
 }
 
-async function contender(
-  threads: number,
-  photo: string,
-  run: (classifier: Pipeline) => Promise<unknown>,
-): Promise<Contender> {
+async function contender(threads: number, run: (classifier: Pipeline) => Promise<unknown>): Promise<Contender> {
   const { env, pipeline } = thirdparty("@huggingface/transformers") as Transformers;
   env.allowRemoteModels = false;
   env.localModelPath = transformersFolder.parent;
@@ -51,7 +47,7 @@ async function contender(
     run: () => run(classifier),
     async result() {
       const probabilities = new Float32Array(CLASSES);
-      for (const { label, score } of await classifier(photo, { top_k: CLASSES })) {
+      for (const { label, score } of await classifier(PHOTO, { top_k: CLASSES })) {
         probabilities[Number(label.split(" ")[1])] = score;
       }
       return probabilities;

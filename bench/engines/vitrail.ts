@@ -175,7 +175,7 @@ function folder(model: Model, { picture, photos }: FolderWork): Runs {
   const files = Array.from({ length: photos }, () => fileOf(picture));
   return {
     run: async () => writeFile(embeddingsFile("vitrail"), await model.embed(files)),
-    result: () => probabilitiesOf(model, fileOf(picture)),
+    result: () => probabilitiesOf(model, PHOTO),
   };
 }
 

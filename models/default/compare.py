@@ -1,6 +1,7 @@
-"""The comparison of the paper's figure 5 (Dosovitskiy et al., arXiv:2010.11929) in miniature, on CIFAR-10.
+"""The comparisons of the paper's figures 5 and 4 (Dosovitskiy et al., arXiv:2010.11929) in miniature, on CIFAR-10.
 
     python compare.py --data DIR --work DIR [--minutes 2.5] [--jobs 2]
+    python compare.py --photos --data DIR --work DIR [--minutes 0.75] [--jobs 2]
 
 A plain Vision Transformer, a hybrid (small convolutional stem, then the transformer) and a ResNet of about equal
 multiply-adds learn from the same pictures for the same processor time: schedules of a quarter, half and all of
@@ -8,8 +9,12 @@ multiply-adds learn from the same pictures for the same processor time: schedule
 one thread; --jobs of them go side by side. The clock is the processor time of the training steps alone, so a run that
 waits or is stopped loses nothing; the seed fixes weights, order and augmentation, the machine how many steps fit.
 
+With --photos every run takes all of --minutes, and learns from 1,000, 3,000, 10,000 or all of the training pictures,
+each three times: a seed also draws the pictures.
+
 DIR of --work keeps a checkpoint a run: the same command again goes on from there. The results are compare.json and
-compare.svg beside this file, written after every run. Every run reads the test set once, after its last step.
+compare.svg, or photos.json and photos.svg, beside this file, written after every run. Every run reads the test set
+once, after its last step.
 """
 
 import argparse
@@ -34,6 +39,7 @@ from train import PAD, Muon, accuracy, augment, schedule
 
 HERE = Path(__file__).resolve().parent
 BATCH, SEED = 128, 1
+PHOTOS, SEEDS = (1000, 3000, 10000, None), (1, 2, 3)  # of --photos; None is all
 WARMUP, DECAY = 0.05, 0.8  # shares of a run: the rate rises, the rate falls to zero
 SHARES = (1 / 4, 1 / 2, 1)  # of --minutes
 LOOKS = 4  # times a run is measured on the held-out images, and saved
@@ -109,15 +115,22 @@ def optimisers(model, rate):
     return [Muon([named[n] for n in inner], rate, 0.95, 0.02), torch.optim.AdamW(others, rate / 10, weight_decay=0)]
 
 
-def fit(family, budget, work):
-    """Trains one network for `budget` processor seconds, from its checkpoint in `work` on, and returns its result."""
+def fit(family, budget, work, photos=None, seed=SEED):
+    """Trains one network for `budget` processor seconds, from its checkpoint in `work` on, and returns its result.
+
+    It learns from so many `photos`, which the seed draws; from all unless given.
+    """
     torch.set_num_threads(1)
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     (padded, labels), held, test = torch.load(Path(work) / "data.pt", mmap=True)
+    if photos:
+        drawn = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))[:photos]
+        padded, labels = padded[drawn], labels[drawn]
     model = FAMILIES[family]()
     tools = optimisers(model, RATE)
     rates = [tool.param_groups[0]["lr"] for tool in tools]
-    checkpoint = Path(work) / f"{family}-{budget:g}.pt"
+    part = f"-{photos or 'all'}-{seed}" if photos or seed != SEED else ""
+    checkpoint = Path(work) / f"{family}-{budget:g}{part}.pt"
     state = dict(step=0, spent=0.0, history=[])
     if checkpoint.exists():
         state, weights, moments = torch.load(checkpoint)
@@ -131,9 +144,9 @@ def fit(family, budget, work):
         while state["spent"] < budget * looks / LOOKS:
             began = time.process_time()
             epoch, step = divmod(state["step"], steps)
-            order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SEED + epoch))
+            order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed + epoch))
             index = order[step * BATCH : (step + 1) * BATCH]
-            x = augment(padded, index, epoch, torch.Generator().manual_seed(SEED + 1000 + state["step"]), 32)
+            x = augment(padded, index, epoch, torch.Generator().manual_seed(seed + 1000 + state["step"]), 32)
             F.cross_entropy(model(x), labels[index], label_smoothing=0.1).backward()
             factor = max(0.0, schedule((state["spent"] + 1e-3) / budget, WARMUP, DECAY))
             for tool, base in zip(tools, rates):
@@ -144,7 +157,7 @@ def fit(family, budget, work):
             state["spent"] += time.process_time() - began
         model.eval()
         state["history"].append((round(state["spent"], 1), state["step"] * BATCH, accuracy(model, *held)))
-        print(f"{family} of {budget:g} s: {state['history'][-1]}", flush=True)
+        print(f"{checkpoint.stem}: {state['history'][-1]}", flush=True)
         if looks == LOOKS:
             state["hits"] = round(accuracy(model, *test) * len(test[1]))
         new = checkpoint.with_suffix(".new")
@@ -154,6 +167,8 @@ def fit(family, budget, work):
     return dict(
         family=family,
         budget=budget,
+        photos=len(labels),
+        seed=seed,
         processor_seconds=round(state["spent"], 1),
         images=state["step"] * BATCH,
         multiply_adds=3 * multiply_adds(family) * state["step"] * BATCH,
@@ -190,7 +205,12 @@ MARKS = {"ViT": "M-5-5H5V5H-5Z", "hybrid": "M0-6L6 5H-6Z", "ResNet": "M-5 0A5 5 
 PLOT, HEIGHT, TOP = 300, 260, 40  # a panel's width and height, and the room above it, in pixels
 
 
-def panel(left, title, runs, value, low, high):
+def powers(start, stop):
+    """Powers of two between two numbers."""
+    return [2.0**n for n in range(math.ceil(math.log2(start)), math.floor(math.log2(stop)) + 1)]
+
+
+def panel(left, title, runs, value, low, high, ticks=powers):
     """SVG of one plot: accuracy from `low` to `high` against `value` of a run on a logarithmic axis."""
     values = sorted(value(run) for run in runs)
     start, stop = math.log(values[0] / 1.15), math.log(values[-1] * 1.15)
@@ -208,11 +228,9 @@ def panel(left, title, runs, value, low, high):
         lines.append(f'<text x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{percent} %</text>')
     bottom = TOP + HEIGHT
     lines.append(f'<line class="axis" x1="{left}" x2="{left + PLOT}" y1="{bottom}" y2="{bottom}"/>')
-    tick = 2.0 ** math.ceil(start / math.log(2))
-    while math.log(tick) <= stop:
+    for tick in ticks(math.exp(start), math.exp(stop)):
         lines.append(f'<line class="axis" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{bottom}" y2="{bottom + 5}"/>')
-        lines.append(f'<text x="{x(tick):.1f}" y="{bottom + 20}" text-anchor="middle">{tick:g}</text>')
-        tick *= 2
+        lines.append(f'<text x="{x(tick):.1f}" y="{bottom + 20}" text-anchor="middle">{tick:,g}</text>')
     for family in FAMILIES:
         points = sorted((value(run), run["test"], *run["interval"]) for run in runs if run["family"] == family)
         lines.append(f'<g class="{family}">')
@@ -226,46 +244,82 @@ def panel(left, title, runs, value, low, high):
     return lines
 
 
+def ends(runs):
+    """The share of an axis' ends: fives of a percent around all intervals."""
+    low = math.floor(min(run["interval"][0] for run in runs) * 20) / 20
+    return low, math.ceil(max(run["interval"][1] for run in runs) * 20) / 20
+
+
+def figure(title, width, *panels):
+    """SVG text of panels."""
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 335" width="{width}" height="335" role="img">'
+    lines = [line for panel in panels for line in panel]
+    return "\n".join([head, f"<title>{title}</title>", f"<style>{STYLE}</style>", *lines, "</svg>", ""])
+
+
 def plot(runs):
     """SVG text: test accuracy with its interval against processor time and against multiply-adds."""
-    low = math.floor(min(run["interval"][0] for run in runs) * 20) / 20
-    high = math.ceil(max(run["interval"][1] for run in runs) * 20) / 20
+    low, high = ends(runs)
     left = panel(60, "Test top-1 by processor minutes", runs, lambda run: run["processor_seconds"] / 60, low, high)
     work = "Test top-1 by training multiply-adds, 10¹²"
     right = panel(480, work, runs, lambda run: run["multiply_adds"] / 1e12, low, high)
-    head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 850 335" width="850" height="335" role="img">'
-    name = "<title>Accuracy against compute of a plain ViT, a hybrid and a ResNet on CIFAR-10</title>"
-    return "\n".join([head, name, f"<style>{STYLE}</style>", *left, *right, "</svg>", ""])
+    return figure("Accuracy against compute of a plain ViT, a hybrid and a ResNet on CIFAR-10", 850, left, right)
 
 
-def report(minutes, runs):
-    """Writes compare.json and compare.svg beside this file."""
+def of_seeds(runs):
+    """Runs that differ by the seed alone as one: the mean of their test accuracies, between the least and the largest."""
+    groups = {}
+    for run in runs:
+        groups.setdefault((run["family"], run["photos"]), []).append(run["test"])
+    return [
+        dict(family=family, photos=photos, test=sum(tests) / len(tests), interval=[min(tests), max(tests)])
+        for (family, photos), tests in groups.items()
+    ]
+
+
+def plot_photos(runs):
+    """SVG text: test accuracy, the mean of seeds between the least and the largest, against training pictures."""
+    runs = of_seeds(runs)
+    counts = sorted({run["photos"] for run in runs})
+    panels = panel(60, "Test top-1 by training pictures", runs, lambda run: run["photos"], *ends(runs), lambda *_: counts)
+    return figure("Accuracy against training pictures of a plain ViT, a hybrid and a ResNet on CIFAR-10", 440, panels)
+
+
+def report(minutes, runs, by_photos):
+    """Writes compare.json and compare.svg, or photos.json and photos.svg, beside this file."""
     families = {}
     for family, build in FAMILIES.items():
         parameters = sum(p.numel() for p in build().parameters())
         families[family] = dict(parameters=parameters, multiply_adds=multiply_adds(family))
-    runs = sorted(runs, key=lambda run: (list(FAMILIES).index(run["family"]), run["budget"]))
-    result = dict(minutes=minutes, seed=SEED, batch=BATCH, rate=RATE, families=families, runs=runs)
-    (HERE / "compare.json").write_text(json.dumps(result, indent=2) + "\n")
-    (HERE / "compare.svg").write_text(plot(runs))
+    order = list(FAMILIES)
+    runs = sorted(runs, key=lambda run: (order.index(run["family"]), run["budget"], run["photos"], run["seed"]))
+    result = dict(minutes=minutes, batch=BATCH, rate=RATE, families=families, runs=runs)
+    file = HERE / ("photos" if by_photos else "compare")
+    file.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+    file.with_suffix(".svg").write_text(plot_photos(runs) if by_photos else plot(runs))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder with train.tar.gz and test.tar.gz")
     parser.add_argument("--work", default="work", help="folder of checkpoints and decoded images")
-    parser.add_argument("--minutes", type=float, default=2.5, help="processor minutes of the longest schedule")
+    parser.add_argument("--photos", action="store_true", help="compare numbers of training pictures, not of minutes")
+    parser.add_argument("--minutes", type=float, help="processor minutes of the longest schedule: 2.5, or 0.75")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a thread each")
     args = parser.parse_args()
     Path(args.work).mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     prepare(args.data, args.work)
-    plan = [(family, 60 * args.minutes * share, args.work) for share in SHARES for family in FAMILIES]
+    minutes = args.minutes or (0.75 if args.photos else 2.5)
+    plan = [(family, 60 * minutes * share, args.work) for share in SHARES for family in FAMILIES]
+    if args.photos:
+        draws = [(photos, seed) for seed in SEEDS for photos in PHOTOS]
+        plan = [(family, 60 * minutes, args.work, *draw) for draw in draws for family in FAMILIES]
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
         runs = []
         for pending in [pool.apply_async(fit, item) for item in plan]:
             runs.append(pending.get())
-            report(args.minutes, runs)
+            report(minutes, runs, args.photos)
 
 
 if __name__ == "__main__":

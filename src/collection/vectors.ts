@@ -53,9 +53,9 @@ export interface Block {
   ): void;
 }
 
-/** Rows that a block holds at most. */
+/** Rows that a block holds at most; of int8 each has its norm beside it. */
 export const rowsOfBlock = (width: number, numbers: Numbers): number =>
-  Math.floor(MAX_BLOCK / (numberBytes(numbers) * width));
+  Math.floor(MAX_BLOCK / (numbers === "int8" ? width + 4 : 4 * width));
 
 export function createBlock(width: number, numbers: Numbers, room: number): Block {
   module ??= new WebAssembly.Module(fromBase64(base64));

@@ -61,14 +61,11 @@ const OPTIONS: Readonly<Record<keyof HandlerOptions, true>> = {
   onError: true,
 };
 
-/** Threads that a model's images are decoded on, at most. */
-const DECODERS = 4;
-
 /**
- * Turns that run at once: one computes, each thread decodes one and has the next. Another would be decoded by the thread that
- * computes. Where there is one processor, an isolate of a Worker, there is one.
+ * Turns that run at once: each processor computes one and has the next, and one more is decoded meanwhile. Where there is one
+ * processor, an isolate of a Worker, there is one.
  */
-const turnsAtOnce = (): number => 1 + 2 * Math.min(DECODERS, (isEdge() ? 1 : processors()) - 1);
+const turnsAtOnce = (): number => (isEdge() || processors() === 1 ? 1 : 3 * processors());
 
 /** Seconds for which a browser keeps what it may ask. */
 const PREFLIGHT = "7200";

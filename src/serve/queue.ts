@@ -1,6 +1,6 @@
 /**
- * The queue of all requests. A request has a place in it, and its images and texts have a turn each. Few turns run at once:
- * one computes, since a model's calls run one after the other, while the images of the others are decoded on threads.
+ * The queue of all requests. A request has a place in it, and its images and texts have a turn each. Few turns run at once, as
+ * many as keep every processor busy: images of calls that are made at once pass the model side by side, a thread each.
  *
  * Turns go round by clients, and of a client by its requests, so that neither a client with many requests nor a request with
  * many images keeps the others waiting.
