@@ -186,7 +186,7 @@ test("files say what they show: SVG with title, legend and units, .npy with the 
   await assert.rejects(lens.png(), { name: "RangeError", message: /lens is a chart, which has no pixels/ });
   const positions = await picture(seer, "positions");
   await assert.rejects(positions.png({ over: gray(9, 9, 9) }), {
-    message: /positions is of the model, so it cannot be/,
+    message: /positions is a picture of its own, so it cannot be/,
   });
 });
 

@@ -1,6 +1,9 @@
 /** Hidden patches, as transformers tells them: MAE's decoder, and masked image modelling; and pictures of them. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { type Inputs, load } from "../src/index.js";
 import { picture } from "../src/pictures/index.js";
@@ -92,4 +95,18 @@ test("a picture of hidden patches is the same for a seed, and another for anothe
     assert.deepEqual([...(await first.png()).subarray(1, 4)], [...Buffer.from("PNG")]);
     await assert.rejects(of(-1), { message: "picture: seed must be a whole number; got -1" });
   }
+});
+
+test("vitrail picture reconstruction writes three tiles of a photo", () => {
+  const folder = mkdtempSync(join(tmpdir(), "vitrail-"));
+  const out = join(folder, "seen.png");
+  const asked = ["reconstruction", "tests/fixtures/image/rgb-420.jpg", "--model", MAE, "--seed", "3", "--out", out];
+  const { status, stderr } = spawnSync(process.execPath, ["dist/src/cli.js", "picture", ...asked], {
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+  // Width and height of PNG's header: three tiles of 32 pixels, and what is between them.
+  const header = readFileSync(out);
+  assert.ok(header.readUInt32BE(16) >= 96 && header.readUInt32BE(20) >= 32);
+  rmSync(folder, { recursive: true });
 });

@@ -12,6 +12,9 @@ type Flags = Readonly<Partial<Record<string, string>>>;
 /** Kinds of which there is one picture for all photos, or for none. */
 const JOINT: readonly string[] = ["filters", "positions", "distance"] satisfies KindName[];
 
+/** Kinds that are no map of a photo, over which they could lie. */
+const OWN: readonly string[] = [...JOINT, "reconstruction" satisfies KindName];
+
 /** Kinds that are charts, which a terminal has as lines. */
 const CHARTS: readonly string[] = ["distance", "lens"] satisfies KindName[];
 
@@ -106,7 +109,7 @@ export async function picture(invocation: Invocation): Promise<void> {
     start: number,
   ) {
     const ms = since(start);
-    const over = input !== undefined && flags.alone === undefined && !JOINT.includes(kind) ? { over: input } : {};
+    const over = input !== undefined && flags.alone === undefined && !OWN.includes(kind) ? { over: input } : {};
     const draw: DrawOptions = { ...over, width, smooth, signal };
     let file: string | undefined;
     if (out !== undefined) {

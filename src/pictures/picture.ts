@@ -104,7 +104,7 @@ export function pictureOf<Kind extends string>(kind: Kind, { view, ...plate }: P
     if ("svg" in view) throw new RangeError(`picture: ${kind} is a chart, which has no pixels; draw it by svg()`);
     if ("draw" in view) {
       if (over !== undefined)
-        throw new RangeError(`picture: ${kind} is of the model, so it cannot be drawn over a photo`);
+        throw new RangeError(`picture: ${kind} is a picture of its own, so it cannot be drawn over a photo`);
       return view.draw(width ?? WIDTH);
     }
     const { cells, geometry } = view;
