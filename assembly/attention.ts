@@ -1,7 +1,7 @@
 // Scaled dot-product attention (Vaswani et al. 2017, eq. 1; Dosovitskiy et al. 2021, eq. 5 to 7): softmax(Q Kᵀ/√d) V for
 // every head.
 //
-// Image by image and a few heads at a time, in two steps that all threads share. First the keys and values are packed as the B of two
+// A few heads at a time, of one image or of several that are small, in two steps that all threads share. First the keys and values are packed as the B of two
 // GEMMs: K as a weight [tokens, d], V as the transpose of one [d, tokens]; a task is one head's K or V. Then a task is 24
 // rows of a head's queries (a multiple of all tiles; 24 full rows of scores fit L1 or L2): S = Q Kᵀ with log2(e)/√d in
 // the packed Q, softmax in base 2, O = P V, and 1/sum while O is copied to its columns. Full rows of scores need no running maximum (FlashAttention's), which costs more
@@ -80,14 +80,17 @@ function positionBytes(height: usize, width: usize): usize {
 /** Bytes of packed keys and values that stay in L2 beside the rest. */
 const PACKED: usize = 512 << 10;
 
-/** Heads that are packed at once: as many as fit L2, and enough for all threads. */
+/** Heads that are packed at once, of all images together: as many as fit L2, and enough for all threads. */
 // @ts-ignore: decorator
 @inline
 function headsAtOnce(tokens: usize, heads: usize, d: usize): usize {
   return min(heads, max(threads(), PACKED / (keyBytes(tokens, d) + valueBytes(tokens, d))));
 }
 
-/** Bytes of scratch that `attention` needs; height and width: of the grid that decomposed positions are of, or 0. */
+/**
+ * Bytes of scratch that `attention` needs, for so many heads of all images together; height and width: of the grid that decomposed
+ * positions are of, or 0.
+ */
 export function attentionScratch(tokens: usize, heads: usize, d: usize, height: usize, width: usize): usize {
   const packed = headsAtOnce(tokens, heads, d) * (keyBytes(tokens, d) + valueBytes(tokens, d));
   const each = threadBytes(tokens, d) + positionBytes(height, width);
@@ -113,6 +116,8 @@ export class AttentionJob {
   bias: usize; biasStride: usize;
   /** Bytes from the bias of one head to the next's, or 0. */
   biasHead: usize;
+  /** Bytes from the bias of one kind of windows to the next's, or 0; images are down × across windows of a map. */
+  biasKind: usize; windowsDown: usize; windowsAcross: usize;
   /** 0, or the tables of decomposed positions of height·width queries and keys: 2·height-1 and 2·width-1 rows of d floats. */
   down: usize; downStride: usize; height: usize;
   across: usize; acrossStride: usize; width: usize;
@@ -120,7 +125,7 @@ export class AttentionJob {
   scratch: usize;
 }
 
-/** With the heads that are packed, `count` from `first` on; those of q, k, v and the results are of the image at work. */
+/** With the heads that are packed, `count` from `first` on, counted through all images. */
 @unmanaged
 class Part extends AttentionJob {
   first: usize; count: usize;
@@ -128,19 +133,23 @@ class Part extends AttentionJob {
 
 export function attention(job: AttentionJob): void {
   const part = changetype<Part>(job);
-  const most = headsAtOnce(job.tokens, job.heads, job.d);
-  for (let image: usize = 0; image < job.images; image++) {
-    for (part.first = 0; part.first < job.heads; part.first += most) {
-      part.count = min(most, job.heads - part.first);
-      fork(part, packHeads);
-      fork(part, attend);
-    }
-    job.out += job.queries * job.outStride;
-    job.q += job.qImage;
-    job.k += job.tokens * job.kStride;
-    job.v += job.tokens * job.vStride;
-    if (job.probabilities) job.probabilities += job.heads * job.queries * job.probabilityStride;
+  const heads = job.images * job.heads;
+  const most = headsAtOnce(job.tokens, heads, job.d);
+  for (part.first = 0; part.first < heads; part.first += most) {
+    part.count = min(most, heads - part.first);
+    fork(part, packHeads);
+    fork(part, attend);
   }
+}
+
+/** Bytes from the first bias to that of an image, whose window is at the end of a line (kind 1), of a column (2), or of both. */
+// @ts-ignore: decorator
+@inline
+function kindBytes(job: Part, image: usize): usize {
+  if (!job.biasKind) return 0;
+  const column = image % job.windowsAcross == job.windowsAcross - 1;
+  const line = (image / job.windowsAcross) % job.windowsDown == job.windowsDown - 1;
+  return job.biasKind * (usize(column) + (usize(line) << 1));
 }
 
 function packHeads(job: Part): void {
@@ -154,9 +163,10 @@ function packHeads(job: Part): void {
       if (job.down) packTables(tables, job);
       continue;
     }
-    const column = ((job.first + h) * d) << 2;
-    if (task & 1) packValues(values + h * valueBytes(tokens, d), job.v + column, job.vStride, tokens, d);
-    else packKeys(job.scratch + h * keyBytes(tokens, d), job.k + column, job.kStride, tokens, d);
+    const row = (job.first + h) / job.heads * tokens;
+    const column = ((job.first + h) % job.heads * d) << 2;
+    if (task & 1) packValues(values + h * valueBytes(tokens, d), job.v + row * job.vStride + column, job.vStride, tokens, d);
+    else packKeys(job.scratch + h * keyBytes(tokens, d), job.k + row * job.kStride + column, job.kStride, tokens, d);
   }
 }
 
@@ -183,10 +193,13 @@ function attend(job: Part): void {
     const packedHead = task / blocks;
     const keys = allKeys + packedHead * keyBytes(tokens, d);
     const values = allValues + packedHead * valueBytes(tokens, d);
-    const h = job.first + packedHead;
+    const image = (job.first + packedHead) / job.heads;
+    const h = (job.first + packedHead) % job.heads;
     const row = (task % blocks) * ROWS;
     const rows = min(ROWS, queries - row);
-    packRows(height, packed, job.q + row * job.qStride + ((h * d) << 2), job.qStride, rows, d);
+    const bias = job.bias + kindBytes(job, image) + h * job.biasHead + row * job.biasStride;
+    const q = job.q + image * job.qImage + row * job.qStride + ((h * d) << 2);
+    packRows(height, packed, q, job.qStride, rows, d);
     const whole = (rows + height - 1) / height * height * d;
     scaleInto(packed, packed, whole, scale);
     gemm(tile, scores, rowBytes(tokens), packed, rows, d, keys, panels(tokens), false);
@@ -206,7 +219,7 @@ function attend(job: Part): void {
     }
     for (let i: usize = 0; i < rows; i++) {
       const s = scores + i * rowBytes(tokens);
-      if (job.bias) addBias(s, job.bias + h * job.biasHead + (row + i) * job.biasStride, tokens);
+      if (job.bias) addBias(s, bias + i * job.biasStride, tokens);
       // The sum is kept in the row's spare 64 bytes.
       store<f32>(s + rowBytes(tokens) - 64, softmax(s, panels(tokens) << 3));
     }
@@ -215,9 +228,11 @@ function attend(job: Part): void {
     for (let i: usize = 0; i < rows; i++) {
       const s = scores + i * rowBytes(tokens);
       const r = <f32>1 / load<f32>(s + rowBytes(tokens) - 64);
-      scaleInto(job.out + (row + i) * job.outStride + ((h * d) << 2), result + i * rowBytes(d), d, r);
+      const out = image * queries + row + i;
+      scaleInto(job.out + out * job.outStride + ((h * d) << 2), result + i * rowBytes(d), d, r);
       if (job.probabilities) {
-        scaleInto(job.probabilities + (h * queries + row + i) * job.probabilityStride, s, tokens, r);
+        const map = (image * job.heads + h) * queries + row + i;
+        scaleInto(job.probabilities + map * job.probabilityStride, s, tokens, r);
       }
     }
   }

@@ -119,16 +119,18 @@ export function readout(job: ReadoutJob): void {
 }
 
 /**
- * A map cut into windows of window × window pixels, or put together of them: rows are copied. Windows of SAM take 40 MB each
- * way for 4,096 tokens, 1 % of a block. (An attention that read the map by itself would save that, and need strides for lines.)
+ * A map cut into windows, or put together of them: rows are copied. Windows of SAM take 40 MB each way for 4,096 tokens, 1 % of a
+ * block. (An attention that read the map by itself would save that, and need strides for lines.)
  */
 @unmanaged
 export class WindowsJob {
-  images: usize; height: usize; width: usize; window: usize;
+  images: usize; height: usize; width: usize; windowHeight: usize; windowWidth: usize;
+  /** Line y of the windows is the map's (y + byLines) mod ofLines, and columns alike; those from `of` on are outside. */
+  byLines: usize; byColumns: usize; ofLines: usize; ofColumns: usize;
   /** images·height·width rows of `channels` floats. */
   map: usize; mapStride: usize; channels: usize;
-  /** Windows one after the other, line by line, each with its pixels. */
-  windows: usize; windowStride: usize;
+  /** Windows one after the other, line by line, each with its pixels: bytes from one window to the next, and from a pixel. */
+  windows: usize; windowStride: usize; pixelStride: usize;
   /** The row that is outside of the map; 0: the map is made of the windows. */
   outside: usize;
 }
@@ -140,20 +142,28 @@ export function windows(job: WindowsJob): void {
 /** A task is a line of pixels of all windows beside each other. */
 function windowLines(job: WindowsJob): void {
   const bytes = job.channels << 2;
-  const window = job.window;
-  const across = (job.width + window - 1) / window;
-  const lines = (job.height + window - 1) / window * window;
-  for (let line = nextTask(); line < job.images * lines; line = nextTask()) {
-    const y = line % lines;
-    if (!job.outside && y >= job.height) continue;
-    const map = job.map + ((line / lines) * job.height + y) * job.width * job.mapStride;
-    const first = ((line - y) + (y - y % window)) * across * window + (y % window) * window;
-    for (let x: usize = 0; x < across * window; x++) {
-      const row = job.windows + (first + (x / window) * window * window + x % window) * job.windowStride;
-      const pixel = map + x * job.mapStride;
-      const inside = x < job.width && y < job.height;
-      if (job.outside) copyRow(row, inside ? pixel : job.outside, bytes);
-      else if (inside) copyRow(pixel, row, bytes);
+  const height = job.windowHeight;
+  const width = job.windowWidth;
+  const across = (job.width + width - 1) / width;
+  const down = (job.height + height - 1) / height;
+  for (let task = nextTask(); task < job.images * down * height; task = nextTask()) {
+    const image = task / (down * height);
+    const y = task % (down * height);
+    const line = (y + job.byLines) % job.ofLines;
+    const lineInside = y < job.ofLines && line < job.height;
+    if (!job.outside && !lineInside) continue;
+    const map = job.map + (image * job.height + line) * job.width * job.mapStride;
+    let window = job.windows + (image * down + y / height) * across * job.windowStride + (y % height) * width * job.pixelStride;
+    let column = job.byColumns;
+    for (let x: usize = 0, left: usize = 0; left < across; left++, window += job.windowStride) {
+      let row = window;
+      for (let i: usize = 0; i < width; i++, x++, row += job.pixelStride) {
+        const inside = lineInside && x < job.ofColumns && column < job.width;
+        const pixel = map + column * job.mapStride;
+        if (job.outside) copyRow(row, inside ? pixel : job.outside, bytes);
+        else if (inside) copyRow(pixel, row, bytes);
+        if (++column == job.ofColumns) column = 0;
+      }
     }
   }
 }

@@ -1,5 +1,5 @@
-// What the places of tokens add to attention: rotary positions (Su et al. 2021, eq. 34) and BEiT's relative position bias
-// (Bao et al. 2021). Both are done once for each block, in a pass of their own: less than 1 % of it.
+// What the places of tokens add to attention: rotary positions (Su et al. 2021, eq. 34) and biases of offsets, Swin's (Liu et al.
+// 2021) and BEiT's (Bao et al. 2021). Both are done once for each block, in a pass of their own: less than 1 % of it.
 import { Flag, fork, nextTask } from "./threads";
 
 /**
@@ -84,41 +84,56 @@ function turnPair(x: usize, y: usize, cosX: usize, cosY: usize, sinX: usize, sin
 /** An element of out is the table's at the offset of query and key. Strides in bytes. */
 @unmanaged
 export class RelativePositionsJob {
-  /** heads·tokens rows of tokens floats, tokens = 1 + height·width. */
+  /** kinds·heads·tokens rows of tokens floats, tokens = first + height·width. */
   out: usize; outStride: usize;
-  /** (2·height-1)(2·width-1)+3 rows of `heads` floats. */
+  /** (2·height-1)(2·width-1) rows of `heads` floats, and 3 more of a class token. */
   table: usize; tableStride: usize;
   heads: usize; height: usize; width: usize;
+  /** 1 with a class token, or 0. */
+  first: usize;
+  /** 1, or 4: in kinds 1 and 3 columns from `right` on are apart from those before, in 2 and 3 lines from `lower` on. */
+  kinds: usize; lower: usize; right: usize; penalty: f32;
 }
 
 export function relativePositions(job: RelativePositionsJob): void {
   fork(job, biasRows);
 }
 
-/** A task is the rows of one head. */
+/** A task is the rows of one head, of windows of one kind. */
 function biasRows(job: RelativePositionsJob): void {
   const stride = job.tableStride;
   const height = job.height;
   const width = job.width;
   const line = (2 * width - 1) * stride;
-  const tokens = height * width + 1;
-  for (let h = nextTask(); h < job.heads; h = nextTask()) {
-    const table = job.table + (h << 2);
+  const tokens = height * width + job.first;
+  for (let task = nextTask(); task < job.kinds * job.heads; task = nextTask()) {
+    const kind = task / job.heads;
+    const lower = kind & 2 ? job.lower : height;
+    const right = kind & 1 ? job.right : width;
+    const table = job.table + ((task % job.heads) << 2);
     const classToken = table + line * (2 * height - 1);
-    let out = job.out + h * tokens * job.outStride;
-    store<f32>(out, load<f32>(classToken + 2 * stride));
-    const toAny = load<f32>(classToken);
-    for (let k: usize = 1; k < tokens; k++) store<f32>(out + (k << 2), toAny);
-    const fromAny = load<f32>(classToken + stride);
+    let out = job.out + task * tokens * job.outStride;
+    if (job.first) {
+      store<f32>(out, load<f32>(classToken + 2 * stride));
+      const toAny = load<f32>(classToken);
+      for (let k: usize = 1; k < tokens; k++) store<f32>(out + (k << 2), toAny);
+      out += job.outStride;
+    }
     for (let y: usize = 0; y < height; y++) {
-      for (let x: usize = 0; x < width; x++) {
-        out += job.outStride;
-        store<f32>(out, fromAny);
-        let to = out + 4;
+      for (let x: usize = 0; x < width; x++, out += job.outStride) {
+        let to = out;
+        if (job.first) {
+          store<f32>(to, load<f32>(classToken + stride));
+          to += 4;
+        }
         let row = table + (y + height - 1) * line + (x + width - 1) * stride;
         for (let v: usize = 0; v < height; v++, row -= line) {
+          const lines = y >= lower != v >= lower;
           let from = row;
-          for (let u = width; u; u--, to += 4, from -= stride) store<f32>(to, load<f32>(from));
+          for (let u: usize = 0; u < width; u++, to += 4, from -= stride) {
+            const apart = lines || x >= right != u >= right;
+            store<f32>(to, load<f32>(from) + (apart ? job.penalty : 0));
+          }
         }
       }
     }

@@ -65,6 +65,10 @@ def sam():
     return transformers.SamModel(transformers.SamConfig())
 
 
+def swin():
+    return transformers.SwinForImageClassification(transformers.SwinConfig(num_labels=1000))
+
+
 def clip():
     # Images are none of its business here.
     vision = dict(hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1, image_size=32)
@@ -111,6 +115,10 @@ MODELS = {
     "vitpose-base-simple": (
         vitpose,
         {"heatmaps": (lambda model, pixels: model(pixels).heatmaps, pixels(256, 192), ["heatmaps"])},
+    ),
+    "swin-tiny-patch4-window7-224": (
+        swin,
+        {"stages": (lambda model, pixels: model(pixels).logits, pixels(224, 224), ["logits"])},
     ),
     "clip-vit-base-patch32": (
         clip,

@@ -36,6 +36,12 @@ export const PARTS = {
     inputs: pixels(256, 192),
     outputs: ["heatmaps"],
   },
+  stages: {
+    model: "swin-tiny-patch4-window7-224",
+    what: "Swin-T, 224×224",
+    inputs: pixels(224, 224),
+    outputs: ["logits"],
+  },
   encoder: {
     model: SAM,
     what: "SAM ViT-B encoder, 1024×1024",

@@ -90,6 +90,7 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   depth: dense("depth"),
   boxes: dense("boxes"),
   heatmaps: dense("heatmaps"),
+  stages: dense("stages"),
   encoder: dense("encoder"),
   decoder: dense("decoder"),
   prompts: { title: "Prompts", sizes: [], measure: prompts },

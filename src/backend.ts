@@ -7,6 +7,9 @@
  * Ops run in the order of the calls, perhaps later; {@link Backend.read} waits for everything before it. Shapes are
  * checked here, once per op; the kernels check nothing.
  */
+import type { MapResize, OffsetGrid, Pair, Transposed, Window, Windows } from "./maps.js";
+
+export type { MapResize, OffsetGrid, Pair, Transposed, Window, Windows };
 
 /** A matrix of f32, [rows, cols], in the backend's memory. Layout and padding are the backend's business. */
 export interface Tensor {
@@ -92,56 +95,11 @@ export interface PatchGrid {
   readonly patchWidth: number;
 }
 
-/**
- * Places of a square window on a map of height × width pixels: every `stride` pixels, the first one `top` and `left` pixels
- * outside.
- */
-export interface Window {
-  readonly height: number;
-  readonly width: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly top: number;
-  readonly left: number;
-  readonly outHeight: number;
-  readonly outWidth: number;
-}
-
 /** Steps of `convolve` before and after its product: relu(x) in the place of x, and as in `linear`. */
 export interface ConvolveOptions {
   readonly relu?: boolean;
   readonly activation?: Activation;
   readonly accumulate?: boolean;
-}
-
-/**
- * A transposed convolution of a map of height × width pixels, to one of height·stride × width·stride: the kernel is a multiple
- * of the stride, and half of what it is larger is cut off on each side (PyTorch's padding), so both are even or both odd.
- */
-export interface Transposed {
-  readonly height: number;
-  readonly width: number;
-  readonly kernel: number;
-  readonly stride: number;
-}
-
-/** A map of height × width pixels in another size, or of that `rows`, count rows from `first` on; all unless given. */
-export interface MapResize {
-  readonly height: number;
-  readonly width: number;
-  readonly outHeight: number;
-  readonly outWidth: number;
-  /** True if corner pixels fall on corner pixels, else the outer corners of both maps on each other. */
-  readonly aligned: boolean;
-  readonly rows?: { readonly first: number; readonly count: number };
-  readonly accumulate?: boolean;
-}
-
-/** A map of height × width pixels in windows of window × window, the last of a line or column partly outside. */
-export interface Windows {
-  readonly height: number;
-  readonly width: number;
-  readonly window: number;
 }
 
 /** Activation of the result of `convolveTransposed`. */
@@ -200,6 +158,8 @@ export interface AttentionShape {
   /** Keys of an image. */
   readonly tokens: number;
   readonly bias?: Tensor;
+  /** Images are down × across windows of a map, and `bias` is of four kinds of them (see `relativePositions`). */
+  readonly windows?: { readonly down: number; readonly across: number };
   readonly decomposed?: Decomposed;
   readonly probabilities?: Tensor;
 }
@@ -279,7 +239,10 @@ export interface Backend {
   matmul(out: Tensor, x: Tensor, y: Tensor): void;
   /** out = silu(g) ⊙ v of x = [g | v] (SwiGLU, Shazeer 2020), silu(x) = x σ(x). x: [rows, 2F]; out: [rows, F]. */
   swiglu(out: Tensor, x: Tensor): void;
-  /** Layer norm of each head's query and key, in place. qkv as in `attention`; query, key: width d (Henry et al. 2020). */
+  /**
+   * Layer norm of each head's query and key, in place (Henry et al. 2020). qkv as in `attention`; query, key: width d, or with
+   * scales of heads·d, each head's own.
+   */
   qkNorm(qkv: Tensor, heads: number, query: Norm, key: Norm): void;
   /**
    * softmax(Q Kᵀ / √d + bias) V per image and head, eq. 5 to 7, a head's columns together. Self-attention has all in one matrix
@@ -295,11 +258,13 @@ export interface Backend {
    */
   rope(qkv: Tensor, cos: Tensor, sin: Tensor, shape: { readonly heads: number; readonly pairs: Pairs }): void;
   /**
-   * BEiT's bias (Bao et al. 2021, appendix) of a class token and height × width patches. table: [T, heads], T =
-   * (2·height-1)(2·width-1)+3, a row for each offset of a query (y, x) from a key (v, u), number
-   * (y-v+height-1)(2·width-1) + x-u+width-1, then class to any, any to class, class to class. out: [heads·tokens, tokens].
+   * Biases of height × width patches by their offsets (Liu et al. 2021, eq. 4). table: [T, heads], T = (2·height-1)(2·width-1), a
+   * row for each offset of a query (y, x) from a key (v, u), number (y-v+height-1)(2·width-1) + x-u+width-1; or 3 rows more, for
+   * a class token before the patches: class to any, any to class, class to class (Bao et al. 2021, appendix). out:
+   * [heads·tokens, tokens]. Of windows that are `shifted` it is [4·heads·tokens, tokens]: for one in the middle, at the end of a
+   * line, of a column, of both, where `penalty` is added if a token but not the other is among the last `by` columns, or lines.
    */
-  relativePositions(out: Tensor, table: Tensor, grid: { readonly height: number; readonly width: number }): void;
+  relativePositions(out: Tensor, table: Tensor, grid: OffsetGrid): void;
   /** Mean of rows first … first+count-1 of each image. x: [B·tokens, D]; out: [B, D]. */
   pool(out: Tensor, x: Tensor, rows: { readonly tokens: number; readonly first: number; readonly count: number }): void;
 
@@ -340,11 +305,11 @@ export interface Backend {
   /** GroupNorm (Wu & He 2018): mean and variance of each image over all pixels and a group of channels. out may be x. */
   groupNorm(out: Tensor, x: Tensor, norm: Norm, options: GroupNormOptions): void;
   /**
-   * Windows of a map one after the other, line by line: a window's pixels are rows behind each other. Where one is outside of the
-   * map its row is `outside`, [1, C]. x: [B·H·W, C]; out: [B·n·m·window², C] for n × m windows.
+   * n × m windows of h × w pixels, one after the other, line by line: a window's pixels are rows behind each other, out:
+   * [B·n·m·h·w, C], or beside each other, [B·n·m, h·w·C]. Where one is outside of the map it is `outside`, [1, C]. x: [B·H·W, C].
    */
   toWindows(out: Tensor, x: Tensor, outside: Tensor, map: Windows): void;
-  /** The map of windows, without what is outside of it. x: as out of `toWindows`; out: [B·H·W, C]. */
+  /** The map of windows, without what is outside of it. x: [B·n·m·h·w, C]; out: [B·H·W, C]. */
   fromWindows(out: Tensor, x: Tensor, map: Windows): void;
   /** Largest value in a window; outside of the map is `fill`. x: [B·H·W, C]; out: [B·outHeight·outWidth, C]. */
   maxPool(out: Tensor, x: Tensor, window: Window, fill: number): void;

@@ -427,7 +427,7 @@ export function runBackendCases(options: {
     const label = `${images}×${height}×${width}×${channels}, windows of ${window}×${window}`;
     const [down, across] = [Math.ceil(height / window), Math.ceil(width / window)];
     const rows = images * down * across * window * window;
-    const map = { height, width, window };
+    const map = { height, width, window: [window, window] } as const;
     define(`toWindows and fromWindows ${label}`, async (b) => {
       const run = (b: Backend) =>
         during(b, async () => {
@@ -444,6 +444,61 @@ export function runBackendCases(options: {
       assert.deepEqual(windows, (await run(reference))[0]);
       assert.deepEqual(back, x);
     });
+  }
+
+  // Windows that are no squares, turned before or behind the zeros that fill them; all of a window's pixels beside each other.
+  for (const [images, height, width, window, by, padded, channels] of [
+    [1, 4, 6, [2, 3], [1, 1], true, 5],
+    [2, 5, 7, [4, 3], [2, 1], true, 12],
+    [2, 5, 7, [4, 3], [2, 1], false, 12],
+    [3, 9, 2, [4, 2], [3, 0], false, 1],
+    [1, 14, 13, [7, 7], [3, 3], true, 33],
+  ] as const) {
+    const [down, across] = [Math.ceil(height / window[0]), Math.ceil(width / window[1])];
+    const of = padded ? ([down * window[0], across * window[1]] as const) : ([height, width] as const);
+    const map = { height, width, window, shift: { by, of } };
+    const label = `${images}×${height}×${width}×${channels}, windows of ${window.join("×")}, by ${by.join("×")} of ${of.join("×")}`;
+    define(`toWindows and fromWindows ${label}`, async (b) => {
+      const run = (b: Backend) =>
+        during(b, async () => {
+          const [pixels, area] = [images * height * width, window[0] * window[1]];
+          const count = images * down * across;
+          const x = b.createTensor(pixels, channels, noise(pixels * channels, 57));
+          const outside = b.createTensor(1, channels, noise(channels, 58));
+          const windows = b.createTensor(count * area, channels);
+          b.toWindows(windows, x, outside, map);
+          const back = b.createTensor(pixels, channels);
+          b.fromWindows(back, windows, map);
+          const beside = b.createTensor(count, area * channels);
+          b.toWindows(beside, x, outside, map);
+          return [await b.read(windows), await b.read(back), await b.read(x), await b.read(beside)] as const;
+        });
+      const [windows, back, x, beside] = await run(b);
+      assert.deepEqual(windows, (await run(reference))[0]);
+      assert.deepEqual(back, x);
+      assert.deepEqual(beside, windows);
+    });
+  }
+
+  // Maps of one window, of a line and a column of them, and several; biases of their four kinds.
+  for (const [maps, down, across, tokens, heads, d] of [
+    [1, 1, 1, 4, 2, 3],
+    [2, 1, 3, 9, 1, 8],
+    [1, 4, 1, 6, 3, 5],
+    [2, 3, 2, 49, 2, 32],
+  ] as const) {
+    matches(`attention of ${maps} maps of ${down}×${across} windows of ${tokens} tokens, ${heads} heads of ${d}`, (b) =>
+      during(b, async () => {
+        const images = maps * down * across;
+        const [rows, kinds] = [images * tokens, 4 * heads * tokens];
+        const qkv = b.createTensor(rows, 3 * heads * d, noise(rows * 3 * heads * d, 7));
+        const bias = b.createTensor(kinds, tokens, noise(kinds * tokens, 59));
+        const out = b.createTensor(rows, heads * d);
+        const probabilities = b.createTensor(images * heads * tokens, tokens);
+        b.attention(out, qkv, { heads, tokens, bias, windows: { down, across }, probabilities });
+        return Float32Array.from([...(await b.read(out)), ...(await b.read(probabilities))]);
+      }),
+    );
   }
 
   define("attention of q, k and v apart is that of one matrix: the same bits", async (b) => {
@@ -582,6 +637,20 @@ export function runBackendCases(options: {
         const out = b.createTensor(heads * tokens, tokens);
         b.relativePositions(out, b.createTensor(rows, heads, noise(rows * heads, 33)), { height, width });
         return b.read(out);
+      }),
+    );
+    matches(`relativePositions of windows of ${height}×${width} and ${heads} heads, shifted and not`, (b) =>
+      during(b, async () => {
+        const rows = (2 * height - 1) * (2 * width - 1);
+        const tokens = height * width;
+        const table = b.createTensor(rows, heads, noise(rows * heads, 33));
+        const all: Float32Array[] = [];
+        for (const by of [undefined, [0, 0], [Math.floor(height / 2), width - 1], [height - 1, 0]] as const) {
+          const out = b.createTensor((by ? 4 : 1) * heads * tokens, tokens);
+          b.relativePositions(out, table, { height, width, shifted: by && { by, penalty: -100 } });
+          all.push(await b.read(out));
+        }
+        return Float32Array.from(all.flatMap((biases) => [...biases]));
       }),
     );
   }
@@ -787,18 +856,20 @@ export function runBackendCases(options: {
     [3, 2, 5],
     [17, 3, 16],
   ] as const) {
-    matches(`qkNorm ${rows} tokens, ${heads} heads of ${d}`, (b) =>
-      during(b, async () => {
-        const qkv = b.createTensor(rows, 3 * heads * d, noise(rows * 3 * heads * d, 18));
-        const norm = (seed: number) => ({
-          scale: b.createTensor(1, d, noise(d, seed)),
-          shift: b.createTensor(1, d, noise(d, seed + 1)),
-          eps: 1e-6,
-        });
-        b.qkNorm(qkv, heads, norm(19), norm(21));
-        return b.read(qkv);
-      }),
-    );
+    for (const cols of new Set([d, heads * d])) {
+      matches(`qkNorm ${rows} tokens, ${heads} heads of ${d}, scales of ${cols} columns`, (b) =>
+        during(b, async () => {
+          const qkv = b.createTensor(rows, 3 * heads * d, noise(rows * 3 * heads * d, 18));
+          const norm = (seed: number) => ({
+            scale: b.createTensor(1, cols, noise(cols, seed)),
+            shift: b.createTensor(1, cols, noise(cols, seed + 1)),
+            eps: 1e-6,
+          });
+          b.qkNorm(qkv, heads, norm(19), norm(21));
+          return b.read(qkv);
+        }),
+      );
+    }
   }
 
   for (const [images, channels, height, width, patchHeight, patchWidth] of [
@@ -1049,7 +1120,7 @@ export function runBackendCases(options: {
     [
       "windows of another map",
       /^toWindows: the map is 6×1 of 1×2 windows of 2×2 pixels, so the windows must be 8×1; got 6×1$/,
-      (b, t) => b.toWindows(t(6, 1), t(6, 1), t(1, 1), { height: 2, width: 3, window: 2 }),
+      (b, t) => b.toWindows(t(6, 1), t(6, 1), t(1, 1), { height: 2, width: 3, window: [2, 2] }),
     ],
     [
       "layerNorm with an activation and accumulate",
@@ -1066,6 +1137,30 @@ export function runBackendCases(options: {
       "attention with another bias",
       /^attention: there are 3 tokens and 2 heads, so bias must be 6×3; got 5×3$/,
       (b, t) => b.attention(t(3, 4), t(3, 12), { heads: 2, tokens: 3, bias: t(5, 3) }),
+    ],
+    [
+      "attention of windows that are no whole maps",
+      /^attention: images are 2×2 windows of maps, so there must be a multiple of them, and a bias; got 3$/,
+      (b, t) =>
+        b.attention(t(6, 4), t(6, 12), { heads: 2, tokens: 2, bias: t(16, 2), windows: { down: 2, across: 2 } }),
+    ],
+    [
+      "attention with a bias of one kind of windows",
+      /^attention: there are 2 tokens and 2 heads, so bias must be 16×2; got 4×2$/,
+      (b, t) => b.attention(t(8, 4), t(8, 12), { heads: 2, tokens: 2, bias: t(4, 2), windows: { down: 2, across: 2 } }),
+    ],
+    [
+      "relativePositions shifted by a window",
+      /^relativePositions: the grid is 2×2, shifted, so it must be by fewer lines and columns; got 0 and 2$/,
+      (b, t) => b.relativePositions(t(48, 4), t(9, 3), { height: 2, width: 2, shifted: { by: [0, 2], penalty: -1 } }),
+    ],
+    [
+      "toWindows of a map that is turned by more than it has",
+      /^toWindows: .* so shifts must be below a period from 2×3 to 2×4; got 0×3 of 2×3$/,
+      (b, t) =>
+        b.toWindows(t(8, 1), t(6, 1), t(1, 1), {
+          ...{ height: 2, width: 3, window: [2, 2], shift: { by: [0, 3], of: [2, 3] } },
+        }),
     ],
     [
       "relativePositions of another grid",

@@ -15,7 +15,7 @@ import type { HeadName } from "../src/heads/index.js";
 import { type Inputs, load, type OutputName, type Tensor } from "../src/index.js";
 import { openCheckpoint } from "../src/io/checkpoint.js";
 import { caseOf, DENSE_INPUTS, DENSE_OUTPUTS, DENSE_ROOTS, goldenOf } from "./dense.js";
-import { readTensors, safetensorsOfNoise } from "./tensors.js";
+import { readTensors } from "./tensors.js";
 
 const DETECTORS = ["hf-owlvit", "hf-owlv2", "hf-yolos"].map((name) => `tests/fixtures/checkpoints/${name}`);
 
@@ -41,7 +41,7 @@ for (const folder of [...DENSE_ROOTS[0]!.folders, ...DETECTORS]) {
     for (const name of kinds.values()) {
       const { [name]: shape, ...others } = shapes;
       for (const tensors of [others, { ...others, [name]: [shape![0]! + 1, ...shape!.slice(1)] }]) {
-        const parts = { config, preprocessor: preprocessor || undefined, weights: safetensorsOfNoise(tensors) };
+        const parts = { config, preprocessor: preprocessor || undefined, weights: safetensorsOfZeros(tensors) };
         const what = `${name} ${tensors === others ? "missing" : "of another shape"}`;
         await assert.rejects(
           load(parts, { backend: "reference" }),
@@ -58,6 +58,22 @@ for (const folder of [...DENSE_ROOTS[0]!.folders, ...DETECTORS]) {
 
 /** Results of heads, and no stages on the way. */
 const RESULTS: readonly OutputName[] = ["predictedDepth", "logits", "heatmaps", "masksQueriesLogits", "predMasks"];
+
+/** A file that is refused for its header. */
+function safetensorsOfZeros(shapes: Readonly<Record<string, readonly number[]>>): Uint8Array {
+  const header: Record<string, object> = {};
+  let at = 0;
+  for (const [name, shape] of Object.entries(shapes)) {
+    const end = at + 4 * shape.reduce((product, n) => product * n, 1);
+    header[name] = { dtype: "F32", shape, data_offsets: [at, end] };
+    at = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const file = new Uint8Array(8 + json.length + at);
+  new DataView(file.buffer).setBigUint64(0, BigInt(json.length), true);
+  file.set(json, 8);
+  return file;
+}
 
 /** Runs a checkpoint's first golden with the encoder's layers and the heads' in precisions of their own. */
 async function runAs(folder: string, encoder: "f32" | "int8", head: "f32" | "int8"): Promise<Float32Array> {

@@ -126,13 +126,13 @@ for (const [what, [weights, message]] of Object.entries(WRONG_WEIGHTS)) {
 
 const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
   "another family": [
-    { model_type: "swin" },
-    'load: "weights" is of the family "swin", which is not supported; supported of transformers are ' +
+    { model_type: "segformer" },
+    'load: "weights" is of the family "segformer", which is not supported; supported of transformers are ' +
       "vit, deit, vit_mae, vit_msn, ijepa, beit, data2vec-vision, dinov2, dinov2_with_registers, dinov3_vit, clip, " +
       "clip_vision_model, metaclip_2, metaclip_2_vision_model, siglip, siglip_vision_model, siglip2, siglip2_vision_model, " +
       "owlvit, owlv2, yolos, chinese_clip, altclip, clipseg, blip_vision_model, blip_2_vision_model, flava_image_model, git_vision_model, " +
       "aimv2_vision_model, aimv2, internvl_vision, pixio, tipsv2, " +
-      "radio, mlcd_vision_model, bit, dpt, depth_anything, sam, eomt, eomt_dinov3, vitpose",
+      "radio, mlcd_vision_model, bit, dpt, depth_anything, sam, eomt, eomt_dinov3, vitpose, swin, swinv2, hiera",
   ],
   "heads that do not divide the width": [
     { num_attention_heads: 5 },

@@ -34,7 +34,10 @@ const ROWS: readonly Row[] = [
     timm: ["vit_", "deit"],
     others: ["torchvision", "google-research .npz", "DINO's, MAE's and DeiT's own files", "SmilingWolf's taggers"],
     tasks: CLASSES,
-    fixtures: ["hf-vit", "hf-deit-distilled", "timm-vit", "timm-no-pool", "torchvision-vit", "npz-vit"],
+    fixtures: [
+      ...["hf-vit", "hf-deit-distilled", "timm-vit", "timm-no-pool", "torchvision-vit", "npz-vit"],
+      ...["hf-mae-pretraining", "hf-vit-mim"],
+    ],
   },
   {
     family: "hybrids: R50, R26, R + ViT",
@@ -161,6 +164,22 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-vitpose-classic", "hf-vitpose-plus"],
   },
   {
+    family: "Swin, SwinV2",
+    transformers: ["swin", "swinv2"],
+    timm: ["swin_", "swin_s3_", "swinv2_"],
+    others: [],
+    tasks: CLASSES,
+    fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2"],
+  },
+  {
+    family: "Hiera",
+    transformers: ["hiera"],
+    timm: [],
+    others: [],
+    tasks: CLASSES,
+    fixtures: ["hf-hiera"],
+  },
+  {
     family: "Pixio, RADIO",
     transformers: ["pixio", "radio"],
     timm: [],
@@ -284,6 +303,16 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
     ...["heads/sam.ts", "heads/sam-weights.ts", "heads/prompts.ts", "heads/mask-decoder.ts"],
     ...["checkpoint/families/sam.ts", "tasks/prompts.ts"],
   ],
+  [
+    "Swin and SwinV2",
+    ...["swinBlock", "swinInMemory", "timmSwin", "vit/stages.ts", "vit/windows.ts", "checkpoint/stages.ts"],
+    "checkpoint/families/swin.ts",
+  ],
+  [
+    "MAE's decoder and masked image modelling",
+    ...["heads/reconstruction.ts", "vit/masking.ts", "checkpoint/families/mae.ts", "pictures/reconstruction.ts"],
+  ],
+  ["Hiera", "hieraBlock", "vit/query-pool.ts", "checkpoint/families/hiera.ts"],
   [
     "ViTPose and ViTPose+",
     "heads/heatmaps.ts",

@@ -130,7 +130,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   vit: { imports: ["backend.ts", "waiting.ts"] },
   numerics: { imports: ["backend.ts"] },
   "identity.ts": { imports: ["json.ts"] },
-  "backend.ts": { imports: [] },
+  "backend.ts": { imports: ["maps.ts"] },
+  "maps.ts": { imports: [] },
   "backends/select.ts": {
     imports: ["backend.ts"],
     lazily: ["backends/reference.ts", "backends/wasm", "backends/webgpu"],

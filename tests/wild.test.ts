@@ -35,7 +35,6 @@ interface Expected {
 const CASES: Readonly<Record<string, { readonly names?: readonly string[]; readonly options?: LoadOptions }>> = {
   "do-resize-false": { names: ["32×32", "75×53"] },
   "lora-adapter": { names: ["adapter", "google/vit-base-patch16-224-in21k"] },
-  "swin-named": { names: ["swin"] },
   "extra-tensors": {
     names: ["loss_fct.weight", "num_batches_tracked", "ignore"],
     options: { ignore: /^(loss_fct\.weight|num_batches_tracked)$/ },
@@ -126,7 +125,8 @@ for (const root of ROOTS) {
   }
   for (const name of readdirSync(root)) {
     const folder = join(root, name, "model");
-    if (!existsSync(folder)) continue;
+    // Its family has come since: tests/swin.test.ts.
+    if (!existsSync(folder) || name === "swin-named") continue;
     const photo = [join(root, name, "photo.png"), join(root, "photo.png")].find(existsSync)!;
     const expected = JSON.parse(readFileSync(join(root, name, "expected.json"), "utf8")) as Expected;
     const { options, names = [] } = { ...expected, ...CASES[name] };

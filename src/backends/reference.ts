@@ -10,6 +10,7 @@ import {
   ELEMENT_BYTES,
   type Linear,
   type Norm,
+  type Pair,
   type Tensor,
 } from "../backend.js";
 import { ACTIVATIONS, sigmoid } from "../numerics/activations.js";
@@ -21,6 +22,7 @@ import {
   checkConvolveDepthwise,
   checkConvolveTransposed,
   checkData,
+  checkFromWindows,
   checkGroupNorm,
   checkLayerNorm,
   checkLinear,
@@ -38,7 +40,6 @@ import {
   checkStore,
   checkSwiglu,
   checkToWindows,
-  checkWindows,
 } from "./shapes.js";
 
 /** Row-major. */
@@ -105,6 +106,27 @@ const f32 = Math.fround;
 function quantize(row: Float32Array, range: readonly [number, number]): { integers: Float32Array; scale: number } {
   const integers = new Float32Array(row.length);
   return { integers, scale: quantizeRow(integers, row, range) };
+}
+
+/** Pixels of all windows, window by window: the image, the line and the column. */
+function* pixelsOf(images: number, down: number, across: number, [height, width]: Pair) {
+  for (let image = 0; image < images; image++)
+    for (let top = 0; top < down * height; top += height)
+      for (let left = 0; left < across * width; left += width)
+        for (let y = top; y < top + height; y++) for (let u = left; u < left + width; u++) yield [image, y, u] as const;
+}
+
+/** Kind of a window: in the middle of a map, or at the end of a line (1), of a column (2), of both. */
+const kindOf = (window: number, { down, across }: { down: number; across: number }): number =>
+  2 * Number(Math.floor(window / across) % down === down - 1) + Number(window % across === across - 1);
+
+/** A norm of all heads, or the head's own. */
+function normOf(norm: Norm, head: number, d: number): Norm {
+  const part = (x: Tensor): Matrix => {
+    const { data } = matrix(x);
+    return { rows: 1, cols: d, data: data.length === d ? data : data.subarray(head * d, (head + 1) * d) };
+  };
+  return { ...norm, scale: part(norm.scale), shift: norm.shift && part(norm.shift) };
 }
 
 /** Queries, keys and values: columns of matrices, from `first` on. */
@@ -297,8 +319,8 @@ export function createReferenceBackend(): Backend {
       const { rows, cols, data } = matrix(qkv);
       for (let row = 0; row < rows; row++)
         for (let h = 0; h < heads; h++) {
-          normalize(data, data, row * cols + h * d, d, query);
-          normalize(data, data, row * cols + (heads + h) * d, d, key);
+          normalize(data, data, row * cols + h * d, d, normOf(query, h, d));
+          normalize(data, data, row * cols + (heads + h) * d, d, normOf(key, h, d));
         }
     },
 
@@ -325,7 +347,7 @@ export function createReferenceBackend(): Backend {
 
     attention(out, qkv, shape) {
       const { images, queries, d, shared } = checkAttention(out, qkv, shape);
-      const { heads, tokens, decomposed } = shape;
+      const { heads, tokens, bias, windows, decomposed } = shape;
       const { q, k, v } = partsOf(qkv, heads * d);
       const o = matrix(out).data;
       const p = new Float64Array(tokens);
@@ -342,14 +364,15 @@ export function createReferenceBackend(): Backend {
       for (let image = 0; image < images; image++)
         for (let h = 0; h < heads; h++)
           for (let i = 0; i < queries; i++) {
+            const kind = windows ? kindOf(image, windows) : 0;
             const query = (shared ? i : image * queries + i) * q.cols + q.first + h * d;
             let max = -Infinity;
             for (let j = 0; j < tokens; j++) {
               const key = (image * tokens + j) * k.cols + k.first + h * d;
               let dot = 0;
               for (let e = 0; e < d; e++) dot += q.data[query + e]! * k.data[key + e]!;
-              const row = shape.bias?.rows === queries ? i : h * queries + i;
-              p[j] = dot / Math.sqrt(d) + (shape.bias ? matrix(shape.bias).data[row * tokens + j]! : 0);
+              const row = bias?.rows === queries ? i : (kind * heads + h) * queries + i;
+              p[j] = dot / Math.sqrt(d) + (bias ? matrix(bias).data[row * tokens + j]! : 0);
               if (decomposed) p[j]! += positions(decomposed, i, j, query);
               max = Math.max(max, p[j]!);
             }
@@ -381,18 +404,32 @@ export function createReferenceBackend(): Backend {
         }
     },
 
-    relativePositions(out, table, { height, width }) {
-      const heads = checkRelativePositions(out, table, { height, width });
-      const tokens = height * width + 1;
-      const [y, x] = [(token: number) => Math.floor((token - 1) / width), (token: number) => (token - 1) % width];
-      for (let h = 0; h < heads; h++)
-        for (let q = 0; q < tokens; q++)
-          for (let k = 0; k < tokens; k++) {
-            let row = (y(q) - y(k) + height - 1) * (2 * width - 1) + x(q) - x(k) + width - 1;
-            if (k === 0) row = table.rows - 2;
-            if (q === 0) row = k === 0 ? table.rows - 1 : table.rows - 3;
-            matrix(out).data[(h * tokens + q) * tokens + k] = matrix(table).data[row * heads + h]!;
-          }
+    relativePositions(out, table, grid) {
+      const { heads, first, kinds } = checkRelativePositions(out, table, grid);
+      const { height, width, shifted } = grid;
+      const tokens = first + height * width;
+      const [y, x] = [
+        (token: number) => Math.floor((token - first) / width),
+        (token: number) => (token - first) % width,
+      ];
+      /** Tells whether a window of this kind ends the map, and a shift has brought one token, not the other, from its beginning. */
+      const apart = (kind: number, q: number, k: number): boolean => {
+        const [down, across] = shifted!.by;
+        const lines = (token: number) => y(token) >= height - down;
+        const columns = (token: number) => x(token) >= width - across;
+        return (kind >= 2 && lines(q) !== lines(k)) || (kind % 2 === 1 && columns(q) !== columns(k));
+      };
+      let i = 0;
+      for (let kind = 0; kind < kinds; kind++)
+        for (let h = 0; h < heads; h++)
+          for (let q = 0; q < tokens; q++)
+            for (let k = 0; k < tokens; k++) {
+              let row = (y(q) - y(k) + height - 1) * (2 * width - 1) + x(q) - x(k) + width - 1;
+              if (k < first) row = table.rows - 2;
+              if (q < first) row = k < first ? table.rows - 1 : table.rows - 3;
+              const penalty = shifted && apart(kind, q, k) ? shifted.penalty : 0;
+              matrix(out).data[i++] = matrix(table).data[row * heads + h]! + penalty;
+            }
     },
 
     pool(out, x, { tokens, first, count }) {
@@ -521,34 +558,32 @@ export function createReferenceBackend(): Backend {
         }
     },
 
-    toWindows(out, x, outside, { height, width, window }) {
-      const { images, down, across } = checkToWindows(out, x, outside, { height, width, window });
+    toWindows(out, x, outside, map) {
+      const { images, down, across, by, of } = checkToWindows(out, x, outside, map);
+      const { height, width } = map;
       const { cols, data } = matrix(x);
       let i = 0;
-      for (let image = 0; image < images; image++)
-        for (let w = 0; w < down * across; w++)
-          for (let at = 0; at < window * window; at++, i += cols) {
-            const [y, u] = [
-              Math.floor(w / across) * window + Math.floor(at / window),
-              (w % across) * window + (at % window),
-            ];
-            const row = ((image * height + y) * width + u) * cols;
-            const inside = y < height && u < width;
-            matrix(out).data.set(inside ? data.subarray(row, row + cols) : matrix(outside).data, i);
-          }
+      for (const [image, y, u] of pixelsOf(images, down, across, map.window)) {
+        const [line, column] = [(y + by[0]) % of[0], (u + by[1]) % of[1]];
+        const row = ((image * height + line) * width + column) * cols;
+        const inside = y < of[0] && u < of[1] && line < height && column < width;
+        matrix(out).data.set(inside ? data.subarray(row, row + cols) : matrix(outside).data, i);
+        i += cols;
+      }
     },
 
-    fromWindows(out, x, { height, width, window }) {
-      const { images, down, across } = checkWindows("fromWindows", out, x, { height, width, window });
+    fromWindows(out, x, map) {
+      const { images, down, across, by, of } = checkFromWindows(out, x, map);
+      const { height, width } = map;
       const { cols, data } = matrix(x);
       let i = 0;
-      for (let image = 0; image < images; image++)
-        for (let y = 0; y < height; y++)
-          for (let u = 0; u < width; u++, i += cols) {
-            const w = (image * down + Math.floor(y / window)) * across + Math.floor(u / window);
-            const row = (w * window * window + (y % window) * window + (u % window)) * cols;
-            matrix(out).data.set(data.subarray(row, row + cols), i);
-          }
+      for (const [image, y, u] of pixelsOf(images, down, across, map.window)) {
+        const [line, column] = [(y + by[0]) % of[0], (u + by[1]) % of[1]];
+        const inside = y < of[0] && u < of[1] && line < height && column < width;
+        const row = ((image * height + line) * width + column) * cols;
+        if (inside) matrix(out).data.set(data.subarray(i, i + cols), row);
+        i += cols;
+      }
     },
 
     groupNorm(out, x, norm, { groups, pixels, activation, accumulate }) {

@@ -12,6 +12,8 @@ import {
   type LinearOptions,
   type MapResize,
   type Norm,
+  type OffsetGrid,
+  type Pair,
   type PatchGrid,
   type Readout,
   type Sampling,
@@ -174,18 +176,24 @@ export function checkRope(qkv: Tensor, cos: Tensor, sin: Tensor, { heads, pairs 
   return { d, own: cos.cols !== d };
 }
 
-/** Returns the number of heads. */
-export function checkRelativePositions(
-  out: Tensor,
-  table: Tensor,
-  { height, width }: { height: number; width: number },
-): number {
-  const tokens = height * width + 1;
-  const given = `the grid is ${height}×${width}`;
-  expect("relativePositions", given, "table", table, (2 * height - 1) * (2 * width - 1) + 3, table.cols);
-  expect("relativePositions", given, "out", out, table.cols * tokens, tokens);
-  return table.cols;
+/** Returns the number of heads, the first patch's token, and how many kinds of windows there are. */
+export function checkRelativePositions(out: Tensor, table: Tensor, { height, width, shifted }: OffsetGrid) {
+  const offsets = (2 * height - 1) * (2 * width - 1);
+  const given = `the grid is ${height}×${width}${shifted ? ", shifted" : ""}`;
+  // A class token has three rows, and no window has one.
+  const first = shifted || table.rows === offsets ? 0 : 1;
+  expect("relativePositions", given, "table", table, offsets + 3 * first, table.cols);
+  const [kinds, tokens] = [shifted ? 4 : 1, first + height * width];
+  expect("relativePositions", given, "out", out, kinds * table.cols * tokens, tokens);
+  if (shifted && !(inside(shifted.by[0], height) && inside(shifted.by[1], width))) {
+    throw new RangeError(
+      `relativePositions: ${given}, so it must be by fewer lines and columns; got ${shifted.by.join(" and ")}`,
+    );
+  }
+  return { heads: table.cols, first, kinds };
 }
+
+const inside = (at: number, count: number): boolean => Number.isSafeInteger(at) && at >= 0 && at < count;
 
 /** Returns the number of images. */
 function checkWindow(op: string, out: Tensor, x: Tensor, window: Window, cols: number): number {
@@ -322,26 +330,44 @@ export function checkReadout(
   return images;
 }
 
-/** Returns the numbers of images, and of windows down and across. `x` is the map, `windows` its rows in windows. */
-export function checkWindows(op: string, x: Tensor, windows: Tensor, { height, width, window }: Windows) {
+/**
+ * Returns the numbers of images, of windows down and across, and the shift. `x` is the map, `windows` its pixels in windows, behind
+ * or beside each other.
+ */
+function checkWindows(op: string, x: Tensor, windows: Tensor, map: Windows, beside: boolean) {
+  const { height, width, window, shift } = map;
   const images = x.rows / (height * width);
-  const sizes = [height, width, window].every((n) => Number.isSafeInteger(n) && n > 0);
+  const sizes = [height, width, ...window].every((n) => Number.isSafeInteger(n) && n > 0);
   if (!sizes || !Number.isInteger(images) || images < 1) {
     throw new RangeError(
-      `${op}: maps are ${height}×${width} and windows ${window}×${window}, so the map must have a multiple of ${height * width} rows; got ${size(x)}`,
+      `${op}: maps are ${height}×${width} and windows ${window.join("×")}, so the map must have a multiple of ${height * width} rows; got ${size(x)}`,
     );
   }
-  const [down, across] = [Math.ceil(height / window), Math.ceil(width / window)];
-  const given = `the map is ${size(x)} of ${down}×${across} windows of ${window}×${window} pixels`;
-  expect(op, given, "the windows", windows, images * down * across * window ** 2, x.cols);
+  const [down, across] = [Math.ceil(height / window[0]), Math.ceil(width / window[1])];
+  const [count, area] = [images * down * across, window[0] * window[1]];
+  const given = `the map is ${size(x)} of ${down}×${across} windows of ${window.join("×")} pixels`;
+  const [rows, cols] = beside && windows.cols !== x.cols ? [count, area * x.cols] : [count * area, x.cols];
+  expect(op, given, "the windows", windows, rows, cols);
   if (x === windows) throw new RangeError(`${op}: out must be another tensor than x; got the same`);
-  return { images, down, across };
+  const padded: Pair = [down * window[0], across * window[1]];
+  const { by, of } = shift ?? { by: [0, 0], of: padded };
+  for (const axis of [0, 1] as const) {
+    const whole = Number.isSafeInteger(of[axis]) && of[axis] >= [height, width][axis]! && of[axis] <= padded[axis];
+    if (whole && inside(by[axis], of[axis])) continue;
+    throw new RangeError(
+      `${op}: ${given}, so shifts must be below a period from ${height}×${width} to ${padded.join("×")}; got ${by.join("×")} of ${of.join("×")}`,
+    );
+  }
+  return { images, down, across, by, of };
 }
 
 export function checkToWindows(out: Tensor, x: Tensor, outside: Tensor, map: Windows) {
   expect("toWindows", `x is ${size(x)}`, "outside", outside, 1, x.cols);
-  return checkWindows("toWindows", x, out, map);
+  return checkWindows("toWindows", x, out, map, true);
 }
+
+export const checkFromWindows = (out: Tensor, x: Tensor, map: Windows) =>
+  checkWindows("fromWindows", out, x, map, false);
 
 /** Returns the number of images. */
 export function checkConvolveDepthwise(out: Tensor, x: Tensor, filters: Tensor, window: Window): number {
@@ -428,19 +454,25 @@ export function checkQkNorm(qkv: Tensor, heads: number, query: Norm, key: Norm):
     );
   }
   for (const [name, norm] of Object.entries({ query, key })) {
-    checkNorm("qkNorm", `heads have ${d} columns`, ` of ${name}`, norm, d);
+    const cols = norm.scale.cols === heads * d ? heads * d : d;
+    checkNorm("qkNorm", `heads have ${d} columns`, ` of ${name}`, norm, cols);
   }
   return d;
 }
 
 /** Returns the numbers of images and of an image's queries, the columns of a head, and whether all images have the same queries. */
 export function checkAttention(out: Tensor, qkv: Attended, shape: AttentionShape) {
-  const { heads, tokens, bias, probabilities } = shape;
+  const { heads, tokens, bias, windows, probabilities } = shape;
   const { images, queries, d, shared, given } = "q" in qkv ? checkApart(out, qkv, shape) : checkPacked(out, qkv, shape);
   if (bias) {
     const of = queries === tokens ? `${tokens} tokens` : `${queries} queries of ${tokens} tokens`;
-    const rows = bias.rows === queries ? queries : heads * queries;
+    const rows = windows ? 4 * heads * queries : bias.rows === queries ? queries : heads * queries;
     expect("attention", `there are ${of} and ${heads} heads`, "bias", bias, rows, tokens);
+  }
+  if (windows && !(bias && windows.down > 0 && images % (windows.down * windows.across) === 0)) {
+    throw new RangeError(
+      `attention: images are ${windows.down}×${windows.across} windows of maps, so there must be a multiple of them, and a bias; got ${images}`,
+    );
   }
   if (probabilities) expect("attention", given, "probabilities", probabilities, images * heads * queries, tokens);
   if (shape.decomposed) checkDecomposed(shape.decomposed, { queries, tokens, d });

@@ -244,7 +244,7 @@ const HEAD = /(^|\.)(classifier|cls_classifier|head|head\.fc|fc)$/;
 
 /** Modules around a model or a tower, which one of the names may lack. */
 const OUTER =
-  /^(?:(?:module|base_model|model|timm_model|backbone|vit|deit|beit|data2vec_vision|dinov2|dinov2_with_registers|ijepa|pixio|bit|vision_model)\.)+/;
+  /^(?:(?:module|base_model|model|timm_model|backbone|vit|deit|beit|data2vec_vision|dinov2|dinov2_with_registers|ijepa|pixio|bit|swin|swinv2|hiera|vision_model)\.)+/;
 
 /**
  * Names as transformers 5 has them in memory, which adapters that it trained bear, and files do not (conversion_mapping.py).

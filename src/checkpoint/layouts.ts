@@ -12,6 +12,7 @@ import type { ClassifierNames } from "../heads/classifier-weights.js";
 import type { SimilarityNames } from "../heads/contrastive.js";
 import type { PatchBoxesNames } from "../heads/patch-boxes.js";
 import type { QueryMasksNames } from "../heads/query-masks.js";
+import type { ReconstructionNames } from "../heads/reconstruction.js";
 import type { TextMasksNames } from "../heads/text-masks.js";
 import type { TokenBoxesNames } from "../heads/token-boxes.js";
 import type { LayoutName } from "./config.js";
@@ -36,6 +37,10 @@ export interface AttentionNames {
   /** LayerScale (Touvron et al. 2021b), with its whole name, as every vector here; or. */
   readonly scales?: readonly string[];
   readonly relativePositions?: string;
+  /** Layers that make such a table of distances (SwinV2), the second without a bias. */
+  readonly continuous?: readonly [string, string];
+  /** Logarithm of the factor of each head's cosines, with its whole name, where scores are these (SwinV2). */
+  readonly cosine?: string;
   /** Tables of decomposed relative positions, down and across, with their whole names. */
   readonly decomposed?: readonly [string, string];
 }
@@ -58,10 +63,18 @@ export interface MlpNames {
 export interface BlockNames {
   /** Prefix of a block's tensors, with "#". */
   readonly at: string;
+  /** Prefix of a stage's tensors before those of its blocks, with "@", and the names of what makes its map, or the next stage's. */
+  readonly stage?: { readonly at: string; readonly merging?: MergingNames; readonly widen?: string };
   readonly attentions: Some<AttentionNames>;
   readonly mlps: Some<MlpNames>;
   /** Attention and MLP read the same z (Dehghani et al. 2023), and the rows of this tensor are fc1, then qkv. */
   readonly inProj?: string;
+}
+
+/** Patch merging, relative to the stage before it, or to the one that it makes the map of; that, where the first has none. */
+export interface MergingNames {
+  readonly norm: string;
+  readonly reduction: string;
 }
 
 /**
@@ -125,6 +138,8 @@ export interface Layout extends ClassifierNames {
   readonly tokenBoxes?: TokenBoxesNames;
   readonly queryMasks?: QueryMasksNames;
   readonly textMasks?: TextMasksNames & { readonly block: BlockNames };
+  /** Its blocks; or. */
+  readonly reconstruction?: ReconstructionNames & { readonly block: Some<BlockNames> };
   /** Projection of the pooled vector into the space that images and texts share; or. */
   readonly projection?: readonly string[];
   /** Flax: matrices are called kernel and are [inputs, outputs], convolutions [height, width, channels, outputs]. */
@@ -225,6 +240,61 @@ const inMemoryBlock: BlockNames = {
 /** Layers of a head's multilayer perceptron. */
 const layers = (at: string): readonly string[] => [0, 1, 2].map((i) => at + i);
 
+/** A block of transformers' Swin and SwinV2, by the names of files. */
+const swinBlock: BlockNames = {
+  at: "blocks.#.",
+  stage: {
+    at: "encoder.layers.@.",
+    merging: { norm: "downsample.norm", reduction: "downsample.reduction" },
+  },
+  attentions: [
+    {
+      norm: "layernorm_before",
+      qkv: [["attention.self.query", "attention.self.key", "attention.self.value"]],
+      proj: "attention.output.dense",
+      relativePositions: "attention.self.relative_position_bias_table",
+      continuous: ["attention.self.continuous_position_bias_mlp.0", "attention.self.continuous_position_bias_mlp.2"],
+      cosine: "attention.self.logit_scale",
+    },
+  ],
+  mlps: [{ norm: "layernorm_after", fc1: [["intermediate.dense"]], fc2: ["output.dense"] }],
+};
+
+/** Swin's in memory. */
+const swinInMemory: BlockNames = {
+  ...swinBlock,
+  attentions: [
+    {
+      norm: "layernorm_before",
+      qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+      proj: "attention.o_proj",
+      relativePositions: "attention.relative_position_bias.relative_position_bias_table",
+    },
+  ],
+  mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+};
+
+/** A block of transformers' Hiera. */
+const hieraBlock: BlockNames = {
+  at: "layers.#.",
+  stage: { at: "encoder.stages.@.", widen: "proj" },
+  attentions: [{ norm: "layernorm_before", qkv: [["attn.qkv"]], proj: "attn.proj" }],
+  mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+};
+
+/** A block of MAE's decoder, by its published name, and by the one that save_pretrained of transformers 5.24 writes. */
+const maeBlock = (at: string): BlockNames => ({
+  at,
+  attentions: [
+    {
+      norm: "layernorm_before",
+      qkv: [["attention.attention.query", "attention.attention.key", "attention.attention.value"]],
+      proj: "attention.output.dense",
+    },
+  ],
+  mlps: [{ norm: "layernorm_after", fc1: [["intermediate.dense"]], fc2: ["output.dense"] }],
+});
+
 /** transformers' ViT, DeiT, MAE, MSN, I-JEPA, BEiT, data2vec, DINOv2, BiT, DPT, Depth Anything, YOLOS, ViTPose: what save_pretrained writes, and what is in memory. */
 const transformers: Layout = {
   name: "huggingface",
@@ -239,10 +309,14 @@ const transformers: Layout = {
     "ijepa.",
     "bit.",
     "dpt.",
+    "swin.",
+    "swinv2.",
+    "hiera.",
     "backbone.",
     "",
   ],
   patchEmbed: "embeddings.patch_embeddings.projection",
+  patchNorm: "embeddings.norm",
   resnet: {
     at: [
       { stem: "embedder.convolution", stemNorm: "embedder.norm", unit: "encoder.stages.@.layers.#." },
@@ -340,6 +414,9 @@ const transformers: Layout = {
       mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"], scales: ["lambda_2"] }],
     },
     inMemoryBlock,
+    swinBlock,
+    swinInMemory,
+    hieraBlock,
   ],
   norm: "layernorm",
   pooledNorm: "pooler.layernorm",
@@ -347,7 +424,34 @@ const transformers: Layout = {
   distillationHead: "distillation_classifier",
   pooler: "pooler.dense",
   tokenBoxes: { classifier: layers("class_labels_classifier.layers."), boxes: layers("bbox_predictor.layers.") },
-  ignored: /(^|\.)(mask_token|position_ids|relative_position_index)$|^decoder\./,
+  reconstruction: {
+    maskToken: "embeddings.mask_token",
+    pixels: "decoder.0",
+    decoder: {
+      maskToken: "decoder.mask_token",
+      pixels: "decoder.decoder_pred",
+      embed: "decoder.decoder_embed",
+      positions: "decoder.decoder_pos_embed",
+      norm: "decoder.decoder_norm",
+    },
+    block: [
+      maeBlock("decoder.decoder_layers.#."),
+      maeBlock("decoder.decoder_encoder.layer.#."),
+      // In memory.
+      {
+        at: "decoder.decoder_layers.#.",
+        attentions: [
+          {
+            norm: "layernorm_before",
+            qkv: [["attention.q_proj", "attention.k_proj", "attention.v_proj"]],
+            proj: "attention.o_proj",
+          },
+        ],
+        mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+      },
+    ],
+  },
+  ignored: /(^|\.)(mask_token|position_ids|relative_position_index|relative_coords_table)$|^decoder\./,
   // VisionTextDualEncoderModel
   projection: ["visual_projection"],
   text: [
@@ -631,6 +735,14 @@ const timmStem = (at: string) => ({
   unit: "patch_embed.backbone.stages.@.blocks.#.",
 });
 
+/** A block of timm's Swin and SwinV2: swin_transformer.py, swin_transformer_v2.py. */
+const timmSwin: BlockNames = {
+  at: "blocks.#.",
+  stage: { at: "layers.@.", merging: { norm: "downsample.norm", reduction: "downsample.reduction" } },
+  attentions: [{ ...timmAttention, continuous: ["attn.cpb_mlp.0", "attn.cpb_mlp.2"], cosine: "attn.logit_scale" }],
+  mlps: [timmMlp],
+};
+
 /** timm: vision_transformer.py, deit.py, beit.py, eva.py, resnetv2.py; also the files of facebookresearch's dino, mae and deit. */
 const timm: Layout = {
   name: "timm",
@@ -676,6 +788,7 @@ const timm: Layout = {
       ],
       mlps: [{ norm: "in_norm", fc1: [], bias: "mlp_bias", fc2: ["mlp_out_proj"], scales: ["ls.gamma"] }],
     },
+    timmSwin,
   ],
   norm: "norm",
   pooledNorm: "fc_norm",
@@ -687,7 +800,7 @@ const timm: Layout = {
   },
   head: ["head", "head.fc"],
   distillationHead: "head_dist",
-  ignored: /(^|\.)(mask_token|decoder_.*|relative_position_index)$|^decoder\./,
+  ignored: /(^|\.)(mask_token|decoder_.*|relative_position_index|relative_coords_table|attn_mask)$|^decoder\./,
 };
 
 /** torchvision's vit_*; some old files say mlp.linear_1. */

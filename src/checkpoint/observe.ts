@@ -44,8 +44,11 @@ export const patchEmbedOf = ({ layout, resnet }: Pick<Named, "layout" | "resnet"
 export const choose = (names: readonly string[], exists: (name: string) => boolean): string | undefined =>
   names.find(exists) ?? names[0];
 
-/** A block's names with its number. */
-export const blockAt = ({ at }: BlockNames, i: number): string => at.replace("#", String(i));
+/** A block's names with its number, and that of its stage. */
+export const blockAt = (names: BlockNames, i: number, stage = 0): string =>
+  stageAt(names, stage) + names.at.replace("#", String(i));
+
+export const stageAt = ({ stage }: BlockNames, i: number): string => stage?.at.replace("@", String(i)) ?? "";
 
 /** A unit's names with its stage and its place, both from 0. */
 export const unitAt = ({ unit, first }: { unit: string; first: number }, stage: number, i: number): string =>
@@ -77,7 +80,8 @@ export function findLayout(tensors: Shapes, before = ""): Named | undefined {
   return undefined;
 }
 
-function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
+/** Tells whether there is a first block by these names. */
+export function hasBlock(layout: Layout, prefix: string, names: BlockNames, has: Has): boolean {
   const at = prefix + blockAt(names, 0);
   const norm = names.attentions[0].norm;
   return has(at + scaleOf(layout, norm)) && has(at + weightOf(layout, names.attentions[0].proj));
@@ -167,7 +171,7 @@ export function observe(named: Named, tensors: Shapes) {
   const projected = projection ? (has(projection) ? shape(projection)[1] : shape(names.weight(projection))[0]) : 0;
   return {
     width: patchWidthD || (channels.at(-1) ?? 0),
-    depth: block ? depthOf(blockPrefix, block, tensors) : 0,
+    depth: block ? depthOf(blockPrefix + stageAt(block, 0), block, tensors) : 0,
     /** Flax keeps the heads apart: [D, heads, d]. */
     heads: layout.kernels ? query?.[1] : undefined,
     mlpWidth,

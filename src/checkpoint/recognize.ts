@@ -40,7 +40,7 @@ const READERS: Readonly<Record<LayoutName, () => Promise<Read>>> = {
   aimv2: transformers,
   tips: transformers,
   radio: transformers,
-  timm: async () => (await import("./families/timm.js")).fromTimm,
+  timm: async () => (await import("./families/timm.js")).readTimm,
   torchvision: async () => fromTorchvision,
   openclip: openClip,
   "openclip-timm": openClip,

@@ -1,5 +1,5 @@
 /** From named tensors of a checkpoint to the weights that the forward pass reads. Which parts there are, the tensors tell. */
-import type { Norm } from "../backend.js";
+import type { Norm, Pair } from "../backend.js";
 import type { Weights } from "../forward/model.js";
 import { planAttentionPool } from "../heads/attention-pool.js";
 import { planClassifier } from "../heads/classifier-weights.js";
@@ -7,13 +7,15 @@ import { planProjection, planSimilarity, similarityOf } from "../heads/contrasti
 import type { Place } from "../heads/head.js";
 import type { HeadName } from "../heads/index.js";
 import { planPooler } from "../heads/pooler.js";
-import type { LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
+import type { Arrange, LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Experts, Mlp } from "../vit/encoder.js";
 import { inOrder, ownOrder } from "../vit/order.js";
 import { gridOf } from "../vit/places.js";
 import { type Positions, positionRows, positionsAt, resamplePatches, tablesAt } from "../vit/positions.js";
+import type { Stage } from "../vit/stages.js";
 import { firstPosition, type TextWeights } from "../vit/text.js";
+import type { WindowOf } from "../vit/windows.js";
 import type { Config, Shapes } from "./config.js";
 import {
   type AttentionNames,
@@ -24,10 +26,11 @@ import {
   type TextNames,
   weightOf,
 } from "./layouts.js";
-import { blockAt, choose, type Known, patchEmbedOf } from "./observe.js";
+import { blockAt, choose, hasBlock, type Known, patchEmbedOf, stageAt } from "./observe.js";
 import { fitPlan, type WeightPlan } from "./plan.js";
 import { createPlanner } from "./planner.js";
 import { planResNet } from "./resnet.js";
+import { planContinuous, planCosines, planMerging, planQueryPool, windowsOf } from "./stages.js";
 
 /** The checkpoint's own sizes, from which the resampling at load starts. */
 export interface Stored {
@@ -66,8 +69,8 @@ export function planWeights(
   const { width, eps, norm } = config;
   const encodes = config.depth > 0;
   const at = (part: string) => prefix + part;
-  const optionalNorm = (part: string | undefined): Planned<Norm> | undefined =>
-    part !== undefined && planner.hasNorm(at(part)) ? planner.norm(at(part), width, eps) : undefined;
+  const optionalNorm = (part: string | undefined, cols = width): Planned<Norm> | undefined =>
+    part !== undefined && planner.hasNorm(at(part)) ? planner.norm(at(part), cols, eps) : undefined;
   const optionalValues = (part: string | undefined, shape: readonly number[]) =>
     part !== undefined && has(at(part)) ? values(at(part), shape) : undefined;
 
@@ -78,33 +81,42 @@ export function planWeights(
   /** Place of a head's tensors, whose names a layout may have. */
   function placeOf(part: HeadName): Place<unknown> {
     const { [part]: names }: Partial<Record<HeadName, unknown>> = layout;
-    const { block } = Object(names) as { block?: BlockNames };
+    const { block } = Object(names) as { block?: BlockNames | readonly BlockNames[] };
+    const blocks = [block ?? []].flat();
+    const those = blocks.find((one) => hasBlock(layout, "", one, has)) ?? blocks[0];
     const linear: Planner["linear"] = (layers, outputs, inputs, options) =>
       planner.linear(layers, outputs, inputs, { ...options, biased: true });
     return {
       prefix,
       names,
-      blocks: (own, count) => planBlocks({ ...planner, linear }, layout, own, "", block!, count),
+      blocks: (own, count) => planBlocks({ ...planner, linear }, layout, own, "", those!, count),
     };
   }
 
+  // What comes before the first block is as wide as it.
+  const embedding = { ...config, width: config.hierarchy?.stages[0]?.width ?? width };
   const tower = { ...config, relativeTable: tableShape(config, stored), grid: gridOf(config, config.imageSize) };
 
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
     conditioner: layout.conditioner && planConditioner(layout.conditioner, config.inputChannels),
     patchEmbed: encodes
-      ? planPatchEmbed(planner, layout, patchEmbedOf(named)!, config, prefix, stored, stem?.channels)
+      ? planPatchEmbed(planner, layout, patchEmbedOf(named)!, embedding, prefix, stored, stem?.channels)
       : undefined,
-    patchNorm: optionalNorm(layout.patchNorm),
-    preNorm: optionalNorm(layout.preNorm?.find((part) => planner.hasNorm(at(part)))),
+    patchNorm: optionalNorm(layout.patchNorm, embedding.width),
+    preNorm: optionalNorm(
+      layout.preNorm?.find((part) => planner.hasNorm(at(part))),
+      embedding.width,
+    ),
     prefixAngles: optionalValues(layout.prefixAngles, [config.prefixTokens, width / config.heads / 2]),
     prefix: encodes ? planPrefix(planner, layout, prefix, width) : undefined,
-    ...planPositions(planner, layout, config, prefix, stored),
+    ...planPositions(planner, layout, embedding, prefix, stored),
     frequencies: optionalValues(layout.frequencies, [2, config.depth, config.heads, width / config.heads / 2]),
-    blocks: named.block
-      ? planBlocks(planner, layout, tower, named.blockPrefix, named.block, count ?? config.depth)
-      : [],
+    blocks:
+      named.block && !config.hierarchy
+        ? planBlocks(planner, layout, tower, named.blockPrefix, named.block, count ?? config.depth)
+        : [],
+    ...(config.hierarchy && { stages: planStages(planner, layout, config, named, count) }),
     relativePositions: optionalValues(
       layout.relativePositions?.find((table) => has(at(table))),
       tower.relativeTable,
@@ -166,8 +178,11 @@ function planPatchEmbed(
   channels = config.inputChannels,
 ): LinearPlan {
   const { width, naflex, stride } = config;
-  const [height, columns] = stored.patchSize.map((side) => side / stride) as [number, number];
-  const [newHeight, newColumns] = config.patchSize.map((side) => side / stride) as [number, number];
+  const { kernel: side = 0 } = config.overlapping ?? {};
+  const sidesOf = (patchSize: readonly [number, number]) =>
+    (side > 0 ? [side, side] : patchSize.map((pixels) => pixels / stride)) as [number, number];
+  const [height, columns] = sidesOf(stored.patchSize);
+  const [newHeight, newColumns] = sidesOf(config.patchSize);
   const inputs = channels * newHeight * newColumns;
   const name = prefix + patchEmbed;
   const flat = naflex || layout.flatPatches === true;
@@ -179,7 +194,7 @@ function planPatchEmbed(
     const of = (shape: readonly number[], arrange?: (values: Float32Array) => Float32Array) =>
       source(planner.weightOf(name), shape, width, { arrange });
     // Of a map's pixels, as any convolution.
-    if (config.resnet) {
+    if (config.resnet || config.overlapping) {
       return of(rows, convolutionRows({ outputs: width, channels, kernel: height, flax: layout.kernels === true }));
     }
     if (height !== newHeight || columns !== newColumns) {
@@ -305,10 +320,15 @@ function tableShape(config: Config, stored: Stored): [number, number] {
 type TowerConfig = EncoderConfig &
   Pick<Partial<Config>, "qkvBias" | "windows" | "experts"> & {
     readonly relativeTable?: readonly [number, number];
+    /** Makes the table of another. */
+    readonly relativeArrange?: Arrange;
+    /** Windows of a stage, shifted. */
+    readonly stage?: WindowOf;
+    readonly trainedWindow?: number;
     readonly grid?: readonly [number, number];
   };
 
-/** Blocks of a tower. Which parts they have, the first one tells. */
+/** Blocks of a tower, `depth` of them or those `from` one on. Which parts they have, the first one tells. */
 function planBlocks(
   planner: Planner,
   layout: Layout,
@@ -316,8 +336,9 @@ function planBlocks(
   prefix: string,
   names: BlockNames,
   depth: number,
+  from = 0,
 ): Planned<Block>[] {
-  return Array.from({ length: depth }, (_, i) => {
+  return Array.from({ length: depth - from }, (_, at) => from + at).map((i) => {
     const [at, first] = [prefix + blockAt(names, i), prefix + blockAt(names, 0)];
     const parallel = names.inProj === undefined ? undefined : planInProj(planner, config, at, first, names);
     const attentions = names.attentions.map((part) =>
@@ -325,6 +346,39 @@ function planBlocks(
     );
     const mlps = names.mlps.map((part) => planMlp(planner, layout, config, { at, first }, part, parallel?.fc1));
     return parallel ? [[...attentions, ...mlps]] : [attentions, mlps];
+  });
+}
+
+/** Stages, or a part of the first. */
+function planStages(
+  planner: Planner,
+  layout: Layout,
+  config: Config,
+  { block, blockPrefix }: Known["named"],
+  count: number | undefined,
+): Planned<Stage>[] {
+  const { stages } = config.hierarchy!;
+  const { merging, widen } = block!.stage!;
+  const prefixOf = (stage: number) => blockPrefix + stageAt(block!, stage);
+  // What makes the next map is the stage's, or the next stage's, the first of which has none then.
+  const own = merging && planner.has(planner.weightOf(prefixOf(0) + merging.reduction));
+  return stages.slice(0, count === undefined ? stages.length : 1).map((size, i) => {
+    const tower = { ...config, ...size, ...windowsOf(config, i, planner, prefixOf(i), block!) };
+    const last = i === stages.length - 1 || count !== undefined;
+    const names = { ...block!, stage: undefined };
+    const at = prefixOf(i) + blockAt(names, 0);
+    const pools = size.queryPool !== undefined && widen !== undefined;
+    const mlp = () => planMlp(planner, layout, tower, { at, first: at }, names.mlps[0], undefined);
+    const before = { ...tower, inputs: stages[i - 1]?.width ?? 0 };
+    const blocks = planBlocks(planner, layout, tower, prefixOf(i), names, count ?? size.depth, pools ? 1 : 0);
+    return {
+      ...(pools && { queryPool: { ...planQueryPool(planner, before, at, names.attentions[0], widen), mlp: mlp() } }),
+      blocks,
+      merging:
+        last || !merging
+          ? undefined
+          : planMerging(planner, prefixOf(own ? i : i + 1), merging, size.width, config.postNorm),
+    };
   });
 }
 
@@ -371,7 +425,7 @@ function planAttention(
 ): Planned<Attention> {
   const { width, heads, eps } = config;
   const { at, first } = place;
-  const size = config.windows?.whole.includes(place.block) ? undefined : config.windows?.size;
+  const window = windowOf(config, place.block);
   const hasNorm = (norm: string | undefined) => norm !== undefined && planner.hasNorm(first + norm);
   // Head by head, or all heads of a token in one; an RMSNorm, if it has no shift, whatever the tower's are.
   const qkNorm = (norm: string | undefined) => {
@@ -387,14 +441,17 @@ function planAttention(
     kind: "attention",
     norm: planner.norm(at + names.norm, width, eps),
     qkv: fused ?? planQkv(planner, config, place, names),
-    qkNorm: query && key && { query, key },
+    qkNorm:
+      names.cosine !== undefined && planner.has(first + names.cosine)
+        ? planCosines(at + names.cosine, width, heads)
+        : query && key && { query, key, heads: width / query.scale.cols },
     relativePositions:
       table !== undefined && config.relativeTable && planner.has(first + table)
-        ? values(at + table, config.relativeTable)
+        ? values(at + table, config.relativeTable, config.relativeArrange)
         : undefined,
-    decomposed: planDecomposed(planner, config, place, names, size),
-    window:
-      size === undefined ? undefined : { size, outside: planOutside(planner, place.at + names.qkv[0]![0], width) },
+    continuous: planContinuous(planner, config, place, names),
+    decomposed: planDecomposed(planner, config, place, names, window?.size),
+    window,
     subNorm: hasNorm(names.subNorm) ? planner.norm(at + names.subNorm, width, eps) : undefined,
     out: scaled(
       planner,
@@ -411,21 +468,21 @@ function planDecomposed(
   { grid, width, heads }: TowerConfig,
   { at, first }: BlockPlace,
   { decomposed }: AttentionNames,
-  size: number | undefined,
+  size: Pair | undefined,
 ): Planned<Attention>["decomposed"] {
   if (!decomposed || !grid || !planner.has(first + decomposed[0])) return undefined;
   const [down, across] = decomposed.map((name, axis): TensorPlan => {
-    const [rows, cols] = [2 * (size ?? grid[axis]!) - 1, width / heads];
+    const [rows, cols] = [2 * (size ?? grid)[axis]! - 1, width / heads];
     return { place: "tensor", ...{ rows, cols, sources: [source(at + name, [rows, cols], rows)] } };
   });
   return { down: down!, across: across! };
 }
 
-/** [q | k | v] of a token of zeros, which a layer's bias is. */
-const planOutside = ({ biasOf }: Planner, qkv: string, width: number): TensorPlan => ({
-  place: "tensor",
-  ...{ rows: 1, cols: 3 * width, sources: [source(biasOf(qkv), [3 * width], 1, { arrange: (bias) => bias })] },
-});
+/** Windows of a block: of ViTDet all but some, of a Swin Transformer all, of which every second block's are shifted. */
+function windowOf({ windows, stage }: TowerConfig, block: number): WindowOf | undefined {
+  if (stage) return block % 2 === 0 ? { size: stage.size } : stage;
+  return windows && !windows.whole.includes(block) ? { size: [windows.size, windows.size] } : undefined;
+}
 
 function planQkv(
   planner: Planner,

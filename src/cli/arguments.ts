@@ -65,7 +65,7 @@ const TASK_COMMANDS = Object.fromEntries(
 /** Options of pictures: flags are empty texts. */
 const PICTURE_FLAGS = ["rollout", "unit", "smooth", "alone"] as const;
 const PICTURE_OPTIONS = [
-  ..."layer heads from discard keep outliers components class labels size stride top width".split(" "),
+  ..."layer heads from discard keep outliers components class labels size stride seed top width".split(" "),
   ...PICTURE_FLAGS,
 ];
 
@@ -138,13 +138,14 @@ export const COMMANDS: Readonly<Record<string, CommandRow>> = {
     help: [
       ["picture KIND IMAGES", "what the model sees of each image, as a picture"],
       ["  KIND", "attention, similarity, features, norms, lens, occlusion,"],
-      ["", "activation, text; distance, filters, positions"],
+      ["", "activation, text, reconstruction; distance, filters, positions"],
       ["  --out FILE", ".png, .svg or .npy; drawn in the terminal without"],
       ["  --layer 11", "from 0;  --heads mean, or max, min, a number from 0"],
       ["  --from class", 'or pool, mean, "ROW,COLUMN";  --rollout;  --discard 0.9'],
       ["  --unit", "features of length 1;  --outliers 3;  --keep high"],
       ["  --class NAME", 'or a number;  --labels "A,B";  --top 6'],
       ["  --size 2", "patches that are covered;  --stride;  --components 28"],
+      ["  --seed 0", "of the patches that reconstruction hides"],
       ["  --width N", "pixels;  --smooth;  --alone: not on the photo"],
     ],
   },

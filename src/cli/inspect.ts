@@ -147,8 +147,17 @@ const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<
   `ResNetV2 of ${units.join(", ") || "no"} units, channels ${channels.join(", ")}, ${groups} groups, ` +
   `norm ${preActivation ? "before" : "after"} convolutions`;
 
+const describeStages = ({ stages }: NonNullable<Config["hierarchy"]>): string[] => {
+  const all = (of: (stage: (typeof stages)[number]) => number | string) => stages.map(of).join(", ");
+  const windows = all(({ window }) => (window ? sizeText(window) : "all"));
+  return [
+    `in stages of ${all(({ depth }) => depth)} blocks, width ${all(({ width }) => width)}, windows of ${windows}`,
+  ];
+};
+
 function describeEncoder(config: Config, tensors: readonly string[]): string {
-  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, qkNorm, rotary, postNorm, windows } = config;
+  const { depth, width, heads, mlpWidth, activation, gated, qkvBias, qkNorm, rotary, postNorm, windows, hierarchy } =
+    config;
   const has = (part: RegExp) => tensors.some((tensor) => part.test(tensor));
   return [
     `depth ${depth}, width ${width}, heads ${heads}, MLP width ${mlpWidth}`,
@@ -158,6 +167,7 @@ function describeEncoder(config: Config, tensors: readonly string[]): string {
     ...(rotary ? [`rotary positions (${rotary.kind})`] : []),
     ...(config.relativePositions ? ["relative positions"] : []),
     ...(has(/rel_pos_h$/) ? ["decomposed relative positions"] : []),
+    ...(hierarchy ? describeStages(hierarchy) : []),
     ...(windows
       ? [`windows of ${windows.size}×${windows.size} but in blocks ${windows.whole.join(", ") || "none"}`]
       : []),

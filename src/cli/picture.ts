@@ -48,6 +48,7 @@ const READERS: Readonly<Record<string, (text: string) => object>> = {
   labels: (text) => ({ labels: text.split(",").map((label) => label.trim()) }),
   size: (text) => ({ size: number("size", text) }),
   stride: (text) => ({ stride: number("stride", text) }),
+  seed: (text) => ({ seed: number("seed", text) }),
   top: (text) => ({ topK: number("top", text) }),
 };
 

@@ -2,6 +2,7 @@
 import type { Config } from "../checkpoint/config.js";
 import type { Heads } from "../heads/index.js";
 import type { EncoderConfig } from "../vit/encoder.js";
+import { stagesOf } from "../vit/hierarchy.js";
 import { gridOf } from "../vit/places.js";
 
 function sequenceOf(config: Config) {
@@ -17,8 +18,12 @@ export const tokensOf = (config: Config): number | undefined =>
   config.depth > 0 ? sequenceOf(config).tokens : undefined;
 
 /** Multiply-adds of T tokens, eq. 2: qkv and proj, then Q Kᵀ and A V; eq. 3: both layers of the MLP, or all three. */
-const blockProducts = ({ width: D, mlpWidth }: EncoderConfig, T: number, gated: boolean, pairs = T * T): number =>
-  T * 4 * D * D + 2 * pairs * D + T * (gated ? 3 : 2) * D * mlpWidth;
+const blockProducts = (
+  { width: D, mlpWidth }: Pick<EncoderConfig, "width" | "mlpWidth">,
+  T: number,
+  gated: boolean,
+  pairs = T * T,
+): number => T * 4 * D * D + 2 * pairs * D + T * (gated ? 3 : 2) * D * mlpWidth;
 
 /** Tokens of all windows of an image, also where they are outside of it. */
 function tokensInWindows({ windows, imageSize, ...config }: Config): number {
@@ -26,6 +31,15 @@ function tokensInWindows({ windows, imageSize, ...config }: Config): number {
   const whole = (side: number) => Math.ceil(side / windows.size) * windows.size;
   const [rows, columns] = gridOf(config, imageSize);
   return whole(rows) * whole(columns);
+}
+
+/** Multiply-adds of all stages, and of the layers that make the maps between them. */
+function stageProducts(config: Config): number {
+  const all = stagesOf(config, gridOf(config, config.imageSize));
+  return all.reduce((sum, stage, i) => {
+    const merging = i === all.length - 1 ? 0 : 2 * stage.tokens * stage.width ** 2;
+    return sum + stage.depth * blockProducts(stage, stage.tokens, config.gated, stage.tokens * stage.keys) + merging;
+  }, 0);
 }
 
 /**
@@ -39,10 +53,11 @@ export function multiplyAdds(config: Config, heads: Heads): number {
   const { windows } = config;
   const inWindows = windows ? depth - new Set(windows.whole).size : 0;
   const pairs = windows ? tokensInWindows(config) * windows.size ** 2 : 0;
-  const blocks =
-    (depth - inWindows) * blockProducts(config, T, config.gated) +
-    inWindows * blockProducts(config, T, config.gated, pairs);
-  const encoder = depth > 0 ? patches * patchValues * D + blocks : 0;
+  const blocks = config.hierarchy
+    ? stageProducts(config)
+    : (depth - inWindows) * blockProducts(config, T, config.gated) +
+      inWindows * blockProducts(config, T, config.gated, pairs);
+  const encoder = depth > 0 ? patches * patchValues * (config.hierarchy?.stages[0]?.width ?? D) + blocks : 0;
   // k and v of every token, one query's scores and sum, proj and MLP of one vector
   const attentionPool = pooling === "attention" ? T * 2 * D * D + 2 * T * D + D * D + 2 * D * mlpWidth : 0;
   const classifiers = (pooling === "distilled" || pooling === "token+mean" ? 2 : 1) * D * classes;
@@ -92,10 +107,13 @@ export function activationBytes(config: Config, heads: Heads): number {
   }
   if (config.depth === 0) return 4 * (3 * area + maps);
   const { patches, tokens: T, patchValues } = sequenceOf(config);
-  // Windows have their own q, k, v and results.
-  const block = 4 * D * tokensInWindows(config) + T * (5 * D + (config.gated ? 3 : 1) * mlpWidth);
-  // The rows that a matrix product reads are packed first.
-  const packed = T * mlpWidth;
+  // Windows have their own q, k, v and results; rows that a matrix product reads are packed first.
+  const hidden = (config.gated ? 3 : 1) + 1;
+  const block = config.hierarchy
+    ? Math.max(
+        ...stagesOf(config, gridOf(config, imageSize)).map((s) => s.tokens * (9 * s.width + hidden * s.mlpWidth)),
+      )
+    : 4 * D * tokensInWindows(config) + T * (5 * D + hidden * mlpWidth);
   const dense = headCosts(config, heads).elements;
-  return 4 * (3 * area + maps + patches * (patchValues + D) + block + packed + dense);
+  return 4 * (3 * area + maps + patches * (patchValues + D) + block + dense);
 }

@@ -27,9 +27,18 @@ export async function tokensOf(
   config: ModelConfig,
   blocks: number,
 ): Promise<Float32Array> {
-  const first = { ...withoutHeads(weights), blocks: weights.blocks.slice(0, blocks) };
+  const first = { ...withoutHeads(weights), ...firstBlocks(weights, blocks) };
   const { outputs } = await forward(backend, first, config, noise(config), ["lastHiddenState"]);
   return (await outputs).lastHiddenState!.data;
+}
+
+/** The first blocks; of an encoder in stages those of the first stage, whose map no other stage follows. */
+function firstBlocks({ blocks, stages }: Weights, count: number): Pick<Weights, "blocks" | "stages"> {
+  const [stage] = stages ?? [];
+  return {
+    blocks: blocks.slice(0, count),
+    ...(stage && { stages: [{ blocks: stage.blocks.slice(0, count), merging: undefined }] }),
+  };
 }
 
 /** Decides whether a GPU is preferred to SIMD, and says why. */

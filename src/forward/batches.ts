@@ -2,6 +2,7 @@
 import type { Backend } from "../backend.js";
 import type { Heads } from "../heads/index.js";
 import type { Pending } from "../vit/call.js";
+import { stagesOf } from "../vit/hierarchy.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
 import type { ImageBatch } from "../vit/vit.js";
@@ -37,7 +38,7 @@ export function passes(
 
 /** Elements of the largest matrix that an image needs, rows filled to eight columns. */
 function largest(config: ModelConfig, all: Heads, imageSize: readonly [number, number], attentions: boolean): number {
-  const { depth, width, mlpWidth, gated, heads, patchSize, prefixTokens, poolerWidth, features, classes } = config;
+  const { depth, gated, patchSize, prefixTokens, poolerWidth, features, classes } = config;
   const to8 = (n: number) => Math.ceil(n / 8) * 8;
   const area = imageSize[0] * imageSize[1];
   // Pixels; the map that a stem begins with, and those of its stages: half as many rows and columns, then a quarter, …
@@ -47,9 +48,14 @@ function largest(config: ModelConfig, all: Heads, imageSize: readonly [number, n
   const [rows, columns] = gridOf(config, imageSize);
   const tokens = prefixTokens + rows * columns;
   const inputs = config.resnet ? 0 : config.inputChannels * patchSize[0] * patchSize[1];
-  const cols = Math.max(3 * width, mlpWidth * (gated ? 2 : 1), inputs, poolerWidth, features, classes);
+  const cols = Math.max(inputs, poolerWidth, features, classes);
+  // Of a stage, whose windows may reach beyond its map.
+  const encoders = stagesOf(config, [rows, columns]).map(({ width, mlpWidth, heads, tokens, keys }) => {
+    const widest = tokens * to8(Math.max(3 * width, mlpWidth * (gated ? 2 : 1)));
+    return Math.max(widest, attentions ? heads * tokens * to8(keys) : 0);
+  });
   const ofHeads = [...all.values()].map((head) => head.largest?.(config, [rows, columns]) ?? 0);
-  return Math.max(...own, ...ofHeads, tokens * to8(cols), attentions ? heads * tokens * to8(tokens) : 0);
+  return Math.max(...own, ...ofHeads, ...encoders, tokens * to8(cols));
 }
 
 /** Waits for the values of a pass. */

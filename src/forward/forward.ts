@@ -157,6 +157,7 @@ async function runImages(
     const encoded = await encodeImages(backend, weights, config, batch, call, {
       readers: heads.flatMap(({ reader }) => reader ?? []),
       joining: heads.find(({ joining }) => joining)?.joining,
+      masking: heads.find(({ masking }) => masking)?.masking,
     });
     const vectors = runVectors(backend, weights, config, encoded, call);
     for (const head of heads) await head.run?.(encoded, vectors);

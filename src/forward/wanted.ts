@@ -20,6 +20,8 @@ const ofTexts: Part = ["masks of what texts say", ({ textMasks }) => textMasks];
 const boxes: Part = ["boxes", ({ patchBoxes, tokenBoxes }) => patchBoxes ?? tokenBoxes];
 const compared: Part = ["boxes that are compared with queries", ({ patchBoxes }) => patchBoxes];
 const heatmaps: Part = ["heatmaps of keypoints", ({ heatmaps }) => heatmaps];
+const hidden: Part = ["pictures of hidden patches", ({ reconstruction }) => reconstruction];
+const decoded: Part = ["a decoder of hidden patches", ({ reconstruction }) => reconstruction?.decoder];
 const prompted: Part = ["masks by prompts", ({ sam }) => sam?.decoder];
 
 const OUTPUTS: Readonly<Record<OutputName, readonly [made: Maker, of?: Part]>> = {
@@ -72,6 +74,12 @@ const OUTPUTS: Readonly<Record<OutputName, readonly [made: Maker, of?: Part]>> =
   promptEmbeddings: ["image", prompted],
   predMasks: ["image", prompted],
   iouScores: ["image", prompted],
+  reconstruction: [
+    "image",
+    ["pixels of each token", (config) => config.reconstruction && !config.reconstruction.decoder],
+  ],
+  mask: ["image", decoded],
+  idsRestore: ["image", decoded],
 };
 
 export const OUTPUT_NAMES = Object.keys(OUTPUTS) as readonly OutputName[];
@@ -99,7 +107,10 @@ export function checkWanted(config: ModelConfig, wanted: readonly OutputName[]):
     throw new RangeError("forward: logits need a checkpoint with a classifier; this one has none");
   }
   const scores = wanted.find((name) => name === "attentions" || name === "queries" || name === "keys");
-  if (scores && config.windows) {
+  if (
+    scores &&
+    (config.windows || (config.hierarchy && (scores !== "attentions" || config.hierarchy.rules === "hiera")))
+  ) {
     throw new RangeError(
       `forward: ${scores} need blocks that attend to all tokens; those of this checkpoint have windows`,
     );
@@ -107,7 +118,17 @@ export function checkWanted(config: ModelConfig, wanted: readonly OutputName[]):
 }
 
 /** Tells whether there are classes of images or their pixels, boxes that are classified, or masks of what is said. */
-const hasLogits = ({ classes, headless, dpt, patchBoxes, tokenBoxes, textMasks, upernet }: ModelConfig): boolean =>
+const hasLogits = ({
+  classes,
+  headless,
+  dpt,
+  patchBoxes,
+  tokenBoxes,
+  textMasks,
+  upernet,
+  reconstruction,
+}: ModelConfig) =>
+  reconstruction?.decoder !== undefined ||
   classes > 0 ||
   headless ||
   dpt?.head.kind === "segmentation" ||
@@ -177,6 +198,8 @@ const INPUTS: Readonly<Partial<Record<keyof Inputs, Part>>> = {
   multimaskOutput: prompted,
   conditionalPixelValues: ofTexts,
   conditionalEmbeddings: ofTexts,
+  noise: hidden,
+  boolMaskedPos: hidden,
 };
 
 /** @throws RangeError for an input that the checkpoint has no part for. */

@@ -9,6 +9,7 @@ import type { Planned, Planner } from "../planned.js";
 import type { Call } from "../vit/call.js";
 import type { Block, EncoderConfig } from "../vit/encoder.js";
 import type { Inputs } from "../vit/inputs.js";
+import type { Masking } from "../vit/masking.js";
 import type { OutputName, Outputs } from "../vit/outputs.js";
 import type { Encoded, Joining, Reader } from "../vit/reader.js";
 import type { Pooled } from "./pooling.js";
@@ -78,6 +79,8 @@ export interface HeadPass {
   readonly reader?: Reader;
   /** Tokens that join those of the images there. */
   readonly joining?: Joining;
+  /** Patches that the encoder does not see. */
+  readonly masking?: Masking;
   /** Calls the ops that follow the encoder. */
   run?(encoded: Encoded, vectors: Vectors): void | Promise<void>;
 }

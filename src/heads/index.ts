@@ -6,6 +6,7 @@ import type { Heatmaps, HeatmapsConfig } from "./heatmaps.js";
 import type { PatchBoxes, PatchBoxesConfig } from "./patch-boxes.js";
 import type { ProbeConfig, ProbeWeights } from "./probe.js";
 import type { QueryMasks, QueryMasksConfig } from "./query-masks.js";
+import type { Reconstruction, ReconstructionConfig } from "./reconstruction.js";
 import type { Sam, SamConfig } from "./sam-weights.js";
 import type { TextMasks, TextMasksConfig } from "./text-masks.js";
 import type { TokenBoxes, TokenBoxesConfig } from "./token-boxes.js";
@@ -28,6 +29,8 @@ export interface HeadsConfig extends VectorsConfig, ProbeConfig {
   readonly textMasks: TextMasksConfig | undefined;
   /** Masks by prompts (SAM). */
   readonly sam: SamConfig | undefined;
+  /** Pictures of hidden patches (MAE); none unless given. */
+  readonly reconstruction?: ReconstructionConfig;
 }
 
 export interface HeadsWeights extends VectorsWeights, ProbeWeights {
@@ -39,6 +42,7 @@ export interface HeadsWeights extends VectorsWeights, ProbeWeights {
   readonly queryMasks: QueryMasks | undefined;
   readonly textMasks: TextMasks | undefined;
   readonly sam: Sam | undefined;
+  readonly reconstruction: Reconstruction | undefined;
 }
 
 export type HeadName = Exclude<keyof HeadsWeights, keyof VectorsWeights>;
@@ -56,6 +60,7 @@ const HEADS: Readonly<Record<HeadName, () => Promise<AnyHead>>> = {
   queryMasks: async () => (await import("./query-masks.js")).queryMasks,
   textMasks: async () => (await import("./text-masks.js")).textMasks,
   sam: async () => (await import("./sam.js")).sam,
+  reconstruction: async () => (await import("./reconstruction.js")).reconstruction,
   probe: async () => (await import("./probe.js")).probe,
 };
 

@@ -108,6 +108,9 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   sam: "Sam",
   eomt: "Eomt",
   eomt_dinov3: "Eomt",
+  hiera: "Bit",
+  swin: "ViT",
+  swinv2: "ViT",
   vitpose: "VitPose",
 };
 

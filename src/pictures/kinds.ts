@@ -12,6 +12,7 @@ import { lensOf } from "./lens.js";
 import { lengthsOf, medianOf } from "./norms.js";
 import { type OcclusionOptions, occlusionMap } from "./occlusion.js";
 import { mapView, type Plate } from "./picture.js";
+import { imagine, tilesOf } from "./reconstruction.js";
 import { rolledBack } from "./rollout.js";
 import {
   attentions,
@@ -86,6 +87,7 @@ export interface KindOptions {
   occlusion: ScoreOptions & Omit<OcclusionOptions, "signal">;
   activation: ScoreOptions;
   text: Common & { labels: readonly string[] };
+  reconstruction: Common & { seed?: number };
 }
 
 export type KindName = keyof KindOptions;
@@ -119,7 +121,11 @@ const each = <Options extends Common>(
 const noTransformer = ({ depth }: SeeingModel["config"]) =>
   depth === 0 ? "a transformer; a ResNet's class activation is the kind activation" : undefined;
 const noAttention = (config: SeeingModel["config"]) =>
-  noTransformer(config) ?? (config.windows ? "blocks that attend to all tokens, not to windows" : undefined);
+  noTransformer(config) ??
+  (config.windows || config.hierarchy ? "blocks that attend to all tokens, not to windows" : undefined);
+
+const changingWidth = ({ hierarchy }: SeeingModel["config"]) =>
+  hierarchy ? "layers of one width, all of which its head can read" : undefined;
 
 /**
  * A number of a layer or head.
@@ -158,7 +164,8 @@ async function stateOf(model: SeeingModel, inputs: SeenInputs, layer: number, si
 /** Places of patches on the model's image; a ResNet's map has no patches but pixels that divide it. */
 function cellsOf({ config }: SeeingModel, { geometry }: Seen, { grid }: Pick<Patches, "grid">): Omit<Cells, "rgb"> {
   const { model } = geometry;
-  const patchSize = config.depth > 0 ? config.patchSize : ([model.height / grid[0], model.width / grid[1]] as const);
+  const own = config.depth > 0 && !config.hierarchy;
+  const patchSize = own ? config.patchSize : ([model.height / grid[0], model.width / grid[1]] as const);
   return { grid, patchSize, before: config.patchPadding ?? 0 };
 }
 
@@ -490,10 +497,10 @@ const occlusion = each<KindOptions["occlusion"]>({
     const scores = await scoresOf("picture", model, labels, signal);
     const chosen = wanted === undefined ? undefined : await classOf(scores, wanted, seen);
     const { model: image } = seen.geometry;
-    // A ResNet has no patches: squares of 32 pixels take their place.
-    const grid =
-      model.config.depth > 0 ? seen.grid : ([Math.ceil(image.height / 32), Math.ceil(image.width / 32)] as const);
-    const patchSize = model.config.depth > 0 ? model.config.patchSize : ([32, 32] as const);
+    // A ResNet has no patches, and those of an encoder in stages are small: squares of 32 pixels take their place.
+    const own = model.config.depth > 0 && !model.config.hierarchy;
+    const grid = own ? seen.grid : ([Math.ceil(image.height / 32), Math.ceil(image.width / 32)] as const);
+    const patchSize = own ? model.config.patchSize : ([32, 32] as const);
     const { fall, score, name } = await occlusionMap(scores, seen.inputs, grid, patchSize, chosen, {
       ...{ size, stride, onProgress, signal },
     });
@@ -533,7 +540,7 @@ const textKind = each<KindOptions["text"]>({
 const lens = each<LensOptions>({
   help: "what the head would say after every layer",
   options: { labels: true, topK: true },
-  lacks: (config, { labels }) => noTransformer(config) ?? lacksScores(config, labels),
+  lacks: (config, { labels }) => noTransformer(config) ?? changingWidth(config) ?? lacksScores(config, labels),
   async of(model, { inputs }, { labels, topK = 6, signal }) {
     checkTopK("picture", topK);
     const scores = await scoresOf("picture", model, labels, signal);
@@ -710,11 +717,33 @@ const positions: Kind<KindOptions["positions"]> = {
   },
 };
 
+const reconstruction = each<KindOptions["reconstruction"]>({
+  help: "what a model imagines where it sees nothing, of masked autoencoders",
+  options: { seed: true },
+  lacks: (config) =>
+    config.reconstruction ? undefined : "what tells hidden patches: MAE's decoder, or masked image modelling's layer",
+  async of(model, seen, { seed = 0, signal }) {
+    if (!(Number.isSafeInteger(seed) && seed >= 0)) {
+      throw new RangeError(`picture: seed must be a whole number; got ${JSON.stringify(seed)}`);
+    }
+    const imagined = await imagine(model, seen, { seed, signal });
+    const [, channels, height, width] = seen.inputs.pixelValues.dims as [number, number, number, number];
+    const tiles = tilesOf(imagined, seen.inputs.pixelValues, seen.grid);
+    const share = imagined.hidden.filter((hidden) => hidden).length / imagined.hidden.length;
+    return {
+      ...{ dims: [channels, height, width], data: imagined.data },
+      title: "What the model imagines where it sees nothing",
+      note: `${figure(100 * share)} % of the patches are hidden: the photo without them, as the model imagines it, and as it is.`,
+      view: { draw: () => drawTiles(tiles, { across: 3, height, width, side: 1, gap: 4 }) },
+    };
+  },
+});
+
 const gridOfImage = (config: SeeingModel["config"]) => patchGrid(config, { dims: [1, 3, ...config.imageSize] });
 
 export const KINDS: { readonly [Name in KindName]: Kind<KindOptions[Name]> } = {
   ...{ filters, positions, distance, attention, features, similarity, norms, lens, occlusion, activation },
-  text: textKind,
+  ...{ text: textKind, reconstruction },
 };
 
 export const KIND_NAMES = Object.keys(KINDS) as readonly KindName[];

@@ -21,7 +21,7 @@ export interface Patches {
 /** The part of a config that says where patches are. */
 export type PatchConfig = Pick<
   Config,
-  "patchSize" | "interpolation" | "depth" | "suffixTokens" | "windows" | "prefixTokens"
+  "patchSize" | "interpolation" | "depth" | "suffixTokens" | "windows" | "hierarchy" | "prefixTokens"
 >;
 
 /** The grid of images of pixel values [B, C, H, W]; of a ResNet, which has no patches, none: see {@link patchesOf}. */
@@ -42,15 +42,23 @@ export function patchesOf(state: Tensor, config: PatchConfig, grid: Grid, image 
   const size = data.length / dims[0]!;
   const own = data.subarray(image * size, (image + 1) * size);
   const none = new Float32Array();
-  if (dims.length === 4 && config.depth === 0) {
+  const planes = config.depth === 0 || config.hierarchy?.rules === "timm";
+  if (dims.length === 4 && planes) {
     const [, channels, rows, columns] = dims as [number, number, number, number];
     return { grid: [rows, columns], width: channels, data: pixelsOf(own, channels), prefix: none };
   }
   const width = dims.at(-1)!;
+  if (config.hierarchy) return { grid: coarser(grid, dims[1]!), width, data: own, prefix: none };
   if (dims.length === 4) return { grid: [dims[1]!, dims[2]!], width, data: own, prefix: none };
   const first = prefixOf(config, dims[1]!, grid) * width;
   const end = first + grid[0] * grid[1] * width;
   return { grid, width, data: own.subarray(first, end), prefix: own.subarray(0, first) };
+}
+
+/** The grid of a later stage, each half as fine, that has so many tokens. */
+function coarser([rows, columns]: Grid, tokens: number): Grid {
+  if (rows * columns <= tokens) return [rows, columns];
+  return coarser([Math.ceil(rows / 2), Math.ceil(columns / 2)], tokens);
 }
 
 /** Planes [C, pixels] as [pixels, C]. */

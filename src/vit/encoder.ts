@@ -1,7 +1,7 @@
 /** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
 import { nextTask } from "../waiting.js";
-import { attendInWindows, decomposedOf, type Tables, type WindowOf } from "./windows.js";
+import { attendInWindows, type Continuous, decomposedOf, mapsOf, type Tables, type WindowOf } from "./windows.js";
 
 /** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */
 export interface EncoderConfig {
@@ -31,9 +31,12 @@ export interface Attention {
   readonly norm: Norm;
   /** U_qkv of eq. 5, all heads: D → [q | k | v] */
   readonly qkv: Linear;
-  readonly qkNorm: { readonly query: Norm; readonly key: Norm } | undefined;
-  /** BEiT's table, [(2h-1)(2w-1)+3, heads]. */
+  /** Norms of queries and keys, head by head, or of all heads of a token in one (InternVL). */
+  readonly qkNorm: { readonly query: Norm; readonly key: Norm; readonly heads: number } | undefined;
+  /** BEiT's table, [(2h-1)(2w-1)+3, heads], or Swin's of a window, [(2h-1)(2w-1), heads]. */
   readonly relativePositions: Float32Array | undefined;
+  /** Layers that make such a table of distances. */
+  readonly continuous?: Continuous;
   readonly decomposed: Tables | undefined;
   readonly window: WindowOf | undefined;
   readonly subNorm: Norm | undefined;
@@ -147,6 +150,9 @@ export async function encode(
   const maps = blocks.map((block, index) =>
     tapsOf(index).some((tap) => tap.of === "attentions") ? attentionsIn(block) : 0,
   );
+  const windowed = blocks[0]?.flat().find((branch): branch is Attention => "window" in branch && !!branch.window);
+  const [mapRows, keys] =
+    windowed && places.grid ? mapsOf(windowed, { images, heads, grid: places.grid }) : [rows * heads, tokens];
   const gated = blocks.flat(2).some((branch) => branch.kind === "mlp" && branch.gated);
   const a: Activations = {
     z,
@@ -156,7 +162,7 @@ export async function encode(
     wide: gated ? backend.createTensor(rows, 2 * mlpWidth) : undefined,
     added: postNorm === "branch" ? backend.createTensor(rows, width) : undefined,
     bias: places.relative ? backend.createTensor(heads * tokens, tokens) : undefined,
-    probabilities: Array.from({ length: Math.max(0, ...maps) }, () => backend.createTensor(rows * heads, tokens)),
+    probabilities: Array.from({ length: Math.max(0, ...maps) }, () => backend.createTensor(mapRows, keys)),
     between: places.between && {
       positions: backend.createTensor(tokens, width),
       sum: backend.createTensor(rows, width),
@@ -210,9 +216,8 @@ export async function encode(
   ): Matrix {
     backend.linear(a.qkv, z, attention.qkv, postNorm ? {} : { norm: attention.norm });
     if (attention.qkNorm) {
-      const { query, key } = attention.qkNorm;
-      // Head by head, or all of a token's in one (InternVL).
-      backend.qkNorm(a.qkv, width / query.scale.cols, query, key);
+      const { query, key, heads } = attention.qkNorm;
+      backend.qkNorm(a.qkv, heads, query, key);
     }
     if (places.rotary) {
       const { cos, sin } = places.rotary.of(first + block);
@@ -220,8 +225,9 @@ export async function encode(
     }
     qkv?.push(backend.read(a.qkv));
     if (places.relative) places.relative(attention, a.bias!);
-    if (attention.window) attendInWindows(backend, y, a.qkv, attention, { images, heads, grid: places.grid! });
-    else {
+    if (attention.window) {
+      attendInWindows(backend, y, a.qkv, attention, { images, heads, grid: places.grid!, probabilities });
+    } else {
       const decomposed = attention.decomposed && decomposedOf(attention.decomposed, places.grid!);
       backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, decomposed, probabilities });
     }

@@ -53,6 +53,10 @@ export interface Inputs {
   readonly hiddenState?: Tensor;
   /** Images of what masks are made of, one for each image, of models that are told so (CLIPSeg): as `pixelValues`. */
   readonly conditionalPixelValues?: Tensor;
+  /** Noise of each patch, [B, patches]: those of the least are seen, by MAE, whose decoder tells the others. */
+  readonly noise?: Tensor;
+  /** Patches that are hidden, [B, patches], 1 where one is, of models that were trained to tell them. */
+  readonly boolMaskedPos?: Integers;
   /** Features of what masks are made of in all images, as `textFeatures` and `imageFeatures` are, [prompts, D]. */
   readonly conditionalEmbeddings?: Tensor;
 }

@@ -10,6 +10,9 @@ export interface Tensor {
  * Outputs of `forward`. Lists begin with the entry of the first block, `attentions` with the
  * first block's, after softmax. Of EoMT the last hidden state is lastHiddenState, and of a ResNet hiddenStates are feature maps,
  * [B, C, H, W]; of SAM [B, rows, columns, D], and lastHiddenState are the tokens that its neck reads.
+ * Of an encoder in stages hiddenStates are of the embedding and of each stage, as its library has them: of transformers' Swin behind the
+ * map that the next stage reads, of Hiera in its own order, of timm maps [B, C, H, W]; those behind `blocks` are [B, tokens, D], line by
+ * line. Swin's attentions are [B·windows, heads, tokens, tokens], those of an image one after the other.
  *
  * Detectors give boxes as (center x, center y, width, height), parts of the image that the model sees, and logits of each:
  * [B, boxes, classes + 1], the last of nothing (YOLOS), or [B, boxes, queries] (OWL-ViT), whose imageEmbeds are of patches,
@@ -93,6 +96,11 @@ export interface Outputs {
   predMasks: Tensor;
   /** Intersection over union of each with the true mask, as the model guesses it, [B, objects, masks]. */
   iouScores: Tensor;
+  /** The image as the model imagines it, [B, C, H, W], of models with a layer on each token; of MAE logits are patches. */
+  reconstruction: Tensor;
+  /** MAE's, [B, patches]: 1 where a patch is hidden, and each patch's place in the order of the noise. */
+  mask: Tensor;
+  idsRestore: Tensor;
 }
 
 export type OutputName = keyof Outputs;

@@ -3,7 +3,7 @@ import type { Backend, Linear, Tensor as Matrix } from "../backend.js";
 import type { Call } from "./call.js";
 import type { DrawnValues } from "./inputs.js";
 import type { Tensor } from "./outputs.js";
-import { pixelsOf } from "./pixels.js";
+import { type Pixels, pixelsOf } from "./pixels.js";
 import type { Reader } from "./reader.js";
 import { type FeatureMap, planes, type ResNet, type ResNetConfig, runResNet } from "./resnet.js";
 
@@ -48,5 +48,31 @@ export function patchEmbedMap(
     const size = { height: map.height, width: map.width, top: 0, left: 0, outHeight: rows, outWidth: columns };
     backend.convolve(x, map.x, patchEmbed, { ...size, kernel, stride: kernel });
   }
+  return x;
+}
+
+/** Patches that overlap, times the patch embedding: a convolution of the image, whose pixels are rows then. Returns [B·N, D]. */
+export function patchEmbedOverlapping(
+  backend: Backend,
+  patchEmbed: Linear,
+  {
+    patchSize: [stride],
+    overlapping,
+  }: {
+    readonly patchSize: readonly [number, number];
+    readonly overlapping?: { readonly kernel: number; readonly padding: number };
+  },
+  { x: planes, height, width }: Pixels,
+  rows: number,
+): Matrix {
+  const { kernel, padding } = overlapping!;
+  const [outHeight, outWidth] = [Math.floor(height / stride), Math.floor(width / stride)];
+  const images = rows / (outHeight * outWidth);
+  const channels = planes.rows / images;
+  const pixels = backend.createTensor(images * height * width, channels);
+  backend.patchify(pixels, planes, { height, width, patchHeight: 1, patchWidth: 1 });
+  const x = backend.createTensor(rows, patchEmbed.outputs);
+  const places = { height, width, kernel, stride, top: padding, left: padding, outHeight, outWidth };
+  backend.convolve(x, pixels, patchEmbed, places);
   return x;
 }

@@ -8,15 +8,18 @@ import { type Call, tensorOf } from "./call.js";
 import { encode, type PostNorm } from "./encoder.js";
 import { filtersOf } from "./filters.js";
 import { finishTokens } from "./given.js";
+import type { StagesConfig } from "./hierarchy.js";
 import type { DrawnValues } from "./inputs.js";
 import { listsOf } from "./lists.js";
+import { keepPatches, type Masking, maskPatches } from "./masking.js";
 import { inOrder, libraryOrder } from "./order.js";
 import type { Tensor } from "./outputs.js";
-import { type Conditioner, pixelsToCut } from "./pixels.js";
+import { type Conditioner, pixelsOf, pixelsToCut } from "./pixels.js";
 import { gridOf, type PlacesConfig, type PlacesWeights, placesOf, readPositions } from "./places.js";
 import { type Encoded, encodeJoined, type Joining, type Reader, tapsOf } from "./reader.js";
 import { planes, type ResNet, type ResNetConfig } from "./resnet.js";
-import { patchEmbedMap, runStem } from "./stem.js";
+import type { Stage } from "./stages.js";
+import { patchEmbedMap, patchEmbedOverlapping, runStem } from "./stem.js";
 
 export interface VitConfig extends PlacesConfig {
   /** Channels of images: 3, or 1 of gray ones. */
@@ -44,6 +47,10 @@ export interface VitConfig extends PlacesConfig {
   readonly windows: { readonly size: number; readonly whole: readonly number[] } | undefined;
   /** Zeros around the image, in pixels, before patches are cut (ViTPose): as many patches as without, that much further up. */
   readonly patchPadding?: number;
+  /** Patches are of `kernel` pixels a side, patchSize apart, the first `padding` pixels outside, where there are zeros (Hiera). */
+  readonly overlapping?: { readonly kernel: number; readonly padding: number };
+  /** Stages between which the map becomes coarser (Swin), in the place of one encoder; width and heads are the last one's. */
+  readonly hierarchy?: StagesConfig;
   /** Experts of each block's MLP, one for each data set that the model was trained on; none unless given. */
   readonly experts?: number;
 }
@@ -57,6 +64,8 @@ export interface VitWeights extends PlacesWeights {
   /** Class token, distillation token, registers, [prefixTokens, D]. */
   readonly prefix: Matrix | undefined;
   readonly preNorm: Norm | undefined;
+  /** In the place of blocks. */
+  readonly stages?: readonly Stage[];
   /** LN of eq. 4. */
   readonly norm: Norm | undefined;
 }
@@ -80,10 +89,14 @@ export async function encodeImages(
   config: VitConfig,
   batch: ImageBatch,
   call: Call,
-  { readers = [], joining }: { readonly readers?: readonly Reader[]; readonly joining?: Joining } = {},
+  {
+    readers = [],
+    joining,
+    masking,
+  }: { readonly readers?: readonly Reader[]; readonly joining?: Joining; readonly masking?: Masking } = {},
 ): Promise<Encoded> {
   const { wants, outputs, signal } = call;
-  const { width, prefixTokens, heads } = config;
+  const { prefixTokens, heads } = config;
   if ("hiddenState" in batch) return finishTokens(backend, weights, config, batch.hiddenState, call);
   if (wants("patchFilters")) outputs.patchFilters = filtersOf(backend, weights, config);
   const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
@@ -96,13 +109,15 @@ export async function encodeImages(
   }
   const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
   const patches = grid[0] * grid[1];
-  const tokens = prefixTokens + patches;
+  let tokens = prefixTokens + patches;
+  const width = weights.patchEmbed!.outputs;
   let z = backend.createTensor(images * tokens, width);
 
   const x = map
     ? patchEmbedMap(backend, weights.patchEmbed!, config, map, grid, images)
     : patchEmbed(backend, weights, config, batch, images * patches);
   if (weights.patchNorm) backend.layerNorm(x, x, weights.patchNorm);
+  if (masking?.patches) await maskPatches(backend, x, masking.patches);
   if (wants("patchEmbedding")) outputs.patchEmbedding = tensorOf(backend.read(x), [images, patches, width]);
 
   // z₀ = [x_class; x¹E; …; xᴺE] + E_pos                                                     (1)
@@ -111,6 +126,15 @@ export async function encodeImages(
   if (wants("positionEmbeddings")) outputs.positionEmbeddings = readPositions(backend, config, positions, order);
   backend.assembleTokens(z, weights.prefix, x, positions);
   if (weights.preNorm) backend.layerNorm(z, z, weights.preNorm);
+  if (masking?.kept) {
+    z = await keepPatches(backend, z, { images, prefix: prefixTokens }, masking.kept);
+    tokens = z.rows / images;
+  }
+
+  if (weights.stages) {
+    const { encodeStages } = await import("./stages.js");
+    return encodeStages(backend, weights, config, { images, tokens, z, grid }, call);
+  }
 
   // z_l for l = 1 … L                                                                   (2, 3)
   const names = { states: "hiddenStates", attentions: "attentions", queries: "queries", keys: "keys" } as const;
@@ -143,8 +167,11 @@ export async function encodeImages(
 
 /** xⁿE: patches, flattened, times the patch embedding. Returns [B·N, D]. */
 function patchEmbed(backend: Backend, weights: VitWeights, config: VitConfig, batch: Images, rows: number): Matrix {
-  const x = backend.createTensor(rows, config.width);
-  const { inputs } = weights.patchEmbed!;
+  if (config.overlapping && "pixels" in batch) {
+    return patchEmbedOverlapping(backend, weights.patchEmbed!, config, pixelsOf(backend, batch.pixels), rows);
+  }
+  const { inputs, outputs } = weights.patchEmbed!;
+  const x = backend.createTensor(rows, outputs);
   const given = "patches" in batch ? batch.patches : undefined;
   const flat = backend.createTensor(rows, inputs, given);
   if ("pixels" in batch) {

@@ -19,6 +19,7 @@ import {
   checkConvolveDepthwise,
   checkConvolveTransposed,
   checkData,
+  checkFromWindows,
   checkGroupNorm,
   checkLayerNorm,
   checkLinear,
@@ -36,7 +37,6 @@ import {
   checkStore,
   checkSwiglu,
   checkToWindows,
-  checkWindows,
 } from "../shapes.js";
 import { align, createHeap, type Heap, takePages } from "./heap.js";
 import type { Kernels } from "./jobs.gen.js";
@@ -218,17 +218,31 @@ function backendOn(
   }
 
   /** Cuts a map into windows, or makes it of them where there is no row for what is outside. */
-  function runWindows(map: WasmTensor, windows: WasmTensor, images: number, sizes: Windows, outside: number): void {
+  function runWindows(
+    map: WasmTensor,
+    windows: WasmTensor,
+    { height, width, window }: Windows,
+    { images, by, of }: ReturnType<typeof checkFromWindows>,
+    outside: number,
+  ): void {
+    // Behind each other, or beside each other.
+    const pixelStride = windows.cols === map.cols ? windows.stride : 4 * map.cols;
     kernels.windows({
       images,
-      height: sizes.height,
-      width: sizes.width,
-      window: sizes.window,
+      height,
+      width,
+      windowHeight: window[0],
+      windowWidth: window[1],
+      byLines: by[0],
+      byColumns: by[1],
+      ofLines: of[0],
+      ofColumns: of[1],
       map: map.at,
       mapStride: map.stride,
       channels: map.cols,
       windows: windows.at,
-      windowStride: windows.stride,
+      windowStride: windows.cols === map.cols ? window[0] * window[1] * windows.stride : windows.stride,
+      pixelStride,
       outside,
     });
   }
@@ -426,6 +440,8 @@ function backendOn(
       for (let h = 0; h < 2 * heads; h++) {
         const norm = h < heads ? query : key;
         const x = at + h * d * 4;
+        // The head's own, or those of all.
+        const own = norm.scale.cols === d ? 0 : (h % heads) * d * 4;
         kernels.layerNorm({
           out: x,
           outStride: stride,
@@ -433,8 +449,8 @@ function backendOn(
           xStride: stride,
           rows,
           width: d,
-          scale: addressOf(norm.scale),
-          shift: addressOf(norm.shift),
+          scale: addressOf(norm.scale) + own,
+          shift: norm.shift ? addressOf(norm.shift) + own : 0,
           eps: norm.eps,
           scratch: 0,
           activation: 0,
@@ -477,7 +493,7 @@ function backendOn(
       const { q, k, v } = partsOf(from, heads * d);
       const probabilities = shape.probabilities as WasmTensor | undefined;
       const bias = shape.bias as WasmTensor | undefined;
-      const { decomposed } = shape;
+      const { decomposed, windows } = shape;
       const [down, across] = [decomposed?.down, decomposed?.across] as (WasmTensor | undefined)[];
       kernels.attention({
         tile: tiles.float,
@@ -501,6 +517,9 @@ function backendOn(
         biasStride: bias?.stride ?? 0,
         // A bias of all heads is that of each.
         biasHead: bias && bias.rows !== queries ? queries * bias.stride : 0,
+        biasKind: bias && windows ? heads * queries * bias.stride : 0,
+        windowsDown: windows?.down ?? 0,
+        windowsAcross: windows?.across ?? 0,
         down: down?.at ?? 0,
         downStride: down?.stride ?? 0,
         height: decomposed?.height ?? 0,
@@ -508,7 +527,7 @@ function backendOn(
         acrossStride: across?.stride ?? 0,
         width: decomposed?.width ?? 0,
         scratch: heap.scratch(
-          kernels.attentionScratch(tokens, heads, d, decomposed?.height ?? 0, decomposed?.width ?? 0),
+          kernels.attentionScratch(tokens, images * heads, d, decomposed?.height ?? 0, decomposed?.width ?? 0),
         ),
       });
     },
@@ -533,10 +552,11 @@ function backendOn(
     },
 
     relativePositions(out, table, grid) {
-      const heads = checkRelativePositions(out, table, grid);
+      const { heads, first, kinds } = checkRelativePositions(out, table, grid);
       const o = out as WasmTensor;
       const { at, stride } = table as WasmTensor;
-      const { height, width } = grid;
+      const { height, width, shifted } = grid;
+      const [down, across] = shifted?.by ?? [0, 0];
       kernels.relativePositions({
         out: o.at,
         outStride: o.stride,
@@ -545,6 +565,11 @@ function backendOn(
         heads,
         height,
         width,
+        first,
+        kinds,
+        lower: height - down,
+        right: width - across,
+        penalty: shifted?.penalty ?? 0,
       });
     },
 
@@ -688,13 +713,12 @@ function backendOn(
     },
 
     toWindows(out, x, outside, map) {
-      const { images } = checkToWindows(out, x, outside, map);
-      runWindows(x as WasmTensor, out as WasmTensor, images, map, addressOf(outside));
+      const places = checkToWindows(out, x, outside, map);
+      runWindows(x as WasmTensor, out as WasmTensor, map, places, addressOf(outside));
     },
 
     fromWindows(out, x, map) {
-      const { images } = checkWindows("fromWindows", out, x, map);
-      runWindows(out as WasmTensor, x as WasmTensor, images, map, 0);
+      runWindows(out as WasmTensor, x as WasmTensor, map, checkFromWindows(out, x, map), 0);
     },
 
     groupNorm(out, x, norm, options) {

@@ -131,6 +131,9 @@ function attention(kernels: Kernels, memory: WebAssembly.Memory, top: number, ti
     bias: 0,
     biasStride: 0,
     biasHead: 0,
+    biasKind: 0,
+    windowsDown: 0,
+    windowsAcross: 0,
     // Tables of decomposed positions: any numbers, of 29 keys in one line.
     down: top,
     downStride: d * 4,

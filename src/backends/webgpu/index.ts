@@ -1,6 +1,7 @@
 /** The WebGPU backend: maps the contract's ops to shaders, keeps weights and activations in buffers. */
 import type {
   Activation,
+  AttentionShape,
   Backend,
   ConvolveOptions,
   Decomposed,
@@ -11,6 +12,7 @@ import type {
   Sampling,
   Tensor,
   Window,
+  Windows,
 } from "../../backend.js";
 import {
   checkAssembleTokens,
@@ -20,6 +22,7 @@ import {
   checkConvolveTransposed,
   checkData,
   checkDraw,
+  checkFromWindows,
   checkGroupNorm,
   checkLayerNorm,
   checkLinear,
@@ -37,7 +40,6 @@ import {
   checkStore,
   checkSwiglu,
   checkToWindows,
-  checkWindows,
 } from "../shapes.js";
 import type { Gpu } from "./device.js";
 import { createRecorder, type Storage } from "./recorder.js";
@@ -170,19 +172,20 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     { scale, shift, eps }: Norm,
     {
       parts = 1,
+      own: perPart = 0,
       width = x.cols,
       first = 0,
       end = out.stride,
       accumulate = false,
       activation,
-    }: LayerNormOptions & Partial<Record<"parts" | "width" | "first" | "end", number>> = {},
+    }: LayerNormOptions & Partial<Record<"parts" | "own" | "width" | "first" | "end", number>> = {},
   ): void {
     const inPlace = out.storage === x.storage;
     const storages = [...(inPlace ? [] : [x.storage]), at(scale), ...(shift ? [at(shift)] : []), out.storage];
     recorder.run(
       normShader({ shift: shift !== undefined, inPlace, accumulate, activation, subgroups }),
       storages,
-      { rows: x.rows, parts, width, first, end, xStride: x.stride, outStride: out.stride, eps },
+      { rows: x.rows, parts, width, first, end, own: perPart, xStride: x.stride, outStride: out.stride, eps },
       groupsFor(x.rows * parts),
     );
   }
@@ -278,6 +281,27 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     });
     return products;
   }
+
+  const windowsParams = (
+    { height, width, window }: Windows,
+    { down, across, by, of }: ReturnType<typeof checkFromWindows>,
+  ) => ({
+    ...{ height, width, windowHeight: window[0], windowWidth: window[1], down, across },
+    ...{ byLines: by[0], byColumns: by[1], ofLines: of[0], ofColumns: of[1] },
+  });
+
+  /** Rows from one head's bias to the next's, and from one kind of windows to the next's; images without kinds are one each. */
+  const biasPlaces = (
+    bias: GpuTensor,
+    { heads, queries, windows }: { heads: number; queries: number; windows: AttentionShape["windows"] },
+  ) => ({
+    ...{
+      biasStride: bias.stride,
+      biasHead: bias.rows === queries ? 0 : queries,
+      biasKind: windows ? heads * queries : 0,
+    },
+    ...{ windowsDown: windows?.down ?? 1, windowsAcross: windows?.across ?? 1 },
+  });
 
   const windowParams = ({ height, width, kernel, stride, top, left, outHeight, outWidth }: Window) => ({
     ...{ height, width, kernel, stride },
@@ -432,7 +456,8 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     qkNorm(qkv, heads, query, key) {
       const width = checkQkNorm(qkv, heads, query, key);
       for (const [part, norm] of [query, key].entries()) {
-        runNorm(own(qkv), own(qkv), norm, { parts: heads, width, first: part * heads * width, end: 0 });
+        const perHead = norm.scale.cols === width ? 0 : width;
+        runNorm(own(qkv), own(qkv), norm, { parts: heads, own: perHead, width, first: part * heads * width, end: 0 });
       }
     },
 
@@ -445,7 +470,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
 
     attention(out, from, shape) {
       const { images, queries, d, shared } = checkAttention(out, from, shape);
-      const { heads, tokens, bias, probabilities, decomposed } = shape;
+      const { heads, tokens, bias, windows, probabilities, decomposed } = shape;
       const block = blockOf(d, workgroupBytes);
       if (!block) {
         throw new RangeError(
@@ -475,7 +500,7 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
           // Powers of 2 are what GPUs have.
           factor: Math.LOG2E / Math.sqrt(d),
           ...strides,
-          ...(bias ? { biasStride: own(bias).stride, biasHead: bias.rows === queries ? 0 : queries } : {}),
+          ...(bias ? biasPlaces(own(bias), { heads, queries, windows }) : {}),
           ...(positions
             ? { positionStride: positions.stride, height: decomposed!.height, width: decomposed!.width }
             : {}),
@@ -498,9 +523,13 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     },
 
     relativePositions(out, table, grid) {
-      checkRelativePositions(out, table, grid);
-      const { height, width } = grid;
-      runElementwise(relativePositions, out, [table], { stride: own(table).stride, height, width });
+      const { heads, first } = checkRelativePositions(out, table, grid);
+      const { height, width, shifted } = grid;
+      const [down, across] = shifted?.by ?? [0, 0];
+      runElementwise(relativePositions, out, [table], {
+        ...{ stride: own(table).stride, heads, height, width, first },
+        ...{ lower: height - down, right: width - across, penalty: shifted?.penalty ?? 0 },
+      });
     },
 
     pool(out, x, rows) {
@@ -548,13 +577,12 @@ export function createWebgpuBackend(gpu: Gpu, options: WebgpuOptions = {}): Webg
     },
 
     toWindows(out, x, outside, map) {
-      const { down, across } = checkToWindows(out, x, outside, map);
-      runElementwise(toWindows, out, [x, outside], { ...map, down, across });
+      const params = windowsParams(map, checkToWindows(out, x, outside, map));
+      runElementwise(toWindows, out, [x, outside], { ...params, stride: own(x).stride, channels: x.cols });
     },
 
     fromWindows(out, x, map) {
-      const { down, across } = checkWindows("fromWindows", out, x, map);
-      runElementwise(fromWindows, out, [x], { ...map, down, across });
+      runElementwise(fromWindows, out, [x], windowsParams(map, checkFromWindows(out, x, map)));
     },
 
     groupNorm(out, x, norm, options) {

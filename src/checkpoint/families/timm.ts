@@ -62,7 +62,7 @@ const ROTARY: Rules<Rotary> = [
 
 /** Architectures whose tensors have known names and mean something else. */
 const UNSUPPORTED = /^(vit_d(little|wee|pwee)_|.*(relpos|_srelpos|_mci_|resnet\d+d|sapiens2))/;
-const SUPPORTED = /^(vit|deit3?|beit(v2|3)?|eva(02)?|flexivit|aimv2|resnetv2|test_vit)/;
+const SUPPORTED = /^(vit|deit3?|beit(v2|3)?|eva(02)?|flexivit|aimv2|resnetv2|test_vit|swin(v2)?_(?!cr_))/;
 
 /** Ranges of the frequencies' base: published are 100 and 10,000. Of what is added to a place: 0 and 1. */
 const TEMPERATURES: Range = [1, 1e12];
@@ -101,15 +101,27 @@ const NORM_LAYERS: Readonly<Record<string, { readonly eps: number; readonly shif
   rmsnormfp32: { eps: 1e-6, shift: false },
 };
 
+/** Reads what of timm's there is: an encoder of one grid, or one in stages. */
+export async function readTimm(facts: Facts): Promise<Omit<Config, "layout">> {
+  if (!facts.named.block?.stage) return fromTimm(facts);
+  return (await import("./swin.js")).fromTimmSwin(facts, architectureOf(facts));
+}
+
+/** The architecture; "" where no file says it. */
+function architectureOf({ name, file }: Facts): string {
+  const architecture = reader(name, file).text("architecture") ?? "";
+  if (architecture && (!SUPPORTED.test(architecture) || UNSUPPORTED.test(architecture))) {
+    throw new Error(
+      `load: "${name}" is of the family ${excerpt(architecture)}, which is not supported; supported of timm are ViT, DeiT, DeiT III, BEiT, EVA, AIMv2, Swin, SwinV2 and BiT's ResNetV2`,
+    );
+  }
+  return architecture;
+}
+
 export function fromTimm(facts: Facts): Omit<Config, "layout"> {
   const { name, file, seen } = facts;
   const readFile = reader(name, file);
-  const architecture = readFile.text("architecture") ?? "";
-  if (architecture && (!SUPPORTED.test(architecture) || UNSUPPORTED.test(architecture))) {
-    throw new Error(
-      `load: "${name}" is of the family ${excerpt(architecture)}, which is not supported; supported of timm are ViT, DeiT, DeiT III, BEiT, EVA, AIMv2 and BiT's ResNetV2`,
-    );
-  }
+  const architecture = architectureOf(facts);
   if (!architecture) checkPlain(facts);
   const args = isRecord(file.model_args) ? file.model_args : {};
   const read = reader(name, args);

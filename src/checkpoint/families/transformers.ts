@@ -80,6 +80,12 @@ const SIGLIP: Family = {
 
 const AIMV2: Family = { eps: 1e-5, heads: 8, act: "silu", pooled: "head", epsKey: "rms_norm_eps" };
 
+/** Any size is taken, and padded to whole patches. */
+const SWIN: Family = {
+  ...{ eps: 1e-5, heads: 1, mlpRatio: true, pooled: "head", pooling: "mean", norm: "tokens" },
+  interpolation: { ...ALWAYS, pad: true },
+};
+
 const BERT = { heads: 12, eps: 1e-12, act: "gelu", causal: false, pooling: "first" } as const;
 
 /** Qwen2-VL's, from whose code MLCD's is. */
@@ -151,6 +157,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   eomt: { eps: 1e-6, heads: 16, mlpRatio: true, imageSize: 640 },
   eomt_dinov3: { eps: 1e-6, heads: 16, imageSize: 640 },
   vitpose: { eps: 1e-12, heads: 12, mlpRatio: true, imageSize: [256, 192] },
+  swin: SWIN,
+  swinv2: SWIN,
+  hiera: { eps: 1e-6, heads: 1, mlpRatio: true, pooled: "head" },
 };
 
 const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
@@ -181,13 +190,21 @@ const DUAL = "vision-text-dual-encoder";
 /** Readers of what a family has beside an encoder, imported for a checkpoint that has it. */
 const importDpt = (type: string) => (type === "dpt" || type === "depth_anything" ? import("./dpt.js") : undefined);
 const importPose = (type: string) => (type === "vitpose" ? import("./vitpose.js") : undefined);
+const importSwin = (type: string) => (type === "swin" || type === "swinv2" ? import("./swin.js") : undefined);
+const importHiera = (type: string) => (type === "hiera" ? import("./hiera.js") : undefined);
 const importSam = (type: string) => (type === "sam" ? import("./sam.js") : undefined);
 
 export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layout">> {
   const { name, file, seen, named, tensors } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? typeOf(facts);
-  const [dpt, vitpose, sam] = await Promise.all([importDpt(type), importPose(type), importSam(type)]);
+  const [dpt, vitpose, sam, swin, hiera] = await Promise.all([
+    importDpt(type),
+    importPose(type),
+    importSam(type),
+    importSwin(type),
+    importHiera(type),
+  ] as const);
   const dense = dpt?.denseFile(name, type as DenseFile["type"], file);
   const family = type === DUAL ? dual(facts) : FAMILIES[dense?.backbone?.type ?? type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
@@ -201,7 +218,12 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
   if (seen.gated && family.act === "silu") read.choice("hidden_act", "silu", GATED);
   read.same("num_channels", seen.inputChannels, 3);
   if (seen.poolerWidth) read.choice("pooler_act", "tanh", { tanh: "tanh" });
-  const width = read.count("hidden_size", seen.width);
+  // The last stage's.
+  const staged = named.block?.stage !== undefined;
+  if (staged !== ((swin ?? hiera) !== undefined)) {
+    throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not`);
+  }
+  const width = staged ? seen.width : read.count("hidden_size", seen.width);
   const problem = reader(name, file).choice("problem_type", "none", PROBLEMS);
   const isFor = (task: string) =>
     [file.architectures].flat().some((name) => typeof name === "string" && name.includes(`For${task}`));
@@ -212,7 +234,7 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
   // transformers leaves id2label out when there are two classes.
   const classes = seen.classes || isFor("ImageClassification") ? labels || seen.classes || 2 : 0;
   const boxes = seen.suffixTokens > 0 && (seen.boxClasses > 0 || isFor("ObjectDetection"));
-  const depth = read.count("num_hidden_layers", seen.depth || 1);
+  const depth = staged ? seen.depth : read.count("num_hidden_layers", seen.depth || 1);
   // Behind a BiT a patch is one pixel of its map.
   const perPatch = dense?.stem ? 2 ** (seen.units.length + 1) : 1;
   const patchSize = read.size("patch_size", [seen.patch[0] * perPatch, seen.patch[1] * perPatch]);
@@ -286,6 +308,11 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
     ...(type === "bit" ? { ...alone, ...resnetOf(facts, file, "preactivation") } : {}),
     ...(dense?.stem ? hybrid(facts, dense) : {}),
     ...(pose && vitpose?.poseOf(facts, pose, { depth, imageSize, patchSize })),
+    ...(hides(type, tensors) && {
+      reconstruction: (await import("./mae.js")).reconstructionOf(facts, { eps, activation }),
+    }),
+    ...hiera?.hieraOf(facts, imageSize),
+    ...swin?.swinOf(facts, type as "swin" | "swinv2", { imageSize, patchSize }),
     ...(type === "radio" ? radio(facts) : {}),
     ...(type === "aimv2" ? { mostSimilarity: reader(name, file).number("max_logit_scale", 100, [1, 1e6]) } : {}),
     ...sam?.samOf(facts, vision, {
@@ -346,6 +373,7 @@ const OF_PREFIX: Readonly<Record<string, string>> = {
   "dinov2_with_registers.": "dinov2_with_registers",
   "ijepa.": "ijepa",
   "bit.": "bit",
+  "swin.": "swin",
 };
 
 /**
@@ -397,6 +425,10 @@ function dual(facts: Facts): Family {
   const vision = read("vision").choice("model_type", "", { vit, deit })!;
   return { ...vision, norm: "tokens", pooling: "pooler", text: read("text").choice("model_type", "", texts) };
 }
+
+/** Tells whether a plain ViT has what tells hidden patches. */
+const hides = (type: string, tensors: Facts["tensors"]): boolean =>
+  (type === "vit" || type === "vit_mae") && [...tensors.keys()].some((tensor) => tensor.startsWith("decoder."));
 
 /** Meanings of problem_type, by transformers' image-classification pipeline. */
 const PROBLEMS = {

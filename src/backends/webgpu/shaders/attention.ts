@@ -91,7 +91,7 @@ export function attention({ apart, d, bias, decomposed, probabilities, block }: 
         (j) =>
           `if (key${j} >= p.tokens) { s${i}_${j} = -1e30; }${
             bias
-              ? ` else { s${i}_${j} += max(biases[(head * p.biasHead + min(query + ${i}u, p.queries - 1u)) * p.biasStride + key${j}], -1e30) * 1.4426950408889634; }`
+              ? ` else { s${i}_${j} += max(biases[(kind * p.biasKind + head * p.biasHead + min(query + ${i}u, p.queries - 1u)) * p.biasStride + key${j}], -1e30) * 1.4426950408889634; }`
               : ""
           }`,
       ),
@@ -120,7 +120,7 @@ export function attention({ apart, d, bias, decomposed, probabilities, block }: 
     params: [
       ...["queries", "tokens", "heads", "outStride", "factor: f32"],
       ...(apart ? ["queryStride", "queryRows", "keyStride", "valueStride"] : ["stride"]),
-      ...(bias ? ["biasStride", "biasHead"] : []),
+      ...(bias ? ["biasStride", "biasHead", "biasKind", "windowsDown", "windowsAcross"] : []),
       ...(decomposed ? ["positionStride", "height", "width"] : []),
       ...(probabilities ? ["mapStride"] : []),
     ],
@@ -140,6 +140,12 @@ fn main(
   let head = g.y;
   let image = g.z;
   let query = first + l.y * ${rows}u;
+  ${
+    bias
+      ? `let line = image / p.windowsAcross % p.windowsDown == p.windowsDown - 1u;
+  let kind = 2u * u32(line) + u32(image % p.windowsAcross == p.windowsAcross - 1u);`
+      : ""
+  }
   ${load("q", 0, queries, d4, "first", " * p.factor")}
   ${each(rows, (i) => `var m${i} = -1e30; var l${i} = 0.0;`)}
   ${each(rows, (i) => each(vectors, (j) => `var o${i}_${j} = vec4f(0);`))}

@@ -110,20 +110,32 @@ export const interleave: Shader = {
   out[i] = x[window * p.stride + (y % p.step * p.step + u % p.step) * p.channels + column];`),
 };
 
-/** A row of windows that stand one after the other, line by line: a row of the map, or `outside`. */
+const WINDOWS_PARAMS = [
+  ...["rows", "cols", "outStride", "height", "width", "windowHeight", "windowWidth", "down", "across"],
+  ...["byLines", "byColumns", "ofLines", "ofColumns"],
+];
+
+/** Pixels of windows that stand one after the other, line by line: a pixel of the map, or `outside`. */
 export const toWindows: Shader = {
   name: "toWindows",
   reads: { x: "f32", outside: "f32" },
   writes: { out: "f32" },
-  params: ["rows", "cols", "outStride", "height", "width", "window", "down", "across"],
+  // A row has the pixels of a window beside each other, or one of them.
+  params: [...WINDOWS_PARAMS, "stride", "channels"],
   code: elementwise(`
-  let area = p.window * p.window;
-  let w = row / area;
-  let y = w / p.across % p.down * p.window + row % area / p.window;
-  let u = w % p.across * p.window + row % p.window;
+  let area = p.windowHeight * p.windowWidth;
+  let beside = p.cols / p.channels;
+  let at = row * beside + column / p.channels;
+  let channel = column % p.channels;
+  let w = at / area;
+  let y = w / p.across % p.down * p.windowHeight + at % area / p.windowWidth;
+  let u = w % p.across * p.windowWidth + at % p.windowWidth;
   let image = w / (p.down * p.across);
-  if (y < p.height && u < p.width) { out[i] = x[((image * p.height + y) * p.width + u) * p.outStride + column]; }
-  else { out[i] = outside[column]; }`),
+  let line = (y + p.byLines) % p.ofLines;
+  let place = (u + p.byColumns) % p.ofColumns;
+  if (y < p.ofLines && u < p.ofColumns && line < p.height && place < p.width) {
+    out[i] = x[((image * p.height + line) * p.width + place) * p.stride + channel];
+  } else { out[i] = outside[channel]; }`),
 };
 
 /** The map that windows were cut of. */
@@ -131,10 +143,11 @@ export const fromWindows: Shader = {
   name: "fromWindows",
   reads: { x: "f32" },
   writes: { out: "f32" },
-  params: ["rows", "cols", "outStride", "height", "width", "window", "down", "across"],
+  params: WINDOWS_PARAMS,
   code: elementwise(`
-  let y = row / p.width % p.height;
-  let u = row % p.width;
-  let w = (row / (p.height * p.width) * p.down + y / p.window) * p.across + u / p.window;
-  out[i] = x[(w * p.window * p.window + y % p.window * p.window + u % p.window) * p.outStride + column];`),
+  let y = (row / p.width % p.height + p.ofLines - p.byLines) % p.ofLines;
+  let u = (row % p.width + p.ofColumns - p.byColumns) % p.ofColumns;
+  let w = (row / (p.height * p.width) * p.down + y / p.windowHeight) * p.across + u / p.windowWidth;
+  let at = (w * p.windowHeight + y % p.windowHeight) * p.windowWidth + u % p.windowWidth;
+  out[i] = x[at * p.outStride + column];`),
 };

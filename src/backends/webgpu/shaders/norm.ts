@@ -47,7 +47,8 @@ export function norm({ shift, inPlace, accumulate, activation, subgroups }: Norm
     reads: { ...(inPlace ? {} : { x: "f32" }), scale: "f32", ...(shift ? { shift: "f32" } : {}) },
     writes: { out: "f32" },
     // A row has `parts` of `width` columns, from column `first` on; columns up to `end` behind the last are set to 0.
-    params: ["rows", "parts", "width", "first", "end", "xStride", "outStride", "eps: f32"],
+    // `own` is the width where each part has its own scale and shift, else 0.
+    params: ["rows", "parts", "width", "first", "end", "own", "xStride", "outStride", "eps: f32"],
     enable: subgroups ? "subgroups" : undefined,
     code: `
 ${LINEAR}
@@ -66,8 +67,9 @@ fn main(
   ${moments(x, "p.width", shift, passed)}
   if (group >= p.rows * p.parts) { return; }
   let to = row * p.outStride + column;
+  let part = group % p.parts * p.own;
   for (var i = lane; i < p.width; i += ${THREADS}u) {
-    let y = ((${x}[begin + i] - mean) - rest) * factor * scale[i]${shift ? " + shift[i]" : ""};
+    let y = ((${x}[begin + i] - mean) - rest) * factor * scale[part + i]${shift ? " + shift[part + i]" : ""};
     out[to + i] ${accumulate ? "+=" : "="} ${activation ? "activate(y)" : "y"};
   }
   if (lane < p.end - min(p.end, column + p.width) && group % p.parts == p.parts - 1u) { out[to + p.width + lane] = 0.0; }

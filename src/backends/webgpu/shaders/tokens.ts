@@ -83,25 +83,33 @@ export const maxPool = ({ filled }: { filled: boolean }): Shader => ({
   out[i] = most;`),
 });
 
-/** BEiT's bias, see the contract. */
+/** Biases of offsets, see the contract. */
 export const relativePositions: Shader = {
   name: "relativePositions",
   reads: { table: "f32" },
   writes: { out: "f32" },
-  params: ["rows", "cols", "outStride", "stride", "height", "width"],
+  params: [
+    ...["rows", "cols", "outStride", "stride", "heads", "height", "width", "first"],
+    ...["lower", "right", "penalty: f32"],
+  ],
   code: elementwise(`
   let tokens = p.cols;
-  let head = row / tokens;
+  let head = row / tokens % p.heads;
+  let kind = row / (tokens * p.heads);
   let query = row % tokens;
   let offsets = (2u * p.height - 1u) * (2u * p.width - 1u);
   var entry = 0u;
-  if (query == 0u && column == 0u) { entry = offsets + 2u; }
-  else if (query == 0u) { entry = offsets; }
-  else if (column == 0u) { entry = offsets + 1u; }
+  var penalty = 0.0;
+  if (query < p.first && column < p.first) { entry = offsets + 2u; }
+  else if (query < p.first) { entry = offsets; }
+  else if (column < p.first) { entry = offsets + 1u; }
   else {
-    let a = query - 1u;
-    let b = column - 1u;
+    let a = query - p.first;
+    let b = column - p.first;
     entry = (a / p.width + p.height - 1u - b / p.width) * (2u * p.width - 1u) + a % p.width + p.width - 1u - b % p.width;
+    let lines = (a / p.width >= p.lower) != (b / p.width >= p.lower);
+    let columns = (a % p.width >= p.right) != (b % p.width >= p.right);
+    if ((lines && kind >= 2u) || (columns && kind % 2u == 1u)) { penalty = p.penalty; }
   }
-  out[i] = table[entry * p.stride + head];`),
+  out[i] = table[entry * p.stride + head] + penalty;`),
 };
