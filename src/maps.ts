@@ -1,6 +1,6 @@
 /** Places on feature maps and grids, as ops of the contract (backend.ts) take them. */
 
-/** Of lines, and of columns. */
+/** A number of lines, and one of columns. */
 export type Pair = readonly [number, number];
 
 /**

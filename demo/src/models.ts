@@ -5,7 +5,7 @@ export interface KnownModel {
   /** A repository of the Hub; empty for the model that comes with the page. */
   readonly source: string;
   readonly about: string;
-  /** Of its weights, in MB. */
+  /** Of its weights, in MB: 4 bytes a parameter (demo/sizes.py). While it is downloaded, and then, its own bytes are shown. */
   readonly size: number;
 }
 
@@ -62,7 +62,7 @@ export const MODELS: readonly { readonly group: string; readonly models: readonl
       { name: "YOLOS-Ti", source: "hustvl/yolos-tiny", about: "boxes of 80 kinds", size: 26 },
       { name: "OWLv2 B/16", source: "google/owlv2-base-patch16-ensemble", about: "boxes of what you type", size: 620 },
       { name: "SAM B", source: "facebook/sam-vit-base", about: "masks by pointing", size: 375 },
-      { name: "ViTPose-B", source: "usyd-community/vitpose-base-simple", about: "poses of people", size: 343 },
+      { name: "ViTPose-B", source: "usyd-community/vitpose-base-simple", about: "poses of people", size: 344 },
     ],
   },
 ];

@@ -22,7 +22,7 @@ export interface Selected {
   readonly how: { readonly threads: number; readonly reason: string };
   /** Resolves when it runs as asked for; rejects if it cannot. */
   readonly started: Promise<void>;
-  /** What threads need to compute beside it, where they can. */
+  /** Kernels and memory for threads that compute beside it, where they can. */
   shared?(): SharedKernels | undefined;
 }
 

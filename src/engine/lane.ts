@@ -120,7 +120,7 @@ function together(images: readonly Tensor[]): Tensor {
   return { dims: [images.length, ...dims.slice(1)], data: all };
 }
 
-/** What outputs have of an image. */
+/** Outputs of one image of a batch. */
 const partOf = (outputs: Partial<Outputs>, image: number): Partial<Outputs> =>
   Object.fromEntries(
     Object.entries(outputs as Record<string, Tensor>).map(([name, { dims, data }]) => {

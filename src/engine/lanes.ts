@@ -31,6 +31,8 @@ const rateApart = (images: number, lanes: number): number => images / Math.ceil(
 const rateTogether = (threads: number): number => threads / (1 + SHARING * (threads - 1));
 
 export interface Lanes extends PixelThreads {
+  /** Threads that run passes. */
+  readonly passing: number;
   /** Passes that keep all threads busy when they are under way at once; none before there are threads that run them. */
   readonly atOnce: number;
   /** Bytes that activations on these threads have taken at most. */
@@ -140,6 +142,9 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
   }
 
   return {
+    get passing() {
+      return passing().length;
+    },
     get atOnce() {
       return 2 * passing().length * (modelNow()?.batch ?? 1);
     },

@@ -42,7 +42,7 @@ interface Decoder {
 export interface ReconstructionNames {
   readonly maskToken: string;
   readonly pixels: string;
-  /** Of the decoder, with which those above are others. */
+  /** Names of the decoder, beside which those above are others. */
   readonly decoder: Readonly<Record<"maskToken" | "pixels" | "embed" | "positions" | "norm", string>>;
 }
 

@@ -1,4 +1,4 @@
-/** What a model imagines where it sees nothing (He et al. 2022, figure 2): hidden patches, from those that are left. */
+/** Patches that a model imagines where it sees nothing (He et al. 2022, figure 2), from those that are left. */
 import type { Tensor } from "../vit/outputs.js";
 import type { SeeingModel, Seen } from "./see.js";
 

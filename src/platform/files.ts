@@ -276,8 +276,10 @@ async function throughPartial<T>(
  * @throws Error: one sentence, as writeWhole.
  */
 export async function makeFolder(path: string): Promise<void> {
-  await builtin("node:fs/promises")
-    .mkdir(path, { recursive: true })
+  const { mkdir } = builtin("node:fs/promises");
+  await mkdir(path, { recursive: true })
+    // On a disk that is read-only, making several at once is told that one is absent, and making one why.
+    .catch((error) => (error.code === "ENOENT" ? mkdir(path) : Promise.reject(error)))
     .catch((error) => {
       throw notWritten(path, error);
     });
