@@ -62,7 +62,7 @@ function planReconstruction(
   if (!decoder) {
     return {
       maskToken: values(prefix + names.maskToken, [width]),
-      pixels: planner.linear([names.pixels], outputs, width),
+      pixels: planner.linear([names.pixels], outputs, width, { biased: true }),
       decoder: undefined,
     };
   }
@@ -70,9 +70,9 @@ function planReconstruction(
   const [rows, columns] = gridOf(config, config.imageSize);
   return {
     maskToken: values(own.maskToken, [decoder.width]),
-    pixels: planner.linear([own.pixels], outputs, decoder.width),
+    pixels: planner.linear([own.pixels], outputs, decoder.width, { biased: true }),
     decoder: {
-      embed: planner.linear([own.embed], decoder.width, width),
+      embed: planner.linear([own.embed], decoder.width, width, { biased: true }),
       positions: values(own.positions, [1 + rows * columns, decoder.width]),
       blocks: blocks(decoder, decoder.depth),
       norm: planner.norm(own.norm, decoder.width, decoder.eps),
