@@ -26,6 +26,7 @@ export function hieraOf(facts: Facts, imageSize: Pair): Partial<Config> {
       `load: "depths" and "num_heads" of "${name}" must be of the stages that its tensors have; got ${found}`,
     );
   }
+  read.same("embed_dim", seen.width);
   read.same("embed_dim_multiplier", 2);
   const pools = depths.length - 1;
   if (read.count("num_query_pool", 3) !== pools || read.size("query_stride", [2, 2]).some((stride) => stride !== 2)) {

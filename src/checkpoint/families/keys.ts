@@ -21,9 +21,10 @@ export const TRANSFORMERS_KEYS: KeyRules = {
       "bbox_loss_coefficient giou_loss_coefficient eos_coefficient no_object_weight class_weight mask_weight " +
       "dice_weight train_num_points oversample_ratio importance_sample_ratio",
     "initial values":
-      "initializer_range initializer_factor layerscale_value layer_scale_init_value logit_scale_init_value temperature_init_value",
+      "initializer_range initializer_factor layerscale_value layer_scale_init_value logit_scale_init_value temperature_init_value " +
+      "layer_norm_init",
     "the loss of pretraining, and its decoder":
-      "encoder_stride mask_ratio norm_pix_loss decoder_num_attention_heads decoder_hidden_size " +
+      "encoder_stride mask_ratio norm_pix_loss normalize_pixel_loss decoder_depth decoder_num_heads decoder_num_attention_heads decoder_hidden_size " +
       "decoder_num_hidden_layers decoder_intermediate_size",
     "heads for segmentation":
       "pool_scales use_auxiliary_head auxiliary_loss_weight auxiliary_channels auxiliary_num_convs " +
@@ -41,7 +42,7 @@ export const TRANSFORMERS_KEYS: KeyRules = {
       "use_mask_token use_absolute_position_embeddings use_relative_position_bias use_shared_relative_position_bias " +
       "use_mean_pooling num_register_tokens use_swiglu_ffn use_gated_mlp mlp_ratio query_bias key_bias value_bias " +
       "proj_bias mlp_bias pooler_output_size projection_dim projection_size vision_use_head use_head vocab_size " +
-      "max_position_embeddings hidden_size embedding_size hidden_sizes depths width_factor num_patches attention_bias norm_type use_qk_norm " +
+      "max_position_embeddings hidden_size embedding_size hidden_sizes depths num_layers width_factor num_patches attention_bias norm_type use_qk_norm " +
       "n_cls_tokens type_vocab_size project_dim norm_mean norm_std patch_dim use_mid_position_embeddings mask_token",
     "of videos": "video_patch_dim video_temporal_patch_size",
     "of parts that a checkpoint may lack": "pooler_act qkv_bias hidden_act intermediate_size image_size",
