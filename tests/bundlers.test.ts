@@ -271,7 +271,7 @@ suite("what is in a bundle", { skip: noBundlers }, () => {
     classifying: 'await vit.classify("photo.jpg")',
     embedding: 'await vit.embed("photo.jpg")',
   })) {
-    test(`${what} one image loads 145 kB gzip besides its codec, 20 kB of them at first`, (t) => {
+    test(`${what} one image loads 157 kB gzip besides its codec, 20 kB of them at first`, (t) => {
       cpSync("tests/fixtures/image/rgb-420.jpg", join(project, "photo.jpg"));
       const { initial, loaded, modules, gzip } = bundle(`import { load } from "vitrail";
 const vit = await load("node_modules/vitrail/models/default");
@@ -291,11 +291,11 @@ console.log(${code});
       );
       t.diagnostic(`${gzip(initial)} bytes gzip at first, ${gzip(all)} in ${all.length} files`);
       assert.ok(gzip(initial) < 20_000, `${gzip(initial)} bytes at first`);
-      assert.ok(gzip(all) < 145_000, `${gzip(all)} bytes`);
+      assert.ok(gzip(all) < 157_000, `${gzip(all)} bytes`);
     });
   }
 
-  test("a page of Vite whose workers are modules loads 165 kB gzip besides decoders", {
+  test("a page of Vite whose workers are modules loads 170 kB gzip besides decoders", {
     skip: absent("Chromium", BROWSERS.chromium.command),
   }, async (t) => {
     writeFileSync(join(project, "modules.config.js"), 'export default { worker: { format: "es" } };\n');
@@ -311,6 +311,6 @@ console.log(${code});
     assert.doesNotMatch(check(seen, project), /page's own thread/);
     const sum = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
     t.diagnostic(`${sum} bytes gzip in ${sizes.size} files`);
-    assert.ok(sum < 165_000, [...sizes].map((entry) => entry.join(": ")).join(", "));
+    assert.ok(sum < 170_000, [...sizes].map((entry) => entry.join(": ")).join(", "));
   });
 });
