@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { checkAdapter, IA3_KEYS, LORA_KEYS, LYCORIS_KEYS } from "../src/checkpoint/adapter.js";
-import type { Shapes } from "../src/checkpoint/config.js";
 import {
   OPENCLIP_KEYS,
   OPENCLIP_TEXT,
@@ -28,8 +27,8 @@ import {
   parseOpenClip,
   parseTimm,
 } from "../src/image/processors.js";
-import { headerLength, parseHeader } from "../src/io/safetensors.js";
 import { faultOfKeys, harmlessKeys, type KeyRules, type Watched, watch as watchOnly } from "../src/keys.js";
+import { readTensors } from "./tensors.js";
 
 const PARTS = ["prompt_encoder_config", "mask_decoder_config"];
 const NESTED = [
@@ -181,18 +180,12 @@ const STAGED: Readonly<Record<string, string>> = { swin: "hf-swin", swinv2: "hf-
 /** Keys of a class with the sizes of the small checkpoint, and the facts of this one. */
 function stagedFacts(family: string, row: Json) {
   const folder = `tests/fixtures/dense/${STAGED[family]}`;
-  const tensors = shapesIn(`${folder}/model.safetensors`);
+  const read = readTensors(`${folder}/model.safetensors`);
+  const tensors = new Map([...read].map(([name, { dims }]) => [name, { shape: dims, dtype: "F32" }]));
   const own = JSON.parse(readFileSync(`${folder}/config.json`, "utf8")) as Json;
   const top = watch({ ...row, ...own, model_type: family });
   const named = findLayout(tensors)!;
   return { top, facts: { name: "x", file: top.file, seen: observe(named, tensors), named, tensors, stated: {} } };
-}
-
-/** Shapes of the tensors of a file. */
-function shapesIn(path: string): Shapes {
-  const bytes = new Uint8Array(readFileSync(path));
-  const header = bytes.subarray(8, 8 + headerLength(bytes.subarray(0, 8), bytes.length, path));
-  return new Map(parseHeader(header, { name: path, fileSize: bytes.length }).map((info) => [info.name, info]));
 }
 
 /** Facts of backbones that are not DINOv2. */

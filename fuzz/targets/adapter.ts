@@ -1,9 +1,10 @@
 /** adapter_config.json beside names and shapes of an adapter's tensors and of its base's: `planAdapter`. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { planAdapter } from "../../src/checkpoint/adapter.js";
+import { isRecord } from "../../src/checkpoint/json.js";
 import { mutateJson } from "../mutate/json.js";
 import { expect, type Target } from "../target.js";
-import { fixture, isObject, readJson, seedOf, shapesIn, shapesOf } from "./json.js";
+import { fixture, readJson, seedOf, shapesIn, shapesOf } from "./json.js";
 
 interface Input {
   config: unknown;
@@ -35,7 +36,7 @@ const target: Target = {
   bytes: 16e6,
   run(input) {
     const { config, adapter, base } = readJson<Input>(input) ?? {};
-    if (!isObject(config) || !isObject(adapter) || !isObject(base)) return undefined;
+    if (!isRecord(config) || !isRecord(adapter) || !isRecord(base)) return undefined;
     const [own, whole] = [shapesOf(adapter), shapesOf(base)];
     const { changes, own: replaced } = planAdapter("adapter", config as never, own, whole);
     for (const [name, parts] of changes) {

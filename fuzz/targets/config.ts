@@ -4,12 +4,13 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { imageOptions, imageSettings } from "../../src/checkpoint/families/bare.js";
+import { isRecord } from "../../src/checkpoint/json.js";
 import { classesOf, parseConfig } from "../../src/checkpoint/recognize.js";
 import { planWeights } from "../../src/checkpoint/weights.js";
 import { parsePreprocessing } from "../../src/image/processors.js";
 import { mutateJson } from "../mutate/json.js";
 import { expect, type Target } from "../target.js";
-import { fixture, isObject, readJson, seedOf, shapesIn, shapesOf } from "./json.js";
+import { fixture, readJson, seedOf, shapesIn, shapesOf } from "./json.js";
 
 interface Input {
   config: unknown;
@@ -48,13 +49,13 @@ const target: Target = {
   bytes: 16e6,
   async run(input) {
     const { config: json, preprocessor, overrides, tensors } = readJson<Input>(input) ?? {};
-    if (!isObject(tensors) || (json !== undefined && !isObject(json))) return undefined;
+    if (!isRecord(tensors) || (json !== undefined && !isRecord(json))) return undefined;
     const shapes = shapesOf(tensors);
     const { config, named, heads, labels } = await parseConfig(
       "weights",
       json,
       shapes,
-      isObject(overrides) ? overrides : {},
+      isRecord(overrides) ? overrides : {},
     );
     expect(
       labels.every((label) => typeof label === "string"),

@@ -37,9 +37,6 @@ export const shapesOf = (tensors: object) =>
       .map(([name, shape]) => [name, { shape: shape as number[], dtype: "F32" }]),
   );
 
-export const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** As checkpoint.ts lets them through, of a file of 1 MB: a tensor has the elements that it claims. */
 const isShape = (value: unknown): boolean =>
   Array.isArray(value) &&

@@ -1,5 +1,7 @@
 /** A checkpoint's tokenizer.json and tokenizer_config.json, and a text: `createTokenizer`. */
+
 import { readFileSync } from "node:fs";
+import { isRecord } from "../../src/checkpoint/json.js";
 import { createTokenizer } from "../../src/text/tokenizer.js";
 import { mutateJson } from "../mutate/json.js";
 import { expect, type Target } from "../target.js";
@@ -141,7 +143,7 @@ const target: Target = {
   longest: 16_384,
   async run(input) {
     const { tokenizer, config, pad, text } = readJson<Input>(input) ?? {};
-    if (!isObject(tokenizer) || !isObject(config) || typeof text !== "string") return undefined;
+    if (!isRecord(tokenizer) || !isRecord(config) || typeof text !== "string") return undefined;
     const tokenize = await createTokenizer(tokenizer, config, { length: LENGTH, pad: pad === true });
     const ids = tokenize(text);
     expect(pad === true ? ids.length === LENGTH : ids.length <= LENGTH, () => `${ids.length} tokens`);
@@ -153,6 +155,3 @@ const target: Target = {
   },
 };
 export default target;
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -48,6 +48,9 @@ export const choose = (names: readonly string[], exists: (name: string) => boole
 export const blockAt = (names: BlockNames, i: number, stage = 0): string =>
   stageAt(names, stage) + names.at.replace("#", String(i));
 
+/** Most stages, for each of which all tensors are counted: published encoders have four. */
+export const MAX_STAGES = 16;
+
 export const stageAt = ({ stage }: BlockNames, i: number): string => stage?.at.replace("@", String(i)) ?? "";
 
 /** A unit's names with its stage and its place, both from 0. */

@@ -93,7 +93,7 @@ export function planWeights(
     };
   }
 
-  // What comes before the first block is as wide as it.
+  // The embedding is as wide as the first block.
   const embedding = { ...config, width: config.hierarchy?.stages[0]?.width ?? width };
   const tower = { ...config, relativeTable: tableShape(config, stored), grid: gridOf(config, config.imageSize) };
 
@@ -360,7 +360,7 @@ function planStages(
   const { stages } = config.hierarchy!;
   const { merging, widen } = block!.stage!;
   const prefixOf = (stage: number) => blockPrefix + stageAt(block!, stage);
-  // What makes the next map is the stage's, or the next stage's, the first of which has none then.
+  // Merging stands in the stage whose map it makes coarser, or in the next one; the first then has none.
   const own = merging && planner.has(planner.weightOf(prefixOf(0) + merging.reduction));
   return stages.slice(0, count === undefined ? stages.length : 1).map((size, i) => {
     const tower = { ...config, ...size, ...windowsOf(config, i, planner, prefixOf(i), block!) };

@@ -116,7 +116,7 @@ export function loadModelOf(invocation: Invocation, store: string, identity: Ide
     const made = `${excerpt(store)} was made by ${excerpt(identity.model)}, a folder or file`;
     throw new Error(`${args.command} needs --model: ${made}`);
   }
-  // What made it is in its precision.
+  // Vectors of another precision could not be compared.
   const { precision = identity.precision as LoadOptions["precision"] } = args.load;
   const named = model === "default" ? undefined : model;
   return loadModel({ ...invocation, args: { ...args, model: named, load: { ...args.load, precision } } });

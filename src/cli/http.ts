@@ -100,7 +100,7 @@ export async function listen(
     url: `http://${isIPv6(host) ? `[${host}]` : host}:${address.port}`,
     close() {
       closing = true;
-      // Of those that are open Node looks for late ones no more.
+      // Node stops to look for late connections when the server closes.
       const late = setTimeout(() => {
         for (const [socket, request] of connections) if (!request?.complete) socket.destroy();
       }, keepAliveTimeout);

@@ -182,6 +182,7 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
       const able = passing();
       const gains = rateApart(images, able.length) >= rateTogether(modelNow()?.kernels.threads ?? 1);
       const lane = gains ? leastBusy(able) : undefined;
+      if (!lane) return undefined;
       const job: PassJob = {
         id: ids++,
         list: listOf(signal),
@@ -190,15 +191,12 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
         endable: signal !== undefined,
         ...options,
       };
-      return (
-        lane &&
-        give<PassAnswer>(lane, job, [], signal)?.then((answer) => {
-          if (!(answer?.outputs instanceof Error)) return answer?.outputs;
-          // There may be room on the calling thread, which has the error at first hand otherwise.
-          if (answer.outputs.message.startsWith("wasm: ")) return undefined;
-          throw answer.outputs;
-        })
-      );
+      return give<PassAnswer>(lane, job, [], signal)?.then((answer) => {
+        if (!(answer?.outputs instanceof Error)) return answer?.outputs;
+        // There may be room on the calling thread, which has the error at first hand otherwise.
+        if (answer.outputs.message.startsWith("wasm: ")) return undefined;
+        throw answer.outputs;
+      });
     },
     dispose() {
       disposed = true;

@@ -49,7 +49,7 @@ function largest(config: ModelConfig, all: Heads, imageSize: readonly [number, n
   const tokens = prefixTokens + rows * columns;
   const inputs = config.resnet ? 0 : config.inputChannels * patchSize[0] * patchSize[1];
   const cols = Math.max(inputs, poolerWidth, features, classes);
-  // Of a stage, whose windows may reach beyond its map.
+  // A stage has more tokens than its map where windows reach beyond it.
   const encoders = stagesOf(config, [rows, columns]).map(({ width, mlpWidth, heads, tokens, keys }) => {
     const widest = tokens * to8(Math.max(3 * width, mlpWidth * (gated ? 2 : 1)));
     return Math.max(widest, attentions ? heads * tokens * to8(keys) : 0);

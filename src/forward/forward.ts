@@ -116,7 +116,7 @@ export async function forward(
   async function finish(): Promise<Partial<Outputs>> {
     const ofImages = await Promise.all(images.map(arrived));
     const outputs: Partial<Outputs> = {
-      // Of hiddenState all images are one pass.
+      // Images given as hiddenState are one pass.
       ...(config.naflex && inputs.pixelValues
         ? padTogether(ofImages, inputs.pixelValues.dims[1]!)
         : concatenated(ofImages)),

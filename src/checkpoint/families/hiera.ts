@@ -5,8 +5,7 @@ import type { StageConfig } from "../../vit/hierarchy.js";
 import type { Config } from "../config.js";
 import { positive, reader } from "../json.js";
 import { weightOf } from "../layouts.js";
-import { blockAt, depthOf, type Facts, stageAt } from "../observe.js";
-import { MAX_STAGES } from "./swin.js";
+import { blockAt, depthOf, type Facts, MAX_STAGES, stageAt } from "../observe.js";
 
 /** transformers' HieraConfig. Every stage but the first begins with a map that is half as fine, as all that are published do. */
 export function hieraOf(facts: Facts, imageSize: Pair): Partial<Config> {

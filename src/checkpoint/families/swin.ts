@@ -5,11 +5,8 @@ import type { StageConfig, StagesConfig } from "../../vit/hierarchy.js";
 import type { Config } from "../config.js";
 import { isRecord, positive, reader } from "../json.js";
 import { weightOf } from "../layouts.js";
-import { blockAt, depthOf, type Facts, stageAt } from "../observe.js";
+import { blockAt, depthOf, type Facts, MAX_STAGES, stageAt } from "../observe.js";
 import { plain, probabilitiesOf, TIMM_INTERPOLATION } from "./bare.js";
-
-/** Most stages, for each of which all tensors are counted: published encoders have four. */
-export const MAX_STAGES = 16;
 
 /** Most lines and columns of a window, all of whose pairs of tokens have biases: published are 7 to 24. */
 const MAX_WINDOW = 64;
