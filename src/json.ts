@@ -79,10 +79,13 @@ export function kindOf(value: unknown): string {
   return typeof value === "object" && value !== null ? "an object" : String(value);
 }
 
-/** Line breaks and control characters that JSON leaves as they are: DEL, C1 and the separators of Unicode. */
-const UNPRINTED = /[\x7f-\x9f\u2028\u2029]/g;
+/** Line breaks and control characters, of which JSON leaves some as they are: DEL, C1 and the separators of Unicode. */
+const UNPRINTED = /[\p{Cc}\u2028\u2029]/gu;
 
 const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/** A text on one line: line breaks and control characters by their codes, as JSON and patterns have them. */
+export const onOneLine = (text: string): string => text.replace(UNPRINTED, escaped);
 
 /**
  * A value as JSON for a message, on one line and cut after `most` characters; what is beyond them is not looked at, however much
@@ -92,7 +95,7 @@ export function excerpt(value: unknown, most = 80): string {
   let text = "";
   function write(x: unknown): void {
     if (text.length > most) return;
-    if (typeof x === "string") text += JSON.stringify(x.slice(0, most + 1)).replace(UNPRINTED, escaped);
+    if (typeof x === "string") text += onOneLine(JSON.stringify(x.slice(0, most + 1)));
     else if (typeof x === "function" || typeof x === "symbol") text += typeof x;
     else if (typeof x !== "object" || x === null) text += String(x);
     else if (ArrayBuffer.isView(x)) text += `${x.constructor.name} of ${x.byteLength} bytes`;

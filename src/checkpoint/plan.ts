@@ -11,7 +11,7 @@ import {
   type Tensor,
   type WeightTarget,
 } from "../backend.js";
-import { excerpt } from "../json.js";
+import { excerpt, onOneLine } from "../json.js";
 import { widen } from "../numerics/elements.js";
 import { WEIGHT_RANGE } from "../numerics/quantize.js";
 import type { BatchNormPlan, LinearPlan, Planned, Source, TensorPlan, ValuesPlan } from "../planned.js";
@@ -353,7 +353,7 @@ function compare(
 
 /** A pattern of names, for messages: as many of them as a message may hold, else of what they begin with. */
 export function patternOf(names: readonly string[]): string {
-  const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+  const escaped = (text: string) => onOneLine(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"));
   const short = [...new Set(names.map((name) => (names.length > 4 ? name.slice(0, name.indexOf(".") + 1) : name)))];
   const all = short.every((name) => name !== "" && name.length <= 80) && short.length <= 4 ? short : [];
   if (all.length === 0) return "/…/";
