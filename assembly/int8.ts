@@ -15,8 +15,8 @@ import { INTEGER_PANELS, INTEGER_ROWS, integerTile } from "./tiles.gen";
 
 /** Largest magnitudes that count as a row of zeros. */
 const LEAST: f32 = 7.888609052210118e-31;
-/** 1.5·2^23; its bits less the 64 that weights are offset by; 127; a sign bit, none; its bits and the 128 that probabilities have less. */
-const TABLE: usize = memory.data<u32>([0x4b400000, 0x4b3fffc0, 127, 0x80000000, 0, 0x4b400080]);
+/** 1.5·2^23; its bits less the 64 that weights are offset by; 127; its bits and the 128 that probabilities have less. */
+const TABLE: usize = memory.data<u32>([0x4b400000, 0x4b3fffc0, 127, 0x4b400080]);
 /** 63 and -64, the range of a weight; -126, the least exponent. */
 const RANGE: usize = memory.data<f32>([63, -64, -126]);
 const LOG2_255: f32 = 7.994353294372559;
@@ -93,19 +93,6 @@ export function quantizeBlock(tile: u32, a: usize, x: usize, stride: usize, last
   }
 }
 
-/** Largest of 0 and the values of a row, or of their negatives. */
-function largestOf(x: usize, k: usize, negative: bool): f32 {
-  const flip = v128.load32_splat(TABLE + (negative ? 12 : 16));
-  let m = f32x4.splat(0);
-  let i: usize = 0;
-  for (const whole = (k & ~3) << 2; i < whole; i += 16) m = f32x4.pmax(m, v128.xor(flip, v128.load(x + i)));
-  m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 2, 3, 0, 1));
-  m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 1, 0, 3, 2));
-  let largest = f32x4.extract_lane(m, 0);
-  for (; i < k << 2; i += 4) largest = max(largest, negative ? -load<f32>(x + i) : load<f32>(x + i));
-  return largest;
-}
-
 /** Largest magnitude of a row: four at once, as one would wait for itself (a third of the time of ViT-Ti's packing). */
 function magnitudeOf(x: usize, k: usize): f32 {
   let m = f32x4.splat(0);
@@ -121,11 +108,17 @@ function magnitudeOf(x: usize, k: usize): f32 {
   }
   m = f32x4.pmax(f32x4.pmax(m, m1), f32x4.pmax(m2, m3));
   for (const whole = (k & ~3) << 2; i < whole; i += 16) m = f32x4.pmax(m, f32x4.abs(v128.load(x + i)));
-  m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 2, 3, 0, 1));
-  m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 1, 0, 3, 2));
-  let largest = f32x4.extract_lane(m, 0);
+  let largest = largestLane(m);
   for (; i < k << 2; i += 4) largest = max(largest, abs(load<f32>(x + i)));
   return largest;
+}
+
+// @ts-ignore: decorator
+@inline
+function largestLane(m: v128): f32 {
+  m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 2, 3, 0, 1));
+  m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 1, 0, 3, 2));
+  return f32x4.extract_lane(m, 0);
 }
 
 /** Integers of a row, four bytes (or two pairs of i16) every `step` bytes. Returns their sum. */
@@ -182,7 +175,7 @@ export function quantizeExponentials(tile: u32, a: usize, i: usize, x: usize, co
   const rows = integerTileRows(tile);
   const step = rows << 2;
   const rounding = v128.load32_splat(TABLE);
-  const offset = v128.load32_splat(TABLE + 20);
+  const offset = v128.load32_splat(TABLE + 12);
   const low = constant(RANGE, 2);
   const top = f32x4.splat(most - LOG2_255);
   const magic = constant(EXP2, 0);
@@ -266,8 +259,16 @@ export function quantizeWeight(
     if (scales) {
       scale = load<f32>(scales + (i << 2));
     } else {
-      const high = largestOf(x, k, false);
-      const low = largestOf(x, k, true);
+      let most4 = f32x4.splat(0);
+      let least4 = most4;
+      for (let e: usize = 0; e < k; e += 4) {
+        let v = v128.load(x + (e << 2));
+        if (e + 4 > k) v = v128.and(v, tail);
+        most4 = f32x4.pmax(most4, v);
+        least4 = f32x4.pmin(least4, v);
+      }
+      const high = largestLane(most4);
+      const low = largestLane(f32x4.neg(least4));
       if (max(high, low) < LEAST) {
         inverse = 0;
       } else {
@@ -318,14 +319,21 @@ export function quantizeColumns(
     const mean = v128.load(means);
     const panel = b + (j >> 3) * bytes;
     const half = j & 4;
-    let high = f32x4.splat(0);
-    let low = f32x4.splat(0);
+    let high = zero;
+    let low = zero;
+    let high1 = zero;
+    let low1 = zero;
     let from = x;
-    for (let row: usize = 0; row < rows; row++, from += stride) {
+    for (const last = x + (rows - 1) * stride; from <= last; from += 2 * stride) {
       const v = f32x4.sub(v128.load(from), mean);
+      const v1 = f32x4.sub(v128.load(min(from + stride, last)), mean);
       high = f32x4.pmax(high, v);
       low = f32x4.pmin(low, v);
+      high1 = f32x4.pmax(high1, v1);
+      low1 = f32x4.pmin(low1, v1);
     }
+    high = f32x4.pmax(high, high1);
+    low = f32x4.pmin(low, low1);
     const none = f32x4.lt(f32x4.pmax(high, f32x4.neg(low)), f32x4.splat(LEAST));
     const widest = f32x4.pmax(f32x4.div(high, constant(RANGE, 0)), f32x4.div(low, constant(RANGE, 1)));
     const scale = v128.bitselect(one, widest, none);
@@ -368,10 +376,16 @@ export function quantizeColumns(
 export function columnMeans(to: usize, x: usize, stride: usize, rows: usize, columns: usize): void {
   const count = f32x4.splat(<f32>rows);
   for (let j: usize = 0; j < columns; j += 4, x += 16, to += 16) {
-    let sum = v128.load(x);
-    const end = x + rows * stride;
-    for (let from = x + stride; from < end; from += stride) sum = f32x4.add(sum, v128.load(from));
-    v128.store(to, f32x4.div(sum, count));
+    let sum = f32x4.splat(0);
+    let sum1 = sum;
+    let from = x;
+    const last = x + (rows - 1) * stride;
+    for (; from < last; from += 2 * stride) {
+      sum = f32x4.add(sum, v128.load(from));
+      sum1 = f32x4.add(sum1, v128.load(from + stride));
+    }
+    if (from == last) sum = f32x4.add(sum, v128.load(from));
+    v128.store(to, f32x4.div(f32x4.add(sum, sum1), count));
   }
 }
 
