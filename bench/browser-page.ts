@@ -1,5 +1,6 @@
 /** What browser.ts has a page run: engines on the same work, in turns. Its address has the question; it posts the timings. */
 import { load } from "../src/index.js";
+import { IMAGE, random } from "./models.js";
 
 export type PageEngine = "vitrail" | "onnxruntime-web" | "transformers.js";
 
@@ -35,22 +36,12 @@ interface Contender {
 const ROUNDS = 5;
 /** Least milliseconds and runs of a turn, after one run that does not count. */
 const TURN = { ms: 60, runs: 2 };
-const SIDE = 224;
 
 const question: PageQuestion = JSON.parse(decodeURIComponent(location.search.slice(1)));
 
-/** Numbers like those of normalized pixels, the same for all. */
-function noise(length: number): Float32Array<ArrayBuffer> {
-  let seed = 1;
-  return Float32Array.from({ length }, () => {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    return seed / 2 ** 31 - 1;
-  });
-}
-
 const address = (path: string) => new URL(path, location.origin).href;
 const thirdparty = (path: string) => import(address(`/thirdparty/${path}`));
-const pixels = () => ({ dims: [1, 3, SIDE, SIDE], data: noise(3 * SIDE * SIDE) });
+const pixels = () => ({ dims: [1, 3, IMAGE, IMAGE], data: random(3 * IMAGE * IMAGE, 1, 1) });
 
 const TRANSFORMERS = "@huggingface/transformers";
 
