@@ -294,7 +294,7 @@ function createModel(
   }
 
   async function run(
-    inputs: Inputs,
+    inputs: Inputs | (() => Inputs),
     outputs: readonly OutputName[],
     check: () => void,
     options: Parameters<Engine["forward"]>[3],
@@ -341,26 +341,26 @@ function createModel(
     live().value.draws && (!sources || sources.includes("bytes")) ? drawing(input) : undefined;
   const undrawn = () => undefined;
 
-  /** Inputs of the forward passes for an image: one, or as many as its crops take. */
-  function* inputsOf(image: SeenImage | DrawnImage): Generator<Inputs> {
-    if ("sampling" in image) yield { pixelValues: image };
-    else if (config.naflex) yield patchesOf(valuesOfSeen(image, preprocessing), image, config.patchSize[0]);
+  /** Makers of the inputs of the forward passes for an image: one, or as many as its crops take. */
+  function* inputsOf(image: SeenImage | DrawnImage): Generator<() => Inputs> {
+    if ("sampling" in image) yield () => ({ pixelValues: image });
+    else if (config.naflex) yield () => patchesOf(valuesOfSeen(image, preprocessing), image, config.patchSize[0]);
     else {
       const crops = cropsOf(image);
-      for (let i = 0; i < crops.length; i += CROPS) yield { pixelValues: valuesOf(crops.slice(i, i + CROPS)) };
+      for (let i = 0; i < crops.length; i += CROPS) yield () => ({ pixelValues: valuesOf(crops.slice(i, i + CROPS)) });
     }
   }
 
   /** Runs the passes of an image, and gives their outputs as those of one. */
   async function runAll(
-    passes: Iterable<Inputs>,
+    passes: Iterable<() => Inputs>,
     more: Inputs | undefined,
     outputs: readonly OutputName[],
     check: () => void,
     options: Parameters<Engine["forward"]>[3],
   ): Promise<Partial<Outputs>> {
     const results: Partial<Outputs>[] = [];
-    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, options));
+    for (const made of passes) results.push(await run(() => ({ ...made(), ...more }), outputs, check, options));
     return concatenated(results);
   }
 
@@ -448,7 +448,13 @@ function createModel(
           crops: "crops" in image ? image.crops : undefined,
           run: (outputs, inputs) =>
             // An embedding takes the place of pixels.
-            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, passing()) as never,
+            runAll(
+              inputs?.imageEmbeddings ? [() => ({})] : inputsOf(image),
+              inputs,
+              outputs,
+              check,
+              passing(),
+            ) as never,
         }),
       boxes,
     );

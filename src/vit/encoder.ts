@@ -229,7 +229,8 @@ export async function encode(
       attendInWindows(backend, y, a.qkv, attention, { images, heads, grid: places.grid!, probabilities });
     } else {
       const decomposed = attention.decomposed && decomposedOf(attention.decomposed, places.grid!);
-      backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, decomposed, probabilities });
+      const integers = attention.qkv.precision === "int8";
+      backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, decomposed, probabilities, integers });
     }
     return y;
   }
