@@ -656,9 +656,11 @@ function createModel(
       live();
       checkNames("forward", options, { outputs: true, blocks: true, interpolatePositions: true, signal: true });
       const { outputs = ["logits"], blocks, interpolatePositions, signal } = options;
-      return (await call(signal, (check) =>
-        run(inputs ?? {}, outputs, check, { blocks, interpolatePositions, signal }),
-      )) as never;
+      return (await call(signal, (check) => {
+        // One of a batch is worth no copy of the others.
+        const images = (inputs?.pixelValues as Partial<Tensor> | undefined)?.dims?.[0] === 1 ? callsAtOnce() : 1;
+        return run(inputs ?? {}, outputs, check, { blocks, interpolatePositions, signal, images });
+      })) as never;
     },
     preprocess: preprocess as Model["preprocess"],
     preprocessBytes,

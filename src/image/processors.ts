@@ -526,8 +526,12 @@ function sizesOf(
   const keepsShape = flagOf(config, "keep_aspect_ratio", false);
   const divisor = count("size_divisor", 1);
   if (divisor > MAX_DIVISOR) throw unsupported("size_divisor", `must be at most ${MAX_DIVISOR}`, divisor);
-  const pads = flagOf(config, "do_pad", false) && divisor > 1;
-  return { resize: { mode, width, height, multiple, keepsShape }, width, height, ...(pads && { divisor }) };
+  const pads = flagOf(config, "do_pad", false);
+  // transformers' class on PIL images leaves out a border that has no divisor, and its other one fails at it.
+  if (pads && processor === "torchvision" && (config.size_divisor ?? null) === null) {
+    throw unsupported("size_divisor", "must be a number where do_pad is true", config.size_divisor);
+  }
+  return { resize: { mode, width, height, multiple, keepsShape }, width, height, ...(pads && divisor > 1 && { divisor }) };
 }
 
 /**
