@@ -224,6 +224,17 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     t.diagnostic(`longest task: ${await page.run("Math.max(0, ...longTasks).toFixed(0)")} ms`);
   });
 
+  test("no chunk imports from a worker's entry, of which WebKit would make a second one", () => {
+    const chunks = readdirSync(join(site, "assets")).filter((name) => name.endsWith(".js"));
+    const entries = chunks.filter((name) => /^(worker|lane|thread)-/.test(name));
+    assert.ok(entries.length >= 4, entries.join());
+    for (const chunk of chunks) {
+      const text = readFileSync(join(site, "assets", chunk), "utf8");
+      const [, imported] = /(?:from|import)\s*["'`]\.\/((?:worker|lane|thread)-[\w-]+\.js)/.exec(text) ?? [];
+      assert.equal(imported, undefined, chunk);
+    }
+  });
+
   test("pointing: the map follows, with the library's cosines", async (t) => {
     await view("look");
     await page.move("#window", 0.44, 0.31);

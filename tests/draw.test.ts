@@ -1,6 +1,6 @@
 /** Pictures in terminals: what each protocol says is decoded back to pixels; and the command that draws them. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ import { picture } from "../src/cli/picture.js";
 import { taskCommand } from "../src/cli/task.js";
 import { createTerminal } from "../src/cli/terminal.js";
 import { decode, type RgbImage } from "../src/image/index.js";
+import { absent, find } from "./installed.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "vitrail-draw-"));
 after(() => rmSync(scratch, { recursive: true }));
@@ -116,6 +117,14 @@ test("sixels are the pixels in 252 colors, and their means the same", async () =
   const { most } = differences(made, IMAGE);
   assert.ok(most <= 64, `${most}`);
   assert.ok(Math.abs(meanOf(made) - meanOf(IMAGE)) < 2, `${meanOf(made)} of ${meanOf(IMAGE)}`);
+});
+
+const sixel2png = find("sixel2png");
+test("libsixel reads the same of them", { skip: absent("sixel2png", sixel2png) }, async () => {
+  const text = await graphicsText(IMAGE, "sixel");
+  const { data, width, height } = await decode(execFileSync(sixel2png!, { input: text }));
+  const { most } = differences({ data: new Uint8Array(data), width, height }, ofSixels(text));
+  assert.ok(most <= 1, `${most}`);
 });
 
 test("half blocks are two pixels each, in 24-bit colors or the nearest of 256", async () => {
