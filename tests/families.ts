@@ -180,6 +180,14 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-hiera"],
   },
   {
+    family: "ViTDet, ViTMatte",
+    transformers: ["vitdet", "vitmatte"],
+    timm: [],
+    others: [],
+    tasks: "mattes by trimaps; maps, features",
+    fixtures: ["hf-vitdet", "hf-vitmatte"],
+  },
+  {
     family: "Pixio, RADIO",
     transformers: ["pixio", "radio"],
     timm: [],
@@ -311,6 +319,11 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   [
     "MAE's decoder and masked image modelling",
     ...["heads/reconstruction.ts", "vit/masking.ts", "checkpoint/families/mae.ts", "pictures/reconstruction.ts"],
+  ],
+  [
+    "ViTDet and ViTMatte",
+    ...["vitdet", "vit/bottleneck.ts", "heads/matting.ts", "checkpoint/families/vitdet.ts"],
+    ...["image/trimap.ts", "tasks/matte.ts", "tasks/dense/matte.ts", "tasks/trimap.ts"],
   ],
   ["Hiera", "hieraBlock", "vit/query-pool.ts", "checkpoint/families/hiera.ts"],
   [

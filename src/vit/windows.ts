@@ -27,10 +27,18 @@ export interface Shift {
   readonly several?: boolean;
 }
 
-export const decomposedOf = (tables: Tables, [height, width]: Pair): Decomposed => ({
-  ...{ height, width },
-  ...tables,
-});
+/** Decomposed positions of a grid of any size. */
+export function decomposedOf(backend: Backend, { down, across }: Tables, [height, width]: Pair): Decomposed {
+  /** A table of offsets of so many tokens, interpolated where it is of another number (ViTDet's get_rel_pos). */
+  function fitted(table: Matrix, tokens: number): Matrix {
+    const rows = 2 * tokens - 1;
+    if (table.rows === rows) return table;
+    const out = backend.createTensor(rows, table.cols);
+    backend.resizeMap(out, table, { height: table.rows, width: 1, outHeight: rows, outWidth: 1, aligned: false });
+    return out;
+  }
+  return { height, width, down: fitted(down, height), across: fitted(across, width) };
+}
 
 /** Layers of SwinV2 that make biases of distances, of two numbers a value of each head (Liu et al. 2022, section 3.3). */
 export interface Continuous {
@@ -121,7 +129,7 @@ export function attendInWindows(backend: Backend, out: Matrix, qkv: Matrix, atte
   const inner = backend.createTensor(count, out.cols);
   backend.toWindows(inside, qkv, outside(), map);
   const bias = table && biasOf(table);
-  const tables = decomposed && decomposedOf(decomposed, size);
+  const tables = decomposed && decomposedOf(backend, decomposed, size);
   const windows = bias && shift && { down, across };
   backend.attention(inner, inside, { heads, tokens, bias, windows, decomposed: tables, probabilities });
   backend.fromWindows(out, inner, map);

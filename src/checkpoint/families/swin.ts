@@ -132,7 +132,8 @@ export function fromTimmSwin(facts: Facts, architecture: string): Omit<Config, "
     const shift: Pair = [Math.floor(window[0] / 2), Math.floor(window[1] / 2)];
     return { ...stage, window, shift, ...(sizes[i]! > 0 && { trainedWindow: sizes[i]! }) };
   });
-  const any = read.flag("dynamic_img_size", false) || !read.flag("strict_img_size", true);
+  const strict = read.flag("strict_img_size", true);
+  const any = read.flag("dynamic_img_size", false) || !strict;
   const pooling = read.text("global_pool") ?? (readFile.text("global_pool") || "avg");
   const POOLINGS = { avg: "mean", max: "max", avgmax: "mean+max", "": "none" } as const;
   if (!Object.hasOwn(POOLINGS, pooling)) {
