@@ -166,10 +166,10 @@ const ROWS: readonly Row[] = [
   {
     family: "Swin, SwinV2",
     transformers: ["swin", "swinv2"],
-    timm: ["swin_", "swin_s3_", "swinv2_"],
+    timm: ["swin_", "swin_s3_", "swinv2_", "swinv2_cr_"],
     others: [],
     tasks: CLASSES,
-    fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2"],
+    fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2", "timm-swinv2-cr"],
   },
   {
     family: "Hiera",
@@ -313,7 +313,15 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ],
   [
     "Swin and SwinV2",
-    ...["swinBlock", "swinInMemory", "timmSwin", "vit/stages.ts", "vit/windows.ts", "checkpoint/stages.ts"],
+    ...[
+      "swinBlock",
+      "swinInMemory",
+      "timmSwin",
+      "timmSwinCr",
+      "vit/stages.ts",
+      "vit/windows.ts",
+      "checkpoint/stages.ts",
+    ],
     "checkpoint/families/swin.ts",
   ],
   [

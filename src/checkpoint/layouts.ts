@@ -67,6 +67,8 @@ export interface BlockNames {
   readonly stage?: { readonly at: string; readonly merging?: MergingNames; readonly widen?: string };
   readonly attentions: Some<AttentionNames>;
   readonly mlps: Some<MlpNames>;
+  /** Norm of z behind some blocks. */
+  readonly closing?: string;
   /** Prefix of convolutions and their norms behind them, of some blocks; "#" stands for their numbers, from 1 to 3. */
   readonly bottleneck?: { readonly convolution: string; readonly norm: string };
   /** Attention and MLP read the same z (Dehghani et al. 2023), and the rows of this tensor are fc1, then qkv. */
@@ -745,6 +747,16 @@ const timmSwin: BlockNames = {
   mlps: [timmMlp],
 };
 
+/** timm's swinv2_cr. */
+const timmSwinCr: BlockNames = {
+  ...timmSwin,
+  stage: { at: "stages.@.", merging: { norm: "downsample.norm", reduction: "downsample.reduction" } },
+  attentions: [
+    { ...timmAttention, continuous: ["attn.meta_mlp.fc1", "attn.meta_mlp.fc2"], cosine: "attn.logit_scale" },
+  ],
+  closing: "norm3",
+};
+
 /** timm: vision_transformer.py, deit.py, beit.py, eva.py, resnetv2.py; also the files of facebookresearch's dino, mae and deit. */
 const timm: Layout = {
   name: "timm",
@@ -791,6 +803,7 @@ const timm: Layout = {
       mlps: [{ norm: "in_norm", fc1: [], bias: "mlp_bias", fc2: ["mlp_out_proj"], scales: ["ls.gamma"] }],
     },
     timmSwin,
+    timmSwinCr,
   ],
   norm: "norm",
   pooledNorm: "fc_norm",

@@ -351,6 +351,7 @@ type TowerConfig = EncoderConfig &
     /** Windows of a stage, shifted. */
     readonly stage?: WindowOf;
     readonly trainedWindow?: number;
+    readonly closed?: readonly number[];
     readonly grid?: readonly [number, number];
   };
 
@@ -372,9 +373,10 @@ function planBlocks(
     );
     const mlps = names.mlps.map((part) => planMlp(planner, layout, config, { at, first }, part, parallel?.fc1));
     if (parallel) return [[...attentions, ...mlps]];
-    return config.bottlenecks?.includes(i)
-      ? [attentions, mlps, [planBottleneck(planner, config, at, names)]]
-      : [attentions, mlps];
+    const steps = [attentions, mlps];
+    if (config.bottlenecks?.includes(i)) return [...steps, [planBottleneck(planner, config, at, names)]];
+    if (!config.closed?.includes(i)) return steps;
+    return [...steps, [{ kind: "norm", norm: planner.norm(at + names.closing!, config.width, config.eps) }]];
   });
 }
 

@@ -68,7 +68,9 @@ export interface Experts {
 /** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
 export type Block = readonly (readonly Branch[])[];
 
-type Branch = Attention | Mlp | Bottleneck;
+/** A norm of z itself, behind some blocks (timm's swinv2_cr). */
+type Closing = { readonly kind: "norm"; readonly norm: Norm };
+type Branch = Attention | Mlp | Bottleneck | Closing;
 
 /** Places of tokens, as attention sees them: biases of the scores, or turns of queries and keys. */
 export interface Places {
@@ -253,10 +255,8 @@ export async function encode(
 
   /** z += out(y), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
   function add(branch: Branch, y: Matrix): void {
-    if (branch.kind === "bottleneck") {
-      addBottleneck(backend, z, branch, activation, places.grid!);
-      return;
-    }
+    if (branch.kind === "norm") return backend.layerNorm(z, z, branch.norm);
+    if (branch.kind === "bottleneck") return addBottleneck(backend, z, branch, activation, places.grid!);
     const { out, subNorm, norm } = branch;
     if (branch.kind === "mlp" && branch.experts) {
       const { layers, column } = branch.experts;

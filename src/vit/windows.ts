@@ -46,20 +46,26 @@ export interface Continuous {
   readonly hidden: Float32Array;
   readonly bias: Float32Array;
   readonly out: Float32Array;
+  /** [heads] of timm's swinv2_cr, whose values are the biases, of natural logarithms of distances in tokens; else none. */
+  readonly outBias?: Float32Array;
   /** Window whose farthest token counts as 8 on the logarithmic scale. */
   readonly reach: Pair;
 }
 
 const tables = new WeakMap<Continuous, Float32Array>();
 
-/** Table of biases of a window's offsets, [(2h-1)(2w-1), heads]: 16 σ(out · relu(hidden · c + bias)), once for each block. */
+/**
+ * Table of biases of a window's offsets, [(2h-1)(2w-1), heads], once for each block: 16 σ(out · relu(hidden · c + bias)), or
+ * out · relu(hidden · c + bias) + outBias.
+ */
 function tableOf(layers: Continuous, size: Pair): Float32Array {
   const known = tables.get(layers);
   if (known) return known;
-  const { hidden, bias, out, reach } = layers;
+  const { hidden, bias, out, outBias, reach } = layers;
   const heads = out.length / bias.length;
   const [height, width] = [2 * size[0] - 1, 2 * size[1] - 1];
   const distance = (offset: number, axis: 0 | 1) => {
+    if (outBias) return Math.sign(offset) * Math.log1p(Math.abs(offset));
     const x = (offset / Math.max(reach[axis] - 1, 1)) * 8;
     return (Math.sign(x) * Math.log2(1 + Math.abs(x))) / 3;
   };
@@ -72,7 +78,7 @@ function tableOf(layers: Continuous, size: Pair): Float32Array {
     for (let h = 0; h < heads; h++) {
       let sum = 0;
       for (const [j, value] of inner.entries()) sum += out[h * inner.length + j]! * value;
-      table[i * heads + h] = 16 / (1 + Math.exp(-sum));
+      table[i * heads + h] = outBias ? sum + outBias[h]! : 16 / (1 + Math.exp(-sum));
     }
   }
   tables.set(layers, table);

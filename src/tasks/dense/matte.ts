@@ -24,11 +24,10 @@ export function begin(model: TaskModel, { trimap: given, signal }: MatteOptions)
 
 /** The trimap of the image at a place: the only one of an image that is no list. */
 function placesOf(given: MatteOptions["trimap"], images: number | undefined): (place: number) => TrimapInput {
-  if (images === 0) return () => given as TrimapInput;
   if (given === undefined || given === null) {
     throw new TypeError("matte: trimap must be an image, 0 beside the object, 255 on it and 128 between; got none");
   }
-  if (images === undefined && !Array.isArray(given)) return () => given as TrimapInput;
+  if (images === 0 || (images === undefined && !Array.isArray(given))) return () => given as TrimapInput;
   if (Array.isArray(given) && given.length === images) return (place) => given[place];
   const got = Array.isArray(given) ? `a list of ${given.length}` : "one";
   throw new TypeError(
