@@ -331,7 +331,7 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ],
   [
     "ViTDet and ViTMatte",
-    ...["vitdet", "vit/bottleneck.ts", "heads/matting.ts", "checkpoint/families/vitdet.ts"],
+    ...["vitdet", "vit/further.ts", "heads/matting.ts", "checkpoint/families/vitdet.ts"],
     ...["image/trimap.ts", "tasks/matte.ts", "tasks/dense/matte.ts", "tasks/trimap.ts"],
   ],
   ["Hiera", "hieraBlock", "vit/query-pool.ts", "checkpoint/families/hiera.ts"],

@@ -1,7 +1,7 @@
 /** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
 import { nextTask } from "../waiting.js";
-import { addBottleneck, type Bottleneck } from "./bottleneck.js";
+import { type Further, runFurther } from "./further.js";
 import { attendInWindows, type Continuous, decomposedOf, mapsOf, type Tables, type WindowOf } from "./windows.js";
 
 /** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */
@@ -68,9 +68,7 @@ export interface Experts {
 /** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
 export type Block = readonly (readonly Branch[])[];
 
-/** A norm of z itself, behind some blocks (timm's swinv2_cr). */
-type Closing = { readonly kind: "norm"; readonly norm: Norm };
-type Branch = Attention | Mlp | Bottleneck | Closing;
+type Branch = Attention | Mlp | Further;
 
 /** Places of tokens, as attention sees them: biases of the scores, or turns of queries and keys. */
 export interface Places {
@@ -256,8 +254,8 @@ export async function encode(
 
   /** z += out(y), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
   function add(branch: Branch, y: Matrix): void {
-    if (branch.kind === "norm") return void backend.layerNorm(z, z, branch.norm);
-    if (branch.kind === "bottleneck") return void addBottleneck(backend, z, branch, activation, places.grid!);
+    if (branch.kind !== "attention" && branch.kind !== "mlp")
+      return void runFurther(backend, z, branch, activation, places);
     const { out, subNorm, norm } = branch;
     if (branch.kind === "mlp" && branch.experts) {
       const { layers, column } = branch.experts;

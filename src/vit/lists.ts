@@ -6,6 +6,12 @@ import { inOrder } from "./order.js";
 import type { Tensor } from "./outputs.js";
 import { planes } from "./resnet.js";
 
+/** Hidden states as maps, of encoders whose library has them so. */
+export const mapsOf = (
+  { windows, pretrainedSize }: { readonly windows: unknown; readonly pretrainedSize?: unknown },
+  grid: readonly [number, number],
+) => ({ grid: windows || pretrainedSize ? grid : undefined, channelsFirst: pretrainedSize !== undefined });
+
 /**
  * Taps on an encoder that fill the lists that are asked for, which begin with tokens z.
  * @param how order: of the tokens in the lists, if it is another than in z; grid: of the tokens, where hidden states are maps of

@@ -10,7 +10,7 @@ import { filtersOf } from "./filters.js";
 import { finishTokens } from "./given.js";
 import type { StagesConfig } from "./hierarchy.js";
 import type { DrawnValues } from "./inputs.js";
-import { listsOf } from "./lists.js";
+import { listsOf, mapsOf } from "./lists.js";
 import { keepPatches, type Masking, maskPatches } from "./masking.js";
 import { inOrder, libraryOrder } from "./order.js";
 import type { Tensor } from "./outputs.js";
@@ -138,9 +138,7 @@ export async function encodeImages(
 
   // z_l for l = 1 … L                                                                   (2, 3)
   const names = { states: "hiddenStates", attentions: "attentions", queries: "queries", keys: "keys" } as const;
-  const channelsFirst = config.pretrainedSize !== undefined;
-  const maps = { grid: config.windows || channelsFirst ? grid : undefined, channelsFirst };
-  const lists = listsOf(backend, z, { images, tokens }, heads, call, names, { order, ...maps });
+  const lists = listsOf(backend, z, { images, tokens }, heads, call, names, { order, ...mapsOf(config, grid) });
   const taps = [...lists, ...tapsOf(readers, { images, tokens, z, grid })];
   const own = weights.blocks.slice(0, joining?.block);
   const dataset = "pixels" in batch ? batch.dataset : undefined;

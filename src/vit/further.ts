@@ -1,4 +1,7 @@
-/** Convolutions behind a block, by which windows learn of each other (ViTDet, Li et al. 2022b, section 3). */
+/**
+ * Steps behind attention and MLP of some blocks: convolutions, by which windows learn of each other (ViTDet, Li et al. 2022b,
+ * section 3), or a norm of z itself (timm's swinv2_cr).
+ */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pair } from "../backend.js";
 import { windowOf } from "./resnet.js";
 
@@ -9,8 +12,22 @@ export interface Bottleneck {
   readonly norms: readonly [Norm, Norm, Norm];
 }
 
+export type Further = Bottleneck | { readonly kind: "norm"; readonly norm: Norm };
+
+/** z += f(z), or z = LN(z). */
+export function runFurther(
+  backend: Backend,
+  z: Matrix,
+  step: Further,
+  activation: Activation,
+  { grid }: { readonly grid?: Pair },
+): void {
+  if (step.kind === "norm") backend.layerNorm(z, z, step.norm);
+  else addBottleneck(backend, z, step, activation, grid!);
+}
+
 /** z += LN(conv(f(LN(conv(f(LN(conv(z)))))))) of the map that the tokens are. z: [B·N, D], N = height · width. */
-export function addBottleneck(
+function addBottleneck(
   backend: Backend,
   z: Matrix,
   { convolutions: [conv1, conv2, conv3], norms: [norm1, norm2, norm3] }: Bottleneck,
