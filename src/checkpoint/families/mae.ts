@@ -4,15 +4,18 @@ import type { Config } from "../config.js";
 import { reader } from "../json.js";
 import { depthOf, type Facts, hasBlock } from "../observe.js";
 
-/** The head, if the checkpoint has it and is of a plain ViT. */
+/** The head of a checkpoint that has tensors of one. */
 export function reconstructionOf(
   { name, file, named: { layout }, tensors }: Facts,
   { eps, activation }: Pick<Config, "eps" | "activation">,
-): ReconstructionConfig | undefined {
+): ReconstructionConfig {
   const { pixels, decoder, block } = layout.reconstruction!;
   if (tensors.has(`${pixels}.weight`)) return {};
   const width = tensors.get(`${decoder.embed}.weight`)?.shape[0];
-  if (width === undefined) return undefined;
+  if (width === undefined) {
+    const parts = `"${decoder.embed}.weight" or "${pixels}.weight"`;
+    throw new Error(`load: the decoder of "${name}" must have ${parts}, as it has other tensors; it has neither`);
+  }
   const read = reader(name, file);
   const mlpWidth = read.count("decoder_intermediate_size", 2048);
   const maskRatio = read.number("mask_ratio", 0.75, [0, 1]);
