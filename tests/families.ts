@@ -167,10 +167,10 @@ const ROWS: readonly Row[] = [
   {
     family: "Swin, SwinV2",
     transformers: ["swin", "swinv2"],
-    timm: ["swin_", "swin_s3_", "swinv2_"],
+    timm: ["swin_", "swin_s3_", "swinv2_", "swinv2_cr_"],
     others: [],
     tasks: CLASSES,
-    fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2"],
+    fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2", "timm-swinv2-cr"],
   },
   {
     family: "Hiera",
@@ -179,6 +179,14 @@ const ROWS: readonly Row[] = [
     others: [],
     tasks: CLASSES,
     fixtures: ["hf-hiera"],
+  },
+  {
+    family: "ViTDet, ViTMatte",
+    transformers: ["vitdet", "vitmatte"],
+    timm: [],
+    others: [],
+    tasks: "mattes by trimaps; maps, features",
+    fixtures: ["hf-vitdet", "hf-vitmatte"],
   },
   {
     family: "Pixio, RADIO",
@@ -306,12 +314,25 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ],
   [
     "Swin and SwinV2",
-    ...["swinBlock", "swinInMemory", "timmSwin", "vit/stages.ts", "vit/windows.ts", "checkpoint/stages.ts"],
+    ...[
+      "swinBlock",
+      "swinInMemory",
+      "timmSwin",
+      "timmSwinCr",
+      "vit/stages.ts",
+      "vit/windows.ts",
+      "checkpoint/stages.ts",
+    ],
     "checkpoint/families/swin.ts",
   ],
   [
     "MAE's decoder and masked image modelling",
     ...["heads/reconstruction.ts", "vit/masking.ts", "checkpoint/families/mae.ts", "pictures/reconstruction.ts"],
+  ],
+  [
+    "ViTDet and ViTMatte",
+    ...["vitdet", "vit/bottleneck.ts", "heads/matting.ts", "checkpoint/families/vitdet.ts"],
+    ...["image/trimap.ts", "tasks/matte.ts", "tasks/dense/matte.ts", "tasks/trimap.ts"],
   ],
   ["Hiera", "hieraBlock", "vit/query-pool.ts", "checkpoint/families/hiera.ts"],
   [

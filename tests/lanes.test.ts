@@ -147,8 +147,8 @@ test("lists, single images and raw calls at the same time have the bits of each 
 
 test("the model of cost: tasks, barriers, a caller that is too slow, a bandwidth that is too small", () => {
   const phases = [
-    { ms: 12, tasks: () => 12 },
-    { ms: 1, tasks: () => 0 },
+    { ms: 12, tasks: () => 12, barriers: 1 },
+    { ms: 1, tasks: () => 0, barriers: 0 },
   ];
   assert.equal(passTogether(phases, 0.5, 1), 13);
   // Three of twelve tasks on the busiest of five threads, a barrier, and what the caller does alone.

@@ -5,12 +5,12 @@ import { type LoadOptions, loadHere, type Model, type TextMethods } from "../mod
 import { setPackages } from "../platform/packages.js";
 import { receive } from "../platform/workers.js";
 import type { EmbeddedImage } from "../tasks/embedded.js";
-import { TASKS, type TaskName } from "../tasks/index.js";
 import type { SegmentOptions } from "../tasks/segment.js";
 import {
   type Answer,
   type Facts,
   type ImageMethod,
+  imageOptions,
   type OfferedBytes,
   packThrown,
   type Request,
@@ -104,10 +104,10 @@ async function takeSource(source: unknown): Promise<unknown> {
 /** The arguments of a call with the images of its options, the last of them, and these images. */
 function takeOptions(method: ImageMethod, args: readonly unknown[]) {
   const options = args.at(-1) as Readonly<Record<string, unknown>> | null | undefined;
-  const names = method in TASKS ? (TASKS[method as TaskName].images ?? []) : [];
-  const named = (names as readonly string[]).filter((name) => options?.[name] !== undefined);
-  const taken = Object.fromEntries(named.map((name) => [name, takeImage(options![name] as SentImage)]));
-  const images = Object.values(taken);
+  const named = imageOptions(method).filter((name) => options?.[name] !== undefined);
+  const take = (sent: unknown) => (Array.isArray(sent) ? sent.map(takeImage) : takeImage(sent as SentImage));
+  const taken = Object.fromEntries(named.map((name) => [name, take(options![name])]));
+  const images = Object.values(taken).flat();
   return { args: images.length === 0 ? args : [...args.slice(0, -1), { ...options, ...taken }], images };
 }
 
