@@ -380,7 +380,7 @@ export async function variantTable(): Promise<string> {
         variant.paper,
         String(config.prefixTokens + height * width),
         ((2 * multiplyAdds(config, heads)) / 1e9).toPrecision(3),
-        String(ms[variant.name]),
+        String(ms[variant.name] ?? ""),
       ];
     }),
   );
