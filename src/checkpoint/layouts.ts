@@ -132,6 +132,8 @@ export interface Layout extends ClassifierNames {
   readonly norm: string;
   /** Norm of the pooled vector. */
   readonly pooledNorm?: string;
+  /** The same with its whole name, where the classifier has it. */
+  readonly headNorm?: string;
   readonly attentionPool?: AttentionPoolNames;
   readonly pooler?: string;
   readonly patchBoxes?: PatchBoxesNames;
@@ -312,6 +314,8 @@ const transformers: Layout = {
     "swin.",
     "swinv2.",
     "hiera.",
+    "videomae.",
+    "vivit.",
     "backbone.",
     "",
   ],
@@ -350,6 +354,7 @@ const transformers: Layout = {
         {
           norm: "layernorm_before",
           qkv: [["attention.attention.query", "attention.attention.key", "attention.attention.value"]],
+          biases: ["attention.attention.q_bias", "attention.attention.v_bias"],
           proj: "attention.output.dense",
           scales: ["lambda_1"],
           relativePositions: "attention.attention.relative_position_bias.relative_position_bias_table",
@@ -420,6 +425,7 @@ const transformers: Layout = {
   ],
   norm: "layernorm",
   pooledNorm: "pooler.layernorm",
+  headNorm: "fc_norm",
   head: ["classifier", "cls_classifier", "classifier.1"],
   distillationHead: "distillation_classifier",
   pooler: "pooler.dense",

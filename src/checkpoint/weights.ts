@@ -43,6 +43,9 @@ type Loaded = Omit<Weights, "similarity"> & {
   readonly similarity: { readonly scale: Float32Array; readonly bias: Float32Array | undefined } | undefined;
 };
 
+/** Epsilon of the norm that VideoMAE's classifier has of its own. */
+const HEAD_EPS = 1e-5;
+
 type HeadPlans = Pick<Planned<Loaded>, HeadName>;
 
 /**
@@ -75,7 +78,9 @@ export function planWeights(
     part !== undefined && has(at(part)) ? values(at(part), shape) : undefined;
 
   const stem = named.resnet && planResNet(planner, layout, prefix, named.resnet, config.resnet!, config.inputChannels);
-  const pooledNorm = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
+  const pooled = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
+  const ofHead = layout.headNorm !== undefined && norm === "pooled" && planner.hasNorm(layout.headNorm);
+  const pooledNorm = ofHead ? planner.norm(layout.headNorm!, width, HEAD_EPS) : pooled;
   const texts = count === undefined ? named.text : undefined;
   const own = count === undefined ? [...heads] : [];
   /** Place of a head's tensors, whose names a layout may have. */
@@ -175,7 +180,7 @@ function planPatchEmbed(
   config: Config,
   prefix: string,
   stored: Stored,
-  channels = config.inputChannels,
+  channels = config.inputChannels * (config.video?.tubelet ?? 1),
 ): LinearPlan {
   const { width, naflex, stride } = config;
   const { kernel: side = 0 } = config.overlapping ?? {};
@@ -186,7 +191,9 @@ function planPatchEmbed(
   const inputs = channels * newHeight * newColumns;
   const name = prefix + patchEmbed;
   const flat = naflex || layout.flatPatches === true;
-  const kernel = flat ? [width, channels * height * columns] : [width, channels, height, columns];
+  const { inputChannels, video } = config;
+  const planes = video ? [inputChannels, video.tubelet] : [channels];
+  const kernel = flat ? [width, channels * height * columns] : [width, ...planes, height, columns];
   const rows = layout.kernels ? [height, columns, channels, width] : kernel;
   return { ...planner.linear([name], width, inputs), weight: [weightSource()] };
 
@@ -246,6 +253,7 @@ function planPositions(
   if (!planner.has(name)) return { positions: undefined, nativePositions: undefined, betweenPositions: undefined };
   const shape = planner.shapeOf(name)!;
   if (config.patchPadding) return sharedPositions(name, config);
+  if (config.video) return videoPositions(name, config, config.video);
   const { cropped } = config.interpolation;
   const from = gridOf({ ...config, patchSize: stored.patchSize }, cropped?.size ?? stored.imageSize);
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
@@ -295,6 +303,22 @@ function sharedPositions(
       place: "tensor",
       ...{ rows, cols: width, sources: [source(name, shape, rows, { arrange: summed })] },
     },
+    betweenPositions: undefined,
+  };
+}
+
+/** A row for each token of a video, of images of the config's size alone. */
+function videoPositions(
+  name: string,
+  config: Config,
+  { frames, tubelet }: NonNullable<Config["video"]>,
+): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
+  const [down, across] = gridOf(config, config.imageSize);
+  const rows = config.prefixTokens + (frames / tubelet) * down * across;
+  const sources = [source(name, [1, rows, config.width], rows)];
+  return {
+    positions: undefined,
+    nativePositions: { place: "tensor", ...{ rows, cols: config.width, sources } },
     betweenPositions: undefined,
   };
 }

@@ -5,6 +5,7 @@ import { checkData, type Inputs, integersOf } from "../vit/inputs.js";
 import type { Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
 import type { Text } from "../vit/text.js";
+import { tubeletsOf, type VideoConfig } from "../vit/video.js";
 import type { ImageBatch } from "../vit/vit.js";
 import type { ModelConfig } from "./model.js";
 
@@ -16,6 +17,7 @@ export function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, 
     throw new TypeError(`forward: inputs must be { ${name}: { dims, data } }; got no dims`);
   }
   if (config.naflex) return sequencesOf(config, inputs, pixelValues!);
+  if (config.video) return [{ pixels: tubeletsOf(framesOf(config, config.video, pixelValues!), config.video.tubelet) }];
   const { inputChannels: channels } = config;
   const [height, width] = config.imageSize;
   const { dims } = pixelValues!;
@@ -29,6 +31,19 @@ export function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, 
   }
   if (!("sampling" in pixelValues!)) checkData(name, pixelValues!);
   return byDataset(config, inputs, pixelValues!);
+}
+
+/** Frames of videos, compared with what the model takes. */
+function framesOf({ imageSize, inputChannels }: ModelConfig, { frames }: VideoConfig, pixelValues: Tensor): Tensor {
+  const [videos = 0, ...own] = pixelValues.dims;
+  const expected = [frames, inputChannels, ...imageSize];
+  if (!Number.isSafeInteger(videos) || videos < 1 || own.join() !== expected.join()) {
+    throw new RangeError(
+      `forward: pixelValues must be [videos, ${expected.join(", ")}]; got [${pixelValues.dims.join(", ")}]`,
+    );
+  }
+  checkData("pixelValues", pixelValues);
+  return pixelValues;
 }
 
 /** Images of a call by the data sets whose experts they go through: neighbors of one together. */

@@ -6,6 +6,7 @@ import { inOrder } from "./order.js";
 import type { Tensor } from "./outputs.js";
 import { type Interpolation, type Positions, positionRows, positionsAt, resample, tablesAt } from "./positions.js";
 import { pairsOf, type Rotary, type RotaryTable, rotaryTables } from "./rope.js";
+import { sinusoids, type VideoConfig } from "./video.js";
 
 export interface PlacesConfig extends EncoderConfig {
   /** Height and width, pixels. */
@@ -20,6 +21,7 @@ export interface PlacesConfig extends EncoderConfig {
   /** True if scores have BEiT's bias by the offset of key and query. */
   readonly relativePositions: boolean;
   readonly interpolation: Interpolation;
+  readonly video?: VideoConfig;
 }
 
 export interface PlacesWeights {
@@ -113,9 +115,11 @@ function constantsOf(weights: PlacesWeights, config: Bounded, grid: readonly [nu
   const native = grid[0] === own[0] && grid[1] === own[1];
   const made: GridConstants = {
     grid,
-    positions: native
-      ? undefined
-      : weights.positions && positionRows(positionsAt(weights.positions, grid, config), config),
+    positions: config.video?.sinusoids
+      ? sinusoids((config.video.frames / config.video.tubelet) * grid[0] * grid[1], width)
+      : native
+        ? undefined
+        : weights.positions && positionRows(positionsAt(weights.positions, grid, config), config),
     tables: new Map(
       [
         weights.relativePositions,

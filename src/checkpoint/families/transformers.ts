@@ -157,6 +157,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   eomt: { eps: 1e-6, heads: 16, mlpRatio: true, imageSize: 640 },
   eomt_dinov3: { eps: 1e-6, heads: 16, imageSize: 640 },
   vitpose: { eps: 1e-12, heads: 12, mlpRatio: true, imageSize: [256, 192] },
+  videomae: { eps: 1e-12, heads: 12, pooling: "mean" },
+  vivit: { eps: 1e-6, heads: 12, act: "gelu_fast" },
   swin: SWIN,
   swinv2: SWIN,
   hiera: { eps: 1e-6, heads: 1, mlpRatio: true, pooled: "head" },
@@ -311,6 +313,7 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
     ...(hides(type, tensors) && {
       reconstruction: (await import("./mae.js")).reconstructionOf(facts, { eps, activation }),
     }),
+    ...(seen.tubelet > 1 && (await import("./video.js")).videoOf(facts)),
     ...hiera?.hieraOf(facts, imageSize),
     ...swin?.swinOf(facts, type as "swin" | "swinv2", { imageSize, patchSize }),
     ...(type === "radio" ? radio(facts) : {}),
