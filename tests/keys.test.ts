@@ -174,8 +174,11 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   eomt_dinov3: "eomt_dinov3",
 };
 
-/** Families in stages, whose sizes are lists: they are read with the tensors and the sizes of a small checkpoint. */
-const STAGED: Readonly<Record<string, string>> = { swin: "hf-swin", swinv2: "hf-swinv2", hiera: "hf-hiera" };
+/** Families in stages, whose sizes are lists, and of videos: they are read with the tensors and the sizes of a small checkpoint. */
+const STAGED: Readonly<Record<string, string>> = {
+  ...{ swin: "hf-swin", swinv2: "hf-swinv2", hiera: "hf-hiera" },
+  ...{ videomae: "hf-videomae", vivit: "hf-vivit", timesformer: "hf-timesformer" },
+};
 
 /** Keys of a class with the sizes of the small checkpoint, and the facts of this one. */
 function stagedFacts(family: string, row: Json) {

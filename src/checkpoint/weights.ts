@@ -11,7 +11,7 @@ import type { Arrange, LinearPlan, Planned, Planner, TensorPlan } from "../plann
 import { convolutionRows, source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Experts, Mlp } from "../vit/encoder.js";
 import { inOrder, ownOrder } from "../vit/order.js";
-import { gridOf } from "../vit/places.js";
+import { gridOf, ownGrid } from "../vit/places.js";
 import { type Positions, positionRows, positionsAt, resamplePatches, tablesAt } from "../vit/positions.js";
 import type { Stage } from "../vit/stages.js";
 import { firstPosition, type TextWeights } from "../vit/text.js";
@@ -43,7 +43,7 @@ type Loaded = Omit<Weights, "similarity"> & {
   readonly similarity: { readonly scale: Float32Array; readonly bias: Float32Array | undefined } | undefined;
 };
 
-/** Epsilon of the norm that VideoMAE's classifier has of its own. */
+/** Epsilon of the norm that VideoMAE's classifier has of its own, PyTorch's default. */
 const HEAD_EPS = 1e-5;
 
 type HeadPlans = Pick<Planned<Loaded>, HeadName>;
@@ -78,9 +78,8 @@ export function planWeights(
     part !== undefined && has(at(part)) ? values(at(part), shape) : undefined;
 
   const stem = named.resnet && planResNet(planner, layout, prefix, named.resnet, config.resnet!, config.inputChannels);
-  const pooled = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
-  const ofHead = layout.headNorm !== undefined && norm === "pooled" && planner.hasNorm(layout.headNorm);
-  const pooledNorm = ofHead ? planner.norm(layout.headNorm!, width, HEAD_EPS) : pooled;
+  const ofHead = layout.headNorm !== undefined && planner.hasNorm(layout.headNorm);
+  const pooledNorm = () => (ofHead ? planner.norm(layout.headNorm!, width, HEAD_EPS) : optionalNorm(layout.pooledNorm));
   const texts = count === undefined ? named.text : undefined;
   const own = count === undefined ? [...heads] : [];
   /** Place of a head's tensors, whose names a layout may have. */
@@ -100,7 +99,7 @@ export function planWeights(
 
   // The embedding is as wide as the first block.
   const embedding = { ...config, width: config.hierarchy?.stages[0]?.width ?? width };
-  const tower = { ...config, relativeTable: tableShape(config, stored), grid: gridOf(config, config.imageSize) };
+  const tower = { ...config, relativeTable: tableShape(config, stored), grid: ownGrid(config) };
 
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
@@ -127,7 +126,10 @@ export function planWeights(
       tower.relativeTable,
     ),
     relativeGrid: gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize),
-    norm: norm !== "none" && encodes ? (pooledNorm ?? planner.norm(at(layout.norm), width, eps)) : undefined,
+    norm:
+      norm !== "none" && encodes
+        ? ((norm === "pooled" ? pooledNorm() : undefined) ?? planner.norm(at(layout.norm), width, eps))
+        : undefined,
     attentionPool:
       config.pooling === "attention" ? planAttentionPool(planner, layout.attentionPool!, prefix, config) : undefined,
     classifiers: config.probe ? [] : planClassifier(planner, layout, config),
@@ -192,7 +194,7 @@ function planPatchEmbed(
   const name = prefix + patchEmbed;
   const flat = naflex || layout.flatPatches === true;
   const { inputChannels, video } = config;
-  const planes = video ? [inputChannels, video.tubelet] : [channels];
+  const planes = video && !video.byPlace ? [inputChannels, video.tubelet] : [channels];
   const kernel = flat ? [width, channels * height * columns] : [width, ...planes, height, columns];
   const rows = layout.kernels ? [height, columns, channels, width] : kernel;
   return { ...planner.linear([name], width, inputs), weight: [weightSource()] };
@@ -241,6 +243,8 @@ function planPrefix(planner: Planner, layout: Layout, prefix: string, width: num
 const rowsOf = (shape: readonly number[]): number =>
   shape.length === 1 ? 1 : shape.reduce((product, n) => product * n, 1) / shape.at(-1)!;
 
+type PositionPlans = Pick<Planned<Loaded>, "positions" | "times" | "nativePositions" | "betweenPositions">;
+
 /** The table of positions, resampled where the image is of another size than the checkpoint's, and a row for each token. */
 function planPositions(
   planner: Planner,
@@ -248,21 +252,21 @@ function planPositions(
   config: Config,
   prefix: string,
   stored: Stored,
-): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
+): PositionPlans {
   const name = prefix + layout.positions;
   if (!planner.has(name)) return { positions: undefined, nativePositions: undefined, betweenPositions: undefined };
   const shape = planner.shapeOf(name)!;
   if (config.patchPadding) return sharedPositions(name, config);
-  if (config.video) return videoPositions(name, config, config.video);
+  if (config.video?.byPlace) return placesAndTimes(name, prefix + layout.times!, config, config.video);
   const { cropped } = config.interpolation;
-  const from = gridOf({ ...config, patchSize: stored.patchSize }, cropped?.size ?? stored.imageSize);
+  const from = ownGrid({ ...config, patchSize: stored.patchSize, imageSize: cropped?.size ?? stored.imageSize });
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
   // A table that fits no such number of prefix rows has a wrong shape, and is named as one.
   const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
   const rowsInAll = counted + from[0] * from[1];
   // SAM's has the grid's own shape.
   const expected = shape.length === 4 ? [1, ...from, config.width] : [1, rowsInAll, config.width];
-  const grid = gridOf(config, config.imageSize);
+  const grid = ownGrid(config);
   const order = ownOrder({ tokens: rowsInAll, prefix: counted, suffix: config.suffixTokens });
   const own = (table: Float32Array) => ({ table: inOrder(table, order, config.width), grid: from, prefix: counted });
   const resampled = (table: Float32Array) => positionsAt(own(table), grid, config);
@@ -288,10 +292,7 @@ function planPositions(
 }
 
 /** ViTPose's table, whose first row is added to every patch beside its own. */
-function sharedPositions(
-  name: string,
-  config: Config,
-): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
+function sharedPositions(name: string, config: Config): PositionPlans {
   const { width, imageSize } = config;
   const grid = gridOf(config, imageSize);
   const rows = grid[0] * grid[1];
@@ -307,18 +308,19 @@ function sharedPositions(
   };
 }
 
-/** A row for each token of a video, of images of the config's size alone. */
-function videoPositions(
-  name: string,
+/** TimeSformer's tables, of places and of frames, which are added for each token. */
+function placesAndTimes(
+  places: string,
+  times: string,
   config: Config,
   { frames, tubelet }: NonNullable<Config["video"]>,
-): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
-  const [down, across] = gridOf(config, config.imageSize);
-  const rows = config.prefixTokens + (frames / tubelet) * down * across;
-  const sources = [source(name, [1, rows, config.width], rows)];
+): PositionPlans {
+  const grid = gridOf(config, config.imageSize);
+  const table = values(places, [1, config.prefixTokens + grid[0] * grid[1], config.width]);
   return {
-    positions: undefined,
-    nativePositions: { place: "tensor", ...{ rows, cols: config.width, sources } },
+    positions: { table, grid, prefix: config.prefixTokens },
+    times: values(times, [1, frames / tubelet, config.width]),
+    nativePositions: undefined,
     betweenPositions: undefined,
   };
 }
@@ -369,7 +371,8 @@ function planBlocks(
       planAttention(planner, config, { at, first, block: i }, part, parallel?.qkv),
     );
     const mlps = names.mlps.map((part) => planMlp(planner, layout, config, { at, first }, part, parallel?.fc1));
-    return parallel ? [[...attentions, ...mlps]] : [attentions, mlps];
+    if (parallel) return [[...attentions, ...mlps]];
+    return names.inTurn ? [...attentions.map((attention) => [attention]), mlps] : [attentions, mlps];
   });
 }
 
@@ -483,6 +486,7 @@ function planAttention(
       names.scales,
       place,
     ),
+    ...(names.dense !== undefined && { dense: planner.linear([at + names.dense], width, width) }),
   };
 }
 

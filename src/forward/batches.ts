@@ -20,7 +20,7 @@ export function passes(
   { attentions, alone }: { readonly attentions: boolean; readonly alone: boolean },
 ): ImageBatch[] {
   const { maxBufferBytes = Number.POSITIVE_INFINITY } = backend;
-  if (!("pixels" in batch) || config.video || (!alone && maxBufferBytes === Number.POSITIVE_INFINITY)) return [batch];
+  if (!("pixels" in batch) || (!alone && maxBufferBytes === Number.POSITIVE_INFINITY)) return [batch];
   const { dims } = batch.pixels;
   const [images, channels, height, width] = dims as [number, number, number, number];
   const fitting = Math.floor(maxBufferBytes / (4 * largest(config, heads, [height, width], attentions)));

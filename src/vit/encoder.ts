@@ -42,6 +42,8 @@ export interface Attention {
   readonly subNorm: Norm | undefined;
   /** U_msa of eq. 8: D → D */
   readonly out: Linear;
+  /** A second layer behind it, D → D (TimeSformer's over time). */
+  readonly dense?: Linear;
 }
 
 /** MLP of a block, eq. 3. */
@@ -100,7 +102,7 @@ interface Activations {
   readonly hidden: readonly Matrix[];
   /** Gate and value, [B·tokens, 2·mlpWidth]. */
   readonly wide: Matrix | undefined;
-  /** Result of a branch that is normalized before it is added, [B·tokens, D]. */
+  /** Result of a branch that is normalized, or passes a second layer, before it is added, [B·tokens, D]. */
   readonly added: Matrix | undefined;
   /** Scores' bias that a block computes, [heads·tokens, tokens]. */
   readonly bias: Matrix | undefined;
@@ -154,13 +156,14 @@ export async function encode(
   const [mapRows, keys] =
     windowed && places.grid ? mapsOf(windowed, { images, heads, grid: places.grid }) : [rows * heads, tokens];
   const gated = blocks.flat(2).some((branch) => branch.kind === "mlp" && branch.gated);
+  const dense = blocks.flat(2).some((branch) => branch.kind === "attention" && branch.dense);
   const a: Activations = {
     z,
     qkv: backend.createTensor(rows, 3 * width),
     y: several(most("attention"), width),
     hidden: several(most("mlp"), mlpWidth),
     wide: gated ? backend.createTensor(rows, 2 * mlpWidth) : undefined,
-    added: postNorm === "branch" ? backend.createTensor(rows, width) : undefined,
+    added: postNorm === "branch" || dense ? backend.createTensor(rows, width) : undefined,
     bias: places.relative ? backend.createTensor(heads * tokens, tokens) : undefined,
     probabilities: Array.from({ length: Math.max(0, ...maps) }, () => backend.createTensor(mapRows, keys)),
     between: places.between && {
@@ -244,13 +247,16 @@ export async function encode(
     return hidden;
   }
 
-  /** z += out(y), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
+  /** z += out(y), z += dense(out(y)), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
   function add(branch: Attention | Mlp, y: Matrix): void {
     const { out, subNorm, norm } = branch;
     if (branch.kind === "mlp" && branch.experts) {
       const { layers, column } = branch.experts;
       backend.linear(z, y, out, { accumulate: true, column: 0 });
       backend.linear(z, y, layers[dataset]!, { accumulate: true, column });
+    } else if (branch.kind === "attention" && branch.dense) {
+      backend.linear(a.added!, y, out, { norm: subNorm });
+      backend.linear(z, a.added!, branch.dense, { accumulate: true });
     } else if (postNorm === "branch") {
       backend.linear(a.added!, y, out, { norm: subNorm });
       backend.layerNorm(z, a.added!, norm, { accumulate: true });

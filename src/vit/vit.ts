@@ -20,7 +20,6 @@ import { type Encoded, encodeJoined, type Joining, type Reader, tapsOf } from ".
 import { planes, type ResNet, type ResNetConfig } from "./resnet.js";
 import type { Stage } from "./stages.js";
 import { patchEmbedMap, patchEmbedOverlapping, runStem } from "./stem.js";
-import type { VideoConfig } from "./video.js";
 
 export interface VitConfig extends PlacesConfig {
   /** Channels of images: 3, or 1 of gray ones. */
@@ -50,8 +49,6 @@ export interface VitConfig extends PlacesConfig {
   readonly patchPadding?: number;
   /** Patches are of `kernel` pixels a side, patchSize apart, the first `padding` pixels outside, where there are zeros (Hiera). */
   readonly overlapping?: { readonly kernel: number; readonly padding: number };
-  /** Sequences are of all frames of a video; of an image unless given. */
-  readonly video?: VideoConfig;
   /** Stages between which the map becomes coarser (Swin), in the place of one encoder; width and heads are the last one's. */
   readonly hierarchy?: StagesConfig;
   /** Experts of each block's MLP, one for each data set that the model was trained on; none unless given. */
@@ -102,8 +99,7 @@ export async function encodeImages(
   const { prefixTokens, heads } = config;
   if ("hiddenState" in batch) return finishTokens(backend, weights, config, batch.hiddenState, call);
   if (wants("patchFilters")) outputs.patchFilters = filtersOf(backend, weights, config);
-  const groups = config.video ? config.video.frames / config.video.tubelet : 1;
-  const images = "pixels" in batch ? batch.pixels.dims[0]! / groups : 1;
+  const images = "pixels" in batch ? batch.pixels.dims[0]! : 1;
 
   const map =
     "pixels" in batch && weights.resnet && runStem(backend, weights.resnet, config, batch.pixels, call, readers);
@@ -112,7 +108,7 @@ export async function encodeImages(
     return { images, tokens: map.height * map.width, z: map.x, grid: [map.height, map.width] };
   }
   const grid = "grid" in batch ? batch.grid : gridOf(config, batch.pixels.dims.slice(2) as [number, number]);
-  const patches = groups * grid[0] * grid[1];
+  const patches = grid[0] * grid[1];
   let tokens = prefixTokens + patches;
   const width = weights.patchEmbed!.outputs;
   let z = backend.createTensor(images * tokens, width);
@@ -146,7 +142,8 @@ export async function encodeImages(
   const taps = [...lists, ...tapsOf(readers, { images, tokens, z, grid })];
   const own = weights.blocks.slice(0, joining?.block);
   const dataset = "pixels" in batch ? batch.dataset : undefined;
-  await encode(backend, config, own, z, { images, tokens, dataset }, places, { taps, signal });
+  const run = config.video?.divided ? (await import("./divided.js")).encodeDivided : encode;
+  await run(backend, config, own, z, { images, tokens, dataset }, places, { taps, signal });
   let all = tokens;
   if (joining) {
     const encoded = { images, tokens, z, grid };
