@@ -37,6 +37,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "facebook/sam-vit-base": "tests/fixtures/dense/hf-sam",
   "google/owlv2-base-patch16-ensemble": "tests/fixtures/checkpoints/hf-owlv2",
   "usyd-community/vitpose-base-simple": "tests/fixtures/dense/hf-vitpose-classic",
+  "MCG-NJU/videomae-base-finetuned-kinetics": "tests/fixtures/dense/hf-videomae",
+  "dance.gif": "tests/fixtures/image/moving.gif",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
 };
@@ -81,6 +83,7 @@ const PRINTED = [
   "goldfish #",
   "#",
   "cat #",
+  "LABEL_0 #",
   "[ 3, 4 ] 12 Square root of attention; the scale ends at the fifth largest, # (the largest is #).",
   "dog 0",
   "cat.jpg -# 0",

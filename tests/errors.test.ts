@@ -198,11 +198,11 @@ test("options of calls are checked by name and type", async () => {
   );
   await refuses(
     model.classify(IMAGE, { topk: 1 } as never),
-    'classify: options are topK, threshold, probabilities, signal; got "topk"',
+    'classify: options are topK, threshold, probabilities, frameSamplingRate, signal; got "topk"',
   );
   await refuses(
     model.embed(IMAGE, { normalise: true } as never),
-    'embed: options are pooling, normalize, signal; got "normalise"',
+    'embed: options are pooling, normalize, frameSamplingRate, signal; got "normalise"',
   );
   await refuses(
     model.forward({ pixelValues: zeros(1) }, { interpolate: true } as never),

@@ -330,7 +330,7 @@ const [FEW_TOKENS, MOST_IMAGES] = [200, 4];
 
 /** Images of a list that pass as a batch. */
 function batchOf(config: Config): number {
-  if (config.depth === 0 || config.naflex) return 1;
+  if (config.depth === 0 || config.naflex || config.video) return 1;
   const [rows, columns] = ownGrid(config);
   return Math.max(1, Math.min(MOST_IMAGES, Math.floor(FEW_TOKENS / (config.prefixTokens + rows * columns))));
 }

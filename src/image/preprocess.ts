@@ -56,6 +56,8 @@ export interface SeenImage {
   readonly geometry: Geometry;
   /** Parts of the photo that the model sees by themselves: their pixels are one behind the other, each height × width. */
   readonly crops?: readonly Crop[];
+  /** Frames of a clip, whose pixels are one behind the other, each height × width. */
+  readonly frames?: number;
   /** The part that is of the photo, where what is around it becomes values of 0. */
   readonly inside?: Part;
 }
