@@ -4,7 +4,7 @@
  * Several forms of the ViT ran within the noise of each other in onnxruntime-web 1.30 (plain attention, MultiHeadAttention,
  * Attention; MatMul or Gemm; Gelu or Erf, which its optimiser fuses), so the shortest is used.
  */
-import { CLASSES, DEPTH, EPSILON, IMAGE, SIZES, type Size, TOKENS, type Weight } from "./models.js";
+import { CLASSES, DEPTH, EPSILON, IMAGE, imageOf, SIZES, type Size, TOKENS, type Weight } from "./models.js";
 import { FLOAT, type OnnxNode, type OnnxTensor, writeOnnx } from "./onnx.js";
 import { type Network, resnetNodes } from "./resnets.js";
 import { type AttentionWork, type GemmWork, gemmInputs } from "./work.js";
@@ -54,7 +54,7 @@ export interface VitGraph {
   readonly batch: number;
 }
 
-/** A whole ViT, pixel_values: [batch, 3, 224, 224] to logits: [batch, 1000]. */
+/** A whole ViT, pixel_values: [batch, 3, image, image] to logits: [batch, 1000]. */
 export function vitGraph({ size, weights, precision, batch, network }: VitGraph): Uint8Array {
   const { width, heads } = SIZES[size];
   const nodes: OnnxNode[] = [];
@@ -125,10 +125,11 @@ export function vitGraph({ size, weights, precision, batch, network }: VitGraph)
   const norm = (x: string, name: string) =>
     call("LayerNormalization", [x, weight(`${name}.weight`), weight(`${name}.bias`)], { epsilon: EPSILON });
 
+  const image = imageOf(size);
   const { map, side } = network
-    ? resnetNodes({ call, constant }, network, weights, "pixel_values", IMAGE)
-    : { map: "pixel_values", side: IMAGE };
-  const patch = (side / IMAGE) * SIZES[size].patch;
+    ? resnetNodes({ call, constant }, network, weights, "pixel_values", image)
+    : { map: "pixel_values", side: image };
+  const patch = (side / image) * SIZES[size].patch;
   const strides = { kernel_shape: [patch, patch], strides: [patch, patch] };
   const kernel = [weight("patch_embed.proj.weight"), weight("patch_embed.proj.bias")];
   const grid = call("Conv", [map, ...kernel], strides);
@@ -152,7 +153,7 @@ export function vitGraph({ size, weights, precision, batch, network }: VitGraph)
   return writeOnnx({
     nodes: [...nodes, { op: "Identity", inputs: [logits], outputs: ["logits"] }],
     tensors,
-    inputs: [{ name: "pixel_values", dims: [batch, 3, IMAGE, IMAGE] }],
+    inputs: [{ name: "pixel_values", dims: [batch, 3, image, image] }],
     outputs: [{ name: "logits", dims: [batch, CLASSES] }],
   });
 }

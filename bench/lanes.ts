@@ -1,13 +1,15 @@
 /**
- * `npm run build && node dist/bench/lanes.js`: how well many processors are used by one image, by a batch, and by a list whose images
+ * `npm run lanes`: how well many processors are used by one image, by a batch, and by a list whose images
  * pass side by side (src/engine/lanes.ts), up to 64 threads. What an op, a barrier, a photo and the caller's part of it take is
- * measured here, on one thread and on two; more threads are simulated, event by event. What this machine cannot tell, the bandwidth of
- * a larger one, is an option.
+ * measured here, on one thread and on two; more threads are simulated, event by event, and written as bench/LANES.md. What this machine
+ * cannot tell, the bandwidth of a larger one, is an option.
  */
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import type { Backend } from "../src/backend.js";
+import type { AttentionShape, Backend, Linear, Tensor } from "../src/backend.js";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
 import { parseConfig } from "../src/checkpoint/recognize.js";
 import { planWeights } from "../src/checkpoint/weights.js";
@@ -17,18 +19,20 @@ import { openCheckpoint } from "../src/io/checkpoint.js";
 import { writeCheckpoints } from "./checkpoints.js";
 import { folderOf, PHOTO } from "./files.js";
 import { digits, percent, table } from "./markdown.js";
-import { IMAGE, type Size } from "./models.js";
+import type { Size } from "./models.js";
 import { median } from "./race.js";
 import { vitPixels } from "./work.js";
 
-const HELP = `node dist/bench/lanes.js [--size Ti,B] [--bandwidth 40] [--photos 1000]
+const HELP = `npm run lanes -- [--size Ti,B] [--bandwidth 40] [--photos 1000]
 
---bandwidth of memory in GB/s that all threads of the simulated machine share, --photos of the list.`;
+--bandwidth of memory in GB/s that all threads of the simulated machine share, --photos of the list. Takes 4 minutes, or as long as a
+size; keep the machine idle meanwhile.`;
 
-/** An op of a pass: milliseconds on one thread, and the tasks that threads take of it; 0 for what the caller does alone. */
+/** An op of a pass: milliseconds on one thread, the tasks that threads take of it (0: the caller does it alone), and its barriers. */
 export interface Phase {
   readonly ms: number;
   readonly tasks: (threads: number) => number;
+  readonly barriers: number;
 }
 
 /** What a pass and a photo take; milliseconds. */
@@ -47,6 +51,8 @@ export interface Costs {
 }
 
 const BATCH = 8;
+/** Rounds of a figure: as many as fit in so many milliseconds. */
+const [LEAST_ROUNDS, MOST_ROUNDS, BUDGET] = [2, 9, 4000];
 const THREADS = [1, 2, 4, 8, 16, 32, 64];
 
 const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
@@ -58,10 +64,10 @@ const passAlone = ({ phases, bytes }: Costs, threads: number, bandwidth: number)
 /** Milliseconds of a pass whose ops are shared by all threads: each waits for its last task, and costs a barrier. */
 export function passTogether(phases: readonly Phase[], barrier: number, threads: number): number {
   return sum(
-    phases.map(({ ms, tasks }) => {
+    phases.map(({ ms, tasks, barriers }) => {
       const count = tasks(threads);
       if (count === 0 || threads === 1) return ms;
-      return (Math.ceil(count / threads) * ms) / count + barrier;
+      return (Math.ceil(count / threads) * ms) / count + barriers * barrier;
     }),
   );
 }
@@ -122,7 +128,8 @@ async function phasesOf(
   wide: boolean,
 ): Promise<Phase[]> {
   const rounds: Phase[][] = [];
-  for (let round = -3; round < 9; round++) {
+  const start = performance.now();
+  for (let round = -1; round < MOST_ROUNDS && !(round >= LEAST_ROUNDS && performance.now() - start > BUDGET); round++) {
     const phases: Phase[] = [];
     const watched = new Proxy(backend, {
       get(target, key) {
@@ -131,7 +138,7 @@ async function phasesOf(
         return (...args: never[]) => {
           const begin = performance.now();
           const result = value(...args);
-          phases.push({ ms: performance.now() - begin, tasks: tasksOf(String(key), args, wide) });
+          phases.push({ ms: performance.now() - begin, ...costsOf(String(key), args, wide) });
           return result;
         };
       },
@@ -140,28 +147,31 @@ async function phasesOf(
     await run(watched);
     const all = performance.now() - begin;
     // What is between the ops.
-    phases.push({ ms: all - sum(phases.map(({ ms }) => ms)), tasks: () => 0 });
+    phases.push({ ms: all - sum(phases.map(({ ms }) => ms)), tasks: () => 0, barriers: 0 });
     if (round >= 0) rounds.push(phases);
   }
-  return rounds[0]!.map(({ tasks }, i) => ({ ms: median(rounds.map((phases) => phases[i]!.ms)), tasks }));
+  return rounds[0]!.map((phase, i) => ({ ...phase, ms: median(rounds.map((phases) => phases[i]!.ms)) }));
 }
 
-/** Tasks of an op: assembly/linear.ts, attention.ts and layernorm.ts say them. */
-function tasksOf(op: string, args: readonly unknown[], wide: boolean): Phase["tasks"] {
+/** Tasks and barriers of an op: assembly/linear.ts, attention.ts and layernorm.ts say them. */
+function costsOf(op: string, args: readonly unknown[], wide: boolean): Omit<Phase, "ms"> {
   if (op === "linear") {
-    const panels = Math.ceil((args[2] as { outputs: number }).outputs / 8);
+    const [, { rows }, { outputs, inputs, precision }] = args as unknown as [Tensor, Tensor, Linear];
+    const panels = Math.ceil(outputs / 8);
     const step = wide ? 2 : 1;
-    return (threads) => {
-      const group = Math.max(step, Math.floor(Math.min(8, panels / (threads * 6)) / step) * step);
-      return Math.ceil(panels / group);
-    };
+    const fitting = (768 * 1024) / (precision === "f32" ? 4 * inputs : inputs);
+    const parts = Math.ceil(rows / Math.max(48, Math.floor(Math.min(240, fitting) / 24) * 24));
+    const tasks = (threads: number) =>
+      Math.ceil(panels / Math.max(step, Math.floor(panels / (threads * 6) / step) * step));
+    return { tasks, barriers: 2 * parts };
   }
   if (op === "attention") {
-    const { heads, tokens } = args[2] as { heads: number; tokens: number };
-    return () => heads * Math.ceil(tokens / 24);
+    const { heads, tokens } = args[2] as AttentionShape;
+    const images = (args[0] as Tensor).rows / tokens;
+    return { tasks: () => images * heads * Math.ceil(tokens / 24), barriers: 2 };
   }
-  if (op === "layerNorm") return () => Math.ceil((args[0] as { rows: number }).rows / 16);
-  return () => 0;
+  if (op === "layerNorm") return { tasks: () => Math.ceil((args[0] as Tensor).rows / 16), barriers: 1 };
+  return { tasks: () => 0, barriers: 0 };
 }
 
 interface Setup {
@@ -183,7 +193,7 @@ async function measure({ size, precision, wide }: Setup): Promise<{ costs: Costs
     await again.close();
     await backend.started;
     const run = (images: number) => {
-      const pixelValues = { dims: [images, 3, IMAGE, IMAGE], data: vitPixels(images) };
+      const pixelValues = vitPixels(images, size);
       return async (on: Backend) => (await forward(on, weights, config, { pixelValues }, ["logits"])).outputs;
     };
     return { backend, run };
@@ -191,7 +201,12 @@ async function measure({ size, precision, wide }: Setup): Promise<{ costs: Costs
   await checkpoint.close();
   const timeOf = async (run: () => Promise<unknown>) => {
     const times: number[] = [];
-    for (let round = -2; round < 9; round++) {
+    const start = performance.now();
+    for (
+      let round = -1;
+      round < MOST_ROUNDS && !(round >= LEAST_ROUNDS && performance.now() - start > BUDGET);
+      round++
+    ) {
       const begin = performance.now();
       await run();
       if (round >= 0) times.push(performance.now() - begin);
@@ -207,19 +222,23 @@ async function measure({ size, precision, wide }: Setup): Promise<{ costs: Costs
   const two = await runOf(2);
   const together = await timeOf(() => two.run(1)(two.backend));
   two.backend.dispose();
-  const shared = phases.filter(({ tasks }) => tasks(2) > 0).length;
-  const barrier = Math.max(0, together - passTogether(phases, 0, 2)) / shared;
+  const barrier = Math.max(0, together - passTogether(phases, 0, 2)) / sum(phases.map(({ barriers }) => barriers));
 
   using model = await load(folder, { backend: "wasm", precision, wide, threads: 2 });
-  const photos = Array.from({ length: 48 }, () => PHOTO);
-  const pixels = await timeOf(() => model.preprocess(PHOTO));
-  for (let round = 0; round < 3; round++) await model.embed(photos);
-  const idle = performance.eventLoopUtilization();
-  const list = await timeOf(() => model.embed(photos));
-  const { active } = performance.eventLoopUtilization(idle);
-  const caller = active / (11 * photos.length);
-  const costs = { phases, batch, barrier, pixels, caller, bytes };
   const alone = sum(phases.map(({ ms }) => ms));
+  const photos = Array.from({ length: Math.min(48, Math.max(12, Math.round(2000 / alone))) }, () => PHOTO);
+  const pixels = await timeOf(() => model.preprocess(PHOTO));
+  // Until all threads run passes.
+  for (let round = 0; round < 2; round++) await model.embed(photos);
+  let lists = 0;
+  const idle = performance.eventLoopUtilization();
+  const list = await timeOf(async () => {
+    lists++;
+    await model.embed(photos);
+  });
+  const { active } = performance.eventLoopUtilization(idle);
+  const caller = active / (lists * photos.length);
+  const costs = { phases, batch, barrier, pixels, caller, bytes };
   return {
     costs,
     checked: [
@@ -230,6 +249,7 @@ async function measure({ size, precision, wide }: Setup): Promise<{ costs: Costs
       digits(1000 * barrier),
       digits(1000 * caller),
       percent(alone / together / 2),
+      digits((2 * together) / alone - 1),
       percent((photos.length * (alone + pixels)) / list / 2),
       percent((photos.length * (alone + pixels)) / listBeside(costs, photos.length, 2, Number.POSITIVE_INFINITY) / 2),
     ],
@@ -264,10 +284,28 @@ async function main(sizes: readonly Size[], bandwidth: number, photos: number): 
       }
     }
   const header = ["measured, ms", "pass", `of ${BATCH}, each`, "pixels", "barrier µs", "caller µs"];
-  const onTwo = ["pass on 2 threads", "list on 2", "predicted"];
-  console.log(`${table([...header, ...onTwo], measured)}\n`);
-  console.log(table([`efficiency on threads, ${bandwidth} GB/s`, ...THREADS.map(String)], predicted));
+  const onTwo = ["pass on 2 threads", "sharing", "list on 2", "predicted"];
+  writeFileSync(
+    FILE,
+    `# Lists on many threads
+
+Written by \`npm run lanes\`: nothing here is typed. Efficiency is the speed of n threads to n times that of one. Measured on
+${cpus()[0]!.model} with ${cpus().length} processors, Node ${process.versions.node}: a pass of one image and of ${BATCH} on one thread, the pixels of a photo
+of 0.2 megapixels, what a barrier between ops costs beside the wait for the last task, and what the calling thread does of each photo
+of a list. Sharing is the part of a pass by which a second thread lengthens what both take together (SHARING in
+src/engine/lanes.ts). Lists on two threads are measured and predicted.
+
+${table([...header, ...onTwo], measured)}
+
+More threads are simulated, event by event, with these times, and a memory whose ${bandwidth} GB/s all threads share.
+
+${table(["efficiency on threads", ...THREADS.map(String)], predicted)}
+`,
+  );
+  console.log(readFileSync(FILE, "utf8"));
 }
+
+const FILE = "bench/LANES.md";
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({

@@ -1,16 +1,19 @@
 /**
- * ViT-Ti, S and B with patches of 16 pixels, and B with those of 32, with random weights, as checkpoints in timm's layout.
+ * ViT-Ti, S and B with patches of 16 pixels, B with those of 32, and S on large images (of 1,370 and 4,097 tokens), with random
+ * weights, as checkpoints in timm's layout.
  *
  * Names and shapes: timm's vision_transformer.py; sizes: Dosovitskiy et al. 2021, table 1, and Touvron et al. 2021, table 1.
  */
 
-export type Size = "Ti" | "S" | "B" | "B/32";
+export type Size = "Ti" | "S" | "B" | "B/32" | "S/14@518" | "S/16@1024";
 
 interface Shape {
   readonly architecture: string;
   readonly width: number;
   readonly heads: number;
   readonly patch: number;
+  /** Side of the image, IMAGE unless given. */
+  readonly image?: number;
 }
 
 export const SIZES: Record<Size, Shape> = {
@@ -18,13 +21,20 @@ export const SIZES: Record<Size, Shape> = {
   S: { architecture: "vit_small_patch16_224", width: 384, heads: 6, patch: 16 },
   B: { architecture: "vit_base_patch16_224", width: 768, heads: 12, patch: 16 },
   "B/32": { architecture: "vit_base_patch32_224", width: 768, heads: 12, patch: 32 },
+  "S/14@518": { architecture: "vit_small_patch14_dinov2", width: 384, heads: 6, patch: 14, image: 518 },
+  "S/16@1024": { architecture: "vit_small_patch16_224", width: 384, heads: 6, patch: 16, image: 1024 },
 };
+
+/** Sizes of many tokens. */
+export const LONG = ["S/14@518", "S/16@1024"] as const satisfies readonly Size[];
+export const isLong = (size: Size): boolean => (LONG as readonly Size[]).includes(size);
 
 export const DEPTH = 12;
 export const PATCH = 16;
 export const IMAGE = 224;
 export const CLASSES = 1000;
-export const tokensOf = (size: Size): number => (IMAGE / SIZES[size].patch) ** 2 + 1;
+export const imageOf = (size: Size): number => SIZES[size].image ?? IMAGE;
+export const tokensOf = (size: Size): number => (imageOf(size) / SIZES[size].patch) ** 2 + 1;
 export const TOKENS = (IMAGE / PATCH) ** 2 + 1;
 export const EPSILON = 1e-6;
 
@@ -104,7 +114,7 @@ export const timmConfig = (size: Size): object => ({
   num_classes: CLASSES,
   num_features: SIZES[size].width,
   global_pool: "token",
-  pretrained_cfg: { input_size: [3, IMAGE, IMAGE], num_classes: CLASSES },
+  pretrained_cfg: { input_size: [3, imageOf(size), imageOf(size)], num_classes: CLASSES },
 });
 
 /** config.json of the same for transformers. */

@@ -52,6 +52,12 @@ export function speedPlot(races: readonly Race[]): string {
   return `${[...lines, "</svg>"].join("\n")}\n`;
 }
 
+/** The least of 1, 2 and 5 times a power of ten that is not below. */
+function roundStep(least: number): number {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return power * [1, 2, 5, 10].find((factor) => factor * power >= least)!;
+}
+
 /** Points from zero up. */
 export function pointsPlot(
   title: string,
@@ -63,7 +69,8 @@ export function pointsPlot(
   const end = Math.max(...ticks.map(({ x }) => x));
   const px = (x: number) => (left + (x / end) * (width - left - 30)).toFixed(1);
   const py = (y: number) => (height - bottom - (y / most) * (height - bottom - top)).toFixed(1);
-  const levels = [0, 0.25, 0.5, 0.75, 1].map((share) => share * most);
+  const step = roundStep(most / 4);
+  const levels = Array.from({ length: Math.floor(most / step) + 1 }, (_, i) => i * step);
   const lines = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
     `<title>${title}</title>`,
@@ -71,7 +78,7 @@ export function pointsPlot(
     `<text class="title" x="${left}" y="24">${title}</text>`,
     `<path class="axis" fill="none" d="M${left} ${top - 10}V${height - bottom}H${width - 20}"/>`,
     ...ticks.map(({ x, label }) => `<text x="${px(x)}" y="${height - 16}" text-anchor="middle">${label}</text>`),
-    ...levels.map((y) => `<text x="${left - 8}" y="${py(y)}" text-anchor="end">${y.toFixed(0)}</text>`),
+    ...levels.map((y) => `<text x="${left - 8}" y="${py(y)}" text-anchor="end">${y}</text>`),
     ...points.map(({ x, y }) => `<circle class="vitrail" cx="${px(x)}" cy="${py(y)}" r="3"/>`),
     "</svg>",
   ];

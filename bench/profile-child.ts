@@ -47,7 +47,7 @@ answer(async ({ size, precision, wide }: ProfileQuestion): Promise<ProfileSample
   const weights = await loader.finish();
   await checkpoint.close();
 
-  const pixelValues = { dims: [1, 3, IMAGE, IMAGE], data: vitPixels(1) };
+  const pixelValues = vitPixels(1, size);
   const run = async (backend: Backend): Promise<number> => {
     const begin = performance.now();
     await (await forward(backend, weights, config, { pixelValues }, ["logits"])).outputs;

@@ -1,4 +1,6 @@
 /** The results as Markdown: a page for bench/RESULTS.md, a table for README.md. Text is a function of results.json alone. */
+
+import type { BrowserRace } from "./browser.js";
 import { PART_NAMES, type PartName } from "./dense.js";
 import type { Refusal } from "./engine.js";
 import type { EngineName } from "./engines/index.js";
@@ -163,6 +165,20 @@ function freshTable(fresh: readonly Fresh[]): string {
   return table(header, rows);
 }
 
+/** Rows of the engines of each page. */
+function browserTable(races: readonly BrowserRace[]): string {
+  const rows = races.flatMap(({ kind, size, precision, threads, isolated, timings }) =>
+    timings.map(({ engine, firstMs, ms }) => [
+      `${kind === "photo" ? "JPEG → class, " : ""}ViT-${size}/16 ${precision}: ${engine}`,
+      isolated ? `isolated, ${threads} threads` : "1 thread",
+      digits(firstMs),
+      `${digits(median(ms))} ± ${percent(spread(ms) / 2)}`,
+      `${ratio(timings.at(-1)!.ms, ms).toFixed(2)}×`,
+    ]),
+  );
+  return table(["on the same page", "page", "first result, ms", "later, ms", "speed to the rival"], rows);
+}
+
 /** One row a server and a number of connections. */
 export const loadTable = (loads: readonly ServerLoad[]): string =>
   table(
@@ -190,6 +206,22 @@ its own, for ${seconds} seconds.`;
 /** Tables and notes of each section, as paragraphs. */
 const TEXTS: { readonly [Name in SectionName]: (measured: Measurements[Name]) => string[] } = {
   models: modelTexts,
+  long: modelTexts,
+  browser: ({ races }) => {
+    const largest = (precision: string) =>
+      Math.max(
+        ...races
+          .filter((race) => race.precision === precision)
+          .flatMap(({ timings }) => timings.map((t) => t.difference)),
+      );
+    return [
+      browserTable(races),
+      listOf([
+        "Chromium; vitrail in a worker of its own, the others on the page's thread. The first result is counted from asking for the code.",
+        `Largest difference of a result, relative to the largest value: f32 ${largest("f32").toExponential(0)}, int8 ${largest("int8").toExponential(0)}.`,
+      ]),
+    ];
+  },
   convolutions: modelTexts,
   ...(Object.fromEntries(PART_NAMES.map((part) => [part, modelTexts])) as Record<PartName, typeof modelTexts>),
   prompts: modelTexts,

@@ -1,5 +1,6 @@
 /** The sections of the results, in their order, and how each is measured. */
 import { existsSync } from "node:fs";
+import { type BrowserResults, lacksChromium, measureBrowser } from "./browser.js";
 import { writeCheckpoints } from "./checkpoints.js";
 import {
   type CollectionSources,
@@ -19,7 +20,7 @@ import { type FreshResults, measureFresh } from "./fresh.js";
 import { type GrowthResults, measureGrowth } from "./growth.js";
 import { type InstallResults, measureInstall } from "./install.js";
 import { type JobsResults, measureJobs } from "./jobs.js";
-import type { Size } from "./models.js";
+import { LONG, type Size } from "./models.js";
 import { writePictures } from "./pictures.js";
 import { measureProfile, type ProfileResults } from "./profile.js";
 import { arePromptsWritten } from "./prompts.js";
@@ -43,6 +44,7 @@ export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly gemm: Races;
   readonly attention: Races;
   readonly models: Races;
+  readonly long: Races;
   readonly convolutions: Races;
   readonly prompts: Races;
   readonly photos: Races;
@@ -54,6 +56,7 @@ export interface Measurements extends Readonly<Record<PartName, Races>> {
   readonly images: Races;
   readonly fresh: FreshResults;
   readonly start: StartResults;
+  readonly browser: BrowserResults;
   readonly growth: GrowthResults;
   readonly serve: ServeResults;
   readonly install: InstallResults;
@@ -86,6 +89,7 @@ export interface Section<Name extends SectionName> {
 
 export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   models: { title: "Whole models", sizes: ["Ti", "S", "B"], measure: models },
+  long: { title: "Long sequences", sizes: LONG, measure: long },
   convolutions: { title: "BiT and hybrids", sizes: ["R50x1", "R50+ViT-B/16"], measure: convolutions },
   depth: dense("depth"),
   boxes: dense("boxes"),
@@ -122,6 +126,12 @@ export const SECTIONS: { readonly [Name in SectionName]: Section<Name> } = {
   },
   images: { title: "Decoding", sizes: [], hasPictures: true, measure: images },
   start: { title: "Cold start", sizes: ["Ti"], measure: (bench) => measureStart(installedIn(bench)) },
+  browser: {
+    title: "On a page",
+    sizes: ["Ti", "S", "B"],
+    lacks: lacksChromium,
+    measure: (bench) => measureBrowser((engine) => installedIn(bench)({ engine, ...PLAIN })),
+  },
   fresh: {
     title: "Load, first forward, memory",
     sizes: ["Ti", "S", "B"],
@@ -179,6 +189,14 @@ function models(bench: Bench): Promise<Races> {
     () => raceAll(bench, [{ kind: "vit", size: "B", batch: 1 }], each),
     () => raceAll(bench, [{ kind: "vit", size: "S", batch: 8 }], batches),
   ]);
+}
+
+function long(bench: Bench): Promise<Races> {
+  const each = [
+    ...entries("vitrail", ...THREADS, { wide: true }, { precision: "int8" }),
+    ...entries("onnxruntime-web", ...THREADS),
+  ];
+  return oneByOne(LONG.map((size) => () => raceAll(bench, [{ kind: "vit", size, batch: 1 }], each)));
 }
 
 function convolutions(bench: Bench): Promise<Races> {

@@ -5,7 +5,7 @@ import type { Environment } from "./environment.js";
 import { PICTURES, type Picture } from "./files.js";
 import { FOLDERS } from "./folder.js";
 import type { FreshSample } from "./fresh-child.js";
-import type { Size } from "./models.js";
+import { isLong, LONG, type Size } from "./models.js";
 import { type Entry, median, type Race, ratio, type Timing } from "./race.js";
 import type { Results, SectionName } from "./sections.js";
 import { type FolderWork, flopsOf, labelOf, PLAIN, type Setup, type Work } from "./work.js";
@@ -54,9 +54,11 @@ function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number
   const section =
     work.kind === "dense"
       ? results[work.part]
-      : work.kind in sections
-        ? sections[work.kind as keyof typeof sections]
-        : photos;
+      : work.kind === "vit" && isLong(work.size)
+        ? results.long
+        : work.kind in sections
+          ? sections[work.kind as keyof typeof sections]
+          : photos;
   const race = raceOf(section?.races, work);
   const [own, other] = [timingOf(race, ours), timingOf(race, theirs)];
   if (!race || !own || !other) return undefined;
@@ -65,7 +67,7 @@ function speed(results: Results, work: Work, ours: Entry, theirs: Entry): number
 }
 
 /** Sizes that are raced as whole models. */
-type Raced = Exclude<Size, "B/32">;
+type Raced = Extract<Size, "Ti" | "S" | "B">;
 type Bounds = readonly [bound?: number, reach?: number];
 
 /** One row for each size; `ours` and `theirs` are engines in setups. */
@@ -105,6 +107,43 @@ const CONVOLUTIONS: readonly Target[] = (["R50x1", "R50+ViT-B/16"] as const).fla
       measure: (results) => speed(results, { kind: "resnet", network }, own(setup), web(setup)),
     }),
   ),
+);
+
+/** On an isolated page of Chromium, beside onnxruntime-web with as many threads. */
+const PAGES: readonly Target[] = (["f32", "int8"] as const).flatMap((precision) =>
+  (["Ti", "S", "B"] as const).map(
+    (size): Target => ({
+      what: `${precision} against onnxruntime-web on an isolated page of Chromium, ViT-${size}`,
+      section: "browser",
+      better: "more",
+      bound: precision === "f32" ? 2 : 1.8,
+      reach: 2.2,
+      unit: "×",
+      measure({ browser }) {
+        const race = browser?.races.find(
+          (race) => race.isolated && race.kind === "logits" && race.size === size && race.precision === precision,
+        );
+        const [ours, theirs] = race?.timings ?? [];
+        return ours && theirs && ratio(theirs.ms, ours.ms);
+      },
+    }),
+  ),
+);
+
+/** Long sequences on one thread and on two. */
+const LONGER: readonly Target[] = LONG.flatMap((size) =>
+  [{}, { threads: 2 }].map((setup): Target => {
+    const work: Work = { kind: "vit", size, batch: 1 };
+    return {
+      what: `f32 against onnxruntime-web, ${labelOf(work)}${"threads" in setup ? ", 2 threads each" : ""}`,
+      section: "long",
+      better: "more",
+      bound: 1.8,
+      reach: 2.2,
+      unit: "×",
+      measure: (results) => speed(results, work, own(setup), web(setup)),
+    };
+  }),
 );
 
 /**
@@ -414,6 +453,8 @@ const SHARES: readonly Target[] = (["Ti", "S", "B"] as const).map((size) => ({
 
 export const TARGETS: readonly Target[] = [
   ...SPEEDS,
+  ...LONGER,
+  ...PAGES,
   ...CONVOLUTIONS,
   ...DENSE,
   ...SHARES,

@@ -2,7 +2,7 @@
 
 import { PARTS, type PartName, partFlops } from "./dense.js";
 import { PICTURES, type Picture } from "./files.js";
-import { CLASSES, DEPTH, IMAGE, PATCH, random, SIZES, type Size, TOKENS, tokensOf } from "./models.js";
+import { CLASSES, DEPTH, IMAGE, imageOf, PATCH, random, SIZES, type Size, TOKENS, tokensOf } from "./models.js";
 import { promptFlops } from "./prompts.js";
 import { type Network, resnetFlops } from "./resnets.js";
 
@@ -20,7 +20,7 @@ export interface AttentionWork {
   readonly d: number;
 }
 
-/** The logits of a ViT of checkpoints.ts. pixels: [batch, 3, IMAGE, IMAGE], out: [batch, CLASSES]. */
+/** The logits of a ViT of checkpoints.ts. pixels: [batch, 3, image, image], out: [batch, CLASSES]. */
 export interface VitWork {
   readonly kind: "vit";
   readonly size: Size;
@@ -171,7 +171,7 @@ export function labelOf(work: Work): string {
     case "attention":
       return `${work.heads} heads of ${work.d}`;
     case "vit":
-      return `ViT-${work.size}/16, batch ${work.batch}`;
+      return `ViT-${sizeLabel(work.size)}, batch ${work.batch}`;
     case "resnet":
       return `${work.network === "R50x1" ? "BiT ResNetV2-50x1" : `hybrid ${work.network}`}, batch 1`;
     case "dense":
@@ -192,6 +192,9 @@ export function labelOf(work: Work): string {
       return `${PICTURES[work.picture].what} → ${IMAGE}×${IMAGE} pixel values${work.draft ? ", as a draft" : ""}`;
   }
 }
+
+/** Ti/16, or S/14 at 518 of an image that is not of 224 pixels. */
+const sizeLabel = (size: Size): string => (size.includes("/") ? size.replace("@", " at ") : `${size}/${PATCH}`);
 
 /** The linear layers of ViT-Ti, S and B, [inputs, outputs]. */
 const LAYERS = [
@@ -218,4 +221,8 @@ export const attentionInputs = ({ heads, d }: AttentionWork) => ({
   v: random(TOKENS * heads * d, 1, 3),
 });
 
-export const vitPixels = (batch: number) => random(batch * 3 * IMAGE * IMAGE, 1, 1);
+/** Pixel values of images for a size, or for a network at 224 pixels. */
+export function vitPixels(batch: number, size?: Size) {
+  const side = size ? imageOf(size) : IMAGE;
+  return { dims: [batch, 3, side, side], data: random(batch * 3 * side * side, 1, 1) };
+}

@@ -162,6 +162,8 @@ export interface AttentionShape {
   readonly windows?: { readonly down: number; readonly across: number };
   readonly decomposed?: Decomposed;
   readonly probabilities?: Tensor;
+  /** May multiply integers. */
+  readonly integers?: boolean;
 }
 
 /** Two elements of a head that are turned together: i and i xor 1, or i and i + d/2. */
@@ -250,6 +252,10 @@ export interface Backend {
    * [B·queries, heads·d], and q as out, or [queries, heads·d], the same for every image. probabilities, if wanted:
    * [B·heads·queries, tokens]. bias, the same for every image: [queries, tokens], or [heads·queries, tokens]; -∞ hides a key,
    * and no row may hide all. `decomposed` adds what {@link Decomposed} says, which takes no matrix of scores.
+   *
+   * With `integers` a processor quantizes a head's rows of Q as rows of x in `linear`, and of K as rows of W, multiplies them so, and
+   * then p = round(255·e^(score - max)) of each key, less 128, with columns of V less their means as rows of W, of so many keys at a
+   * time as it likes; the sum that divides is of 255·e^(score - max), and the mean is added. GPUs multiply floats.
    */
   attention(out: Tensor, qkv: Attended, shape: AttentionShape): void;
   /**

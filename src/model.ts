@@ -22,7 +22,8 @@ import {
   valuesOfSeen,
   windowsOf,
 } from "./image/preprocess.js";
-import { type ImageInput, type ImageSource, isAddress } from "./image/source.js";
+import { type ImageInput, type ImageSource, isAddress, openImage } from "./image/source.js";
+import { grayOf, isTrimap, type Trimap, withTrimap } from "./image/trimap.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
 import { hasFileSystem, shareSignal } from "./platform/host.js";
@@ -30,6 +31,7 @@ import { collect } from "./tasks/batch.js";
 import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { type Given, TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
+import type { TrimapInput } from "./tasks/matte.js";
 import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segmentation } from "./tasks/segments.js";
@@ -192,11 +194,12 @@ export interface Model extends TaskMethods {
   /**
    * Pixel values [images, 3, H, W] (of gray images one channel, of images that are cut into windows one for each of these) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
    * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read. Of NaFlex models, of which each photo is given by itself, its
-   * patches [1, patches, P·P·3] and their grid; of models of videos [clips, frames, 3, H, W].
+   * patches [1, patches, P·P·3] and their grid; of models of videos [clips, frames, 3, H, W]. Of models that see a trimap beside each photo,
+   * given by itself too, four channels.
    */
   preprocess(
     image: ImageInput | Clip,
-    options?: PreprocessOptions,
+    options?: PreprocessOptions & { trimap?: TrimapInput },
   ): Promise<Tensor & { geometry: Geometry; spatialShapes?: Integers }>;
   preprocess(
     images: readonly (ImageInput | Clip)[],
@@ -302,7 +305,7 @@ function createModel(
   }
 
   async function run(
-    inputs: Inputs,
+    inputs: Inputs | (() => Inputs),
     outputs: readonly OutputName[],
     check: () => void,
     options: Parameters<Engine["forward"]>[3],
@@ -330,12 +333,13 @@ function createModel(
         `preprocess: images of a list must become pixels of one size, or be given one by one; got ${sizes.join(" and ")}`,
       );
     }
-    const values = config.inputChannels * size.height * size.width;
+    const channels = preprocessing.gray ? 1 : 3;
+    const values = channels * size.height * size.width;
     const data = new Float32Array(images.length * values);
     for (const [i, image] of images.entries()) {
       valuesOfSeen(image, preprocessing, data.subarray(i * values, (i + 1) * values));
     }
-    const one = [config.inputChannels, size.height, size.width];
+    const one = [channels, size.height, size.width];
     const { video } = config;
     return { dims: video ? [images.length / video.frames, video.frames, ...one] : [images.length, ...one], data };
   }
@@ -354,26 +358,26 @@ function createModel(
       : undefined;
   const undrawn = () => undefined;
 
-  /** Inputs of the forward passes for an image: one, or as many as its crops take. */
-  function* inputsOf(image: SeenImage | DrawnImage): Generator<Inputs> {
-    if ("sampling" in image) yield { pixelValues: image };
-    else if (config.naflex) yield patchesOf(valuesOfSeen(image, preprocessing), image, config.patchSize[0]);
+  /** Makers of the inputs of the forward passes for an image: one, or as many as its crops take. */
+  function* inputsOf(image: SeenImage | DrawnImage): Generator<() => Inputs> {
+    if ("sampling" in image) yield () => ({ pixelValues: image });
+    else if (config.naflex) yield () => patchesOf(valuesOfSeen(image, preprocessing), image, config.patchSize[0]);
     else {
       const crops = cropsOf(image);
-      for (let i = 0; i < crops.length; i += CROPS) yield { pixelValues: valuesOf(crops.slice(i, i + CROPS)) };
+      for (let i = 0; i < crops.length; i += CROPS) yield () => ({ pixelValues: valuesOf(crops.slice(i, i + CROPS)) });
     }
   }
 
   /** Runs the passes of an image, and gives their outputs as those of one. */
   async function runAll(
-    passes: Iterable<Inputs>,
+    passes: Iterable<() => Inputs>,
     more: Inputs | undefined,
     outputs: readonly OutputName[],
     check: () => void,
     options: Parameters<Engine["forward"]>[3],
   ): Promise<Partial<Outputs>> {
     const results: Partial<Outputs>[] = [];
-    for (const inputs of passes) results.push(await run({ ...inputs, ...more }, outputs, check, options));
+    for (const made of passes) results.push(await run(() => ({ ...made(), ...more }), outputs, check, options));
     return concatenated(results);
   }
 
@@ -407,7 +411,7 @@ function createModel(
     images: readonly (ImageInput | Clip)[],
     { signal, frameSamplingRate }: PreprocessOptions,
     drawn: (input: ImageInput | Clip) => Own | undefined,
-    compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
+    compute: (image: SeenImage | Own, check: () => void, place: number) => Promise<Result>,
     boxes?: (place: number) => readonly Box[] | undefined,
   ): Promise<Result[]> {
     checkPrepared();
@@ -416,13 +420,13 @@ function createModel(
     return call(signal, async (check) => {
       if (images.length === 1) {
         const own = withBoxes(options, boxes?.(0));
-        return [await compute(drawn(images[0]!) ?? (await pixelsBeside(images[0]!, own)), check)];
+        return [await compute(drawn(images[0]!) ?? (await pixelsBeside(images[0]!, own)), check, 0)];
       }
       const pixels = pixelsAhead(images, lanes, options, check, boxes, drawn);
       return collect(
         name,
         pixels,
-        (pixels) => compute(pixels, check),
+        (pixels, place) => compute(pixels, check, place),
         () => Math.max(2, lanes.atOnce),
         check,
       );
@@ -457,29 +461,49 @@ function createModel(
       const able = tasks.join(", ");
       throw new RangeError(`${name}: the checkpoint must have ${lacks}; this one has none, and can ${able}`);
     }
+    const listed = isList(images) ? images.length : undefined;
     const compute = await call(signal, async (check) =>
-      task.begin(taskModel(check, signal), options as object, ...args),
+      task.begin(taskModel(check, signal, listed), options as object, ...args),
     );
     const passing = () => ({ signal, images: Math.max(listOf(images).length, callsAtOnce()) });
-    const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
+    const boxes = task.boxes?.(options as object, listed);
     const results = await eachOf(
       name,
       listOf(images),
       options as PreprocessOptions,
-      drawn,
-      (image, check) =>
+      task.pixels ? undrawn : drawn,
+      (image, check, place) =>
         compute({
-          geometry: image.geometry,
+          ...{ geometry: image.geometry, place },
           crops: "crops" in image ? image.crops : undefined,
-          run: (outputs, inputs) =>
-            // An embedding takes the place of pixels.
-            runAll(inputs?.imageEmbeddings ? [{}] : inputsOf(image), inputs, outputs, check, passing()) as never,
+          pixels: "sampling" in image ? undefined : () => pixelsWithTrimap(name, image),
+          run: (outputs, inputs) => {
+            // An embedding takes the place of pixels, and so do those beside a trimap.
+            const given = inputs?.imageEmbeddings ?? inputs?.pixelValues;
+            return runAll(given ? [() => ({})] : inputsOf(image), inputs, outputs, check, passing()) as never;
+          },
         }),
       boxes,
     );
     if (!isList(images)) return results[0]!;
     return task.join ? task.join(results) : results;
   }
+
+  /** Levels of a trimap, which is opened as images are. */
+  const openTrimap = async (trimap: TrimapInput, signal: AbortSignal | undefined): Promise<Trimap> =>
+    isTrimap(trimap) ? trimap : grayOf(await openImage(trimap, { pixelLimit, decodeTimeout, sources, fetch, signal }));
+
+  /** An image, and what gives its pixel values beside a trimap. */
+  const pixelsWithTrimap = (name: string, seen: SeenImage) => ({
+    seen,
+    withTrimap(trimap: Trimap) {
+      const { trimap: factor } = preprocessing;
+      if (factor !== undefined) return withTrimap(name, valuesOf([seen]), trimap, seen.geometry, factor);
+      throw new RangeError(
+        `${name}: trimaps need the image processor of ViTMatte, and preprocessor_config.json names another`,
+      );
+    },
+  });
 
   async function prepare(
     image: ImageInput | EmbeddedImage,
@@ -520,14 +544,15 @@ function createModel(
   }
 
   /** The model as tasks see it. */
-  function taskModel(check: () => void, signal: AbortSignal | undefined): TaskModel {
+  function taskModel(check: () => void, signal: AbortSignal | undefined, listed?: number): TaskModel {
     const featuresOf = (texts: readonly string[]) => keptFeatures(texts, check, signal);
     return {
-      ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false },
+      ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false, listed },
       featuresOf,
       embedTexts: async (texts) => (await featuresOf(texts)).map(toUnit),
       directionsOf: (classes) => directionsOf(classes, (texts) => textFeatures(texts, check, signal)),
       embedQuery: (image) => queryOf(image, check, signal),
+      openTrimap: (trimap) => openTrimap(trimap, signal),
     };
   }
 
@@ -629,15 +654,30 @@ function createModel(
     );
   }
 
-  async function preprocess(images: Given, options: PreprocessOptions = {}) {
+  async function preprocess(images: Given, options: PreprocessOptions & { trimap?: TrimapInput } = {}) {
     live();
-    checkNames("preprocess", options, { frameSamplingRate: true, signal: true });
-    if (config.naflex && isList(images)) {
-      throw new RangeError(
-        "preprocess: images of this model are sequences of patches of different lengths, so each must be given by itself; got a list",
+    const matted = config.matting?.decoder !== undefined;
+    checkNames("preprocess", options, {
+      ...(matted && { trimap: true as const }),
+      frameSamplingRate: true,
+      signal: true,
+    });
+    const { trimap, ...others } = options;
+    if ((config.naflex || matted) && isList(images)) {
+      const what = matted ? "have a trimap each" : "are sequences of patches of different lengths";
+      throw new RangeError(`preprocess: images of this model ${what}, so each must be given by itself; got a list`);
+    }
+    if (matted && trimap === undefined) {
+      throw new TypeError(
+        "preprocess: this model sees a trimap beside an image, so the option trimap must be one; got none",
       );
     }
-    const seen = await eachOf<SeenImage, never>("preprocess", listOf(images), options, undrawn, async (image) => image);
+    const seen = await eachOf<SeenImage, never>("preprocess", listOf(images), others, undrawn, async (image) => image);
+    if (matted) {
+      const [image] = seen as [SeenImage];
+      const levels = await call(others.signal, () => openTrimap(trimap!, others.signal));
+      return { ...pixelsWithTrimap("preprocess", image).withTrimap(levels), geometry: image.geometry };
+    }
     const geometry = seen.map((image) => image.geometry);
     if (config.naflex) {
       const [image] = seen as [SeenImage];
@@ -672,9 +712,11 @@ function createModel(
       live();
       checkNames("forward", options, { outputs: true, blocks: true, interpolatePositions: true, signal: true });
       const { outputs = ["logits"], blocks, interpolatePositions, signal } = options;
-      return (await call(signal, (check) =>
-        run(inputs ?? {}, outputs, check, { blocks, interpolatePositions, signal }),
-      )) as never;
+      return (await call(signal, (check) => {
+        // One of a batch is worth no copy of the others.
+        const images = (inputs?.pixelValues as Partial<Tensor> | undefined)?.dims?.[0] === 1 ? callsAtOnce() : 1;
+        return run(inputs ?? {}, outputs, check, { blocks, interpolatePositions, signal, images });
+      })) as never;
     },
     preprocess: preprocess as Model["preprocess"],
     preprocessBytes,

@@ -375,6 +375,79 @@ export function runBackendCases(options: {
     }
   }
 
+  // Products of integers: scores that differ in their last bits may round a probability the other way, by a 255th of the largest.
+  // The keys of several parts are rounded by the largest so far, and GPUs multiply floats.
+  const roundingOf = (tokens: number) => (tolerances.int8 !== undefined ? 0.25 : tokens > 640 ? 0.05 : 1.1 / 255);
+  for (const [images, tokens, heads, d] of [
+    [1, 1, 1, 1],
+    [2, 3, 2, 2],
+    [1, 5, 2, 8],
+    [3, 17, 3, 10],
+    [1, 25, 2, 64],
+    [1, 97, 2, 12],
+    [1, 197, 1, 64],
+    [1, 641, 1, 4],
+  ] as const) {
+    for (const hidden of [false, true]) {
+      const what = `${images}×${tokens} tokens, ${heads} heads of ${d}${hidden ? ", a bias, probabilities" : ""}`;
+      matches(
+        `attention of integers, ${what}`,
+        (b) =>
+          during(b, async () => {
+            const cols = heads * d;
+            const qkv = b.createTensor(
+              images * tokens,
+              3 * cols,
+              noise(images * tokens * 3 * cols, 71).map((x) => 4 * x),
+            );
+            const out = b.createTensor(images * tokens, cols);
+            if (!hidden) {
+              b.attention(out, qkv, { heads, tokens, integers: true });
+              return b.read(out);
+            }
+            const values = noise(tokens * tokens, 72).map((x, at) =>
+              at % tokens > at / tokens ? Number.NEGATIVE_INFINITY : x,
+            );
+            const [bias, probabilities] = [
+              b.createTensor(tokens, tokens, values),
+              b.createTensor(images * heads * tokens, tokens),
+            ];
+            b.attention(out, qkv, { heads, tokens, bias, probabilities, integers: true });
+            return Float32Array.from([...(await b.read(out)), ...(await b.read(probabilities))]);
+          }),
+        roundingOf(tokens),
+      );
+    }
+  }
+
+  // Keys of several parts (assembly/attention.ts), of which the first, or all but the first, may be hidden.
+  for (const [queries, tokens, d] of [
+    [25, 641, 8],
+    [3, 1300, 5],
+    [1, 2600, 64],
+  ] as const) {
+    for (const [hidden, first, last] of [
+      ["no key", 0, 0],
+      ["the first keys", 0, 600],
+      ["all keys but the first", 1, tokens],
+    ] as const) {
+      matches(`attention of ${queries} queries to ${tokens} tokens, ${hidden} hidden`, (b) =>
+        during(b, async () => {
+          const q = b.createTensor(queries, 2 * d, noise(queries * 2 * d, 61));
+          const [k, v] = [62, 63].map((seed) => b.createTensor(tokens, 2 * d, noise(tokens * 2 * d, seed)));
+          // Later keys have larger scores, so that the maximum grows from part to part.
+          const values = noise(queries * tokens, 64).map((x, at) => {
+            const key = at % tokens;
+            return key >= first && key < last ? Number.NEGATIVE_INFINITY : x + key / 100;
+          });
+          const out = b.createTensor(queries, 2 * d);
+          b.attention(out, { q, k: k!, v: v! }, { heads: 2, tokens, bias: b.createTensor(queries, tokens, values) });
+          return b.read(out);
+        }),
+      );
+    }
+  }
+
   // Grids of one line, one column and one token, that fill no vector and no block of queries or keys.
   for (const [images, height, width, heads, d] of [
     [1, 1, 1, 1, 1],
@@ -384,6 +457,7 @@ export function runBackendCases(options: {
     [5, 7, 7, 2, 16],
     [1, 14, 14, 3, 10],
     [1, 9, 17, 1, 64],
+    [1, 19, 37, 1, 6],
   ] as const) {
     const tokens = height * width;
     const cols = heads * d;

@@ -39,6 +39,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "usyd-community/vitpose-base-simple": "tests/fixtures/dense/hf-vitpose-classic",
   "MCG-NJU/videomae-base-finetuned-kinetics": "tests/fixtures/dense/hf-videomae",
   "dance.gif": "tests/fixtures/image/moving.gif",
+  "hustvl/vitmatte-small-composition-1k": "tests/fixtures/dense/hf-vitmatte",
+  "cat-trimap.png": "tests/fixtures/image/trimap.png",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
 };
@@ -85,6 +87,7 @@ const PRINTED = [
   "cat #",
   "LABEL_0 #",
   "[ 3, 4 ] 12 Square root of attention; the scale ends at the fifth largest, # (the largest is #).",
+  "37 29 true",
   "dog 0",
   "cat.jpg -# 0",
   "1",
@@ -120,7 +123,7 @@ test("every example of a docstring compiles and runs", () => {
     return `{\n${model}${code}}\n`;
   });
   const imports = [
-    'import { load } from "vitrail";',
+    'import { load, trimapOf } from "vitrail";',
     'import { fewShot } from "vitrail/collection";',
     'import { createHandler } from "vitrail/serve";',
   ];

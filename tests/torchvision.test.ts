@@ -268,6 +268,7 @@ test("processor: what torchvision's processors do not do is refused in one sente
   assert.deepEqual(resize, { mode: "exact", width: 12, height: 9 });
   const dpt = { image_processor_type: "DPTImageProcessor" };
   refused({ ...dpt, do_pad: 1 }, /do_pad must be true or false; got 1$/);
+  refused({ ...dpt, do_pad: true }, /size_divisor must be a number where do_pad is true; got undefined$/);
   refused({ ...dpt, do_pad: true, size_divisor: 0 }, /size_divisor must be a whole number above 0; got 0$/);
   refused({ ...dpt, do_pad: true, size_divisor: 5000 }, /size_divisor must be at most 4096; got 5000$/);
   refused({ ...dpt, do_center_crop: true }, /do_center_crop must be false for DPTImageProcessor; got true$/);

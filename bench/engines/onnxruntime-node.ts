@@ -17,7 +17,7 @@ export const engine: Engine = {
     if (work.kind !== "vit" && work.kind !== "resnet") return undefined;
     const { precision } = setup;
     const [size, batch] = work.kind === "vit" ? [work.size, work.batch] : [work.network, 1];
-    const pixels = { name: "pixel_values", dims: [batch, 3, IMAGE, IMAGE], data: vitPixels(batch) };
+    const pixels = { name: "pixel_values", ...vitPixels(batch, work.kind === "vit" ? work.size : undefined) };
     return session(ort, onnxFile(size, precision, batch), optionsOf(setup), [pixels]);
   },
 };

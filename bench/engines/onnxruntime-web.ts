@@ -4,7 +4,7 @@ import { partGraph, partInputs } from "../dense.js";
 import type { Engine } from "../engine.js";
 import { onnxFile } from "../files.js";
 import { attentionGraph, gemmGraph } from "../graphs.js";
-import { IMAGE, TOKENS } from "../models.js";
+import { TOKENS } from "../models.js";
 import { PROMPT_LENGTH, PROMPTS_AT_ONCE, PROMPTS_GRAPH, promptIds } from "../prompts.js";
 import { attentionInputs, gemmInputs, vitPixels } from "../work.js";
 import { type OnnxRuntime, session } from "./onnxruntime.js";
@@ -38,7 +38,7 @@ export const engine: Engine = {
     }
     if (work.kind !== "vit" && work.kind !== "resnet") return undefined;
     const [size, batch] = work.kind === "vit" ? [work.size, work.batch] : [work.network, 1];
-    const pixels = { name: "pixel_values", dims: [batch, 3, IMAGE, IMAGE], data: vitPixels(batch) };
+    const pixels = { name: "pixel_values", ...vitPixels(batch, work.kind === "vit" ? work.size : undefined) };
     return readFile(onnxFile(size, precision, batch)).then((file) => session(ort, file, options, [pixels]));
   },
 };

@@ -8,7 +8,7 @@ import { type Inputs, load, type Model, type OutputName, type Tensor } from "../
 import { PARTS, type PartName, partFolder, partInputs } from "../dense.js";
 import type { Contender, Engine, Refusal } from "../engine.js";
 import { embeddingsFile, fileOf, folderOf, PHOTO } from "../files.js";
-import { IMAGE, TOKENS } from "../models.js";
+import { IMAGE, type Size, TOKENS } from "../models.js";
 import { PROMPT_LENGTH, PROMPTS_FOLDER, promptIds } from "../prompts.js";
 import {
   type AttentionWork,
@@ -32,7 +32,7 @@ export const engine: Engine = {
       case "attention":
         return attention(work);
       case "vit":
-        return model(folderOf(work.size), setup, (model) => forward(model, work.batch));
+        return model(folderOf(work.size), setup, (model) => forward(model, work.batch, work.size));
       case "resnet":
         return model(folderOf(work.network), setup, (model) => forward(model, 1));
       case "dense":
@@ -127,8 +127,8 @@ async function model(
   };
 }
 
-function forward(model: Model, batch: number): Runs {
-  const pixelValues = { dims: [batch, 3, IMAGE, IMAGE], data: vitPixels(batch) };
+function forward(model: Model, batch: number, size?: Size): Runs {
+  const pixelValues = vitPixels(batch, size);
   const logits = async () => (await model.forward({ pixelValues })).logits as { data: Float32Array };
   return { run: logits, result: async () => (await logits()).data };
 }

@@ -108,6 +108,13 @@ function quantize(row: Float32Array, range: readonly [number, number]): { intege
   return { integers, scale: quantizeRow(integers, row, range) };
 }
 
+/** Rows as quantized, multiplied out. */
+const rounded = (rows: readonly Float32Array[], range: readonly [number, number]): Float32Array[] =>
+  rows.map((row) => {
+    const { integers, scale } = quantize(row, range);
+    return integers.map((x) => x * scale);
+  });
+
 /** Pixels of all windows, window by window: the image, the line and the column. */
 function* pixelsOf(images: number, down: number, across: number, [height, width]: Pair) {
   for (let image = 0; image < images; image++)
@@ -347,47 +354,67 @@ export function createReferenceBackend(): Backend {
 
     attention(out, qkv, shape) {
       const { images, queries, d, shared } = checkAttention(out, qkv, shape);
-      const { heads, tokens, bias, windows, decomposed } = shape;
+      const { heads, tokens, bias, windows, decomposed, integers } = shape;
       const { q, k, v } = partsOf(qkv, heads * d);
       const o = matrix(out).data;
       const p = new Float64Array(tokens);
+      /** Rows of a head, from `first` on. */
+      const rowsOf = (part: typeof q, first: number, count: number, h: number) =>
+        Array.from({ length: count }, (_, i) => {
+          const at = (first + i) * part.cols + part.first + h * d;
+          return part.data.slice(at, at + d);
+        });
       /** A query's product with the rows of both tables that its place and the key's tell. */
-      function positions({ height, width, down, across }: Decomposed, i: number, j: number, query: number): number {
+      function positions(
+        { height, width, down, across }: Decomposed,
+        i: number,
+        j: number,
+        query: Float32Array,
+      ): number {
         const line = Math.floor(i / width) - Math.floor(j / width) + height - 1;
         const column = (i % width) - (j % width) + width - 1;
         let dot = 0;
         for (let e = 0; e < d; e++) {
-          dot += q.data[query + e]! * (matrix(down).data[line * d + e]! + matrix(across).data[column * d + e]!);
+          dot += query[e]! * (matrix(down).data[line * d + e]! + matrix(across).data[column * d + e]!);
         }
         return dot;
       }
       for (let image = 0; image < images; image++)
-        for (let h = 0; h < heads; h++)
+        for (let h = 0; h < heads; h++) {
+          const [queryRows, keyRows] = [
+            rowsOf(q, shared ? 0 : image * queries, queries, h),
+            rowsOf(k, image * tokens, tokens, h),
+          ];
+          const valueRows = rowsOf(v, image * tokens, tokens, h);
+          const columns = Array.from({ length: d }, (_, e) => Float32Array.from(valueRows, (row) => row[e]!));
+          const means = columns.map((column) => (integers ? column.reduce((sum, x) => sum + x, 0) / tokens : 0));
+          const centered = columns.map((column, e) => column.map((x) => x - means[e]!));
+          const [a, b, c] = integers
+            ? [rounded(queryRows, ACTIVATION_RANGE), rounded(keyRows, WEIGHT_RANGE), rounded(centered, WEIGHT_RANGE)]
+            : [queryRows, keyRows, columns];
           for (let i = 0; i < queries; i++) {
             const kind = windows ? kindOf(image, windows) : 0;
-            const query = (shared ? i : image * queries + i) * q.cols + q.first + h * d;
             let max = -Infinity;
             for (let j = 0; j < tokens; j++) {
-              const key = (image * tokens + j) * k.cols + k.first + h * d;
               let dot = 0;
-              for (let e = 0; e < d; e++) dot += q.data[query + e]! * k.data[key + e]!;
+              for (let e = 0; e < d; e++) dot += a[i]![e]! * b[j]![e]!;
               const row = bias?.rows === queries ? i : (kind * heads + h) * queries + i;
               p[j] = dot / Math.sqrt(d) + (bias ? matrix(bias).data[row * tokens + j]! : 0);
-              if (decomposed) p[j]! += positions(decomposed, i, j, query);
+              if (decomposed) p[j]! += positions(decomposed, i, j, queryRows[i]!);
               max = Math.max(max, p[j]!);
             }
             let sum = 0;
             for (let j = 0; j < tokens; j++) sum += p[j] = Math.exp(p[j]! - max);
-            for (let j = 0; j < tokens; j++) p[j] = p[j]! / sum;
+            for (let j = 0; j < tokens; j++) p[j] = (integers ? roundToEven(255 * p[j]!) / 255 : p[j]!) / sum;
             for (let e = 0; e < d; e++) {
               let value = 0;
-              for (let j = 0; j < tokens; j++)
-                value += p[j]! * v.data[(image * tokens + j) * v.cols + v.first + h * d + e]!;
-              o[(image * queries + i) * heads * d + h * d + e] = value;
+              for (let j = 0; j < tokens; j++) value += p[j]! * c[e]![j]!;
+              o[(image * queries + i) * heads * d + h * d + e] = value + means[e]!;
             }
             if (shape.probabilities)
               matrix(shape.probabilities).data.set(p, ((image * heads + h) * queries + i) * tokens);
           }
+        }
     },
 
     rope(qkv, cos, sin, shape) {

@@ -18,7 +18,7 @@ import { parsePreprocessing } from "../image/processors.js";
 import { type Checkpoint, isFolder, type TensorConsumer, twice } from "../io/checkpoint.js";
 import type { Progress } from "../io/parts.js";
 import { kindOf, parseJson } from "../json.js";
-import { environment } from "../platform/host.js";
+import { environment, hasFileSystem } from "../platform/host.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { ownGrid } from "../vit/places.js";
@@ -72,11 +72,12 @@ export interface Engine {
   tokenize(texts: readonly string[]): Promise<number[][]>;
   /**
    * Runs a forward pass when the ops of all earlier ones have been called: they share the activations' memory.
+   * @param inputs or what makes them: pixel values are then given away to a thread, and made again if it could not do it.
    * @param check throws if it is no longer wanted when its turn comes.
    * @param options its signal stops it between two layers; images: how many a list has whose others may pass beside this one.
    */
   forward(
-    inputs: Inputs,
+    inputs: Inputs | (() => Inputs),
     outputs: readonly OutputName[],
     check: () => void,
     options?: ForwardOptions & { readonly images?: number },
@@ -179,6 +180,8 @@ export async function createEngine(
         await reopened.close();
       }
     }
+    // There is time for the decoder of most photos while weights are read.
+    if (hasFileSystem()) import("../image/decode/jpeg.js").catch(() => {});
     const wanted = { ...options, config, precision };
     const placement = await place({ plan, read }, wanted, gpu, search, { signal, onProgress });
     const draws = await drawsRight(placement, preprocessing);
@@ -253,6 +256,9 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
       "load: patchSize needs patches of one image's pixels, without a border; this checkpoint has none",
     );
   }
+  if (patchSize !== undefined && (config.sam || config.matting?.decoder)) {
+    throw new RangeError("load: patchSize needs a head that reads maps of any size; this checkpoint's does not");
+  }
   const sides = [...config.patchSize, ...result.patchSize];
   if (patchSize !== undefined && sides.some((side) => side > MAX_RESAMPLED_PATCH)) {
     const found = `${config.patchSize.join("×")} to ${result.patchSize.join("×")}`;
@@ -301,7 +307,7 @@ const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
   ...(["logitsPerImage", "logitsPerText", "predictedDepth"] as const),
-  ...(["imageEmbeddings", "predMasks", "iouScores"] as const),
+  ...(["imageEmbeddings", "predMasks", "iouScores", "alphas"] as const),
   ...(["predBoxes", "objectnessLogits", "classEmbeds", "queryEmbeds"] as const),
 ];
 
@@ -407,7 +413,8 @@ function engineOf(
           used = await current();
           const { backend, weights } = used;
           const watched = environment("VITRAIL_TRACE") ? traced(backend, weights, console.error) : backend;
-          return forward(watched, weights, config, inputs, outputs, options);
+          const given = typeof inputs === "function" ? inputs() : inputs;
+          return forward(watched, weights, config, given, outputs, options);
         });
         last = called.catch(() => undefined);
         try {

@@ -12,7 +12,7 @@ import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs } from "../vit/outputs.js";
-import type { LaneAnswer, LaneModel, LaneRequest, PassAnswer, PassJob, PixelAnswer, PixelJob } from "./lane.js";
+import type { LaneAnswer, LaneModel, LaneRequest, PassAnswer, PassJob, PixelAnswer, PixelJob } from "./lane-jobs.js";
 
 /** Images that a thread is to decode: one under way, and one for when the caller is busy and cannot give it more. */
 const QUEUE = 2;
@@ -39,11 +39,12 @@ export interface Lanes extends PixelThreads {
   readonly activations: number;
   /**
    * Runs a pass of one of a list's `images` on the least busy thread that has the model, if there is one and the list gains by it. The
-   * promise has nothing if the thread ended or had no room; the pass is then to be run elsewhere.
+   * promise has nothing if the thread ended or had no room; the pass is then to be run elsewhere. Pixel values that are made for it
+   * are given away.
    */
   run(
     images: number,
-    inputs: Inputs,
+    inputs: Inputs | (() => Inputs),
     wanted: readonly OutputName[],
     options: ForwardOptions,
   ): Promise<Partial<Outputs> | undefined> | undefined;
@@ -59,6 +60,8 @@ interface Lane {
   activations: number;
   /** Images that it is to decode. */
   decoding: number;
+  /** Passes that it has. */
+  passing: number;
 }
 
 /** @param modelNow the model, if threads can compute with it. */
@@ -91,7 +94,7 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
     const create = () => new Worker(new URL("./lane.js", import.meta.url), { type: "module" });
     const url = beside(import.meta.url, "lane.js");
     const thread = await startWorker(url, { onMessage, onEnd: () => drop(lane) }, create);
-    const lane: Lane = { thread, jobs: new Map(), joined: false, activations: 0, decoding: 0 };
+    const lane: Lane = { thread, jobs: new Map(), joined: false, activations: 0, decoding: 0, passing: 0 };
     if (disposed) return void thread.terminate();
     lanes.add(lane);
     if (model) thread.post(model satisfies LaneRequest);
@@ -181,17 +184,25 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
     run(images, inputs, wanted, { signal, ...options }) {
       const able = passing();
       const gains = rateApart(images, able.length) >= rateTogether(modelNow()?.kernels.threads ?? 1);
-      const lane = gains ? leastBusy(able) : undefined;
+      const batch = modelNow()?.batch ?? 1;
+      // A thread has a whole batch before the next one has a part of it.
+      const lane = gains ? (able.find(({ passing }) => passing % batch !== 0) ?? leastBusy(able)) : undefined;
       if (!lane) return undefined;
+      const made = typeof inputs === "function" ? inputs() : inputs;
+      const own = made !== inputs && made.pixelValues?.data.buffer;
       const job: PassJob = {
         id: ids++,
         list: listOf(signal),
-        inputs,
+        inputs: made,
         wanted,
         endable: signal !== undefined,
         ...options,
       };
-      return give<PassAnswer>(lane, job, [], signal)?.then((answer) => {
+      const given = give<PassAnswer>(lane, job, own ? [own as ArrayBuffer] : [], signal);
+      if (!given) return undefined;
+      lane.passing++;
+      return given.then((answer) => {
+        lane.passing--;
         if (!(answer?.outputs instanceof Error)) return answer?.outputs;
         // There may be room on the calling thread, which has the error at first hand otherwise.
         if (answer.outputs.message.startsWith("wasm: ")) return undefined;

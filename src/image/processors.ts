@@ -38,7 +38,7 @@ interface ProcessorRow {
   /** Torchvision's class rescales before it resizes, or both do. */
   rescaleFirst?: true | "both";
   /** How the size is found, if not as `size` says. */
-  sizes?: "multiples" | "bounded" | "blurred" | "affine" | "patches" | "squares" | "longest";
+  sizes?: "multiples" | "bounded" | "blurred" | "affine" | "patches" | "squares" | "longest" | "whole";
 }
 
 /** The size of VitPoseImageProcessor that its file leaves out. */
@@ -68,6 +68,7 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   VideoMAE: { size: 224, square: false, crop: 224, resample: 2, norm: HALF },
   Vivit: { size: 256, square: false, crop: 224, resample: 2, norm: HALF, offset: true },
   Sam: { size: 1024, square: true, resample: 2, norm: IMAGENET, white: true, sizes: "longest" },
+  VitMatte: { size: 512, square: true, resample: 2, norm: HALF, sizes: "whole" },
   VitPose: { size: 256, square: true, resample: 2, norm: IMAGENET, sizes: "affine" },
   Tipsv2: { size: 448, square: true, resample: 2, norm: HALF, white: true, raw: true },
 };
@@ -119,6 +120,7 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   swin: "ViT",
   swinv2: "ViT",
   vitpose: "VitPose",
+  vitmatte: "VitMatte",
 };
 
 /** Keys of preprocessor_config.json that are read of some checkpoints only, or never. */
@@ -142,6 +144,7 @@ export const PREPROCESSOR_KEYS: KeyRules = {
     crop_to_patches: [false],
     data_format: ["channels_first"],
     size_divisor: [],
+    size_divisibility: [],
   },
 };
 
@@ -410,6 +413,7 @@ export function parseHuggingFace(config: Record<string, unknown>, processor: Pro
     alpha: flag("do_convert_rgb", defaults.white === true) ? "white" : "drop",
     rescaleFirst,
     ...(gray && { gray }),
+    ...(defaults.sizes === "whole" && { trimap: rescaleOf(config, processor) }),
     ...arithmetic(config, defaults, processor, channels),
   };
 }
@@ -419,6 +423,7 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
   const defaults = PROCESSORS[family]!;
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const cropRounding = "down";
+  if (defaults.sizes === "whole") return { ...wholeOf(config, defaults), cropRounding };
   if (defaults.sizes) {
     const { resize, width, height, divisor, corner, windows } = sizesOf(config, defaults.sizes, defaults, processor);
     if (defaults.sizes !== "patches" && flag("do_center_crop", false)) {
@@ -458,10 +463,22 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
   return { resize: plan, width, height, cropRounding };
 }
 
+/** VitMatteImageProcessor: the image as large as it is, with a border behind it; the size is that of a typical one. */
+function wholeOf(config: Record<string, unknown>, { size }: ProcessorRow): Omit<Placing, "processor" | "cropRounding"> {
+  const { size_divisor: divisor = config.size_divisibility ?? 32 } = config;
+  if (!isSize(divisor) || divisor > MAX_DIVISOR) {
+    throw unsupported("size_divisor", `must be a whole number from 1 to ${MAX_DIVISOR}`, divisor);
+  }
+  // No step of the class reads it.
+  void config.do_resize;
+  const border = flagOf(config, "do_pad") ? { divisor, corner: true as const } : {};
+  return { resize: { mode: "none", whole: true }, width: size, height: size, ...border };
+}
+
 /** Reads the sizes of the processors whose images are as large as they are resized to. */
 function sizesOf(
   config: Record<string, unknown>,
-  mode: NonNullable<ProcessorRow["sizes"]>,
+  mode: Exclude<ProcessorRow["sizes"], "whole" | undefined>,
   { size, square }: ProcessorRow,
   processor: Processor,
 ): Pick<Placing, "resize" | "width" | "height" | "divisor" | "corner" | "windows"> {
@@ -533,8 +550,17 @@ function sizesOf(
   const keepsShape = flagOf(config, "keep_aspect_ratio", false);
   const divisor = count("size_divisor", 1);
   if (divisor > MAX_DIVISOR) throw unsupported("size_divisor", `must be at most ${MAX_DIVISOR}`, divisor);
-  const pads = flagOf(config, "do_pad", false) && divisor > 1;
-  return { resize: { mode, width, height, multiple, keepsShape }, width, height, ...(pads && { divisor }) };
+  const pads = flagOf(config, "do_pad", false);
+  // transformers' class on PIL images leaves out a border that has no divisor, and its other one fails at it.
+  if (pads && processor === "torchvision" && (config.size_divisor ?? null) === null) {
+    throw unsupported("size_divisor", "must be a number where do_pad is true", config.size_divisor);
+  }
+  return {
+    resize: { mode, width, height, multiple, keepsShape },
+    width,
+    height,
+    ...(pads && divisor > 1 && { divisor }),
+  };
 }
 
 /**
@@ -560,6 +586,12 @@ function squaresOf(
   return { resize: { mode: "bounded", shortest, longest: shortest }, ...square, ...(pad && { corner: true }) };
 }
 
+/** Factor by which bytes become values, which torchvision rounds to f32. */
+function rescaleOf(config: Record<string, unknown>, processor: Processor = "pillow", usual = 1 / 255): number {
+  const factor = flagOf(config, "do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? usual) : 1;
+  return processor === "torchvision" ? fround(factor) : factor;
+}
+
 /** From bytes to pixel values. */
 function arithmetic(
   config: Record<string, unknown>,
@@ -568,11 +600,10 @@ function arithmetic(
   channels: number,
 ): Pick<Preprocessing, "rescale" | "offset" | "mean" | "std"> {
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
-  const usual = offset ? 2 / 255 : 1 / 255;
-  const factor = flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? usual) : 1;
-  if (offset) return withOffset(config, factor, norm, processor, channels);
+  if (offset) return withOffset(config, norm, processor, channels);
+  const factor = rescaleOf(config);
   if (!flag("do_normalize", !raw)) {
-    return { rescale: processor === "torchvision" ? fround(factor) : factor, mean: [0, 0, 0], std: [1, 1, 1] };
+    return { rescale: rescaleOf(config, processor), mean: [0, 0, 0], std: [1, 1, 1] };
   }
   const mean = readThree("image_mean", config.image_mean ?? norm[0], channels);
   const std = readThree("image_std", config.image_std ?? norm[1], channels);
@@ -591,7 +622,6 @@ function arithmetic(
 /** VivitImageProcessor's, which transformers has on NumPy, and of videos on torchvision, which does not rescale and normalize at once. */
 function withOffset(
   config: Record<string, unknown>,
-  factor: number,
   norm: ProcessorRow["norm"],
   processor: Processor,
   channels: number,
@@ -600,7 +630,7 @@ function withOffset(
   if (offset === 1 && !flagOf(config, "do_rescale")) {
     throw unsupported("do_rescale", "must be true for VivitImageProcessor with an offset", config.do_rescale);
   }
-  const rescale = processor === "torchvision" ? fround(factor) : factor;
+  const rescale = rescaleOf(config, processor, 1 / 127.5);
   if (!flagOf(config, "do_normalize")) return { rescale, offset, mean: [0, 0, 0], std: [1, 1, 1] };
   const mean = readThree("image_mean", config.image_mean ?? norm[0], channels);
   const std = readThree("image_std", config.image_std ?? norm[1], channels);

@@ -62,10 +62,10 @@ const OPTIONS: Readonly<Record<keyof HandlerOptions, true>> = {
 };
 
 /**
- * Turns that run at once: each processor computes one and has the next, and one more is decoded meanwhile. Where there is one
- * processor, an isolate of a Worker, there is one.
+ * Turns that run at once: each processor computes two, which small models take as a batch, has the next, and one more is decoded
+ * meanwhile. Where there is one processor, an isolate of a Worker, there is one.
  */
-const turnsAtOnce = (): number => (isEdge() || processors() === 1 ? 1 : 3 * processors());
+const turnsAtOnce = (): number => (isEdge() || processors() === 1 ? 1 : 4 * processors());
 
 /** Seconds for which a browser keeps what it may ask. */
 const PREFLIGHT = "7200";

@@ -1,6 +1,7 @@
 /** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
 import { nextTask } from "../waiting.js";
+import { addBottleneck, type Bottleneck } from "./bottleneck.js";
 import { attendInWindows, type Continuous, decomposedOf, mapsOf, type Tables, type WindowOf } from "./windows.js";
 
 /** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */
@@ -42,8 +43,6 @@ export interface Attention {
   readonly subNorm: Norm | undefined;
   /** U_msa of eq. 8: D → D */
   readonly out: Linear;
-  /** A second layer behind it, D → D (TimeSformer's over time). */
-  readonly dense?: Linear;
 }
 
 /** MLP of a block, eq. 3. */
@@ -67,7 +66,11 @@ export interface Experts {
 }
 
 /** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
-export type Block = readonly (readonly (Attention | Mlp)[])[];
+export type Block = readonly (readonly Branch[])[];
+
+/** A norm of z itself, behind some blocks (timm's swinv2_cr). */
+type Closing = { readonly kind: "norm"; readonly norm: Norm };
+type Branch = Attention | Mlp | Bottleneck | Closing;
 
 /** Places of tokens, as attention sees them: biases of the scores, or turns of queries and keys. */
 export interface Places {
@@ -102,7 +105,7 @@ interface Activations {
   readonly hidden: readonly Matrix[];
   /** Gate and value, [B·tokens, 2·mlpWidth]. */
   readonly wide: Matrix | undefined;
-  /** Result of a branch that is normalized, or passes a second layer, before it is added, [B·tokens, D]. */
+  /** Result of a branch that is normalized before it is added, [B·tokens, D]. */
   readonly added: Matrix | undefined;
   /** Scores' bias that a block computes, [heads·tokens, tokens]. */
   readonly bias: Matrix | undefined;
@@ -156,14 +159,13 @@ export async function encode(
   const [mapRows, keys] =
     windowed && places.grid ? mapsOf(windowed, { images, heads, grid: places.grid }) : [rows * heads, tokens];
   const gated = blocks.flat(2).some((branch) => branch.kind === "mlp" && branch.gated);
-  const dense = blocks.flat(2).some((branch) => branch.kind === "attention" && branch.dense);
   const a: Activations = {
     z,
     qkv: backend.createTensor(rows, 3 * width),
     y: several(most("attention"), width),
     hidden: several(most("mlp"), mlpWidth),
     wide: gated ? backend.createTensor(rows, 2 * mlpWidth) : undefined,
-    added: postNorm === "branch" || dense ? backend.createTensor(rows, width) : undefined,
+    added: postNorm === "branch" ? backend.createTensor(rows, width) : undefined,
     bias: places.relative ? backend.createTensor(heads * tokens, tokens) : undefined,
     probabilities: Array.from({ length: Math.max(0, ...maps) }, () => backend.createTensor(mapRows, keys)),
     between: places.between && {
@@ -186,7 +188,9 @@ export async function encode(
       const inner = step.map((branch) =>
         branch.kind === "attention"
           ? msa(branch, index, a.y[attentions++]!, probabilities[attention++], qkv)
-          : mlp(branch, a.hidden[mlps++]!),
+          : branch.kind === "mlp"
+            ? mlp(branch, a.hidden[mlps++]!)
+            : z,
       );
       step.forEach((branch, i) => {
         add(branch, inner[i]!);
@@ -231,8 +235,11 @@ export async function encode(
     if (attention.window) {
       attendInWindows(backend, y, a.qkv, attention, { images, heads, grid: places.grid!, probabilities });
     } else {
-      const decomposed = attention.decomposed && decomposedOf(attention.decomposed, places.grid!);
-      backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, decomposed, probabilities });
+      const mark = backend.mark();
+      const decomposed = attention.decomposed && decomposedOf(backend, attention.decomposed, places.grid!);
+      const integers = attention.qkv.precision === "int8";
+      backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, decomposed, probabilities, integers });
+      backend.release(mark);
     }
     return y;
   }
@@ -247,16 +254,15 @@ export async function encode(
     return hidden;
   }
 
-  /** z += out(y), z += dense(out(y)), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
-  function add(branch: Attention | Mlp, y: Matrix): void {
+  /** z += out(y), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
+  function add(branch: Branch, y: Matrix): void {
+    if (branch.kind === "norm") return void backend.layerNorm(z, z, branch.norm);
+    if (branch.kind === "bottleneck") return void addBottleneck(backend, z, branch, activation, places.grid!);
     const { out, subNorm, norm } = branch;
     if (branch.kind === "mlp" && branch.experts) {
       const { layers, column } = branch.experts;
       backend.linear(z, y, out, { accumulate: true, column: 0 });
       backend.linear(z, y, layers[dataset]!, { accumulate: true, column });
-    } else if (branch.kind === "attention" && branch.dense) {
-      backend.linear(a.added!, y, out, { norm: subNorm });
-      backend.linear(z, a.added!, branch.dense, { accumulate: true });
     } else if (postNorm === "branch") {
       backend.linear(a.added!, y, out, { norm: subNorm });
       backend.layerNorm(z, a.added!, norm, { accumulate: true });

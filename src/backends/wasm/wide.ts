@@ -70,7 +70,12 @@ async function run(compiled: CompiledKernels): Promise<Map<string, Int32Array>> 
       );
     }
   }
-  results.set("attention", attention(kernels, memory, top, float));
+  for (const integers of [false, true]) {
+    results.set(
+      integers ? "attention of integers" : "attention",
+      attention(kernels, memory, top, { tile: float, integerTile: integer, integers }),
+    );
+  }
   return results;
 }
 
@@ -104,14 +109,19 @@ function linear(
   return new Int32Array(memory.buffer, out, (rows * outStride) / 4).slice();
 }
 
-function attention(kernels: Kernels, memory: WebAssembly.Memory, top: number, tile: number): Int32Array {
+function attention(
+  kernels: Kernels,
+  memory: WebAssembly.Memory,
+  top: number,
+  tiles: { tile: number; integerTile: number; integers: boolean },
+): Int32Array {
   const [tokens, heads, d] = [29, 2, 20];
   const out = noise(memory, top, tokens * 3 * heads * d + 8);
   const scratch = out + tokens * heads * d * 4;
   const [outStride, stride] = [heads * d * 4, 3 * heads * d * 4];
   const [q, k, v] = [0, 1, 2].map((part) => top + part * outStride) as [number, number, number];
   kernels.attention({
-    tile,
+    ...tiles,
     images: 1,
     queries: tokens,
     tokens,
