@@ -173,6 +173,14 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2", "timm-swinv2-cr"],
   },
   {
+    family: "VideoMAE, ViViT, TimeSformer",
+    transformers: ["videomae", "vivit", "timesformer"],
+    timm: [],
+    others: [],
+    tasks: "classes of clips, features",
+    fixtures: ["hf-videomae", "hf-videomae-token", "hf-vivit", "hf-timesformer", "hf-timesformer-joint"],
+  },
+  {
     family: "Hiera",
     transformers: ["hiera"],
     timm: [],
@@ -328,6 +336,10 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   [
     "MAE's decoder and masked image modelling",
     ...["heads/reconstruction.ts", "vit/masking.ts", "checkpoint/families/mae.ts", "pictures/reconstruction.ts"],
+  ],
+  [
+    "VideoMAE, ViViT and TimeSformer",
+    ...["timesformerBlock", "vit/video.ts", "vit/divided.ts", "checkpoint/families/video.ts"],
   ],
   [
     "ViTDet and ViTMatte",
