@@ -1,7 +1,7 @@
 /**
  * vitrail: Vision Transformers from their original weights, in every JavaScript runtime.
  *
- * `load` gives a {@link Model}; a model classifies and embeds images, finds their depth and their segments. Everything else here is a type.
+ * `load` gives a {@link Model}; a model classifies and embeds images, finds their depth and their segments. `trimapOf` is of masks; everything else here is a type.
  */
 
 import type { BackendName, Precision } from "./backend.js";
@@ -9,6 +9,7 @@ import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
 import type { Box, Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
+import type { Trimap } from "./image/trimap.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
 import type { Head, LoadOptions, Model, PreparedImage, TextMethods, TextOptions } from "./model.js";
@@ -23,12 +24,14 @@ import type { EmbedOptions } from "./tasks/embed.js";
 import type { EmbeddedImage } from "./tasks/embedded.js";
 import type { TaskName } from "./tasks/index.js";
 import type { Keypoint } from "./tasks/keypoints.js";
+import type { Matte, MatteOptions, TrimapInput } from "./tasks/matte.js";
 import type { Pose, PoseOptions } from "./tasks/pose.js";
 import type { Prediction } from "./tasks/predictions.js";
 import type { Point, PromptOptions } from "./tasks/prompts.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segment, Segmentation } from "./tasks/segments.js";
 import { checkNames } from "./tasks/task.js";
+import { type Mask, trimapOf } from "./tasks/trimap.js";
 import type { ZeroShotOptions } from "./tasks/zero-shot.js";
 import type { Inputs, Integers } from "./vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "./vit/outputs.js";
@@ -56,6 +59,9 @@ export type {
   Integers,
   Keypoint,
   LoadOptions,
+  Mask,
+  Matte,
+  MatteOptions,
   Model,
   OutputName,
   Outputs,
@@ -74,8 +80,11 @@ export type {
   Tensor,
   TextMethods,
   TextOptions,
+  Trimap,
+  TrimapInput,
   ZeroShotOptions,
 };
+export { trimapOf };
 
 /** The files of the default model, in words in which bundlers find them; they may give them other names. */
 const defaultConfig = () => new URL("../../models/default/config.json", import.meta.url);

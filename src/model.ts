@@ -21,7 +21,8 @@ import {
   valuesOfSeen,
   windowsOf,
 } from "./image/preprocess.js";
-import { type ImageInput, type ImageSource, isAddress } from "./image/source.js";
+import { type ImageInput, type ImageSource, isAddress, openImage } from "./image/source.js";
+import { grayOf, isTrimap, type Trimap, withTrimap } from "./image/trimap.js";
 import type { CheckpointParts, Head, Progress } from "./io/parts.js";
 import { toUnit } from "./numerics/vectors.js";
 import { hasFileSystem, shareSignal } from "./platform/host.js";
@@ -29,6 +30,7 @@ import { collect } from "./tasks/batch.js";
 import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
 import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
+import type { TrimapInput } from "./tasks/matte.js";
 import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
 import type { Segmentation } from "./tasks/segments.js";
@@ -184,11 +186,11 @@ export interface Model extends TaskMethods {
   /**
    * Pixel values [images, 3, H, W] (of gray images one channel, of images that are cut into windows one for each of these) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
    * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read. Of NaFlex models, of which each photo is given by itself, its
-   * patches [1, patches, P·P·3] and their grid.
+   * patches [1, patches, P·P·3] and their grid. Of models that see a trimap beside each photo, given by itself too, four channels.
    */
   preprocess(
     image: ImageInput,
-    options?: { signal?: AbortSignal },
+    options?: { trimap?: TrimapInput; signal?: AbortSignal },
   ): Promise<Tensor & { geometry: Geometry; spatialShapes?: Integers }>;
   preprocess(
     images: readonly ImageInput[],
@@ -322,12 +324,13 @@ function createModel(
         `preprocess: images of a list must become pixels of one size, or be given one by one; got ${sizes.join(" and ")}`,
       );
     }
-    const values = config.inputChannels * size.height * size.width;
+    const channels = preprocessing.gray ? 1 : 3;
+    const values = channels * size.height * size.width;
     const data = new Float32Array(images.length * values);
     for (const [i, image] of images.entries()) {
       valuesOfSeen(image, preprocessing, data.subarray(i * values, (i + 1) * values));
     }
-    return { dims: [images.length, config.inputChannels, size.height, size.width], data };
+    return { dims: [images.length, channels, size.height, size.width], data };
   }
 
   /** Options with which an image is opened. */
@@ -384,7 +387,7 @@ function createModel(
     images: readonly ImageInput[],
     signal: AbortSignal | undefined,
     drawn: (input: ImageInput) => Own | undefined,
-    compute: (image: SeenImage | Own, check: () => void) => Promise<Result>,
+    compute: (image: SeenImage | Own, check: () => void, place: number) => Promise<Result>,
     boxes?: (place: number) => readonly Box[] | undefined,
   ): Promise<Result[]> {
     checkPrepared();
@@ -392,13 +395,13 @@ function createModel(
     return call(signal, async (check) => {
       if (images.length === 1) {
         const own = withBoxes(options, boxes?.(0));
-        return [await compute(drawn(images[0]!) ?? (await pixelsBeside(images[0]!, own)), check)];
+        return [await compute(drawn(images[0]!) ?? (await pixelsBeside(images[0]!, own)), check, 0)];
       }
       const pixels = pixelsAhead(images, lanes, options, check, boxes, drawn);
       return collect(
         name,
         pixels,
-        (pixels) => compute(pixels, check),
+        (pixels, place) => compute(pixels, check, place),
         () => Math.max(2, lanes.atOnce),
         check,
       );
@@ -432,35 +435,49 @@ function createModel(
       const able = tasks.join(", ");
       throw new RangeError(`${name}: the checkpoint must have ${lacks}; this one has none, and can ${able}`);
     }
+    const listed = isList(images) ? images.length : undefined;
     const compute = await call(signal, async (check) =>
-      task.begin(taskModel(check, signal), options as object, ...args),
+      task.begin(taskModel(check, signal, listed), options as object, ...args),
     );
     const passing = () => ({ signal, images: Math.max(listOf(images).length, callsAtOnce()) });
-    const boxes = task.boxes?.(options as object, isList(images) ? images.length : undefined);
+    const boxes = task.boxes?.(options as object, listed);
     const results = await eachOf(
       name,
       listOf(images),
       signal,
-      drawn,
-      (image, check) =>
+      task.pixels ? undrawn : drawn,
+      (image, check, place) =>
         compute({
-          geometry: image.geometry,
+          ...{ geometry: image.geometry, place },
           crops: "crops" in image ? image.crops : undefined,
-          run: (outputs, inputs) =>
-            // An embedding takes the place of pixels.
-            runAll(
-              inputs?.imageEmbeddings ? [() => ({})] : inputsOf(image),
-              inputs,
-              outputs,
-              check,
-              passing(),
-            ) as never,
+          pixels: "sampling" in image ? undefined : () => pixelsWithTrimap(name, image),
+          run: (outputs, inputs) => {
+            // An embedding takes the place of pixels, and so do those beside a trimap.
+            const given = inputs?.imageEmbeddings ?? inputs?.pixelValues;
+            return runAll(given ? [() => ({})] : inputsOf(image), inputs, outputs, check, passing()) as never;
+          },
         }),
       boxes,
     );
     if (!isList(images)) return results[0]!;
     return task.join ? task.join(results) : results;
   }
+
+  /** Levels of a trimap, which is opened as images are. */
+  const openTrimap = async (trimap: TrimapInput, signal: AbortSignal | undefined): Promise<Trimap> =>
+    isTrimap(trimap) ? trimap : grayOf(await openImage(trimap, { pixelLimit, decodeTimeout, sources, fetch, signal }));
+
+  /** An image, and what gives its pixel values beside a trimap. */
+  const pixelsWithTrimap = (name: string, seen: SeenImage) => ({
+    seen,
+    withTrimap(trimap: Trimap) {
+      const { trimap: factor } = preprocessing;
+      if (factor !== undefined) return withTrimap(name, valuesOf([seen]), trimap, seen.geometry, factor);
+      throw new RangeError(
+        `${name}: trimaps need the image processor of ViTMatte, and preprocessor_config.json names another`,
+      );
+    },
+  });
 
   async function prepare(
     image: ImageInput | EmbeddedImage,
@@ -501,14 +518,15 @@ function createModel(
   }
 
   /** The model as tasks see it. */
-  function taskModel(check: () => void, signal: AbortSignal | undefined): TaskModel {
+  function taskModel(check: () => void, signal: AbortSignal | undefined, listed?: number): TaskModel {
     const featuresOf = (texts: readonly string[]) => keptFeatures(texts, check, signal);
     return {
-      ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false },
+      ...{ config, labels, similarity: live().value.similarity, windows: preprocessing.windows ?? false, listed },
       featuresOf,
       embedTexts: async (texts) => (await featuresOf(texts)).map(toUnit),
       directionsOf: (classes) => directionsOf(classes, (texts) => textFeatures(texts, check, signal)),
       embedQuery: (image) => queryOf(image, check, signal),
+      openTrimap: (trimap) => openTrimap(trimap, signal),
     };
   }
 
@@ -613,21 +631,29 @@ function createModel(
     );
   }
 
-  async function preprocess(images: ImageInput | readonly ImageInput[], options: { signal?: AbortSignal } = {}) {
+  async function preprocess(
+    images: ImageInput | readonly ImageInput[],
+    options: { trimap?: TrimapInput; signal?: AbortSignal } = {},
+  ) {
     live();
-    checkNames("preprocess", options, { signal: true });
-    if (config.naflex && isList(images)) {
-      throw new RangeError(
-        "preprocess: images of this model are sequences of patches of different lengths, so each must be given by itself; got a list",
+    const matted = config.matting?.decoder !== undefined;
+    checkNames("preprocess", options, { ...(matted && { trimap: true as const }), signal: true });
+    const { trimap, signal } = options;
+    if ((config.naflex || matted) && isList(images)) {
+      const what = matted ? "have a trimap each" : "are sequences of patches of different lengths";
+      throw new RangeError(`preprocess: images of this model ${what}, so each must be given by itself; got a list`);
+    }
+    if (matted && trimap === undefined) {
+      throw new TypeError(
+        "preprocess: this model sees a trimap beside an image, so the option trimap must be one; got none",
       );
     }
-    const seen = await eachOf<SeenImage, never>(
-      "preprocess",
-      listOf(images),
-      options.signal,
-      undrawn,
-      async (image) => image,
-    );
+    const seen = await eachOf<SeenImage, never>("preprocess", listOf(images), signal, undrawn, async (image) => image);
+    if (matted) {
+      const [image] = seen as [SeenImage];
+      const levels = await call(signal, () => openTrimap(trimap!, signal));
+      return { ...pixelsWithTrimap("preprocess", image).withTrimap(levels), geometry: image.geometry };
+    }
     const geometry = seen.map((image) => image.geometry);
     if (config.naflex) {
       const [image] = seen as [SeenImage];

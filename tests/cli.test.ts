@@ -76,7 +76,7 @@ test("a wrong command, option or value is one sentence", () => {
     [["-x"], 'there is no option "-x"; "vitrail --help" lists all'],
     [
       ["classify", "--out", "a.npy"],
-      "--out is an option of detect, depth, segment, pose, embed, index, learn, picture, quantize, not of classify",
+      "--out is an option of detect, depth, segment, pose, matte, embed, index, learn, picture, quantize, not of classify",
     ],
     [["classify", "--top"], "--top needs a value"],
     [["classify", "--top", "--json"], "--top needs a value"],
@@ -231,6 +231,31 @@ test("detect prints transformers' boxes of texts and of a query image, as JSON a
     stderr,
     /^vitrail: detect: the checkpoint must have boxes; this one has none, and can classify, embed\n$/,
   );
+});
+
+test("matte prints how much is the object's, and cuts it out, with --out", async () => {
+  const folder = join(scratch, "mattes");
+  const model = "tests/fixtures/dense/hf-vitmatte";
+  const words = ["matte", "--model", model, "tests/fixtures/image/rgb-420.jpg"];
+  const trimap = ["--trimap", "tests/fixtures/image/trimap.png"];
+  const { status, stdout, stderr } = run([...words, ...trimap, "--out", folder, "--json"]);
+  assert.deepEqual([status, stderr], [0, ""]);
+  const [{ width, height, area, files }] = jsonLines(stdout);
+  const { dims, data } = readTensors(join(model, "photos.safetensors")).get("rgb-420.jpg.alphas")!;
+  const want = data.reduce((sum, x) => sum + x, 0);
+  assert.deepEqual([height, width], dims);
+  assert.ok(Math.abs(area - want) < 0.01 * want, `${area}, not ${want}`);
+  assert.deepEqual(files, [join(folder, "rgb-420.cutout.png"), join(folder, "rgb-420.alpha.png")]);
+  const gray = await openImage(files[1]!);
+  assert.deepEqual(
+    gray.data.filter((_, i) => i % 3 === 0),
+    Uint8Array.from(data, (x) => Math.round(255 * x)),
+  );
+  assert.match(run([...words, ...trimap]).stdout, /^ {2}37×29, \d+\.\d % of it the object$/m);
+  assert.deepEqual(run(words), {
+    ...{ status: 2, stdout: "" },
+    stderr: "vitrail: matte: trimap must be an image, 0 beside the object, 255 on it and 128 between; got none\n",
+  });
 });
 
 test("pose prints keypoints in boxes, and draws them with the checkpoint's lines on the photo, with --out", async () => {

@@ -224,6 +224,17 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     t.diagnostic(`longest task: ${await page.run("Math.max(0, ...longTasks).toFixed(0)")} ms`);
   });
 
+  test("no chunk imports from a worker's entry, of which WebKit would make a second one", () => {
+    const chunks = readdirSync(join(site, "assets")).filter((name) => name.endsWith(".js"));
+    const entries = chunks.filter((name) => /^(worker|lane|thread)-/.test(name));
+    assert.ok(entries.length >= 4, entries.join());
+    for (const chunk of chunks) {
+      const text = readFileSync(join(site, "assets", chunk), "utf8");
+      const [, imported] = /(?:from|import)\s*["'`]\.\/((?:worker|lane|thread)-[\w-]+\.js)/.exec(text) ?? [];
+      assert.equal(imported, undefined, chunk);
+    }
+  });
+
   test("pointing: the map follows, with the library's cosines", async (t) => {
     await view("look");
     await page.move("#window", 0.44, 0.31);
@@ -235,6 +246,9 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     const place = `Row ${Math.floor(best / 8) + 1}, column ${(best % 8) + 1}, ${cosines[best]!.toFixed(2)}`;
     const label = `document.querySelector(".tiles button").ariaLabel`;
     await page.until(`${label} === ${JSON.stringify(place)}`, 3);
+    await page.run(`window.changes = []; window.watcher = new MutationObserver((list) => changes.push(...list.map(({ target }) => target.outerHTML.slice(0, 80))));
+      for (const part of document.querySelectorAll("header.top, .rail, .status, .heads, .strip"))
+        watcher.observe(part, { subtree: true, childList: true, attributes: true, characterData: true }); 0`);
     await page.run(
       `window.frames = []; (function next(now) { frames.push(now); requestAnimationFrame(next); })(0); longTasks.length = 0`,
     );
@@ -243,6 +257,11 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
       `frames.slice(2).map((now, i) => now - frames[i + 1]).sort((a, b) => a - b)`,
     );
     const at = (part: number) => spans[Math.floor(part * (spans.length - 1))]!.toFixed(1);
+    assert.deepEqual(
+      await page.run("watcher.disconnect(), changes.filter((change) => !change.startsWith('<canvas'))"),
+      [],
+      "what does not depend on the place stays as it is",
+    );
     const long = await page.run<string>("Math.max(0, ...longTasks).toFixed(0)");
     t.diagnostic(`while hovering: frames of ${at(0.5)} ms, 95 % within ${at(0.95)} ms; longest task ${long} ms`);
     assert.deepEqual(await shifted(), []);
@@ -289,6 +308,25 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
         findings.push(...found.map((finding) => `${name} at ${width}: ${finding}`));
       }
     }
+    // A phone whose text is twice as large: nothing is wider than the screen, or lies on what is beside it.
+    await page.size(390, 844);
+    await page.run(`document.documentElement.style.fontSize = "200%"`);
+    for (const name of VIEWS) {
+      await view(name);
+      await page.until(SHOWN);
+      await page.screenshot(join(pictures, `${name}-390-large-text.png`), true);
+      const [wide, over] = await page.run<[number, number]>(`(() => {
+        const { scrollWidth, clientWidth } = document.documentElement;
+        const title = document.createRange();
+        title.selectNodeContents(document.querySelector("h1"));
+        const tools = document.querySelector(".tools")?.getBoundingClientRect();
+        const lines = Array.from(title.getClientRects()).filter(({ top, bottom }) => tools && top < tools.bottom && bottom > tools.top);
+        return [scrollWidth - clientWidth, Math.max(0, ...lines.map(({ right }) => right - tools.left))];
+      })()`);
+      if (wide > 0 || over > 0)
+        findings.push(`${name} with large text: ${wide} pixels too wide, ${over} over the title`);
+    }
+    await page.run(`document.documentElement.style.fontSize = ""`);
     t.diagnostic(`screenshots are in ${pictures}${axe ? "" : "; axe-core is not here, so nothing was checked by it"}`);
     await page.size(1440, 900);
     assert.deepEqual(findings, []);
@@ -373,6 +411,22 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     await view("look");
     await page.click(".thumb");
     await page.until(`document.querySelector(".thumb").ariaPressed === "true"`);
+  });
+
+  test("a press beside a dot of a chart is meant for it, as dots are smaller than fingers", async () => {
+    await view("anatomy");
+    const dot = `[aria-label^="Layer 2, head 1:"]`;
+    await page.until(`document.querySelector('${dot}')`);
+    const { x, y } = await page.run<{ x: number; y: number }>(`(() => {
+      const { left, top, width } = document.querySelector('${dot}').getBoundingClientRect();
+      return { x: left + width / 2 - 11, y: top + width / 2 };
+    })()`);
+    for (const type of ["mousePressed", "mouseReleased"]) {
+      await page.send("Input.dispatchMouseEvent", { type, x, y, button: "left", clickCount: 1 });
+    }
+    await page.until(`document.title.endsWith("Look")`);
+    await page.until(`document.querySelector(".slider output").textContent === "2 of 6"`);
+    await page.until(`document.querySelectorAll(".heads [aria-pressed=true]").length === 1`);
   });
 
   test("models that are none: a sentence in the dialog", async () => {

@@ -25,7 +25,7 @@ const HEAD =
 const UNREAD = /num_batches_tracked$|fusion_stage\.layers\.0\.residual_layer1/;
 
 /** Encoders in stages have no head of their own, and those that were trained to fill in pixels load without their decoder. */
-const ALONE = /swin|hiera|mae|mim/;
+const ALONE = /swin|hiera|mae|mim|vitdet/;
 
 for (const folder of [...DENSE_ROOTS[0]!.folders.filter((name) => !ALONE.test(name)), ...DETECTORS]) {
   test(`${basename(folder)}: a tensor of the head that is missing or of another shape is one sentence`, async () => {
@@ -60,7 +60,14 @@ for (const folder of [...DENSE_ROOTS[0]!.folders.filter((name) => !ALONE.test(na
 }
 
 /** Results of heads, and no stages on the way. */
-const RESULTS: readonly OutputName[] = ["predictedDepth", "logits", "heatmaps", "masksQueriesLogits", "predMasks"];
+const RESULTS: readonly OutputName[] = [
+  "predictedDepth",
+  "logits",
+  "heatmaps",
+  "masksQueriesLogits",
+  "predMasks",
+  "alphas",
+];
 
 /** A file that is refused for its header. */
 function safetensorsOfZeros(shapes: Readonly<Record<string, readonly number[]>>): Uint8Array {
@@ -141,7 +148,7 @@ const MOST: readonly (readonly [name: string, times: number])[] = [
 ];
 
 for (const folder of DENSE_ROOTS.flatMap(({ folders }) => folders)) {
-  if (!/^hf-(beit-|clipseg|depth-|dpt-|eomt|sam$|vitpose)/.test(basename(folder))) continue;
+  if (!/^hf-(beit-|clipseg|depth-|dpt-|eomt|sam$|vitmatte|vitpose)/.test(basename(folder))) continue;
   const most = MOST.find(([name]) => folder.includes(name))?.[1] ?? 1.5;
   test(`${folder}: in int8 the head is off by no more than ${most} times its encoder`, async (t) => {
     const exact = await runAs(folder, "f32", "f32");

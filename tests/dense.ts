@@ -67,6 +67,7 @@ export const DENSE_OUTPUTS: Readonly<Record<string, OutputName>> = {
   prompt: "promptEmbeddings",
   pred_masks: "predMasks",
   iou_scores: "iouScores",
+  alphas: "alphas",
 };
 
 /** The largest difference from float64, as a part of the largest magnitude, or as many times the library's own in float32. */

@@ -37,6 +37,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "facebook/sam-vit-base": "tests/fixtures/dense/hf-sam",
   "google/owlv2-base-patch16-ensemble": "tests/fixtures/checkpoints/hf-owlv2",
   "usyd-community/vitpose-base-simple": "tests/fixtures/dense/hf-vitpose-classic",
+  "hustvl/vitmatte-small-composition-1k": "tests/fixtures/dense/hf-vitmatte",
+  "cat-trimap.png": "tests/fixtures/image/trimap.png",
   "cat.jpg": "tests/fixtures/image/rgb-420.jpg",
   "dog.png": "tests/fixtures/image/rgb-8.png",
 };
@@ -82,6 +84,7 @@ const PRINTED = [
   "#",
   "cat #",
   "[ 3, 4 ] 12 Square root of attention; the scale ends at the fifth largest, # (the largest is #).",
+  "37 29 true",
   "dog 0",
   "cat.jpg -# 0",
   "1",
@@ -117,7 +120,7 @@ test("every example of a docstring compiles and runs", () => {
     return `{\n${model}${code}}\n`;
   });
   const imports = [
-    'import { load } from "vitrail";',
+    'import { load, trimapOf } from "vitrail";',
     'import { fewShot } from "vitrail/collection";',
     'import { createHandler } from "vitrail/serve";',
   ];

@@ -115,7 +115,7 @@ const WRONG_WEIGHTS: Record<string, [weights: () => Uint8Array, message: string]
     () => encode(["a", "b"].map((name) => ({ name, shape: [1], data: new Float32Array(1) }))),
     'load: "weights" must hold a patch embedding named as one of "embeddings.patch_embeddings.projection.weight", ' +
       '"embeddings.patch_embeddings.weight", "embeddings.patch_embedding.weight", "embeddings.patch_embed.weight", ' +
-      '"patch_embed.proj.weight", "patch_generator.embedder.weight", "embeddings.patch_projection.weight", "conv1.weight", "conv_proj.weight", "embedding/kernel", "root_block/standardized_conv2d/kernel", "patch_embed.projection.weight"; its 2 tensors are "a", "b"',
+      '"patch_embed.proj.weight", "patch_generator.embedder.weight", "embeddings.patch_projection.weight", "conv1.weight", "conv_proj.weight", "embedding/kernel", "root_block/standardized_conv2d/kernel", "patch_embed.projection.weight", "embeddings.projection.weight"; its 2 tensors are "a", "b"',
   ],
 };
 for (const [what, [weights, message]] of Object.entries(WRONG_WEIGHTS)) {
@@ -132,7 +132,8 @@ const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
       "clip_vision_model, metaclip_2, metaclip_2_vision_model, siglip, siglip_vision_model, siglip2, siglip2_vision_model, " +
       "owlvit, owlv2, yolos, chinese_clip, altclip, clipseg, blip_vision_model, blip_2_vision_model, flava_image_model, git_vision_model, " +
       "aimv2_vision_model, aimv2, internvl_vision, pixio, tipsv2, " +
-      "radio, mlcd_vision_model, bit, dpt, depth_anything, sam, eomt, eomt_dinov3, vitpose, swin, swinv2, hiera",
+      "radio, mlcd_vision_model, bit, dpt, depth_anything, sam, eomt, eomt_dinov3, vitpose, swin, swinv2, hiera, " +
+      "vitdet, vitmatte",
   ],
   "heads that do not divide the width": [
     { num_attention_heads: 5 },

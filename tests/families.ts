@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { configOf, parametersOf, shapesOf, VARIANTS, type VariantTimes } from "../bench/variants.js";
 import { FAMILIES } from "../src/checkpoint/families/transformers.js";
 import { parseConfig } from "../src/checkpoint/recognize.js";
 import { planWeights } from "../src/checkpoint/weights.js";
@@ -166,10 +167,10 @@ const ROWS: readonly Row[] = [
   {
     family: "Swin, SwinV2",
     transformers: ["swin", "swinv2"],
-    timm: ["swin_", "swin_s3_", "swinv2_"],
+    timm: ["swin_", "swin_s3_", "swinv2_", "swinv2_cr_"],
     others: [],
     tasks: CLASSES,
-    fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2"],
+    fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2", "timm-swinv2-cr"],
   },
   {
     family: "Hiera",
@@ -178,6 +179,14 @@ const ROWS: readonly Row[] = [
     others: [],
     tasks: CLASSES,
     fixtures: ["hf-hiera"],
+  },
+  {
+    family: "ViTDet, ViTMatte",
+    transformers: ["vitdet", "vitmatte"],
+    timm: [],
+    others: [],
+    tasks: "mattes by trimaps; maps, features",
+    fixtures: ["hf-vitdet", "hf-vitmatte"],
   },
   {
     family: "Pixio, RADIO",
@@ -305,12 +314,25 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   ],
   [
     "Swin and SwinV2",
-    ...["swinBlock", "swinInMemory", "timmSwin", "vit/stages.ts", "vit/windows.ts", "checkpoint/stages.ts"],
+    ...[
+      "swinBlock",
+      "swinInMemory",
+      "timmSwin",
+      "timmSwinCr",
+      "vit/stages.ts",
+      "vit/windows.ts",
+      "checkpoint/stages.ts",
+    ],
     "checkpoint/families/swin.ts",
   ],
   [
     "MAE's decoder and masked image modelling",
     ...["heads/reconstruction.ts", "vit/masking.ts", "checkpoint/families/mae.ts", "pictures/reconstruction.ts"],
+  ],
+  [
+    "ViTDet and ViTMatte",
+    ...["vitdet", "vit/bottleneck.ts", "heads/matting.ts", "checkpoint/families/vitdet.ts"],
+    ...["image/trimap.ts", "tasks/matte.ts", "tasks/dense/matte.ts", "tasks/trimap.ts"],
   ],
   ["Hiera", "hieraBlock", "vit/query-pool.ts", "checkpoint/families/hiera.ts"],
   [
@@ -336,76 +358,45 @@ export function addedTable(): string {
   return table(["added by", "lines"], rows);
 }
 
-/** Variants of table 1 of Dosovitskiy et al. 2021, and the two that are smaller (Touvron et al. 2021, table 1), by timm's names. */
-const VARIANTS: readonly {
-  readonly name: string;
-  readonly architecture: string;
-  readonly layers: number;
-  readonly width: number;
-  readonly patch: number;
-  /** Parameters as the paper says. */
-  readonly paper: string;
-}[] = [
-  { name: "ViT-Ti/16", architecture: "vit_tiny_patch16_224", layers: 12, width: 192, patch: 16, paper: "5M" },
-  { name: "ViT-S/16", architecture: "vit_small_patch16_224", layers: 12, width: 384, patch: 16, paper: "22M" },
-  { name: "ViT-Base/16", architecture: "vit_base_patch16_224", layers: 12, width: 768, patch: 16, paper: "86M" },
-  { name: "ViT-Large/16", architecture: "vit_large_patch16_224", layers: 24, width: 1024, patch: 16, paper: "307M" },
-  { name: "ViT-Large/32", architecture: "vit_large_patch32_224", layers: 24, width: 1024, patch: 32, paper: "307M" },
-  { name: "ViT-Huge/14", architecture: "vit_huge_patch14_224", layers: 32, width: 1280, patch: 14, paper: "632M" },
-];
-
-/** Tensors of a checkpoint of timm's, 224×224 and 1,000 classes. */
-function tensorsOf({ layers, width, patch }: (typeof VARIANTS)[number]) {
-  const shapes: Record<string, number[]> = {
-    cls_token: [1, 1, width],
-    pos_embed: [1, (224 / patch) ** 2 + 1, width],
-    "patch_embed.proj.weight": [width, 3, patch, patch],
-    "patch_embed.proj.bias": [width],
-  };
-  const layer = (name: string, outputs: number, inputs?: number) => {
-    shapes[`${name}.weight`] = inputs === undefined ? [outputs] : [outputs, inputs];
-    shapes[`${name}.bias`] = [outputs];
-  };
-  for (let block = 0; block < layers; block++) {
-    const at = `blocks.${block}`;
-    layer(`${at}.norm1`, width);
-    layer(`${at}.attn.qkv`, 3 * width, width);
-    layer(`${at}.attn.proj`, width, width);
-    layer(`${at}.norm2`, width);
-    layer(`${at}.mlp.fc1`, 4 * width, width);
-    layer(`${at}.mlp.fc2`, width, 4 * width);
-  }
-  layer("norm", width);
-  layer("head", 1000, width);
-  return new Map(Object.entries(shapes).map(([name, shape]) => [name, { name, shape, dtype: "F32" as const }]));
-}
-
 /**
  * The paper's table 1, as these families read it: names and shapes of a checkpoint give the config, and the parameters are those of the
  * tensors that it then asks for.
  */
 export async function variantTable(): Promise<string> {
+  const { cpu, node, date, ms } = JSON.parse(readFileSync("bench/variants.json", "utf8")) as VariantTimes;
   const rows = await Promise.all(
     VARIANTS.map(async (variant) => {
-      const tensors = tensorsOf(variant);
-      const pretrained_cfg = { input_size: [3, 224, 224], num_classes: 1000 };
-      const json = { architecture: variant.architecture, num_classes: 1000, global_pool: "token", pretrained_cfg };
-      const { config, named, heads } = await parseConfig(variant.name, json, tensors);
+      const shapes = shapesOf(variant);
+      const tensors = new Map(
+        Object.entries(shapes).map(([name, shape]) => [name, { name, shape, dtype: "F32" as const }]),
+      );
+      const { config, named, heads } = await parseConfig(variant.name, configOf(variant), tensors);
       planWeights(variant.name, { config, named, heads }, tensors);
-      const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
       const [height, width] = gridOf(config, config.imageSize);
       return [
         variant.name,
         ...[config.depth, config.width, config.mlpWidth, config.heads].map(String),
-        `${(parameters / 1e6).toFixed(1)}M`,
+        `${(parametersOf(shapes) / 1e6).toFixed(1)}M`,
         variant.paper,
         String(config.prefixTokens + height * width),
         ((2 * multiplyAdds(config, heads)) / 1e9).toPrecision(3),
+        String(ms[variant.name]),
       ];
     }),
   );
-  const columns = ["model", "layers", "hidden size D", "MLP size", "heads", "parameters", "paper", "tokens", "GFLOP"];
-  return table(columns, rows);
+  const columns = [
+    "model",
+    "layers",
+    "hidden size D",
+    "MLP size",
+    "heads",
+    "parameters",
+    "paper",
+    "tokens",
+    "GFLOP",
+    "ms",
+  ];
+  return `${table(columns, rows)}\n\nMilliseconds of one photo: f32, one thread, ${cpu}, Node ${node}, ${date}.`;
 }
 
 /** What is between a document's marks. */

@@ -15,7 +15,7 @@ import {
   TRANSFORMERS_KEYS,
 } from "../src/checkpoint/families/keys.js";
 import { fromOpenClip } from "../src/checkpoint/families/openclip.js";
-import { fromTimm } from "../src/checkpoint/families/timm.js";
+import { fromTimm, readTimm } from "../src/checkpoint/families/timm.js";
 import { checkFamily, FAMILIES, fromTransformers } from "../src/checkpoint/families/transformers.js";
 import { layouts } from "../src/checkpoint/layouts.js";
 import { blockAt, findLayout, observe } from "../src/checkpoint/observe.js";
@@ -174,19 +174,36 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   eomt_dinov3: "eomt_dinov3",
 };
 
-/** Families in stages, whose sizes are lists: they are read with the tensors and the sizes of a small checkpoint. */
-const STAGED: Readonly<Record<string, string>> = { swin: "hf-swin", swinv2: "hf-swinv2", hiera: "hf-hiera" };
+/** Families whose sizes are lists: they are read with the tensors and the sizes of a small checkpoint. */
+const STAGED: Readonly<Record<string, string>> = {
+  ...{ swin: "hf-swin", swinv2: "hf-swinv2", hiera: "hf-hiera" },
+  ...{ vitdet: "hf-vitdet", vitmatte: "hf-vitmatte" },
+};
 
 /** Keys of a class with the sizes of the small checkpoint, and the facts of this one. */
 function stagedFacts(family: string, row: Json) {
-  const folder = `tests/fixtures/dense/${STAGED[family]}`;
+  const { tensors, own } = smallCheckpoint(STAGED[family]!);
+  const top = watch({ ...row, ...own, model_type: family });
+  return { top, facts: factsOfTensors(top.file, tensors) };
+}
+
+function smallCheckpoint(name: string) {
+  const folder = `tests/fixtures/dense/${name}`;
   const read = readTensors(`${folder}/model.safetensors`);
   const tensors = new Map([...read].map(([name, { dims }]) => [name, { shape: dims, dtype: "F32" }]));
-  const own = JSON.parse(readFileSync(`${folder}/config.json`, "utf8")) as Json;
-  const top = watch({ ...row, ...own, model_type: family });
-  const named = findLayout(tensors)!;
-  return { top, facts: { name: "x", file: top.file, seen: observe(named, tensors), named, tensors, stated: {} } };
+  return { tensors, own: JSON.parse(readFileSync(`${folder}/config.json`, "utf8")) as Json };
 }
+
+function factsOfTensors(file: Json, tensors: Parameters<typeof findLayout>[0]) {
+  const named = findLayout(tensors)!;
+  return { name: "x", file, seen: observe(named, tensors), named, tensors, stated: {} };
+}
+
+/** The same of timm's classes. */
+const TIMM_STAGED: Readonly<Record<string, string>> = {
+  SwinTransformer: "timm-swin",
+  SwinTransformerV2: "timm-swinv2",
+};
 
 /** Facts of backbones that are not DINOv2. */
 const BACKBONES: Readonly<Record<string, object>> = { vitpose: { model_type: "vitpose_backbone" } };
@@ -254,7 +271,8 @@ test("defaults are those of the newest classes of transformers", () => {
     const row = known.configs[newest]![family]!;
     if (STAGED[family]) {
       // Heads are a number for each stage, which the tensors tell, or the reader of the family.
-      assert.deepEqual([row[epsKey], row.hidden_act], [eps, act], family);
+      const encoder = (row.backbone_config ?? row) as Json;
+      assert.deepEqual([encoder[epsKey], encoder.hidden_act], [eps, act], family);
       continue;
     }
     const vision = (row.vision_config ?? row.backbone_config ?? row) as Json;
@@ -282,7 +300,7 @@ for (const [version, rows] of Object.entries(known.processors)) {
 }
 
 for (const [version, { pretrained_cfg: settings = {}, ...classes }] of Object.entries(known.timm)) {
-  test(`every argument of timm ${version}'s models, and every key of its pretrained_cfg`, (t) => {
+  test(`every argument of timm ${version}'s models, and every key of its pretrained_cfg`, async (t) => {
     const counts: Counts = { understood: 0, harmless: 0, refused: 0 };
     const architectures: Readonly<Record<string, string>> = {
       VisionTransformer: "vit_base_patch16_224",
@@ -292,6 +310,13 @@ for (const [version, { pretrained_cfg: settings = {}, ...classes }] of Object.en
       ResNetV2: "resnetv2_50x1_bit",
     };
     for (const [name, row] of Object.entries(classes)) {
+      if (TIMM_STAGED[name]) {
+        const { tensors, own } = smallCheckpoint(TIMM_STAGED[name]);
+        const top = watch({ ...own, model_args: { ...dataOf(row), ...(own.model_args as Json) } });
+        await readTimm(factsOfTensors(top.file, tensors));
+        walk(name, top.within("model_args")!, row, TIMM_ARGUMENTS, counts);
+        continue;
+      }
       const seen = name === "ResNetV2" ? { resnet: true, depth: 0 } : { pooledNorm: name === "Eva" };
       // What no file says, as it is the architecture's own.
       const { stem_type, use_rot_pos_emb, ...data } = dataOf(row);

@@ -124,7 +124,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   forward: { imports: ["backend.ts", "forward/model.ts", "heads", "vit"] },
   "forward/model.ts": { imports: ["heads", "vit"] },
-  heads: { imports: ["backend.ts", "numerics", "planned.ts", "plans.ts", "vit"] },
+  heads: { imports: ["backend.ts", "numerics", "planned.ts", "plans.ts", "vit", "waiting.ts"] },
   "planned.ts": { imports: ["backend.ts"] },
   "plans.ts": { imports: ["planned.ts"] },
   vit: { imports: ["backend.ts", "waiting.ts"] },

@@ -1,7 +1,7 @@
 /** What other programs say of the package as it is packed: publint, Are the types wrong?, TypeDoc. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { absent, installed, toolNode } from "./installed.js";
@@ -34,6 +34,17 @@ test("the types are right for every entry, as modules", { skip: absent("attw", i
   assert.deepEqual(
     found.filter(({ resolutionKind }) => !ignored.includes(resolutionKind ?? "")),
     [],
+  );
+});
+
+test("the reference has every public entry", () => {
+  const json = (file: string) => JSON.parse(readFileSync(file, "utf8"));
+  const entries = Object.values<{ types?: string } | string>(json("package.json").exports)
+    .map((entry) => (typeof entry === "string" ? undefined : entry.types))
+    .filter((types) => types?.startsWith("./dist/src/"));
+  assert.deepEqual(
+    (json("typedoc.json").entryPoints as string[]).sort(),
+    entries.map((types) => types!.replace("./dist/", "").replace(/\.d\.ts$/, ".ts")).sort(),
   );
 });
 

@@ -3,8 +3,10 @@ import { type ColorMap, colorTable } from "vitrail/pictures";
 import type { Color, Scale } from "./draw.js";
 
 const scaleOf = (map: ColorMap): Scale => {
-  const table = colorTable(map);
+  // Not before it is used: the page's first task has enough to do.
+  let table: Uint8Array | undefined;
   return (part) => {
+    table ??= colorTable(map);
     const at = 3 * Math.round(255 * part);
     return [table[at]!, table[at + 1]!, table[at + 2]!];
   };

@@ -1,7 +1,7 @@
 /** Drawing on canvases: patches are squares of one color, never blurred, with lead between them as in a church window. */
 import type { Box } from "vitrail";
 import { type Geometry, toPhoto } from "vitrail/image";
-import { type Photo, set } from "./state.js";
+import type { Photo } from "./state.js";
 
 export interface Rect {
   readonly x: number;
@@ -22,20 +22,44 @@ const LEAD = "12 13 19";
 
 /** Sizes of canvases on the screen: to ask for one has the browser lay out the page, after every change anew. */
 const sizes = new WeakMap<Element, DOMRectReadOnly>();
-let known = 0;
-
-/** A number that changes whenever the size of any canvas does. */
-export const sizesKnown = (): number => known;
 
 const observer = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) {
-    if (contentRect.width > 0) sizes.set(target, contentRect);
-    else observer.unobserve(target);
+    if (contentRect.width > 0) {
+      sizes.set(target, contentRect);
+      wait(target);
+    } else observer.unobserve(target);
   }
-  // All that is seen is drawn anew.
-  known++;
-  set({});
 });
+
+/** Milliseconds of drawing in a task: a page that draws for longer answers nobody. */
+export const SLICE_MS = 8;
+
+/** The newest drawing of each canvas, and the canvases that wait for theirs. */
+const drawings = new WeakMap<Element, () => void>();
+const waiting = new Set<Element>();
+let timer = 0;
+
+function wait(canvas: Element): void {
+  waiting.add(canvas);
+  if (timer === 0) timer = window.setTimeout(drawWaiting);
+}
+
+function drawWaiting(): void {
+  const end = performance.now() + SLICE_MS;
+  for (const canvas of waiting) {
+    if (performance.now() > end) break;
+    waiting.delete(canvas);
+    if (canvas.isConnected) drawings.get(canvas)?.();
+  }
+  timer = waiting.size > 0 ? window.setTimeout(drawWaiting) : 0;
+}
+
+/** Has a canvas drawn soon, and again whenever its size changes: in a task that has time for it, not in the one that renders the page. */
+export function show(canvas: HTMLCanvasElement, draw: () => void): void {
+  drawings.set(canvas, draw);
+  wait(canvas);
+}
 
 /** Fits a canvas to the place that it has on the screen; gives nothing yet where that is not known. */
 export function fit(canvas: HTMLCanvasElement): CanvasRenderingContext2D | undefined {

@@ -98,21 +98,23 @@ export function Heading({ s, view }: { s: State; view: View }): VNode {
   const can = canShow(view, s);
   return (
     <header class={view.title ? "heading large" : "heading"}>
-      <h1 id="title">{view.title ?? view.label}</h1>
-      {can && (
-        <div class="tools">
-          <button
-            type="button"
-            class="small"
-            aria-expanded={isOpen}
-            aria-controls="code"
-            onClick={() => setOpen(!isOpen)}
-          >
-            Code
-          </button>
-          <Export />
-        </div>
-      )}
+      <div class="title">
+        <h1 id="title">{view.title ?? view.label}</h1>
+        {can && (
+          <div class="tools">
+            <button
+              type="button"
+              class="small"
+              aria-expanded={isOpen}
+              aria-controls="code"
+              onClick={() => setOpen(!isOpen)}
+            >
+              Code
+            </button>
+            <Export />
+          </div>
+        )}
+      </div>
       <p>{view.lede(sight)}</p>
       {Object.entries(s.answers).map(
         ([kind, { failed, view: asker }]) =>

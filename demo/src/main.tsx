@@ -1,6 +1,6 @@
 /** The page: what is drawn when, and what reaches it from outside. */
 import { render, type VNode } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import "./style.css";
 import { Dialogs } from "./dialog.js";
 import { Heading } from "./heading.js";
@@ -22,6 +22,10 @@ function Page(): VNode {
   }, [view]);
   const { Body } = view;
   const can = canShow(view, s);
+  // The same while the pointer moves.
+  const header = useMemo(() => <Header s={s} />, [s.facts, s.model, s.loading, s.dark]);
+  const rail = useMemo(() => <Rail s={s} />, [s.view]);
+  const footer = useMemo(() => <Footer s={s} />, [s.facts, s.seen, s.opened, s.online]);
   return (
     <>
       <button
@@ -31,8 +35,8 @@ function Page(): VNode {
       >
         Skip to the view
       </button>
-      <Header s={s} />
-      <Rail s={s} />
+      {header}
+      {rail}
       <main>
         <PhotoWindow s={s} view={view} />
         <section
@@ -46,7 +50,7 @@ function Page(): VNode {
           {isReady(s) ? can ? <Body s={s} /> : <Needs s={s} view={view} /> : <div class="body blank" />}
         </section>
       </main>
-      <Footer s={s} />
+      {footer}
       <Dialogs s={s} />
     </>
   );
@@ -79,7 +83,8 @@ function listenForFiles(): void {
 }
 
 restoreTheme();
-render(<Page />, document.getElementById("page")!);
+// In a task of its own, after the one in which all modules ran.
+setTimeout(() => render(<Page />, document.getElementById("page")!));
 listenForFiles();
 const network = () => set({ online: navigator.onLine });
 addEventListener("online", network);

@@ -137,7 +137,7 @@ const PROGRESS_MS = 100;
 /** Bytes of photos' numbers that are kept: of 14 × 14 patches three samples and more, of 37 × 37 perhaps the last photo alone. */
 const KEPT_BYTES = 2 ** 28;
 
-/** Tokens longer than so many medians are left out of the fit of components. */
+/** Tokens longer than so many medians are left out of the fit of components (FAR in views/features.tsx). */
 const OUTLIERS = 3;
 
 /** Longest side of maps and masks of a photo; larger ones are given in the model's own size, or every so many pixels. */

@@ -1,6 +1,6 @@
 /** Parts that several views are made of. */
 import type { ComponentChildren, VNode } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { magma } from "./colors.js";
 import {
   type Color,
@@ -13,14 +13,15 @@ import {
   fit,
   type Grid,
   type Scale,
-  sizesKnown,
+  SLICE_MS,
+  show,
   whole,
 } from "./draw.js";
 import { attentionIn, bent, blockOf, gridOf, headOf, type Sight } from "./sight.js";
 import { set } from "./state.js";
 import { percent, shortName } from "./text.js";
 
-/** A canvas that is drawn when what it shows has changed, or its size. */
+/** A canvas that is drawn when what it shows has changed. */
 export function Canvas({
   draw,
   keys,
@@ -34,7 +35,7 @@ export function Canvas({
   name?: string;
 }): VNode {
   const canvas = useRef<HTMLCanvasElement>(null);
-  useLayoutEffect(() => draw(canvas.current!), [...keys, sizesKnown()]);
+  useLayoutEffect(() => show(canvas.current!, () => draw(canvas.current!)), keys);
   return label ? (
     <canvas ref={canvas} class={name} role="img" aria-label={label} />
   ) : (
@@ -206,9 +207,6 @@ export function Tiles({
 /** Milliseconds between drawings of all heads: small maps need not keep up with the pointer. */
 const HEADS_EVERY = 120;
 
-/** Milliseconds that they may take of a frame. */
-const FRAME_MS = 8;
-
 /** What decides where a token looks. */
 const PLACE = ["seen", "row", "col", "from"] as const;
 
@@ -227,7 +225,7 @@ function HeadsOf({ s }: { s: Sight }): VNode {
   const isPlace = (other: Sight) => PLACE.every((key) => newest.current[key] === other[key]);
   /** Draws for as long as a frame has time, the rest in the frames that follow, and later what has become newer meanwhile. */
   const draw = (sight: Sight, from: number) => {
-    const end = performance.now() + FRAME_MS;
+    const end = performance.now() + SLICE_MS;
     let at = from;
     for (; at < depth * heads && performance.now() < end; at++) {
       const shares = bent(attentionIn(sight, Math.floor(at / heads), (at % heads) + 1));
@@ -241,23 +239,33 @@ function HeadsOf({ s }: { s: Sight }): VNode {
     if (!isPlace(drawn)) draw(newest.current, 0);
   };
   useLayoutEffect(() => {
-    if (next.current === 0) draw(s, 0);
+    if (next.current === 0) next.current = window.setTimeout(draw, 0, s, 0);
   }, [s.seen, s.row, s.col, s.from]);
   useEffect(() => () => clearTimeout(next.current), []);
 
-  const isOpen = (layer: number, head: number) =>
-    s.view === "look" && s.rollout === "" && layer === blockOf(s) + 1 && (headOf(s) === 0 || headOf(s) === head);
+  const open = s.view === "look" && s.rollout === "" ? [blockOf(s) + 1, headOf(s)] : [];
+  // The same while the pointer moves.
+  return useMemo(() => cellsOf(depth, heads, open, canvases.current), open);
+}
+
+/** The maps' buttons, beside the numbers of their layers and heads. */
+function cellsOf(
+  depth: number,
+  heads: number,
+  [openLayer, openHead]: readonly number[],
+  canvases: HTMLCanvasElement[],
+): VNode {
   const cell = (layer: number, head: number) => (
     <button
       key={`${layer} ${head}`}
       type="button"
       aria-label={`Layer ${layer}, head ${head}`}
-      aria-pressed={isOpen(layer, head)}
+      aria-pressed={layer === openLayer && (openHead === 0 || openHead === head)}
       onClick={() => set({ view: "look", layer, head, rollout: "", show: "attention" })}
     >
       <canvas
         ref={(canvas) => {
-          if (canvas) canvases.current[(layer - 1) * heads + head - 1] = canvas;
+          if (canvas) canvases[(layer - 1) * heads + head - 1] = canvas;
         }}
       />
     </button>

@@ -2,7 +2,7 @@
 import type { VNode } from "preact";
 import { knownModel, shortName, sizeOf } from "./models.js";
 import { isReady } from "./sight.js";
-import { addressOf, type State, set } from "./state.js";
+import { get, type State, set } from "./state.js";
 import { megabytes } from "./text.js";
 import { VIEWS } from "./views/index.js";
 
@@ -17,17 +17,18 @@ const Mark = () => (
 );
 
 const system = matchMedia("(prefers-color-scheme: dark)");
-const isDark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
+const tellTheme = (): void =>
+  set({ dark: (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark" });
 
 function changeTheme(): void {
-  const theme = isDark() ? "light" : "dark";
+  const theme = get().dark ? "light" : "dark";
   document.documentElement.dataset.theme = theme;
   try {
     localStorage.setItem("vitrail-theme", theme);
   } catch {
     // A browser that keeps nothing keeps no theme.
   }
-  set({});
+  tellTheme();
 }
 
 /** The theme that was chosen, before anything is drawn. */
@@ -41,6 +42,15 @@ export function restoreTheme(): void {
   }
   const theme = asked ?? kept;
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+  tellTheme();
+  system.addEventListener("change", tellTheme);
+}
+
+/** Keeps the model and the photo, which the page would load again. */
+function goToStart(event: MouseEvent): void {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  set({ view: "start" });
 }
 
 export function Header({ s }: { s: State }): VNode {
@@ -48,7 +58,7 @@ export function Header({ s }: { s: State }): VNode {
   const size = s.facts ? megabytes(s.facts.bytes) : sizeOf(knownModel(s.model)?.size ?? 0);
   return (
     <header class="top">
-      <a class="brand" href={addressOf({ ...s, view: "start" })} aria-label="vitrail, start page">
+      <a class="brand" href="./" aria-label="vitrail, start page" onClick={goToStart}>
         <Mark />
         <span>vitrail</span>
       </a>
@@ -61,7 +71,7 @@ export function Header({ s }: { s: State }): VNode {
             <path d="M1 1l4 4 4-4" />
           </svg>
         </button>
-        <button type="button" class="icon" aria-label="Dark theme" aria-pressed={isDark()} onClick={changeTheme}>
+        <button type="button" class="icon" aria-label="Dark theme" aria-pressed={s.dark} onClick={changeTheme}>
           <svg viewBox="0 0 20 20" aria-hidden="true">
             <circle cx="10" cy="10" r="6.5" class="line" />
             <path d="M10 3.5a6.5 6.5 0 0 1 0 13z" />

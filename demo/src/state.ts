@@ -122,6 +122,7 @@ export interface State extends Address {
   /** Whether the pointer no longer moves the patch. */
   readonly held: boolean;
   readonly online: boolean;
+  readonly dark: boolean;
   readonly dialog: "" | "models" | "run";
   /** What was pointed at and framed on the photo, for masks and poses, in its pixels. */
   readonly points: readonly Point[];
@@ -157,6 +158,7 @@ let state: State = {
   notice: "",
   held: false,
   online: navigator.onLine,
+  dark: false,
   dialog: "",
   points: [],
   boxes: [],

@@ -1,4 +1,7 @@
-/** Numbers as the page says them. */
+/** Numbers as the page says them, and pointing. */
+
+/** True where a finger points, which taps and cannot hover. */
+export const touches = matchMedia("(pointer: coarse)").matches;
 
 const WORDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
 

@@ -1,7 +1,7 @@
 /** The photo in patches, which stays in every view: what is pointed at here, all pictures follow. */
 import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { cellOf, drawCells, drawLead, drawMark, fit, frameOf, type Rect, seenIn, sizesKnown } from "./draw.js";
+import { cellOf, drawCells, drawLead, drawMark, fit, frameOf, type Rect, seenIn, show } from "./draw.js";
 import { Choice } from "./parts.js";
 import { SAMPLES } from "./photos.js";
 import { say } from "./say.js";
@@ -19,10 +19,10 @@ import {
   similarity,
 } from "./sight.js";
 import { type Address, get, START, type State, set } from "./state.js";
+import { touches } from "./text.js";
 import { canShow, type Overlay, type Spot, type View } from "./views/view.js";
 
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-const touches = matchMedia("(pointer: coarse)").matches;
 
 /** What is drawn on the photo: as was chosen, where the view has it. */
 export const showOf = ({ shows }: View, { show }: State): string =>
@@ -221,13 +221,14 @@ function Pane({ s, view }: { s: State; view: View }): VNode {
   const ready = isReady(s) && s.seen.photo === s.opened.id;
   const lead = useLead(ready);
   useTour(ready && s.view === "start");
-  useLayoutEffect(() => {
+  const draw = () => {
     const context = fit(canvas.current!);
     if (!context) return;
     paint(context, s, view, lead);
     // For whoever measures.
     if (ready && performance.getEntriesByName("first picture").length === 0) performance.mark("first picture");
-  }, [...PAINTED.map((name) => s[name]), lead, sizesKnown()]);
+  };
+  useLayoutEffect(() => show(canvas.current!, draw), [...PAINTED.map((name) => s[name]), lead]);
   const grid = ready ? gridOf(s) : undefined;
 
   const onPointerMove = (event: PointerEvent) => {

@@ -26,7 +26,8 @@ export type LayoutName =
   | "openclip-timm"
   | "flax"
   | "bit"
-  | "sam";
+  | "sam"
+  | "vitdet";
 
 export interface Config extends ModelConfig {
   /** Model family, by the name that the checkpoint's library gives it: "vit", "dinov2", "clip". */
@@ -35,6 +36,8 @@ export interface Config extends ModelConfig {
   readonly layout: LayoutName;
   /** Source of the family's name. */
   readonly recognizedBy: string;
+  /** Blocks, from 0, behind which there are convolutions (ViTDet); none unless given. */
+  readonly bottlenecks?: readonly number[];
   /**
    * Lengths to which vectors may be cut, of a checkpoint that was trained for it (Kusupati et al. 2022) and says so in config.json:
    * matryoshka_dimensions, as vLLM reads it.

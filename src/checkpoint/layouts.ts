@@ -67,6 +67,10 @@ export interface BlockNames {
   readonly stage?: { readonly at: string; readonly merging?: MergingNames; readonly widen?: string };
   readonly attentions: Some<AttentionNames>;
   readonly mlps: Some<MlpNames>;
+  /** Norm of z behind some blocks. */
+  readonly closing?: string;
+  /** Prefix of convolutions and their norms behind them, of some blocks; "#" stands for their numbers, from 1 to 3. */
+  readonly bottleneck?: { readonly convolution: string; readonly norm: string };
   /** Attention and MLP read the same z (Dehghani et al. 2023), and the rows of this tensor are fc1, then qkv. */
   readonly inProj?: string;
 }
@@ -743,6 +747,16 @@ const timmSwin: BlockNames = {
   mlps: [timmMlp],
 };
 
+/** timm's swinv2_cr. */
+const timmSwinCr: BlockNames = {
+  ...timmSwin,
+  stage: { at: "stages.@.", merging: { norm: "downsample.norm", reduction: "downsample.reduction" } },
+  attentions: [
+    { ...timmAttention, continuous: ["attn.meta_mlp.fc1", "attn.meta_mlp.fc2"], cosine: "attn.logit_scale" },
+  ],
+  closing: "norm3",
+};
+
 /** timm: vision_transformer.py, deit.py, beit.py, eva.py, resnetv2.py; also the files of facebookresearch's dino, mae and deit. */
 const timm: Layout = {
   name: "timm",
@@ -789,6 +803,7 @@ const timm: Layout = {
       mlps: [{ norm: "in_norm", fc1: [], bias: "mlp_bias", fc2: ["mlp_out_proj"], scales: ["ls.gamma"] }],
     },
     timmSwin,
+    timmSwinCr,
   ],
   norm: "norm",
   pooledNorm: "fc_norm",
@@ -1083,6 +1098,33 @@ const sam: Layout = {
   ignored: /^prompt_encoder\.shared_embedding\./,
 };
 
+/** transformers' ViTDet, whose heads are in heads/matting.ts. */
+const vitdet: Layout = {
+  name: "vitdet",
+  prefixes: ["backbone.", "vitdet.", ""],
+  patchEmbed: "embeddings.projection",
+  tokens: [],
+  positions: "embeddings.position_embeddings",
+  blocks: [
+    {
+      at: "encoder.layer.#.",
+      attentions: [
+        {
+          norm: "norm1",
+          qkv: [["attention.qkv"]],
+          proj: "attention.proj",
+          decomposed: ["attention.rel_pos_h", "attention.rel_pos_w"],
+        },
+      ],
+      mlps: [{ norm: "norm2", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
+      bottleneck: { convolution: "residual.conv#", norm: "residual.norm#" },
+    },
+  ],
+  norm: "",
+  head: [],
+  ignored: /^$/,
+};
+
 export const layouts: readonly Layout[] = [
   transformers,
   dinov3,
@@ -1104,4 +1146,5 @@ export const layouts: readonly Layout[] = [
   flax,
   bit,
   sam,
+  vitdet,
 ];

@@ -47,6 +47,7 @@ const READERS: Readonly<Record<LayoutName, () => Promise<Read>>> = {
   flax: async () => fromFlax,
   bit: async () => fromBigTransfer,
   sam: transformers,
+  vitdet: transformers,
 };
 
 /** Sizes that are changed at load. */
@@ -115,6 +116,7 @@ const KEYS: Readonly<Partial<Record<LayoutName, readonly (readonly [path: string
       "tips",
       "radio",
       "sam",
+      "vitdet",
     ],
     [
       ["", TRANSFORMERS_KEYS],

@@ -25,7 +25,8 @@ export function planMerging(
   const [weight] = layer.weight;
   const lines = byLines(width);
   const merged: LinearPlan = { ...layer, weight: [{ ...weight!, arrange: lines }] };
-  if (postNorm) return { norm: planner.norm(at + norm, 2 * width, MERGING_EPS), reduction: merged };
+  const last = planner.shapeOf(planner.weightOf(at + norm))?.[0] !== 4 * width;
+  if (postNorm && last) return { norm: planner.norm(at + norm, 2 * width, MERGING_EPS), reduction: merged };
   const part = (tensor: string): TensorPlan => ({
     place: "tensor",
     ...{ rows: 1, cols: 4 * width, sources: [source(tensor, [4 * width], 1, { arrange: lines })] },
@@ -94,7 +95,7 @@ export function planCosines(tensor: string, width: number, heads: number): Plann
   return { query, key: norm(() => 1), heads };
 }
 
-/** Hidden width of the layers that make biases of distances, in both libraries. */
+/** Hidden width of the layers that make biases of distances, in both libraries; timm's swinv2_cr tells its own. */
 const HIDDEN = 512;
 
 /** Layers that make a table of biases, where there are any. */
@@ -110,13 +111,22 @@ export function planContinuous(
 ): Planned<Attention>["continuous"] {
   if (!stage || !continuous || !planner.has(planner.weightOf(first + continuous[0]))) return undefined;
   const [hidden, out] = continuous;
+  const biased = planner.has(planner.biasOf(first + out));
+  const width = (biased && planner.shapeOf(planner.weightOf(first + hidden))?.[0]) || HIDDEN;
   return {
-    hidden: values(planner.weightOf(at + hidden), [HIDDEN, 2]),
-    bias: values(planner.biasOf(at + hidden), [HIDDEN]),
-    out: values(planner.weightOf(at + out), [heads, HIDDEN]),
+    hidden: values(planner.weightOf(at + hidden), [width, 2]),
+    bias: values(planner.biasOf(at + hidden), [width]),
+    out: values(planner.weightOf(at + out), [heads, width]),
+    ...(biased && { outBias: values(planner.biasOf(at + out), [heads]) }),
     reach: trainedWindow === undefined ? stage.size : [trainedWindow, trainedWindow],
   };
 }
+
+/** Whole parts of two sides, at least so many. */
+export const partOf = ([height, width]: Pair, ratio: number, least = 1): Pair => [
+  Math.max(Math.floor(height / ratio), least),
+  Math.max(Math.floor(width / ratio), least),
+];
 
 /** Window of a stage and its shift, of timm by the map that images of the config's size have there. */
 function windowAt(
@@ -124,10 +134,13 @@ function windowAt(
   stage: number,
 ): { readonly size: Pair; readonly by: Pair } | undefined {
   const { stages, rules, always } = hierarchy!;
-  const { window: size, shift: by } = stages[stage]!;
-  if (!size) return undefined;
+  const { window, shift, windowRatio } = stages[stage]!;
+  if (!window) return undefined;
+  const patches = gridOf(config, config.imageSize);
+  const size = windowRatio ? partOf(patches, windowRatio) : window;
+  const by = windowRatio ? partOf(size, 2, 0) : shift;
   if (rules !== "timm" || always) return { size, by };
-  const grid = gridOf(config, config.imageSize).map((side) => Math.ceil(side / 2 ** stage));
+  const grid = patches.map((side) => Math.ceil(side / 2 ** stage));
   const axis = <T>(of: (side: number, axis: 0 | 1) => T) => [of(grid[0]!, 0), of(grid[1]!, 1)] as const;
   return {
     size: axis((side, i) => Math.min(side, size[i])),

@@ -9,6 +9,7 @@ import type { HeadName } from "../heads/index.js";
 import { planPooler } from "../heads/pooler.js";
 import type { Arrange, LinearPlan, Planned, Planner, TensorPlan } from "../planned.js";
 import { convolutionRows, source, values } from "../plans.js";
+import type { Bottleneck } from "../vit/bottleneck.js";
 import type { Attention, Block, EncoderConfig, Experts, Mlp } from "../vit/encoder.js";
 import { inOrder, ownOrder } from "../vit/order.js";
 import { gridOf } from "../vit/places.js";
@@ -95,7 +96,8 @@ export function planWeights(
 
   // The embedding is as wide as the first block.
   const embedding = { ...config, width: config.hierarchy?.stages[0]?.width ?? width };
-  const tower = { ...config, relativeTable: tableShape(config, stored), grid: gridOf(config, config.imageSize) };
+  const grid = gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize);
+  const tower = { ...config, relativeTable: tableShape(config, stored), grid };
 
   const plan: Planned<Loaded> = {
     resnet: stem?.resnet,
@@ -246,6 +248,7 @@ function planPositions(
   if (!planner.has(name)) return { positions: undefined, nativePositions: undefined, betweenPositions: undefined };
   const shape = planner.shapeOf(name)!;
   if (config.patchPadding) return sharedPositions(name, config);
+  if (config.pretrainedSize) return pretrainedPositions(name, config, config.pretrainedSize, stored);
   const { cropped } = config.interpolation;
   const from = gridOf({ ...config, patchSize: stored.patchSize }, cropped?.size ?? stored.imageSize);
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
@@ -299,6 +302,29 @@ function sharedPositions(
   };
 }
 
+/** ViTDet's table, which is resampled from the size that it is of for images of every size; its first row is of no token. */
+function pretrainedPositions(
+  name: string,
+  config: Config,
+  pretrainedSize: Pair,
+  stored: Stored,
+): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
+  const { width, imageSize } = config;
+  const grid = gridOf({ ...config, patchSize: stored.patchSize }, pretrainedSize);
+  const shape = [1, 1 + grid[0] * grid[1], width];
+  const own = (table: Float32Array) => ({ table: table.slice(width), grid, prefix: 0 });
+  const [rows, columns] = gridOf(config, imageSize);
+  const arrange = (table: Float32Array) => positionsAt(own(table), [rows, columns], config).table;
+  return {
+    positions: { table: values(name, shape, (table) => own(table).table), grid, prefix: 0 },
+    nativePositions: {
+      place: "tensor",
+      ...{ rows: rows * columns, cols: width, sources: [source(name, shape, rows * columns, { arrange })] },
+    },
+    betweenPositions: undefined,
+  };
+}
+
 /** Tables, one after the other. */
 function joined(tables: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(tables.reduce((sum, { length }) => sum + length, 0));
@@ -318,13 +344,14 @@ function tableShape(config: Config, stored: Stored): [number, number] {
 
 /** Config of a tower, as its blocks need it. `relativeTable`: shape of BEiT's table, in towers of images. */
 type TowerConfig = EncoderConfig &
-  Pick<Partial<Config>, "qkvBias" | "windows" | "experts"> & {
+  Pick<Partial<Config>, "qkvBias" | "windows" | "bottlenecks" | "experts"> & {
     readonly relativeTable?: readonly [number, number];
     /** Makes the table of another. */
     readonly relativeArrange?: Arrange;
     /** Windows of a stage, shifted. */
     readonly stage?: WindowOf;
     readonly trainedWindow?: number;
+    readonly closed?: readonly number[];
     readonly grid?: readonly [number, number];
   };
 
@@ -345,8 +372,38 @@ function planBlocks(
       planAttention(planner, config, { at, first, block: i }, part, parallel?.qkv),
     );
     const mlps = names.mlps.map((part) => planMlp(planner, layout, config, { at, first }, part, parallel?.fc1));
-    return parallel ? [[...attentions, ...mlps]] : [attentions, mlps];
+    if (parallel) return [[...attentions, ...mlps]];
+    const steps = [attentions, mlps];
+    if (config.bottlenecks?.includes(i)) return [...steps, [planBottleneck(planner, config, at, names)]];
+    if (!config.closed?.includes(i)) return steps;
+    return [...steps, [{ kind: "norm", norm: planner.norm(at + names.closing!, config.width, config.eps) }]];
   });
+}
+
+/** ViTDet's convolutions behind a block, without biases, whose norms have an epsilon of their own. */
+function planBottleneck(
+  planner: Planner,
+  { width }: EncoderConfig,
+  at: string,
+  { bottleneck }: BlockNames,
+): Planned<Bottleneck> {
+  const inner = width / 2;
+  const convolution = (i: 1 | 2 | 3, outputs: number, channels: number, kernel: number): LinearPlan => {
+    const weight = planner.weightOf(at + bottleneck!.convolution.replace("#", String(i)));
+    const arrange = convolutionRows({ outputs, channels, kernel });
+    return {
+      place: "linear",
+      ...{ outputs, inputs: kernel * kernel * channels, bias: [] },
+      weight: [source(weight, [outputs, channels, kernel, kernel], outputs, { arrange })],
+    };
+  };
+  const norm = (i: 1 | 2 | 3, cols: number) =>
+    planner.norm(at + bottleneck!.norm.replace("#", String(i)), cols, 1e-6, false);
+  return {
+    kind: "bottleneck",
+    convolutions: [convolution(1, inner, width, 1), convolution(2, inner, inner, 3), convolution(3, width, inner, 1)],
+    norms: [norm(1, inner), norm(2, inner), norm(3, width)],
+  };
 }
 
 /** Stages, or a part of the first. */

@@ -525,7 +525,6 @@ export function helpText(version: string, command?: CommandName): string[] {
     `vitrail ${version}: Vision Transformers from their original weights`,
     'usage: vitrail COMMAND [options]; "vitrail COMMAND --help" lists its own',
     ...helpLines(Object.values(COMMANDS).map(({ help }) => help[0]!)),
-    "",
     ...helpLines(SHORT_HELP),
     "example: vitrail classify cat.jpg",
   ];

@@ -55,25 +55,23 @@ function kitty(png: Buffer): string {
 const iterm2 = (png: Buffer): string =>
   `\x1b]1337;File=inline=1;size=${png.length};preserveAspectRatio=1:${png.toString("base64")}\x07`;
 
-/** Levels of red, green and blue of 252 colors; sixel terminals have 256. */
-const LEVELS = [6, 7, 6] as const;
-
 /**
- * DEC's sixels (VT330/VT340 Programmer Reference, chapter 14): bands of six lines, a color after the other. Colors are the nearest
- * of a cube, and what is missing is given on to the neighbors (Floyd & Steinberg 1976).
+ * The nearest of few colors for each pixel, by their numbers: what is missing is given on to the neighbors (Floyd & Steinberg 1976).
+ * @param nearest the number of a color, and its levels.
  */
-function sixels({ data, width, height }: RgbImage): string {
+function dithered(
+  { data, width, height }: RgbImage,
+  nearest: (rgb: Float32Array) => readonly [index: number, levels: readonly number[]],
+): Uint8Array {
   const indices = new Uint8Array(width * height);
   const rest = Float32Array.from(data);
   for (let y = 0, at = 0; y < height; y++)
     for (let x = 0; x < width; x++, at++) {
-      let index = 0;
+      const rgb = rest.subarray(3 * at, 3 * at + 3);
+      const [index, levels] = nearest(rgb);
+      indices[at] = index;
       for (let c = 0; c < 3; c++) {
-        const steps = LEVELS[c]! - 1;
-        const value = rest[3 * at + c]!;
-        const level = Math.min(Math.max(Math.round((value * steps) / 255), 0), steps);
-        index = index * LEVELS[c]! + level;
-        const error = value - (255 * level) / steps;
+        const error = rgb[c]! - levels[c]!;
         const give = (to: number, part: number) => {
           rest[3 * to + c]! += (error * part) / 16;
         };
@@ -84,8 +82,23 @@ function sixels({ data, width, height }: RgbImage): string {
           if (x + 1 < width) give(at + width + 1, 1);
         }
       }
-      indices[at] = index;
     }
+  return indices;
+}
+
+/** Levels of red, green and blue of 252 colors; sixel terminals have 256. */
+const LEVELS = [6, 7, 6] as const;
+
+function nearestOfLevels(rgb: Float32Array): readonly [number, number[]] {
+  const levels = LEVELS.map((count, c) => Math.min(Math.max(Math.round((rgb[c]! * (count - 1)) / 255), 0), count - 1));
+  const index = levels.reduce((index, level, c) => index * LEVELS[c]! + level, 0);
+  return [index, levels.map((level, c) => (255 * level) / (LEVELS[c]! - 1))];
+}
+
+/** DEC's sixels (VT330/VT340 Programmer Reference, chapter 14): bands of six lines, a color after the other. */
+function sixels(image: RgbImage): string {
+  const { width, height } = image;
+  const indices = dithered(image, nearestOfLevels);
   const used = [...new Set(indices)].sort((a, b) => a - b);
   const palette = used.map((index) => {
     const levels = [Math.floor(index / 42), Math.floor(index / 6) % 7, index % 6];
@@ -124,10 +137,12 @@ function runs(bits: Uint8Array): string {
 }
 
 /** Two lines of pixels a line of text: the upper in the ink of ▀, the lower in its paper. */
-function halfBlocks({ data, width, height }: RgbImage, full: boolean): string {
+function halfBlocks(image: RgbImage, full: boolean): string {
+  const { data, width, height } = image;
+  const indices = full ? undefined : dithered(image, nearestOfXterm);
   const color = (x: number, y: number) => {
-    const [r, g, b] = data.subarray(3 * (y * width + x)) as unknown as [number, number, number];
-    return full ? `2;${r};${g};${b}` : `5;${nearest256(r, g, b)}`;
+    const at = y * width + x;
+    return indices ? `5;${indices[at]}` : `2;${data.subarray(3 * at, 3 * at + 3).join(";")}`;
   };
   let text = "";
   for (let y = 0; y < height; y += 2) {
@@ -143,14 +158,17 @@ function halfBlocks({ data, width, height }: RgbImage, full: boolean): string {
   return text;
 }
 
-/** The nearest of xterm's cube of 6 × 6 × 6 colors and its 24 grays. */
-function nearest256(r: number, g: number, b: number): number {
-  const cube = [0, 95, 135, 175, 215, 255];
-  const nearest = (x: number) =>
-    cube.reduce((best, y, i) => (Math.abs(y - x) < Math.abs(cube[best]! - x) ? i : best), 0);
-  const [i, j, k] = [r, g, b].map(nearest) as [number, number, number];
-  const step = Math.min(Math.max(Math.round(((r + g + b) / 3 - 8) / 10), 0), 23);
-  const off = (x: number, y: number, z: number) => (r - x) ** 2 + (g - y) ** 2 + (b - z) ** 2;
-  const gray = 8 + 10 * step;
-  return off(gray, gray, gray) < off(cube[i]!, cube[j]!, cube[k]!) ? 232 + step : 16 + 36 * i + 6 * j + k;
+/** Levels of xterm's cube of 6 × 6 × 6 colors. */
+const CUBE = [0, 95, 135, 175, 215, 255];
+
+/** The nearest of the cube, and of xterm's 24 grays after it. */
+function nearestOfXterm(rgb: Float32Array): readonly [number, number[]] {
+  const near = Array.from(rgb, (x) =>
+    CUBE.reduce((best, level, i) => (Math.abs(level - x) < Math.abs(CUBE[best]! - x) ? i : best), 0),
+  );
+  const inCube = near.map((i) => CUBE[i]!);
+  const step = Math.min(Math.max(Math.round((rgb.reduce((sum, x) => sum + x, 0) / 3 - 8) / 10), 0), 23);
+  const gray = new Array<number>(3).fill(8 + 10 * step);
+  const off = (levels: readonly number[]) => levels.reduce((sum, level, c) => sum + (rgb[c]! - level) ** 2, 0);
+  return off(gray) < off(inCube) ? [232 + step, gray] : [near.reduce((index, i) => 6 * index + i, 0) + 16, inCube];
 }

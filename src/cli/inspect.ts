@@ -141,6 +141,7 @@ const LIBRARIES: Readonly<Record<Config["layout"], string>> = {
   flax: "google-research's Flax code",
   bit: "google-research's big_transfer",
   sam: "transformers' SAM",
+  vitdet: "transformers' ViTDet",
 };
 
 const describeResNet = ({ units, channels, preActivation, groups }: NonNullable<Config["resnet"]>): string =>

@@ -2,7 +2,7 @@
 
 import type { RgbImage } from "../image/decode/file.js";
 import { bar } from "../tasks/bar.js";
-import { graphicsOf, graphicsText, mostPixels } from "./draw.js";
+import { type Graphics, graphicsOf, graphicsText, mostPixels } from "./draw.js";
 
 /** The part that is used of process.stdout and process.stderr. */
 export interface Output {
@@ -16,7 +16,7 @@ export interface Terminal {
   print(...lines: string[]): void;
   /** The same where it matters less. */
   printDim(text: string): void;
-  /** Draws pictures of at most so many pixels across; undefined where standard output is no terminal that shows them. */
+  /** Draws pictures, of at most so many pixels across; undefined where standard output is no terminal that shows them. */
   readonly canvas: { readonly most: number; draw(image: RgbImage): Promise<void> } | undefined;
   /** A result for programs, on one line. */
   printJson(value: object): void;
@@ -52,18 +52,21 @@ export function createTerminal(
     output.write(`${text}\n`);
   }
 
-  const canvas = graphics && {
+  function canvasOf(graphics: Graphics): Terminal["canvas"] {
     // A column is left, in which some terminals break the line.
-    most: mostPixels(graphics, (stdout.columns || 80) - 1),
-    async draw(image: RgbImage) {
-      clear();
-      stdout.write(await graphicsText(image, graphics));
-    },
-  };
+    const most = mostPixels(graphics, (stdout.columns || 80) - 1);
+    return {
+      most,
+      async draw(image) {
+        clear();
+        stdout.write(await graphicsText(await within(image, most), graphics));
+      },
+    };
+  }
 
   return {
     clear,
-    canvas,
+    canvas: graphics && canvasOf(graphics),
     print: (...lines) => line(stdout, lines.map(printable).join("\n")),
     printDim: (text) => line(stdout, dims ? `\x1b[2m${printable(text)}\x1b[22m` : printable(text)),
     printJson: (value) => line(stdout, JSON.stringify(value)),
@@ -82,6 +85,14 @@ export function createTerminal(
       stderr.write(`\r${what} ${share}\x1b[K`);
     },
   };
+}
+
+/** An image of at most so many pixels across: a terminal would break its lines. */
+async function within(image: RgbImage, most: number): Promise<RgbImage> {
+  if (image.width <= most) return image;
+  const { resize } = await import("../image/resize.js");
+  const height = Math.max(1, Math.round((image.height * most) / image.width));
+  return resize({ ...image, channels: 3 }, { width: most, height, filter: "bicubic" });
 }
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

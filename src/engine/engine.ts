@@ -254,6 +254,9 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
   if (patchSize !== undefined && (config.resnet || config.naflex || config.patchPadding)) {
     throw new RangeError("load: patchSize needs patches of pixels without a border; this checkpoint has none");
   }
+  if (patchSize !== undefined && (config.sam || config.matting?.decoder)) {
+    throw new RangeError("load: patchSize needs a head that reads maps of any size; this checkpoint's does not");
+  }
   const sides = [...config.patchSize, ...result.patchSize];
   if (patchSize !== undefined && sides.some((side) => side > MAX_RESAMPLED_PATCH)) {
     const found = `${config.patchSize.join("×")} to ${result.patchSize.join("×")}`;
@@ -302,7 +305,7 @@ const ANSWERS: readonly OutputName[] = [
   ...(["logits", "clsLogits", "distillationLogits", "preLogits", "pooled", "lastHiddenState"] as const),
   ...(["imageFeatures", "imageEmbeds", "textFeatures", "textEmbeds", "textPooled", "textLastHiddenState"] as const),
   ...(["logitsPerImage", "logitsPerText", "predictedDepth"] as const),
-  ...(["imageEmbeddings", "predMasks", "iouScores"] as const),
+  ...(["imageEmbeddings", "predMasks", "iouScores", "alphas"] as const),
   ...(["predBoxes", "objectnessLogits", "classEmbeds", "queryEmbeds"] as const),
 ];
 

@@ -12,7 +12,7 @@ import { processors } from "../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs } from "../vit/outputs.js";
-import type { LaneAnswer, LaneModel, LaneRequest, PassAnswer, PassJob, PixelAnswer, PixelJob } from "./lane.js";
+import type { LaneAnswer, LaneModel, LaneRequest, PassAnswer, PassJob, PixelAnswer, PixelJob } from "./lane-jobs.js";
 
 /** Images that a thread is to decode: one under way, and one for when the caller is busy and cannot give it more. */
 const QUEUE = 2;

@@ -22,6 +22,7 @@ const compared: Part = ["boxes that are compared with queries", ({ patchBoxes })
 const heatmaps: Part = ["heatmaps of keypoints", ({ heatmaps }) => heatmaps];
 const hidden: Part = ["pictures of hidden patches", ({ reconstruction }) => reconstruction];
 const decoded: Part = ["a decoder of hidden patches", ({ reconstruction }) => reconstruction?.decoder];
+const matted: Part = ["an alpha map", ({ matting }) => matting?.decoder];
 const prompted: Part = ["masks by prompts", ({ sam }) => sam?.decoder];
 
 const OUTPUTS: Readonly<Record<OutputName, readonly [made: Maker, of?: Part]>> = {
@@ -43,7 +44,10 @@ const OUTPUTS: Readonly<Record<OutputName, readonly [made: Maker, of?: Part]>> =
   heatmaps: ["image", heatmaps],
   featureMaps: [
     "image",
-    ["a dense head on a backbone", ({ dpt, heatmaps, upernet }) => dpt?.featureMaps || heatmaps || upernet],
+    [
+      "a dense head on a backbone",
+      ({ dpt, heatmaps, upernet, matting }) => dpt?.featureMaps || heatmaps || upernet || matting,
+    ],
   ],
   reassembled: ["image", dense],
   fused: ["image", dense],
@@ -80,6 +84,7 @@ const OUTPUTS: Readonly<Record<OutputName, readonly [made: Maker, of?: Part]>> =
   ],
   mask: ["image", decoded],
   idsRestore: ["image", decoded],
+  alphas: ["image", matted],
 };
 
 export const OUTPUT_NAMES = Object.keys(OUTPUTS) as readonly OutputName[];

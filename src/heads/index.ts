@@ -3,6 +3,7 @@ import type { VitConfig, VitWeights } from "../vit/vit.js";
 import type { Dpt, DptConfig } from "./dpt.js";
 import type { Head } from "./head.js";
 import type { Heatmaps, HeatmapsConfig } from "./heatmaps.js";
+import type { Matting, MattingConfig } from "./matting.js";
 import type { PatchBoxes, PatchBoxesConfig } from "./patch-boxes.js";
 import type { ProbeConfig, ProbeWeights } from "./probe.js";
 import type { QueryMasks, QueryMasksConfig } from "./query-masks.js";
@@ -31,6 +32,8 @@ export interface HeadsConfig extends VectorsConfig, ProbeConfig {
   readonly sam: SamConfig | undefined;
   /** Pictures of hidden patches (MAE); none unless given. */
   readonly reconstruction?: ReconstructionConfig;
+  /** Maps of a ViTDet, and an alpha map (ViTMatte); none unless given. */
+  readonly matting?: MattingConfig;
 }
 
 export interface HeadsWeights extends VectorsWeights, ProbeWeights {
@@ -43,6 +46,7 @@ export interface HeadsWeights extends VectorsWeights, ProbeWeights {
   readonly textMasks: TextMasks | undefined;
   readonly sam: Sam | undefined;
   readonly reconstruction: Reconstruction | undefined;
+  readonly matting: Matting | undefined;
 }
 
 export type HeadName = Exclude<keyof HeadsWeights, keyof VectorsWeights>;
@@ -61,6 +65,7 @@ const HEADS: Readonly<Record<HeadName, () => Promise<AnyHead>>> = {
   textMasks: async () => (await import("./text-masks.js")).textMasks,
   sam: async () => (await import("./sam.js")).sam,
   reconstruction: async () => (await import("./reconstruction.js")).reconstruction,
+  matting: async () => (await import("./matting.js")).matting,
   probe: async () => (await import("./probe.js")).probe,
 };
 

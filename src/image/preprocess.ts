@@ -24,6 +24,8 @@ export interface Preprocessing extends Placing {
   fill?: Three;
   /** The image is made gray before it is resized, by Pillow's convert("L"), and pixel values have one channel. */
   gray?: boolean;
+  /** Factor of the levels of a trimap, which are a fourth channel of pixel values (ViTMatte). */
+  trimap?: number;
   /** The channels of pixel values are blue, green and red. */
   bgr?: boolean;
   /** Treatment of transparency: transformers' processors with do_convert_rgb lay the image on white. */

@@ -36,7 +36,7 @@ interface ProcessorRow {
   /** Torchvision's class rescales before it resizes, or both do. */
   rescaleFirst?: true | "both";
   /** How the size is found, if not as `size` says. */
-  sizes?: "multiples" | "bounded" | "blurred" | "affine" | "patches" | "squares" | "longest";
+  sizes?: "multiples" | "bounded" | "blurred" | "affine" | "patches" | "squares" | "longest" | "whole";
 }
 
 /** The size of VitPoseImageProcessor that its file leaves out. */
@@ -64,6 +64,7 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
   GotOcr2: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
   Sam: { size: 1024, square: true, resample: 2, norm: IMAGENET, white: true, sizes: "longest" },
+  VitMatte: { size: 512, square: true, resample: 2, norm: HALF, sizes: "whole" },
   VitPose: { size: 256, square: true, resample: 2, norm: IMAGENET, sizes: "affine" },
   Tipsv2: { size: 448, square: true, resample: 2, norm: HALF, white: true, raw: true },
 };
@@ -112,6 +113,7 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   swin: "ViT",
   swinv2: "ViT",
   vitpose: "VitPose",
+  vitmatte: "VitMatte",
 };
 
 /** Keys of preprocessor_config.json that are read of some checkpoints only, or never. */
@@ -135,6 +137,7 @@ export const PREPROCESSOR_KEYS: KeyRules = {
     crop_to_patches: [false],
     data_format: ["channels_first"],
     size_divisor: [],
+    size_divisibility: [],
   },
 };
 
@@ -403,6 +406,7 @@ export function parseHuggingFace(config: Record<string, unknown>, processor: Pro
     alpha: flag("do_convert_rgb", defaults.white === true) ? "white" : "drop",
     rescaleFirst,
     ...(gray && { gray }),
+    ...(defaults.sizes === "whole" && { trimap: rescaleOf(config, processor) }),
     ...arithmetic(config, defaults, processor, channels),
   };
 }
@@ -412,6 +416,7 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
   const defaults = PROCESSORS[family]!;
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
   const cropRounding = "down";
+  if (defaults.sizes === "whole") return { ...wholeOf(config, defaults), cropRounding };
   if (defaults.sizes) {
     const { resize, width, height, divisor, corner, windows } = sizesOf(config, defaults.sizes, defaults, processor);
     if (defaults.sizes !== "patches" && flag("do_center_crop", false)) {
@@ -451,10 +456,22 @@ function placingOf(config: Record<string, unknown>, family: string, processor: P
   return { resize: plan, width, height, cropRounding };
 }
 
+/** VitMatteImageProcessor: the image as large as it is, with a border behind it; the size is that of a typical one. */
+function wholeOf(config: Record<string, unknown>, { size }: ProcessorRow): Omit<Placing, "processor" | "cropRounding"> {
+  const { size_divisor: divisor = config.size_divisibility ?? 32 } = config;
+  if (!isSize(divisor) || divisor > MAX_DIVISOR) {
+    throw unsupported("size_divisor", `must be a whole number from 1 to ${MAX_DIVISOR}`, divisor);
+  }
+  // No step of the class reads it.
+  void config.do_resize;
+  const border = flagOf(config, "do_pad") ? { divisor, corner: true as const } : {};
+  return { resize: { mode: "none", whole: true }, width: size, height: size, ...border };
+}
+
 /** Reads the sizes of the processors whose images are as large as they are resized to. */
 function sizesOf(
   config: Record<string, unknown>,
-  mode: NonNullable<ProcessorRow["sizes"]>,
+  mode: Exclude<ProcessorRow["sizes"], "whole" | undefined>,
   { size, square }: ProcessorRow,
   processor: Processor,
 ): Pick<Placing, "resize" | "width" | "height" | "divisor" | "corner" | "windows"> {
@@ -557,6 +574,12 @@ function squaresOf(
   return { resize: { mode: "bounded", shortest, longest: shortest }, ...square, ...(pad && { corner: true }) };
 }
 
+/** Factor by which bytes become values, which torchvision rounds to f32. */
+function rescaleOf(config: Record<string, unknown>, processor: Processor = "pillow"): number {
+  const factor = flagOf(config, "do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1;
+  return processor === "torchvision" ? fround(factor) : factor;
+}
+
 /** From bytes to pixel values. */
 function arithmetic(
   config: Record<string, unknown>,
@@ -565,9 +588,9 @@ function arithmetic(
   channels: number,
 ): Pick<Preprocessing, "rescale" | "mean" | "std"> {
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
-  const factor = flag("do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1;
+  const factor = rescaleOf(config);
   if (!flag("do_normalize", !raw)) {
-    return { rescale: processor === "torchvision" ? fround(factor) : factor, mean: [0, 0, 0], std: [1, 1, 1] };
+    return { rescale: rescaleOf(config, processor), mean: [0, 0, 0], std: [1, 1, 1] };
   }
   const mean = readThree("image_mean", config.image_mean ?? norm[0], channels);
   const std = readThree("image_std", config.image_std ?? norm[1], channels);

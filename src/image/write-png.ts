@@ -5,17 +5,19 @@
 import { crc32 } from "./decode/png.js";
 import { atOnce } from "./slices.js";
 
-/** Pixels, line by line: gray or RGB of a byte or of 16 bits a channel. */
+/** Pixels, line by line: gray, RGB or RGBA of a byte or of 16 bits a channel. */
 export interface Picture {
   readonly width: number;
   readonly height: number;
-  readonly channels: 1 | 3;
+  readonly channels: 1 | 3 | 4;
   readonly data: Uint8Array | Uint16Array;
 }
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 /** Filter "Up" of section 9.2: the difference from the pixel above. Maps and photos change little from line to line. */
 const UP = 2;
+/** Section 11.2.2. */
+const COLOR_TYPES = { 1: 0, 3: 2, 4: 6 } as const;
 
 export async function encodePng({ width, height, channels, data }: Picture): Promise<Uint8Array> {
   if (data.length !== width * height * channels) {
@@ -38,7 +40,7 @@ export async function encodePng({ width, height, channels, data }: Picture): Pro
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header.set([deep ? 16 : 8, channels === 1 ? 0 : 2], 8);
+  header.set([deep ? 16 : 8, COLOR_TYPES[channels]], 8);
   const chunks = [chunk("IHDR", header), chunk("IDAT", await deflated(filtered)), chunk("IEND", new Uint8Array())];
   return joined([Uint8Array.from(SIGNATURE), ...chunks]);
 }

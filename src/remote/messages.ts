@@ -6,10 +6,16 @@
 import type { Progress } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
 import type { Model } from "../model.js";
-import type { TaskName } from "../tasks/index.js";
+import { TASKS, type TaskName } from "../tasks/index.js";
 
 /** Methods whose first argument is images. */
 export type ImageMethod = TaskName | "preprocess" | "preprocessBytes" | "prepare";
+/** Options of a method that are images, or lists of them. */
+export function imageOptions(method: ImageMethod): readonly string[] {
+  if (method === "preprocess") return ["trimap"];
+  return method in TASKS ? (TASKS[method as TaskName].images ?? []) : [];
+}
+
 export type Method = "load" | "forward" | "embedTexts" | "tokenize" | "segmentPrepared" | ImageMethod;
 
 /** From the page. */

@@ -9,12 +9,13 @@ import type { LoadOptions, Model, PreparedImage } from "../model.js";
 import { locatePackages } from "../platform/packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { type EmbeddedImage, isEmbedded } from "../tasks/embedded.js";
-import { TASKS, taskMethods } from "../tasks/index.js";
+import { taskMethods } from "../tasks/index.js";
 import type { Segmentation } from "../tasks/segments.js";
 import {
   type Answer,
   type Facts,
   type ImageMethod,
+  imageOptions,
   type Method,
   type OfferedBytes,
   offerBytes,
@@ -135,7 +136,7 @@ export async function loadInWorker(
   const onImages =
     (method: ImageMethod) =>
     (images: ImageInput | readonly ImageInput[], ...rest: unknown[]) =>
-      call(method, sendImages(images), rest);
+      call(method, sendImages(images), rest, { images: imageOptions(method) });
 
   let facts: Facts;
   try {
@@ -161,7 +162,7 @@ export async function loadInWorker(
       if (over) throw over;
       return state!.memory;
     },
-    ...taskMethods((name, images, ...rest) => call(name, sendImages(images), rest, { images: TASKS[name].images })),
+    ...taskMethods((name, images, ...rest) => call(name, sendImages(images), rest, { images: imageOptions(name) })),
     preprocess: onImages("preprocess") as Model["preprocess"],
     preprocessBytes: onImages("preprocessBytes") as Model["preprocessBytes"],
     async prepare(image, options) {
@@ -225,7 +226,9 @@ async function sendOptions(args: readonly unknown[], images: readonly string[]):
   const options = args.at(-1) as Readonly<Record<string, unknown>> | null | undefined;
   const named = images.filter((name) => options?.[name] !== undefined);
   if (named.length === 0) return args;
-  const sent = await Promise.all(named.map(async (name) => [name, await sendImage(options![name] as ImageInput)]));
+  const send = (given: unknown) =>
+    Array.isArray(given) ? Promise.all(given.map(sendImage)) : sendImage(given as ImageInput);
+  const sent = await Promise.all(named.map(async (name) => [name, await send(options![name])]));
   return [...args.slice(0, -1), { ...options, ...Object.fromEntries(sent) }];
 }
 

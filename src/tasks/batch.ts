@@ -17,7 +17,7 @@ export interface BatchError<Result> extends AggregateError {
 export async function collect<Pixels, Result>(
   name: string,
   images: AsyncIterable<Pixels | Error>,
-  compute: (pixels: Pixels) => Promise<Result>,
+  compute: (pixels: Pixels, place: number) => Promise<Result>,
   atOnce: () => number,
   check: () => void,
 ): Promise<Result[]> {
@@ -26,7 +26,7 @@ export async function collect<Pixels, Result>(
   async function take(place: number, pixels: Pixels | Error): Promise<void> {
     try {
       if (pixels instanceof Error) throw pixels;
-      results[place] = await compute(pixels);
+      results[place] = await compute(pixels, place);
     } catch (error) {
       check();
       failed[place] = error as Error;

@@ -39,7 +39,7 @@ const POOLINGS = {
 export const embed: Task<EmbedOptions, [], Float32Array, Float32Array> = {
   options: { pooling: true, normalize: true },
   arguments: 0,
-  lacks: ({ sam }) => (sam ? "a vector for the whole image" : undefined),
+  lacks: ({ sam, matting }) => (sam || matting?.decoder ? "a vector for the whole image" : undefined),
   begin({ config }, { pooling = config.features > 0 ? "features" : "head", normalize = false }) {
     checkPooling(pooling, config);
     const output: OutputName = POOLINGS[pooling];

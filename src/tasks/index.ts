@@ -6,13 +6,14 @@ import { type Classify, classify } from "./classify.js";
 import { type Depth, depth } from "./depth.js";
 import { type Detect, detect } from "./detect.js";
 import { type Embed, embed } from "./embed.js";
+import { type Matting, matte } from "./matte.js";
 import { type Posing, pose } from "./pose.js";
 import { type Segmenting, segment } from "./segment.js";
 import type { Task } from "./task.js";
 import { type ZeroShot, zeroShot } from "./zero-shot.js";
 
 /** Methods of a model that do tasks. */
-export interface TaskMethods extends Classify, Embed, ZeroShot, Detect, Depth, Segmenting, Posing {}
+export interface TaskMethods extends Classify, Embed, ZeroShot, Detect, Depth, Segmenting, Posing, Matting {}
 
 export type TaskName = keyof TaskMethods;
 
@@ -25,6 +26,7 @@ export const TASKS: Readonly<Record<TaskName, Task<object, readonly unknown[], u
   depth,
   segment,
   pose,
+  matte,
 };
 
 export const TASK_NAMES = Object.keys(TASKS) as readonly TaskName[];

@@ -7,7 +7,9 @@ import type { Config } from "../checkpoint/config.js";
 import type { Crop } from "../image/affine.js";
 import type { RgbImage } from "../image/decode/file.js";
 import type { Box, Geometry } from "../image/geometry.js";
+import type { SeenImage } from "../image/preprocess.js";
 import type { ImageInput } from "../image/source.js";
+import type { Trimap } from "../image/trimap.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 
@@ -18,6 +20,8 @@ export interface TaskModel {
   readonly labels: readonly string[];
   /** True if images are cut into windows, each of which the model sees by itself. */
   readonly windows: boolean;
+  /** Images of the call, if they are a list. */
+  readonly listed: number | undefined;
   /** How scores of images and texts are made of cosines, and whether those of different texts are independent. */
   readonly similarity: { readonly scale: number; readonly bias: number; readonly independent: boolean } | undefined;
   /** Features of texts as they are, kept as those of embedTexts. */
@@ -28,6 +32,8 @@ export interface TaskModel {
   directionsOf(classes: readonly (readonly string[])[]): Promise<Float32Array[]>;
   /** Embedding of an image that is looked for in others, [1, D]. That of a Blob is kept, which cannot change. */
   embedQuery(image: ImageInput): Promise<Tensor>;
+  /** Levels of a trimap, opened as images are. */
+  openTrimap(trimap: ImageInput | Trimap): Promise<Trimap>;
 }
 
 /** An image that is ready for the model. */
@@ -35,6 +41,10 @@ export interface TaskImage {
   readonly geometry: Geometry;
   /** Its parts that the model sees by themselves, as the images of a batch. */
   readonly crops?: readonly Crop[];
+  /** Its place in the list. */
+  readonly place: number;
+  /** Its pixels as the model sees them, and their values beside a trimap, [1, 4, H, W], where the task has these. */
+  readonly pixels?: () => { readonly seen: SeenImage; withTrimap(trimap: Trimap): Tensor };
   /** Runs the model on it, with more inputs where the task has them. */
   run<Name extends OutputName>(outputs: readonly Name[], inputs?: Inputs): Promise<Pick<Outputs, Name>>;
 }
@@ -44,6 +54,8 @@ export interface Task<Options extends object, Args extends readonly unknown[], R
   readonly options: Readonly<Record<Exclude<keyof Options, "signal">, true>>;
   /** Those of them that are images, each. */
   readonly images?: readonly (keyof Options)[];
+  /** True if it reads pixels of the image, which a GPU then does not take by itself. */
+  readonly pixels?: true;
   /** Number of arguments between the images and the options. */
   readonly arguments: Args["length"];
   /** Why a checkpoint cannot do it, to continue "the checkpoint must have …"; undefined if it can. */

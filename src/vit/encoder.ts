@@ -1,6 +1,7 @@
 /** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
 import { nextTask } from "../waiting.js";
+import { addBottleneck, type Bottleneck } from "./bottleneck.js";
 import { attendInWindows, type Continuous, decomposedOf, mapsOf, type Tables, type WindowOf } from "./windows.js";
 
 /** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */
@@ -65,7 +66,11 @@ export interface Experts {
 }
 
 /** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
-export type Block = readonly (readonly (Attention | Mlp)[])[];
+export type Block = readonly (readonly Branch[])[];
+
+/** A norm of z itself, behind some blocks (timm's swinv2_cr). */
+type Closing = { readonly kind: "norm"; readonly norm: Norm };
+type Branch = Attention | Mlp | Bottleneck | Closing;
 
 /** Places of tokens, as attention sees them: biases of the scores, or turns of queries and keys. */
 export interface Places {
@@ -183,7 +188,9 @@ export async function encode(
       const inner = step.map((branch) =>
         branch.kind === "attention"
           ? msa(branch, index, a.y[attentions++]!, probabilities[attention++], qkv)
-          : mlp(branch, a.hidden[mlps++]!),
+          : branch.kind === "mlp"
+            ? mlp(branch, a.hidden[mlps++]!)
+            : z,
       );
       step.forEach((branch, i) => {
         add(branch, inner[i]!);
@@ -228,9 +235,11 @@ export async function encode(
     if (attention.window) {
       attendInWindows(backend, y, a.qkv, attention, { images, heads, grid: places.grid!, probabilities });
     } else {
-      const decomposed = attention.decomposed && decomposedOf(attention.decomposed, places.grid!);
+      const mark = backend.mark();
+      const decomposed = attention.decomposed && decomposedOf(backend, attention.decomposed, places.grid!);
       const integers = attention.qkv.precision === "int8";
       backend.attention(y, a.qkv, { heads, tokens, bias: a.bias ?? places.bias, decomposed, probabilities, integers });
+      backend.release(mark);
     }
     return y;
   }
@@ -246,7 +255,9 @@ export async function encode(
   }
 
   /** z += out(y), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
-  function add(branch: Attention | Mlp, y: Matrix): void {
+  function add(branch: Branch, y: Matrix): void {
+    if (branch.kind === "norm") return backend.layerNorm(z, z, branch.norm);
+    if (branch.kind === "bottleneck") return addBottleneck(backend, z, branch, activation, places.grid!);
     const { out, subNorm, norm } = branch;
     if (branch.kind === "mlp" && branch.experts) {
       const { layers, column } = branch.experts;

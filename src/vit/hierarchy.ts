@@ -10,6 +10,10 @@ export interface StageConfig extends Pick<EncoderConfig, "width" | "depth" | "he
   readonly shift: Pair;
   /** The first block pools queries (Hiera), within windows of the map before it, or of all of it. */
   readonly queryPool?: { readonly window: Pair | undefined };
+  /** Part of the grid of patches that a window is of images of any size that is asked for at load (timm's swinv2_cr). */
+  readonly windowRatio?: number;
+  /** Blocks, from 0, behind which z is normalized (timm's swinv2_cr); none unless given. */
+  readonly closed?: readonly number[];
   /** Window of the training whose distances continuous biases are of; this one unless given. */
   readonly trainedWindow?: number;
 }

@@ -4,11 +4,12 @@ import { type Call, sideBySide, tensorOf } from "./call.js";
 import type { Sequence, Tap } from "./encoder.js";
 import { inOrder } from "./order.js";
 import type { Tensor } from "./outputs.js";
+import { planes } from "./resnet.js";
 
 /**
  * Taps on an encoder that fill the lists that are asked for, which begin with tokens z.
  * @param how order: of the tokens in the lists, if it is another than in z; grid: of the tokens, where hidden states are maps of
- *   them, [B, rows, columns, D].
+ *   them, [B, rows, columns, D], or with channelsFirst [B, D, rows, columns].
  */
 export function listsOf(
   backend: Backend,
@@ -22,12 +23,22 @@ export function listsOf(
     readonly queries?: "queries";
     readonly keys?: "keys";
   },
-  { order, grid }: { readonly order?: readonly number[]; readonly grid?: readonly [number, number] } = {},
+  {
+    order,
+    grid,
+    channelsFirst = false,
+  }: {
+    readonly order?: readonly number[];
+    readonly grid?: readonly [number, number];
+    readonly channelsFirst?: boolean;
+  } = {},
 ): Tap[] {
   const taps: Tap[] = [];
   const read = (z: Matrix) => backend.read(z).then((rows) => inOrder(rows, order, z.cols));
   const tokensOf = (z: Matrix, { images, tokens }: Sequence) =>
-    tensorOf(read(z), [images, ...(grid ?? [tokens]), z.cols]);
+    grid && channelsFirst
+      ? planes(backend, { x: z, height: grid[0], width: grid[1] }, images)
+      : tensorOf(read(z), [images, ...(grid ?? [tokens]), z.cols]);
   if (wants(names.states)) {
     const states = blocks ? [] : [tokensOf(z, sequence)];
     outputs[names.states] = states;

@@ -9,7 +9,7 @@ export interface Tensor {
 /**
  * Outputs of `forward`. Lists begin with the entry of the first block, `attentions` with the
  * first block's, after softmax. Of EoMT the last hidden state is lastHiddenState, and of a ResNet hiddenStates are feature maps,
- * [B, C, H, W]; of SAM [B, rows, columns, D], and lastHiddenState are the tokens that its neck reads.
+ * [B, C, H, W]; of ViTDet too, of SAM [B, rows, columns, D]; lastHiddenState are the tokens that their heads read.
  * Of an encoder in stages hiddenStates are of the embedding and of each stage, as its library has them: of transformers' Swin behind the
  * map that the next stage reads, of Hiera in its own order, of timm maps [B, C, H, W]; those behind `blocks` are [B, tokens, D], line by
  * line. Swin's attentions are [B·windows, heads, tokens, tokens], those of an image one after the other.
@@ -101,6 +101,8 @@ export interface Outputs {
   /** MAE's, [B, patches]: 1 where a patch is hidden, and each patch's place in the order of the noise. */
   mask: Tensor;
   idsRestore: Tensor;
+  /** Part of each pixel that is of the object, from 0 to 1, [B, 1, H, W]. */
+  alphas: Tensor;
 }
 
 export type OutputName = keyof Outputs;

@@ -17,6 +17,11 @@ export interface PlacesConfig extends EncoderConfig {
   /** The last of them are tokens that the library has behind the patches, as outputs have them too: YOLOS's detection tokens. */
   readonly suffixTokens: number;
   readonly rotary: Rotary | undefined;
+  /**
+   * Images that the table of positions is of, behind a row that is of no token (ViTDet, whose hidden states are maps
+   * [B, D, rows, columns]).
+   */
+  readonly pretrainedSize?: readonly [number, number];
   /** True if scores have BEiT's bias by the offset of key and query. */
   readonly relativePositions: boolean;
   readonly interpolation: Interpolation;

@@ -75,7 +75,7 @@ export async function encodeStages(
     const encoder = { ...size, eps, activation, postNorm };
     await encode(backend, encoder, blocks, z, { images, tokens }, { grid }, { taps, first, signal });
     if (rules === "timm" && !wanted) keep(map);
-    if (next) merge(backend, map, next, merging!, postNorm);
+    if (next) merge(backend, map, next, merging!);
     backend.release(mark);
     map = next ?? map;
     if (rules !== "timm" && !wanted) keep(map);
@@ -161,11 +161,11 @@ function merge(
   { z, grid: [height, width] }: Encoded,
   { z: merged }: Encoded,
   { norm, reduction }: Merging,
-  postNorm: PostNorm,
 ): void {
   const neighbors = backend.createTensor(merged.rows, 4 * z.cols);
   const zeros = backend.createTensor(1, z.cols, new Float32Array(z.cols));
   backend.toWindows(neighbors, z, zeros, { height, width, window: [2, 2] });
-  backend.linear(merged, neighbors, reduction, postNorm ? {} : { norm });
-  if (postNorm) backend.layerNorm(merged, merged, norm);
+  const before = norm.scale.cols === neighbors.cols;
+  backend.linear(merged, neighbors, reduction, before ? { norm } : {});
+  if (!before) backend.layerNorm(merged, merged, norm);
 }

@@ -138,7 +138,9 @@ export async function encodeImages(
 
   // z_l for l = 1 … L                                                                   (2, 3)
   const names = { states: "hiddenStates", attentions: "attentions", queries: "queries", keys: "keys" } as const;
-  const lists = listsOf(backend, z, { images, tokens }, heads, call, names, { order, grid: config.windows && grid });
+  const channelsFirst = config.pretrainedSize !== undefined;
+  const maps = { grid: config.windows || channelsFirst ? grid : undefined, channelsFirst };
+  const lists = listsOf(backend, z, { images, tokens }, heads, call, names, { order, ...maps });
   const taps = [...lists, ...tapsOf(readers, { images, tokens, z, grid })];
   const own = weights.blocks.slice(0, joining?.block);
   const dataset = "pixels" in batch ? batch.dataset : undefined;

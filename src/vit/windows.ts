@@ -27,10 +27,18 @@ export interface Shift {
   readonly several?: boolean;
 }
 
-export const decomposedOf = (tables: Tables, [height, width]: Pair): Decomposed => ({
-  ...{ height, width },
-  ...tables,
-});
+/** Decomposed positions of a grid of any size. */
+export function decomposedOf(backend: Backend, { down, across }: Tables, [height, width]: Pair): Decomposed {
+  /** A table of offsets of so many tokens, interpolated where it is of another number (ViTDet's get_rel_pos). */
+  function fitted(table: Matrix, tokens: number): Matrix {
+    const rows = 2 * tokens - 1;
+    if (table.rows === rows) return table;
+    const out = backend.createTensor(rows, table.cols);
+    backend.resizeMap(out, table, { height: table.rows, width: 1, outHeight: rows, outWidth: 1, aligned: false });
+    return out;
+  }
+  return { height, width, down: fitted(down, height), across: fitted(across, width) };
+}
 
 /** Layers of SwinV2 that make biases of distances, of two numbers a value of each head (Liu et al. 2022, section 3.3). */
 export interface Continuous {
@@ -38,20 +46,26 @@ export interface Continuous {
   readonly hidden: Float32Array;
   readonly bias: Float32Array;
   readonly out: Float32Array;
+  /** [heads] of timm's swinv2_cr, whose values are the biases, of natural logarithms of distances in tokens; else none. */
+  readonly outBias?: Float32Array;
   /** Window whose farthest token counts as 8 on the logarithmic scale. */
   readonly reach: Pair;
 }
 
 const tables = new WeakMap<Continuous, Float32Array>();
 
-/** Table of biases of a window's offsets, [(2h-1)(2w-1), heads]: 16 σ(out · relu(hidden · c + bias)), once for each block. */
+/**
+ * Table of biases of a window's offsets, [(2h-1)(2w-1), heads], once for each block: 16 σ(out · relu(hidden · c + bias)), or
+ * out · relu(hidden · c + bias) + outBias.
+ */
 function tableOf(layers: Continuous, size: Pair): Float32Array {
   const known = tables.get(layers);
   if (known) return known;
-  const { hidden, bias, out, reach } = layers;
+  const { hidden, bias, out, outBias, reach } = layers;
   const heads = out.length / bias.length;
   const [height, width] = [2 * size[0] - 1, 2 * size[1] - 1];
   const distance = (offset: number, axis: 0 | 1) => {
+    if (outBias) return Math.sign(offset) * Math.log1p(Math.abs(offset));
     const x = (offset / Math.max(reach[axis] - 1, 1)) * 8;
     return (Math.sign(x) * Math.log2(1 + Math.abs(x))) / 3;
   };
@@ -64,7 +78,7 @@ function tableOf(layers: Continuous, size: Pair): Float32Array {
     for (let h = 0; h < heads; h++) {
       let sum = 0;
       for (const [j, value] of inner.entries()) sum += out[h * inner.length + j]! * value;
-      table[i * heads + h] = 16 / (1 + Math.exp(-sum));
+      table[i * heads + h] = outBias ? sum + outBias[h]! : 16 / (1 + Math.exp(-sum));
     }
   }
   tables.set(layers, table);
@@ -121,7 +135,7 @@ export function attendInWindows(backend: Backend, out: Matrix, qkv: Matrix, atte
   const inner = backend.createTensor(count, out.cols);
   backend.toWindows(inside, qkv, outside(), map);
   const bias = table && biasOf(table);
-  const tables = decomposed && decomposedOf(decomposed, size);
+  const tables = decomposed && decomposedOf(backend, decomposed, size);
   const windows = bias && shift && { down, across };
   backend.attention(inner, inside, { heads, tokens, bias, windows, decomposed: tables, probabilities });
   backend.fromWindows(out, inner, map);

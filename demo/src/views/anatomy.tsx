@@ -119,6 +119,9 @@ const RIGHT = 16;
 const TOP = 22;
 const BOTTOM = 40;
 
+/** Pixels within which a press is meant for a dot. */
+const NEAR = 24;
+
 /** A dot for each head: how far it looks, by layer. */
 function Distance({ distance, width }: { distance: readonly Float32Array[]; width: number }): VNode {
   const height = Math.min(250, Math.max(200, 0.32 * width));
@@ -130,13 +133,30 @@ function Distance({ distance, width }: { distance: readonly Float32Array[]; widt
   const y = (pixels: number) => TOP + (height - TOP - BOTTOM) * (1 - pixels / (1.05 * most));
   const mean = (layer: Float32Array) => layer.reduce((a, b) => a + b, 0) / layer.length;
   const open = (layer: number, head: number) => set({ view: "look", layer, head, rollout: "", show: "attention" });
+  /** Opens the head whose dot is nearest to a press, as dots are smaller than fingers. */
+  const openNearest = (event: MouseEvent) => {
+    const box = (event.currentTarget as Element).getBoundingClientRect();
+    const scale = width / box.width;
+    const [across, down] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+    const [nearest] = distance
+      .flatMap((heads, i) =>
+        Array.from(heads, (pixels, head) => {
+          const off = Math.hypot(across - x(i + 1), down - y(pixels));
+          return { layer: i + 1, head: head + 1, off };
+        }),
+      )
+      .sort((a, b) => a.off - b.off);
+    if (nearest && nearest.off < NEAR) open(nearest.layer, nearest.head);
+  };
   return (
     // biome-ignore lint/a11y/useSemanticElements: a chart of buttons
+    // biome-ignore lint/a11y/useKeyWithClickEvents: its dots have the keys
     <svg
       class="chart"
       viewBox={`0 0 ${width} ${height}`}
       role="group"
       aria-label="Mean attention distance of every head by layer, pixels"
+      onClick={openNearest}
     >
       {ticks.map((value) => (
         <g key={value}>
@@ -169,7 +189,6 @@ function Distance({ distance, width }: { distance: readonly Float32Array[]; widt
               tabIndex={0}
               role="button"
               aria-label={`Layer ${i + 1}, head ${head + 1}: ${pixels.toFixed(0)} pixels. Look`}
-              onClick={() => open(i + 1, head + 1)}
               onKeyDown={({ key }) => key === "Enter" && open(i + 1, head + 1)}
             />
           ))}
@@ -230,7 +249,7 @@ function Body({ s }: { s: Sight }): VNode {
       <div ref={box}>
         <Figure
           title="How far heads look"
-          caption={`Mean distance of attention, one dot a head, over ${SAMPLES.length} photos. Click a dot to see that head.`}
+          caption={`Mean distance of attention, one dot a head, over ${SAMPLES.length} photos. Press a dot to see that head.`}
         >
           {distance ? <Distance distance={distance} width={width} /> : <div class="blank chart-high" />}
         </Figure>

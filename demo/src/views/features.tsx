@@ -46,6 +46,9 @@ const endsOf = (map: Float32Array, k: number) => rangeOf(map.filter((_, i) => i 
 
 const NAMES = ["First", "Second", "Third"];
 
+/** Tokens longer than so many medians are massive (Darcet et al. 2024), and left out of the fit (OUTLIERS in model.ts). */
+const FAR = 3;
+
 function Body({ s }: { s: Sight }): VNode {
   const { depth } = s.facts.config;
   const layer = layerOf(s);
@@ -63,7 +66,7 @@ function Body({ s }: { s: Sight }): VNode {
       kept: each.flatMap(({ kept }) => kept),
     };
   });
-  const far = found ? found.lengths.filter((length) => length > 3 * found.median).length : 0;
+  const far = found ? found.lengths.filter((length) => length > FAR * found.median).length : 0;
   const most = found ? rangeOf(found.lengths)[1] / found.median : 0;
   return (
     <div class="body">
@@ -135,7 +138,7 @@ function Body({ s }: { s: Sight }): VNode {
       <p class="caption">
         Principal components of tokens of unit length; the percentage is their share of the variance.{" "}
         {far > 0
-          ? `${far} of ${found!.lengths.length} tokens are over 3 times as long as the middle one (${most.toFixed(0)} times at most): Darcet et al. (2024) found that such tokens hold notes on the whole photo. They are left out of the fit.`
+          ? `${far} of ${found!.lengths.length} tokens are over ${FAR} times as long as the middle one (${most.toFixed(0)} times at most): Darcet et al. (2024) found that such tokens hold notes on the whole photo. They are left out of the fit.`
           : "No token is much longer than the others."}
       </p>
     </div>
@@ -144,7 +147,9 @@ function Body({ s }: { s: Sight }): VNode {
 
 function Lengths({ s, found }: { s: Sight; found: FeatureMaps | undefined }): VNode {
   const [low, high] = found ? rangeOf(found.lengths) : [0, 0];
-  const values = found && parts(found.lengths);
+  // A few may be so long that all others would have one color.
+  const end = found ? Math.min(high, FAR * found.median) : 0;
+  const values = found && parts(found.lengths, [low, end]);
   return (
     <>
       <PatchMap
@@ -153,7 +158,7 @@ function Lengths({ s, found }: { s: Sight; found: FeatureMaps | undefined }): VN
         color={values && ((i) => viridis(values[i]!))}
         keys={[found]}
       />
-      <Legend from={low.toFixed(0)} to={high.toFixed(0)} scale={viridis} />
+      <Legend from={low.toFixed(0)} to={`${end < high ? "≥ " : ""}${end.toFixed(0)}`} scale={viridis} />
     </>
   );
 }

@@ -15,7 +15,7 @@ import {
   type Sight,
   similarity,
 } from "../sight.js";
-import { counted } from "../text.js";
+import { counted, touches } from "../text.js";
 import { program } from "./code.js";
 import type { Overlay, View } from "./view.js";
 
@@ -85,7 +85,7 @@ function Body({ s }: { s: Sight }): VNode {
   const [rows, columns] = s.seen.grid;
   const row = fromClass(s) ? 0 : s.seen.prefix + patchOf(s);
   const tokenAfter = (layer: number) => s.seen.states[layer]!.data.subarray(row * width, (row + 1) * width);
-  const point = matchMedia("(pointer: coarse)").matches ? "Tap" : "Point at";
+  const point = touches ? "Tap" : "Point at";
   /** All heads of all layers, and the answer, beside each other where there is room. */
   const wide = Math.max(depth, heads) > 8;
   const carrier = carrierOf(s);

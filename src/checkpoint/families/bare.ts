@@ -147,8 +147,9 @@ export function imageSettings(file: unknown, { family, layout, features }: Confi
 }
 
 /** Facts of the model that its images are prepared for. */
-export const imageOptions = ({ patchSize, inputChannels, categories }: Config) => ({
+export const imageOptions = ({ patchSize, inputChannels, categories, matting }: Config) => ({
   patchSize: patchSize[0],
-  channels: inputChannels,
+  // A trimap comes beside them.
+  channels: matting?.decoder ? inputChannels - 1 : inputChannels,
   tagger: categories !== undefined,
 });

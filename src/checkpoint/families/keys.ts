@@ -16,7 +16,7 @@ export const TRANSFORMERS_KEYS: KeyRules = {
     "element types, which the tensors tell": "dtype torch_dtype use_bfloat16",
     "pieces in which the same is computed": "chunk_size_feed_forward",
     "training only":
-      "hidden_dropout_prob attention_probs_dropout_prob attention_dropout projection_dropout drop_path_rate pos_embed_shift " +
+      "hidden_dropout_prob dropout_prob attention_probs_dropout_prob attention_dropout projection_dropout drop_path_rate pos_embed_shift " +
       "pos_embed_jitter pos_embed_rescale tf_legacy_loss auxiliary_loss class_cost bbox_cost giou_cost " +
       "bbox_loss_coefficient giou_loss_coefficient eos_coefficient no_object_weight class_weight mask_weight " +
       "dice_weight train_num_points oversample_ratio importance_sample_ratio",
@@ -103,6 +103,8 @@ export const TIMM_ARGUMENTS: KeyRules = {
     attn_layer: ["attn"],
     conv_layer: [],
     num_kv_heads: [],
+    norm_layer: [],
+    act_layer: ["gelu"],
     attn_type: ["eva"],
     rope_shift_coords: [],
     rope_jitter_coords: [],

@@ -6,6 +6,7 @@ import type { Config } from "../config.js";
 import { isRecord, positive, reader } from "../json.js";
 import { weightOf } from "../layouts.js";
 import { blockAt, depthOf, type Facts, MAX_STAGES, stageAt } from "../observe.js";
+import { partOf } from "../stages.js";
 import { plain, probabilitiesOf, TIMM_INTERPOLATION } from "./bare.js";
 
 /** Most lines and columns of a window, all of whose pairs of tokens have biases: published are 7 to 24. */
@@ -120,7 +121,12 @@ export function fromTimmSwin(facts: Facts, architecture: string): Omit<Config, "
   const classes = readFile.whole("num_classes", read.whole("num_classes", seen.classes));
   const input = (isRecord(file.pretrained_cfg) ? file.pretrained_cfg : {}).input_size;
   const [, height = 224, width = 224] = Array.isArray(input) && input.length === 3 ? (input as number[]) : [];
-  const windows = windowsOf(what, args, architecture, told.length);
+  const imageSize = read.size("img_size", [height, width]);
+  const cr = architecture.startsWith("swinv2_cr");
+  const ratios = cr ? ratiosOf(what, args, told.length) : undefined;
+  const grid: Pair = [Math.floor(imageSize[0] / seen.patch[0]), Math.floor(imageSize[1] / seen.patch[1])];
+  const windows = ratios?.map((ratio) => partOf(grid, ratio)) ?? windowsOf(what, args, architecture, told.length);
+  const closed = cr ? closedOf(what, args, architecture, told) : [];
   const always = read.flag("always_partition", false);
   const trained = Number(TRAINED.exec(architecture)?.[1] ?? 0);
   const byName = told.map((_, i) => (i === 3 ? trained / 2 : trained));
@@ -130,9 +136,14 @@ export function fromTimmSwin(facts: Facts, architecture: string): Omit<Config, "
   const stages = told.map(({ side: _, ...stage }, i): StageConfig => {
     const window = windows[i]!;
     const shift: Pair = [Math.floor(window[0] / 2), Math.floor(window[1] / 2)];
-    return { ...stage, window, shift, ...(sizes[i]! > 0 && { trainedWindow: sizes[i]! }) };
+    const more = {
+      ...(sizes[i]! > 0 && { trainedWindow: sizes[i]! }),
+      ...(cr && { closed: closed[i]!, windowRatio: ratios?.[i] }),
+    };
+    return { ...stage, window, shift, ...more };
   });
-  const any = read.flag("dynamic_img_size", false) || !read.flag("strict_img_size", true);
+  const strict = read.flag("strict_img_size", true);
+  const any = read.flag("dynamic_img_size", false) || !strict;
   const pooling = read.text("global_pool") ?? (readFile.text("global_pool") || "avg");
   const POOLINGS = { avg: "mean", max: "max", avgmax: "mean+max", "": "none" } as const;
   if (!Object.hasOwn(POOLINGS, pooling)) {
@@ -143,13 +154,13 @@ export function fromTimmSwin(facts: Facts, architecture: string): Omit<Config, "
     ...hierarchyOf(stages, { penalty: -100, rules: "timm", always }),
     family: architecture,
     recognizedBy: "architecture in config.json",
-    imageSize: read.size("img_size", [height, width]),
+    imageSize,
     eps: 1e-5,
     postNorm: second && "branch",
     gated: false,
     qkNorm: false,
     pooling: POOLINGS[pooling as keyof typeof POOLINGS],
-    norm: "tokens",
+    norm: cr ? "none" : "tokens",
     interpolation: { ...TIMM_INTERPOLATION, always: any },
     classes,
     probabilities: probabilitiesOf(classes, readFile.text("problem_type") === "multi_label_classification"),
@@ -159,6 +170,29 @@ export function fromTimmSwin(facts: Facts, architecture: string): Omit<Config, "
 
 const untold = (name: string) =>
   new Error(`load: "${name}" must have a config.json with its architecture, as its tensors do not tell its windows`);
+
+/** Parts of the grid of patches that windows of a swinv2_cr are; undefined where the file says their sizes. */
+function ratiosOf(name: string, args: Facts["file"], count: number): number[] | undefined {
+  const { window_ratio: stated = 8, window_size: size } = args;
+  if ((size ?? undefined) !== undefined) return undefined;
+  const ratios: readonly unknown[] = Array.isArray(stated) ? stated : Array(count).fill(stated);
+  if (ratios.length === count && ratios.every(positive)) return ratios as number[];
+  throw new Error(
+    `load: "window_ratio" of "${name}" must be a positive integer, or one for each of ${count} stages; got ${excerpt(stated)}`,
+  );
+}
+
+/** Blocks of each stage of a swinv2_cr behind which z is normalized: the last ones, and every sixth of the largest. */
+function closedOf(name: string, args: Facts["file"], architecture: string, stages: readonly Told[]): number[][] {
+  const read = reader(name, args);
+  const period = read.whole("extra_norm_period", /_cr_(huge|giant)_/.test(architecture) ? 6 : 0);
+  const each = read.flag("extra_norm_stage", architecture.includes("_ns_"));
+  return stages.map(({ depth }, stage) =>
+    Array.from({ length: depth }, (_, i) => i).filter(
+      (i) => (period > 0 && (i + 1) % period === 0) || (i === depth - 1 && (each || stage === stages.length - 1)),
+    ),
+  );
+}
 
 /** Windows of each stage: of model_args, or of the name. */
 function windowsOf(name: string, args: Facts["file"], architecture: string, count: number): readonly Pair[] {

@@ -62,7 +62,7 @@ const ROTARY: Rules<Rotary> = [
 
 /** Architectures whose tensors have known names and mean something else. */
 const UNSUPPORTED = /^(vit_d(little|wee|pwee)_|.*(relpos|_srelpos|_mci_|resnet\d+d|sapiens2))/;
-const SUPPORTED = /^(vit|deit3?|beit(v2|3)?|eva(02)?|flexivit|aimv2|resnetv2|test_vit|swin(v2)?_(?!cr_))/;
+const SUPPORTED = /^(vit|deit3?|beit(v2|3)?|eva(02)?|flexivit|aimv2|resnetv2|test_vit|swin(v2)?_)/;
 
 /** Ranges of the frequencies' base: published are 100 and 10,000. Of what is added to a place: 0 and 1. */
 const TEMPERATURES: Range = [1, 1e12];

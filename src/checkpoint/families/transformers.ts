@@ -86,6 +86,12 @@ const SWIN: Family = {
   interpolation: { ...ALWAYS, pad: true },
 };
 
+/** The size is of the tables of relative positions. */
+const VITDET: Family = {
+  ...{ eps: 1e-6, heads: 12, mlpRatio: true, norm: "none" },
+  ...{ interpolation: ALWAYS, imageSize: [224, 224] },
+};
+
 const BERT = { heads: 12, eps: 1e-12, act: "gelu", causal: false, pooling: "first" } as const;
 
 /** Qwen2-VL's, from whose code MLCD's is. */
@@ -160,6 +166,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   swin: SWIN,
   swinv2: SWIN,
   hiera: { eps: 1e-6, heads: 1, mlpRatio: true, pooled: "head" },
+  vitdet: VITDET,
+  vitmatte: VITDET,
 };
 
 const HIDDEN_ACTS: Readonly<Record<string, Activation>> = Object.fromEntries(
@@ -192,24 +200,27 @@ const importDpt = (type: string) => (type === "dpt" || type === "depth_anything"
 const importPose = (type: string) => (type === "vitpose" ? import("./vitpose.js") : undefined);
 const importSwin = (type: string) => (type === "swin" || type === "swinv2" ? import("./swin.js") : undefined);
 const importHiera = (type: string) => (type === "hiera" ? import("./hiera.js") : undefined);
+const importVitdet = (type: string) => (type === "vitdet" || type === "vitmatte" ? import("./vitdet.js") : undefined);
 const importSam = (type: string) => (type === "sam" ? import("./sam.js") : undefined);
 
 export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layout">> {
   const { name, file, seen, named, tensors } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? typeOf(facts);
-  const [dpt, vitpose, sam, swin, hiera] = await Promise.all([
+  const [dpt, vitpose, sam, swin, hiera, vitdet] = await Promise.all([
     importDpt(type),
     importPose(type),
     importSam(type),
     importSwin(type),
     importHiera(type),
+    importVitdet(type),
   ] as const);
   const dense = dpt?.denseFile(name, type as DenseFile["type"], file);
   const family = type === DUAL ? dual(facts) : FAMILIES[dense?.backbone?.type ?? type];
   if (!family) throw new Error(`load: "${name}" is of the family ${excerpt(type)}, but its tensors are not timm's`);
   const pose = vitpose?.poseBackbone(name, file);
-  const vision = dense?.backbone?.file ?? pose ?? towerOf(facts, "vision") ?? file;
+  const matting = type === "vitmatte" ? vitdet?.mattingBackbone(name, file) : undefined;
+  const vision = dense?.backbone?.file ?? pose ?? matting ?? towerOf(facts, "vision") ?? file;
   const read = reader(name, vision);
   const ofDinov3 = type === "dinov3_vit" || type === "eomt_dinov3";
   // SwiGLU has its own; DINOv3's gated MLP takes the one that is stated.
@@ -315,6 +326,7 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
     ...swin?.swinOf(facts, type as "swin" | "swinv2", { imageSize, patchSize }),
     ...(type === "radio" ? radio(facts) : {}),
     ...(type === "aimv2" ? { mostSimilarity: reader(name, file).number("max_logit_scale", 100, [1, 1e6]) } : {}),
+    ...vitdet?.vitdetOf(facts, vision, type as "vitdet" | "vitmatte", { depth, qkvBias, patchSize }),
     ...sam?.samOf(facts, vision, {
       ...{ depth, patchSize, imageSize, qkvBias, activations: HIDDEN_ACTS },
       grid: gridOf({ patchSize, interpolation: PLAIN }, imageSize),
@@ -393,6 +405,7 @@ function typeOf({ name, named: { layout, prefix, block, blockPrefix, text }, see
     return "blip_vision_model";
   }
   if (seen.suffixTokens > 0) throw untold("the size of its images");
+  if (layout.name === "vitdet") throw untold("which of its blocks attend within windows");
   if (layout.name === "clipseg") throw untold("its heads, and which blocks its decoder reads");
   if (layout.name === "radio") throw untold("its heads, its summary and how positions are resampled");
   if (layout.name === "clip") {
