@@ -548,7 +548,12 @@ function sizesOf(
   if (pads && processor === "torchvision" && (config.size_divisor ?? null) === null) {
     throw unsupported("size_divisor", "must be a number where do_pad is true", config.size_divisor);
   }
-  return { resize: { mode, width, height, multiple, keepsShape }, width, height, ...(pads && divisor > 1 && { divisor }) };
+  return {
+    resize: { mode, width, height, multiple, keepsShape },
+    width,
+    height,
+    ...(pads && divisor > 1 && { divisor }),
+  };
 }
 
 /**

@@ -256,8 +256,8 @@ export async function encode(
 
   /** z += out(y), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
   function add(branch: Branch, y: Matrix): void {
-    if (branch.kind === "norm") return backend.layerNorm(z, z, branch.norm);
-    if (branch.kind === "bottleneck") return addBottleneck(backend, z, branch, activation, places.grid!);
+    if (branch.kind === "norm") return void backend.layerNorm(z, z, branch.norm);
+    if (branch.kind === "bottleneck") return void addBottleneck(backend, z, branch, activation, places.grid!);
     const { out, subNorm, norm } = branch;
     if (branch.kind === "mlp" && branch.experts) {
       const { layers, column } = branch.experts;
