@@ -17,9 +17,8 @@ import { INTEGER_PANELS, INTEGER_ROWS, integerTile } from "./tiles.gen";
 const LEAST: f32 = 7.888609052210118e-31;
 /** 1.5·2^23; its bits less the 64 that weights are offset by; 127; its bits and the 128 that probabilities have less. */
 const TABLE: usize = memory.data<u32>([0x4b400000, 0x4b3fffc0, 127, 0x4b400080]);
-/** 63 and -64, the range of a weight; -126, the least exponent. */
-const RANGE: usize = memory.data<f32>([63, -64, -126]);
-const LOG2_255: f32 = 7.994353294372559;
+/** 63 and -64, the range of a weight; -126, the least exponent; log2(255). */
+const RANGE: usize = memory.data<f32>([63, -64, -126, 7.994353294372559]);
 /** Masks of the last k % 4 lanes; all for 0. */
 // prettier-ignore
 const TAILS: usize = memory.data<i32>([-1, -1, -1, -1, -1, 0, 0, 0, -1, -1, 0, 0, -1, -1, -1, 0], 16);
@@ -177,7 +176,9 @@ export function quantizeExponentials(tile: u32, a: usize, i: usize, x: usize, co
   const rounding = v128.load32_splat(TABLE);
   const offset = v128.load32_splat(TABLE + 12);
   const low = constant(RANGE, 2);
-  const top = f32x4.splat(most - LOG2_255);
+  const top = f32x4.splat(most);
+  // Added to the difference, not to the maximum, whose rounding may be larger than all there is between 255 and 256.
+  const up = constant(RANGE, 3);
   const magic = constant(EXP2, 0);
   const c1 = constant(EXP2, 1);
   const c2 = constant(EXP2, 2);
@@ -190,8 +191,10 @@ export function quantizeExponentials(tile: u32, a: usize, i: usize, x: usize, co
   let to = a + 8 * rows + (i << 2);
   const end = x + (((count + 3) >> 2) << 4);
   for (; x + 16 < end; x += 32) {
-    const e0 = exp2(f32x4.pmax(low, f32x4.sub(v128.load(x), top)), magic, c1, c2, c3, c4, c5, c6);
-    const e1 = exp2(f32x4.pmax(low, f32x4.sub(v128.load(x, 16), top)), magic, c1, c2, c3, c4, c5, c6);
+    const x0 = f32x4.add(f32x4.sub(v128.load(x), top), up);
+    const x1 = f32x4.add(f32x4.sub(v128.load(x, 16), top), up);
+    const e0 = exp2(f32x4.pmax(low, x0), magic, c1, c2, c3, c4, c5, c6);
+    const e1 = exp2(f32x4.pmax(low, x1), magic, c1, c2, c3, c4, c5, c6);
     const v0 = i32x4.sub(f32x4.add(e0, rounding), offset);
     const v1 = i32x4.sub(f32x4.add(e1, rounding), offset);
     total = f32x4.add(total, f32x4.add(e0, e1));
@@ -199,7 +202,8 @@ export function quantizeExponentials(tile: u32, a: usize, i: usize, x: usize, co
     to = storeEight(to, step, v0, v1);
   }
   if (x < end) {
-    const e = exp2(f32x4.pmax(low, f32x4.sub(v128.load(x), top)), magic, c1, c2, c3, c4, c5, c6);
+    const x0 = f32x4.add(f32x4.sub(v128.load(x), top), up);
+    const e = exp2(f32x4.pmax(low, x0), magic, c1, c2, c3, c4, c5, c6);
     const v = i32x4.sub(f32x4.add(e, rounding), offset);
     total = f32x4.add(total, e);
     sums = i32x4.add(sums, v);

@@ -2,11 +2,12 @@
  * Milliseconds of table 1 of Dosovitskiy et al. 2021, and of the two models that are smaller (Touvron et al. 2021, table 1): one photo
  * that is already pixels, one thread, f32, random weights. Writes bench/variants.json, of which `npm run families` makes a column.
  *
- *     node dist/bench/variants.js
+ *     node dist/bench/variants.js [ViT-Huge/14 …]
  *
- * Weights are written to a file and read from it, a tensor at a time: those of ViT-Huge take 2.5 GB.
+ * With names it measures these alone, and keeps what the file says of others. Weights are written to a file and read from it, a tensor
+ * at a time: those of ViT-Huge take 2.5 GB.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,7 +35,9 @@ export const VARIANTS: readonly Variant[] = [
   { name: "ViT-Huge/14", architecture: "vit_huge_patch14_224", layers: 32, width: 1280, patch: 14, paper: "632M" },
 ];
 
-/** Contents of bench/variants.json. */
+const FILE = "bench/variants.json";
+
+/** Contents of FILE. */
 export interface VariantTimes {
   readonly cpu: string;
   readonly node: string;
@@ -134,12 +137,15 @@ async function measure(variant: Variant): Promise<number> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const ms: Record<string, number> = {};
-  for (const variant of VARIANTS) {
+  const names = process.argv.slice(2);
+  const wanted = VARIANTS.filter(({ name }) => names.length === 0 || names.includes(name));
+  const [cpu, node] = [cpus()[0]!.model.trim(), process.versions.node];
+  for (const variant of wanted) {
+    const known = existsSync(FILE) ? (JSON.parse(readFileSync(FILE, "utf8")) as VariantTimes) : undefined;
+    const ms = { ...(known?.cpu === cpu && known.node === node && known.ms) };
     ms[variant.name] = Number((await measure(variant)).toPrecision(3));
     console.log(`${variant.name} ${ms[variant.name]} ms`);
+    const times: VariantTimes = { cpu, node, date: new Date().toISOString().slice(0, 10), ms };
+    writeFileSync(FILE, `${JSON.stringify(times, null, 2)}\n`);
   }
-  const date = new Date().toISOString().slice(0, 10);
-  const times: VariantTimes = { cpu: cpus()[0]!.model.trim(), node: process.versions.node, date, ms };
-  writeFileSync("bench/variants.json", `${JSON.stringify(times, null, 2)}\n`);
 }

@@ -152,7 +152,7 @@ export interface Decomposed {
   readonly across: Tensor;
 }
 
-/** Sizes of an attention, and what goes in and out beside its queries, keys and values. */
+/** Sizes of an attention, and what goes in and out. `integers`: processors multiply integers, as numerics/quantize.ts says. */
 export interface AttentionShape {
   readonly heads: number;
   /** Keys of an image. */
@@ -162,7 +162,6 @@ export interface AttentionShape {
   readonly windows?: { readonly down: number; readonly across: number };
   readonly decomposed?: Decomposed;
   readonly probabilities?: Tensor;
-  /** May multiply integers. */
   readonly integers?: boolean;
 }
 
@@ -252,10 +251,6 @@ export interface Backend {
    * [B·queries, heads·d], and q as out, or [queries, heads·d], the same for every image. probabilities, if wanted:
    * [B·heads·queries, tokens]. bias, the same for every image: [queries, tokens], or [heads·queries, tokens]; -∞ hides a key,
    * and no row may hide all. `decomposed` adds what {@link Decomposed} says, which takes no matrix of scores.
-   *
-   * With `integers` a processor quantizes a head's rows of Q as rows of x in `linear`, and of K as rows of W, multiplies them so, and
-   * then p = round(255·e^(score - max)) of each key, less 128, with columns of V less their means as rows of W, of so many keys at a
-   * time as it likes; the sum that divides is of 255·e^(score - max), and the mean is added. GPUs multiply floats.
    */
   attention(out: Tensor, qkv: Attended, shape: AttentionShape): void;
   /**

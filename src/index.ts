@@ -7,12 +7,13 @@
 import type { BackendName, Precision } from "./backend.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
+import type { Clip } from "./image/clip.js";
 import type { Box, Geometry } from "./image/geometry.js";
 import { checkSources, type ImageInput, type ImageSource } from "./image/source.js";
 import type { Trimap } from "./image/trimap.js";
 import type { CheckpointParts, Progress } from "./io/parts.js";
 import { excerpt, parseJson } from "./json.js";
-import type { Head, LoadOptions, Model, PreparedImage, TextMethods, TextOptions } from "./model.js";
+import type { Head, LoadOptions, Model, PreparedImage, PreprocessOptions, TextMethods, TextOptions } from "./model.js";
 import { assets } from "./platform/assets.js";
 import { isDirectory, readFile } from "./platform/files.js";
 import { isPage } from "./platform/host.js";
@@ -42,6 +43,7 @@ export type {
   Box,
   CheckpointParts,
   ClassifyOptions,
+  Clip,
   Config,
   ConfigOverrides,
   DepthMap,
@@ -71,6 +73,7 @@ export type {
   Precision,
   Prediction,
   PreparedImage,
+  PreprocessOptions,
   Progress,
   PromptOptions,
   Segment,

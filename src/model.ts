@@ -9,6 +9,7 @@ import { byLength } from "./forward/texts.js";
 import type { HubOptions } from "./hub/settings.js";
 import { checkSame, identityOf, type ModelIdentity } from "./identity.js";
 import { pixelsAhead } from "./image/ahead.js";
+import { type Clip, framesIn, isClip } from "./image/clip.js";
 import { createDrawing, type DrawnImage } from "./image/drawn.js";
 import type { Box, Geometry } from "./image/geometry.js";
 import { type PixelOptions, pixelsOf, withBoxes } from "./image/pixels.js";
@@ -29,7 +30,7 @@ import { hasFileSystem, shareSignal } from "./platform/host.js";
 import { collect } from "./tasks/batch.js";
 import { createDirections } from "./tasks/directions.js";
 import { type EmbeddedImage, isEmbedded } from "./tasks/embedded.js";
-import { TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
+import { type Given, TASKS, type TaskMethods, type TaskName, taskMethods, tasksOf } from "./tasks/index.js";
 import type { TrimapInput } from "./tasks/matte.js";
 import { concat } from "./tasks/rows.js";
 import type { SegmentOptions } from "./tasks/segment.js";
@@ -125,6 +126,13 @@ export interface LoadOptions extends HubOptions {
   onProgress?: (progress: Progress) => void;
 }
 
+/** Options of `preprocess`. */
+export interface PreprocessOptions {
+  /** Frames of a clip from one to the next that is taken, as of `classify`. */
+  frameSamplingRate?: number;
+  signal?: AbortSignal;
+}
+
 /** Options of `text.embed`. */
 export interface TextOptions {
   /** Scale each row to length 1. */
@@ -169,7 +177,7 @@ export interface Model extends TaskMethods {
   readonly text: TextMethods | undefined;
   /**
    * The raw call.
-   * @param inputs pixelValues [B, 3, H, W] (or as many channels as the patch embedding has), as `preprocess` gives them; inputIds for a text tower.
+   * @param inputs pixelValues [B, 3, H, W], of videos [B, frames, 3, H, W] (or as many channels as the patch embedding has), as `preprocess` gives them; inputIds for a text tower.
    * @param options outputs: what to compute, by default the logits; blocks: those, from 0, to which lists are limited;
    * interpolatePositions: takes images of other sizes than the checkpoint's, as families that resample their positions by
    * themselves always do.
@@ -186,25 +194,26 @@ export interface Model extends TaskMethods {
   /**
    * Pixel values [images, 3, H, W] (of gray images one channel, of images that are cut into windows one for each of these) that `forward` takes: resized, cropped and normalized as the checkpoint says; and how the
    * photo lies in them, which `toPhoto` and `toModel` of vitrail/image read. Of NaFlex models, of which each photo is given by itself, its
-   * patches [1, patches, P·P·3] and their grid. Of models that see a trimap beside each photo, given by itself too, four channels.
+   * patches [1, patches, P·P·3] and their grid; of models of videos [clips, frames, 3, H, W]. Of models that see a trimap beside each photo,
+   * given by itself too, four channels.
    */
   preprocess(
-    image: ImageInput,
-    options?: { trimap?: TrimapInput; signal?: AbortSignal },
+    image: ImageInput | Clip,
+    options?: PreprocessOptions & { trimap?: TrimapInput },
   ): Promise<Tensor & { geometry: Geometry; spatialShapes?: Integers }>;
   preprocess(
-    images: readonly ImageInput[],
-    options?: { signal?: AbortSignal },
+    images: readonly (ImageInput | Clip)[],
+    options?: PreprocessOptions,
   ): Promise<Tensor & { geometry: readonly Geometry[] }>;
   preprocess(
-    images: ImageInput | readonly ImageInput[],
-    options?: { signal?: AbortSignal },
+    images: Given,
+    options?: PreprocessOptions,
   ): Promise<Tensor & { geometry: Geometry | readonly Geometry[] }>;
   /**
-   * The same before normalization: 8-bit RGB, [images, H, W, 3].
+   * The same before normalization: 8-bit RGB, [images, H, W, 3], of clips [clips, frames, H, W, 3].
    * @throws RangeError where the processor resizes values: of OWLv2, and torchvision's of DINOv3.
    */
-  preprocessBytes(images: ImageInput | readonly ImageInput[], options?: { signal?: AbortSignal }): Promise<Uint8Array>;
+  preprocessBytes(images: Given, options?: PreprocessOptions): Promise<Uint8Array>;
   /**
    * Embeds an image for many prompts, where the checkpoint takes points and boxes. What it gives has the embedding as plain data,
    * which may be kept and given back in the place of the image.
@@ -314,7 +323,7 @@ function createModel(
 
   /** Pixel values of images of one size, or of the windows that they are cut into. */
   function valuesOf(seen: readonly SeenImage[]): Tensor {
-    const images = seen.flatMap(windowsOf);
+    const images = seen.flatMap(framesIn).flatMap(windowsOf);
     const [first] = images;
     const size = first ?? { width, height };
     const other = images.findIndex((image) => image.width !== size.width || image.height !== size.height);
@@ -330,18 +339,23 @@ function createModel(
     for (const [i, image] of images.entries()) {
       valuesOfSeen(image, preprocessing, data.subarray(i * values, (i + 1) * values));
     }
-    return { dims: [images.length, channels, size.height, size.width], data };
+    const one = [channels, size.height, size.width];
+    const { video } = config;
+    return { dims: video ? [images.length / video.frames, video.frames, ...one] : [images.length, ...one], data };
   }
 
   /** Options with which an image is opened. */
-  const opening = (signal: AbortSignal | undefined) => ({
+  const opening = ({ signal, frameSamplingRate }: PreprocessOptions) => ({
     ...{ preprocessing, pixelLimit, decodeTimeout, draft, sources, fetch, signal },
+    ...(config.video && { clip: { frames: config.video.frames, frameSamplingRate } }),
   });
 
   const drawing = createDrawing(preprocessing, pixelLimit);
   /** Draws images that the GPU reads by itself. */
-  const drawn = (input: ImageInput) =>
-    live().value.draws && (!sources || sources.includes("bytes")) ? drawing(input) : undefined;
+  const drawn = (input: ImageInput | Clip) =>
+    live().value.draws && !isClip(input) && !config.video && (!sources || sources.includes("bytes"))
+      ? drawing(input)
+      : undefined;
   const undrawn = () => undefined;
 
   /** Makers of the inputs of the forward passes for an image: one, or as many as its crops take. */
@@ -378,20 +392,31 @@ function createModel(
     }
   }
 
+  /** Refuses a rate that is none, or of a model that sees no frames. */
+  function checkSampling(name: string, rate: number | undefined): void {
+    if (rate === undefined) return;
+    if (!config.video) {
+      throw new RangeError(`${name}: frameSamplingRate needs a model of videos; this one takes images`);
+    }
+    if (Number.isSafeInteger(rate) && rate >= 1) return;
+    throw new RangeError(`${name}: frameSamplingRate must be a positive integer; got ${JSON.stringify(rate)}`);
+  }
+
   /**
    * Results of one image, or of all of a list in order; an error, when all are through, if any failed. One image is decoded
    * here, those of a list ahead of the computation.
    */
   async function eachOf<Result, Own = DrawnImage>(
     name: string,
-    images: readonly ImageInput[],
-    signal: AbortSignal | undefined,
-    drawn: (input: ImageInput) => Own | undefined,
+    images: readonly (ImageInput | Clip)[],
+    { signal, frameSamplingRate }: PreprocessOptions,
+    drawn: (input: ImageInput | Clip) => Own | undefined,
     compute: (image: SeenImage | Own, check: () => void, place: number) => Promise<Result>,
     boxes?: (place: number) => readonly Box[] | undefined,
   ): Promise<Result[]> {
     checkPrepared();
-    const options = opening(signal);
+    checkSampling(name, frameSamplingRate);
+    const options = opening({ signal, frameSamplingRate });
     return call(signal, async (check) => {
       if (images.length === 1) {
         const own = withBoxes(options, boxes?.(0));
@@ -409,9 +434,10 @@ function createModel(
   }
 
   /** Pixels of one image: made on a thread where other calls run, which keep this one busy. */
-  async function pixelsBeside(image: ImageInput, options: PixelOptions): Promise<SeenImage> {
+  async function pixelsBeside(image: ImageInput | Clip, options: PixelOptions): Promise<SeenImage> {
     lanes.start(running.size);
-    const pixels = running.size > 1 && !isAddress(image) ? await lanes.take(image, options) : undefined;
+    const pixels =
+      running.size > 1 && !isAddress(image) && !isClip(image) ? await lanes.take(image, options) : undefined;
     if (pixels instanceof Error) throw pixels;
     return pixels ?? pixelsOf(image, options);
   }
@@ -423,13 +449,13 @@ function createModel(
   }
 
   /** Does a task on one image, or on each of a list. */
-  async function perform(name: TaskName, images: ImageInput | readonly ImageInput[], rest: readonly unknown[]) {
+  async function perform(name: TaskName, images: Given, rest: readonly unknown[]) {
     live();
     const task = TASKS[name];
     const args = rest.slice(0, task.arguments);
     const { [task.arguments]: options = {} } = rest;
     checkNames(name, options, { ...task.options, signal: true });
-    const { signal } = options as { signal?: AbortSignal };
+    const { signal } = options as PreprocessOptions;
     const lacks = task.lacks?.(config);
     if (lacks) {
       const able = tasks.join(", ");
@@ -444,7 +470,7 @@ function createModel(
     const results = await eachOf(
       name,
       listOf(images),
-      signal,
+      options as PreprocessOptions,
       task.pixels ? undrawn : drawn,
       (image, check, place) =>
         compute({
@@ -493,7 +519,7 @@ function createModel(
     const embedded = isEmbedded(image)
       ? image
       : (
-          await eachOf<EmbeddedImage, never>("prepare", [image], signal, undrawn, async (seen, check) => {
+          await eachOf<EmbeddedImage, never>("prepare", [image], { signal }, undrawn, async (seen, check) => {
             const { imageEmbeddings } = await runAll(inputsOf(seen), {}, ["imageEmbeddings"], check, { signal });
             return { embedding: imageEmbeddings!, geometry: seen.geometry };
           })
@@ -537,7 +563,7 @@ function createModel(
   function queryOf(image: ImageInput, check: () => void, signal: AbortSignal | undefined): Promise<Tensor> {
     const compute = async () => {
       checkPrepared();
-      const seen = drawn(image) ?? (await pixelsOf(image, opening(signal)));
+      const seen = drawn(image) ?? (await pixelsOf(image, opening({ signal })));
       const queryPixelValues = "sampling" in seen ? seen : valuesOf([seen]);
       check();
       const { queryEmbeds } = await run({ queryPixelValues }, ["queryEmbeds"], check, { signal });
@@ -612,18 +638,15 @@ function createModel(
     return found;
   }
 
-  async function preprocessBytes(
-    images: ImageInput | readonly ImageInput[],
-    options: { signal?: AbortSignal } = {},
-  ): Promise<Uint8Array> {
+  async function preprocessBytes(images: Given, options: PreprocessOptions = {}): Promise<Uint8Array> {
     live();
-    checkNames("preprocessBytes", options, { signal: true });
+    checkNames("preprocessBytes", options, { frameSamplingRate: true, signal: true });
     checkBytes("preprocessBytes", preprocessing);
     return concat(
       await eachOf<Uint8Array, never>(
         "preprocessBytes",
         listOf(images),
-        options.signal,
+        options,
         undrawn,
         async ({ data }) => data as Uint8Array,
       ),
@@ -631,14 +654,15 @@ function createModel(
     );
   }
 
-  async function preprocess(
-    images: ImageInput | readonly ImageInput[],
-    options: { trimap?: TrimapInput; signal?: AbortSignal } = {},
-  ) {
+  async function preprocess(images: Given, options: PreprocessOptions & { trimap?: TrimapInput } = {}) {
     live();
     const matted = config.matting?.decoder !== undefined;
-    checkNames("preprocess", options, { ...(matted && { trimap: true as const }), signal: true });
-    const { trimap, signal } = options;
+    checkNames("preprocess", options, {
+      ...(matted && { trimap: true as const }),
+      frameSamplingRate: true,
+      signal: true,
+    });
+    const { trimap, ...others } = options;
     if ((config.naflex || matted) && isList(images)) {
       const what = matted ? "have a trimap each" : "are sequences of patches of different lengths";
       throw new RangeError(`preprocess: images of this model ${what}, so each must be given by itself; got a list`);
@@ -648,10 +672,10 @@ function createModel(
         "preprocess: this model sees a trimap beside an image, so the option trimap must be one; got none",
       );
     }
-    const seen = await eachOf<SeenImage, never>("preprocess", listOf(images), signal, undrawn, async (image) => image);
+    const seen = await eachOf<SeenImage, never>("preprocess", listOf(images), others, undrawn, async (image) => image);
     if (matted) {
       const [image] = seen as [SeenImage];
-      const levels = await call(signal, () => openTrimap(trimap!, signal));
+      const levels = await call(others.signal, () => openTrimap(trimap!, others.signal));
       return { ...pixelsWithTrimap("preprocess", image).withTrimap(levels), geometry: image.geometry };
     }
     const geometry = seen.map((image) => image.geometry);
@@ -706,10 +730,9 @@ function createModel(
 /** Crops of an image that pass the model at once: of 256×192 pixels they are 9 MB of values. */
 const CROPS = 16;
 
-const isList = (images: ImageInput | readonly ImageInput[]): images is readonly ImageInput[] => Array.isArray(images);
+const isList = (images: Given): images is readonly (ImageInput | Clip)[] => Array.isArray(images);
 
-const listOf = (images: ImageInput | readonly ImageInput[]): readonly ImageInput[] =>
-  isList(images) ? images : [images];
+const listOf = (images: Given): readonly (ImageInput | Clip)[] => (isList(images) ? images : [images]);
 
 /** Embeddings of texts that a model keeps: 4096 of 2 KB are 8 MB. Towers read 77 tokens or fewer; texts that are longer are rare. */
 const KEPT_TEXTS = 4096;

@@ -94,7 +94,7 @@ function threads(takes: (i: number) => boolean, answer: (input: ImageInput) => P
       const done = new Promise<void>((resolve) => waiting.unshift(resolve));
       most = Math.max(most, waiting.length);
       setTimeout(() => waiting.shift()?.(), 2);
-      return done.then(() => answer(input));
+      return done.then(() => answer(input as ImageInput));
     },
   };
   return { workers, most: () => most };

@@ -132,7 +132,7 @@ const WRONG_CONFIGS: Record<string, [entries: object, message: string]> = {
       "clip_vision_model, metaclip_2, metaclip_2_vision_model, siglip, siglip_vision_model, siglip2, siglip2_vision_model, " +
       "owlvit, owlv2, yolos, chinese_clip, altclip, clipseg, blip_vision_model, blip_2_vision_model, flava_image_model, git_vision_model, " +
       "aimv2_vision_model, aimv2, internvl_vision, pixio, tipsv2, " +
-      "radio, mlcd_vision_model, bit, dpt, depth_anything, sam, eomt, eomt_dinov3, vitpose, swin, swinv2, hiera, " +
+      "radio, mlcd_vision_model, bit, dpt, depth_anything, sam, eomt, eomt_dinov3, vitpose, videomae, vivit, timesformer, swin, swinv2, hiera, " +
       "vitdet, vitmatte",
   ],
   "heads that do not divide the width": [
@@ -199,11 +199,11 @@ test("options of calls are checked by name and type", async () => {
   );
   await refuses(
     model.classify(IMAGE, { topk: 1 } as never),
-    'classify: options are topK, threshold, probabilities, signal; got "topk"',
+    'classify: options are topK, threshold, probabilities, frameSamplingRate, signal; got "topk"',
   );
   await refuses(
     model.embed(IMAGE, { normalise: true } as never),
-    'embed: options are pooling, normalize, signal; got "normalise"',
+    'embed: options are pooling, normalize, frameSamplingRate, signal; got "normalise"',
   );
   await refuses(
     model.forward({ pixelValues: zeros(1) }, { interpolate: true } as never),

@@ -173,6 +173,14 @@ const ROWS: readonly Row[] = [
     fixtures: ["hf-swin", "hf-swinv2", "timm-swin", "timm-swinv2", "timm-swinv2-cr"],
   },
   {
+    family: "VideoMAE, ViViT, TimeSformer",
+    transformers: ["videomae", "vivit", "timesformer"],
+    timm: [],
+    others: [],
+    tasks: "classes of clips, features",
+    fixtures: ["hf-videomae", "hf-videomae-token", "hf-vivit", "hf-timesformer", "hf-timesformer-joint"],
+  },
+  {
     family: "Hiera",
     transformers: ["hiera"],
     timm: [],
@@ -330,6 +338,10 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
     ...["heads/reconstruction.ts", "vit/masking.ts", "checkpoint/families/mae.ts", "pictures/reconstruction.ts"],
   ],
   [
+    "VideoMAE, ViViT and TimeSformer",
+    ...["timesformerBlock", "vit/video.ts", "vit/divided.ts", "checkpoint/families/video.ts"],
+  ],
+  [
     "ViTDet and ViTMatte",
     ...["vitdet", "vit/further.ts", "heads/matting.ts", "checkpoint/families/vitdet.ts"],
     ...["image/trimap.ts", "tasks/matte.ts", "tasks/dense/matte.ts", "tasks/trimap.ts"],
@@ -380,7 +392,7 @@ export async function variantTable(): Promise<string> {
         variant.paper,
         String(config.prefixTokens + height * width),
         ((2 * multiplyAdds(config, heads)) / 1e9).toPrecision(3),
-        String(ms[variant.name]),
+        String(ms[variant.name] ?? ""),
       ];
     }),
   );

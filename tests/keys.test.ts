@@ -174,10 +174,11 @@ const LAYOUTS: Readonly<Record<string, string>> = {
   eomt_dinov3: "eomt_dinov3",
 };
 
-/** Families whose sizes are lists: they are read with the tensors and the sizes of a small checkpoint. */
+/** Families whose sizes are lists, and those of videos: they are read with the tensors and the sizes of a small checkpoint. */
 const STAGED: Readonly<Record<string, string>> = {
   ...{ swin: "hf-swin", swinv2: "hf-swinv2", hiera: "hf-hiera" },
   ...{ vitdet: "hf-vitdet", vitmatte: "hf-vitmatte" },
+  ...{ videomae: "hf-videomae", vivit: "hf-vivit", timesformer: "hf-timesformer" },
 };
 
 /** Keys of a class with the sizes of the small checkpoint, and the facts of this one. */

@@ -25,6 +25,7 @@ test("the package holds the compiled library, its declarations, the default mode
     "models/default/compare.svg",
     "models/default/config.json",
     "models/default/model.safetensors",
+    "models/default/photos.svg",
     "package.json",
   ]);
   const unexpected = compiled.filter((path) => {

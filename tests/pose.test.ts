@@ -373,6 +373,6 @@ test("a head that is missing, of another shape or of other settings is one sente
     message: /^load: the positions of ".*" are not resampled, so imageSize must be 32×24; got 64,48$/,
   });
   await assert.rejects(load(PLUS, { patchSize: 4 }), {
-    message: "load: patchSize needs patches of pixels without a border; this checkpoint has none",
+    message: "load: patchSize needs patches of one image's pixels, without a border; this checkpoint has none",
   });
 });

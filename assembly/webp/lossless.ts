@@ -22,7 +22,7 @@ import {
 } from "./pixels";
 import { readCode } from "./prefix";
 import { unfilterAlpha } from "./alpha";
-import { dropAlpha, layOnWhite, layRowOnWhite } from "./rgb";
+import { dropAlpha, keepAlpha, layOnWhite, layRowOnWhite } from "./rgb";
 import { BAD_CACHE, BAD_TRANSFORM, DONE, ENDS_EARLY, MORE, TOO_LARGE } from "./status";
 
 /** Work of a step: pixels decoded, checked or written, tiles looked at, and symbols of codes read. */
@@ -61,11 +61,12 @@ let out: usize = 0;
 let outStride: usize = 0;
 let pixelsEnd: usize = 0;
 let row: i32 = 0;
-/** Results that are made of the pixels: RGB, that laid on white, or the alpha by which the RGB that is there is laid on white. */
+/** Results that are made of the pixels: RGB, that laid on white, their alpha alone, or the alpha by which the RGB that is there is laid on white. */
 let use: i32 = 0;
 const DROP: i32 = 0;
 const ON_WHITE: i32 = 1;
-const AS_ALPHA: i32 = 2;
+const ALPHA_ALONE: i32 = 2;
+const AS_ALPHA: i32 = 3;
 /** For alpha: the filter, the row, and where it lies as it is. */
 let filter: i32 = 0;
 let alphas: usize = 0;
@@ -114,8 +115,8 @@ export function alpha_begin(data: usize, length: usize, w: i32, h: i32): i32 {
 }
 
 /**
- * Begins an image, in `length` bytes at `data`, of which the first five were checked and 16 more may be written. Its RGB goes
- * to rows at `rgb`, its pixels before `end`; behind them 16 bytes may be written.
+ * Begins an image, in `length` bytes at `data`, of which the first five were checked and 16 more may be written. Its RGB (0), laid on
+ * white (1), or its alpha, a byte a pixel (2), goes to rows at `rgb`, its pixels before `end`; behind them 16 bytes may be written.
  */
 export function lossless_begin(
   data: usize,
@@ -125,11 +126,11 @@ export function lossless_begin(
   rgb: usize,
   stride: usize,
   end: usize,
-  isOnWhite: i32,
+  kind: i32,
 ): i32 {
   alpha_begin(data, length, w, h);
   moveTo(5 << 3);
-  use = isOnWhite ? ON_WHITE : DROP;
+  use = kind;
   return beginRows(rgb, stride, end);
 }
 
@@ -356,6 +357,7 @@ function writeRows(): i32 {
     const place = out + <usize>row * outStride;
     if (use == DROP) dropAlpha(pixels, place, width);
     else if (use == ON_WHITE) layOnWhite(pixels, place, width);
+    else if (use == ALPHA_ALONE) keepAlpha(pixels, place, width);
     else blendRow(pixels + 1, 4, place);
   }
   return row == height ? DONE : MORE;

@@ -131,6 +131,11 @@ export function layOnWhite(argb: usize, out: usize, width: usize): void {
   }
 }
 
+/** Alpha of `width` pixels of ARGB, a byte each; it may lie where they begin, or before it. */
+export function keepAlpha(argb: usize, out: usize, width: usize): void {
+  for (const end = argb + (width << 2); argb < end; argb += 4, out++) store<u8>(out, load<u8>(argb, 3));
+}
+
 /** Lays `width` pixels of RGB on white, in place, by the alpha of each. */
 export function layRowOnWhite(rgb: usize, alphas: usize, width: usize): void {
   for (const end = alphas + width; alphas < end; alphas++, rgb += 3) {

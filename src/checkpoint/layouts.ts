@@ -25,7 +25,7 @@ export interface AttentionNames {
   readonly norm: string;
   /** One fused tensor of 3D rows; or query, key and value. */
   readonly qkv: readonly Some<string>[];
-  /** Biases of query and value beside a fused tensor without. */
+  /** Biases of query and value, with their whole names, beside tensors without. */
   readonly biases?: readonly [string, string];
   readonly queryNorm?: string;
   readonly keyNorm?: string;
@@ -34,6 +34,8 @@ export interface AttentionNames {
   /** Before the projection: sub-LN (Wang et al. 2022). */
   readonly subNorm?: string;
   readonly proj: string;
+  /** A second layer behind it (TimeSformer's over time). */
+  readonly dense?: string;
   /** LayerScale (Touvron et al. 2021b), with its whole name, as every vector here; or. */
   readonly scales?: readonly string[];
   readonly relativePositions?: string;
@@ -66,6 +68,8 @@ export interface BlockNames {
   /** Prefix of a stage's tensors before those of its blocks, with "@", and the names of what makes its map, or the next stage's. */
   readonly stage?: { readonly at: string; readonly merging?: MergingNames; readonly widen?: string };
   readonly attentions: Some<AttentionNames>;
+  /** Attentions are one after the other, not side by side. */
+  readonly inTurn?: true;
   readonly mlps: Some<MlpNames>;
   /** Norm of z behind some blocks. */
   readonly closing?: string;
@@ -119,6 +123,8 @@ export interface Layout extends ClassifierNames {
   /** Tokens that the library has behind the patches, where there are any; here they come last of those before them. */
   readonly suffix?: string;
   readonly positions: string;
+  /** Positions of frames, [1, T, D], beside those of places. */
+  readonly times?: string;
   /** Mean and deviation of pixel values, with whole names, where the model normalizes them itself. */
   readonly conditioner?: { readonly mean: string; readonly std: string };
   /** Tables of positions that are added behind all blocks but the last, [L-1, 1, tokens, D]. */
@@ -136,6 +142,8 @@ export interface Layout extends ClassifierNames {
   readonly norm: string;
   /** Norm of the pooled vector. */
   readonly pooledNorm?: string;
+  /** The same with its whole name, where the classifier has it. */
+  readonly headNorm?: string;
   readonly attentionPool?: AttentionPoolNames;
   readonly pooler?: string;
   readonly patchBoxes?: PatchBoxesNames;
@@ -286,6 +294,22 @@ const hieraBlock: BlockNames = {
   mlps: [{ norm: "layernorm_after", fc1: [["mlp.fc1"]], fc2: ["mlp.fc2"] }],
 };
 
+/** A block of TimeSformer's divided attention. */
+const timesformerBlock: BlockNames = {
+  at: "encoder.layer.#.",
+  attentions: [
+    {
+      norm: "temporal_layernorm",
+      qkv: [["temporal_attention.attention.qkv"]],
+      proj: "temporal_attention.output.dense",
+      dense: "temporal_dense",
+    },
+    { norm: "layernorm_before", qkv: [["attention.attention.qkv"]], proj: "attention.output.dense" },
+  ],
+  inTurn: true,
+  mlps: [{ norm: "layernorm_after", fc1: [["intermediate.dense"]], fc2: ["output.dense"] }],
+};
+
 /** A block of MAE's decoder, by its published name, and by the one that save_pretrained of transformers 5.24 writes. */
 const maeBlock = (at: string): BlockNames => ({
   at,
@@ -316,6 +340,9 @@ const transformers: Layout = {
     "swin.",
     "swinv2.",
     "hiera.",
+    "videomae.",
+    "vivit.",
+    "timesformer.",
     "backbone.",
     "",
   ],
@@ -342,18 +369,25 @@ const transformers: Layout = {
   tokens: ["embeddings.cls_token", "embeddings.distillation_token", "embeddings.register_tokens"],
   suffix: "embeddings.detection_tokens",
   positions: "embeddings.position_embeddings",
+  times: "embeddings.time_embeddings",
   betweenPositions: "encoder.mid_position_embeddings",
   relativePositions: [
     "encoder.relative_position_bias.relative_position_bias_table",
     "shared_position_bias.relative_position_bias_table",
   ],
   blocks: [
+    timesformerBlock,
     {
       at: "encoder.layer.#.",
       attentions: [
         {
           norm: "layernorm_before",
-          qkv: [["attention.attention.query", "attention.attention.key", "attention.attention.value"]],
+          qkv: [
+            ["attention.attention.query", "attention.attention.key", "attention.attention.value"],
+            // TimeSformer, over all tokens at once.
+            ["attention.attention.qkv"],
+          ],
+          biases: ["attention.attention.q_bias", "attention.attention.v_bias"],
           proj: "attention.output.dense",
           scales: ["lambda_1"],
           relativePositions: "attention.attention.relative_position_bias.relative_position_bias_table",
@@ -424,6 +458,7 @@ const transformers: Layout = {
   ],
   norm: "layernorm",
   pooledNorm: "pooler.layernorm",
+  headNorm: "fc_norm",
   head: ["classifier", "cls_classifier", "classifier.1"],
   distillationHead: "distillation_classifier",
   pooler: "pooler.dense",
@@ -455,7 +490,8 @@ const transformers: Layout = {
       },
     ],
   },
-  ignored: /(^|\.)(mask_token|position_ids|relative_position_index|relative_coords_table)$|^decoder\./,
+  ignored:
+    /(^|\.)(mask_token|position_ids|relative_position_index|relative_coords_table)$|^(decoder|encoder_to_decoder)\./,
   // VisionTextDualEncoderModel
   projection: ["visual_projection"],
   text: [

@@ -127,7 +127,10 @@ export function observe(named: Named, tensors: Shapes) {
   // Flax: [height, width, channels, D]; of a linear patch embedding [D, P·P·3].
   const flat = patch.length === 2;
   const side = Math.round(Math.sqrt((patch[1] ?? 0) / 3));
-  const [patchHeight = 1, patchWidth = 1] = flat ? [side, side] : layout.kernels ? patch : patch.slice(2);
+  // Of videos [D, channels, frames, height, width].
+  const ofVideos = patch.length === 5;
+  const sides = layout.kernels ? patch : patch.slice(ofVideos ? 3 : 2);
+  const [patchHeight = 1, patchWidth = 1] = flat ? [side, side] : sides;
   const patchWidthD = layout.kernels ? (patch[3] ?? 0) : (patch[0] ?? 0);
 
   const convolution = resnet ? shape(names.weight(prefix + resnet.stem)) : patch;
@@ -187,6 +190,8 @@ export function observe(named: Named, tensors: Shapes) {
     /** Channels of images. */
     inputChannels: (flat ? 3 : convolution[layout.kernels ? 2 : 1]) ?? 3,
     naflex: flat && !layout.flatPatches,
+    /** Frames that a patch has pixels of. */
+    tubelet: ofVideos ? patch[2]! : 1,
     units,
     channels,
     resnet: resnet !== undefined,

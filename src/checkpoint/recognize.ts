@@ -4,7 +4,7 @@ import { importHeads } from "../heads/index.js";
 import { excerpt } from "../json.js";
 import { faultOfKeys, type KeyRules, straysOf, type Watched, watch } from "../keys.js";
 import { ACTIVATIONS } from "../numerics/activations.js";
-import { faultOfPlaces, gridOf } from "../vit/places.js";
+import { faultOfPlaces, ownGrid } from "../vit/places.js";
 import { type Config, type ConfigOverrides, type LayoutName, QUANTIZED, type Shapes } from "./config.js";
 import { fromBigTransfer, fromFlax, fromTorchvision } from "./families/bare.js";
 import {
@@ -292,7 +292,7 @@ export function faultOfSizes(name: string, config: Config): string | undefined {
     return `load: images of "${name}" must have at most ${MAX_PIXELS} pixels; got ${imageSize.join("×")}`;
   }
   if (depth === 0) return undefined;
-  const grid = gridOf(config, imageSize);
+  const grid = ownGrid(config);
   if (grid[0] * grid[1] > MAX_PATCHES) {
     return `load: images of "${name}" must have at most ${MAX_PATCHES} patches; got ${found}`;
   }

@@ -12,7 +12,7 @@ import { convolutionRows, source, values } from "../plans.js";
 import type { Attention, Block, EncoderConfig, Experts, Mlp } from "../vit/encoder.js";
 import type { Bottleneck } from "../vit/further.js";
 import { inOrder, ownOrder } from "../vit/order.js";
-import { gridOf } from "../vit/places.js";
+import { gridOf, ownGrid } from "../vit/places.js";
 import { type Positions, positionRows, positionsAt, resamplePatches, tablesAt } from "../vit/positions.js";
 import type { Stage } from "../vit/stages.js";
 import { firstPosition, type TextWeights } from "../vit/text.js";
@@ -43,6 +43,9 @@ export interface Stored {
 type Loaded = Omit<Weights, "similarity"> & {
   readonly similarity: { readonly scale: Float32Array; readonly bias: Float32Array | undefined } | undefined;
 };
+
+/** Epsilon of the norm that VideoMAE's classifier has of its own, PyTorch's default. */
+const HEAD_EPS = 1e-5;
 
 type HeadPlans = Pick<Planned<Loaded>, HeadName>;
 
@@ -76,7 +79,8 @@ export function planWeights(
     part !== undefined && has(at(part)) ? values(at(part), shape) : undefined;
 
   const stem = named.resnet && planResNet(planner, layout, prefix, named.resnet, config.resnet!, config.inputChannels);
-  const pooledNorm = norm === "pooled" ? optionalNorm(layout.pooledNorm) : undefined;
+  const ofHead = layout.headNorm !== undefined && planner.hasNorm(layout.headNorm);
+  const pooledNorm = () => (ofHead ? planner.norm(layout.headNorm!, width, HEAD_EPS) : optionalNorm(layout.pooledNorm));
   const texts = count === undefined ? named.text : undefined;
   const own = count === undefined ? [...heads] : [];
   /** Place of a head's tensors, whose names a layout may have. */
@@ -124,7 +128,10 @@ export function planWeights(
       tower.relativeTable,
     ),
     relativeGrid: gridOf({ ...config, patchSize: stored.patchSize }, stored.imageSize),
-    norm: norm !== "none" && encodes ? (pooledNorm ?? planner.norm(at(layout.norm), width, eps)) : undefined,
+    norm:
+      norm !== "none" && encodes
+        ? ((norm === "pooled" ? pooledNorm() : undefined) ?? planner.norm(at(layout.norm), width, eps))
+        : undefined,
     attentionPool:
       config.pooling === "attention" ? planAttentionPool(planner, layout.attentionPool!, prefix, config) : undefined,
     classifiers: config.probe ? [] : planClassifier(planner, layout, config),
@@ -177,7 +184,7 @@ function planPatchEmbed(
   config: Config,
   prefix: string,
   stored: Stored,
-  channels = config.inputChannels,
+  channels = config.inputChannels * (config.video?.tubelet ?? 1),
 ): LinearPlan {
   const { width, naflex, stride } = config;
   const { kernel: side = 0 } = config.overlapping ?? {};
@@ -188,7 +195,9 @@ function planPatchEmbed(
   const inputs = channels * newHeight * newColumns;
   const name = prefix + patchEmbed;
   const flat = naflex || layout.flatPatches === true;
-  const kernel = flat ? [width, channels * height * columns] : [width, channels, height, columns];
+  const { inputChannels, video } = config;
+  const planes = video && !video.byPlace ? [inputChannels, video.tubelet] : [channels];
+  const kernel = flat ? [width, channels * height * columns] : [width, ...planes, height, columns];
   const rows = layout.kernels ? [height, columns, channels, width] : kernel;
   return { ...planner.linear([name], width, inputs), weight: [weightSource()] };
 
@@ -236,6 +245,8 @@ function planPrefix(planner: Planner, layout: Layout, prefix: string, width: num
 const rowsOf = (shape: readonly number[]): number =>
   shape.length === 1 ? 1 : shape.reduce((product, n) => product * n, 1) / shape.at(-1)!;
 
+type PositionPlans = Pick<Planned<Loaded>, "positions" | "times" | "nativePositions" | "betweenPositions">;
+
 /** The table of positions, resampled where the image is of another size than the checkpoint's, and a row for each token. */
 function planPositions(
   planner: Planner,
@@ -243,21 +254,22 @@ function planPositions(
   config: Config,
   prefix: string,
   stored: Stored,
-): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
+): PositionPlans {
   const name = prefix + layout.positions;
   if (!planner.has(name)) return { positions: undefined, nativePositions: undefined, betweenPositions: undefined };
   const shape = planner.shapeOf(name)!;
   if (config.patchPadding) return sharedPositions(name, config);
+  if (config.video?.byPlace) return placesAndTimes(name, prefix + layout.times!, config, config.video);
   if (config.pretrainedSize) return pretrainedPositions(name, config, config.pretrainedSize, stored);
   const { cropped } = config.interpolation;
-  const from = gridOf({ ...config, patchSize: stored.patchSize }, cropped?.size ?? stored.imageSize);
+  const from = ownGrid({ ...config, patchSize: stored.patchSize, imageSize: cropped?.size ?? stored.imageSize });
   const before = shape.reduce((product, n) => product * n, 1) / shape.at(-1)! - from[0] * from[1];
   // A table that fits no such number of prefix rows has a wrong shape, and is named as one.
   const counted = before >= 0 && before <= config.prefixTokens ? before : config.prefixTokens;
   const rowsInAll = counted + from[0] * from[1];
   // SAM's has the grid's own shape.
   const expected = shape.length === 4 ? [1, ...from, config.width] : [1, rowsInAll, config.width];
-  const grid = gridOf(config, config.imageSize);
+  const grid = ownGrid(config);
   const order = ownOrder({ tokens: rowsInAll, prefix: counted, suffix: config.suffixTokens });
   const own = (table: Float32Array) => ({ table: inOrder(table, order, config.width), grid: from, prefix: counted });
   const resampled = (table: Float32Array) => positionsAt(own(table), grid, config);
@@ -283,10 +295,7 @@ function planPositions(
 }
 
 /** ViTPose's table, whose first row is added to every patch beside its own. */
-function sharedPositions(
-  name: string,
-  config: Config,
-): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
+function sharedPositions(name: string, config: Config): PositionPlans {
   const { width, imageSize } = config;
   const grid = gridOf(config, imageSize);
   const rows = grid[0] * grid[1];
@@ -302,13 +311,25 @@ function sharedPositions(
   };
 }
 
-/** ViTDet's table, which is resampled from the size that it is of for images of every size; its first row is of no token. */
-function pretrainedPositions(
-  name: string,
+/** TimeSformer's tables, of places and of frames, which are added for each token. */
+function placesAndTimes(
+  places: string,
+  times: string,
   config: Config,
-  pretrainedSize: Pair,
-  stored: Stored,
-): Pick<Planned<Loaded>, "positions" | "nativePositions" | "betweenPositions"> {
+  { frames, tubelet }: NonNullable<Config["video"]>,
+): PositionPlans {
+  const grid = gridOf(config, config.imageSize);
+  const table = values(places, [1, config.prefixTokens + grid[0] * grid[1], config.width]);
+  return {
+    positions: { table, grid, prefix: config.prefixTokens },
+    times: values(times, [1, frames / tubelet, config.width]),
+    nativePositions: undefined,
+    betweenPositions: undefined,
+  };
+}
+
+/** ViTDet's table, which is resampled from the size that it is of for images of every size; its first row is of no token. */
+function pretrainedPositions(name: string, config: Config, pretrainedSize: Pair, stored: Stored): PositionPlans {
   const { width, imageSize } = config;
   const grid = gridOf({ ...config, patchSize: stored.patchSize }, pretrainedSize);
   const shape = [1, 1 + grid[0] * grid[1], width];
@@ -373,7 +394,7 @@ function planBlocks(
     );
     const mlps = names.mlps.map((part) => planMlp(planner, layout, config, { at, first }, part, parallel?.fc1));
     if (parallel) return [[...attentions, ...mlps]];
-    const steps = [attentions, mlps];
+    const steps = names.inTurn ? [...attentions.map((attention) => [attention]), mlps] : [attentions, mlps];
     if (config.bottlenecks?.includes(i)) return [...steps, [planBottleneck(planner, config, at, names)]];
     if (!config.closed?.includes(i)) return steps;
     return [...steps, [{ kind: "norm", norm: planner.norm(at + names.closing!, config.width, config.eps) }]];
@@ -516,6 +537,7 @@ function planAttention(
       names.scales,
       place,
     ),
+    ...(names.dense !== undefined && { dense: planner.linear([at + names.dense], width, width) }),
   };
 }
 

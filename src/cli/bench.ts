@@ -75,7 +75,8 @@ function outputOf({ classes, dpt, tokenBoxes, patchBoxes, heatmaps, queryMasks, 
 
 /** A call that gives the milliseconds of one forward pass, its head included, or what a head would read. */
 function forwardOf({ forward, config }: Model, batch: number): () => Promise<number> {
-  const dims = [batch, config.inputChannels, ...config.imageSize];
+  const frames = config.video ? [config.video.frames] : [];
+  const dims = [batch, ...frames, config.inputChannels, ...config.imageSize];
   const data = Float32Array.from({ length: dims.reduce((product, n) => product * n, 1) }, (_, i) => Math.sin(i));
   const outputs = [outputOf(config)];
   return async () => {

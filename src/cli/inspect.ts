@@ -8,7 +8,7 @@ import { type Preprocessing, parsePreprocessing } from "../image/index.js";
 import { assumedProcessor } from "../image/processors.js";
 import type { Checkpoint } from "../io/checkpoint.js";
 import { excerpt } from "../json.js";
-import { gridOf } from "../vit/places.js";
+import { ownGrid } from "../vit/places.js";
 import { bytesText, grouped, type Invocation, modelName, progressOf, sourceOf } from "./invocation.js";
 import { activationBytes, multiplyAdds, tokensOf } from "./sizes.js";
 
@@ -106,9 +106,9 @@ const describeStrays = (strays: readonly string[]): string =>
 const sizeText = (size: readonly number[]): string => size.join("×");
 
 function describeImages(config: Config): string {
-  const { imageSize, patchSize, prefixTokens, classToken, pooling, depth, interpolation, naflex } = config;
+  const { imageSize, patchSize, prefixTokens, classToken, pooling, depth, interpolation, naflex, video } = config;
   if (depth === 0) return `${sizeText(imageSize)}, or any other size`;
-  const [rows, columns] = gridOf(config, imageSize);
+  const [rows, columns] = ownGrid(config);
   const special = [
     ...(classToken ? ["a class token"] : []),
     ...(pooling === "distilled" ? ["a distillation token"] : []),
@@ -117,7 +117,9 @@ function describeImages(config: Config): string {
   if (others > 0) special.push(`${others} more ${others === 1 ? "token" : "tokens"}`);
   const extra = special.length > 0 ? ` and ${special.join(", ")}` : "";
   const sizes = naflex ? "; of any shape" : interpolation.always ? "; other sizes too" : "";
-  return `${sizeText(imageSize)}, in ${rows * columns} patches of ${sizeText(patchSize)}${extra}${sizes}`;
+  const frames = video ? `${video.frames} frames of ` : "";
+  const patch = video ? [video.tubelet, ...patchSize] : patchSize;
+  return `${frames}${sizeText(imageSize)}, in ${rows * columns} patches of ${sizeText(patch)}${extra}${sizes}`;
 }
 
 /** Libraries by layouts. */
@@ -253,7 +255,7 @@ function describeLabels(labels: readonly string[]): string {
 }
 
 function describePreprocessing(preprocessing: Preprocessing): string {
-  const { processor, resize, width, height, rescaleFirst, rescale, mean, std, divisor } = preprocessing;
+  const { processor, resize, width, height, rescaleFirst, rescale, offset, mean, std, divisor } = preprocessing;
   const filter = processor === "pillow" ? preprocessing.filter : `${preprocessing.filter} of torchvision`;
   const result = sizeText([height, width]);
   const times = rescale === 1 ? [] : [`times ${[1 / 255, Math.fround(1 / 255)].includes(rescale) ? "1/255" : rescale}`];
@@ -284,6 +286,7 @@ function describePreprocessing(preprocessing: Preprocessing): string {
   const crops = !windows && ["shortest", "cover", "contain", "none"].includes(resize.mode) && !("whole" in resize);
   if (crops || (resize.mode === "exact" && size !== result)) steps.push(`center ${result}`);
   if (!rescaleFirst) steps.push(...times);
+  if (offset) steps.push(`less ${offset}`);
   const same = (x: readonly number[]) => (x.every((value) => value === x[0]) ? `${x[0]}` : x.join(" "));
   steps.push(`mean ${same(mean)}, deviation ${same(std)}`);
   if (preprocessing.bgr) steps.push("blue first");

@@ -2,10 +2,11 @@
 import process from "node:process";
 import { addAbortSignal } from "node:stream";
 import { mostBytes } from "../image/source.js";
-import { defaultModel, type ImageInput, load, type Model, type Progress } from "../index.js";
+import { type Clip, defaultModel, type ImageInput, load, type Model, type Progress } from "../index.js";
+import type { Operand } from "../io/images.js";
 import { nameOf } from "../platform/web.js";
 import type { Arguments } from "./arguments.js";
-import { imagesOf } from "./images.js";
+import { clipsOf, imagesOf } from "./images.js";
 import { messageOf, type Terminal } from "./terminal.js";
 
 export interface Invocation {
@@ -37,16 +38,31 @@ export const progressOf =
  * @param task is told how many came before, and how many there are.
  */
 export async function forEachImage(
-  { args, terminal, signal }: Invocation,
+  invocation: Invocation,
   task: (image: string, input: ImageInput, seen: number, all: number) => Promise<void>,
 ): Promise<void> {
-  const images = await imagesOf(args.operands, signal);
-  for (const [seen, { image, error }] of images.entries()) {
+  await forEachOf(invocation, await imagesOf(invocation.args.operands, invocation.signal), task);
+}
+
+/** The same of clips, for a model of videos: of a folder the frames in it are one. */
+export async function forEachClip(
+  invocation: Invocation,
+  task: (image: string, input: ImageInput | Clip, seen: number, all: number) => Promise<void>,
+): Promise<void> {
+  await forEachOf(invocation, await clipsOf(invocation.args.operands, invocation.signal), task);
+}
+
+async function forEachOf<Given>(
+  { args, terminal, signal }: Invocation,
+  operands: readonly (Operand & { readonly input?: Given })[],
+  task: (image: string, input: ImageInput | Given, seen: number, all: number) => Promise<void>,
+): Promise<void> {
+  for (const [seen, { image, error, input: given }] of operands.entries()) {
     signal.throwIfAborted();
     try {
       if (error) throw error;
-      const input = image === "-" ? await imageOf(addAbortSignal(signal, process.stdin)) : image;
-      await task(image, input, seen, images.length);
+      const input = given ?? (image === "-" ? await imageOf(addAbortSignal(signal, process.stdin)) : image);
+      await task(image, input, seen, operands.length);
     } catch (error) {
       signal.throwIfAborted();
       process.exitCode = 1;

@@ -3,13 +3,13 @@ import type { Config } from "../checkpoint/config.js";
 import type { Heads } from "../heads/index.js";
 import type { EncoderConfig } from "../vit/encoder.js";
 import { stagesOf } from "../vit/hierarchy.js";
-import { gridOf } from "../vit/places.js";
+import { ownGrid } from "../vit/places.js";
 
 function sequenceOf(config: Config) {
-  const [rows, columns] = gridOf(config, config.imageSize);
+  const [rows, columns] = ownGrid(config);
   const patches = rows * columns;
   const [height, width] = config.patchSize.map((side) => side / config.stride) as [number, number];
-  const channels = config.resnet?.channels.at(-1) ?? 3;
+  const channels = (config.resnet?.channels.at(-1) ?? 3) * (config.video?.tubelet ?? 1);
   return { patches, tokens: config.prefixTokens + patches, patchValues: channels * height * width };
 }
 
@@ -29,13 +29,21 @@ const blockProducts = (
 function tokensInWindows({ windows, imageSize, ...config }: Config): number {
   if (!windows) return 0;
   const whole = (side: number) => Math.ceil(side / windows.size) * windows.size;
-  const [rows, columns] = gridOf(config, imageSize);
+  const [rows, columns] = ownGrid({ ...config, imageSize });
   return whole(rows) * whole(columns);
+}
+
+/** Multiply-adds of a block that attends over the T frames of each place, by a layer more, then over the places of each frame. */
+function dividedProducts(config: Config, patches: number, frames: number): number {
+  const { width: D, gated } = config;
+  const sequence = 1 + patches / frames;
+  const overTime = patches * 5 * D * D + 2 * patches * frames * D;
+  return overTime + blockProducts(config, frames * sequence, gated, frames * sequence ** 2);
 }
 
 /** Multiply-adds of all stages, and of the layers that make the maps between them. */
 function stageProducts(config: Config): number {
-  const all = stagesOf(config, gridOf(config, config.imageSize));
+  const all = stagesOf(config, ownGrid(config));
   return all.reduce((sum, stage, i) => {
     const merging = i === all.length - 1 ? 0 : 2 * stage.tokens * stage.width ** 2;
     return sum + stage.depth * blockProducts(stage, stage.tokens, config.gated, stage.tokens * stage.keys) + merging;
@@ -55,8 +63,10 @@ export function multiplyAdds(config: Config, heads: Heads): number {
   const pairs = windows ? tokensInWindows(config) * windows.size ** 2 : 0;
   const blocks = config.hierarchy
     ? stageProducts(config)
-    : (depth - inWindows) * blockProducts(config, T, config.gated) +
-      inWindows * blockProducts(config, T, config.gated, pairs);
+    : config.video?.divided
+      ? depth * dividedProducts(config, patches, config.video.frames)
+      : (depth - inWindows) * blockProducts(config, T, config.gated) +
+        inWindows * blockProducts(config, T, config.gated, pairs);
   const encoder = depth > 0 ? patches * patchValues * (config.hierarchy?.stages[0]?.width ?? D) + blocks : 0;
   // k and v of every token, one query's scores and sum, proj and MLP of one vector
   const attentionPool = pooling === "attention" ? T * 2 * D * D + 2 * T * D + D * D + 2 * D * mlpWidth : 0;
@@ -67,7 +77,7 @@ export function multiplyAdds(config: Config, heads: Heads): number {
 
 /** Costs of the heads that are not on pooled vectors. */
 function headCosts(config: Config, heads: Heads): { readonly products: number; readonly elements: number } {
-  const grid = gridOf(config, config.imageSize);
+  const grid = ownGrid(config);
   const all = [...heads.values()].flatMap((head) => head.costs?.(config, grid) ?? []);
   const sum = (of: (costs: (typeof all)[number]) => number) => all.reduce((total, costs) => total + of(costs), 0);
   return { products: sum(({ products }) => products), elements: sum(({ elements }) => elements) };
@@ -98,7 +108,7 @@ function convolutionProducts(
 /** About how many bytes the activations of one image take in f32: those of a block, and what comes before it. */
 export function activationBytes(config: Config, heads: Heads): number {
   const { width: D, mlpWidth, imageSize, resnet } = config;
-  const area = imageSize[0] * imageSize[1];
+  const area = imageSize[0] * imageSize[1] * (config.video?.frames ?? 1);
   // Rows of three floats take those of a whole panel, 96 bytes; then the first map, what is pooled of it, and each stage's.
   let maps = 0;
   if (resnet) {
@@ -110,9 +120,7 @@ export function activationBytes(config: Config, heads: Heads): number {
   // Windows have their own q, k, v and results; rows that a matrix product reads are packed first.
   const hidden = (config.gated ? 3 : 1) + 1;
   const block = config.hierarchy
-    ? Math.max(
-        ...stagesOf(config, gridOf(config, imageSize)).map((s) => s.tokens * (9 * s.width + hidden * s.mlpWidth)),
-      )
+    ? Math.max(...stagesOf(config, ownGrid(config)).map((s) => s.tokens * (9 * s.width + hidden * s.mlpWidth)))
     : 4 * D * tokensInWindows(config) + T * (5 * D + hidden * mlpWidth);
   const dense = headCosts(config, heads).elements;
   return 4 * (3 * area + maps + patches * (patchValues + D) + block + dense);

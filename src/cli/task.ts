@@ -2,13 +2,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { type Clip, isClip } from "../image/clip.js";
 import type { RgbImage } from "../image/decode/file.js";
 import { resize } from "../image/resize.js";
 import { type ImageInput, openImage } from "../image/source.js";
 import { isFile, readFile as readSource } from "../platform/files.js";
 import { TASKS, type TaskName } from "../tasks/index.js";
 import { stemOf } from "./images.js";
-import { describeBackend, forEachImage, type Invocation, loadModel, since } from "./invocation.js";
+import { describeBackend, forEachClip, forEachImage, type Invocation, loadModel, since } from "./invocation.js";
 
 /** Most bytes of a list of texts. */
 const MAX_LIST = 2 ** 24;
@@ -31,13 +32,15 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
   if (out !== undefined) mkdirSync(out, { recursive: true });
   const taken = new Set<string>();
 
-  await forEachImage(invocation, async (image, input, _, all) => {
+  const perImage = async (image: string, input: ImageInput | Clip, _: number, all: number) => {
+    // A clip is shown by its first frame.
+    const [shown] = isClip(input) ? input.frames : [input];
     const start = performance.now();
     const result = await perform(input);
     const ms = since(start);
     const files: string[] = [];
     if (out !== undefined && pictures) {
-      const drawn = await pictures(result, () => openImage(input, { signal }), model);
+      const drawn = await pictures(result, () => openImage(shown!, { signal }), model);
       const stem = stemOf(image, taken);
       for (const [kind, bytes] of Object.entries(drawn)) {
         const file = join(out, `${stem}.${kind}.png`);
@@ -47,7 +50,7 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
     }
     if (name === "classify" && terminal.canvas && !args.json && all <= SHOWN) {
       const { most, draw } = terminal.canvas;
-      await draw(await thumbnail(input, Math.ceil(most / 4), signal));
+      await draw(await thumbnail(shown!, Math.ceil(most / 4), signal));
     }
     if (args.json) {
       const written = files.length > 0 ? { files } : {};
@@ -56,7 +59,8 @@ export const taskCommand = (name: TaskName) => async (invocation: Invocation) =>
       terminal.print(image, ...lines(result), ...files.map((file) => `  ${file}`));
       terminal.printDim(`  ${ms.toFixed(1)} ms, ${describeBackend(model.backend)}`);
     }
-  });
+  };
+  await (model.config.video ? forEachClip : forEachImage)(invocation, perImage);
 };
 
 /** Texts of a list in a file, "@labels.txt", a line each; other values as they are. */

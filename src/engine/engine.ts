@@ -21,7 +21,7 @@ import { kindOf, parseJson } from "../json.js";
 import { environment, hasFileSystem } from "../platform/host.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
-import { gridOf } from "../vit/places.js";
+import { ownGrid } from "../vit/places.js";
 import { createLanes, type Lanes } from "./lanes.js";
 import { GPU_SEARCH, type GpuSearch, gpuFor, type Placement, place, replace } from "./placement.js";
 import { createSharing, type Lease, type Waiting } from "./sharing.js";
@@ -251,8 +251,10 @@ function resized(name: string, config: Config, { imageSize, patchSize }: EngineO
       `load: the positions of "${name}" are not resampled, so imageSize must be ${own}; got ${imageSize}`,
     );
   }
-  if (patchSize !== undefined && (config.resnet || config.naflex || config.patchPadding)) {
-    throw new RangeError("load: patchSize needs patches of pixels without a border; this checkpoint has none");
+  if (patchSize !== undefined && (config.resnet || config.naflex || config.patchPadding || config.video)) {
+    throw new RangeError(
+      "load: patchSize needs patches of one image's pixels, without a border; this checkpoint has none",
+    );
   }
   if (patchSize !== undefined && (config.sam || config.matting?.decoder)) {
     throw new RangeError("load: patchSize needs a head that reads maps of any size; this checkpoint's does not");
@@ -334,8 +336,8 @@ const [FEW_TOKENS, MOST_IMAGES] = [200, 4];
 
 /** Images of a list that pass as a batch. */
 function batchOf(config: Config): number {
-  if (config.depth === 0 || config.naflex) return 1;
-  const [rows, columns] = gridOf(config, config.imageSize);
+  if (config.depth === 0 || config.naflex || config.video) return 1;
+  const [rows, columns] = ownGrid(config);
   return Math.max(1, Math.min(MOST_IMAGES, Math.floor(FEW_TOKENS / (config.prefixTokens + rows * columns))));
 }
 

@@ -3,6 +3,7 @@ import type { Backend } from "../backend.js";
 import { joinBackend, type SharedKernels } from "../backends/select.js";
 import type { ForwardOptions } from "../forward/forward.js";
 import type { ModelConfig, Weights } from "../forward/model.js";
+import type { Clip } from "../image/clip.js";
 import { type PixelOptions, pixelsOf } from "../image/pixels.js";
 import type { SeenImage } from "../image/preprocess.js";
 import { type Encoded, type ImageInput, readEncoded } from "../image/source.js";
@@ -22,7 +23,7 @@ export interface LaneModel {
 
 export interface PixelJob extends Omit<PixelOptions, "signal" | "fetch"> {
   readonly id: number;
-  readonly input: ImageInput;
+  readonly input: ImageInput | Clip;
 }
 
 export interface PassJob extends Omit<ForwardOptions, "signal"> {
@@ -59,7 +60,7 @@ export type LaneAnswer = { readonly joined: true } | PixelAnswer | PassAnswer;
 async function work({ id, input, ...options }: PixelJob, signal: AbortSignal): Promise<PixelAnswer["pixels"]> {
   let read: Encoded | undefined;
   try {
-    read = await readEncoded(input, { ...options, signal });
+    read = await readEncoded(input as ImageInput, { ...options, signal });
   } catch {
     return undefined;
   }

@@ -22,7 +22,10 @@ const MOST_DECODING = 4;
 const LEAST_IMAGES = 4;
 /** Bytes of activations in all threads, at most. */
 const MOST_BYTES = 2 ** 30;
-/** Part of a pass by which each further thread that shares its ops lengthens what they take together (bench/lanes.ts). */
+/**
+ * Part of a pass by which each further thread that shares its ops lengthens what they take together: bench/LANES.md has 0 for ViT-B in
+ * f32 and 0.7 for ViT-Ti in int8. It matters only to lists that are shorter than there are threads, or little longer.
+ */
 const SHARING = 0.15;
 
 /** Images in the time of a pass on one thread, where each has a thread: the last ones of a list leave some without any. */

@@ -99,11 +99,11 @@ async function timeOf(run: () => Promise<unknown>): Promise<number> {
 }
 
 /** An image, or a sequence of patches, of values like those of normalized pixels. */
-function noise({ naflex, inputChannels, imageSize, patchSize }: ModelConfig): Inputs {
+function noise({ naflex, inputChannels, imageSize, patchSize, video }: ModelConfig): Inputs {
   const side = 16;
   const dims = naflex
     ? [1, side * side, inputChannels * patchSize[0] * patchSize[1]]
-    : [1, inputChannels, ...imageSize];
+    : [1, ...(video ? [video.frames] : []), inputChannels, ...imageSize];
   let seed = 1;
   const data = Float32Array.from({ length: dims.reduce((product, n) => product * n, 1) }, () => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;

@@ -5,6 +5,7 @@ import { checkData, type Inputs, integersOf } from "../vit/inputs.js";
 import type { Tensor } from "../vit/outputs.js";
 import { gridOf } from "../vit/places.js";
 import type { Text } from "../vit/text.js";
+import { clipImages } from "../vit/video.js";
 import type { ImageBatch } from "../vit/vit.js";
 import type { ModelConfig } from "./model.js";
 
@@ -16,6 +17,7 @@ export function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, 
     throw new TypeError(`forward: inputs must be { ${name}: { dims, data } }; got no dims`);
   }
   if (config.naflex) return sequencesOf(config, inputs, pixelValues!);
+  if (config.video) return clipsOf(config, config.video, pixelValues!);
   const { inputChannels: channels } = config;
   const [height, width] = config.imageSize;
   const { dims } = pixelValues!;
@@ -29,6 +31,25 @@ export function imagesOf(config: ModelConfig, inputs: Inputs, name: ImagesName, 
   }
   if (!("sampling" in pixelValues!)) checkData(name, pixelValues!);
   return byDataset(config, inputs, pixelValues!);
+}
+
+/** Clips of a call, each by itself: one has as many tokens as a batch of images. */
+function clipsOf(
+  { imageSize, inputChannels, patchSize }: ModelConfig,
+  video: NonNullable<ModelConfig["video"]>,
+  { dims, data }: Tensor,
+): ImageBatch[] {
+  const expected = [video.frames, inputChannels, ...imageSize];
+  const [clips = 0, ...own] = dims;
+  if (!Number.isSafeInteger(clips) || clips < 1 || own.join() !== expected.join()) {
+    throw new RangeError(`forward: pixelValues must be [clips, ${expected.join(", ")}]; got [${dims.join(", ")}]`);
+  }
+  checkData("pixelValues", { dims, data });
+  const size = data.length / clips;
+  return Array.from({ length: clips }, (_, i) => {
+    const clip = { dims: [1, ...own], data: data.subarray(i * size, (i + 1) * size) };
+    return { pixels: clipImages(clip, video, patchSize) };
+  });
 }
 
 /** Images of a call by the data sets whose experts they go through: neighbors of one together. */

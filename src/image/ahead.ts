@@ -9,6 +9,7 @@
  * time an image of passes of one, which in lists did not show; they need as many times the memory. So images pass one by one.
  */
 import { nextTask } from "../waiting.js";
+import { type Clip, isClip } from "./clip.js";
 import type { Box } from "./geometry.js";
 import { type PixelOptions, pixelsOf, withBoxes } from "./pixels.js";
 import type { SeenImage } from "./preprocess.js";
@@ -27,7 +28,7 @@ export interface PixelThreads {
    * Gives an image to the least busy thread, if one has started and has time for it. The promise has an error if the image
    * is bad, and nothing if the thread could not do it for another reason.
    */
-  take(input: ImageInput, options: PixelOptions): Promise<SeenImage | Error | undefined> | undefined;
+  take(input: ImageInput | Clip, options: PixelOptions): Promise<SeenImage | Error | undefined> | undefined;
   /** How many there are. */
   readonly count: number;
   /** True if they keep all processors busy that the caller may have: it would only take their time. */
@@ -36,7 +37,7 @@ export interface PixelThreads {
 
 /** An image on its way. */
 interface Slot<Own> {
-  input: ImageInput;
+  input: ImageInput | Clip;
   options: PixelOptions;
   result?: SeenImage | Own | Error;
   /** Settles when what it waits for is over: its bytes have come, or the thread that has it is through. */
@@ -54,12 +55,12 @@ interface Slot<Own> {
  * @param drawn what is given instead of the pixels of an image, if there is anything.
  */
 export async function* pixelsAhead<Own = never>(
-  images: readonly ImageInput[],
+  images: readonly (ImageInput | Clip)[],
   threads: PixelThreads,
   options: PixelOptions,
   check: () => void,
   boxes: (place: number) => readonly Box[] | undefined = () => undefined,
-  drawn: (input: ImageInput) => Own | undefined = () => undefined,
+  drawn: (input: ImageInput | Clip) => Own | undefined = () => undefined,
 ): AsyncGenerator<SeenImage | Own | Error> {
   const slots: Slot<Own>[] = [];
   let next = 0;
@@ -67,7 +68,7 @@ export async function* pixelsAhead<Own = never>(
   /** Has the bytes of an image come: to this thread, which alone has the signal and a fetch of the caller's. */
   function bring(slot: Slot<Own>): void {
     slot.fetched = true;
-    slot.busy = readEncoded(slot.input, slot.options)
+    slot.busy = readEncoded(slot.input as ImageInput, slot.options)
       .then(
         (read) => {
           slot.input = read!.bytes;
@@ -102,7 +103,8 @@ export async function* pixelsAhead<Own = never>(
     const idle = () => slots.filter(({ result, busy }) => !result && !busy);
     for (const slot of idle()) {
       if (!isAddress(slot.input)) {
-        if (!slot.failed) offer(slot);
+        // Frames may be at addresses, too.
+        if (!slot.failed && !isClip(slot.input)) offer(slot);
       } else if (slots.filter(({ fetched, result }) => fetched && !result).length < FETCHED) bring(slot);
     }
     // Answers of the threads come in.

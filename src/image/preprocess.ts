@@ -33,10 +33,12 @@ export interface Preprocessing extends Placing {
   /** Bytes are rescaled before they are resized, as f32 values: by OWLv2's processors, and torchvision's of DINOv3. */
   rescaleFirst: boolean;
   /**
-   * pixel value = (byte · rescale - mean) / std, by channel, each step rounded to f32. Where torchvision's processors
+   * pixel value = (byte · rescale - offset - mean) / std, by channel, each step rounded to f32. Where torchvision's processors
    * rescale and normalize at once, rescale is 1, and mean and std are multiples of the checkpoint's.
    */
   rescale: number;
+  /** ViViT's processor takes off 1; none unless given. */
+  offset?: number;
   mean: Three;
   std: Three;
   /** Boxes of an image, of processors that see boxes; the whole of it unless given. */
@@ -56,6 +58,8 @@ export interface SeenImage {
   readonly geometry: Geometry;
   /** Parts of the photo that the model sees by themselves: their pixels are one behind the other, each height × width. */
   readonly crops?: readonly Crop[];
+  /** Frames of a clip, whose pixels are one behind the other, each height × width. */
+  readonly frames?: number;
   /** The part that is of the photo, where what is around it becomes values of 0. */
   readonly inside?: Part;
 }
@@ -89,11 +93,12 @@ export function toPixelValues(
     width,
     height,
     rescale,
+    offset,
     mean,
     std,
     gray = false,
     bgr = false,
-  }: Pick<Preprocessing, "width" | "height" | "rescale" | "mean" | "std" | "gray" | "bgr">,
+  }: Pick<Preprocessing, "width" | "height" | "rescale" | "offset" | "mean" | "std" | "gray" | "bgr">,
   out: Float32Array = new Float32Array((gray ? 1 : 3) * width * height),
 ): Float32Array {
   const area = width * height;
@@ -104,7 +109,7 @@ export function toPixelValues(
     throw new RangeError(`preprocessing: ${width}×${height} RGB has ${expected}; got ${found}`);
   }
   if (rgb instanceof Float32Array) return normalized(rgb, mean, std, out);
-  const tables = pixelValueTables({ rescale, mean, std });
+  const tables = pixelValueTables({ rescale, offset, mean, std });
   const source = tables.byteLength;
   const result = source + 4 * Math.ceil((3 * area) / 4);
   const kernel = kernelWith(result + 12 * area);
@@ -168,13 +173,14 @@ function normalized(rgb: Float32Array, mean: Three, std: Three, out: Float32Arra
 /** The pixel value of each byte of each channel, [3, 256]. */
 export function pixelValueTables({
   rescale,
+  offset = 0,
   mean,
   std,
-}: Pick<Preprocessing, "rescale" | "mean" | "std">): Float32Array {
+}: Pick<Preprocessing, "rescale" | "offset" | "mean" | "std">): Float32Array {
   const tables = new Float32Array(3 * 256);
   for (let c = 0; c < 3; c++) {
     for (let v = 0; v < 256; v++) {
-      tables[256 * c + v] = fround(fround(v * rescale) - fround(mean[c]!)) / fround(std[c]!);
+      tables[256 * c + v] = fround(fround(fround(v * rescale) - offset) - fround(mean[c]!)) / fround(std[c]!);
     }
   }
   return tables;

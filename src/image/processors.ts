@@ -33,6 +33,8 @@ interface ProcessorRow {
   white?: true;
   /** The absent `do_normalize` is false. */
   raw?: true;
+  /** The absent `offset`, by which 1 is taken off values that are rescaled. */
+  offset?: true;
   /** Torchvision's class rescales before it resizes, or both do. */
   rescaleFirst?: true | "both";
   /** How the size is found, if not as `size` says. */
@@ -63,6 +65,8 @@ const PROCESSORS: Readonly<Record<string, ProcessorRow>> = {
   Blip: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
   ChineseCLIP: { size: 224, square: false, crop: 224, resample: 3, norm: CLIP, white: true },
   GotOcr2: { size: 384, square: true, resample: 3, norm: CLIP, white: true },
+  VideoMAE: { size: 224, square: false, crop: 224, resample: 2, norm: HALF },
+  Vivit: { size: 256, square: false, crop: 224, resample: 2, norm: HALF, offset: true },
   Sam: { size: 1024, square: true, resample: 2, norm: IMAGENET, white: true, sizes: "longest" },
   VitMatte: { size: 512, square: true, resample: 2, norm: HALF, sizes: "whole" },
   VitPose: { size: 256, square: true, resample: 2, norm: IMAGENET, sizes: "affine" },
@@ -110,6 +114,9 @@ const FAMILY_PROCESSORS: Readonly<Record<string, keyof typeof PROCESSORS>> = {
   eomt: "Eomt",
   eomt_dinov3: "Eomt",
   hiera: "Bit",
+  videomae: "VideoMAE",
+  vivit: "Vivit",
+  timesformer: "VideoMAE",
   swin: "ViT",
   swinv2: "ViT",
   vitpose: "VitPose",
@@ -580,19 +587,20 @@ function squaresOf(
 }
 
 /** Factor by which bytes become values, which torchvision rounds to f32. */
-function rescaleOf(config: Record<string, unknown>, processor: Processor = "pillow"): number {
-  const factor = flagOf(config, "do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? 1 / 255) : 1;
+function rescaleOf(config: Record<string, unknown>, processor: Processor = "pillow", usual = 1 / 255): number {
+  const factor = flagOf(config, "do_rescale") ? readPositive("rescale_factor", config.rescale_factor ?? usual) : 1;
   return processor === "torchvision" ? fround(factor) : factor;
 }
 
 /** From bytes to pixel values. */
 function arithmetic(
   config: Record<string, unknown>,
-  { norm, rescaleFirst, raw }: ProcessorRow,
+  { norm, rescaleFirst, raw, offset }: ProcessorRow,
   processor: Processor,
   channels: number,
-): Pick<Preprocessing, "rescale" | "mean" | "std"> {
+): Pick<Preprocessing, "rescale" | "offset" | "mean" | "std"> {
   const flag = (name: string, absent = true) => flagOf(config, name, absent);
+  if (offset) return withOffset(config, norm, processor, channels);
   const factor = rescaleOf(config);
   if (!flag("do_normalize", !raw)) {
     return { rescale: rescaleOf(config, processor), mean: [0, 0, 0], std: [1, 1, 1] };
@@ -609,6 +617,24 @@ function arithmetic(
     fround(fround(b) * inverse),
   ];
   return { rescale: 1, mean: fused(mean), std: fused(std) };
+}
+
+/** VivitImageProcessor's, which transformers has on NumPy, and of videos on torchvision, which does not rescale and normalize at once. */
+function withOffset(
+  config: Record<string, unknown>,
+  norm: ProcessorRow["norm"],
+  processor: Processor,
+  channels: number,
+): Pick<Preprocessing, "rescale" | "offset" | "mean" | "std"> {
+  const offset = flagOf(config, "offset") ? 1 : 0;
+  if (offset === 1 && !flagOf(config, "do_rescale")) {
+    throw unsupported("do_rescale", "must be true for VivitImageProcessor with an offset", config.do_rescale);
+  }
+  const rescale = rescaleOf(config, processor, 1 / 127.5);
+  if (!flagOf(config, "do_normalize")) return { rescale, offset, mean: [0, 0, 0], std: [1, 1, 1] };
+  const mean = readThree("image_mean", config.image_mean ?? norm[0], channels);
+  const std = readThree("image_std", config.image_std ?? norm[1], channels);
+  return { rescale, offset, mean, std };
 }
 
 /** Reads OpenCLIP's preprocess_cfg, by default CLIP's own transform: short side, bicubic, center crop. */

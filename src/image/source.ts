@@ -90,7 +90,10 @@ export async function openImageFor<T>(
 }
 
 /** How messages call an image: its name in quotes, where it has one. */
-function labelOf(input: ImageInput, { label, name }: Pick<OpenImageOptions & ReadOptions, "label" | "name">): string {
+export function labelOf(
+  input: ImageInput,
+  { label, name }: Pick<OpenImageOptions & ReadOptions, "label" | "name">,
+): string {
   if (label !== undefined) return label;
   if (name !== undefined) return `"${name}"`;
   if (isPlace(input)) return `"${nameOf(input)}"`;
@@ -100,7 +103,7 @@ function labelOf(input: ImageInput, { label, name }: Pick<OpenImageOptions & Rea
 const isPlace = (input: unknown): input is string | URL => typeof input === "string" || input instanceof URL;
 
 /** Tells whether an image has to be fetched. */
-export const isAddress = (input: ImageInput): boolean => isPlace(input) && !isFile(input);
+export const isAddress = (input: unknown): boolean => isPlace(input) && !isFile(input);
 
 const SOURCES: Readonly<Record<ImageSource, string>> = { bytes: "in memory", files: "a file", urls: "an address" };
 

@@ -2,6 +2,10 @@
  * The arithmetic of int8 in plain TypeScript: what the contract says at `Backend.linear`, for the reference backend and for
  * checkpoints that are quantized ahead of time. Kernels do the same, to the bit.
  *
+ * Attention with `integers`: a head's rows of Q are quantized as rows of x in `linear`, those of K as rows of W; of the scores that their
+ * products give, p = round(255·e^(score - max)), less 128, is multiplied with the columns of V, less their means, as rows of W, of so many
+ * keys at a time as a backend likes; the sum that divides is of 255·e^(score - max), and the means are added.
+ *
  * Other ways that were tried, on the real ViT-Ti and 200 photos (tests/vit-tiny.test.ts prints the first line; mean difference of
  * logits to f32 in their deviations, photos whose top class agrees). Another last bit moves these by 0.0002 and 2.
  *

@@ -2,6 +2,7 @@
  * A model on a page: all of it, from reading the checkpoint to the labels, is in a worker (worker.ts), so that the page is
  * never blocked. What only a page has, its address, elements and streams, is read here and sent.
  */
+import { type Clip, isClip } from "../image/clip.js";
 import { type ImageInput, openImage } from "../image/source.js";
 import type { CheckpointParts } from "../io/parts.js";
 import type { Bytes } from "../io/source.js";
@@ -9,7 +10,7 @@ import type { LoadOptions, Model, PreparedImage } from "../model.js";
 import { locatePackages } from "../platform/packages.js";
 import { beside, startWorker, type WorkerThread } from "../platform/workers.js";
 import { type EmbeddedImage, isEmbedded } from "../tasks/embedded.js";
-import { taskMethods } from "../tasks/index.js";
+import { type Given, taskMethods } from "../tasks/index.js";
 import type { Segmentation } from "../tasks/segments.js";
 import {
   type Answer,
@@ -131,11 +132,11 @@ export async function loadInWorker(
     }
   }
 
-  const sendImages = async (images: ImageInput | readonly ImageInput[]) =>
-    Array.isArray(images) ? Promise.all(images.map(sendImage)) : sendImage(images as ImageInput);
+  const sendImages = async (images: Given) =>
+    Array.isArray(images) ? Promise.all(images.map(sendImage)) : sendImage(images as ImageInput | Clip);
   const onImages =
     (method: ImageMethod) =>
-    (images: ImageInput | readonly ImageInput[], ...rest: unknown[]) =>
+    (images: Given, ...rest: unknown[]) =>
       call(method, sendImages(images), rest, { images: imageOptions(method) });
 
   let facts: Facts;
@@ -232,8 +233,9 @@ async function sendOptions(args: readonly unknown[], images: readonly string[]):
   return [...args.slice(0, -1), { ...options, ...Object.fromEntries(sent) }];
 }
 
-async function sendImage(input: ImageInput): Promise<SentImage> {
+async function sendImage(input: ImageInput | Clip): Promise<SentImage> {
   try {
+    if (isClip(input)) return { image: { frames: await Promise.all(input.frames.map(portable)) } };
     return { image: await portable(input) };
   } catch (error) {
     return { failed: packThrown(error) };

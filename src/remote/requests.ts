@@ -1,4 +1,5 @@
 /** The worker's side of page.ts: one model, loaded and called as the page says. */
+import { isClip } from "../image/clip.js";
 import type { ImageInput } from "../image/source.js";
 import type { Bytes } from "../io/source.js";
 import { type LoadOptions, loadHere, type Model, type TextMethods } from "../model.js";
@@ -79,7 +80,11 @@ async function run(
         }
         return await (model![method] as (images: unknown, ...args: unknown[]) => Promise<unknown>)(images, ...own.args);
       } finally {
-        for (const image of [images, own.images].flat()) if (image instanceof ImageBitmap) image.close();
+        for (const image of [images, own.images]
+          .flat()
+          .flatMap((image) => (isClip(image) ? [...image.frames] : image))) {
+          if (image instanceof ImageBitmap) image.close();
+        }
       }
     }
   }

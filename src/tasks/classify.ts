@@ -1,4 +1,5 @@
 /** The classes of an image, by the checkpoint's own head. */
+import type { Clip } from "../image/clip.js";
 import type { ImageInput } from "../image/source.js";
 import { type Prediction, type Probabilities, predictionLines, predictions } from "./predictions.js";
 import { checkTopK, type Task } from "./task.js";
@@ -17,24 +18,26 @@ export interface ClassifyOptions {
    * unless given: by problem_type and the number of classes, as in transformers' pipeline.
    */
   probabilities?: Probabilities;
+  /** Frames of a clip from one to the next that a model of videos takes, from the first on; they are spread over all of it unless given. */
+  frameSamplingRate?: number;
   signal?: AbortSignal;
 }
 
 export interface Classify {
   /**
-   * Classes of an image, best first, of a tagger with their categories; of a list, one result each, in order. Images of a list are decoded on other threads,
+   * Classes of an image, or of a clip where the model is of videos, best first, of a tagger with their categories; of a list, one result each, in order. Images of a list are decoded on other threads,
    * a few ahead of the model.
    * @throws Error naming the image that cannot be read, for several {@link BatchError} when all are through; RangeError if
    * the checkpoint has no classifier.
    * @example
    * const [best] = await vit.classify("cat.jpg", { topK: 5 });
    */
-  classify(image: ImageInput, options?: ClassifyOptions): Promise<Prediction[]>;
-  classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Prediction[][]>;
+  classify(image: ImageInput | Clip, options?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly (ImageInput | Clip)[], options?: ClassifyOptions): Promise<Prediction[][]>;
 }
 
 export const classify: Task<ClassifyOptions, [], Prediction[]> = {
-  options: { topK: true, threshold: true, probabilities: true },
+  options: { topK: true, threshold: true, probabilities: true, frameSamplingRate: true },
   arguments: 0,
   lacks({ classes, pooling }) {
     if (classes === 0) return "a classifier";
@@ -63,7 +66,14 @@ export const classify: Task<ClassifyOptions, [], Prediction[]> = {
   },
   command: {
     help: "the best classes of each image",
-    options: { top: { option: "topK", kind: "count", absent: "5", help: "how many" } },
+    options: {
+      top: { option: "topK", kind: "count", absent: "5", help: "how many" },
+      every: {
+        option: "frameSamplingRate",
+        kind: "count",
+        help: "of a video: frames from one to the next that is taken",
+      },
+    },
     json: (top) => ({
       top: top.map(({ label, index, probability, category }) => ({ label, index, probability, category })),
     }),

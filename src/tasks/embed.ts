@@ -1,6 +1,7 @@
 /** Feature vectors of images. */
 
 import type { Config } from "../checkpoint/config.js";
+import type { Clip } from "../image/clip.js";
 import type { ImageInput } from "../image/source.js";
 import { toUnit } from "../numerics/vectors.js";
 import type { OutputName, Tensor } from "../vit/outputs.js";
@@ -17,12 +18,14 @@ export interface EmbedOptions {
   pooling?: "head" | "token" | "mean" | "map" | "pooler" | "none" | "features";
   /** Scale each row to length 1. */
   normalize?: boolean;
+  /** Frames of a clip from one to the next that is taken, as of `classify`. */
+  frameSamplingRate?: number;
   signal?: AbortSignal;
 }
 
 export interface Embed {
   /** Feature vectors, [images, D] in one array, one row an image. */
-  embed(images: ImageInput | readonly ImageInput[], options?: EmbedOptions): Promise<Float32Array>;
+  embed(images: ImageInput | Clip | readonly (ImageInput | Clip)[], options?: EmbedOptions): Promise<Float32Array>;
 }
 
 /** The output that each pooling is made of. */
@@ -37,7 +40,7 @@ const POOLINGS = {
 } as const satisfies Record<NonNullable<EmbedOptions["pooling"]>, OutputName>;
 
 export const embed: Task<EmbedOptions, [], Float32Array, Float32Array> = {
-  options: { pooling: true, normalize: true },
+  options: { pooling: true, normalize: true, frameSamplingRate: true },
   arguments: 0,
   lacks: ({ sam, matting }) => (sam || matting?.decoder ? "a vector for the whole image" : undefined),
   begin({ config }, { pooling = config.features > 0 ? "features" : "head", normalize = false }) {

@@ -1,6 +1,7 @@
 /** The tasks: the methods of a model on images, and the commands that do them. A row each. */
 
 import type { Config } from "../checkpoint/config.js";
+import type { Clip } from "../image/clip.js";
 import type { ImageInput } from "../image/source.js";
 import { type Classify, classify } from "./classify.js";
 import { type Depth, depth } from "./depth.js";
@@ -35,8 +36,11 @@ export const TASK_NAMES = Object.keys(TASKS) as readonly TaskName[];
 export const tasksOf = (config: Config): readonly TaskName[] =>
   TASK_NAMES.filter((name) => TASKS[name].lacks?.(config) === undefined);
 
+/** An image, a clip, or a list of them. */
+export type Given = ImageInput | Clip | readonly (ImageInput | Clip)[];
+
 /** The methods, each of which does its task by `perform`. */
 export const taskMethods = (
-  perform: (name: TaskName, images: ImageInput | readonly ImageInput[], ...rest: unknown[]) => Promise<unknown>,
+  perform: (name: TaskName, images: Given, ...rest: unknown[]) => Promise<unknown>,
 ): TaskMethods =>
   Object.fromEntries(TASK_NAMES.map((name) => [name, perform.bind(undefined, name)])) as unknown as TaskMethods;

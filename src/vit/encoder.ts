@@ -254,8 +254,9 @@ export async function encode(
 
   /** z += out(y), z += [out(y), expert(y)], z += LN(out(y)), or z = LN(z + out(y)). */
   function add(branch: Branch, y: Matrix): void {
-    if (branch.kind !== "attention" && branch.kind !== "mlp")
+    if (branch.kind !== "attention" && branch.kind !== "mlp") {
       return void runFurther(backend, z, branch, activation, places);
+    }
     const { out, subNorm, norm } = branch;
     if (branch.kind === "mlp" && branch.experts) {
       const { layers, column } = branch.experts;

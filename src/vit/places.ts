@@ -6,6 +6,7 @@ import { inOrder } from "./order.js";
 import type { Tensor } from "./outputs.js";
 import { type Interpolation, type Positions, positionRows, positionsAt, resample, tablesAt } from "./positions.js";
 import { pairsOf, type Rotary, type RotaryTable, rotaryTables } from "./rope.js";
+import { clipGrid, placesAndTimes, sinusoids, type VideoConfig } from "./video.js";
 
 export interface PlacesConfig extends EncoderConfig {
   /** Height and width, pixels. */
@@ -25,6 +26,8 @@ export interface PlacesConfig extends EncoderConfig {
   /** True if scores have BEiT's bias by the offset of key and query. */
   readonly relativePositions: boolean;
   readonly interpolation: Interpolation;
+  /** Clips of videos in the place of images; images unless given. */
+  readonly video?: VideoConfig;
 }
 
 export interface PlacesWeights {
@@ -33,6 +36,8 @@ export interface PlacesWeights {
   readonly nativePositions: Matrix | undefined;
   /** Positions that are added again behind blocks: the tables one after the other. */
   readonly betweenPositions: Positions | undefined;
+  /** Positions of frames, [T, D], where those above are of places. */
+  readonly times?: Float32Array;
   /** Learned frequencies of rotary positions, [2, L, heads, d/2]. */
   readonly frequencies: Float32Array | undefined;
   /** Learned angles of the prefix tokens, [prefixTokens, d/2], where rotary positions turn them too. */
@@ -68,6 +73,14 @@ export function gridOf(
 ): [number, number] {
   const round = interpolation.pad ? Math.ceil : Math.floor;
   return [round(imageSize[0] / patchSize[0]), round(imageSize[1] / patchSize[1])];
+}
+
+/** The grid of images of the config's size, or of clips of such frames. */
+export function ownGrid(
+  config: Pick<PlacesConfig, "imageSize" | "patchSize" | "interpolation" | "video">,
+): [number, number] {
+  const grid = gridOf(config, config.imageSize);
+  return config.video ? clipGrid(config.video, grid) : grid;
 }
 
 /** A config that says what activations take. */
@@ -114,13 +127,9 @@ function constantsOf(weights: PlacesWeights, config: Bounded, grid: readonly [nu
   const fault = faultOfPlaces("forward: images", config, grid);
   if (fault !== undefined) throw new RangeError(fault);
   const { prefixTokens, width, heads } = config;
-  const own = gridOf(config, config.imageSize);
-  const native = grid[0] === own[0] && grid[1] === own[1];
   const made: GridConstants = {
     grid,
-    positions: native
-      ? undefined
-      : weights.positions && positionRows(positionsAt(weights.positions, grid, config), config),
+    positions: rowsOf(weights, config, grid),
     tables: new Map(
       [
         weights.relativePositions,
@@ -144,6 +153,19 @@ function constantsOf(weights: PlacesWeights, config: Bounded, grid: readonly [nu
   };
   constants.set(weights, made);
   return made;
+}
+
+/** Rows of positions that the checkpoint does not have for this grid. */
+function rowsOf(
+  { positions, times }: PlacesWeights,
+  config: Bounded,
+  grid: readonly [number, number],
+): Float32Array | undefined {
+  if (config.video?.sinusoids) return sinusoids(grid[0] * grid[1], config.width);
+  if (positions && times) return placesAndTimes(positions.table, times, config.width);
+  const own = ownGrid(config);
+  if (!positions || (grid[0] === own[0] && grid[1] === own[1])) return undefined;
+  return positionRows(positionsAt(positions, grid, config), config);
 }
 
 /** BEiT's table for another grid: its offsets resampled, its three entries of the class token kept, as in transformers. */

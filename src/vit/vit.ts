@@ -142,7 +142,8 @@ export async function encodeImages(
   const taps = [...lists, ...tapsOf(readers, { images, tokens, z, grid })];
   const own = weights.blocks.slice(0, joining?.block);
   const dataset = "pixels" in batch ? batch.dataset : undefined;
-  await encode(backend, config, own, z, { images, tokens, dataset }, places, { taps, signal });
+  const run = config.video?.divided ? (await import("./divided.js")).encodeDivided : encode;
+  await run(backend, config, own, z, { images, tokens, dataset }, places, { taps, signal });
   let all = tokens;
   if (joining) {
     const encoded = { images, tokens, z, grid };

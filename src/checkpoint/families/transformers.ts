@@ -12,6 +12,7 @@ import { EPS_RANGE, isRecord, type Json, reader } from "../json.js";
 import { blockAt, type Facts, observeText } from "../observe.js";
 import { alone, BIT, headsOf, probabilitiesOf, RESNET, squareSize } from "./bare.js";
 import type { DenseFile } from "./dpt.js";
+import type { VideoType } from "./video.js";
 
 interface Family {
   readonly eps: number;
@@ -163,6 +164,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   eomt: { eps: 1e-6, heads: 16, mlpRatio: true, imageSize: 640 },
   eomt_dinov3: { eps: 1e-6, heads: 16, imageSize: 640 },
   vitpose: { eps: 1e-12, heads: 12, mlpRatio: true, imageSize: [256, 192] },
+  videomae: { eps: 1e-12, heads: 12 },
+  vivit: { eps: 1e-6, heads: 12, act: "gelu_fast", imageSize: [224, 224] },
+  timesformer: { eps: 1e-6, heads: 12 },
   swin: SWIN,
   swinv2: SWIN,
   hiera: { eps: 1e-6, heads: 1, mlpRatio: true, pooled: "head" },
@@ -200,6 +204,8 @@ const importDpt = (type: string) => (type === "dpt" || type === "depth_anything"
 const importPose = (type: string) => (type === "vitpose" ? import("./vitpose.js") : undefined);
 const importSwin = (type: string) => (type === "swin" || type === "swinv2" ? import("./swin.js") : undefined);
 const importHiera = (type: string) => (type === "hiera" ? import("./hiera.js") : undefined);
+const importVideo = (type: string) =>
+  type === "videomae" || type === "vivit" || type === "timesformer" ? import("./video.js") : undefined;
 const importVitdet = (type: string) => (type === "vitdet" || type === "vitmatte" ? import("./vitdet.js") : undefined);
 const importSam = (type: string) => (type === "sam" ? import("./sam.js") : undefined);
 
@@ -207,12 +213,13 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
   const { name, file, seen, named, tensors } = facts;
   const stated = reader(name, file).text("model_type");
   const type = stated ?? typeOf(facts);
-  const [dpt, vitpose, sam, swin, hiera, vitdet] = await Promise.all([
+  const [dpt, vitpose, sam, swin, hiera, video, vitdet] = await Promise.all([
     importDpt(type),
     importPose(type),
     importSam(type),
     importSwin(type),
     importHiera(type),
+    importVideo(type),
     importVitdet(type),
   ] as const);
   const dense = dpt?.denseFile(name, type as DenseFile["type"], file);
@@ -322,6 +329,7 @@ export async function fromTransformers(facts: Facts): Promise<Omit<Config, "layo
     ...(hides(type, tensors) && {
       reconstruction: (await import("./mae.js")).reconstructionOf(facts, { eps, activation }),
     }),
+    ...video?.videoOf(facts, type as VideoType, classes),
     ...hiera?.hieraOf(facts, imageSize),
     ...swin?.swinOf(facts, type as "swin" | "swinv2", { imageSize, patchSize }),
     ...(type === "radio" ? radio(facts) : {}),

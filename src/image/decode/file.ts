@@ -47,6 +47,13 @@ export type Readable = RgbImage & Partial<Pick<StoredImage, "orientation" | "who
  */
 export type Reader = (file: ImageFile) => Slices<StoredImage>;
 
+/** Reads an animation: what is made of each frame that is chosen of so many, while its pixels are there. */
+export type FramesReader = <T>(
+  file: ImageFile,
+  choose: (frames: number) => readonly number[],
+  use: (image: Readable) => Slices<T>,
+) => Slices<T[]>;
+
 /** The error for a file that cannot be decoded: `what` continues the sentence after the file's name. */
 export const broken = (file: ImageFile, what: string): Error => new Error(`decode: ${file.label} ${what}`);
 
@@ -60,6 +67,20 @@ export function checkSize(file: ImageFile, width: number, height: number): void 
       `says that it is ${width}×${height}, ${found} pixels, and the limit is ${limit}; raise the option pixelLimit to decode it`,
     );
   }
+}
+
+/** Pixels of all frames of an animation together, as a multiple of the limit of one picture: 18,000 frames of 320×240. */
+const FRAMES_OF_LIMIT = 8;
+
+/** The check of an animation, before any of its frames is drawn. */
+export function checkFrames(file: ImageFile, pixels: number): void {
+  const most = FRAMES_OF_LIMIT * file.pixelLimit;
+  if (pixels <= most) return;
+  const [found, limit] = [pixels, most].map((n) => n.toLocaleString("en-US"));
+  throw broken(
+    file,
+    `has frames of ${found} pixels in all, and the limit is ${limit}; raise the option pixelLimit to decode it`,
+  );
 }
 
 /** Pixels that go through the kernel's memory at once: few enough to stay in the cache. */

@@ -22,27 +22,37 @@ const READ = 65536;
 /** Pixels, or bytes of the file, that are done between two yields. */
 const STRETCH = 1 << 17;
 
-/** The parts before the pixels. */
-interface Header {
-  readonly width: number;
-  readonly height: number;
-  /** Left, top, width, height of the frame, inside width × height. */
+/** A frame's rows and codes. */
+export interface GifFrame {
+  /** Left, top, width, height of the frame, inside the picture. */
   readonly frame: readonly [number, number, number, number];
   readonly isInterlaced: boolean;
-  /** The index of what no frame covers. */
-  readonly background: number;
-  /** RGB of 256 colours. */
-  readonly colours: Uint8Array;
   readonly codeBits: number;
   /** Where the blocks of codes begin. */
   readonly from: number;
 }
 
+/** The parts before the pixels of the first frame. */
+interface Header extends GifFrame {
+  readonly width: number;
+  readonly height: number;
+  /** The index of what no frame covers. */
+  readonly background: number;
+  /** RGB of 256 colours. */
+  readonly colours: Uint8Array;
+  /** The index that is not drawn, if there is one, and how the frame goes before the next one is drawn. */
+  readonly transparency: number | undefined;
+  readonly disposal: number;
+}
+
 /** @throws Error: one sentence, for a file that is truncated, corrupt or too large. */
 export function* readGif(file: ImageFile): Slices<StoredImage> {
-  const header = yield* readHeader(file);
-  const { width, height, frame, isInterlaced, background, colours } = header;
-  const [left, top, columns, rows] = frame;
+  return yield* drawFirst(file, yield* readHeader(file));
+}
+
+/** The picture with the first frame on it. */
+export function* drawFirst(file: ImageFile, header: Header): Slices<StoredImage> {
+  const { width, height, background, colours } = header;
   const indices = yield* readCodes(file, header);
 
   const data = new Uint8Array(3 * width * height);
@@ -53,6 +63,19 @@ export function* readGif(file: ImageFile): Slices<StoredImage> {
       if (i % STRETCH === 0) yield;
     }
   }
+  yield* drawIndices(data, width, header, indices, colours);
+  return { data, width, height, orientation: 1 };
+}
+
+/** Draws a frame on RGB of so many columns, but for the index that is transparent. */
+export function* drawIndices(
+  data: Uint8Array,
+  width: number,
+  { frame: [left, top, columns, rows], isInterlaced }: GifFrame,
+  indices: Uint8Array,
+  colours: Uint8Array,
+  transparency?: number,
+): Slices<void> {
   let done = 0;
   let from = 0;
   for (const [first, step] of isInterlaced ? PASSES : ([[0, 1]] as const)) {
@@ -61,7 +84,9 @@ export function* readGif(file: ImageFile): Slices<StoredImage> {
       for (let x = 0; x < columns; ) {
         const end = Math.min(columns, x + STRETCH);
         for (done += end - x; x < end; x++, to += 3) {
-          const at = 3 * indices[from++]!;
+          const index = indices[from++]!;
+          if (index === transparency) continue;
+          const at = 3 * index;
           data[to] = colours[at]!;
           data[to + 1] = colours[at + 1]!;
           data[to + 2] = colours[at + 2]!;
@@ -72,13 +97,12 @@ export function* readGif(file: ImageFile): Slices<StoredImage> {
       }
     }
   }
-  return { data, width, height, orientation: 1 };
 }
 
-const truncated = (file: ImageFile) =>
+export const truncated = (file: ImageFile) =>
   broken(file, `ends before its last row; ${file.bytes.length.toLocaleString("en-US")} bytes were read`);
 
-function* readHeader(file: ImageFile): Slices<Header> {
+export function* readHeader(file: ImageFile): Slices<Header> {
   const { bytes } = file;
   const view = viewOf(bytes);
   if (bytes.length < 13) throw truncated(file);
@@ -104,6 +128,7 @@ function* readHeader(file: ImageFile): Slices<Header> {
   let palette = readPalette(bytes[10]!);
   let background = 0;
   let isTransparent = false;
+  let disposal = 0;
   for (let seen = at; bytes[at] !== 0x2c; ) {
     if (at >= bytes.length) throw truncated(file);
     if (bytes[at] === 0x3b) throw broken(file, "is a GIF without a frame");
@@ -119,6 +144,7 @@ function* readHeader(file: ImageFile): Slices<Header> {
       const needed = block[0]! & 1 ? 4 : 3;
       if (block.length < needed)
         throw broken(file, `has a GIF control block of ${block.length} bytes; ${needed} are needed`);
+      disposal = (block[0]! >> 2) & 7 || disposal;
       if (block[0]! & 1) {
         background = block[3]!;
         isTransparent = true;
@@ -150,13 +176,15 @@ function* readHeader(file: ImageFile): Slices<Header> {
   const isInterlaced = (flags & 64) !== 0;
   const colours = expandPalette(palette);
   if (file.alpha === "white" && isTransparent) colours.fill(255, 3 * background, 3 * background + 3);
-  return { width, height, frame: [left, top, columns, rows], isInterlaced, background, colours, codeBits, from: at };
+  const transparency = isTransparent ? background : undefined;
+  const frame = [left, top, columns, rows] as const;
+  return { width, height, frame, isInterlaced, background, colours, transparency, disposal, codeBits, from: at };
 }
 
-const isGray = (palette: Uint8Array) => palette.every((value, i) => value === Math.floor(i / 3));
+export const isGray = (palette: Uint8Array) => palette.every((value, i) => value === Math.floor(i / 3));
 
 /** 256 colours: those that are missing are black; without a palette, or with one that says the same, all are gray. */
-function expandPalette(palette: Uint8Array | undefined): Uint8Array {
+export function expandPalette(palette: Uint8Array | undefined): Uint8Array {
   const colours = new Uint8Array(768);
   if (!palette || isGray(palette)) return colours.map((_, i) => Math.floor(i / 3));
   colours.set(palette);
@@ -164,7 +192,7 @@ function expandPalette(palette: Uint8Array | undefined): Uint8Array {
 }
 
 /** The frame's indices, row by row as they are stored: Lempel-Ziv-Welch with codes of growing length. */
-function* readCodes(file: ImageFile, { frame, codeBits, from }: Header): Slices<Uint8Array> {
+export function* readCodes(file: ImageFile, { frame, codeBits, from }: GifFrame): Slices<Uint8Array> {
   const { bytes } = file;
   const [, , columns, rows] = frame;
   // A code of at least two bits makes at most 4,096 pixels.

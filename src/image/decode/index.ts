@@ -8,6 +8,7 @@ import { kept } from "../upright.js";
 import {
   type Alpha,
   broken,
+  type FramesReader,
   type ImageFile,
   PIXEL_LIMIT,
   type Readable,
@@ -88,6 +89,37 @@ export async function decodeFor<T>(
   }
   const late = () => broken(file, `takes more than the ${timeout} ms of the option decodeTimeout${size}`);
   return inSlices(work, { signal, timeout }, late);
+}
+
+/** How to load the reader of an animation's frames. */
+const FRAME_READERS: Partial<Record<OwnFormat, () => Promise<FramesReader>>> = {
+  GIF: async () => (await import("./gif-frames.js")).readGifFrames,
+  WebP: async () => (await import("./webp-frames.js")).readWebpFrames,
+};
+
+/**
+ * Decodes frames of an animation, as Pillow shows them, and makes something of each; of other files there is one.
+ * @param choose gives the numbers of those that are wanted of so many, in their order, from 0; it may throw.
+ * @throws Error as `decode`.
+ */
+export async function decodeFramesFor<T>(
+  bytes: Uint8Array,
+  options: Parameters<typeof decodeFor>[1],
+  choose: (frames: number) => readonly number[],
+  use: (image: Readable) => Slices<T>,
+): Promise<T[]> {
+  const { pixelLimit = PIXEL_LIMIT, alpha, signal, decodeTimeout: timeout, label = "the image" } = options;
+  const format = ownFormatOf(bytes);
+  const frames = format && FRAME_READERS[format];
+  if (!frames) {
+    const made = await decodeFor(bytes, options, use);
+    return choose(1).map(() => made);
+  }
+  const read = await frames();
+  const file: ImageFile = { bytes, label, pixelLimit };
+  if (alpha === "white") throw broken(file, "is an animation, which is not laid on white; give its frames as images");
+  const late = () => broken(file, `takes more than the ${timeout} ms of the option decodeTimeout`);
+  return inSlices(() => read(file, choose, use), { signal, timeout }, late);
 }
 
 /** The error for a file of no format that is decoded here. */

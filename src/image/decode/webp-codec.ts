@@ -18,7 +18,8 @@ export interface WebpDecoder {
     out: number,
     stride: number,
     end: number,
-    isOnWhite: number,
+    /** RGB (0), that laid on white (1), or alpha alone, a byte a pixel (2). */
+    kind: number,
   ): number;
   alpha_blend_begin(
     data: number,

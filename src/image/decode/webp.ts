@@ -10,7 +10,7 @@ import { borrowDecoder } from "./webp-codec.js";
 
 /** Four letters as they lie in the file. */
 const tag = (letters: string) => viewOf(new TextEncoder().encode(letters)).getUint32(0);
-const [VP8X, VP8, VP8L, ALPH] = [tag("VP8X"), tag("VP8 "), tag("VP8L"), tag("ALPH")];
+export const [VP8X, VP8, VP8L, ALPH] = [tag("VP8X"), tag("VP8 "), tag("VP8L"), tag("ALPH")];
 const [ANIM, ANMF, EXIF, XMP] = [tag("ANIM"), tag("ANMF"), tag("EXIF"), tag("XMP ")];
 
 /** Flags of VP8X; the other bits of the first byte must be 0, but for that of a color profile. */
@@ -19,10 +19,10 @@ const XMP_FLAG = 4;
 const EXIF_FLAG = 8;
 const ALPHA_FLAG = 16;
 const UNKNOWN_FLAGS = 0xc1;
-const ALPHA_BIT = 1 << 28;
+export const ALPHA_BIT = 1 << 28;
 
 /** A chunk of RIFF, whose payload lies from `start` to `end` and, with the byte that makes it even, to `next`. */
-interface Chunk {
+export interface Chunk {
   tag: number;
   start: number;
   end: number;
@@ -30,7 +30,7 @@ interface Chunk {
 }
 
 /** A picture in the file: VP8 (lossy, with ALPH for its alpha) or VP8L (lossless), and its place on the canvas. */
-interface Frame {
+export interface Frame {
   image: Chunk;
   alpha?: Chunk;
   left: number;
@@ -39,11 +39,23 @@ interface Frame {
   height: number;
 }
 
-interface Container {
+/** A frame of an animation. */
+export interface AnimatedFrame extends Frame {
+  /** True if it covers what is under it, even where it is transparent; and if its part of the canvas is transparent behind it. */
+  readonly covers?: boolean;
+  readonly disposes?: boolean;
+}
+
+/** Most frames of an animation, each of which takes some memory, where all are asked for. */
+const MOST_FRAMES = 1 << 16;
+
+export interface Container {
   /** Sides of the canvas. */
   width: number;
   height: number;
   frame: Frame;
+  /** All of an animation's, if they are asked for; else the one. */
+  frames: readonly AnimatedFrame[];
   /** True if Pillow has it with alpha, as the file says. */
   hasAlpha: boolean;
   orientation: number;
@@ -53,7 +65,7 @@ interface Container {
 const CHUNKS = 1 << 12;
 
 /** All chunks are checked, and all frames of an animation, as libwebp's demuxer does before the first is decoded. */
-function* readContainer(file: ImageFile): Slices<Container> {
+export function* readContainer(file: ImageFile, all = false): Slices<Container> {
   const { bytes } = file;
   const view = viewOf(bytes);
   const end = view.getUint32(4, true) + 8;
@@ -134,7 +146,7 @@ function* readContainer(file: ImageFile): Slices<Container> {
     const frame = complete({ ...readFrame(), alpha: undefined }, 0, 0);
     // Of VP8L a bit behind the size says it.
     const hasAlpha = first.tag === VP8L && (view.getUint32(first.start + 1, true) & ALPHA_BIT) !== 0;
-    return { width, height, frame, hasAlpha, orientation: 1 };
+    return { width, height, frame, frames: [frame], hasAlpha, orientation: 1 };
   }
 
   if (first.end - first.start !== 10) throw broken(file, "has a WebP chunk VP8X that is not of 10 bytes");
@@ -144,6 +156,7 @@ function* readContainer(file: ImageFile): Slices<Container> {
   checkSize(file, width, height);
   const isAnimated = (flags & ANIMATION_FLAG) !== 0;
 
+  const frames: AnimatedFrame[] = [];
   let frame: Frame | undefined;
   let hasAnim = false;
   let exif: Chunk | undefined;
@@ -185,6 +198,10 @@ function* readContainer(file: ImageFile): Slices<Container> {
         throw broken(file, `has a frame of ${size}, which is not inside its ${width}×${height} pixels`);
       }
       frame ??= counted;
+      if (!all) continue;
+      if (frames.length === MOST_FRAMES) throw broken(file, `has more than ${MOST_FRAMES} frames`);
+      const flags = bytes[start + 15]!;
+      frames.push({ ...counted, covers: (flags & 2) !== 0, disposes: (flags & 1) !== 0 });
     } else {
       if (tag === ANIM) {
         if (next - start < 6) throw broken(file, "has a WebP chunk ANIM of less than 6 bytes");
@@ -201,7 +218,8 @@ function* readContainer(file: ImageFile): Slices<Container> {
     exif && bytes.subarray(exif.start, exif.end),
     xmp && new TextDecoder("latin1").decode(bytes.subarray(xmp.start, xmp.end)),
   );
-  return { width, height, frame, hasAlpha: (flags & ALPHA_FLAG) !== 0, orientation };
+  const own = frames.length > 0 ? frames : [frame];
+  return { width, height, frame, frames: own, hasAlpha: (flags & ALPHA_FLAG) !== 0, orientation };
 }
 
 /** Faults, by their numbers in assembly/webp/status.ts. */
@@ -215,9 +233,9 @@ const FAULTS: Readonly<Record<number, string>> = {
 };
 
 /** Memory beside the data and 12 bytes a pixel: the module's tables, rows, and codes. */
-const ROOM = 48 << 20;
+export const ROOM = 48 << 20;
 /** Bytes that WebAssembly can address, less a page. */
-const MOST = 2 ** 32 - 2 ** 16;
+export const MOST = 2 ** 32 - 2 ** 16;
 
 /** Reads the pixels, of a canvas that is black where the frame is not, or transparent. */
 export function* readWebp(file: ImageFile): Slices<StoredImage> {
@@ -294,7 +312,7 @@ function* whiten(pixels: Uint8Array): Slices<void> {
 }
 
 /** Calls a step of the decoder until it is done. */
-function* run(file: ImageFile, what: string, begun: number, step: () => number): Slices<void> {
+export function* run(file: ImageFile, what: string, begun: number, step: () => number): Slices<void> {
   for (let status = begun; status !== 1; status = step()) {
     if (status < 0) throw broken(file, `has ${what} ${FAULTS[status]}`);
     yield;
@@ -305,7 +323,7 @@ function* run(file: ImageFile, what: string, begun: number, step: () => number):
  * Alpha that is dropped changes no color, but as in Pillow it must be right.
  * @param begin begins to decode it, from the address on, as an image of VP8L.
  */
-function* checkAlpha(
+export function* checkAlpha(
   file: ImageFile,
   { start, end }: Chunk,
   pixels: number,
