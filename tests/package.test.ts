@@ -25,6 +25,7 @@ test("the package holds the compiled library, its declarations, the default mode
     "models/default/compare.svg",
     "models/default/config.json",
     "models/default/model.safetensors",
+    "models/default/photos.svg",
     "package.json",
   ]);
   const unexpected = compiled.filter((path) => {
@@ -74,7 +75,7 @@ test("the package is small: an engine of 1.12 MB, images of 0.52 MB, and what li
       ),
   );
   assert.ok(rest < 1.12e6, `${rest} bytes of engine`);
-  assert.ok(bytes(isDocument) < 0.11e6, `${bytes(isDocument)} bytes of documents`);
+  assert.ok(bytes(isDocument) < 0.12e6, `${bytes(isDocument)} bytes of documents`);
   assert.ok(bytes(isCollection) < 0.11e6, `${bytes(isCollection)} bytes of collections`);
   assert.ok(bytes(isJob) < 0.04e6, `${bytes(isJob)} bytes of jobs`);
   assert.ok(bytes(isHub) < 0.06e6, `${bytes(isHub)} bytes of Hub`);

@@ -2,6 +2,7 @@
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
 import { nextTask } from "../waiting.js";
 import { addBottleneck, type Bottleneck } from "./bottleneck.js";
+import { addExpert, type Experts } from "./experts.js";
 import { attendInWindows, type Continuous, decomposedOf, mapsOf, type Tables, type WindowOf } from "./windows.js";
 
 /** Sizes of a transformer encoder. Names as in Dosovitskiy et al. 2021, table 1 and section 3.1. */
@@ -56,13 +57,6 @@ export interface Mlp {
   /** mlpWidth → D, or to its first columns, whose others are an expert's. */
   readonly out: Linear;
   readonly experts: Experts | undefined;
-}
-
-/** Layers to the last columns of z, one for each data set that the model was trained on (ViTPose+, Xu et al. 2023). */
-export interface Experts {
-  readonly layers: readonly Linear[];
-  /** First column of z that they are added to; their outputs before their own are zeros, up to a multiple of 8 columns. */
-  readonly column: number;
 }
 
 /** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
@@ -259,11 +253,8 @@ export async function encode(
     if (branch.kind === "norm") return void backend.layerNorm(z, z, branch.norm);
     if (branch.kind === "bottleneck") return void addBottleneck(backend, z, branch, activation, places.grid!);
     const { out, subNorm, norm } = branch;
-    if (branch.kind === "mlp" && branch.experts) {
-      const { layers, column } = branch.experts;
-      backend.linear(z, y, out, { accumulate: true, column: 0 });
-      backend.linear(z, y, layers[dataset]!, { accumulate: true, column });
-    } else if (postNorm === "branch") {
+    if (branch.kind === "mlp" && branch.experts) addExpert(backend, z, y, out, branch.experts, dataset);
+    else if (postNorm === "branch") {
       backend.linear(a.added!, y, out, { norm: subNorm });
       backend.layerNorm(z, a.added!, norm, { accumulate: true });
     } else backend.linear(z, y, out, { norm: subNorm, accumulate: true });
