@@ -350,6 +350,7 @@ const ADDED: readonly (readonly [what: string, ...parts: string[]])[] = [
   [
     "ViTPose and ViTPose+",
     "heads/heatmaps.ts",
+    "vit/experts.ts",
     "checkpoint/families/vitpose.ts",
     "image/affine.ts",
     "tasks/pose.ts",

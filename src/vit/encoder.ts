@@ -1,6 +1,7 @@
 /** The transformer encoder of either tower: equations 2 and 3 of Dosovitskiy et al. 2021, block by block. */
 import type { Activation, Backend, Linear, Tensor as Matrix, Norm, Pairs } from "../backend.js";
 import { nextTask } from "../waiting.js";
+import { addExpert, type Experts } from "./experts.js";
 import { type Further, runFurther } from "./further.js";
 import { attendInWindows, type Continuous, decomposedOf, mapsOf, type Tables, type WindowOf } from "./windows.js";
 
@@ -56,13 +57,6 @@ export interface Mlp {
   /** mlpWidth → D, or to its first columns, whose others are an expert's. */
   readonly out: Linear;
   readonly experts: Experts | undefined;
-}
-
-/** Layers to the last columns of z, one for each data set that the model was trained on (ViTPose+, Xu et al. 2023). */
-export interface Experts {
-  readonly layers: readonly Linear[];
-  /** First column of z that they are added to; their outputs before their own are zeros, up to a multiple of 8 columns. */
-  readonly column: number;
 }
 
 /** Steps of a block; branches of a step read the same z and are added together: [[MSA], [MLP]] in a plain ViT. */
@@ -258,11 +252,8 @@ export async function encode(
       return void runFurther(backend, z, branch, activation, places);
     }
     const { out, subNorm, norm } = branch;
-    if (branch.kind === "mlp" && branch.experts) {
-      const { layers, column } = branch.experts;
-      backend.linear(z, y, out, { accumulate: true, column: 0 });
-      backend.linear(z, y, layers[dataset]!, { accumulate: true, column });
-    } else if (postNorm === "branch") {
+    if (branch.kind === "mlp" && branch.experts) addExpert(backend, z, y, out, branch.experts, dataset);
+    else if (postNorm === "branch") {
       backend.linear(a.added!, y, out, { norm: subNorm });
       backend.layerNorm(z, a.added!, norm, { accumulate: true });
     } else backend.linear(z, y, out, { norm: subNorm, accumulate: true });
