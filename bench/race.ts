@@ -13,6 +13,8 @@ const ROUNDS = 7;
 const MOST_MS = 45_000;
 /** What is timed for the peak: about 30 ms, as long as a phase of the work that it is compared with. */
 const PEAK: Work = { kind: "gemm", inputs: 2048, outputs: 2048 };
+/** Operations of the largest work beside which as many are timed for the peak: two seconds. */
+const MOST_FLOPS = 1e11;
 /**
  * Largest difference of two engines' results, relative to the largest value, that passes for the same maths: f32 sums in
  * another order; int8 rounds otherwise (0.05 seen); two decoders and resizers of a photo (0.03 seen); onnxruntime's
@@ -108,7 +110,7 @@ export async function race(work: Work, racers: readonly Racer[], peaks: Peaks): 
   const runners: { racer: Racer; prepared: Prepared }[] = [];
   const refused: (Entry & Refusal)[] = [];
   // Of work that takes seconds a part will do.
-  const timed = work.kind === "dense" || work.kind === "folder" ? PEAK : work;
+  const timed = work.kind === "dense" || work.kind === "folder" || flops > MOST_FLOPS ? PEAK : work;
   for (const { process } of peaks) await process.ask({ work: timed, setup: PLAIN });
   for (const racer of racers) {
     const { process, ...entry } = racer;
