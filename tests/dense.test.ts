@@ -24,8 +24,8 @@ const HEAD =
   /^(head|neck|decoder|decode_head|fpn\d|mask_decoder|prompt_encoder|vision_encoder\.neck|mask_head|upscale_block|class_predictor|query|box_head|class_head|objectness_head|bbox_predictor|class_labels_classifier)\b/;
 const UNREAD = /num_batches_tracked$|fusion_stage\.layers\.0\.residual_layer1/;
 
-/** Encoders in stages have no head of their own, nor has a backbone. */
-const ALONE = /swin|hiera|vitdet/;
+/** Encoders in stages and of videos have no head but a classifier, and a backbone has none. */
+const ALONE = /swin|hiera|vitdet|videomae|vivit|timesformer/;
 
 for (const folder of [...DENSE_ROOTS[0]!.folders.filter((name) => !ALONE.test(name)), ...DETECTORS]) {
   test(`${basename(folder)}: a tensor of the head that is missing or of another shape is one sentence`, async () => {
