@@ -401,6 +401,11 @@ function engineOf(
     similarity: placement.weights.similarity,
     tokenize,
     async forward(inputs, outputs, check, { images = 1, ...options } = {}) {
+      if (images > 1 && lanes.passing > 0) {
+        // A pass that shares its ops among all threads takes many times as long beside others.
+        await last;
+        check();
+      }
       const there = images > 1 ? await lanes.run(images, inputs, outputs, options) : undefined;
       if (there) {
         checkFinite(name, there);

@@ -32,8 +32,6 @@ export interface PassJob extends Omit<ForwardOptions, "signal"> {
   readonly wanted: readonly OutputName[];
   /** True if it may be ended between two blocks. */
   readonly endable: boolean;
-  /** Passes of a list are ended together. */
-  readonly list: number;
 }
 
 /** A model to join, a job, or the end of one that nobody waits for any more. */
@@ -89,21 +87,21 @@ const APART: readonly OutputName[] = [
   ...(["logits", "preLogits", "pooled", "lastHiddenState", "imageFeatures", "imageEmbeds"] as const),
 ];
 
-/** Tells whether a pass is of one image, which others of its list may join. */
+/** Tells whether a pass is of one image, which others may join: of its list, or of other calls. */
 const joinable = ({ inputs, wanted }: PassJob): boolean =>
   Object.keys(inputs).join() === "pixelValues" &&
   inputs.pixelValues!.dims[0] === 1 &&
   wanted.every((name) => APART.includes(name));
 
 /** All that passes of a batch have in common. */
-const keyOf = ({ list, wanted, blocks, interpolatePositions, inputs }: PassJob): string =>
-  JSON.stringify([list, wanted, blocks, interpolatePositions, inputs.pixelValues!.dims]);
+const keyOf = ({ wanted, blocks, interpolatePositions, inputs }: PassJob): string =>
+  JSON.stringify([wanted, blocks, interpolatePositions, inputs.pixelValues!.dims]);
 
 /** Runs passes as a batch, and gives what each would have given by itself, to the bit. */
 async function run(batch: readonly PassJob[], signal: AbortSignal): Promise<PassAnswer["outputs"][]> {
   const { backend, model, forward } = joined!;
-  const { inputs, wanted, endable, ...options } = batch[0]!;
-  const own = endable ? { ...options, signal } : options;
+  const { inputs, wanted, endable: _, ...options } = batch[0]!;
+  const own = batch.some(({ endable }) => endable) ? { ...options, signal } : options;
   const images = batch.map((job) => job.inputs.pixelValues!);
   try {
     const all = images.length === 1 ? inputs : { pixelValues: together(images) };
@@ -136,17 +134,36 @@ const passes: PassJob[] = [];
 /** Controllers that end the jobs which are under way or wait, by their id. */
 const ends = new Map<number, AbortController>();
 let busy = false;
+/** Images decoded since the last pass. */
+let decoded = 0;
 
-/** Passes that are next, unless images are to be decoded first: while there are fewer than a batch takes. */
+/**
+ * Passes that are next, unless images are to be decoded first: one between two passes, so that none waits for all that come behind it, and
+ * while a batch takes more passes than there are as many as it takes.
+ */
 function nextBatch(): PassJob[] | undefined {
   const [first] = passes;
   if (!first) return undefined;
   const size = joinable(first) ? joined!.model.batch : 1;
   const batch = size === 1 ? [first] : passes.filter((job) => joinable(job) && keyOf(job) === keyOf(first));
-  if (batch.length < size && pixels.length > 0) return undefined;
+  if (pixels.length > 0 && decoded < (batch.length < size ? size : 1)) return undefined;
+  decoded = 0;
   const taken = batch.slice(0, size);
   for (const job of taken) passes.splice(passes.indexOf(job), 1);
   return taken;
+}
+
+/** A signal that ends when those of all of the jobs have: the others go on without one that is ended. */
+function endOf(jobs: readonly PassJob[]): AbortSignal {
+  const end = new AbortController();
+  const left = new Set(jobs.map(({ id }) => ends.get(id)!.signal));
+  for (const signal of left) {
+    signal.addEventListener("abort", () => {
+      left.delete(signal);
+      if (left.size === 0) end.abort(signal.reason);
+    });
+  }
+  return end.signal;
 }
 
 /** Does what waits, one after the other: not more than one encoded image at a time. */
@@ -156,16 +173,18 @@ async function workOff(answer: (given: LaneAnswer, transfer?: Transferable[]) =>
   for (;;) {
     const batch = nextBatch();
     if (batch) {
-      const { signal } = ends.get(batch[0]!.id)!;
-      const results = signal.aborted ? batch.map(() => signal.reason as Error) : await run(batch, signal);
+      const wanted = batch.filter(({ id }) => !ends.get(id)!.signal.aborted);
+      const results = wanted.length > 0 ? await run(wanted, endOf(wanted)) : [];
       const { activations } = joined!.backend.memory;
-      for (const [i, { id }] of batch.entries()) {
-        answer({ id, outputs: results[i]!, activations });
-        ends.delete(id);
+      for (const job of batch) {
+        const outputs = results[wanted.indexOf(job)] ?? (ends.get(job.id)!.signal.reason as Error);
+        answer({ id: job.id, outputs, activations });
+        ends.delete(job.id);
       }
     } else {
       const job = pixels.shift();
       if (!job) break;
+      decoded++;
       const { signal } = ends.get(job.id)!;
       const made = signal.aborted ? undefined : await work(job, signal);
       answer({ id: job.id, pixels: made }, made && "data" in made ? [made.data.buffer as ArrayBuffer] : []);

@@ -73,15 +73,6 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
   let started = 0;
   let ids = 0;
   let disposed = false;
-  const lists = new WeakMap<AbortSignal, number>();
-
-  /** The number of all passes that a signal ends; 0 of those that none does. */
-  function listOf(signal: AbortSignal | undefined): number {
-    if (!signal) return 0;
-    const list = lists.get(signal) ?? ++ids;
-    lists.set(signal, list);
-    return list;
-  }
 
   async function start(model: LaneModel | undefined): Promise<void> {
     const onMessage = (message: unknown) => {
@@ -195,7 +186,6 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
       const own = made !== inputs && made.pixelValues?.data.buffer;
       const job: PassJob = {
         id: ids++,
-        list: listOf(signal),
         inputs: made,
         wanted,
         endable: signal !== undefined,
