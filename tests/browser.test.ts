@@ -42,6 +42,8 @@ for (const browser of ["chromium", "firefox-esr"] as const) {
         "texts",
         "boxes",
         "masks",
+        "clips",
+        "mattes",
       ] as const;
       const found = await visit(browser, [...tasks], { isolated: true });
       using model = await load(FIXTURE, { threads: 2 });
@@ -109,6 +111,27 @@ for (const browser of ["chromium", "firefox-esr"] as const) {
       assert.deepEqual([masks.once.length, masks.intact], [3, 16 * 6 * 6]);
       assert.match(masks.outside.message, /^segment: a point must be on the photo of 9×17 pixels; got 99, 4$/);
       assert.match(masks.unread.message, /^image: /);
+
+      const { clips } = found;
+      using videos = await load("tests/fixtures/dense/hf-videomae");
+      const still = `${IMAGES}/rgb-8.png`;
+      same(clips.animation, logitsOf(await videos.classify(`${IMAGES}/moving.gif`)), "an animation");
+      const clip6 = logitsOf(await videos.classify({ frames: Array(6).fill(still) }));
+      for (const logits of clips.frames) same(logits, clip6, "frames");
+      assert.match(clips.still.message, /must have at least 6 frames, .*; got 1$/);
+      assert.match(clips.few.message, /must have at least 6 frames, .*; got 2$/);
+      assert.ok(clips.intact > 0);
+
+      const { mattes } = found;
+      using vitmatte = await load("tests/fixtures/dense/hf-vitmatte");
+      const { data, width, height } = await vitmatte.matte(photo, { trimap: `${IMAGES}/trimap.png` });
+      for (const got of [mattes.one, mattes.list[0]!]) {
+        assert.deepEqual(got.size, [width, height]);
+        assertClose(Float32Array.from(got.data), data, 1e-4);
+      }
+      assert.notDeepEqual(mattes.list[1]!.data, mattes.one.data);
+      assert.match(mattes.none.message, /^matte: trimap must be an image/);
+      assert.equal(mattes.intact, 37 * 29);
 
       await checkErrors(errors, model);
       const [read, ...unread] = errors.results;

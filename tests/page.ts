@@ -6,10 +6,12 @@ import {
   type ImageInput,
   type LoadOptions,
   load,
+  type Matte,
   type Model,
   type Prediction,
   type Progress,
   type Segmentation,
+  trimapOf,
 } from "../src/index.js";
 import type { Ran } from "./page.gpu.js";
 
@@ -126,6 +128,47 @@ const TASKS = {
       unread: await failureOf(sam.prepare(document.body as never)),
     };
     sam.dispose();
+    return found;
+  },
+
+  /** Clips: an animation as a Blob, and frames as what a page draws. */
+  async clips() {
+    const folder = `${FIXTURES}/dense/hf-videomae`;
+    const model = await load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+    const still = `${FIXTURES}/image/rgb-8.png`;
+    const frame = await createImageBitmap(await (await fetch(still)).blob());
+    const frames = Array.from({ length: 6 }, (_, i) => (i % 2 === 0 ? frame : still));
+    const found = {
+      animation: logitsOf(await model.classify(await (await fetch(`${FIXTURES}/image/moving.gif`)).blob())),
+      frames: (await model.classify([{ frames }, { frames }])).map(logitsOf),
+      still: await failureOf(model.classify(still)),
+      few: await failureOf(model.classify({ frames: frames.slice(0, 2) })),
+      intact: frame.width,
+    };
+    model.dispose();
+    return found;
+  },
+
+  /** Objects cut out by trimaps, which are options: a Blob, levels, and none. */
+  async mattes() {
+    const folder = `${FIXTURES}/dense/hf-vitmatte`;
+    const model = await load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+    const image = `${FIXTURES}/image/rgb-420.jpg`;
+    const trimap = await (await fetch(`${FIXTURES}/image/trimap.png`)).blob();
+    const mask = { width: 37, height: 29, data: Uint8Array.from({ length: 37 * 29 }, (_, i) => Number(i % 37 < 20)) };
+    const levels = trimapOf(mask, { width: 3 });
+    const plain = ({ data, cutout, width, height }: Matte) => ({
+      data: [...data],
+      size: [width, height],
+      bytes: cutout.length,
+    });
+    const found = {
+      one: plain(await model.matte(image, { trimap })),
+      list: (await model.matte([image, image], { trimap: [trimap, levels] })).map(plain),
+      none: await failureOf(model.matte(image, {})),
+      intact: levels.data.length,
+    };
+    model.dispose();
     return found;
   },
 
