@@ -271,7 +271,7 @@ suite("what is in a bundle", { skip: noBundlers }, () => {
     classifying: 'await vit.classify("photo.jpg")',
     embedding: 'await vit.embed("photo.jpg")',
   })) {
-    test(`${what} one image loads 157 kB gzip besides its codec, 20 kB of them at first`, (t) => {
+    test(`${what} one image loads 175 kB gzip besides its codec, 20 kB of them at first`, (t) => {
       cpSync("tests/fixtures/image/rgb-420.jpg", join(project, "photo.jpg"));
       const { initial, loaded, modules, gzip } = bundle(`import { load } from "vitrail";
 const vit = await load("node_modules/vitrail/models/default");
@@ -291,7 +291,7 @@ console.log(${code});
       );
       t.diagnostic(`${gzip(initial)} bytes gzip at first, ${gzip(all)} in ${all.length} files`);
       assert.ok(gzip(initial) < 20_000, `${gzip(initial)} bytes at first`);
-      assert.ok(gzip(all) < 157_000, `${gzip(all)} bytes`);
+      assert.ok(gzip(all) < 175_000, `${gzip(all)} bytes`);
     });
   }
 
