@@ -217,7 +217,7 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
     assert.equal(await text(".bars dt"), label);
     assert.equal(await text(".bars .value"), percent);
     assert.equal(await page.run(`document.querySelectorAll(".heads button").length`), 48);
-    assert.ok(bytes < 430_000, `${bytes} bytes`);
+    assert.ok(bytes < 400_000, `${bytes} bytes`);
     assert.deepEqual(elsewhere, []);
     assert.deepEqual(errors, []);
     assert.deepEqual(await shifted(), []);
