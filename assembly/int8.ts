@@ -10,7 +10,7 @@
 // vector of ones, add: V8's own lowering rebuilds the ones each time) elsewhere, `dot16` without relaxed SIMD. The host
 // measures, as they give the same integers. Rounding is the addition of 1.5·2^23, ties to even; the product before it
 // rounds by itself, so no madd. Exact, no bound: every f32 operation rounds once, in the order given there.
-import { constant, EXP2, exp2 } from "./math";
+import { constant, EXP2, exp2, largestOf, sumOf, sumOfIntegers } from "./math";
 import { INTEGER_PANELS, INTEGER_ROWS, integerTile } from "./tiles.gen";
 
 /** Largest magnitudes that count as a row of zeros. */
@@ -107,17 +107,9 @@ function magnitudeOf(x: usize, k: usize): f32 {
   }
   m = f32x4.pmax(f32x4.pmax(m, m1), f32x4.pmax(m2, m3));
   for (const whole = (k & ~3) << 2; i < whole; i += 16) m = f32x4.pmax(m, f32x4.abs(v128.load(x + i)));
-  let largest = largestLane(m);
+  let largest = largestOf(m);
   for (; i < k << 2; i += 4) largest = max(largest, abs(load<f32>(x + i)));
   return largest;
-}
-
-// @ts-ignore: decorator
-@inline
-function largestLane(m: v128): f32 {
-  m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 2, 3, 0, 1));
-  m = f32x4.pmax(m, v128.shuffle<i32>(m, m, 1, 0, 3, 2));
-  return f32x4.extract_lane(m, 0);
 }
 
 /** Integers of a row, four bytes (or two pairs of i16) every `step` bytes. Returns their sum. */
@@ -135,7 +127,7 @@ function quantizeRow(a: usize, step: usize, x: usize, k: usize, inverse: f32): i
     a = storeEight(a, step, v0, v1);
     a = storeEight(a, step, v2, v3);
   }
-  let sum = sumOf(sums);
+  let sum = sumOfIntegers(sums);
   for (; i < k << 2; i += 16) {
     for (let e: usize = 0; e < 4; e++) {
       const q = i + (e << 2) < k << 2 ? <i32>nearest<f32>(load<f32>(x + i + (e << 2)) * inverse) : 0;
@@ -216,12 +208,8 @@ export function quantizeExponentials(tile: u32, a: usize, i: usize, x: usize, co
     }
   }
   store<f32>(a + (i << 2), 1);
-  store<i32>(a + ((rows + i) << 2), -64 * sumOf(sums));
-  return (
-    f32x4.extract_lane(total, 0) +
-    f32x4.extract_lane(total, 1) +
-    (f32x4.extract_lane(total, 2) + f32x4.extract_lane(total, 3))
-  );
+  store<i32>(a + ((rows + i) << 2), -64 * sumOfIntegers(sums));
+  return sumOf(total);
 }
 
 /** p + 128 of what `quantizeExponentials` wrote: row `i`, number k. */
@@ -229,14 +217,6 @@ export function quantizedExponential(tile: u32, a: usize, i: usize, k: usize): f
   const rows = integerTileRows(tile);
   if (ASC_FEATURE_RELAXED_SIMD) return <f32>(load<i8>(a + 8 * rows + (k >> 2) * (rows << 2) + (i << 2) + (k & 3)) + 128);
   return <f32>(load<i16>(a + 8 * rows + (k >> 1) * (rows << 2) + (i << 2) + ((k & 1) << 1)) + 128);
-}
-
-// @ts-ignore: decorator
-@inline
-function sumOf(x: v128): i32 {
-  return (
-    i32x4.extract_lane(x, 0) + i32x4.extract_lane(x, 1) + (i32x4.extract_lane(x, 2) + i32x4.extract_lane(x, 3))
-  );
 }
 
 /**
@@ -271,8 +251,8 @@ export function quantizeWeight(
         most4 = f32x4.pmax(most4, v);
         least4 = f32x4.pmin(least4, v);
       }
-      const high = largestLane(most4);
-      const low = largestLane(f32x4.neg(least4));
+      const high = largestOf(most4);
+      const low = largestOf(f32x4.neg(least4));
       if (max(high, low) < LEAST) {
         inverse = 0;
       } else {

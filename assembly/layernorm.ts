@@ -8,6 +8,7 @@
 //
 // Without shift: RMSNorm (Zhang & Sennrich 2019, eq. 4), x/√(mean x² + ε)·scale.
 import { activate } from "./activations.gen";
+import { sumOf } from "./math";
 import { fork, nextTask, share, threads } from "./threads";
 
 /** out, x: rows of `width` floats, 16-byte aligned, padded to a multiple of 4; out may be x. shift 0: RMSNorm. */
@@ -78,14 +79,6 @@ function centreRow(out: usize, x: usize, width: usize, scale: usize, shift: usiz
   for (; i < bytes; i += 4) {
     store<f32>(out + i, (load<f32>(x + i) - mean - delta) * r * load<f32>(scale + i) + load<f32>(shift + i));
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function sumOf(x: v128): f32 {
-  return (
-    f32x4.extract_lane(x, 0) + f32x4.extract_lane(x, 1) + (f32x4.extract_lane(x, 2) + f32x4.extract_lane(x, 3))
-  );
 }
 
 /** Strides in bytes. */

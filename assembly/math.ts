@@ -1,4 +1,4 @@
-// The two pieces that several kernels share: multiply-add and exp2. Inlined everywhere.
+// Pieces that several kernels share: multiply-add, sums and maxima of lanes, exp2. Inlined everywhere.
 
 /**
  * a·b + c. One rounding in the relaxed build where the machine has FMA, two elsewhere: the only place where the two
@@ -8,6 +8,33 @@
 @inline
 export function madd(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** The sum of four floats, in pairs. */
+// @ts-ignore: decorator
+@inline
+export function sumOf(x: v128): f32 {
+  return (
+    f32x4.extract_lane(x, 0) + f32x4.extract_lane(x, 1) + (f32x4.extract_lane(x, 2) + f32x4.extract_lane(x, 3))
+  );
+}
+
+/** The sum of four integers. */
+// @ts-ignore: decorator
+@inline
+export function sumOfIntegers(x: v128): i32 {
+  return (
+    i32x4.extract_lane(x, 0) + i32x4.extract_lane(x, 1) + (i32x4.extract_lane(x, 2) + i32x4.extract_lane(x, 3))
+  );
+}
+
+/** The largest of four floats. */
+// @ts-ignore: decorator
+@inline
+export function largestOf(x: v128): f32 {
+  x = f32x4.pmax(x, v128.shuffle<i32>(x, x, 2, 3, 0, 1));
+  x = f32x4.pmax(x, v128.shuffle<i32>(x, x, 1, 0, 3, 2));
+  return f32x4.extract_lane(x, 0);
 }
 
 /** A constant, from memory: engines rebuild v128 literals in every round of a loop (3 instructions; V8 11 to 13). */

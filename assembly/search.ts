@@ -7,13 +7,7 @@
 // One query reads each row once, four rows at a time, and takes the time of reading memory; of several, four share what is read.
 // Not `linear` (linear.ts), which would keep all rows a second time, packed in panels with biases.
 
-// @ts-ignore: decorator
-@inline
-function sum(v: v128): f32 {
-  return (
-    f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3))
-  );
-}
+import { sumOf, sumOfIntegers } from "./math";
 
 // @ts-ignore: decorator
 @inline
@@ -48,10 +42,10 @@ function rows4(scores: usize, q: usize, rows: usize, count: i32, width: i32): vo
       sc = fma(sc, v128.load(c + ((<usize>i) << 2)), x);
       sd = fma(sd, v128.load(d + ((<usize>i) << 2)), x);
     }
-    let ta = sum(sa);
-    let tb = sum(sb);
-    let tc = sum(sc);
-    let td = sum(sd);
+    let ta = sumOf(sa);
+    let tb = sumOf(sb);
+    let tc = sumOf(sc);
+    let td = sumOf(sd);
     for (let i = whole; i < width; i++) {
       const x = load<f32>(q + ((<usize>i) << 2));
       ta += load<f32>(a + ((<usize>i) << 2)) * x;
@@ -104,15 +98,15 @@ function queries4(scores: usize, q: usize, rows: usize, count: i32, width: i32):
     }
     const sa = scores + ((<usize>r) << 2);
     const sb = scores + ((<usize>r1) << 2);
-    store<f32>(sa, sum(a0));
-    store<f32>(sa + next, sum(a1));
-    store<f32>(sa + 2 * next, sum(a2));
-    store<f32>(sa + 3 * next, sum(a3));
+    store<f32>(sa, sumOf(a0));
+    store<f32>(sa + next, sumOf(a1));
+    store<f32>(sa + 2 * next, sumOf(a2));
+    store<f32>(sa + 3 * next, sumOf(a3));
     if (r1 != r) {
-      store<f32>(sb, sum(b0));
-      store<f32>(sb + next, sum(b1));
-      store<f32>(sb + 2 * next, sum(b2));
-      store<f32>(sb + 3 * next, sum(b3));
+      store<f32>(sb, sumOf(b0));
+      store<f32>(sb + next, sumOf(b1));
+      store<f32>(sb + 2 * next, sumOf(b2));
+      store<f32>(sb + 3 * next, sumOf(b3));
     }
     for (let i = whole; i < width; i++) {
       for (let k: usize = 0; k < 4; k++) {
@@ -147,12 +141,6 @@ export function norms_i8(norms: usize, rows: usize, count: i32, width: i32): voi
     }
     store<f32>(norms + ((<usize>r) << 2), sum ? <f32>(1 / sqrt<f64>(<f64>sum)) : 0);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function sumOfIntegers(v: v128): i32 {
-  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
 }
 
 /** scores [batch, count], queries [batch, width] of i16, scales [batch], rows [count, width] of i8, norms [count]; count ≥ 1. */

@@ -7,7 +7,7 @@
 // from combining them, and reading them again for it gains nothing.
 // Error: relative 3e-7 + 6e-8·|x - max x| (exp2 and the rounding of its argument), down to 2^-126, below which nothing goes;
 // measured by tests/kernels/softmax.spec.ts.
-import { constant, EXP2, exp2, exp2Once } from "./math";
+import { constant, EXP2, exp2, exp2Once, largestOf, sumOf } from "./math";
 
 const LOW: usize = memory.data<f32>([-126]);
 
@@ -25,10 +25,7 @@ export function largest(x: usize, padded: usize): f32 {
     m0 = f32x4.pmax(m0, v128.load(p));
     m1 = f32x4.pmax(m1, v128.load(p, 16));
   }
-  m0 = f32x4.pmax(m0, m1);
-  m0 = f32x4.pmax(m0, v128.shuffle<i32>(m0, m0, 2, 3, 0, 1));
-  m0 = f32x4.pmax(m0, v128.shuffle<i32>(m0, m0, 1, 0, 3, 2));
-  return f32x4.extract_lane(m0, 0);
+  return largestOf(f32x4.pmax(m0, m1));
 }
 
 /** 2^{before - most}: the factor of what was summed under the maximum `before` when it becomes `most`. */
@@ -58,10 +55,5 @@ export function exponentials(x: usize, padded: usize, most: f32): f32 {
     sum0 = f32x4.add(sum0, e0);
     sum1 = f32x4.add(sum1, e1);
   }
-  sum0 = f32x4.add(sum0, sum1);
-  return (
-    f32x4.extract_lane(sum0, 0) +
-    f32x4.extract_lane(sum0, 1) +
-    (f32x4.extract_lane(sum0, 2) + f32x4.extract_lane(sum0, 3))
-  );
+  return sumOf(f32x4.add(sum0, sum1));
 }

@@ -1,17 +1,16 @@
 // Decoded bytes against Pillow's, by SHA-256: the images of tests/fixtures/image (make.py there) and, where it is beside
 // the repository, all 450 files of ../shared/goldens-image/decode.json; and what is said about files that are broken.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { decode, type ImageInput, openImage } from "../src/image/index.js";
+import { sha256 } from "./pillow.js";
 
 const fixtures = "tests/fixtures/image";
 const shared = "../shared";
 const skip = existsSync(shared) ? false : `${shared} is absent: its 450 files are not compared with Pillow`;
 
-const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
 const readFixture = (name: string) => new Uint8Array(readFileSync(`${fixtures}/${name}`));
 
 test("decode: every fixture has Pillow's bytes", async () => {

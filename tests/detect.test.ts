@@ -3,7 +3,6 @@
  * developer's folder of goldens; whole calls, from JPEG files to boxes on the photo, with small checkpoints of the repository.
  */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
@@ -21,6 +20,7 @@ import {
 } from "../src/tasks/boxes.js";
 import { assertClose } from "./backend.cases.js";
 import { compareStages, DENSE_ROOTS, type DenseGolden } from "./dense.js";
+import { sha256 } from "./pillow.js";
 import { readBytes, readShapes } from "./tensors.js";
 
 const BACKENDS = ["reference", "wasm"] as const;
@@ -118,11 +118,6 @@ interface Photos {
     }[];
   }[];
 }
-
-const sha256 = (data: Float32Array) =>
-  createHash("sha256")
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest("hex");
 
 for (const pipeline of ["owlvit", "owlv2", "yolos"]) {
   test(`${pipeline}: pixel values of photos are those of both processors of transformers`, { skip: WIDER.skip }, () => {

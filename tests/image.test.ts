@@ -1,17 +1,16 @@
 // Preprocessing against timm, torchvision and transformers: tests/fixtures/image (make.py there) and, where they are
 // beside the repository, the 14 photos × 6 pipelines of ../shared/goldens-image and the pixels of the ViT-Ti's golden run.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { decode, openImage, parsePreprocessing, toPixelValues, toRgb } from "../src/image/index.js";
+import { sha256 } from "./pillow.js";
 import { readBytes } from "./tensors.js";
 
 const fixtures = "tests/fixtures/image";
 const shared = "../shared";
 const skip = existsSync(shared) ? false : `${shared} is absent: its photos are not compared`;
 
-const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
 const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 
 test("preprocessing: bytes and pixel values of timm's and transformers' transforms", () => {

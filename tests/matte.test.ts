@@ -1,6 +1,5 @@
 /** ViTDet and alpha maps (ViTMatte), against transformers: stages, pixel values, photos, and trimaps of masks. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
@@ -13,6 +12,7 @@ import { withTrimap } from "../src/image/trimap.js";
 import { load, type Mask, type Matte, type Tensor, type Trimap, trimapOf } from "../src/index.js";
 import { assertClose } from "./backend.cases.js";
 import { compareStages, DENSE_ROOTS, goldenOf } from "./dense.js";
+import { sha256 } from "./pillow.js";
 
 const BACKENDS = ["wasm", "reference"] as const;
 const OWN = "tests/fixtures/dense/hf-vitmatte";
@@ -102,11 +102,6 @@ test("a trimap may be an image, whose gray counts, and preprocess takes one", as
   });
   assertClose(cut, want.data, 3e-5, name);
 });
-
-const sha256 = (data: Float32Array) =>
-  createHash("sha256")
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest("hex");
 
 /** The wider set, with pixel values of photos. */
 const WIDER = DENSE_ROOTS.at(-1)!;

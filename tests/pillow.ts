@@ -11,7 +11,8 @@ export interface Expected {
   error?: string | undefined;
 }
 
-export const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
+/** SHA-256 of the bytes of an array. */
+export const sha256 = (data: Uint8Array | Float32Array) => createHash("sha256").update(data).digest("hex");
 
 export const fileOf = (bytes: Uint8Array, name = "picture", pixelLimit = 178_956_970): ImageFile => ({
   bytes,

@@ -1,6 +1,5 @@
 /** Masks by prompts (SAM), against transformers: stages, post-processing, pixel values, and photos. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -13,6 +12,7 @@ import { maskAbove, resizeBilinear } from "../src/tasks/maps.js";
 import { onPhoto } from "../src/tasks/prompts.js";
 import { assertClose } from "./backend.cases.js";
 import { compareStages, DENSE_ROOTS, goldenOf, toleranceOf } from "./dense.js";
+import { sha256 } from "./pillow.js";
 
 const BACKENDS = ["wasm", "reference"] as const;
 const isSam = (folder: string) => basename(folder) === "hf-sam";
@@ -83,11 +83,6 @@ test("a model in int8 and one in f16 stay near", async () => {
     assertClose(imageEmbeddings.data, want, most * Math.max(...want.map(Math.abs)), precision);
   }
 });
-
-const sha256 = (data: Float32Array) =>
-  createHash("sha256")
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest("hex");
 
 /** The wider set, with pixel values of photos. */
 const WIDER = DENSE_ROOTS.at(-1)!;

@@ -1,7 +1,6 @@
 // Resizing and preprocessing against torchvision and transformers' default processors: tests/fixtures/image (torchvision.py
 // there) and, where it is beside the repository, ../shared/goldens-torchvision.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { openImage, type Processor, parsePreprocessing, toPixelValues, toRgb, toSeen } from "../src/image/index.js";
@@ -18,6 +17,7 @@ import {
 } from "../src/image/torchvision.js";
 import { turning } from "../src/image/upright.js";
 import { load } from "../src/index.js";
+import { sha256 } from "./pillow.js";
 import { readBytes, readShapes } from "./tensors.js";
 
 const fixtures = "tests/fixtures/image/torchvision";
@@ -25,8 +25,6 @@ const shared = "../shared/goldens-torchvision";
 const skip = existsSync(shared) ? false : `${shared} is absent: its cases are not compared`;
 const CHANNELS = { L: 1, RGB: 3, RGBA: 4 } as const;
 const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
-const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
-
 /** The memory of samples. */
 const bytesOf = ({ data }: { data: Samples<Uint8Array | Float32Array>["data"] }) =>
   new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

@@ -28,7 +28,7 @@ export interface GifFrame {
   readonly frame: readonly [number, number, number, number];
   readonly isInterlaced: boolean;
   readonly codeBits: number;
-  /** Where the blocks of codes begin. */
+  /** Start of the blocks of codes. */
   readonly from: number;
 }
 
