@@ -48,6 +48,9 @@ export interface Status {
 /** Times that a job is tried here, and milliseconds before the second. */
 const [TRIES, DELAY] = [3, 1000];
 
+/** Milliseconds before the jobs are listed again when others have all that are left; twice as many each time, up to the most. */
+const [SOON, LATE] = [125, 5000];
+
 /** Jobs in a row that another worker had taken or done since they were listed: they are listed again then. */
 const MISSES = 16;
 
@@ -79,7 +82,7 @@ export async function work(
   const tally = createTally();
   const tries = new Map<string, { count: number; error: string; again: number }>();
   const failed = () => [...tries].filter(([, { count }]) => count >= TRIES).map(([job, { error }]) => ({ job, error }));
-  let [done, total] = [0, 0];
+  let [done, total, wait] = [0, 0, SOON];
 
   /** Does a job; false if another worker had done it before. */
   async function attempt(name: string, held: Lease): Promise<boolean> {
@@ -118,13 +121,16 @@ export async function work(
       // Any of them, so that many workers do not ask for the same one.
       const name = removeAny(free);
       const held = await leases.claim(name);
-      if (held) busy = false;
+      if (held) [busy, wait] = [false, SOON];
       misses = held && (await attempt(name, held)) ? 0 : misses + 1;
     }
     if (free.length > 0) continue;
     const taken = await leases.takeOver(new Set(open));
     if (taken) await attempt(taken.name, taken);
-    else if (busy) await sleep(Math.min(5000, 250 * lease), signal);
+    else if (busy) {
+      await sleep(Math.min(wait, 250 * lease), signal);
+      wait = Math.min(2 * wait, LATE);
+    }
   }
 }
 
