@@ -20,7 +20,7 @@
 // added to finished sums (sums that start from z round at its magnitude in every step, and some tokens are massive).
 //
 // Pointers are 16-byte aligned, strides multiples of 16 bytes but not of 4096 (rows of a block would share cache sets).
-import { FLOAT_PANELS, FLOAT_ROWS, floatTile } from "./tiles.gen";
+import { FLOAT_PANELS, FLOAT_ROWS, floatTile, NO_BIASES } from "./tiles.gen";
 
 /** Bytes of one panel: 8 outputs, k inputs. */
 // @ts-ignore: decorator
@@ -62,14 +62,34 @@ export function gemm(
   panels: usize,
   add: bool,
 ): void {
-  const panel = panelBytes(k);
+  gemmPart(tile, c, stride, a, rows, k, b, panels, panelBytes(k), true, add);
+}
+
+/**
+ * The same of k inputs in a row of longer panels, `panel` bytes apart. b: 32 bytes before their weights in the first panel; biases are
+ * there, and are added, if the inputs are the first ones (`biased`). Parts of a multiple of KC inputs, one after the other, each but the
+ * first with `add`, give the bits of the whole.
+ */
+export function gemmPart(
+  tile: u32,
+  c: usize,
+  stride: usize,
+  a: usize,
+  rows: usize,
+  k: usize,
+  b: usize,
+  panels: usize,
+  panel: usize,
+  biased: bool,
+  add: bool,
+): void {
   let step = tilePanels(tile);
   for (let j: usize = 0; j < panels; j += step, b += step * panel, c += step << 5) {
     if (j + step > panels) {
       tile = narrowTile(tile);
       step = 1;
     }
-    floatTile(tile, c, stride, rows, a, k, b, panel, add);
+    floatTile(tile, c, stride, rows, a, k, b, panel, add, biased ? b : NO_BIASES);
   }
 }
 

@@ -1,5 +1,5 @@
-// out = f(LN(x) Wᵀ + b), or out += …: eq. 2, 3 and 5 of Dosovitskiy et al. 2021. Rows are taken in parts that stay in L2, each
-// in two steps that all threads share.
+// out = f(LN(x) Wᵀ + b), or out += …: eq. 2, 3 and 5 of Dosovitskiy et al. 2021. Rows are taken in parts that stay in L2, and so are
+// their inputs where there are many, each part in two steps that all threads share.
 //
 // 1. Rows of x are normalized where asked for, and packed (gemm.ts) or quantized (int8.ts) into blocks. A row stays in L1
 //    between the two.
@@ -11,12 +11,16 @@
 // panels are touched first, a load a line with nothing between them, which are under way together. (Widening does so for f16.)
 // 192 or 50 rows to 768 to 3072 outputs, weights that were in no cache: 1.04 to 1.48 times as fast, weights in cache as fast.
 //
+// Many inputs in parts of 768: 197 rows of 3072 stay in L2 with 240 others, where there had been 48 rows and panels that leave L1, which
+// came from memory five times. 197 or 50 rows of 3072 or 4096 inputs: 1.05 to 1.12 times as fast, with 256-bit vectors 1.08 to 1.16,
+// the same bits. Parts of 384, 512 and 1024: as fast, or up to 0.05 slower.
+//
 // Tried before: touching 64 KB at once (panels of 3072 inputs leave L1 again), or the lines of the next panel from within the
 // tile (no gain, and a loss with 256-bit vectors); parts of 240 rows whatever k is, 2.9 MB of 3072 inputs (4,096 rows to 768
 // outputs at 34 GFLOP/s in place of 40, 192 rows at 37 in place of 43), and all rows packed before any is multiplied (4,096 rows
 // of 256 inputs to 128 outputs at 25 in place of 40, and 50 MB of scratch for SAM's 4,096 tokens).
 import { activate } from "./activations.gen";
-import { gemm, packRows, packWeight, panelBytes, tilePanels, tileRows } from "./gemm";
+import { gemmPart, packRows, packWeight, panelBytes, tilePanels, tileRows } from "./gemm";
 import { halfPanelBytes, packHalves, rescaleHalves, widenPanel } from "./half";
 import {
   integerBlockBytes,
@@ -28,6 +32,7 @@ import {
   quantizeWeight,
 } from "./int8";
 import { normalizeRow } from "./layernorm";
+import { touch } from "./math";
 import { Flag, fork, nextTask, share, threads } from "./threads";
 
 /** Precisions as src/backends/wasm/tile.ts numbers them. */
@@ -39,6 +44,8 @@ const TASKS: usize = 6;
 /** Most rows that are packed at once, and most bytes of them. */
 const ROWS: usize = 240;
 const PACKED: usize = 768 << 10;
+/** Most inputs that are multiplied at once where rows are not normalized, a multiple of gemm.ts's KC. */
+const INPUTS: usize = 768;
 /** Bytes of panels that are brought into cache at once, where one panel has less. */
 const TOUCHED: usize = 24 << 10;
 
@@ -82,10 +89,16 @@ export class ConvolveJob extends ProductJob {
   relu: Flag;
 }
 
-/** The rows that are multiplied at once: out and `rows` are theirs, `first` is the number of the first. */
+/** The inputs that are multiplied at once: `inputs` of k from the one of number `start` on. */
 @unmanaged
-class Part extends ConvolveJob {
-  first: usize;
+class LinearPart extends LinearJob {
+  start: usize; inputs: usize;
+}
+
+/** The same, and the rows that are multiplied at once: out and `rows` are theirs, `first` is the number of the first. */
+@unmanaged
+class ConvolvePart extends ConvolveJob {
+  first: usize; start: usize; inputs: usize;
 }
 
 /** Bytes of one panel of a weight with k inputs. */
@@ -141,51 +154,86 @@ function rowsAtOnce(precision: u32, rows: usize, k: usize): usize {
   return ((rows + parts - 1) / parts + 23) / 24 * 24;
 }
 
-/** Bytes of scratch that `linear` and `convolve` need. */
-export function linearScratch(precision: u32, tile: u32, rows: usize, k: usize): usize {
-  return packedBytes(precision, tile, rowsAtOnce(precision, rows, k), k) + threads() * threadBytes(k);
-}
-
-/** This thread's memory behind the packed rows. */
+/**
+ * Inputs that are multiplied at once, in parts of about the same size: then more rows stay in L2, and weights come from memory for all
+ * of them once. A multiple of `channels`, those of one pixel of a window (1: of a row), and of KC = 128 if they are not all. Rows of
+ * integers are a quarter as long, and have one scale.
+ */
 // @ts-ignore: decorator
 @inline
-function threadScratch(job: ProductJob): usize {
-  return share(job.scratch + packedBytes(job.precision, job.tile, job.rows, job.k), threadBytes(job.k));
+function inputsAtOnce(precision: u32, k: usize, channels: usize): usize {
+  if (precision > F16) return k;
+  const unit = channels << max<isize>(0, 7 - <isize>ctz(channels));
+  const parts = (k + INPUTS - 1) / INPUTS;
+  return min(k, ((k + parts - 1) / parts + unit - 1) / unit * unit);
+}
+
+/** Bytes of scratch that `linear` (channels: 1) and `convolve` need. */
+export function linearScratch(precision: u32, tile: u32, rows: usize, k: usize, channels: usize): usize {
+  const inputs = inputsAtOnce(precision, k, channels);
+  const whole = packedBytes(precision, tile, rowsAtOnce(precision, rows, k), k);
+  const part = packedBytes(precision, tile, rowsAtOnce(precision, rows, inputs), inputs);
+  return max(whole, part) + threads() * threadBytes(k);
+}
+
+/** This thread's memory behind the packed rows of so many inputs. */
+// @ts-ignore: decorator
+@inline
+function threadScratch(job: ProductJob, inputs: usize): usize {
+  return share(job.scratch + packedBytes(job.precision, job.tile, job.rows, inputs), threadBytes(job.k));
 }
 
 export function linear(job: LinearJob): void {
+  const part = changetype<LinearPart>(job);
   const rows = job.rows;
-  const step = rowsAtOnce(job.precision, rows, job.k);
+  const k = job.k;
+  // A norm is one of whole rows.
+  const inputs = job.scale ? k : inputsAtOnce(job.precision, k, 1);
+  const step = rowsAtOnce(job.precision, rows, inputs);
   for (let row: usize = 0; row < rows; row += step, job.x += step * job.xStride, job.out += step * job.outStride) {
     job.rows = min(step, rows - row);
-    fork(job, packBlocks);
-    fork<ProductJob>(job, multiplyPanels);
+    for (part.start = 0; part.start < k; part.start += inputs) {
+      part.inputs = min(inputs, k - part.start);
+      fork(part, packBlocks);
+      fork(part, multiplyInputs);
+    }
   }
 }
 
 export function convolve(job: ConvolveJob): void {
-  const part = changetype<Part>(job);
+  const part = changetype<ConvolvePart>(job);
   const rows = job.rows;
-  const step = rowsAtOnce(job.precision, rows, job.k);
+  const k = job.k;
+  const inputs = inputsAtOnce(job.precision, k, job.channels);
+  const step = rowsAtOnce(job.precision, rows, inputs);
   for (part.first = 0; part.first < rows; part.first += step, part.out += step * part.outStride) {
     part.rows = min(step, rows - part.first);
-    fork(part, gatherBlocks);
-    fork<ProductJob>(part, multiplyPanels);
+    for (part.start = 0; part.start < k; part.start += inputs) {
+      part.inputs = min(inputs, k - part.start);
+      fork(part, gatherBlocks);
+      fork(part, multiplyWindows);
+    }
   }
 }
 
-/** The window of output pixel `row` as a row of k floats. */
-function gather(to: usize, job: ConvolveJob, row: usize): void {
+/** Of the window of output pixel `row` those pixels whose inputs are `start` to `start` + `inputs` - 1. */
+function gather(to: usize, job: ConvolvePart, row: usize): void {
   const area = job.outHeight * job.outWidth;
   const map = job.x + (row / area) * job.height * job.width * job.xStride;
   const bytes = job.channels << 2;
   const top = <isize>(((row % area) / job.outWidth) * job.stride) - <isize>job.top;
   const left = <isize>((row % job.outWidth) * job.stride) - <isize>job.left;
-  for (let ky: isize = 0; ky < <isize>job.kernel; ky++) {
+  const kernel = <isize>job.kernel;
+  const first = <isize>(job.start / job.channels);
+  let pixels = <isize>(job.inputs / job.channels);
+  let kx = first % kernel;
+  for (let ky = first / kernel; pixels; ky++, kx = 0) {
     const y = top + ky;
     const line = map + <usize>y * job.width * job.xStride;
     const inside = y >= 0 && y < <isize>job.height;
-    for (let kx: isize = 0; kx < <isize>job.kernel; kx++, to += bytes) {
+    const stop = min(kernel, kx + pixels);
+    pixels -= stop - kx;
+    for (; kx < stop; kx++, to += bytes) {
       const x = left + kx;
       if (!inside || x < 0 || x >= <isize>job.width) memory.fill(to, 0, bytes);
       else if (job.relu) copyPositive(to, line + <usize>x * job.xStride, bytes);
@@ -213,84 +261,92 @@ export function copyRow(to: usize, from: usize, bytes: usize): void {
   for (; i < bytes; i += 4) store<f32>(to + i, load<f32>(from + i));
 }
 
-function packBlocks(job: LinearJob): void {
-  const k = job.k;
+function packBlocks(job: LinearPart): void {
+  const k = job.inputs;
   const stride = job.xStride;
   const height = blockRows(job.precision, job.tile);
-  const normalized = threadScratch(job);
+  const normalized = threadScratch(job, k);
   for (let row = nextTask() * height; row < job.rows; row = nextTask() * height) {
     const rows = min(height, job.rows - row);
-    const x = job.x + row * stride;
+    const x = job.x + row * stride + (job.start << 2);
     if (job.scale) {
       for (let i: usize = 0; i < rows; i++) {
         normalizeRow(normalized + i * rowBytes(k), x + i * stride, k, job.scale, job.shift, job.eps);
       }
-      packBlock(job, row, rows, normalized, rowBytes(k));
+      packBlock(job, k, row, rows, normalized, rowBytes(k));
     } else {
-      packBlock(job, row, rows, x, stride);
+      packBlock(job, k, row, rows, x, stride);
     }
   }
 }
 
-function gatherBlocks(job: Part): void {
-  const step = rowBytes(job.k);
+function gatherBlocks(job: ConvolvePart): void {
+  const k = job.inputs;
+  const step = rowBytes(k);
   const height = blockRows(job.precision, job.tile);
-  const gathered = threadScratch(job);
+  const gathered = threadScratch(job, k);
   for (let row = nextTask() * height; row < job.rows; row = nextTask() * height) {
     const rows = min(height, job.rows - row);
     for (let i: usize = 0; i < rows; i++) gather(gathered + i * step, job, job.first + row + i);
-    packBlock(job, row, rows, gathered, step);
+    packBlock(job, k, row, rows, gathered, step);
   }
 }
 
-/** `rows` rows, `stride` bytes apart, as the block of rows from `row` on. */
-function packBlock(job: ProductJob, row: usize, rows: usize, x: usize, stride: usize): void {
+/** `rows` rows of k inputs, `stride` bytes apart, as the block of rows from `row` on. */
+function packBlock(job: ProductJob, k: usize, row: usize, rows: usize, x: usize, stride: usize): void {
   const precision = job.precision;
   const tile = job.tile;
-  const k = job.k;
   const height = blockRows(precision, tile);
   const a = job.scratch + (row / height) * blockBytes(precision, tile, k);
   if (precision <= F16) packRows(height, a, x, stride, rows, k);
   else quantizeBlock(tile, a, x, stride, x + (rows - 1) * stride, k);
 }
 
-function multiplyPanels(job: ProductJob): void {
+function multiplyInputs(job: LinearPart): void {
+  multiply(job, job.start, job.inputs);
+}
+
+function multiplyWindows(job: ConvolvePart): void {
+  multiply(job, job.start, job.inputs);
+}
+
+/** The product of inputs `start` to `start` + k - 1. */
+function multiply(job: ProductJob, start: usize, k: usize): void {
   const precision = job.precision;
   const tile = job.tile;
-  const k = job.k;
   const stride = job.outStride;
-  const accumulate = job.accumulate != 0;
+  const isFirst = start == 0;
+  const activation = start + k == job.k ? job.activation : 0;
+  const accumulate = job.accumulate != 0 || !isFirst;
   const rows = job.rows;
-  const panel = weightPanelBytes(precision, k);
+  const panel = weightPanelBytes(precision, job.k);
+  // Of one panel, those that are multiplied.
+  const bytes = weightPanelBytes(precision, k);
+  const from = start << (precision == F32 ? 5 : 4);
   const step = precision <= F16 ? tilePanels(tile) : integerTilePanels(tile);
   const group = max(step, job.panels / (threads() * TASKS) / step * step);
-  const scratch = threadScratch(job);
-  const ahead = max(step, TOUCHED / panel / step * step);
+  const scratch = threadScratch(job, k);
+  const ahead = max(step, TOUCHED / bytes / step * step);
   for (let first = nextTask() * group; first < job.panels; first = nextTask() * group) {
     const last = min(first + group, job.panels);
     for (let j = first; j < last; j += step) {
       const count = min(step, last - j);
       const c = job.out + (j << 5);
-      let b = job.w + j * panel;
-      if (precision != F16 && (j - first) % ahead == 0) touch(b, min(ahead, last - j) * panel, scratch);
-      if (precision == F16) {
-        for (let i: usize = 0; i < count; i++) widenPanel(scratch + i * panelBytes(k), b + i * panel, k);
-        b = scratch;
+      const b = job.w + j * panel + from;
+      if (precision != F16 && (j - first) % ahead == 0) {
+        for (let i: usize = 0, n = min(ahead, last - j); i < n; i++) touch(b + i * panel, bytes, scratch);
       }
-      if (precision <= F16) gemm(tile, c, stride, job.scratch, rows, k, b, count, accumulate);
-      else integerGemm(tile, c, stride, job.scratch, rows, k, b, count, accumulate);
-      if (job.activation) for (let i: usize = 0; i < count; i++) activate(job.activation, c + (i << 5), stride, rows);
+      if (precision == F32) {
+        gemmPart(tile, c, stride, job.scratch, rows, k, b, count, panel, isFirst, accumulate);
+      } else if (precision == F16) {
+        for (let i: usize = 0; i < count; i++) widenPanel(scratch + i * panelBytes(k), b + i * panel, k);
+        gemmPart(tile, c, stride, job.scratch, rows, k, scratch, count, panelBytes(k), isFirst, accumulate);
+      } else {
+        integerGemm(tile, c, stride, job.scratch, rows, k, b, count, accumulate);
+      }
+      if (activation) for (let i: usize = 0; i < count; i++) activate(activation, c + (i << 5), stride, rows);
     }
   }
-}
-
-/** Brings `bytes` bytes into cache, a load a line; writes to `sink`, so that no compiler leaves the loads out. */
-// @ts-ignore: decorator
-@inline
-function touch(p: usize, bytes: usize, sink: usize): void {
-  let all = i64x2.splat(0);
-  for (const end = p + bytes; p < end; p += 64) all = v128.or(all, v128.load(p));
-  v128.store(sink, all);
 }
 
 /** Panels of a weight, and their biases, times one factor for each output; factors: 8 for each panel. */

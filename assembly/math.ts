@@ -1,4 +1,4 @@
-// Pieces that several kernels share: multiply-add, sums and maxima of lanes, exp2. Inlined everywhere.
+// Pieces that several kernels share: multiply-add, sums and maxima of lanes, exp2, touching memory. Inlined everywhere.
 
 /**
  * a·b + c. One rounding in the relaxed build where the machine has FMA, two elsewhere: the only place where the two
@@ -35,6 +35,15 @@ export function largestOf(x: v128): f32 {
   x = f32x4.pmax(x, v128.shuffle<i32>(x, x, 2, 3, 0, 1));
   x = f32x4.pmax(x, v128.shuffle<i32>(x, x, 1, 0, 3, 2));
   return f32x4.extract_lane(x, 0);
+}
+
+/** Brings `bytes` bytes into cache, a load a line; writes to `sink`, so that no compiler leaves the loads out. */
+// @ts-ignore: decorator
+@inline
+export function touch(p: usize, bytes: usize, sink: usize): void {
+  let all = i64x2.splat(0);
+  for (const end = p + bytes; p < end; p += 64) all = v128.or(all, v128.load(p));
+  v128.store(sink, all);
 }
 
 /** A constant, from memory: engines rebuild v128 literals in every round of a loop (3 instructions; V8 11 to 13). */

@@ -4,10 +4,18 @@
 // Error: (width/4 + 6)·2^-24·Σ|q·r|, measured by tests/kernels/search.spec.ts: four sums of every fourth product. Candidates are
 // scored again in f64, so that the bound decides only how many there are.
 //
-// One query reads each row once, four rows at a time, and takes the time of reading memory; of several, four share what is read.
+// One query reads each row once, four rows at a time, and takes the time of reading memory: these are touched first, a load a line, so
+// that the loads are under way together (1.12 to 1.19 times as fast; widths of 192 to 768). Of several, four share what is read, and all
+// take turns at rows that stay in L2 (64 queries: 2.6 to 3.0 times as fast as all rows for each four).
 // Not `linear` (linear.ts), which would keep all rows a second time, packed in panels with biases.
 
-import { sumOf, sumOfIntegers } from "./math";
+import { sumOf, sumOfIntegers, touch } from "./math";
+
+/** Most bytes of four rows that are brought into cache before they are multiplied. */
+const TOUCHED: usize = 24 << 10;
+/** Bytes of rows that stay in L2 while all queries are multiplied with them. */
+const BLOCK: usize = 256 << 10;
+const SINK: usize = memory.data(16, 16);
 
 // @ts-ignore: decorator
 @inline
@@ -31,6 +39,7 @@ function rows4(scores: usize, q: usize, rows: usize, count: i32, width: i32): vo
     const b = rows + <usize>r1 * stride;
     const c = rows + <usize>r2 * stride;
     const d = rows + <usize>r3 * stride;
+    if (stride << 2 <= TOUCHED) touch(a, d + stride - a, SINK);
     let sa = f32x4.splat(0);
     let sb = f32x4.splat(0);
     let sc = f32x4.splat(0);
@@ -60,12 +69,11 @@ function rows4(scores: usize, q: usize, rows: usize, count: i32, width: i32): vo
   }
 }
 
-/** Two rows and four queries. */
+/** Two rows and four queries, whose scores are `next` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function queries4(scores: usize, q: usize, rows: usize, count: i32, width: i32): void {
+function queries4(scores: usize, next: usize, q: usize, rows: usize, count: i32, width: i32): void {
   const line = (<usize>width) << 2;
-  const next = (<usize>count) << 2;
   const whole = width & ~3;
   for (let r = 0; r < count; r += 2) {
     const r1 = min(r + 1, count - 1);
@@ -122,9 +130,16 @@ function queries4(scores: usize, q: usize, rows: usize, count: i32, width: i32):
 export function scan_f32(scores: usize, queries: usize, batch: i32, rows: usize, count: i32, width: i32): void {
   const line = (<usize>width) << 2;
   const next = (<usize>count) << 2;
-  let q: i32 = 0;
-  for (; q + 4 <= batch; q += 4) queries4(scores + <usize>q * next, queries + <usize>q * line, rows, count, width);
-  for (; q < batch; q++) rows4(scores + <usize>q * next, queries + <usize>q * line, rows, count, width);
+  const step = batch < 4 ? count : max(4, <i32>(BLOCK / line) & ~3);
+  for (let r: i32 = 0; r < count; r += step) {
+    const some = min(step, count - r);
+    const x = rows + <usize>r * line;
+    let out = scores + ((<usize>r) << 2);
+    let query = queries;
+    let q: i32 = 0;
+    for (; q + 4 <= batch; q += 4, out += next << 2, query += line << 2) queries4(out, next, query, x, some, width);
+    for (; q < batch; q++, out += next, query += line) rows4(out, query, x, some, width);
+  }
 }
 
 // The same of rows of int8, whose direction counts: norms[r] is 1/|r|, and a query is integers of 16 bits times its scale. Sums of products
@@ -143,51 +158,64 @@ export function norms_i8(norms: usize, rows: usize, count: i32, width: i32): voi
   }
 }
 
+/** Four rows of int8 and one query. */
+// @ts-ignore: decorator
+@inline
+function integers4(scores: usize, query: usize, scale: f32, rows: usize, norms: usize, count: i32, width: i32): void {
+  const whole = width & ~7;
+  const last = count - 1;
+  for (let r = 0; r < count; r += 4) {
+    // At the end the last row again, as in rows4.
+    const r1 = min(r + 1, last);
+    const r2 = min(r + 2, last);
+    const r3 = min(r + 3, last);
+    const a = rows + <usize>r * width;
+    const b = rows + <usize>r1 * width;
+    const c = rows + <usize>r2 * width;
+    const d = rows + <usize>r3 * width;
+    let sa = i32x4.splat(0);
+    let sb = i32x4.splat(0);
+    let sc = i32x4.splat(0);
+    let sd = i32x4.splat(0);
+    for (let i = 0; i < whole; i += 8) {
+      const x = v128.load(query + ((<usize>i) << 1));
+      sa = i32x4.add(sa, i32x4.dot_i16x8_s(v128.load_ext<i8>(a + <usize>i), x));
+      sb = i32x4.add(sb, i32x4.dot_i16x8_s(v128.load_ext<i8>(b + <usize>i), x));
+      sc = i32x4.add(sc, i32x4.dot_i16x8_s(v128.load_ext<i8>(c + <usize>i), x));
+      sd = i32x4.add(sd, i32x4.dot_i16x8_s(v128.load_ext<i8>(d + <usize>i), x));
+    }
+    let ta = sumOfIntegers(sa);
+    let tb = sumOfIntegers(sb);
+    let tc = sumOfIntegers(sc);
+    let td = sumOfIntegers(sd);
+    for (let i = whole; i < width; i++) {
+      const x = <i32>load<i16>(query + ((<usize>i) << 1));
+      ta += <i32>load<i8>(a + <usize>i) * x;
+      tb += <i32>load<i8>(b + <usize>i) * x;
+      tc += <i32>load<i8>(c + <usize>i) * x;
+      td += <i32>load<i8>(d + <usize>i) * x;
+    }
+    store<f32>(scores + ((<usize>r) << 2), <f32>ta * load<f32>(norms + ((<usize>r) << 2)) * scale);
+    store<f32>(scores + ((<usize>r1) << 2), <f32>tb * load<f32>(norms + ((<usize>r1) << 2)) * scale);
+    store<f32>(scores + ((<usize>r2) << 2), <f32>tc * load<f32>(norms + ((<usize>r2) << 2)) * scale);
+    store<f32>(scores + ((<usize>r3) << 2), <f32>td * load<f32>(norms + ((<usize>r3) << 2)) * scale);
+  }
+}
+
 /** scores [batch, count], queries [batch, width] of i16, scales [batch], rows [count, width] of i8, norms [count]; count ≥ 1. */
 export function scan_i8(
   scores: usize, queries: usize, scales: usize, batch: i32, rows: usize, norms: usize, count: i32, width: i32,
 ): void {
-  const whole = width & ~7;
-  const last = count - 1;
-  for (let q = 0; q < batch; q++) {
-    const query = queries + ((<usize>q * width) << 1);
-    const scale = load<f32>(scales + ((<usize>q) << 2));
-    for (let r = 0; r < count; r += 4) {
-      // At the end the last row again, as in rows4.
-      const r1 = min(r + 1, last);
-      const r2 = min(r + 2, last);
-      const r3 = min(r + 3, last);
-      const a = rows + <usize>r * width;
-      const b = rows + <usize>r1 * width;
-      const c = rows + <usize>r2 * width;
-      const d = rows + <usize>r3 * width;
-      let sa = i32x4.splat(0);
-      let sb = i32x4.splat(0);
-      let sc = i32x4.splat(0);
-      let sd = i32x4.splat(0);
-      for (let i = 0; i < whole; i += 8) {
-        const x = v128.load(query + ((<usize>i) << 1));
-        sa = i32x4.add(sa, i32x4.dot_i16x8_s(v128.load_ext<i8>(a + <usize>i), x));
-        sb = i32x4.add(sb, i32x4.dot_i16x8_s(v128.load_ext<i8>(b + <usize>i), x));
-        sc = i32x4.add(sc, i32x4.dot_i16x8_s(v128.load_ext<i8>(c + <usize>i), x));
-        sd = i32x4.add(sd, i32x4.dot_i16x8_s(v128.load_ext<i8>(d + <usize>i), x));
-      }
-      let ta = sumOfIntegers(sa);
-      let tb = sumOfIntegers(sb);
-      let tc = sumOfIntegers(sc);
-      let td = sumOfIntegers(sd);
-      for (let i = whole; i < width; i++) {
-        const x = <i32>load<i16>(query + ((<usize>i) << 1));
-        ta += <i32>load<i8>(a + <usize>i) * x;
-        tb += <i32>load<i8>(b + <usize>i) * x;
-        tc += <i32>load<i8>(c + <usize>i) * x;
-        td += <i32>load<i8>(d + <usize>i) * x;
-      }
-      const to = scores + ((<usize>q * count) << 2);
-      store<f32>(to + ((<usize>r) << 2), <f32>ta * load<f32>(norms + ((<usize>r) << 2)) * scale);
-      store<f32>(to + ((<usize>r1) << 2), <f32>tb * load<f32>(norms + ((<usize>r1) << 2)) * scale);
-      store<f32>(to + ((<usize>r2) << 2), <f32>tc * load<f32>(norms + ((<usize>r2) << 2)) * scale);
-      store<f32>(to + ((<usize>r3) << 2), <f32>td * load<f32>(norms + ((<usize>r3) << 2)) * scale);
+  const next = (<usize>count) << 2;
+  const step = batch == 1 ? count : max(4, <i32>(BLOCK / width) & ~3);
+  for (let r: i32 = 0; r < count; r += step) {
+    const some = min(step, count - r);
+    const x = rows + <usize>r * width;
+    const n = norms + ((<usize>r) << 2);
+    let out = scores + ((<usize>r) << 2);
+    let query = queries;
+    for (let q: i32 = 0; q < batch; q++, out += next, query += (<usize>width) << 1) {
+      integers4(out, query, load<f32>(scales + ((<usize>q) << 2)), x, n, some, width);
     }
   }
 }

@@ -3,8 +3,8 @@
 // registers only as locals of their own: the ten tiles would be 900 lines that repeat each other.
 //
 // tile(c, stride, rows, a, k, b, panel, add): C = A Bᵀ + bias, or C += A Bᵀ + bias with `add`, for `rows` rows of C, `stride`
-// bytes apart, and the 8 columns of the panel at b, or the 16 of it and the next one, `panel` bytes further. The layouts of
-// A and B are those of gemm.ts (f32) and int8.ts. Rows of a last, partial block repeat its last row: it is stored again,
+// bytes apart, and the 8 columns of the panel at b, or the 16 of it and the next one, `panel` bytes further. Those of f32 take
+// where the biases are besides: they multiply parts of panels too. The layouts of A and B are those of gemm.ts and int8.ts. Rows of a last, partial block repeat its last row: it is stored again,
 // all loads of C before all stores.
 import { writeFileSync } from "node:fs";
 
@@ -35,8 +35,11 @@ const range = (n) => Array.from({ length: n }, (_, i) => i);
 const vectors = ({ panels }, base) =>
   range(panels).flatMap((p) => [`${base}${p ? "q" : ""}`, `${base}${p ? "q" : ""}, 16`]);
 
+const ARGUMENTS = ["c: usize", "stride: usize", "rows: usize", "a: usize", "k: usize", "b: usize", "panel: usize", "add: bool"];
+const FLOAT_ARGUMENTS = [...ARGUMENTS, "biases: usize"];
+
 const signature = (tile) => `export function ${nameOf(tile)}(
-  c: usize, stride: usize, rows: usize, a: usize, k: usize, b: usize, panel: usize, add: bool,
+  ${(tile.product ? ARGUMENTS : FLOAT_ARGUMENTS).join(", ")},
 ): void {
   const bottom = c + (rows - 1) * stride;
   let x = a;
@@ -67,8 +70,8 @@ function floatTile(tile) {
   return `${signature(tile)}
     let p = b + 32;
 ${second("    let pq = p + panel;\n")}    const end = p + (k << 5);
-    let bias = b;
-${second("    let biasq = b + panel;\n")}    let sum = add;
+    let bias = biases;
+${second("    let biasq = biases == NO_BIASES ? NO_BIASES : biases + panel;\n")}    let sum = add;
     do {
 ${vectors(tile, "bias")
   .map((at, j) => `      const z${j} = v128.load(${at});`)
@@ -91,8 +94,8 @@ ${range(rows)
   .join("\n")}
       }
 ${store(tile, "      ")}
-      bias = ZERO;
-${second("      biasq = ZERO;\n")}      sum = true;
+      bias = NO_BIASES;
+${second("      biasq = NO_BIASES;\n")}      sum = true;
     } while (p < end);
   }
 }
@@ -172,16 +175,17 @@ ${store(tile, "    ")}
 `;
 }
 
-const call = (tile) => `${nameOf(tile)}(c, stride, rows, a, k, b, panel, add)`;
+const named = (args) => args.map((arg) => arg.split(":")[0]).join(", ");
+const call = (tile, args) => `${nameOf(tile)}(${named(args)})`;
 
 /** A function that calls the tile of a number; the last one if there is no such tile in this build. */
-const choice = (name, tiles) => `
+const choice = (name, tiles, args) => `
 /** The tile of a number. */
 export function ${name}(
-  tile: u32, c: usize, stride: usize, rows: usize, a: usize, k: usize, b: usize, panel: usize, add: bool,
+  tile: u32, ${args.join(", ")},
 ): void {
   switch (tile) {
-${tiles.map(([i, tile], at) => `    ${at < tiles.length - 1 ? `case ${i}` : "default"}: ${call(tile)}; break;`).join("\n")}
+${tiles.map(([i, tile], at) => `    ${at < tiles.length - 1 ? `case ${i}` : "default"}: ${call(tile, args)}; break;`).join("\n")}
   }
 }
 `;
@@ -196,26 +200,26 @@ export function writeTiles(file) {
 import { madd } from "./math";
 
 /** Eight zeros: the biases of all but the first products. */
-const ZERO: usize = memory.data<f32>([0, 0, 0, 0, 0, 0, 0, 0]);
+export const NO_BIASES: usize = memory.data<f32>([0, 0, 0, 0, 0, 0, 0, 0]);
 const ONES: usize = memory.data<u16>([1]);
 ${FLOAT.map(floatTile).join("\n")}
 ${INTEGER.map(integerTile).join("\n")}
-${choice("relaxedFloatTile", [...FLOAT.entries()])}
-${choice("simdFloatTile", [...FLOAT.entries()].slice(1, 3))}
+${choice("relaxedFloatTile", [...FLOAT.entries()], FLOAT_ARGUMENTS)}
+${choice("simdFloatTile", [...FLOAT.entries()].slice(1, 3), FLOAT_ARGUMENTS)}
 /** The tile of a number. Without fused multiply-add those of six rows spill registers, so that build has none of them. */
 export function floatTile(
-  tile: u32, c: usize, stride: usize, rows: usize, a: usize, k: usize, b: usize, panel: usize, add: bool,
+  tile: u32, ${FLOAT_ARGUMENTS.join(", ")},
 ): void {
-  if (ASC_FEATURE_RELAXED_SIMD) relaxedFloatTile(tile, c, stride, rows, a, k, b, panel, add);
-  else simdFloatTile(tile, c, stride, rows, a, k, b, panel, add);
+  if (ASC_FEATURE_RELAXED_SIMD) relaxedFloatTile(tile, ${named(FLOAT_ARGUMENTS)});
+  else simdFloatTile(tile, ${named(FLOAT_ARGUMENTS)});
 }
-${choice("relaxedIntegerTile", [...INTEGER.entries()].slice(1))}
+${choice("relaxedIntegerTile", [...INTEGER.entries()].slice(1), ARGUMENTS)}
 /** The tile of a number. */
 export function integerTile(
-  tile: u32, c: usize, stride: usize, rows: usize, a: usize, k: usize, b: usize, panel: usize, add: bool,
+  tile: u32, ${ARGUMENTS.join(", ")},
 ): void {
-  if (ASC_FEATURE_RELAXED_SIMD) relaxedIntegerTile(tile, c, stride, rows, a, k, b, panel, add);
-  else ${call(INTEGER[0])};
+  if (ASC_FEATURE_RELAXED_SIMD) relaxedIntegerTile(tile, ${named(ARGUMENTS)});
+  else ${call(INTEGER[0], ARGUMENTS)};
 }
 ${table(
   "FLOAT_ROWS",

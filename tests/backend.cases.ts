@@ -140,6 +140,7 @@ export function runBackendCases(options: {
     [13, 8, 31],
     [25, 1030, 10],
     [197, 192, 576],
+    [250, 1601, 9],
   ] as const;
   for (const [rows, inputs, outputs] of sizes) {
     for (const epilogue of [{}, { accumulate: true }, ...activations.map((activation) => ({ activation }))] as const) {
@@ -749,6 +750,7 @@ export function runBackendCases(options: {
     [1, 6, 7, 5, 8, 3, 1],
     [1, 3, 4, 6, 2, 9, 3],
     [1, 14, 13, 33, 20, 4, 2],
+    [1, 3, 5, 260, 3, 4, 2],
   ] as const) {
     const label = `${images}×${height}×${width}×${channels} → ${outputs}, ${kernel}×${kernel} by ${stride}`;
     const taps = kernel / stride;
@@ -865,6 +867,10 @@ export function runBackendCases(options: {
     [3, 6, 8, 12, 7, 2, 2, 0, 0],
     [5, 1, 1, 12, 7, 2, 1, 0, 0],
     [1, 28, 28, 33, 20, 3, 1, 1, 1],
+    // Windows of so many inputs that they are multiplied in parts, of whole pixels.
+    [2, 4, 5, 96, 9, 3, 1, 1, 1],
+    [1, 16, 17, 192, 5, 3, 1, 0, 1],
+    [1, 3, 4, 256, 10, 3, 2, 1, 0],
   ] as const) {
     const outHeight = Math.floor((height + top - 1) / stride) + 1;
     const outWidth = Math.floor((width + left - 1) / stride) + 1;

@@ -1,4 +1,4 @@
-import { gemm, packRows, packWeight, panelBytes, tileRows } from "../../assembly/gemm";
+import { gemm, gemmPart, packRows, packWeight, panelBytes, tileRows } from "../../assembly/gemm";
 import { floats, noise } from "./memory";
 
 /** Largest error of one product as a part of k·2^-24·Σ|a·b|, plus infinity if the canaries around C are touched. */
@@ -60,6 +60,46 @@ describe("gemm", () => {
       expect(worst(t, 7, 128, 9, true)).toBeLessThan(1);
       expect(worst(t, 7, 129, 9, false)).toBeLessThan(1);
       expect(worst(t, 7, 257, 9, true)).toBeLessThan(1);
+    }
+  });
+});
+
+/** Largest difference of parts of `step` inputs from the whole, in bits. */
+function differenceOfParts(tile: u32, k: usize, step: usize): u32 {
+  const rows: usize = 7;
+  const n: usize = 19;
+  const panels: usize = 3;
+  const stride: usize = panels * 32;
+  const x = floats(<i32>(rows * k + 4));
+  const w = floats(<i32>(n * k + 8));
+  const b = floats(<i32>((panels * panelBytes(k)) >> 2));
+  const a = floats(<i32>((rows + 6) * k));
+  const want = floats(<i32>((rows * stride) >> 2));
+  const c = floats(<i32>((rows * stride) >> 2));
+  noise(x, <i32>(rows * k), 1);
+  noise(w, <i32>(n * k), 2);
+  packWeight(b, k, 0, w, k << 2, n);
+  for (let j: usize = 0; j < n; j++) store<f32>(b + (j >> 3) * panelBytes(k) + ((j & 7) << 2), <f32>j);
+  packRows(tileRows(tile), a, x, k << 2, rows, k);
+  gemm(tile, want, stride, a, rows, k, b, panels, false);
+  for (let start: usize = 0; start < k; start += step) {
+    const inputs = min(step, k - start);
+    packRows(tileRows(tile), a, x + (start << 2), k << 2, rows, inputs);
+    gemmPart(tile, c, stride, a, rows, inputs, b + (start << 5), panels, panelBytes(k), start == 0, start != 0);
+  }
+  let most: u32 = 0;
+  for (let i: usize = 0; i < rows * stride; i += 4) {
+    most = max(most, load<u32>(c + i) ^ load<u32>(want + i));
+  }
+  return most;
+}
+
+describe("gemmPart", () => {
+  test("gives the bits of the whole, by parts of a multiple of 128", () => {
+    for (let t: u32 = 0; t < 4; t++) {
+      expect(differenceOfParts(t, 300, 128)).toBe(0);
+      expect(differenceOfParts(t, 512, 256)).toBe(0);
+      expect(differenceOfParts(t, 513, 512)).toBe(0);
     }
   });
 });

@@ -38,6 +38,9 @@ describe("scan_f32, error relative to its bound", () => {
     }
     expect(worst(5, 9, 192)).toBeLessThan(1);
     expect(worst(1, 5, 1030)).toBeLessThan(1);
+    // More rows than stay in L2, and four rows that are too long to be touched.
+    expect(worst(5, 70, 1030)).toBeLessThan(1);
+    expect(worst(5, 9, 20000)).toBeLessThan(1);
   });
 });
 
@@ -83,5 +86,6 @@ describe("scan_i8", () => {
     }
     expect(worstOfIntegers(3, 9, 192)).toBeLessThan(1);
     expect(worstOfIntegers(1, 5, 1030)).toBeLessThan(1);
+    expect(worstOfIntegers(3, 260, 1030)).toBeLessThan(1);
   });
 });
