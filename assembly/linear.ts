@@ -216,7 +216,7 @@ export function convolve(job: ConvolveJob): void {
   }
 }
 
-/** Of the window of output pixel `row` those pixels whose inputs are `start` to `start` + `inputs` - 1. */
+/** Pixels of the window of output pixel `row`: those whose inputs are `start` to `start` + `inputs` - 1. */
 function gather(to: usize, job: ConvolvePart, row: usize): void {
   const area = job.outHeight * job.outWidth;
   const map = job.x + (row / area) * job.height * job.width * job.xStride;

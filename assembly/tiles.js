@@ -35,7 +35,16 @@ const range = (n) => Array.from({ length: n }, (_, i) => i);
 const vectors = ({ panels }, base) =>
   range(panels).flatMap((p) => [`${base}${p ? "q" : ""}`, `${base}${p ? "q" : ""}, 16`]);
 
-const ARGUMENTS = ["c: usize", "stride: usize", "rows: usize", "a: usize", "k: usize", "b: usize", "panel: usize", "add: bool"];
+const ARGUMENTS = [
+  "c: usize",
+  "stride: usize",
+  "rows: usize",
+  "a: usize",
+  "k: usize",
+  "b: usize",
+  "panel: usize",
+  "add: bool",
+];
 const FLOAT_ARGUMENTS = [...ARGUMENTS, "biases: usize"];
 
 const signature = (tile) => `export function ${nameOf(tile)}(
