@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { listBeside, passTogether } from "../bench/lanes.js";
+import { createTurns } from "../src/engine/turns.js";
 import { type ImageInput, load, type Model, type Precision } from "../src/index.js";
 import type { BatchError } from "../src/tasks/batch.js";
 
@@ -183,4 +184,33 @@ test("calls that are made at once pass side by side, with the bits of each by it
       assert.deepEqual(await Promise.all(IMAGES.map((image) => way(model, image))), wanted);
     } while (model.memory.activations === activations);
   }
+});
+
+test("a thread decodes between passes, and passes between images, however many come of the other", () => {
+  for (const size of [1, 4]) {
+    const turns = createTurns<string, string>((first, passes) => ({ able: [first, ...passes.slice(1)], size }));
+    const order: string[] = [];
+    let late = 0;
+    const take = () => {
+      const turn = turns.next()!;
+      order.push(...("batch" in turn ? turn.batch : [turn.image]));
+      // As many come as go: of calls that others wait behind.
+      if ("batch" in turn) turns.passes.push(...turn.batch.map(() => `later pass ${late++}`));
+      else turns.pixels.push(`later image ${late++}`);
+    };
+    turns.passes.push("a", "b", "c", "d", "pass");
+    turns.pixels.push("image", "e", "f");
+    while (!(order.includes("image") && order.includes("pass"))) {
+      take();
+      assert.ok(order.length < 12, order.join());
+    }
+    assert.ok(order.indexOf("image") <= size, order.join());
+  }
+  // Less than a batch waits for as many images as fill one, and no longer.
+  const turns = createTurns<number, string>((first, passes) => ({ able: [first, ...passes.slice(1)], size: 4 }));
+  turns.passes.push("a");
+  turns.pixels.push(1, 2, 3, 4, 5, 6);
+  const kinds = Array.from({ length: 6 }, () => Object.keys(turns.next()!)[0]);
+  assert.deepEqual(kinds, ["image", "image", "image", "image", "batch", "image"]);
+  assert.equal(createTurns(() => ({ able: [], size: 1 })).next(), undefined);
 });

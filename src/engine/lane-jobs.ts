@@ -11,6 +11,7 @@ import { receive } from "../platform/workers.js";
 import type { Inputs } from "../vit/inputs.js";
 import type { OutputName, Outputs, Tensor } from "../vit/outputs.js";
 import { nextTask } from "../waiting.js";
+import { createTurns } from "./turns.js";
 
 /** A model whose weights are in memory that threads share. */
 export interface LaneModel {
@@ -129,29 +130,14 @@ const partOf = (outputs: Partial<Outputs>, image: number): Partial<Outputs> =>
   );
 
 /** Jobs that wait. */
-const pixels: PixelJob[] = [];
-const passes: PassJob[] = [];
+const turns = createTurns<PixelJob, PassJob>((first, passes) => {
+  const size = joinable(first) ? joined!.model.batch : 1;
+  const able = size === 1 ? [first] : passes.filter((job) => joinable(job) && keyOf(job) === keyOf(first));
+  return { able, size };
+});
 /** Controllers that end the jobs which are under way or wait, by their id. */
 const ends = new Map<number, AbortController>();
 let busy = false;
-/** Images decoded since the last pass. */
-let decoded = 0;
-
-/**
- * Passes that are next, unless images are to be decoded first: one between two passes, so that none waits for all that come behind it, and
- * while a batch takes more passes than there are as many as it takes.
- */
-function nextBatch(): PassJob[] | undefined {
-  const [first] = passes;
-  if (!first) return undefined;
-  const size = joinable(first) ? joined!.model.batch : 1;
-  const batch = size === 1 ? [first] : passes.filter((job) => joinable(job) && keyOf(job) === keyOf(first));
-  if (pixels.length > 0 && decoded < (batch.length < size ? size : 1)) return undefined;
-  decoded = 0;
-  const taken = batch.slice(0, size);
-  for (const job of taken) passes.splice(passes.indexOf(job), 1);
-  return taken;
-}
 
 /** A signal that ends when those of all of the jobs have: the others go on without one that is ended. */
 function endOf(jobs: readonly PassJob[]): AbortSignal {
@@ -170,9 +156,9 @@ function endOf(jobs: readonly PassJob[]): AbortSignal {
 async function workOff(answer: (given: LaneAnswer, transfer?: Transferable[]) => void): Promise<void> {
   if (busy) return;
   busy = true;
-  for (;;) {
-    const batch = nextBatch();
-    if (batch) {
+  for (let turn = turns.next(); turn; turn = turns.next()) {
+    if ("batch" in turn) {
+      const { batch } = turn;
       const wanted = batch.filter(({ id }) => !ends.get(id)!.signal.aborted);
       const results = wanted.length > 0 ? await run(wanted, endOf(wanted)) : [];
       const { activations } = joined!.backend.memory;
@@ -182,13 +168,11 @@ async function workOff(answer: (given: LaneAnswer, transfer?: Transferable[]) =>
         ends.delete(job.id);
       }
     } else {
-      const job = pixels.shift();
-      if (!job) break;
-      decoded++;
-      const { signal } = ends.get(job.id)!;
-      const made = signal.aborted ? undefined : await work(job, signal);
-      answer({ id: job.id, pixels: made }, made && "data" in made ? [made.data.buffer as ArrayBuffer] : []);
-      ends.delete(job.id);
+      const { image } = turn;
+      const { signal } = ends.get(image.id)!;
+      const made = signal.aborted ? undefined : await work(image, signal);
+      answer({ id: image.id, pixels: made }, made && "data" in made ? [made.data.buffer as ArrayBuffer] : []);
+      ends.delete(image.id);
     }
     // More jobs come in, and the end of some.
     await nextTask();
@@ -211,7 +195,7 @@ receive((message, post) => {
     );
   }
   ends.set(request.id, new AbortController());
-  if ("wanted" in request) passes.push(request);
-  else pixels.push(request);
+  if ("wanted" in request) turns.passes.push(request);
+  else turns.pixels.push(request);
   return workOff(answer);
 });
