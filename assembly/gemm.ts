@@ -13,7 +13,8 @@
 // that check bounds explicitly). Two panels at once need 256-bit registers. The host measures (src/backends/wasm/tile.ts).
 //
 // Tried and left: reading A by row pointers (6 pointers to increment; 3 to 4 points of peak with cold weights), chunks of
-// k outside the loop over blocks (2 points), unrolling k by 2 and 4 (no gain, spills), GELU in the tile (activation.ts).
+// k outside the loop over blocks (2 points; linear.ts has them where k is above 768), unrolling k by 2 and 4 (no gain,
+// spills), GELU in the tile (activation.ts).
 //
 // Error: that of summation in f32, at most (KC + k/KC)·2^-24·Σ|a·b|, in practice about the root of it. Two choices halve the
 // distance of a ViT-Ti from f64, to PyTorch's own: sums of KC = 128 (costs 2.5 points of peak; 256 costs 1), and z + x Wᵀ

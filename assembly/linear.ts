@@ -15,11 +15,11 @@
 // came from memory five times. 197 or 50 rows of 3072 or 4096 inputs: 1.05 to 1.12 times as fast, with 256-bit vectors 1.08 to 1.16,
 // the same bits. Parts of 384, 512 and 1024: as fast, or up to 0.05 slower.
 //
-// Tried before: touching 64 KB at once (panels of 3072 inputs leave L1 again), every eighth line or one of each page, with the rest left
-// to the processor (a whole ViT-B 1.04 times as slow), or the lines of the next panel from within the
-// tile (no gain, and a loss with 256-bit vectors); parts of 240 rows whatever k is, 2.9 MB of 3072 inputs (4,096 rows to 768
-// outputs at 34 GFLOP/s in place of 40, 192 rows at 37 in place of 43), and all rows packed before any is multiplied (4,096 rows
-// of 256 inputs to 128 outputs at 25 in place of 40, and 50 MB of scratch for SAM's 4,096 tokens).
+// Tried before: touching 64 KB at once (panels of 3072 inputs leave L1 again), every eighth line or one of each page, with the
+// rest left to the processor (a whole ViT-B 1.04 times as slow), or the lines of the next panel from within the tile (no gain, and
+// a loss with 256-bit vectors); parts of 240 rows whatever k is, 2.9 MB of 3072 inputs (4,096 rows to 768 outputs at 34 GFLOP/s in
+// place of 40, 192 rows at 37 in place of 43), and all rows packed before any is multiplied (4,096 rows of 256 inputs to 128
+// outputs at 25 in place of 40, and 50 MB of scratch for SAM's 4,096 tokens).
 import { activate } from "./activations.gen";
 import { gemmPart, packRows, packWeight, panelBytes, tilePanels, tileRows } from "./gemm";
 import { halfPanelBytes, packHalves, rescaleHalves, widenPanel } from "./half";

@@ -3,9 +3,9 @@
 // registers only as locals of their own: the ten tiles would be 900 lines that repeat each other.
 //
 // tile(c, stride, rows, a, k, b, panel, add): C = A Bᵀ + bias, or C += A Bᵀ + bias with `add`, for `rows` rows of C, `stride`
-// bytes apart, and the 8 columns of the panel at b, or the 16 of it and the next one, `panel` bytes further. Those of f32 take
-// where the biases are besides: they multiply parts of panels too. The layouts of A and B are those of gemm.ts and int8.ts. Rows of a last, partial block repeat its last row: it is stored again,
-// all loads of C before all stores.
+// bytes apart, and the 8 columns of the panel at b, or the 16 of it and the next one, `panel` bytes further. Those of f32 are
+// told where the biases are, since they multiply parts of panels too. The layouts of A and B are those of gemm.ts (f32) and
+// int8.ts. Rows of a last, partial block repeat its last row: it is stored again, all loads of C before all stores.
 import { writeFileSync } from "node:fs";
 
 /** Products that an f32 tile sums up before it adds them to C; see gemm.ts. */
