@@ -53,7 +53,7 @@ test("everything that package.json names is in the package, every entry with its
   );
 });
 
-test("the package is small: an engine of 1.12 MB, images of 0.53 MB, and what lies beside it", () => {
+test("the package is small: an engine of 1.13 MB, images of 0.53 MB, and what lies beside it", () => {
   const bytes = (ours: (path: string) => boolean) =>
     packed.files.filter(({ path }) => ours(path)).reduce((sum, { size }) => sum + size, 0);
   const isModel = (path: string) => path.startsWith("models/");
@@ -74,7 +74,7 @@ test("the package is small: an engine of 1.12 MB, images of 0.53 MB, and what li
         (is) => is(path),
       ),
   );
-  assert.ok(rest < 1.12e6, `${rest} bytes of engine`);
+  assert.ok(rest < 1.13e6, `${rest} bytes of engine`);
   assert.ok(bytes(isDocument) < 0.12e6, `${bytes(isDocument)} bytes of documents`);
   assert.ok(bytes(isCollection) < 0.11e6, `${bytes(isCollection)} bytes of collections`);
   assert.ok(bytes(isJob) < 0.04e6, `${bytes(isJob)} bytes of jobs`);
