@@ -129,8 +129,9 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
   let chromium: Chromium;
   let page: Page;
   let base = "";
-  /** Paths that were served. */
+  /** Paths that were served, and those that the page asked for: its service worker, which keeps all files, asks past the browser's cache. */
   let served: string[] = [];
+  const asked = new Set<string>();
   const errors: string[] = [];
   const elsewhere: string[] = [];
 
@@ -166,6 +167,7 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
       const fixture = /^\/(checkpoints|dense)\//.test(pathname) && readFile(`tests/fixtures${pathname}`);
       const bytes = await (fixture || fileOf(pathname, hub?.endpoint)).catch(() => undefined);
       served.push(pathname);
+      if (request.headers["cache-control"] === undefined) asked.add(pathname);
       response.statusCode = bytes === undefined ? 404 : 200;
       response.setHeader("Content-Type", TYPES[pathname.endsWith("/") ? ".html" : extname(pathname)] ?? "");
       response.end(bytes);
@@ -202,7 +204,7 @@ suite("the page in Chromium", { skip: lacks || absent("Chromium", BROWSERS.chrom
   test("the first visit: a picture at once, nothing from elsewhere, nothing moves", async (t) => {
     await page.goto(base);
     await page.until(READY);
-    const files = [...new Set(served)].filter((path) => !path.endsWith(".safetensors"));
+    const files = [...asked].filter((path) => !path.endsWith(".safetensors"));
     const [first] = await page.run<number[]>(`performance.getEntriesByName("first picture").map((e) => e.startTime)`);
     await page.run("navigator.serviceWorker.ready.then(() => 0)");
     let bytes = 0;
