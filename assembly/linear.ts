@@ -321,7 +321,7 @@ function multiply(job: ProductJob, start: usize, k: usize): void {
   const accumulate = job.accumulate != 0 || !isFirst;
   const rows = job.rows;
   const panel = weightPanelBytes(precision, job.k);
-  // Of one panel, those that are multiplied.
+  // Bytes of a panel's inputs that are multiplied.
   const bytes = weightPanelBytes(precision, k);
   const from = start << (precision == F32 ? 5 : 4);
   const step = precision <= F16 ? tilePanels(tile) : integerTilePanels(tile);

@@ -15,7 +15,7 @@ import { sumOf, sumOfIntegers, touch } from "./math";
 const TOUCHED: usize = 24 << 10;
 /** Bytes of rows that stay in L2 while all queries are multiplied with them. */
 const BLOCK: usize = 256 << 10;
-/** Where what was touched is written: below the first byte that src/collection/vectors.ts uses. */
+/** Address that touching writes to: below the first byte that src/collection/vectors.ts uses. */
 const SINK: usize = 64;
 
 // @ts-ignore: decorator

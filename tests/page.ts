@@ -73,6 +73,10 @@ const batchOf = ({ config }: Model, images: number) => {
   return { pixelValues: { dims: [images, 3, height, width], data } };
 };
 
+/** The model of a folder of fixtures, given as its parts. */
+const modelIn = async (folder: string): Promise<Model> =>
+  load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+
 const TASKS = {
   /** An image-text model with its tokenizer, and an archive of NumPy's: what needs packages. */
   async texts() {
@@ -95,7 +99,7 @@ const TASKS = {
   /** A detector that is told what to look for by another image, which is an option: a path, a Blob, and one that cannot be read. */
   async boxes() {
     const folder = `${FIXTURES}/checkpoints/hf-owlv2`;
-    const owl = await load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+    const owl = await modelIn(folder);
     const [image, query] = [`${FIXTURES}/image/exif-6.jpg`, `${FIXTURES}/image/rgb-420.jpg`];
     const blob = await (await fetch(query)).blob();
     const found = {
@@ -111,7 +115,7 @@ const TASKS = {
   /** An image that is embedded once: its masks are computed in the worker, and the embedding stays the page's. */
   async masks() {
     const folder = `${FIXTURES}/dense/hf-sam`;
-    const sam = await load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+    const sam = await modelIn(folder);
     const image = `${FIXTURES}/image/exif-6.jpg`;
     const prompts = { points: [{ x: 3, y: 4 }], boxes: [{ xmin: 1, ymin: 2, xmax: 8, ymax: 12.5 }] };
     const prepared = await sam.prepare(image);
@@ -134,7 +138,7 @@ const TASKS = {
   /** Clips: an animation as a Blob, and frames as what a page draws. */
   async clips() {
     const folder = `${FIXTURES}/dense/hf-videomae`;
-    const model = await load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+    const model = await modelIn(folder);
     const still = `${FIXTURES}/image/rgb-8.png`;
     const frame = await createImageBitmap(await (await fetch(still)).blob());
     const frames = Array.from({ length: 6 }, (_, i) => (i % 2 === 0 ? frame : still));
@@ -152,7 +156,7 @@ const TASKS = {
   /** Objects cut out by trimaps, which are options: a Blob, levels, and none. */
   async mattes() {
     const folder = `${FIXTURES}/dense/hf-vitmatte`;
-    const model = await load(await parts(await bytesOf(`${folder}/model.safetensors`), folder));
+    const model = await modelIn(folder);
     const image = `${FIXTURES}/image/rgb-420.jpg`;
     const trimap = await (await fetch(`${FIXTURES}/image/trimap.png`)).blob();
     const mask = { width: 37, height: 29, data: Uint8Array.from({ length: 37 * 29 }, (_, i) => Number(i % 37 < 20)) };

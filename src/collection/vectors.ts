@@ -15,7 +15,7 @@ interface Kernels {
   norms_i8(norms: number, rows: number, count: number, width: number): void;
 }
 
-/** Rows that are scored at once: what the scores of 64 queries take is 256 KB. */
+/** Rows that are scored at once: scores of 64 queries take 256 KB. */
 const CHUNK = 1024;
 /** Queries that pass at once. */
 export const BATCH = 64;

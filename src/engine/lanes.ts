@@ -41,9 +41,9 @@ export interface Lanes extends PixelThreads {
   /** Bytes that activations on these threads have taken at most. */
   readonly activations: number;
   /**
-   * Runs a pass of one of a list's `images` on the thread that gets to it first, of those that have the model, if there is one and the list gains by it. The
-   * promise has nothing if the thread ended or had no room; the pass is then to be run elsewhere. Pixel values that are made for it
-   * are given away.
+   * Runs a pass of one of a list's `images` on the thread that gets to it first, of those that have the model, if there is one and
+   * the list gains by it. The promise has nothing if the thread ended or had no room; the pass is then to be run elsewhere. Pixel
+   * values that are made for it are given away.
    */
   run(
     images: number,
@@ -179,10 +179,10 @@ export function createLanes(modelNow: () => LaneModel | undefined): Lanes {
       const able = passing();
       const gains = rateApart(images, able.length) >= rateTogether(modelNow()?.kernels.threads ?? 1);
       const batch = modelNow()?.batch ?? 1;
-      // That whose batches end first, and of equal ones that whose batch has the most.
+      if (!gains) return undefined;
+      // The thread whose batches end first, and of equal ones the one whose batch has the most.
       const batches = (lane: Lane) => Math.ceil((lane.passing + 1) / batch);
-      const [next] = able.sort((a, b) => batches(a) - batches(b) || b.passing - a.passing || a.jobs.size - b.jobs.size);
-      const lane = gains ? next : undefined;
+      const [lane] = able.sort((a, b) => batches(a) - batches(b) || b.passing - a.passing || a.jobs.size - b.jobs.size);
       if (!lane) return undefined;
       const made = typeof inputs === "function" ? inputs() : inputs;
       const own = made !== inputs && made.pixelValues?.data.buffer;
