@@ -2,7 +2,7 @@
 // to src/backends/wasm. Kernels own no memory, allocate nothing and check nothing; strides are in bytes, sizes in elements.
 export * from "./ops.gen";
 export { rescale, weightPanelBytes } from "./linear";
-export { attach, lostWord, setThreads, syncBytes, work } from "./threads";
+export { attach, lostWord, syncBytes, work } from "./threads";
 export { firstBeyond, scaleRows, widen } from "./widen";
 
 /** First byte behind the constants of the kernels: what comes before it is theirs. */

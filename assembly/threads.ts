@@ -17,7 +17,7 @@ const SPINS: i32 = 100000;
 const SECOND: i64 = 1000000000;
 
 /** Bytes of the words below. */
-const SYNC_BYTES: usize = 448;
+const SYNC_BYTES: usize = 512;
 /** Counts the ops; a thread that sees it change runs the new one. */
 const EPOCH: usize = 0;
 /** Tasks handed out of the current op. */
@@ -30,9 +30,11 @@ const SLEEPERS: usize = 192;
 const WAITING: usize = 256;
 /** Set by the host. */
 const LOST: usize = 320;
+/** Threads beside the main one that are there. */
+const PRESENT: usize = 384;
 /** The function of the op, and the address of its job. */
-const OP: usize = 384;
-const JOB: usize = 388;
+const OP: usize = 448;
+const JOB: usize = 452;
 
 /** A field of a job that is true or false; all fields are words. */
 export type Flag = u32;
@@ -44,7 +46,7 @@ export type Flag = u32;
 let sync: usize = 0;
 /** Which thread this instance runs on; 0 is the main one. */
 let self: usize = 0;
-/** How many an op runs on, and how many that will be at most: what scratch memory has room for. */
+/** How many an op runs on, all of them as soon as they are there, and how many that is: what scratch memory has room for. */
 let count: i32 = 1;
 let most: usize = 1;
 
@@ -53,13 +55,14 @@ let most: usize = 1;
 declare function stalled(): void;
 
 /**
- * To be called first. at: syncBytes of zeros, 64-byte aligned, the same for all instances; thread: which one this is;
- * threads: how many there will be at most.
+ * To be called first. at: syncBytes of zeros, 64-byte aligned, the same for all instances; thread: which one this is, of which
+ * any but the main one must call `work` next; threads: how many there will be at most.
  */
 export function attach(at: usize, thread: usize, threads: usize): void {
   sync = at;
   self = thread;
   most = threads;
+  if (ASC_FEATURE_THREADS && thread > 0) atomic.add<u32>(at + PRESENT, 1);
 }
 
 export function syncBytes(): usize {
@@ -69,11 +72,6 @@ export function syncBytes(): usize {
 /** The address of the word that the host sets to 1 when a thread has ended. */
 export function lostWord(): usize {
   return sync + LOST;
-}
-
-/** Threads that ops run on from now on, the main one included. */
-export function setThreads(threads: i32): void {
-  count = threads;
 }
 
 // @ts-ignore: decorator
@@ -102,6 +100,8 @@ export function nextTask(): usize {
 /** Runs `op` on all threads with this job, and waits for them. */
 export function fork<Job>(job: Job, op: (job: Job) => void): void {
   store<u32>(sync + NEXT, 0);
+  // Seen here and not told by the host: one that awaits pass after pass gets no message of a thread in between.
+  if (ASC_FEATURE_THREADS && <usize>count < most && atomic.load<u32>(sync + PRESENT) == <u32>most - 1) count = <i32>most;
   if (ASC_FEATURE_THREADS && count > 1) {
     if (atomic.load<i32>(sync + LOST)) stalled();
     store<i32>(sync + OP, op.index);

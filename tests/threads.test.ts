@@ -7,6 +7,8 @@ import { test } from "node:test";
 import workerThreads, { type Worker } from "node:worker_threads";
 import { createHeap } from "../src/backends/wasm/heap.js";
 import { createWasmBackend } from "../src/backends/wasm/index.js";
+import { instantiate } from "../src/backends/wasm/instance.js";
+import { compileKernels } from "../src/backends/wasm/kernels.js";
 import { load } from "../src/index.js";
 import { noise } from "./backend.cases.js";
 
@@ -81,6 +83,21 @@ test("a thread that ends while the main one waits for it: an error after ten sec
     for (let i = 0; i < 1e6; i++) backend.linear(out, x, linear);
   };
   assert.throws(stalled, /^Error: wasm: a thread of the model has not answered for 10 seconds; load the model again$/);
+  backend.dispose();
+});
+
+test("threads join while the caller never lets go of its own", async () => {
+  const { module } = (await compileKernels({ shared: true }))!;
+  const { kernels } = await instantiate(module, new WebAssembly.Memory({ initial: 16, maximum: 65536, shared: true }));
+  const backend = await createWasmBackend({ threads: 2 });
+  // An op that waits for others fails at once by this, and one that runs alone does not see it.
+  Atomics.store(new Int32Array(backend.shared!.memory.buffer), kernels.lostWord() / 4, 1);
+  const linear = backend.createLinear(64, 64);
+  const [x, out] = [backend.createTensor(32, 64, noise(32 * 64)), backend.createTensor(32, 64)];
+  const untilJoined = () => {
+    for (const end = performance.now() + 60_000; performance.now() < end; ) backend.linear(out, x, linear);
+  };
+  assert.throws(untilJoined, /^Error: wasm: a thread of the model has not answered/);
   backend.dispose();
 });
 

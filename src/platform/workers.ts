@@ -14,6 +14,8 @@ export interface WorkerThread {
 }
 
 export interface WorkerEvents {
+  /** Sent as soon as it is there, if the module calls `receive` by itself and not by a further import: no answer of the thread is waited for. */
+  readonly first?: Promise<unknown>;
   onMessage(message: unknown): void;
   /** The thread ended and was not told to, by an error that nobody caught or by itself. Once, and nothing after it. */
   onEnd(reason: Error): void;
@@ -37,7 +39,7 @@ export const beside = (module: string, name: string): URL => new URL(name, modul
  */
 export async function startWorker(
   url: URL,
-  { onMessage, onEnd }: WorkerEvents,
+  { first, onMessage, onEnd }: WorkerEvents,
   create = () => new Worker(url, { type: "module" }),
 ): Promise<WorkerThread> {
   // Deno and Bun have both kinds; only Node's end with a status, and let the process end before them.
@@ -73,6 +75,7 @@ export async function startWorker(
           return terminate();
         },
       };
+      first?.then((message) => state !== "ended" && thread!.post(message)).catch(({ message }) => events.end(message));
     } catch (error) {
       events.end((error as Error).message);
     }

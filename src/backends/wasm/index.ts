@@ -39,10 +39,11 @@ import {
   checkToWindows,
 } from "../shapes.js";
 import { align, createHeap, type Heap, takePages } from "./heap.js";
+import { instantiate } from "./instance.js";
 import type { Kernels } from "./jobs.gen.js";
 import { activations } from "./kernels.gen.js";
-import { type Build, compileKernels, givenKernels, instantiate, type KernelSource } from "./kernels.js";
-import { alone, lanesFor, startPool, threadsFor } from "./threads.js";
+import { type Build, type CompiledKernels, compileKernels, givenKernels, type KernelSource } from "./kernels.js";
+import { alone, lanesFor, type Pool, startPool, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
 import { wideKernels } from "./wide.js";
 
@@ -151,28 +152,46 @@ export interface WasmBackend extends Backend, Running {}
 
 /** Compiles and instantiates the kernels on a memory of their own. */
 export async function createWasmBackend(options: WasmOptions = {}): Promise<WasmBackend> {
-  const { threads = 1, build: wanted, wasm = assets.kernels } = options;
+  const { threads = 1, wasm = assets.kernels } = options;
   const given = wasm && (await givenKernels(wasm));
   const { count, reason: fewer } = given && !given.shared ? alone(threads) : await threadsFor(threads);
   const shared = given?.shared ?? count > 1;
+  const pool = startPool(count);
+  try {
+    return await createOn(pool, shared, given, options, fewer);
+  } catch (error) {
+    pool.dispose();
+    throw error;
+  }
+}
+
+/** @param fewer why the threads of the pool are not as many as were asked for. */
+async function createOn(
+  pool: Pool,
+  shared: boolean,
+  given: CompiledKernels | undefined,
+  options: WasmOptions,
+  fewer: string | undefined,
+): Promise<WasmBackend> {
+  const { threads = 1, build: wanted } = options;
   const wide = options.wide ? await wideKernels(shared, given) : undefined;
   const compiled = wide && "module" in wide ? wide : (given ?? (await compileKernels({ shared, build: wanted }))!);
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared });
   const { build, module } = compiled;
   const tiles = options.tiles ?? (await fastestTiles(compiled, options.precision));
   const stalled = () => {
-    throw pool!.lost();
+    throw pool.lost();
   };
-  const { kernels, base } = await instantiate(module, memory, { threads: count, stalled });
-  const pool = shared ? startPool(count, module, memory, kernels) : undefined;
-  const running = () => (pool?.failure ? 1 : count);
+  const { kernels, base } = await instantiate(module, memory, { threads: pool.threads, stalled });
+  pool.join(module, memory, kernels);
+  const running = () => (pool.failure ? 1 : pool.threads);
   const backend: WasmBackend = backendOn(kernels, memory, createHeap(memory, base), {
     build,
     tiles,
     get threads() {
       return running();
     },
-    started: pool?.started ?? Promise.resolve(),
+    started: pool.started,
     get shared() {
       if (running() === 1) return undefined;
       return { module, memory, build, tiles, threads: lanesFor(threads), activations: backend.memory.activations };
@@ -180,11 +199,11 @@ export async function createWasmBackend(options: WasmOptions = {}): Promise<Wasm
     describe(precision) {
       const tile = precision === "int8" ? INTEGER_TILES[tiles.integer] : FLOAT_TILES[tiles.float];
       const simd = build === "relaxed" ? "relaxed SIMD" : "SIMD";
-      const lacking = [wide && "reason" in wide ? wide.reason : undefined, fewer, pool?.failure?.message];
+      const lacking = [wide && "reason" in wide ? wide.reason : undefined, fewer, pool.failure?.message];
       const why = lacking.filter((reason) => reason !== undefined);
       return [`${compiled.wide ? "256-bit " : ""}${simd}, ${tile} tiles`, ...why].join("; ");
     },
-    dispose: () => pool?.dispose(),
+    dispose: () => pool.dispose(),
   });
   return backend;
 }

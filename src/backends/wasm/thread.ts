@@ -1,6 +1,6 @@
 /** Code of a thread of the pool (threads.ts): an instance of the kernels on the model's memory, until it is ended. */
 import { receive } from "../../platform/workers.js";
-import { instantiate } from "./kernels.js";
+import { instantiate } from "./instance.js";
 
 export interface ThreadStart {
   readonly module: WebAssembly.Module;

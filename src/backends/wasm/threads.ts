@@ -8,10 +8,14 @@ import type { ThreadStart } from "./thread.js";
 const MOST = 8;
 
 export interface Pool {
-  /** Resolves when all have started, from when on ops run on them; rejects if one could not be. */
+  /** How many, the main one included. */
+  readonly threads: number;
+  /** Resolves when all have joined, from when on ops run on them; rejects if one could not be started. */
   readonly started: Promise<void>;
   /** Why they could not: ops then run on the main thread alone. */
   readonly failure: Error | undefined;
+  /** Gives them the kernels, of which the main thread has its own on the same memory. Once. */
+  join(module: WebAssembly.Module, memory: WebAssembly.Memory, main: Kernels): void;
   /** To be thrown by what waits for a thread in vain. */
   lost(): Error;
   dispose(): void;
@@ -35,14 +39,15 @@ export const lanesFor = (wanted: "auto" | number): number => (wanted === "auto" 
 export const alone = (wanted: "auto" | number): { count: number; reason?: string } =>
   wanted === 1 ? { count: 1 } : { count: 1, reason: "one thread: these kernels share no memory" };
 
-/** Starts `count` - 1 threads on `memory`. */
-export function startPool(
-  count: number,
-  module: WebAssembly.Module,
-  memory: WebAssembly.Memory,
-  kernels: Kernels,
-): Pool {
+/** Starts `count` - 1 threads. They take as long as the kernels take to compile, so both are begun at once. */
+export function startPool(count: number): Pool {
   const workers: WorkerThread[] = [];
+  let given = (_: Pick<ThreadStart, "module" | "memory">) => {};
+  const kernels = new Promise<Pick<ThreadStart, "module" | "memory">>((resolve) => {
+    given = resolve;
+  });
+  /** The word that says that a thread is lost. */
+  let lost: Int32Array | undefined;
   let failure: Error | undefined;
   let end: Error | undefined;
   let disposed = false;
@@ -50,7 +55,7 @@ export function startPool(
   /** Lets every later op fail at once. */
   function lose(error: Error): Error {
     end ??= error;
-    Atomics.store(new Int32Array(memory.buffer), kernels.lostWord() / 4, 1);
+    if (lost) Atomics.store(lost, 0, 1);
     return end;
   }
 
@@ -72,19 +77,19 @@ export function startPool(
     };
     const create = () => new Worker(new URL("./thread.js", import.meta.url), { type: "module" });
     const url = beside(import.meta.url, "thread.js");
-    const worker = await startWorker(url, { onMessage: () => ready(), onEnd }, create);
+    const first = kernels.then((what) => ({ ...what, thread, threads: count }) satisfies ThreadStart);
+    const worker = await startWorker(url, { first, onMessage: () => ready(), onEnd }, create);
     workers.push(worker);
     if (disposed) return void worker.terminate();
+    await Promise.race([kernels, answer]);
     worker.ref();
-    worker.post({ module, memory, thread, threads: count } satisfies ThreadStart);
     await answer;
     worker.unref();
   }
 
-  const started = Promise.all(Array.from({ length: count - 1 }, (_, i) => start(i + 1))).then(
-    () => {
-      if (!disposed) kernels.setThreads(count);
-    },
+  const all = Promise.all(Array.from({ length: count - 1 }, (_, i) => start(i + 1)));
+  const started = all.then(
+    () => {},
     (cause: Error) => {
       dispose();
       failure = new Error(`wasm: ${count} threads could not be started: ${cause.message}`, { cause });
@@ -95,9 +100,14 @@ export function startPool(
   started.catch(() => {});
 
   return {
+    threads: count,
     started,
     get failure() {
       return failure;
+    },
+    join(module, memory, main) {
+      lost = new Int32Array(memory.buffer, main.lostWord(), 1);
+      given({ module, memory });
     },
     lost: () => lose(new Error("wasm: a thread of the model has not answered for 10 seconds; load the model again")),
     dispose,

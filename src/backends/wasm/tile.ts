@@ -1,7 +1,8 @@
 /** Choosing the register tiles of the matrix products by measuring them, once a process for each build. */
 import type { Precision } from "../../backend.js";
 import { isEdge } from "../../platform/host.js";
-import { type CompiledKernels, instantiate } from "./kernels.js";
+import { instantiate } from "./instance.js";
+import type { CompiledKernels } from "./kernels.js";
 
 /** By the numbers of assembly/tiles.js. Results do not depend on the choice. */
 export const FLOAT_TILES = ["6×8", "4×8", "4×8 shuffled", "6×16"] as const;
