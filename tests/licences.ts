@@ -16,7 +16,7 @@ const USES: Readonly<Record<string, string>> = {
 
 /** What no bill of materials names, as it is no package: where it is, and its terms. */
 const INSIDE: readonly (readonly [name: string, licence: string, where: string])[] = [
-  ["names of ImageNet's classes: lemmas of WordNet 3.0", "WordNet-3.0", "`dist/src/checkpoint/imagenet1k.js`"],
+  ["names of ImageNet's classes: lemmas of WordNet 3.0", "WordNet-3.0", "`dist/lib/imagenet1k.js`"],
   ["a queue after llama-tokenizer-js", "MIT", "@huggingface/tokenizers"],
 ];
 

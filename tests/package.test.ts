@@ -30,10 +30,30 @@ test("the package holds the compiled library, its declarations, the default mode
   ]);
   const unexpected = compiled.filter((path) => {
     if (/^dist\/kernels\/((relaxed|simd|image|jpeg|png|rows|sha|webp)\.wasm|module\.d\.ts)$/.test(path)) return false;
-    const source = /^dist\/(src\/.*)(\.d\.ts|\.js)$/.exec(path)?.[1];
-    return !source || !existsSync(`${source}.ts`);
+    const source = /^dist\/(src\/.*)\.d\.ts$/.exec(path)?.[1];
+    return !existsSync(`${source}.ts`) && !/^dist\/lib\/[\w-]+\.js$/.test(path);
   });
   assert.deepEqual(unexpected, [], "not compiled from src/; npm run clean removes what older builds left");
+});
+
+/** A file of dist/lib and all that it needs at once, by name. */
+function closureOf(name: string, found = new Set<string>()): Set<string> {
+  if (found.has(name)) return found;
+  found.add(name);
+  const imports = readFileSync(`dist/lib/${name}`, "utf8").matchAll(/^(?:import|export)\b[^"\n]*"\.\/([^"]+\.js)"/gm);
+  for (const [, path] of imports) closureOf(path!, found);
+  return found;
+}
+
+test("the code is in few files: a model in five, and nobody has one who decodes photos, searches or calls a server", () => {
+  assert.ok(paths.filter((path) => path.endsWith(".js")).length < 160);
+  const names = (...files: string[]) => files.map((file) => `${file}.js`);
+  assert.deepEqual([...closureOf("index.js")].sort(), names("front", "index", "thread2"));
+  assert.deepEqual([...closureOf("model2.js")].sort(), names("front", "model", "model2", "photos", "shared", "thread2"));
+  for (const entry of names("index", "image", "collection", "hub", "pictures", "serve", "jobs", "pipeline")) {
+    assert.ok(closureOf(entry).size > 1 && !closureOf(entry).has("model.js"), `${entry}: ${[...closureOf(entry)]}`);
+  }
+  assert.ok(!closureOf("image.js").has("shared.js"));
 });
 
 test("everything that package.json names is in the package, every entry with its types", () => {
@@ -54,8 +74,16 @@ test("everything that package.json names is in the package, every entry with its
 });
 
 test("the package is small: an engine of 1.13 MB, images of 0.53 MB, and what lies beside it", () => {
-  const bytes = (ours: (path: string) => boolean) =>
-    packed.files.filter(({ path }) => ours(path)).reduce((sum, { size }) => sum + size, 0);
+  // Modules before they are joined, and all else as it is packed.
+  const modules = readdirSync("dist/src", { recursive: true, encoding: "utf8" }).map((name) => `dist/src/${name}`);
+  const code = modules
+    .filter((path) => path.endsWith(".js"))
+    .map((path) => ({ path: path.replaceAll("\\", "/"), size: statSync(path).size }));
+  const joined = packed.files.filter(({ path }) => path.startsWith("dist/lib/"));
+  const sum = (files: readonly { readonly size: number }[]) => files.reduce((sum, { size }) => sum + size, 0);
+  assert.ok(sum(joined) < 1.02 * sum(code), `${sum(joined)} bytes of ${sum(code)}`);
+  const all = [...packed.files.filter((file) => !joined.includes(file)), ...code];
+  const bytes = (ours: (path: string) => boolean) => sum(all.filter(({ path }) => ours(path)));
   const isModel = (path: string) => path.startsWith("models/");
   const isDocument = (path: string) => path.endsWith(".md");
   const isCommand = (path: string) => path.startsWith("dist/src/cli");
@@ -180,8 +208,13 @@ test("THIRD-PARTY.md is what npm run licences writes, and npm's bill of material
   assert.equal(readFileSync("THIRD-PARTY.md", "utf8"), thirdParty());
   // What is written into the package as text: each is compiled from assembly/, or named with its terms.
   const ours = /\/(activations|jobs|kernels|kernel|rows|search|sha|png|jpeg-kernel|webp-codec)\.gen\.js$/;
-  const written = paths.filter((path) => path.endsWith(".gen.js") && !ours.test(path));
-  for (const path of written) assert.ok(thirdParty().includes(path), path);
+  const modules = readdirSync("dist/src", { recursive: true, encoding: "utf8" });
+  const generated = modules.map((path) => `/${path.replaceAll("\\", "/")}`).filter((path) => path.endsWith(".gen.js"));
+  assert.ok(generated.length > 5);
+  assert.deepEqual(
+    generated.filter((path) => !ours.test(path)),
+    [],
+  );
   const bill = createProject("bill");
   const manifest = { name: "bill", version: "1.0.0", dependencies: { vitrail: "*" } };
   writeFileSync(join(bill, "package.json"), JSON.stringify(manifest));

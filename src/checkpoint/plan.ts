@@ -52,7 +52,7 @@ export interface WeightPlan<Weights> {
   readonly linear: ReadonlySet<string>;
   /** int8 for a checkpoint of integers and scales, else f32. */
   readonly precision: Precision;
-  /** Makes room on a backend, once, with linear layers in the given precision. */
+  /** Makes room on a backend, each time anew, with linear layers in the given precision. */
   create(backend: Backend, precision: Precision): WeightLoader<Weights>;
 }
 

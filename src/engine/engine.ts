@@ -162,8 +162,10 @@ export async function createEngine(
     const preprocessing = doubt === undefined ? prepared : { ...prepared, absent: doubt };
     checkFits(name, config, preprocessing);
     if (config.text) await checkpoint.bring([TOKENIZER, TOKENIZER_CONFIG], { signal, onProgress });
-    const plan = (blocks?: number) => planWeights(name, { config, named, heads, stored, blocks }, tensors);
-    const { precision = plan().precision } = options;
+    const planOf = (blocks?: number) => planWeights(name, { config, named, heads, stored, blocks }, tensors);
+    const whole = planOf();
+    const plan = (blocks?: number) => (blocks === undefined ? whole : planOf(blocks));
+    const { precision = whole.precision } = options;
     let fresh = true;
     async function read(consumer: TensorConsumer, waiting: Waiting<Progress>): Promise<void> {
       if (fresh) {

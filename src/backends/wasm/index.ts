@@ -178,7 +178,8 @@ async function createOn(
   const compiled = wide && "module" in wide ? wide : (given ?? (await compileKernels({ shared, build: wanted }))!);
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared });
   const { build, module } = compiled;
-  const tiles = options.tiles ?? (await fastestTiles(compiled, options.precision));
+  const chosen = options.tiles;
+  const tilesNow = chosen ? () => chosen : await fastestTiles(compiled, options.precision);
   const stalled = () => {
     throw pool.lost();
   };
@@ -187,17 +188,21 @@ async function createOn(
   const running = () => (pool.failure ? 1 : pool.threads);
   const backend: WasmBackend = backendOn(kernels, memory, createHeap(memory, base), {
     build,
-    tiles,
+    get tiles() {
+      return tilesNow();
+    },
     get threads() {
       return running();
     },
     started: pool.started,
     get shared() {
       if (running() === 1) return undefined;
-      return { module, memory, build, tiles, threads: lanesFor(threads), activations: backend.memory.activations };
+      const { activations } = backend.memory;
+      return { module, memory, build, tiles: tilesNow(), threads: lanesFor(threads), activations };
     },
     describe(precision) {
-      const tile = precision === "int8" ? INTEGER_TILES[tiles.integer] : FLOAT_TILES[tiles.float];
+      const { integer, float } = tilesNow();
+      const tile = precision === "int8" ? INTEGER_TILES[integer] : FLOAT_TILES[float];
       const simd = build === "relaxed" ? "relaxed SIMD" : "SIMD";
       const lacking = [wide && "reason" in wide ? wide.reason : undefined, fewer, pool.failure?.message];
       const why = lacking.filter((reason) => reason !== undefined);
@@ -226,7 +231,6 @@ function backendOn(
   heap: Heap,
   running: Running & { dispose(): void },
 ): WasmBackend {
-  const { tiles } = running;
   let weights = 0;
   let marks = 0;
 
@@ -269,7 +273,9 @@ function backendOn(
   const backend: WasmBackend = {
     name: "wasm",
     build: running.build,
-    tiles,
+    get tiles() {
+      return running.tiles;
+    },
     get threads() {
       return running.threads;
     },
@@ -484,7 +490,7 @@ function backendOn(
       const { at, stride, rows, cols } = x as WasmTensor;
       const w = weights as WasmLinear;
       const precision = PRECISIONS[w.precision];
-      const tile = tileOf(tiles, w.precision);
+      const tile = tileOf(running.tiles, w.precision);
       kernels.linear({
         precision,
         tile,
@@ -515,8 +521,8 @@ function backendOn(
       const { decomposed, windows } = shape;
       const [down, across] = [decomposed?.down, decomposed?.across] as (WasmTensor | undefined)[];
       kernels.attention({
-        tile: tiles.float,
-        integerTile: tiles.integer,
+        tile: running.tiles.float,
+        integerTile: running.tiles.integer,
         integers: shape.integers ?? false,
         images,
         queries,
@@ -607,7 +613,7 @@ function backendOn(
       const { at, stride, cols } = x as WasmTensor;
       const w = weights as WasmLinear;
       const precision = PRECISIONS[w.precision];
-      const tile = tileOf(tiles, w.precision);
+      const tile = tileOf(running.tiles, w.precision);
       kernels.convolve({
         precision,
         tile,
@@ -676,11 +682,12 @@ function backendOn(
       const panels = padded(columns) / 8;
       const { top } = heap;
       const w = heap.push(panels * kernels.weightPanelBytes(PRECISIONS.f32, k));
+      const tile = running.tiles.float;
       for (let image = 0; image < images; image++) {
         kernels.packPanels({ w, k, x: b.at + image * columns * b.stride, xStride: b.stride, rows: columns });
         kernels.linear({
           precision: PRECISIONS.f32,
-          tile: tiles.float,
+          tile,
           out: o.at + image * rows * o.stride,
           outStride: o.stride,
           rows,
@@ -690,7 +697,7 @@ function backendOn(
           w,
           k,
           activation: 0,
-          scratch: heap.scratch(kernels.linearScratch(PRECISIONS.f32, tiles.float, rows, k, 1)),
+          scratch: heap.scratch(kernels.linearScratch(PRECISIONS.f32, tile, rows, k, 1)),
           accumulate: false,
           scale: 0,
           shift: 0,
