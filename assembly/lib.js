@@ -25,7 +25,7 @@ const closuresOf = (...modules) => new Set(modules.flatMap((module) => [...closu
 
 /** Programs of their own: workers. */
 const WORKERS = ["backends/wasm/thread.js", "engine/lane.js", "remote/worker.js"];
-/** What of a checkpoint's first image is imported late, so that programs which only decode, search or call a server do without. */
+/** Modules that a checkpoint's first image needs, but are imported late: programs which only decode, search or serve do without. */
 const MODEL = [
   ...["model.js", "backends/wasm/index.js", "image/decode/index.js", "image/decode/jpeg.js"],
   "checkpoint/families/timm.js",

@@ -5,6 +5,7 @@
  */
 
 import type { BackendName, Precision } from "./backend.js";
+import { startAhead } from "./backends/wasm/threads.js";
 import type { Config, ConfigOverrides } from "./checkpoint/config.js";
 import type { HubOptions } from "./hub/settings.js";
 import type { Clip } from "./image/clip.js";
@@ -139,8 +140,13 @@ export async function load(source?: string | URL | CheckpointParts, options: Loa
     if (!("reason" in model)) return model;
     onPage = `; ${model.reason}`;
   }
-  const { loadHere } = await import("./model.js");
-  return loadHere(source, options, onPage);
+  const endAhead = startAhead(options);
+  try {
+    const { loadHere } = await import("./model.js");
+    return await loadHere(source, options, onPage);
+  } finally {
+    endAhead();
+  }
 }
 
 const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {

@@ -26,8 +26,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   "index.ts": {
     imports: [
-      ...["backend.ts", "checkpoint", "hub/settings.ts", "image", "io", "json.ts", "model.ts", "platform", "tasks"],
-      "vit",
+      ...["backend.ts", "backends/wasm/threads.ts", "checkpoint", "hub/settings.ts", "image", "io", "json.ts"],
+      ...["model.ts", "platform", "tasks", "vit"],
     ],
     lazily: ["remote"],
   },
@@ -137,7 +137,9 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     lazily: ["backends/reference.ts", "backends/wasm", "backends/webgpu"],
   },
   "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts", "numerics"] },
-  "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "platform"] },
+  "backends/wasm": { imports: ["backend.ts", "backends/shapes.ts", "backends/wasm/threads.ts", "platform"] },
+  // Started before there is anything else to run.
+  "backends/wasm/threads.ts": { imports: ["backend.ts", "platform"] },
   "backends/webgpu": { imports: ["backend.ts", "backends/shapes.ts", "numerics", "platform"] },
   "backends/shapes.ts": { imports: ["backend.ts"] },
   "json.ts": { imports: [] },

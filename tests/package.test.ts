@@ -49,7 +49,10 @@ test("the code is in few files: a model in five, and nobody has one who decodes 
   assert.ok(paths.filter((path) => path.endsWith(".js")).length < 160);
   const names = (...files: string[]) => files.map((file) => `${file}.js`);
   assert.deepEqual([...closureOf("index.js")].sort(), names("front", "index", "thread2"));
-  assert.deepEqual([...closureOf("model2.js")].sort(), names("front", "model", "model2", "photos", "shared", "thread2"));
+  assert.deepEqual(
+    [...closureOf("model2.js")].sort(),
+    names("front", "model", "model2", "photos", "shared", "thread2"),
+  );
   for (const entry of names("index", "image", "collection", "hub", "pictures", "serve", "jobs", "pipeline")) {
     assert.ok(closureOf(entry).size > 1 && !closureOf(entry).has("model.js"), `${entry}: ${[...closureOf(entry)]}`);
   }

@@ -43,7 +43,7 @@ import { instantiate } from "./instance.js";
 import type { Kernels } from "./jobs.gen.js";
 import { activations } from "./kernels.gen.js";
 import { type Build, type CompiledKernels, compileKernels, givenKernels, type KernelSource } from "./kernels.js";
-import { alone, lanesFor, type Pool, startPool, threadsFor } from "./threads.js";
+import { alone, lanesFor, type Pool, poolOf, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
 import { wideKernels } from "./wide.js";
 
@@ -154,9 +154,9 @@ export interface WasmBackend extends Backend, Running {}
 export async function createWasmBackend(options: WasmOptions = {}): Promise<WasmBackend> {
   const { threads = 1, wasm = assets.kernels } = options;
   const given = wasm && (await givenKernels(wasm));
-  const { count, reason: fewer } = given && !given.shared ? alone(threads) : await threadsFor(threads);
+  const { count, reason: fewer } = given && !given.shared ? alone(threads) : threadsFor(threads);
   const shared = given?.shared ?? count > 1;
-  const pool = startPool(count);
+  const pool = poolOf(count);
   try {
     return await createOn(pool, shared, given, options, fewer);
   } catch (error) {
@@ -184,7 +184,7 @@ async function createOn(
     throw pool.lost();
   };
   const { kernels, base } = await instantiate(module, memory, { threads: pool.threads, stalled });
-  pool.join(module, memory, kernels);
+  pool.join(module, memory, kernels.lostWord());
   const running = () => (pool.failure ? 1 : pool.threads);
   const backend: WasmBackend = backendOn(kernels, memory, createHeap(memory, base), {
     build,

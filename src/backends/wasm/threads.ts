@@ -1,11 +1,20 @@
 /** The threads that share the kernels' memory with the main one; assembly/threads.ts says how they work together. */
-import { processors } from "../../platform/host.js";
+import type { BackendName } from "../../backend.js";
+import { hasFileSystem, processors } from "../../platform/host.js";
 import { beside, startWorker, type WorkerThread } from "../../platform/workers.js";
-import type { Kernels } from "./jobs.gen.js";
-import type { ThreadStart } from "./thread.js";
 
 /** More gain little on one image: a ViT-Ti has a few hundred tasks of 30 µs in a layer. */
 const MOST = 8;
+
+/** Message that sets a thread (thread.ts) to work. */
+export interface ThreadStart {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  /** Its number, from 1. */
+  readonly thread: number;
+  /** Number of threads. */
+  readonly threads: number;
+}
 
 export interface Pool {
   /** How many, the main one included. */
@@ -14,15 +23,15 @@ export interface Pool {
   readonly started: Promise<void>;
   /** Why they could not: ops then run on the main thread alone. */
   readonly failure: Error | undefined;
-  /** Gives them the kernels, of which the main thread has its own on the same memory. Once. */
-  join(module: WebAssembly.Module, memory: WebAssembly.Memory, main: Kernels): void;
+  /** Gives them the kernels, once, and the address of the word that is 1 when a thread is lost. */
+  join(module: WebAssembly.Module, memory: WebAssembly.Memory, lostWord: number): void;
   /** To be thrown by what waits for a thread in vain. */
   lost(): Error;
   dispose(): void;
 }
 
 /** Number of threads to run on, and why not more. */
-export async function threadsFor(wanted: "auto" | number): Promise<{ count: number; reason?: string }> {
+export function threadsFor(wanted: "auto" | number): { count: number; reason?: string } {
   const count = wanted === "auto" ? Math.min(MOST, processors()) : wanted;
   if (count === 1) return { count };
   if (typeof SharedArrayBuffer === "undefined" || globalThis.crossOriginIsolated === false) {
@@ -39,8 +48,41 @@ export const lanesFor = (wanted: "auto" | number): number => (wanted === "auto" 
 export const alone = (wanted: "auto" | number): { count: number; reason?: string } =>
   wanted === 1 ? { count: 1 } : { count: 1, reason: "one thread: these kernels share no memory" };
 
+/** Pools that nobody has taken yet. */
+const ahead = new Set<Pool>();
+
+/**
+ * Starts the threads that a model will want while its code is still to be loaded, by which its first image comes a 20th sooner. Returns what
+ * ends them if nothing took them: another backend, or a model that was there already.
+ */
+export function startAhead({
+  backend = "auto",
+  threads = "auto",
+  wasm,
+}: {
+  readonly backend?: BackendName | "auto";
+  readonly threads?: "auto" | number;
+  readonly wasm?: unknown;
+}): () => void {
+  const own = hasFileSystem() && (backend === "auto" || backend === "wasm") && wasm === undefined;
+  const { count } = own ? threadsFor(threads) : { count: 1 };
+  if (count === 1) return () => {};
+  const pool = startPool(count);
+  ahead.add(pool);
+  return () => {
+    if (ahead.delete(pool)) pool.dispose();
+  };
+}
+
+/** `count` - 1 threads: those that were started ahead, or new ones. */
+export function poolOf(count: number): Pool {
+  const pool = [...ahead].find(({ threads }) => threads === count);
+  if (pool) ahead.delete(pool);
+  return pool ?? startPool(count);
+}
+
 /** Starts `count` - 1 threads. They take as long as the kernels take to compile, so both are begun at once. */
-export function startPool(count: number): Pool {
+function startPool(count: number): Pool {
   const workers: WorkerThread[] = [];
   let given = (_: Pick<ThreadStart, "module" | "memory">) => {};
   const kernels = new Promise<Pick<ThreadStart, "module" | "memory">>((resolve) => {
@@ -105,8 +147,8 @@ export function startPool(count: number): Pool {
     get failure() {
       return failure;
     },
-    join(module, memory, main) {
-      lost = new Int32Array(memory.buffer, main.lostWord(), 1);
+    join(module, memory, lostWord) {
+      lost = new Int32Array(memory.buffer, lostWord, 1);
       given({ module, memory });
     },
     lost: () => lose(new Error("wasm: a thread of the model has not answered for 10 seconds; load the model again")),
