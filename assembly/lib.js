@@ -1,5 +1,5 @@
 // Joins the modules of dist/src into the files of dist/lib, which is what npm publishes. A process that classifies one photo needs
-// 145 modules, which took Node 57 ms to find and link, a fifth of all its time; in 14 files it is 25. A page without a bundler asks
+// 145 modules, which took Node 57 ms to find and link, a fifth of all its time; in 20 files it is 25. A page without a bundler asks
 // for as many files less, one after the other.
 //
 // Modules are joined by who needs them, so that a bundler which drops files that nobody needs drops no less than before: a file of those
@@ -12,12 +12,17 @@ import { rolldown } from "rolldown";
 const SOURCE = "dist/src";
 const { dependencies, peerDependencies, exports, bin } = JSON.parse(readFileSync("package.json", "utf8"));
 
-/** A module and all that it imports, but for what it imports when it needs it. */
-function closureOf(module, found = new Set()) {
+const AT_ONCE = /^(?:import|export)\b[^"\n]*"(\.[^"]+\.js)"/gm;
+const LATE = /\bimport\("(\.[^"]+\.js)"\)/g;
+
+/** A module and all that it imports, at once or also later. */
+function closureOf(module, imports = [AT_ONCE], found = new Set()) {
   if (found.has(module)) return found;
   found.add(module);
-  const imports = readFileSync(module, "utf8").matchAll(/^(?:import|export)\b[^"\n]*"(\.[^"]+\.js)"/gm);
-  for (const [, path] of imports) closureOf(posix.join(posix.dirname(module), path), found);
+  const code = readFileSync(module, "utf8");
+  for (const [, path] of imports.flatMap((kind) => [...code.matchAll(kind)])) {
+    closureOf(posix.join(posix.dirname(module), path), imports, found);
+  }
   return found;
 }
 
@@ -26,22 +31,28 @@ const closuresOf = (...modules) => new Set(modules.flatMap((module) => [...closu
 /** Programs of their own: workers. */
 const WORKERS = ["backends/wasm/thread.js", "engine/lane.js", "remote/worker.js"];
 /** Modules that a checkpoint's first image needs, but are imported late: programs which only decode, search or serve do without. */
-const MODEL = [
-  ...["model.js", "backends/wasm/index.js", "image/decode/index.js", "image/decode/jpeg.js"],
-  "checkpoint/families/timm.js",
-];
+const MODEL = ["model.js", "backends/wasm/index.js", "image/decode/index.js", "checkpoint/families/timm.js"];
 const both = (one, other) => new Set([...one].filter((module) => other.has(module)));
 const model = closuresOf(...MODEL);
 const OTHERS = ["collection", "hub", "jobs", "pictures", "serve"].map((folder) => `${folder}/index.js`);
-const others = closuresOf(...OTHERS, "pipeline.js", "remote/page.js");
+const others = closuresOf(...OTHERS, "pipeline.js");
 /** Files, the most particular ones first, and the modules in them. */
-const FILES = Object.entries({
+const WANTED = {
   thread: closuresOf("backends/wasm/thread.js"),
   front: closuresOf("index.js"),
   photos: both(closuresOf("image/index.js"), model),
+  calls: both(closuresOf("remote/page.js"), model),
   shared: both(others, model),
   model,
-});
+};
+// What a worker runs is apart from what starts it: Vite refuses a worker that leads to itself, also by functions that it never calls.
+const [lanes, worker] = ["engine/lane-jobs.js", "remote/requests.js"].map((module) =>
+  closureOf(posix.join(SOURCE, module), [AT_ONCE, LATE]),
+);
+const FILES = Object.entries(WANTED).flatMap(([name, modules]) => [
+  [`lane-${name}`, both(modules, lanes)],
+  [name, both(modules, worker)],
+]);
 
 /** The module of dist/src that a path of dist/lib is of. */
 const sourceOf = (path) => {

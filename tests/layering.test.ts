@@ -76,7 +76,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   tasks: { imports: ["checkpoint", "image", "numerics", "vit"] },
   engine: {
     imports: [
-      ...["backend.ts", "backends/select.ts", "checkpoint", "forward", "forward/model.ts", "heads"],
+      ...["backend.ts", "backends/join.ts", "backends/select.ts", "checkpoint", "forward", "forward/model.ts", "heads"],
       ...["hub/settings.ts", "identity.ts", "image", "io", "json.ts", "platform", "waiting.ts", "vit"],
       ...["engine/placement.ts", "engine/sharing.ts", "engine/sources.ts", "engine/trial.ts"],
     ],
@@ -132,8 +132,9 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "identity.ts": { imports: ["json.ts"] },
   "backend.ts": { imports: ["maps.ts"] },
   "maps.ts": { imports: [] },
+  "backends/join.ts": { imports: ["backend.ts"], lazily: ["backends/wasm"] },
   "backends/select.ts": {
-    imports: ["backend.ts"],
+    imports: ["backend.ts", "backends/join.ts"],
     lazily: ["backends/reference.ts", "backends/wasm", "backends/webgpu"],
   },
   "backends/reference.ts": { imports: ["backend.ts", "backends/shapes.ts", "numerics"] },

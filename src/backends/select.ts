@@ -1,11 +1,9 @@
 /** Makes a backend: the only file that knows them all. Each is loaded when it is wanted. */
 import type { Backend, BackendName, Precision } from "../backend.js";
+import type { SharedKernels } from "./join.js";
 
 /** A device for the WebGPU backend, and what it is. */
 export type Gpu = import("./webgpu/device.js").Gpu;
-
-/** Kernels and memory of the SIMD backend, for threads that compute by themselves on the weights there. */
-export type SharedKernels = import("./wasm/index.js").SharedKernels;
 
 /** Options of a caller; see LoadOptions. */
 export interface Choice {
@@ -57,11 +55,6 @@ export async function createWasm(
     },
   };
   return { backend, how, started: backend.started, shared: () => backend.shared };
-}
-
-/** A backend of one thread on the weights of another's. */
-export async function joinBackend(shared: SharedKernels): Promise<Backend> {
-  return (await import("./wasm/index.js")).joinWasmBackend(shared);
 }
 
 export async function createWebgpu(gpu: Gpu, { precision = "f32" }: Choice, why: string): Promise<Selected> {

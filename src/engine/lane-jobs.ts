@@ -1,6 +1,6 @@
 /** The thread's side of lanes.ts: images in, pixels out, and passes of the model on its weights, small ones as batches. */
 import type { Backend } from "../backend.js";
-import { joinBackend, type SharedKernels } from "../backends/select.js";
+import { joinBackend, type SharedKernels } from "../backends/join.js";
 import type { ForwardOptions } from "../forward/forward.js";
 import type { ModelConfig, Weights } from "../forward/model.js";
 import type { Clip } from "../image/clip.js";
