@@ -4,7 +4,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { ROOT } from "./files.js";
@@ -27,7 +27,11 @@ export function measureInstall(transformers: string | undefined): InstallResults
   mkdirSync(ROOT, { recursive: true });
   const tarball = execFileSync("npm", pack, { cwd: repository, encoding: "utf8" }).trim();
   const wanted = [
-    { name: "vitrail", specifier: join(ROOT, tarball), wasm: "vitrail/dist/src/backends/wasm/kernels.gen.js" },
+    {
+      name: "vitrail",
+      specifier: join(ROOT, tarball),
+      wasm: join(repository, "dist/src/backends/wasm/kernels.gen.js"),
+    },
     ...(transformers
       ? [
           {
@@ -49,7 +53,7 @@ export function measureInstall(transformers: string | undefined): InstallResults
     try {
       execFileSync("npm", install, { cwd, stdio: "pipe" });
       const modules = join(cwd, "node_modules");
-      installs.push({ name, ...sizeOf(modules), wasm: gzipSync(readFileSync(join(modules, wasm))).length });
+      installs.push({ name, ...sizeOf(modules), wasm: gzipSync(readFileSync(resolve(modules, wasm))).length });
     } catch (error) {
       refused.push({ name, refused: `npm could not install it: ${(error as Error).message.split("\n")[0]}` });
     }

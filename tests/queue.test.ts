@@ -21,7 +21,7 @@ test("workers are killed, Redis is restarted twice, photos are none: nothing is 
 });
 
 const work = (queue: string) => {
-  const args = [join(project, "node_modules/vitrail/dist/src/cli.js"), "work", "--queue", queue];
+  const args = [join(project, "node_modules/vitrail/dist/lib/cli.js"), "work", "--queue", queue];
   const { status, stderr } = spawnSync(process.execPath, args, { cwd: project, encoding: "utf8", timeout: 30_000 });
   return { status, stderr: stderr.trim() };
 };

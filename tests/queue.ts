@@ -89,7 +89,7 @@ export async function trial({ project, photos, poison, shard, workers, kills, re
   }
   const port = await freePort();
   const queue = `redis://127.0.0.1:${port}`;
-  const cli = join(project, "node_modules/vitrail/dist/src/cli.js");
+  const cli = join(project, "node_modules/vitrail/dist/lib/cli.js");
   const base = ["--model", MODEL, "--threads", "1", "--quiet"];
   const running = new Set<ChildProcess>();
   const outputs: string[] = [];
