@@ -47,6 +47,8 @@ async function visit(work: PageWork, isolated: boolean, rivals: readonly PageEng
   const { timings } = (await browse("chromium", {
     page: `/bench/?${encodeURIComponent(JSON.stringify(question))}`,
     isolated,
+    // Chromium would else write the models to its cache on disk while they run.
+    headers: { "Cache-Control": "no-store" },
     seconds: 200,
     serve: (pathname) => serve(pathname, work),
   })) as { timings: PageTiming[] };
