@@ -44,7 +44,7 @@ export interface Costs {
   readonly barrier: number;
   /** Decoding and resizing of a photo. */
   readonly pixels: number;
-  /** What the caller does of each photo of a list, on a thread that lanes do not use. */
+  /** Processor time of the calling thread for each photo of a list. */
   readonly caller: number;
   /** Of weights, which a pass reads once. */
   readonly bytes: number;
@@ -118,7 +118,8 @@ export function listBeside(costs: Costs, photos: number, lanes: number, bandwidt
     const [next] = queues[lane]!;
     ends[lane] = next ? now + (next === "pixels" ? costs.pixels : pass) : Number.POSITIVE_INFINITY;
   }
-  return Math.max(now, caller);
+  // Lanes have all processors, so what the caller takes it takes from them.
+  return Math.max(now, caller) * (1 + costs.caller / (pass + costs.pixels));
 }
 
 /** Times of the ops of a pass, in their order. */
@@ -231,13 +232,14 @@ async function measure({ size, precision, wide }: Setup): Promise<{ costs: Costs
   // Until all threads run passes.
   for (let round = 0; round < 2; round++) await model.embed(photos);
   let lists = 0;
-  const idle = performance.eventLoopUtilization();
+  // Not the time in which its event loop is busy: that goes on while the processors are the lanes'.
+  const before = threadCpuUsage();
   const list = await timeOf(async () => {
     lists++;
     await model.embed(photos);
   });
-  const { active } = performance.eventLoopUtilization(idle);
-  const caller = active / (lists * photos.length);
+  const { user, system } = threadCpuUsage(before);
+  const caller = (user + system) / 1000 / (lists * photos.length);
   const costs = { phases, batch, barrier, pixels, caller, bytes };
   return {
     costs,
@@ -254,6 +256,13 @@ async function measure({ size, precision, wide }: Setup): Promise<{ costs: Costs
       percent((photos.length * (alone + pixels)) / listBeside(costs, photos.length, 2, Number.POSITIVE_INFINITY) / 2),
     ],
   };
+}
+
+/** Processor time of this thread alone, microseconds: of Node 23.9 and later. */
+function threadCpuUsage(before?: NodeJS.CpuUsage): NodeJS.CpuUsage {
+  const { threadCpuUsage } = process as { threadCpuUsage?: typeof process.cpuUsage };
+  if (threadCpuUsage) return threadCpuUsage.call(process, before);
+  throw new Error(`lanes: it needs process.threadCpuUsage, of Node 23.9 or later; this is ${process.versions.node}`);
 }
 
 const SETUPS: readonly Omit<Setup, "size">[] = [
@@ -291,7 +300,7 @@ async function main(sizes: readonly Size[], bandwidth: number, photos: number): 
 
 Written by \`npm run lanes\`: nothing here is typed. Efficiency is the speed of n threads to n times that of one. Measured on
 ${cpus()[0]!.model} with ${cpus().length} processors, Node ${process.versions.node}: a pass of one image and of ${BATCH} on one thread, the pixels of a photo
-of 0.2 megapixels, what a barrier between ops costs beside the wait for the last task, and what the calling thread does of each photo
+of 0.2 megapixels, what a barrier between ops costs beside the wait for the last task, and the processor time that the calling thread takes for each photo
 of a list. Sharing is the part of a pass by which a second thread lengthens what both take together (SHARING in
 src/engine/lanes.ts). Lists on two threads are measured and predicted.
 

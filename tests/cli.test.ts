@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { isWideKnown } from "../src/backends/wasm/wide.js";
 import { COMMANDS, parseArguments } from "../src/cli/arguments.js";
 import { createTerminal } from "../src/cli/terminal.js";
 import { openImage } from "../src/image/index.js";
@@ -105,7 +106,7 @@ test("what is given arrives, in any order, and the rest is by default", () => {
     backend: undefined,
     precision: undefined,
     threads: "auto",
-    wide: false,
+    wide: undefined,
     processor: undefined,
     state: undefined,
     subfolder: undefined,
@@ -754,7 +755,7 @@ test("bench --json has the keys of the interface", () => {
   const { model, backend, precision, threads, wide, batch, ...numbers } = result;
   assert.deepEqual(
     { model, backend, precision, threads, wide, batch },
-    { model: MODEL, backend: "wasm", precision: "f32", threads: 1, wide: false, batch: 2 },
+    { model: MODEL, backend: "wasm", precision: "f32", threads: 1, wide: isWideKnown(), batch: 2 },
   );
   const keys = ["medianMs", "minMs", "imagesPerSecond", "gflops", "loadMs", "firstMs", "peakRssMb", "wasmMb"];
   assert.deepEqual(Object.keys(numbers), keys);

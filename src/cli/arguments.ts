@@ -366,7 +366,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
       backend: given.backend as LoadOptions["backend"],
       precision: given.precision as LoadOptions["precision"],
       threads: (threads === "auto" ? threads : count("threads", "", 256)) as LoadOptions["threads"],
-      wide: given.wide !== undefined,
+      wide: given.wide === undefined ? undefined : true,
       processor: given.processor as LoadOptions["processor"],
       state: given.state,
       subfolder: given.subfolder,

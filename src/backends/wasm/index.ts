@@ -45,7 +45,7 @@ import { activations } from "./kernels.gen.js";
 import { type Build, type CompiledKernels, compileKernels, givenKernels, type KernelSource } from "./kernels.js";
 import { alone, lanesFor, type Pool, poolOf, threadsFor } from "./threads.js";
 import { FLOAT_TILES, fastestTiles, INTEGER_TILES, PRECISIONS, type Tiles, tileOf } from "./tile.js";
-import { wideKernels } from "./wide.js";
+import { isWideKnown, wideKernels } from "./wide.js";
 
 /** Rows of whole 8-column panels at `at`, `stride` bytes apart. */
 interface WasmTensor extends Tensor {
@@ -114,7 +114,7 @@ export interface WasmOptions {
   readonly tiles?: Tiles;
   /** Precision of all linear layers, if they have one. */
   readonly precision?: Precision;
-  /** Asks for 256-bit vectors, see wide.ts. */
+  /** 256-bit vectors, see wide.ts: never, where they can be had, or by default where they are known to be right. */
   readonly wide?: boolean;
   /** Threads to run ops on; "auto" takes what there is. */
   readonly threads?: "auto" | number;
@@ -174,7 +174,8 @@ async function createOn(
   fewer: string | undefined,
 ): Promise<WasmBackend> {
   const { threads = 1, build: wanted } = options;
-  const wide = options.wide ? await wideKernels(shared, given) : undefined;
+  const asked = options.wide ?? (!given && !wanted && isWideKnown());
+  const wide = asked ? await wideKernels(shared, given) : undefined;
   const compiled = wide && "module" in wide ? wide : (given ?? (await compileKernels({ shared, build: wanted }))!);
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared });
   const { build, module } = compiled;
@@ -204,7 +205,11 @@ async function createOn(
       const { integer, float } = tilesNow();
       const tile = precision === "int8" ? INTEGER_TILES[integer] : FLOAT_TILES[float];
       const simd = build === "relaxed" ? "relaxed SIMD" : "SIMD";
-      const lacking = [wide && "reason" in wide ? wide.reason : undefined, fewer, pool.failure?.message];
+      const lacking = [
+        options.wide && wide && "reason" in wide ? wide.reason : undefined,
+        fewer,
+        pool.failure?.message,
+      ];
       const why = lacking.filter((reason) => reason !== undefined);
       return [`${compiled.wide ? "256-bit " : ""}${simd}, ${tile} tiles`, ...why].join("; ");
     },

@@ -36,8 +36,8 @@ export async function binaryOf(name: BinaryName): Promise<Uint8Array> {
 
 const total = (lengths: readonly number[]) => lengths.reduce((sum, length) => sum + length, 0);
 
-/** An empty custom section. V8 shares the code of equal bytes, whatever the flags: wide kernels must not equal the others. */
-const WIDE_SECTION = [0, 5, 4, ...[..."wide"].map((c) => c.charCodeAt(0))];
+/** An empty custom section of four letters. V8 shares the code of equal bytes, whatever the flags: those of others must not be equal. */
+const sectionOf = (name: "wide" | "once"): number[] => [0, 5, 4, ...[...name].map((c) => c.charCodeAt(0))];
 
 const compiled = new Map<string, Promise<CompiledKernels | undefined>>();
 
@@ -67,7 +67,7 @@ async function compile(
 ): Promise<CompiledKernels | undefined> {
   for (const build of ["relaxed", "simd"] as const) {
     const binary = await binaryOf(shared ? `${build}-threads` : build);
-    const bytes = concatenate([binary, wide ? WIDE_SECTION : []]);
+    const bytes = concatenate([binary, wide ? sectionOf("wide") : []]);
     if ((wanted && wanted !== build) || !WebAssembly.validate(bytes)) continue;
     // Compiled for speed at once: what is first compiled for start-up is slow for its first seconds, and its tiles
     // cannot be compared yet; a process had its first class after 342 ms in place of 363 so.
@@ -78,6 +78,13 @@ async function compile(
   throw new Error(
     `wasm: the kernels need WebAssembly ${wanted ?? "simd"}, which this engine does not have; use backend "reference"`,
   );
+}
+
+/** The build of wide kernels as it is without flags: function by function when they are first called, which is enough for a test. */
+export async function compileOnce(shared: boolean): Promise<CompiledKernels> {
+  const build = "relaxed";
+  const bytes = concatenate([await binaryOf(shared ? `${build}-threads` : build), sectionOf("once")]);
+  return { build, module: await WebAssembly.compile(bytes), shared, wide: false, eager: false };
 }
 
 async function compileAllowed(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {

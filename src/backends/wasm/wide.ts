@@ -7,8 +7,15 @@
 import type { Precision } from "../../backend.js";
 import { canSetEngineFlags } from "../../platform/host.js";
 import type { Kernels } from "./jobs.gen.js";
-import { type CompiledKernels, compileKernels } from "./kernels.js";
+import { type CompiledKernels, compileKernels, compileOnce } from "./kernels.js";
 import { candidates, instantiateAlone, PRECISIONS, tileOf } from "./tile.js";
+
+/** Versions of V8 whose wide kernels pass the whole conformance file (tests/wasm.test.ts): those of Node 24 and 26. */
+const KNOWN = /^(13\.6|14\.6)\./;
+
+/** Tells whether wide kernels are taken where nobody says. */
+export const isWideKnown = (): boolean =>
+  canSetEngineFlags() && process.arch === "x64" && !process.versions.electron && KNOWN.test(process.versions.v8);
 
 /** The wide kernels, or why there are none. */
 export async function wideKernels(
@@ -21,11 +28,11 @@ export async function wideKernels(
     return { reason: `wide needs Node 24 or later; this is ${version ? `Node ${version}` : "another runtime"}` };
   }
   if (process.arch !== "x64") return { reason: `wide needs an x64 processor; this is ${process.arch}` };
-  const [wide, plain] = await Promise.all([compileKernels({ shared, wide: true }), compileKernels({ shared })]);
+  const wide = await compileKernels({ shared, wide: true });
   if (wide?.build !== "relaxed") return { reason: "wide needs an engine with relaxed SIMD" };
   let failure = tested.get(wide);
   if (!failure) {
-    failure = selfTest(wide, plain!);
+    failure = compileOnce(shared).then((plain) => selfTest(wide, plain));
     tested.set(wide, failure);
   }
   const reason = await failure;
