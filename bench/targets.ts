@@ -288,7 +288,7 @@ const OTHERS: readonly Target[] = [
     what: "process start → first result, ViT-Ti, against Transformers.js (native)",
     section: "start",
     better: "less",
-    bound: 1,
+    bound: 0.7,
     reach: 0.6,
     unit: "×",
     measure({ start }) {
@@ -379,7 +379,14 @@ const NATIVE_INT8 = native({ precision: "int8", threads: 2 });
 const FOLDER: readonly Target[] = [
   folder("Ti", WIDE_INT8, NATIVE_INT8, "wide int8 against sharp + native int8", 1.5, 1.9),
   folder("B/32", WIDE_INT8, NATIVE_INT8, "wide int8 against sharp + native int8", 1, 1.3),
-  folder("Ti", {}, entry("transformers.js", { threads: 2 }), "f32 against Transformers.js (native)", 1.5, 2.5),
+  folder(
+    "Ti",
+    { wide: true },
+    entry("transformers.js", { threads: 2 }),
+    "f32 as it comes, 256 bits, against Transformers.js (native)",
+    1.5,
+    2.5,
+  ),
   {
     what: "folder → embeddings, ViT-Ti wide int8: share of two threads that is busy",
     section: "folder",

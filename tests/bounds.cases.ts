@@ -14,8 +14,8 @@ import { readTensors } from "./tensors.js";
 
 const FIXTURES = "tests/fixtures/checkpoints";
 
-/** An image of whatever size the model takes. */
-const IMAGE = { data: new Uint8Array(3 * 16 * 16).fill(99), width: 16, height: 16 };
+/** An image of whatever size the model takes; of the largest bytes, whose products overflow with fused multiply-add too. */
+const IMAGE = { data: new Uint8Array(3 * 16 * 16).fill(255), width: 16, height: 16 };
 
 const silent = { print() {}, printJson() {}, progress() {} } as unknown as Invocation["terminal"];
 const invocation = (args: object): Invocation => ({

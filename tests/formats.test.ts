@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openCheckpoint } from "../src/io/checkpoint.js";
+import { latin1 } from "../src/platform/bytes.js";
 
 const text = (value: string) => new TextEncoder().encode(value);
-const latin1 = (value: string) => Uint8Array.from(value, (char) => char.charCodeAt(0));
+const bytesOf = (value: string) => Uint8Array.from(value, (char) => char.charCodeAt(0));
 
 const FILES: Readonly<Record<string, readonly [bytes: Uint8Array, is: RegExp]>> = {
   "no bytes": [new Uint8Array(), /it is empty$/],
@@ -18,14 +19,14 @@ const FILES: Readonly<Record<string, readonly [bytes: Uint8Array, is: RegExp]>> 
   "an answer in JSON": [text('{"error":"secret"}'), /it is JSON/],
   "a config": [text('{\n  "architectures": ["secret"]\n}'), /it is JSON, such as a config/],
   "other text": [text("Entry not found: secret"), /it is text/],
-  "text in UTF-16": [latin1("\xff\xfes\0e\0c\0r\0e\0t\0"), /it is text/],
-  gzip: [latin1("\x1f\x8b\x08\0\0\0\0\0\0\x03secret"), /it is gzip/],
-  HDF5: [latin1(`\x89HDF\r\n\x1a\n${"\0".repeat(100)}`), /it is HDF5/],
-  ONNX: [latin1("\x08\x08\x12\x07pytorch\x1a\x05secret"), /an ONNX graph/],
-  "an array of NumPy": [latin1("\x93NUMPY\x01\0v\0{'descr': '<f4'}"), /one array of NumPy/],
-  GGUF: [latin1("GGUF\x03\0\0\0secret"), /it is GGUF/],
-  "7-Zip": [latin1("7z\xbc\xaf\x27\x1csecret"), /a compressed archive/],
-  "a tar": [latin1(`sys_info${"\0".repeat(249)}ustar  \0${"\0".repeat(300)}`), /a tar, as PyTorch 0\.1 wrote/],
+  "text in UTF-16": [bytesOf("\xff\xfes\0e\0c\0r\0e\0t\0"), /it is text/],
+  gzip: [bytesOf("\x1f\x8b\x08\0\0\0\0\0\0\x03secret"), /it is gzip/],
+  HDF5: [bytesOf(`\x89HDF\r\n\x1a\n${"\0".repeat(100)}`), /it is HDF5/],
+  ONNX: [bytesOf("\x08\x08\x12\x07pytorch\x1a\x05secret"), /an ONNX graph/],
+  "an array of NumPy": [bytesOf("\x93NUMPY\x01\0v\0{'descr': '<f4'}"), /one array of NumPy/],
+  GGUF: [bytesOf("GGUF\x03\0\0\0secret"), /it is GGUF/],
+  "7-Zip": [bytesOf("7z\xbc\xaf\x27\x1csecret"), /a compressed archive/],
+  "a tar": [bytesOf(`sys_info${"\0".repeat(249)}ustar  \0${"\0".repeat(300)}`), /a tar, as PyTorch 0\.1 wrote/],
   "a pickle of protocol 0": [text("(dp0\nVsecret\np1\nI1\ns."), /a pickle of something else/],
 };
 
@@ -47,7 +48,7 @@ for (const [what, [bytes, is]] of Object.entries(FILES)) {
 
 test("safetensors under the name of a PyTorch file is read as what it is", async () => {
   const header = '{"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}';
-  const bytes = latin1(`${String.fromCharCode(header.length)}${"\0".repeat(7)}${header}ab`);
+  const bytes = bytesOf(`${String.fromCharCode(header.length)}${"\0".repeat(7)}${header}ab`);
   const checkpoint = await openCheckpoint({
     weights: new File([bytes as Uint8Array<ArrayBuffer>], "pytorch_model.bin"),
   });
@@ -61,4 +62,12 @@ test("the option state is refused where there are no parts", async () => {
       message: /^load: state needs a training checkpoint of PyTorch; "[^"]+" is none$/,
     });
   }
+});
+
+test("a byte is a character of the same number, in every engine", () => {
+  const all = Uint8Array.from({ length: 20_000 }, (_, i) => i % 256);
+  assert.deepEqual(
+    [...latin1(all)].map((character) => character.charCodeAt(0)),
+    [...all],
+  );
 });

@@ -3,9 +3,11 @@
  * the file layout of the Hugging Face Hub. Only headers are read when it is opened; weights go past in chunks, from the
  * source straight into memory that the consumer gives.
  */
+
 import { ELEMENT_BYTES } from "../backend.js";
 import { excerpt, kindOf, parseJson } from "../json.js";
 import { widen, widen8 } from "../numerics/elements.js";
+import { latin1 } from "../platform/bytes.js";
 import {
   checkSubfolder,
   type Folder,
@@ -562,7 +564,7 @@ async function openWeights(source: ByteSource, state: string | undefined): Promi
 /** Tells whether a zip is NumPy's: by its name, or that of its first member, behind 30 bytes of header. */
 function isNpz(first: Uint8Array, name: string): boolean {
   const length = (first[26] ?? 0) + 256 * (first[27] ?? 0);
-  return name.endsWith(".npz") || new TextDecoder("latin1").decode(first.subarray(30, 30 + length)).endsWith(".npy");
+  return name.endsWith(".npz") || latin1(first.subarray(30, 30 + length)).endsWith(".npy");
 }
 
 async function readWeights(

@@ -1,4 +1,5 @@
 /** Formats of files of weights by their first bytes, and the other files that people save under their names. */
+import { latin1 } from "../platform/bytes.js";
 
 /** Bytes that tell: a tar's mark lies at 257. */
 export const TELLING_BYTES = 512;
@@ -52,7 +53,7 @@ const OTHERS: readonly (readonly [is: (text: string) => boolean, what: string])[
 export function describe(first: Uint8Array): string | undefined {
   if (first.length === 0) return "empty";
   const isUtf16 = (first[0] === 0xff && first[1] === 0xfe) || (first[0] === 0xfe && first[1] === 0xff);
-  const text = new TextDecoder("latin1").decode(first).replace(/^\xef\xbb\xbf/, "");
+  const text = latin1(first).replace(/^\xef\xbb\xbf/, "");
   const found = OTHERS.find(([is]) => is(text))?.[1];
   if (found !== undefined) return found;
   const printable = first.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d));

@@ -2,8 +2,10 @@
  * NumPy's file of one array: magic, version, a Python dict that describes it, its bytes
  * (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
  */
+
 import { type DType, ELEMENT_BYTES } from "../backend.js";
 import { excerpt } from "../json.js";
+import { latin1 } from "../platform/bytes.js";
 import type { ByteSource } from "./source.js";
 
 /** numpy's dtype strings; V2 is what it calls JAX's bfloat16. */
@@ -52,7 +54,7 @@ export async function readNpyHead(source: ByteSource, refuse: (rule: string, got
   if (begin < magic.length) refuse("have a head that says descr, fortran_order and shape", `one of ${length} bytes`);
   const rest = new Uint8Array(begin - magic.length);
   await source.read(rest, magic.length);
-  const text = new TextDecoder("latin1").decode(new Uint8Array([...magic.subarray(before), ...rest]));
+  const text = latin1(new Uint8Array([...magic.subarray(before), ...rest]));
   const { descr, fortran, shape } =
     parseHead(text) ?? refuse("have a head that says descr, fortran_order and shape", "another");
   const dtype = DTYPES[descr] ?? refuse(`be of a type among ${Object.keys(DTYPES).join(", ")}`, excerpt(descr));

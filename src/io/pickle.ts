@@ -3,7 +3,9 @@
  * numbers, and calls nothing but what its reader names. What means nothing to weights (floats, bytes, sets) is made a mark of
  * its kind. Nothing is walked by recursion, so that no depth overflows the stack, and every step takes its bytes' time.
  */
+
 import { excerpt } from "../json.js";
+import { latin1 } from "../platform/bytes.js";
 
 /** A value of Python that is only known to be one. */
 export class Opaque {
@@ -55,7 +57,6 @@ const MAX_LINE = 1000;
 
 /** Made once: a pickle has thousands of texts. */
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const LATIN1 = new TextDecoder("latin1");
 
 const HIGHEST_PROTOCOL = 5;
 
@@ -107,7 +108,7 @@ export function unpickle(bytes: Uint8Array, begin: number, reader: PickleReader)
   }
 
   /** Python 2's strings, which are names. */
-  const latin1 = (from: number, length: number) => LATIN1.decode(bytes.subarray(from, from + length));
+  const latin = (from: number, length: number) => latin1(bytes.subarray(from, from + length));
 
   const length8 = () => Number(view.getBigUint64(take(8), true));
   const length4 = () => view.getUint32(take(4), true);
@@ -327,13 +328,13 @@ export function unpickle(bytes: Uint8Array, begin: number, reader: PickleReader)
       case 0x55 /* SHORT_BINSTRING */:
         {
           const length = length1();
-          stack.push(latin1(take(length), length));
+          stack.push(latin(take(length), length));
           break;
         }
       case 0x54 /* BINSTRING */:
         {
           const length = length4();
-          stack.push(latin1(take(length), length));
+          stack.push(latin(take(length), length));
           break;
         }
       case 0x53 /* STRING */:

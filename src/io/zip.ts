@@ -3,7 +3,9 @@
  * stored or deflated. The directory alone is believed; what it claims is compared with the bytes that there are before any of
  * it is read. Archives that two readers could understand differently are refused.
  */
+
 import { excerpt } from "../json.js";
+import { latin1 } from "../platform/bytes.js";
 import type { ByteSource } from "./source.js";
 
 export interface ZipEntry {
@@ -38,7 +40,6 @@ const LOCATOR64 = { signature: 0x07064b50, size: 20 };
 const MAX_COMMENT = 0xffff;
 
 const UTF8 = new TextDecoder();
-const LATIN1 = new TextDecoder("latin1");
 
 /** Bytes of deflated data that are handed on at once: they may grow by 1,032 times. */
 const PIECE = 2 ** 14;
@@ -156,7 +157,8 @@ function parseEntry(bytes: Uint8Array, at: number, refuse: Refuse): { entry: Omi
   const extra = at + CENTRAL.size + lengths[0];
   const next = extra + lengths[1] + lengths[2];
   if (next > bytes.length) refuse(cut);
-  const name = (flags & 0x800 ? UTF8 : LATIN1).decode(bytes.subarray(at + CENTRAL.size, extra));
+  const letters = bytes.subarray(at + CENTRAL.size, extra);
+  const name = flags & 0x800 ? UTF8.decode(letters) : latin1(letters);
   // Fields of zip64 are there for those alone that do not fit, in this order.
   const long = longFields(view, extra, extra + lengths[1]);
   const field = (where: number): number => {

@@ -12,10 +12,13 @@ export function fromBase64(base64: string): Uint8Array<ArrayBuffer> {
 /** Bytes of which a text is made at once: arguments of a call are on the stack. */
 const PIECE = 2 ** 13;
 
-export function toBase64(bytes: Uint8Array): string {
+export const toBase64 = (bytes: Uint8Array): string => btoa(latin1(bytes));
+
+/** A character a byte, U+0000 to U+00FF. The decoder of this name is windows-1252's: from 0x80 to 0x9f Node 24 and browsers give others. */
+export function latin1(bytes: Uint8Array): string {
   const pieces: string[] = [];
   for (let i = 0; i < bytes.length; i += PIECE) pieces.push(String.fromCharCode(...bytes.subarray(i, i + PIECE)));
-  return btoa(pieces.join(""));
+  return pieces.join("");
 }
 
 /** All parts, one after the other. */

@@ -2,7 +2,7 @@
  * The markers of a JPEG up to its first scan as Pillow's JpegImageFile reads them when it opens a file: it refuses
  * some that libjpeg would decode. jpeg-markers.ts reads them once more, as libjpeg does.
  */
-import { concatenate } from "../../platform/bytes.js";
+import { concatenate, latin1 } from "../../platform/bytes.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile } from "./file.js";
 
@@ -50,8 +50,7 @@ export function readHeader(file: ImageFile): JpegHeader {
     else if (marker === 0xee && has("Adobe") && payload.length < 7)
       throw broken(file, "has an Adobe segment that is cut off");
     else if (marker === 0xe1 && has("Exif\0\0")) exif.push(payload.subarray(exif.length ? 6 : 0));
-    else if (marker === 0xe1 && has("http://ns.adobe.com/xap/1.0/\0"))
-      xmp = new TextDecoder("latin1").decode(payload.subarray(29));
+    else if (marker === 0xe1 && has("http://ns.adobe.com/xap/1.0/\0")) xmp = latin1(payload.subarray(29));
     else if (marker === 0xe2 && has("ICC_PROFILE\0")) profiles.push(payload);
     else if (marker === 0xed && has("Photoshop 3.0\0")) checkPhotoshop(file, payload);
   }

@@ -5,6 +5,7 @@
  * or orientation and would take more memory than it is worth.
  */
 
+import { latin1 } from "../../platform/bytes.js";
 import type { Slices } from "../slices.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
@@ -304,7 +305,7 @@ function* readText(png: Png, type: string, payload: Uint8Array): Slices<void> {
 
 const xmpOf = ({ text }: Png) => {
   const xmp = text.get(XMP);
-  return xmp && new TextDecoder("latin1").decode(xmp);
+  return xmp && latin1(xmp);
 };
 
 /** ImageMagick's form of EXIF in text: a name, a length, and hexadecimal digits in lines. */

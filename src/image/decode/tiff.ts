@@ -4,6 +4,7 @@
  * or tile and is strict about the directory. Gray of more than 8 bits becomes its upper 8, where Pillow saturates.
  */
 
+import { latin1 } from "../../platform/bytes.js";
 import type { Slices } from "../slices.js";
 import { ORIENTATION, orientationIn } from "./exif.js";
 import { broken, checkSize, type ImageFile, rgbOfRgba, type StoredImage } from "./file.js";
@@ -122,7 +123,7 @@ export function* readTiff(file: ImageFile): Slices<StoredImage> {
   // Pillow looks into it where no tag says the orientation.
   if (xmp && !isBytes(xmp) && !entryOf(directory, ORIENTATION))
     throw broken(file, "has XMP in its TIFF tags that is not of bytes");
-  const text = xmp && new TextDecoder("latin1").decode(bytesOf(file, xmp));
+  const text = xmp && latin1(bytesOf(file, xmp));
   return {
     data: canvas.data.subarray(0, 3 * width * height),
     width,

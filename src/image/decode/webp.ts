@@ -3,6 +3,7 @@
  * assembly/webp decodes the pixels, here is the container.
  */
 
+import { latin1 } from "../../platform/bytes.js";
 import type { Slices } from "../slices.js";
 import { orientationOf } from "./exif.js";
 import { ascii, broken, checkSize, type ImageFile, type StoredImage, viewOf } from "./file.js";
@@ -216,7 +217,7 @@ export function* readContainer(file: ImageFile, all = false): Slices<Container> 
     throw broken(file, isAnimated ? "is an animated WebP without a frame" : "has no WebP pixels (VP8 or VP8L)");
   const orientation = orientationOf(
     exif && bytes.subarray(exif.start, exif.end),
-    xmp && new TextDecoder("latin1").decode(bytes.subarray(xmp.start, xmp.end)),
+    xmp && latin1(bytes.subarray(xmp.start, xmp.end)),
   );
   const own = frames.length > 0 ? frames : [frame];
   return { width, height, frame, frames: own, hasAlpha: (flags & ALPHA_FLAG) !== 0, orientation };
