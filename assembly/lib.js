@@ -45,7 +45,8 @@ const WANTED = {
   shared: both(others, model),
   model,
 };
-// What a worker runs is apart from what starts it: Vite refuses a worker that leads to itself, also by functions that it never calls.
+// Modules that a worker runs are apart from those that start it: Vite refuses a worker that leads to itself, also by functions that it
+// never calls.
 const [lanes, worker] = ["engine/lane-jobs.js", "remote/requests.js"].map((module) =>
   closureOf(posix.join(SOURCE, module), [AT_ONCE, LATE]),
 );
@@ -83,7 +84,7 @@ const bundle = await rolldown({
     },
   ],
   onLog: (level, log) => {
-    // Of the default model's decoder, which is imported late from some modules and at once from others.
+    // Decoders and readers of checkpoints are imported late by some modules and at once by others; they are joined all the same.
     if (log.code !== "INEFFECTIVE_DYNAMIC_IMPORT") throw new Error(`lib: ${level}: ${log.message}`);
   },
 });

@@ -4,7 +4,7 @@ import { compileKernels } from "../src/backends/wasm/kernels.js";
 import { candidates, FLOAT_TILES, INTEGER_TILES } from "../src/backends/wasm/tile.js";
 import { runBackendCases } from "./backend.cases.js";
 
-// What V8 makes of pairs of vectors, where it is taken by default, and where a caller asks for it.
+// Kernels whose pairs of vectors V8 combines into 256 bits: they run by default in the engines that pass here (src/backends/wasm/wide.ts).
 const wide = await createWasmBackend({ wide: true });
 const lacking = wide.describe("f32").startsWith("256-bit") ? undefined : wide.describe("f32");
 wide.dispose();

@@ -7,6 +7,7 @@ import { type AddProgress, openCollection, type Source } from "../collection/ind
 import type { Identity } from "../identity.js";
 import type { LoadOptions, Model } from "../index.js";
 import { excerpt } from "../json.js";
+import { latin1 } from "../platform/bytes.js";
 import { isFile, pathExists } from "../platform/files.js";
 import { sleep } from "../waiting.js";
 import { grouped, type Invocation, loadModel, rounded } from "./invocation.js";
@@ -80,7 +81,7 @@ async function* ofInput(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Sourc
     yield first;
     yield* { [Symbol.asyncIterator]: () => iterator };
   }
-  if (Buffer.from(first.subarray(257, 262)).toString("latin1") === "ustar") return yield { id: "-", archive: all() };
+  if (latin1(first.subarray(257, 262)) === "ustar") return yield { id: "-", archive: all() };
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of all()) {

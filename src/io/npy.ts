@@ -45,7 +45,7 @@ export async function readNpyHead(source: ByteSource, refuse: (rule: string, got
   const magic = new Uint8Array(12);
   if (size < magic.length) refuse("begin with the head of an array", `${size} bytes`);
   await source.read(magic, 0);
-  if (String.fromCharCode(...magic.subarray(0, 6)) !== "\x93NUMPY") refuse("begin with NumPy's magic", "other bytes");
+  if (latin1(magic.subarray(0, 6)) !== "\x93NUMPY") refuse("begin with NumPy's magic", "other bytes");
   const view = new DataView(magic.buffer);
   const [before, length] = magic[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
   if (magic[6]! < 1 || magic[6]! > 3) refuse("be of version 1, 2 or 3", magic[6]);

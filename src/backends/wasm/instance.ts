@@ -39,7 +39,7 @@ function opsOf(exports: WebAssembly.Exports, memory: WebAssembly.Memory, at: num
     const floats = layout.split(" ").flatMap((field, i) => (field.endsWith(":f32") ? [i] : []));
     return [
       op,
-      // Of flags, true becomes 1.
+      // A flag that is true becomes 1.
       (job: Record<string, number>) => {
         // Memory that is not shared has another buffer when it has grown.
         if (u32.length === 0) {
